@@ -1,0 +1,15 @@
+//! auditlake pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in object
+//! storage, exactly once.
+//!
+//! One record's way, top to bottom: [`client`] brings the bytes of a page, the provider's adapter in [`providers`]
+//! finds the records in it and reads each into a [`model::Record`], [`table`] appends it to the open Parquet part of
+//! its partition, [`lake`] stages the part, commits it and publishes it. [`pipeline`] is that flow for one claim of
+//! one job; [`plan`] says what to pull; [`scheduler`] says when.
+//!
+//! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
+//! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
+
+pub mod clock;
+pub mod model;
+pub mod providers;
+pub mod secret;

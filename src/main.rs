@@ -1,0 +1,3 @@
+//! The `auditlake` binary.
+
+fn main() {}

@@ -1,0 +1,41 @@
+//! The words that every layer shares: kinds of failure, ranges of time, the record, the call.
+
+mod range;
+mod record;
+
+pub use range::{Range, RangeSet};
+pub use record::{Activity, Change, Outcome, Record};
+
+/// An instant in UTC, whole microseconds.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// What a failure means for whoever schedules the next try; the scheduler looks at nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// May pass by itself: network, 5xx, time-outs.
+    Transient,
+    /// The provider asked to come back later.
+    RateLimited,
+    /// Credentials or permission.
+    Auth,
+    /// The configuration is wrong for this provider or lake.
+    Config,
+    /// What the provider sent, or the size of what was asked, can't be handled.
+    Data,
+    /// Another run took over.
+    Conflict,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Transient => "transient",
+            Self::RateLimited => "rate_limited",
+            Self::Auth => "auth",
+            Self::Config => "config",
+            Self::Data => "data",
+            Self::Conflict => "conflict",
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! What a provider's adapter is: pure functions from (range, cursor) to a call and from an answer to a page.
+//!
+//! An adapter does no I/O and holds no secret. What needs several calls (submit, poll, page, download) is a state
+//! machine whose state is the [`Cursor`].
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use url::Url;
+
+use crate::model::{Kind, Range, Record, Timestamp};
+use crate::secret::Secret;
+
+/// One account on one provider: where its API is and how to sign in. Data only; the client acts on it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The API's base, without a trailing slash in its path.
+    pub api: Url,
+    /// How the client signs in.
+    pub sign_in: SignIn,
+    /// Host suffixes that credentials may go to, the provider's own and those of `allowed_hosts`.
+    pub trusted_hosts: Vec<String>,
+}
+
+/// How the client obtains what signs a call.
+#[derive(Debug, Clone)]
+pub enum SignIn {
+    /// OAuth 2.0 client credentials: HTTP Basic with id and secret, a form body, a bearer token in return.
+    ClientCredentials {
+        /// Where the token is asked for.
+        token_url: Url,
+        /// The client's id.
+        client_id: Secret,
+        /// The client's secret.
+        client_secret: Secret,
+    },
+}
+
+/// One HTTP call, without credentials: the client adds them to [`Target::Api`], and to nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// GET or POST.
+    pub method: Method,
+    /// Where it goes.
+    pub target: Target,
+    /// A JSON body.
+    pub body: Option<String>,
+    /// Whether a 504 is an answer about the size of what was asked, and so not retried by the client.
+    pub gateway_timeout_is_answer: bool,
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To the connection's API, signed: a path below [`Endpoint::api`], and a query that the client encodes.
+    Api {
+        /// Begins with a slash.
+        path: String,
+        /// Names and values, not yet encoded.
+        query: Vec<(&'static str, String)>,
+    },
+    /// To wherever the provider said (a pre-signed download), without credentials.
+    Download {
+        /// Absolute; checked by the client.
+        url: String,
+    },
+}
+
+/// A call's answer, whole and within the body cap.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Any status that the client doesn't retry by itself.
+    pub status: StatusCode,
+    /// As received.
+    pub headers: HeaderMap,
+    /// As received.
+    pub body: Bytes,
+}
+
+/// The place to go on from inside a range; opaque outside its adapter.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub String);
+
+/// An independent part of a provider's feed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stream {
+    /// Its name in the commit log: what is pulled, and a hash of the filters where there are any.
+    pub id: String,
+    /// Whether the provider can answer it without a query job (Genesys realtime).
+    pub realtime: bool,
+}
+
+/// What is asked of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Of which stream.
+    pub stream: Stream,
+    /// For which event times.
+    pub range: Range,
+    /// Whether this range was pulled before: a settle pass, a refetch, a verification.
+    pub again: bool,
+    /// What the run takes for now.
+    pub now: Timestamp,
+}
+
+/// What one answer held.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The text that `records` point into.
+    pub text: String,
+    /// The byte range of each record in `text`, in the provider's order.
+    pub records: Vec<std::ops::Range<usize>>,
+    /// Where to go on; none at the range's end.
+    pub next: Option<Cursor>,
+    /// Whether `next` is worth keeping in a commit: it stands behind all records up to here, and may outlive the run.
+    pub resumable: bool,
+    /// How long to wait before going on.
+    pub wait: Option<Duration>,
+    /// The provider's own count for the whole range, where it gives one.
+    pub total: Option<u64>,
+}
+
+/// Why an answer is no page.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The provider no longer accepts the cursor: the range is pulled again from its start.
+    #[error("the provider no longer accepts the cursor: {0}")]
+    CursorGone(String),
+    /// The range is too large for the provider: it is halved.
+    #[error("the range is too large for the provider: {0}")]
+    TooLarge(String),
+    /// Anything else.
+    #[error("{message}")]
+    Failed {
+        /// What it means for the scheduler.
+        kind: Kind,
+        /// What failed, with the offending value and what the provider said.
+        message: String,
+    },
+}
+
+/// A provider's adapter for one job: its filters and modes are inside.
+pub trait Adapter: Debug + Send + Sync {
+    /// The calls whose answers tell which streams there are; none if the options say it all.
+    fn stream_calls(&self) -> Vec<Call>;
+
+    /// The job's streams, from the answers to [`Adapter::stream_calls`] in the same order.
+    fn streams(&self, answers: &[Answer]) -> Result<Vec<Stream>, Refusal>;
+
+    /// The bounds that are really asked for when `range` is wanted: wider where the provider's bounds are unknown.
+    fn asked(&self, range: Range) -> Range;
+
+    /// The next call; no cursor means the range's start.
+    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal>;
+
+    /// What the answer to that call means.
+    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal>;
+
+    /// Reads one record; the error is the reason that goes into quarantine with the bytes.
+    fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String>;
+}
