@@ -10,6 +10,9 @@
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
 
 pub mod clock;
+pub mod lake;
 pub mod model;
+pub mod plan;
 pub mod providers;
 pub mod secret;
+pub mod tls;

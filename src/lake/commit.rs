@@ -1,0 +1,193 @@
+//! One entry of a job's log: the checkpoint. Its JSON is read by people and by later versions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::model::{Range, RangeSet, Timestamp};
+use crate::providers::Cursor;
+
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// One entry of a job's commit log.
+///
+/// Only the newest commit's `progress` counts; the `files` of every commit after `published_through` are still to be
+/// published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The number in its key.
+    pub version: u64,
+    /// This commit's own id: tells an answer that was lost from a rival's commit.
+    pub id: Uuid,
+    /// The run that wrote it.
+    pub run: Uuid,
+    /// The job.
+    pub job: String,
+    /// Why it was written.
+    pub kind: CommitKind,
+    /// When, by the writer's real clock.
+    pub at: Timestamp,
+    /// Who holds the job, and until when; nobody once a run has ended.
+    pub claim: Option<Claim>,
+    /// All commits up to this one are known to be published.
+    pub published_through: u64,
+    /// The instant up to which the last scheduled run planned, once it had gone through its plan.
+    pub planned_at: Option<Timestamp>,
+    /// What this commit adds.
+    pub pulled: Vec<Pulled>,
+    /// The files of this commit.
+    pub files: Vec<CommittedFile>,
+    /// Where every stream stands after this commit.
+    pub progress: BTreeMap<String, Progress>,
+}
+
+/// Why a commit was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitKind {
+    /// A run takes the job.
+    Claim,
+    /// A run keeps the job.
+    Renewal,
+    /// A run lands what it pulled.
+    Data,
+    /// A run leaves the job.
+    Release,
+}
+
+/// Who holds a job until when. It only saves work: safety rests on create-if-absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// By the holder's real clock.
+    pub expires_at: Timestamp,
+    /// The holder's host name.
+    pub host: String,
+    /// The holder's process id on that host.
+    pub pid: u32,
+    /// When that process was started, in clock ticks since boot, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<u64>,
+}
+
+/// What one commit adds to one range.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulled {
+    /// The stream.
+    pub stream: String,
+    /// The range.
+    pub range: Range,
+    /// Why it was pulled.
+    pub work: Work,
+    /// Whether this commit takes it to its last page.
+    pub finished: bool,
+    /// What this commit adds, not the range's whole.
+    pub counts: Counts,
+    /// The provider's own count for the whole range, where it gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_total: Option<u64>,
+}
+
+/// Why a range is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// For the first time.
+    Pull,
+    /// Again, for late arrivals.
+    Settle,
+    /// By hand.
+    Backfill,
+}
+
+/// Records of a range, by what became of them: `fetched` is the sum of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Received.
+    pub fetched: u64,
+    /// Landed.
+    pub new: u64,
+    /// In the lake already, or earlier in this run.
+    pub duplicate: u64,
+    /// Unreadable, kept in quarantine (now, or by an earlier pull of the range).
+    pub quarantined: u64,
+    /// Inside the bounds that were asked but not in the range: they wait for their own range.
+    pub waiting: u64,
+    /// Of the new ones: outside the bounds that were asked.
+    pub outside: u64,
+    /// Of the new ones: not seen by an earlier pull of their range.
+    pub late: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.fetched += other.fetched;
+        self.new += other.new;
+        self.duplicate += other.duplicate;
+        self.quarantined += other.quarantined;
+        self.waiting += other.waiting;
+        self.outside += other.outside;
+        self.late += other.late;
+    }
+}
+
+/// A file that a commit lists: where it is staged and the key under which it is published, for ever the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFile {
+    /// Its key until it is published.
+    pub staged: String,
+    /// Its final key.
+    pub key: String,
+    /// Rows, or lines of quarantine.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Where one stream stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The end of the last contiguous range, from the job's start, that was pulled to its last page.
+    #[serde(default)]
+    pub watermark: Option<Timestamp>,
+    /// Everything that was pulled to its last page.
+    #[serde(default)]
+    pub coverage: RangeSet,
+    /// Per settle delay in seconds: what that pass has still to read again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unsettled: BTreeMap<u64, RangeSet>,
+    /// Unfinished ranges, each with the place to go on from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Open>,
+    /// The window in seconds to which ranges are narrowed after one proved too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+    /// What a `backfill --refetch` has still to read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refetch: Option<Refetch>,
+}
+
+/// An unfinished range.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The whole range.
+    pub range: Range,
+    /// Why it is pulled.
+    pub work: Work,
+    /// When its first page was asked for.
+    pub asked_at: Timestamp,
+    /// Where to go on: behind every record that this commit or an earlier one lists.
+    pub cursor: Cursor,
+}
+
+/// A refetch that goes on when its command is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refetch {
+    /// The range that the command named.
+    pub range: Range,
+    /// What of it is still to be read again.
+    pub left: RangeSet,
+}

@@ -1,0 +1,145 @@
+//! What can go wrong with a lake.
+
+use object_store::path::Path;
+
+use crate::model::{Kind, Timestamp};
+
+/// A failure of the lake, with the key it happened at.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The store refused or failed.
+    #[error("can't {action} `{key}` in the lake")]
+    Store {
+        /// The verb: read, list, write, copy, delete.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The store's own words.
+        source: object_store::Error,
+    },
+    /// The lake's URL or its options are not usable.
+    #[error("the lake `{url}` can't be opened: {reason}")]
+    Url {
+        /// As configured.
+        url: String,
+        /// What is wrong and what would work.
+        reason: String,
+    },
+    /// The store ignores `If-None-Match: *`.
+    #[error(
+        "the store behind `{url}` overwrites an object that it was told to create only if absent, so nothing can be \
+         landed exactly once there; use a store with conditional writes (for S3-compatible stores: `If-None-Match` on \
+         PutObject)"
+    )]
+    NoConditionalCreate {
+        /// The lake.
+        url: String,
+    },
+    /// The lake was laid out in another way than the configuration says.
+    #[error(
+        "the lake `{url}` is partitioned by [{have}], jobs.yaml says [{want}]: set `partition_by` back, or give the new \
+         layout a new lake `url` and pull again"
+    )]
+    OtherLayout {
+        /// The lake.
+        url: String,
+        /// How the lake is laid out.
+        have: String,
+        /// What the configuration asks for.
+        want: String,
+    },
+    /// An object was written by a newer version.
+    #[error(
+        "`{key}` has format {found}, this auditlake reads up to {known}: use a newer auditlake"
+    )]
+    NewerFormat {
+        /// The object.
+        key: String,
+        /// Its format.
+        found: u64,
+        /// The newest that this version reads.
+        known: u32,
+    },
+    /// An object of ours isn't what it should be. Nothing is guessed.
+    #[error("`{key}` is not what auditlake writes there: {reason}; move it away to go on")]
+    Unreadable {
+        /// The object.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another run's commit is newer than ours: it owns the job now, and publishes what we committed.
+    #[error("another run took the job over (commit {version}); this run stops")]
+    TakenOver {
+        /// The rival's commit.
+        version: u64,
+    },
+    /// This run's claim ran out on its own clock before it could commit.
+    #[error(
+        "this run's claim expired at {at} before it could commit; the next run pulls the rest again"
+    )]
+    ClaimExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// A commit was sent, and it can't be told whether it arrived.
+    #[error(
+        "commit {version} got no clear answer after {attempts} attempts; the next run finds out"
+    )]
+    NoAnswer {
+        /// The commit.
+        version: u64,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        source: Box<LakeError>,
+    },
+    /// A committed file is neither staged nor published.
+    #[error(
+        "the committed file `{staged}` is gone and was never published as `{key}`: something other than auditlake \
+         deleted it"
+    )]
+    FileVanished {
+        /// Where it was staged.
+        staged: String,
+        /// Where it belongs.
+        key: String,
+    },
+}
+
+impl LakeError {
+    /// For `map_err` at a store call.
+    pub(crate) fn at<'a>(
+        action: &'static str,
+        key: &'a Path,
+    ) -> impl FnOnce(object_store::Error) -> Self + 'a {
+        move |source| Self::Store {
+            action,
+            key: key.to_string(),
+            source,
+        }
+    }
+
+    /// What it means for the scheduler.
+    pub fn kind(&self) -> Kind {
+        use object_store::Error as Store;
+        match self {
+            Self::Store {
+                source: Store::PermissionDenied { .. } | Store::Unauthenticated { .. },
+                ..
+            } => Kind::Auth,
+            Self::Store {
+                source: Store::NotSupported { .. } | Store::NotImplemented { .. },
+                ..
+            }
+            | Self::Url { .. }
+            | Self::NoConditionalCreate { .. }
+            | Self::OtherLayout { .. } => Kind::Config,
+            Self::Store { .. } | Self::NoAnswer { .. } => Kind::Transient,
+            Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
+            Self::NewerFormat { .. } | Self::Unreadable { .. } | Self::FileVanished { .. } => {
+                Kind::Data
+            }
+        }
+    }
+}

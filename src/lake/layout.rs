@@ -1,0 +1,185 @@
+//! Every object key of a lake, and nothing else that makes one.
+
+use object_store::path::Path;
+use uuid::Uuid;
+
+/// The table that users query.
+pub const TABLE: &str = "audit_events";
+/// Where the lake keeps what is not for queries.
+const INTERNAL: &str = "_auditlake";
+
+/// The keys of one lake, below its prefix.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: Path,
+}
+
+impl Layout {
+    /// The keys below `root` (the path of the lake's URL).
+    pub fn new(root: Path) -> Self {
+        Self { root }
+    }
+
+    /// `_auditlake/lake.json`
+    pub fn lake_file(&self) -> Path {
+        self.internal().join("lake.json")
+    }
+
+    /// `audit_events`
+    pub fn table(&self) -> Path {
+        self.root.clone().join(TABLE)
+    }
+
+    /// `audit_events/provider=…/event_date=…`, from a partition path that is already escaped.
+    ///
+    /// # Errors
+    /// If the partition path isn't one (which would be a bug in the table's escaping).
+    pub fn partition(&self, partition: &str) -> Result<Path, object_store::path::Error> {
+        Path::parse(format!("{}/{partition}", self.table()))
+    }
+
+    /// `audit_events/<partition>/<job>-<run>-<n>.parquet`: the run's id makes it unique for ever.
+    ///
+    /// # Errors
+    /// As [`Layout::partition`].
+    pub fn published(
+        &self,
+        partition: &str,
+        job: &str,
+        run: Uuid,
+        n: u64,
+    ) -> Result<Path, object_store::path::Error> {
+        Ok(self
+            .partition(partition)?
+            .join(format!("{job}-{run}-{n}.parquet")))
+    }
+
+    /// The keys of one job.
+    pub fn job(&self, job: &str) -> JobLayout {
+        JobLayout {
+            root: self.internal().join("jobs").join(job),
+        }
+    }
+
+    fn internal(&self) -> Path {
+        self.root.clone().join(INTERNAL)
+    }
+}
+
+/// Whether a file name in the table is that of `job`, and not of a job whose name only begins alike.
+pub fn is_of_job(file_name: &str, job: &str) -> bool {
+    file_name
+        .strip_suffix(".parquet")
+        .and_then(|stem| stem.strip_prefix(job)?.strip_prefix('-'))
+        .and_then(|tail| tail.rsplit_once('-'))
+        .is_some_and(|(run, n)| Uuid::try_parse(run).is_ok() && n.parse::<u64>().is_ok())
+}
+
+/// The keys of one job's log, staging and quarantine.
+#[derive(Debug, Clone)]
+pub struct JobLayout {
+    root: Path,
+}
+
+impl JobLayout {
+    /// `_auditlake/jobs/<job>/commits`
+    pub fn commits(&self) -> Path {
+        self.root.clone().join("commits")
+    }
+
+    /// `_auditlake/jobs/<job>/commits/<version, 20 digits>.json`
+    pub fn commit(&self, version: u64) -> Path {
+        self.commits().join(format!("{version:020}.json"))
+    }
+
+    /// `_auditlake/jobs/<job>/latest.json`: a hint where listing the log may start.
+    pub fn latest(&self) -> Path {
+        self.root.clone().join("latest.json")
+    }
+
+    /// `_auditlake/jobs/<job>/staging`
+    pub fn staging(&self) -> Path {
+        self.root.clone().join("staging")
+    }
+
+    /// `_auditlake/jobs/<job>/staging/<run>/<n>.staged`: no engine takes it for Parquet.
+    pub fn staged(&self, run: Uuid, n: u64) -> Path {
+        self.staging()
+            .join(run.to_string())
+            .join(format!("{n}.staged"))
+    }
+
+    /// `_auditlake/jobs/<job>/quarantine`
+    pub fn quarantine(&self) -> Path {
+        self.root.clone().join("quarantine")
+    }
+
+    /// `_auditlake/jobs/<job>/quarantine/<run>-<n>.jsonl`
+    pub fn quarantined(&self, run: Uuid, n: u64) -> Path {
+        self.quarantine().join(format!("{run}-{n}.jsonl"))
+    }
+}
+
+/// The version in a commit's key; `None` for any other object that lies in the log's folder.
+pub fn version_of(key: &Path) -> Option<u64> {
+    let digits = key.filename()?.strip_suffix(".json")?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    const RUN: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
+
+    #[test]
+    fn keys_are_those_of_the_design() {
+        let layout = Layout::new(Path::from("a/prefix"));
+        let key = layout.published("provider=genesys_cloud/event_date=2026-11-20", "j", RUN, 3);
+        assert_eq!(
+            key.unwrap().as_ref(),
+            "a/prefix/audit_events/provider=genesys_cloud/event_date=2026-11-20/j-01990000-0000-7000-8000-000000000001-3.parquet"
+        );
+        let job = layout.job("j");
+        assert_eq!(
+            job.commit(7).as_ref(),
+            "a/prefix/_auditlake/jobs/j/commits/00000000000000000007.json"
+        );
+        assert_eq!(
+            job.staged(RUN, 0).as_ref(),
+            "a/prefix/_auditlake/jobs/j/staging/01990000-0000-7000-8000-000000000001/0.staged"
+        );
+        assert_eq!(version_of(&job.commit(u64::MAX)), Some(u64::MAX));
+    }
+
+    #[test]
+    fn an_escaped_partition_value_is_not_escaped_again() {
+        let key = Layout::new(Path::default())
+            .partition("account_id=a%2Fb")
+            .unwrap();
+        assert_eq!(key.as_ref(), "audit_events/account_id=a%2Fb");
+    }
+
+    #[test]
+    fn foreign_objects_are_no_commits_and_no_files_of_the_job() {
+        for name in [
+            "1.json",
+            "0000000000000000000x.json",
+            "00000000000000000001.json.tmp",
+            "99999999999999999999.json",
+        ] {
+            assert_eq!(version_of(&Path::from(name)), None, "{name}");
+        }
+        let file = format!("genesys-{RUN}-0.parquet");
+        assert!(is_of_job(&file, "genesys"));
+        assert!(!is_of_job(
+            &format!("genesys-eu-{RUN}-0.parquet"),
+            "genesys"
+        ));
+        assert!(!is_of_job(&file, "gen"));
+        assert!(!is_of_job("genesys.parquet", "genesys"));
+    }
+}

@@ -1,0 +1,503 @@
+//! A job's commit log under one run: claim, recover, commit, renew, release (design §4).
+//!
+//! The order of the requests here is load-bearing: an exhaustive model of it explored three and four runs with crashes,
+//! pauses, lost answers and pruning, and every shortcut lost or doubled rows. Where a step can't move, the code says
+//! why.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::commit::{Claim, Commit, CommitKind, CommittedFile, FORMAT, Progress, Pulled};
+use super::error::LakeError;
+use super::layout::{self, JobLayout};
+use super::open::{Lake, from_json, to_json};
+use crate::clock::real_now;
+use crate::model::{Kind, Timestamp};
+
+/// How often a commit without a clear answer is tried.
+const ATTEMPTS: u32 = 6;
+/// The log's hint is written, and its old entries are pruned, once in so many commits.
+const HOUSEKEEPING_EVERY: u64 = 64;
+/// How long a commit is kept once it no longer matters.
+const KEEP: TimeDelta = TimeDelta::days(30);
+/// How many copies, deletes or reads of one run are under way at a time.
+pub(super) const AT_A_TIME: usize = 8;
+
+/// One run of a job.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// A UUIDv7: every key that the run writes carries it, so that nothing ever overwrites.
+    pub id: Uuid,
+    /// The job.
+    pub job: String,
+    /// How long a claim keeps other runs off; renewed by each commit and at half its life.
+    pub claim_life: TimeDelta,
+}
+
+impl Run {
+    /// A new run of `job`, with claims of 30 s.
+    pub fn new(job: &str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            job: job.to_owned(),
+            claim_life: TimeDelta::seconds(30),
+        }
+    }
+}
+
+/// What came of trying to take a job.
+#[derive(Debug)]
+pub enum Claimed {
+    /// It is this run's.
+    Mine(Box<JobLog>),
+    /// Another run has it.
+    Held(Claim),
+}
+
+/// A job's log, held by one run.
+#[derive(Debug)]
+pub struct JobLog {
+    lake: Lake,
+    keys: JobLayout,
+    run: Run,
+    /// Locked for as long as a commit is under way: a run commits one at a time, renewals too.
+    head: Mutex<Head>,
+    /// Locked from a data commit until its files are published.
+    landing: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Head {
+    /// This run's newest commit; before the claim, the commit that was found.
+    newest: Commit,
+    /// What this run knows to be published. A renewal records it as it is, and so never names an unpublished commit.
+    published: u64,
+    /// Where the hint points.
+    hint: u64,
+}
+
+/// What a data commit changes.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What was pulled since the last one.
+    pub pulled: Vec<Pulled>,
+    /// Staged files, to be published.
+    pub files: Vec<CommittedFile>,
+    /// Where every stream stands now.
+    pub progress: BTreeMap<String, Progress>,
+    /// Set once a scheduled run has gone through its plan.
+    pub planned_at: Option<Timestamp>,
+}
+
+/// Where listing the log may start. Only a hint: nothing is concluded from it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Hint {
+    version: u64,
+}
+
+/// The newest commit of a job's log, or nothing if there is none.
+pub async fn newest(lake: &Lake, job: &str) -> Result<Option<Commit>, LakeError> {
+    Ok(find_newest(lake, &lake.layout.job(job)).await?.0)
+}
+
+async fn find_newest(lake: &Lake, keys: &JobLayout) -> Result<(Option<Commit>, u64), LakeError> {
+    let hint = lake.read(&keys.latest()).await?;
+    let hint = hint
+        .and_then(|bytes| serde_json::from_slice::<Hint>(&bytes).ok())
+        .map_or(0, |hint| hint.version);
+    let mut version = newest_version(lake, keys, hint).await?;
+    if version.is_none() && hint > 0 {
+        version = newest_version(lake, keys, 0).await?; // the log was deleted, or restored from before the hint
+    }
+    let Some(version) = version else {
+        return Ok((None, hint));
+    };
+    match read_commit(lake, keys, version).await? {
+        Some(commit) => Ok((Some(commit), hint)),
+        // pruned since the list was made, so there is a newer one
+        None => Err(LakeError::TakenOver { version }),
+    }
+}
+
+/// The highest version in the log from `from` on.
+async fn newest_version(
+    lake: &Lake,
+    keys: &JobLayout,
+    from: u64,
+) -> Result<Option<u64>, LakeError> {
+    let folder = keys.commits();
+    let listing = match from.checked_sub(1) {
+        Some(before) => lake
+            .store
+            .list_with_offset(Some(&folder), &keys.commit(before)),
+        None => lake.store.list(Some(&folder)),
+    };
+    listing
+        .try_fold(None, async |newest, object| {
+            Ok(newest.max(layout::version_of(&object.location)))
+        })
+        .await
+        .map_err(LakeError::at("list", &folder))
+}
+
+async fn read_commit(
+    lake: &Lake,
+    keys: &JobLayout,
+    version: u64,
+) -> Result<Option<Commit>, LakeError> {
+    let key = keys.commit(version);
+    lake.read(&key)
+        .await?
+        .map(|bytes| from_json(&bytes, &key, FORMAT))
+        .transpose()
+}
+
+impl JobLog {
+    /// Takes the job for `run`, unless a live claim of another run is on it.
+    pub async fn claim(lake: &Lake, run: Run) -> Result<Claimed, LakeError> {
+        let keys = lake.layout.job(&run.job);
+        let (found, hint) = find_newest(lake, &keys).await?;
+        let held = |commit: &Commit| {
+            commit
+                .claim
+                .clone()
+                .filter(|claim| claim.is_live(real_now()))
+        };
+        if let Some(claim) = found.as_ref().and_then(held) {
+            return Ok(Claimed::Held(claim));
+        }
+        let found = found.unwrap_or_else(|| before_the_first(&run));
+        let log = Self {
+            lake: lake.clone(),
+            keys,
+            head: Mutex::new(Head {
+                published: found.published_through,
+                newest: found,
+                hint,
+            }),
+            landing: Mutex::new(()),
+            run,
+        };
+        match log.append(CommitKind::Claim, Change::default()).await {
+            Ok(_) => Ok(Claimed::Mine(Box::new(log))),
+            // a rival was faster by one request
+            Err(LakeError::TakenOver { version }) => {
+                match read_commit(lake, &log.keys, version).await? {
+                    Some(Commit {
+                        claim: Some(claim), ..
+                    }) => Ok(Claimed::Held(claim)),
+                    _ => Err(LakeError::TakenOver { version }),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finishes what earlier runs committed and clears what they didn't; only then may the lake's ids be read.
+    ///
+    /// The order matters:
+    /// - commits to publish are read *before* the log is listed: a rival could publish and prune in between, and the
+    ///   list is what tells that the job is still ours;
+    /// - staging is listed *before* the log too, and nothing that appears later is deleted: what a later run stages is
+    ///   not garbage;
+    /// - deletion comes *after* publishing, as the same listing shows files that those commits list.
+    pub async fn recover(&self) -> Result<(), LakeError> {
+        let claimed = self.head.lock().await.newest.clone();
+        let unpublished = self
+            .commits_between(claimed.published_through, claimed.version)
+            .await?;
+        let abandoned = self.staged_by_others().await?;
+        self.stop_unless_newest().await?;
+        for commit in &unpublished {
+            self.publish(&commit.files).await?;
+        }
+        self.delete(abandoned).await?;
+        self.all_is_published().await;
+        Ok(())
+    }
+
+    /// Commits the change and publishes its files. The one conditional request in here is the commit point.
+    pub async fn commit(&self, change: Change) -> Result<Commit, LakeError> {
+        let landing = self.landing.lock().await;
+        let commit = self.append(CommitKind::Data, change).await?;
+        if !commit.files.is_empty() {
+            // listing the log, not just looking for version + 1: that one may have been pruned already
+            self.stop_unless_newest().await?;
+            self.publish(&commit.files).await?;
+        }
+        self.all_is_published().await;
+        drop(landing);
+        Ok(commit)
+    }
+
+    /// Keeps the claim alive until it is lost; returns why.
+    pub async fn keep_alive(&self) -> LakeError {
+        loop {
+            let renew_in = self.time_to_half_life().await;
+            tokio::time::sleep(renew_in).await;
+            if self.time_to_half_life().await > Duration::ZERO {
+                continue; // a data commit has renewed it meanwhile
+            }
+            match self.append(CommitKind::Renewal, Change::default()).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == Kind::Transient => {
+                    tracing::warn!(error = %error, "the claim could not be renewed yet");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Ends the claim, so that the next run needn't wait for it to expire.
+    pub async fn release(&self) -> Result<(), LakeError> {
+        self.append(CommitKind::Release, Change::default()).await?;
+        let (newest, hint) = {
+            let head = self.head.lock().await;
+            (head.newest.clone(), head.hint)
+        };
+        if newest.version >= hint + HOUSEKEEPING_EVERY {
+            let key = self.keys.latest();
+            let payload = to_json(
+                &Hint {
+                    version: newest.version,
+                },
+                &key,
+            )?;
+            self.lake
+                .store
+                .put(&key, payload)
+                .await
+                .map_err(LakeError::at("write", &key))?;
+            self.prune(&newest, real_now() - KEEP).await?;
+        }
+        Ok(())
+    }
+
+    /// The newest commit of this run.
+    pub async fn newest(&self) -> Commit {
+        self.head.lock().await.newest.clone()
+    }
+
+    /// The run that holds the log.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Creates the next commit if nobody else has.
+    async fn append(&self, kind: CommitKind, change: Change) -> Result<Commit, LakeError> {
+        let mut head = self.head.lock().await;
+        let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
+        let mut commit = head.next(&self.run, kind, id, change);
+        for attempt in 1..=ATTEMPTS {
+            let now = real_now();
+            if kind != CommitKind::Claim
+                && let Some(claim) = &head.newest.claim
+                && now >= claim.expires_at
+            {
+                return Err(LakeError::ClaimExpired {
+                    at: claim.expires_at,
+                });
+            }
+            commit.at = now;
+            commit.claim = (kind != CommitKind::Release)
+                .then(|| Claim::of_this_process(now + self.run.claim_life));
+            let key = self.keys.commit(commit.version);
+            let created = self.lake.create(&key, to_json(&commit, &key)?).await;
+            if matches!(created, Ok(true)) {
+                head.newest = commit.clone();
+                return Ok(commit);
+            }
+            if let Err(error) = &created
+                && error.kind() != Kind::Transient
+            {
+                return created.map(|_| commit);
+            }
+            // it exists, or there was no answer: only the object itself can tell
+            let failure = match (
+                read_commit(&self.lake, &self.keys, commit.version).await,
+                created,
+            ) {
+                (Ok(Some(found)), _) if found.id == id => {
+                    head.newest = found.clone();
+                    return Ok(found);
+                }
+                // a renewal of ours whose answer was lost: take the next number
+                (Ok(Some(found)), _) if found.run == self.run.id => {
+                    commit.version += 1;
+                    continue;
+                }
+                (Ok(Some(found)), _) => {
+                    return Err(LakeError::TakenOver {
+                        version: found.version,
+                    });
+                }
+                (Ok(None), Ok(_)) => continue, // it was there and is gone: as good as never there
+                (Ok(None), Err(error)) | (Err(error), _) => error,
+            };
+            if attempt == ATTEMPTS {
+                return Err(LakeError::NoAnswer {
+                    version: commit.version,
+                    attempts: attempt,
+                    source: Box::new(failure),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+        }
+        Err(LakeError::TakenOver {
+            version: commit.version,
+        })
+    }
+
+    /// Stops a run that is no longer the newest: its successor publishes what it committed, and may have pruned it.
+    async fn stop_unless_newest(&self) -> Result<(), LakeError> {
+        let own = self.head.lock().await.newest.version;
+        let listed = newest_version(&self.lake, &self.keys, own)
+            .await?
+            .unwrap_or(own);
+        if listed <= own {
+            return Ok(());
+        }
+        match read_commit(&self.lake, &self.keys, listed).await? {
+            Some(newer) if newer.run == self.run.id => Ok(()), // a renewal, just now
+            _ => Err(LakeError::TakenOver { version: listed }),
+        }
+    }
+
+    async fn all_is_published(&self) {
+        let mut head = self.head.lock().await;
+        head.published = head.newest.version;
+    }
+
+    async fn time_to_half_life(&self) -> Duration {
+        let head = self.head.lock().await;
+        let half = head
+            .newest
+            .claim
+            .as_ref()
+            .map(|claim| claim.expires_at - self.run.claim_life / 2);
+        half.map_or(Duration::ZERO, |half| {
+            (half - real_now()).to_std().unwrap_or_default()
+        })
+    }
+
+    /// The commits after `after` and before `before` that still exist.
+    async fn commits_between(&self, after: u64, before: u64) -> Result<Vec<Commit>, LakeError> {
+        stream::iter(after + 1..before)
+            .map(|version| read_commit(&self.lake, &self.keys, version))
+            .buffered(AT_A_TIME)
+            .try_filter_map(async |commit| Ok(commit))
+            .try_collect()
+            .await
+    }
+
+    async fn staged_by_others(&self) -> Result<Vec<Path>, LakeError> {
+        let folder = self.keys.staging();
+        let own = self.keys.staging().join(self.run.id.to_string());
+        self.lake
+            .store
+            .list(Some(&folder))
+            .map_ok(|object| object.location)
+            .try_filter(|key| std::future::ready(!key.prefix_matches(&own)))
+            .try_collect()
+            .await
+            .map_err(LakeError::at("list", &folder))
+    }
+
+    /// Copies each staged file to its final key and deletes the staged one; may be repeated.
+    async fn publish(&self, files: &[CommittedFile]) -> Result<(), LakeError> {
+        super::publish::publish(&self.lake, files).await
+    }
+
+    async fn delete(&self, keys: Vec<Path>) -> Result<(), LakeError> {
+        if !keys.is_empty() {
+            tracing::info!(
+                files = keys.len(),
+                "deleting staged files that no commit lists"
+            );
+        }
+        stream::iter(keys)
+            .map(Ok)
+            .try_for_each_concurrent(AT_A_TIME, |key| async move {
+                super::publish::delete(&self.lake, &key).await
+            })
+            .await
+    }
+
+    /// Deletes commits that were last touched before `before`, up to what `newest` itself records as published: a run
+    /// that only *knows* more, and hasn't said so in the log, would take from a successor what that has still to read.
+    async fn prune(&self, newest: &Commit, before: Timestamp) -> Result<(), LakeError> {
+        let folder = self.keys.commits();
+        let old: Vec<Path> = self
+            .lake
+            .store
+            .list(Some(&folder))
+            .try_filter_map(async |object| {
+                let version = layout::version_of(&object.location);
+                let done = version.is_some_and(|version| {
+                    version <= newest.published_through && version < newest.version
+                });
+                Ok((done && object.last_modified < before).then_some(object.location))
+            })
+            .try_collect()
+            .await
+            .map_err(LakeError::at("list", &folder))?;
+        if !old.is_empty() {
+            tracing::debug!(commits = old.len(), "pruning the log");
+        }
+        self.delete(old).await
+    }
+}
+
+impl Head {
+    /// The commit after the newest; what the change doesn't name stays as it was.
+    fn next(&self, run: &Run, kind: CommitKind, id: Uuid, change: Change) -> Commit {
+        let data = kind == CommitKind::Data;
+        Commit {
+            format: FORMAT,
+            version: self.newest.version + 1,
+            id,
+            run: run.id,
+            job: run.job.clone(),
+            kind,
+            at: real_now(),
+            claim: None,
+            published_through: self.published,
+            planned_at: change.planned_at.or(self.newest.planned_at),
+            pulled: change.pulled,
+            files: change.files,
+            progress: if data {
+                change.progress
+            } else {
+                self.newest.progress.clone()
+            },
+        }
+    }
+}
+
+/// What stands before commit 1.
+fn before_the_first(run: &Run) -> Commit {
+    Commit {
+        format: FORMAT,
+        version: 0,
+        id: Uuid::nil(),
+        run: Uuid::nil(),
+        job: run.job.clone(),
+        kind: CommitKind::Release,
+        at: real_now(),
+        claim: None,
+        published_through: 0,
+        planned_at: None,
+        pulled: Vec::new(),
+        files: Vec::new(),
+        progress: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,16 @@
+//! The lake: object storage, the commit log in it, and the files that it publishes.
+
+mod claim;
+mod commit;
+mod error;
+pub mod layout;
+mod log;
+mod open;
+mod publish;
+
+pub use commit::{
+    Claim, Commit, CommitKind, CommittedFile, Counts, FORMAT, Open, Progress, Pulled, Refetch, Work,
+};
+pub use error::LakeError;
+pub use log::{Change, Claimed, JobLog, Run, newest};
+pub use open::Lake;

@@ -1,0 +1,299 @@
+//! Opens a lake: the store behind its URL, its layout file, and proof that the store keeps create-if-absent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutPayload, RetryConfig,
+};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::error::LakeError;
+use super::layout::Layout;
+use crate::secret::Secret;
+
+/// The layout that this version writes.
+const FORMAT: u32 = 1;
+
+/// An open lake. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    /// The store; every key below [`Lake::layout`].
+    pub store: Arc<dyn ObjectStore>,
+    /// The keys.
+    pub layout: Layout,
+    url: String,
+}
+
+/// `_auditlake/lake.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct LakeFile {
+    format: u32,
+    partition_by: Vec<String>,
+}
+
+impl Lake {
+    /// The lake behind `url`. Makes no request.
+    ///
+    /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
+    /// keys) override. A relative `file://` URL counts from the working directory.
+    pub fn at(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
+        let refuse = |reason: String| LakeError::Url {
+            url: url.to_owned(),
+            reason,
+        };
+        let mut settings = Vec::new();
+        for (key, value) in options {
+            let value = value
+                .reveal()
+                .map_err(|error| refuse(format!("`{key}`: {error}")))?;
+            settings.push((key.to_ascii_lowercase(), value));
+        }
+        let url_of = |text: &str| Url::parse(text).map_err(|error| refuse(error.to_string()));
+
+        if let Some(folder) = url.strip_prefix("file://") {
+            let folder = std::path::absolute(folder).map_err(|error| refuse(error.to_string()))?;
+            std::fs::create_dir_all(&folder).map_err(|error| refuse(error.to_string()))?;
+            let store = LocalFileSystem::new_with_prefix(&folder)
+                .map_err(|error| refuse(error.to_string()))?
+                .with_fsync(true); // a commit that was answered survives a power cut
+            return Ok(Self::in_store(url, Arc::new(store), Path::default()));
+        }
+
+        let parsed = url_of(url)?;
+        let (scheme, path) =
+            ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
+        macro_rules! cloud {
+            ($builder:ty) => {{
+                let mut builder = <$builder>::from_env().with_url(url).with_retry(retries());
+                for (key, value) in settings {
+                    let key = key
+                        .parse()
+                        .map_err(|_| refuse(format!("unknown storage option `{key}`")))?;
+                    builder = builder.with_config(key, value);
+                }
+                Arc::new(builder.build().map_err(|error| refuse(error.to_string()))?)
+                    as Arc<dyn ObjectStore>
+            }};
+        }
+        crate::tls::install();
+        let store = match scheme {
+            ObjectStoreScheme::Memory => Arc::new(InMemory::new()) as Arc<dyn ObjectStore>,
+            ObjectStoreScheme::AmazonS3 => cloud!(AmazonS3Builder),
+            ObjectStoreScheme::GoogleCloudStorage => cloud!(GoogleCloudStorageBuilder),
+            ObjectStoreScheme::MicrosoftAzure => cloud!(MicrosoftAzureBuilder),
+            _ => {
+                return Err(refuse(
+                    "use s3://, gs://, az://, file:// or memory://".into(),
+                ));
+            }
+        };
+        Ok(Self::in_store(url, store, path))
+    }
+
+    /// A lake in a store that is already open, below `root`.
+    pub fn in_store(url: &str, store: Arc<dyn ObjectStore>, root: Path) -> Self {
+        Self {
+            store,
+            layout: Layout::new(root),
+            url: url.to_owned(),
+        }
+    }
+
+    /// The lake's URL, as configured.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Makes sure that the lake is laid out as `partition_by` says (a new lake becomes so), and that its store refuses
+    /// to create an object that exists. Both are needed before the first claim.
+    pub async fn prepare(&self, partition_by: &[String]) -> Result<(), LakeError> {
+        let key = self.layout.lake_file();
+        if !self.is_laid_out(partition_by).await? {
+            let file = LakeFile {
+                format: FORMAT,
+                partition_by: partition_by.to_vec(),
+            };
+            self.create(&key, to_json(&file, &key)?).await?;
+            if !self.is_laid_out(partition_by).await? {
+                return Err(LakeError::Unreadable {
+                    key: key.to_string(),
+                    reason: "it can't be read back".into(),
+                });
+            }
+        }
+        // what is there is written again as it is: a store that ignores the condition does no harm, and is found out
+        let have = self.read(&key).await?.unwrap_or_default();
+        if self.create(&key, have.into()).await? {
+            return Err(LakeError::NoConditionalCreate {
+                url: self.url.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether there is a lake, laid out so; an error if it is laid out otherwise.
+    async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
+        let key = self.layout.lake_file();
+        let Some(bytes) = self.read(&key).await? else {
+            return Ok(false);
+        };
+        let file: LakeFile = from_json(&bytes, &key, FORMAT)?;
+        if file.partition_by == partition_by {
+            return Ok(true);
+        }
+        Err(LakeError::OtherLayout {
+            url: self.url.clone(),
+            have: file.partition_by.join(", "),
+            want: partition_by.join(", "),
+        })
+    }
+
+    /// The object's bytes, or nothing if there is none.
+    pub(super) async fn read(&self, key: &Path) -> Result<Option<bytes::Bytes>, LakeError> {
+        let found = match self.store.get(key).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            found => found.map_err(LakeError::at("read", key))?,
+        };
+        Ok(Some(
+            found.bytes().await.map_err(LakeError::at("read", key))?,
+        ))
+    }
+
+    /// Creates the object; `false` if there is one already.
+    pub(super) async fn create(&self, key: &Path, payload: PutPayload) -> Result<bool, LakeError> {
+        match self
+            .store
+            .put_opts(key, payload, PutMode::Create.into())
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(LakeError::at("write", key)(error)),
+        }
+    }
+}
+
+/// Short enough that a commit still knows its answer while its claim lives, long enough for a store that slows us down.
+fn retries() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: 8,
+        retry_timeout: Duration::from_secs(60),
+    }
+}
+
+/// An object of ours as JSON text with a newline: people read these.
+pub(super) fn to_json<T: Serialize>(value: &T, key: &Path) -> Result<PutPayload, LakeError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| LakeError::Unreadable {
+        key: key.to_string(),
+        reason: error.to_string(),
+    })?;
+    text.push(b'\n');
+    Ok(text.into())
+}
+
+/// Reads an object of ours; its `format` is looked at first, so that a newer one is recognised, never guessed at.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    key: &Path,
+    known: u32,
+) -> Result<T, LakeError> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u64,
+    }
+    let unreadable = |error: serde_json::Error| LakeError::Unreadable {
+        key: key.to_string(),
+        reason: error.to_string(),
+    };
+    let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+    if format > u64::from(known) {
+        return Err(LakeError::NewerFormat {
+            key: key.to_string(),
+            found: format,
+            known,
+        });
+    }
+    serde_json::from_slice(bytes).map_err(unreadable)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn layout(columns: &[&str]) -> Vec<String> {
+        columns.iter().map(|&column| column.to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_lake_keeps_its_layout() {
+        let lake = Lake::at("memory:///", &BTreeMap::new()).unwrap();
+        lake.prepare(&layout(&["provider", "event_date"]))
+            .await
+            .unwrap();
+        lake.prepare(&layout(&["provider", "event_date"]))
+            .await
+            .unwrap();
+        let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
+        assert_eq!(error.kind(), crate::model::Kind::Config);
+        assert_eq!(
+            error.to_string(),
+            "the lake `memory:///` is partitioned by [provider, event_date], jobs.yaml says [event_date]: set \
+             `partition_by` back, or give the new layout a new lake `url` and pull again"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_newer_format_and_a_foreign_object_are_recognised() {
+        let lake = Lake::at("memory:///", &BTreeMap::new()).unwrap();
+        let key = lake.layout.lake_file();
+        lake.create(&key, r#"{"format":9,"anything":1}"#.into())
+            .await
+            .unwrap();
+        let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("has format 9, this auditlake reads up to 1"),
+            "{error}"
+        );
+        lake.store.delete(&key).await.unwrap();
+        lake.create(&key, "not json".into()).await.unwrap();
+        let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("not what auditlake writes there"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_foreign_scheme_is_refused_with_the_choices() {
+        let error = Lake::at("https://example.org/x", &BTreeMap::new()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("use s3://, gs://, az://, file:// or memory://"),
+            "{error}"
+        );
+        let options = BTreeMap::from([("aws_reigon".to_owned(), Secret::text("x"))]);
+        let error = Lake::at("s3://bucket/prefix", &options).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("unknown storage option `aws_reigon`"),
+            "{error}"
+        );
+    }
+}

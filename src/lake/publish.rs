@@ -1,0 +1,50 @@
+//! From staging to the keys that users query. Every step may be repeated.
+
+use futures_util::{TryStreamExt, stream};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+
+use super::commit::CommittedFile;
+use super::error::LakeError;
+use super::log::AT_A_TIME;
+use super::open::Lake;
+
+/// Copies each staged file, on the server's side, to its final key, then deletes the staged one.
+///
+/// Copy before delete, so that a crash in between leaves both, never neither. The final key carries run and number, so
+/// that a second copy puts the same bytes there. A staged file that is gone while its final key exists is done.
+pub(super) async fn publish(lake: &Lake, files: &[CommittedFile]) -> Result<(), LakeError> {
+    stream::iter(files.iter().map(Ok))
+        .try_for_each_concurrent(AT_A_TIME, |file| publish_one(lake, file))
+        .await
+}
+
+async fn publish_one(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
+    let key_of = |text: &str| {
+        Path::parse(text).map_err(|error| LakeError::Unreadable {
+            key: text.to_owned(),
+            reason: error.to_string(),
+        })
+    };
+    let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
+    match lake.store.copy(&staged, &key).await {
+        Ok(()) => delete(lake, &staged).await,
+        Err(object_store::Error::NotFound { .. }) => match lake.store.head(&key).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => Err(LakeError::FileVanished {
+                staged: file.staged.clone(),
+                key: file.key.clone(),
+            }),
+            Err(error) => Err(LakeError::at("read", &key)(error)),
+        },
+        Err(error) => Err(LakeError::at("copy", &staged)(error)),
+    }
+}
+
+/// Deletes an object; one that is gone already is fine.
+pub(super) async fn delete(lake: &Lake, key: &Path) -> Result<(), LakeError> {
+    match lake.store.delete(key).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(LakeError::at("delete", key)(error)),
+    }
+}

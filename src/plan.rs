@@ -1,0 +1,416 @@
+//! What to pull next: pure functions from where a stream stands, what time it is, and the job's policy (design §5).
+
+use chrono::{DateTime, TimeDelta};
+
+use crate::lake::{Open, Progress, Refetch, Work};
+use crate::model::{Range, RangeSet, Timestamp};
+
+/// How a job's ranges are cut and when they are read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Where a stream begins.
+    pub start: Timestamp,
+    /// The size in which ranges are pulled.
+    pub window: TimeDelta,
+    /// The least to which a window is halved.
+    pub min_window: TimeDelta,
+    /// How far behind now a first pull stops.
+    pub lag: TimeDelta,
+    /// How long after a window's end it is read again for late arrivals; ascending.
+    pub settle: Vec<TimeDelta>,
+}
+
+impl Policy {
+    /// Up to where first pulls may go: whole seconds, as providers take no finer bounds.
+    pub fn horizon(&self, now: Timestamp) -> Timestamp {
+        let second = (now - self.lag).timestamp();
+        DateTime::from_timestamp(second, 0).unwrap_or(now - self.lag)
+    }
+}
+
+/// One range to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The range.
+    pub range: Range,
+    /// Why.
+    pub work: Work,
+    /// Where an earlier run left off, and when that one began.
+    pub resume: Option<Open>,
+}
+
+impl Task {
+    fn fresh(range: Range, work: Work) -> Self {
+        Self {
+            range,
+            work,
+            resume: None,
+        }
+    }
+
+    fn rest_of(open: &Open) -> Self {
+        Self {
+            range: open.range,
+            work: open.work,
+            resume: Some(open.clone()),
+        }
+    }
+}
+
+/// What a scheduled run owes one stream, most urgent first: the rest of unfinished ranges, then everything from the
+/// start up to `now - lag` that was never pulled, then the settle passes whose time has come.
+pub fn due<'a>(
+    progress: &'a Progress,
+    now: Timestamp,
+    policy: &'a Policy,
+) -> impl Iterator<Item = Task> + 'a {
+    let unfinished = |work: Work| progress.open.iter().filter(move |open| open.work == work);
+    let rest = progress
+        .open
+        .iter()
+        .filter(|open| open.work != Work::Backfill)
+        .map(Task::rest_of);
+
+    let mut missing = match Range::new(policy.start, policy.horizon(now)) {
+        Some(range) => progress.coverage.missing(range),
+        None => RangeSet::default(),
+    };
+    unfinished(Work::Pull).for_each(|open| missing.remove(open.range));
+    let pulls = cut(missing, policy.window).map(|range| Task::fresh(range, Work::Pull));
+
+    let mut again = settle_due(progress, now, policy);
+    unfinished(Work::Settle).for_each(|open| again.remove(open.range));
+    let settles = on_grid(again, policy.window).map(|range| Task::fresh(range, Work::Settle));
+
+    rest.chain(pulls).chain(settles)
+}
+
+/// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left.
+pub fn backfill(
+    progress: &Progress,
+    range: Range,
+    refetch: bool,
+    now: Timestamp,
+    policy: &Policy,
+) -> Vec<Task> {
+    let mut tasks: Vec<Task> = progress
+        .open
+        .iter()
+        .filter(|open| {
+            open.work == Work::Backfill && open.range.intersection(&range) == Some(open.range)
+        })
+        .map(Task::rest_of)
+        .collect();
+    let mut left = match (
+        refetch,
+        Range::new(range.from(), range.to().min(policy.horizon(now))),
+    ) {
+        (_, None) => RangeSet::default(),
+        (true, Some(range)) => refetch_of(progress, range).left,
+        (false, Some(range)) => progress.coverage.missing(range),
+    };
+    tasks.iter().for_each(|task| left.remove(task.range));
+    tasks.extend(cut(left, policy.window).map(|range| Task::fresh(range, Work::Backfill)));
+    tasks
+}
+
+/// The refetch of `range`: the one under way, if it is of the same range, else a new one.
+pub fn refetch_of(progress: &Progress, range: Range) -> Refetch {
+    match &progress.refetch {
+        Some(under_way) if under_way.range == range => under_way.clone(),
+        _ => Refetch {
+            range,
+            left: [range].into_iter().collect(),
+        },
+    }
+}
+
+/// Records that `range` was pulled to its last page, its first page having been asked for at `asked_at`.
+///
+/// A range that was first pulled later than a pass's delay after its end skips that pass; one read again so late has
+/// had it.
+pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy: &Policy) {
+    let first_time = progress.coverage.missing(range);
+    progress.coverage.insert(range);
+    progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    progress.open.retain(|open| {
+        !progress.coverage.covers(open.range) || open.range.intersection(&range).is_none()
+    });
+    progress
+        .unsettled
+        .retain(|&delay, _| policy.settle.contains(&seconds(delay)));
+    for &delay in &policy.settle {
+        let unsettled = progress
+            .unsettled
+            .entry(delay.num_seconds().unsigned_abs())
+            .or_default();
+        first_time.iter().for_each(|new| unsettled.insert(new));
+        if asked_at >= range.to() + delay {
+            unsettled.remove(range);
+        }
+    }
+    progress.unsettled.retain(|_, ranges| !ranges.is_empty());
+    if let Some(refetch) = &mut progress.refetch {
+        refetch.left.remove(range);
+        if refetch.left.is_empty() {
+            progress.refetch = None;
+        }
+    }
+}
+
+/// What settle passes have to read now: a window's pass is due once its delay has passed since the window's end. One
+/// reading serves every pass that is due.
+fn settle_due(progress: &Progress, now: Timestamp, policy: &Policy) -> RangeSet {
+    let mut due = RangeSet::default();
+    for (&delay, unsettled) in &progress.unsettled {
+        let pass_is_due =
+            |range: &Range| cell_end(range.from(), policy.window) + seconds(delay) <= now;
+        if policy.settle.contains(&seconds(delay)) {
+            on_grid(unsettled.clone(), policy.window)
+                .filter(pass_is_due)
+                .for_each(|range| due.insert(range));
+        }
+    }
+    due
+}
+
+/// Windows counted from where each range begins.
+fn cut(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> {
+    Vec::from(ranges)
+        .into_iter()
+        .flat_map(move |range| range.pieces(window))
+}
+
+/// Whole windows, counted from the epoch, so that a settle pass reads an hour once and not each of its pulls.
+fn on_grid(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> {
+    Vec::from(ranges).into_iter().flat_map(move |range| {
+        let mut from = range.from();
+        std::iter::from_fn(move || {
+            let piece = Range::new(from, range.to().min(cell_end(from, window)))?;
+            from = piece.to();
+            Some(piece)
+        })
+    })
+}
+
+/// Where the window that holds `instant` ends, windows being counted from the epoch.
+fn cell_end(instant: Timestamp, window: TimeDelta) -> Timestamp {
+    let into = instant
+        .timestamp_micros()
+        .rem_euclid(window.num_microseconds().unwrap_or(i64::MAX).max(1));
+    instant + (window - TimeDelta::microseconds(into))
+}
+
+fn seconds(delay: u64) -> TimeDelta {
+    TimeDelta::seconds(i64::try_from(delay).unwrap_or(i64::MAX / 1_000_000))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::providers::Cursor;
+
+    fn at(second: i64) -> Timestamp {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn range(from: i64, to: i64) -> Range {
+        Range::new(at(from), at(to)).unwrap()
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            start: at(0),
+            window: TimeDelta::seconds(60),
+            min_window: TimeDelta::seconds(1),
+            lag: TimeDelta::seconds(10),
+            settle: vec![TimeDelta::seconds(100), TimeDelta::seconds(1_000)],
+        }
+    }
+
+    /// Does all that is due at `now`.
+    fn run(progress: &mut Progress, now: i64, policy: &Policy) -> Vec<Task> {
+        let tasks: Vec<Task> = due(progress, at(now), policy).collect();
+        tasks
+            .iter()
+            .for_each(|task| finish(progress, task.range, at(now), policy));
+        tasks
+    }
+
+    fn ranges(tasks: &[Task], work: Work) -> Vec<Range> {
+        tasks
+            .iter()
+            .filter(|task| task.work == work)
+            .map(|task| task.range)
+            .collect()
+    }
+
+    #[test]
+    fn first_pulls_go_from_the_start_to_the_lag_in_windows() {
+        let mut progress = Progress::default();
+        let tasks = run(&mut progress, 160, &policy());
+        assert_eq!(
+            ranges(&tasks, Work::Pull),
+            [range(0, 60), range(60, 120), range(120, 150)]
+        );
+        assert_eq!(progress.watermark, Some(at(150)));
+    }
+
+    #[test]
+    fn a_settle_pass_reads_whole_windows_once_their_delay_has_passed() {
+        let mut progress = Progress::default();
+        run(&mut progress, 40, &policy());
+        run(&mut progress, 70, &policy());
+        assert_eq!(
+            ranges(&run(&mut progress, 159, &policy()), Work::Settle),
+            []
+        );
+        assert_eq!(
+            ranges(&run(&mut progress, 160, &policy()), Work::Settle),
+            [range(0, 60)]
+        );
+        assert_eq!(
+            ranges(&run(&mut progress, 161, &policy()), Work::Settle),
+            []
+        );
+    }
+
+    #[test]
+    fn one_reading_serves_every_pass_that_is_due() {
+        let mut progress = Progress::default();
+        run(&mut progress, 70, &policy());
+        let tasks = run(&mut progress, 1_060, &policy());
+        assert_eq!(ranges(&tasks, Work::Settle), [range(0, 60)]);
+        assert_eq!(
+            ranges(&run(&mut progress, 1_100, &policy()), Work::Settle),
+            []
+        );
+    }
+
+    #[test]
+    fn a_first_load_is_read_once() {
+        let mut progress = Progress::default();
+        run(&mut progress, 100_000, &policy());
+        let again = run(&mut progress, 100_000 + 2_000, &policy());
+        // only what was pulled within a pass's delay of its end is read again
+        assert!(
+            ranges(&again, Work::Settle)
+                .iter()
+                .all(|range| range.to() > at(100_000 - 1_000))
+        );
+    }
+
+    #[test]
+    fn an_unfinished_range_goes_on_first_and_is_not_pulled_twice() {
+        let open = |from, to, work| Open {
+            range: range(from, to),
+            work,
+            asked_at: at(70),
+            cursor: Cursor("c".into()),
+        };
+        let progress = Progress {
+            open: vec![open(60, 120, Work::Pull), open(-60, 0, Work::Backfill)],
+            ..Progress::default()
+        };
+        let tasks: Vec<Task> = due(&progress, at(190), &policy()).collect();
+        assert_eq!(tasks[0].resume.as_ref().unwrap().cursor, Cursor("c".into()));
+        assert_eq!(
+            ranges(&tasks, Work::Pull),
+            [range(60, 120), range(0, 60), range(120, 180)]
+        );
+        let tasks = backfill(&progress, range(-120, 30), false, at(190), &policy());
+        assert_eq!(
+            ranges(&tasks, Work::Backfill),
+            [range(-60, 0), range(-120, -60), range(0, 30)]
+        );
+    }
+
+    #[test]
+    fn a_backfill_pulls_what_is_missing_and_a_refetch_all_that_it_has_left() {
+        let mut progress = Progress::default();
+        finish(&mut progress, range(60, 120), at(5_000), &policy());
+        let tasks = backfill(&progress, range(0, 180), false, at(5_000), &policy());
+        assert_eq!(
+            ranges(&tasks, Work::Backfill),
+            [range(0, 60), range(120, 180)]
+        );
+
+        progress.refetch = Some(refetch_of(&progress, range(0, 180)));
+        finish(&mut progress, range(0, 60), at(5_000), &policy());
+        let tasks = backfill(&progress, range(0, 180), true, at(5_000), &policy());
+        assert_eq!(
+            ranges(&tasks, Work::Backfill),
+            [range(60, 120), range(120, 180)]
+        );
+        tasks
+            .iter()
+            .for_each(|task| finish(&mut progress, task.range, at(5_000), &policy()));
+        assert_eq!(progress.refetch, None);
+    }
+
+    #[test]
+    fn a_pass_that_is_no_longer_wanted_is_forgotten() {
+        let mut progress = Progress::default();
+        run(&mut progress, 70, &policy());
+        let calm = Policy {
+            settle: vec![],
+            ..policy()
+        };
+        assert_eq!(ranges(&run(&mut progress, 10_000, &calm), Work::Settle), []);
+        assert!(progress.unsettled.is_empty());
+    }
+
+    proptest! {
+        /// Whatever the ticks, nothing up to the lag is left out, nothing is pulled for the first time twice, and each
+        /// instant that was first pulled before a pass's delay is read again after it.
+        #[test]
+        fn nothing_is_left_out(
+            mut ticks in prop::collection::vec(1_i64..3_000, 1..30),
+            window in 1_i64..200,
+            lag in 0_i64..50,
+        ) {
+            let policy = Policy { window: TimeDelta::seconds(window), lag: TimeDelta::seconds(lag), ..policy() };
+            ticks.sort_unstable();
+            let mut progress = Progress::default();
+            let mut first = RangeSet::default();
+            let mut reads: Vec<(i64, Range)> = vec![];
+            for &now in &ticks {
+                for task in run(&mut progress, now, &policy) {
+                    prop_assert!(task.range.length() <= policy.window);
+                    prop_assert!(task.range.to() <= at(now) - policy.lag);
+                    if task.work == Work::Pull {
+                        prop_assert!(first.within(task.range).is_empty());
+                        first.insert(task.range);
+                    }
+                    reads.push((now, task.range));
+                }
+                prop_assert_eq!(progress.watermark.unwrap_or(at(0)), at(0).max(at(now) - policy.lag));
+            }
+            let last = *ticks.last().unwrap();
+            for second in (0..last).step_by(7) {
+                let times: Vec<i64> =
+                    reads.iter().filter(|(_, range)| range.contains(at(second))).map(|(now, _)| *now).collect();
+                for delay in &policy.settle {
+                    let cell = cell_end(at(second), policy.window).timestamp() + delay.num_seconds();
+                    if first.contains(at(second)) && ticks.iter().any(|&now| now >= cell) {
+                        prop_assert!(times.iter().any(|&now| now >= second + delay.num_seconds()), "{second} {delay}");
+                    }
+                }
+            }
+        }
+
+        /// A stream's state doesn't grow with time.
+        #[test]
+        fn the_state_stays_small(step in 1_i64..500) {
+            let mut progress = Progress::default();
+            for tick in 1..100 {
+                run(&mut progress, tick * step, &policy());
+            }
+            prop_assert!(progress.coverage.iter().count() <= 1);
+            prop_assert!(progress.unsettled.values().all(|ranges| ranges.iter().count() <= 1));
+        }
+    }
+}
