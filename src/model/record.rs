@@ -10,7 +10,7 @@ use super::Timestamp;
 /// "nothing" is `None` here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The provider's id; unique within a job once the pipeline has numbered true twins.
+    /// The provider's id. Empty where it gave none: the pipeline then puts a hash of the record, true twins numbered.
     pub event_id: Cow<'a, str>,
     /// When it happened.
     pub event_time: Timestamp,

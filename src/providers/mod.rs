@@ -3,6 +3,10 @@
 //! An adapter does no I/O and holds no secret. What needs several calls (submit, poll, page, download) is a state
 //! machine whose state is the [`Cursor`].
 
+mod activity;
+pub mod genesys;
+mod json;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -100,8 +104,8 @@ pub struct Ask {
     pub stream: Stream,
     /// For which event times.
     pub range: Range,
-    /// Whether this range was pulled before: a settle pass, a refetch, a verification.
-    pub again: bool,
+    /// Whether it is a scheduled first pull, not a settle pass, a backfill or a verification.
+    pub first: bool,
     /// What the run takes for now.
     pub now: Timestamp,
 }
@@ -142,6 +146,17 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// What it means for the scheduler.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::CursorGone(_) => Kind::Transient,
+            Self::TooLarge(_) => Kind::Data,
+            Self::Failed { kind, .. } => *kind,
+        }
+    }
+}
+
 /// A provider's adapter for one job: its filters and modes are inside.
 pub trait Adapter: Debug + Send + Sync {
     /// The calls whose answers tell which streams there are; none if the options say it all.
@@ -153,6 +168,9 @@ pub trait Adapter: Debug + Send + Sync {
     /// The bounds that are really asked for when `range` is wanted: wider where the provider's bounds are unknown.
     fn asked(&self, range: Range) -> Range;
 
+    /// The fewest calls that an ask can take; for estimates.
+    fn least_calls(&self, ask: &Ask) -> u32;
+
     /// The next call; no cursor means the range's start.
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal>;
 
@@ -161,4 +179,21 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// Reads one record; the error is the reason that goes into quarantine with the bytes.
     fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String>;
+
+    /// The calls whose answers list what the provider can be asked for (`services`), each with a name.
+    fn catalogue_calls(&self) -> Vec<(&'static str, Call)> {
+        Vec::new()
+    }
+
+    /// The call for the audits of the same action as one audit (`related`), where the provider has it.
+    fn related_call(&self, audit_id: &str, trustor_org_id: Option<&str>) -> Option<Call> {
+        let _ = (audit_id, trustor_org_id);
+        None
+    }
+
+    /// The entries of an answer to a catalogue or related call.
+    fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
+        let _ = answer;
+        Ok(Page::default())
+    }
 }

@@ -1,0 +1,301 @@
+//! Lenient JSON: what an adapter reads of a record must survive a provider that changes a field's type. The record's
+//! own text is kept anyway.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A scalar as text, borrowed where it needed no unescaping; anything else, and the empty string, is nothing.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
+
+impl<'a> Text<'a> {
+    pub(super) fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The text, or the empty string.
+    pub(super) fn or_empty(self) -> Cow<'a, str> {
+        self.0.unwrap_or_default()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(TextVisitor)
+            .map(|text| Self(text.filter(|text| !text.is_empty())))
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(if value { "true" } else { "false" })))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+/// A list; a lone item stands for a list of one, anything that can't be one is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: FromJson<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // the text is looked at first, as a list and a lone item can't be told apart by one visitor for all T
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        if raw.starts_with('[') {
+            let items: Vec<&RawValue> =
+                serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
+            return Ok(Self(
+                items
+                    .into_iter()
+                    .filter_map(|item| T::from_json(item.get()))
+                    .collect(),
+            ));
+        }
+        Ok(Self(T::from_json(raw).into_iter().collect()))
+    }
+}
+
+/// What a [`List`] may hold.
+pub(super) trait FromJson<'a>: Sized {
+    /// The item, or nothing if the value is none.
+    fn from_json(raw: &'a str) -> Option<Self>;
+}
+
+/// A list of texts keeps empty strings: they are values.
+impl<'de: 'a, 'a> FromJson<'de> for Cow<'a, str> {
+    fn from_json(raw: &'de str) -> Option<Self> {
+        let mut reader = serde_json::Deserializer::from_str(raw);
+        reader.deserialize_any(TextVisitor).ok().flatten()
+    }
+}
+
+/// An object's fields; anything that isn't an object has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(ObjectVisitor(PhantomData))
+            .map(Self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> FromJson<'de> for Object<T> {
+    fn from_json(raw: &'de str) -> Option<Self> {
+        raw.starts_with('{')
+            .then(|| serde_json::from_str(raw).ok().map(Self))
+            .flatten()
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(entries))
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(T::default())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(T::default())
+    }
+}
+
+/// An object's entries as texts in their order, later keys winning; what isn't scalar stays out (the raw text has it).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Texts<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        if !raw.starts_with('{') {
+            return Ok(Self::default());
+        }
+        serde_json::Deserializer::from_str(raw)
+            .deserialize_map(TextsVisitor)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Vec<(Cow<'de, str>, Cow<'de, str>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries: Self::Value = Vec::new();
+        while let Some(key) = map.next_key::<Key>()? {
+            let raw = map.next_value::<&'de RawValue>()?;
+            let Some(value) = Cow::from_json(raw.get()) else {
+                continue;
+            };
+            match entries.iter_mut().find(|(have, _)| *have == key.0) {
+                Some(entry) => entry.1 = value,
+                None => entries.push((key.0, value)),
+            }
+        }
+        Ok(entries)
+    }
+}
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_str(TextVisitor)
+            .map(|text| Self(text.unwrap_or_default()))
+    }
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+pub(super) fn span(whole: &str, part: &str) -> std::ops::Range<usize> {
+    let from = part.as_ptr().addr() - whole.as_ptr().addr();
+    from..from + part.len()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    struct Probe<'a> {
+        #[serde(borrow, default)]
+        text: Text<'a>,
+        #[serde(borrow, default)]
+        list: List<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        map: Texts<'a>,
+        #[serde(borrow, default)]
+        object: Object<Inner<'a>>,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow, default)]
+        id: Text<'a>,
+    }
+
+    #[test]
+    fn any_type_of_any_field_is_survived() {
+        for value in [
+            "null",
+            "true",
+            "1",
+            "-1",
+            "1.5",
+            r#""x""#,
+            "[]",
+            "[1,null,{}]",
+            "{}",
+            r#"{"id":{}}"#,
+        ] {
+            let json = format!(
+                r#"{{"text":{value},"list":{value},"map":{value},"object":{value},"new":{value}}}"#
+            );
+            serde_json::from_str::<Probe>(&json).unwrap();
+        }
+        assert!(
+            serde_json::from_str::<Probe>("{}")
+                .unwrap()
+                .text
+                .0
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn text_is_borrowed_unless_escaped() {
+        let probe: Probe =
+            serde_json::from_str(r#"{"text":"plain","object":{"id":"a\nb"}}"#).unwrap();
+        assert!(matches!(probe.text.0, Some(Cow::Borrowed("plain"))));
+        assert_eq!(probe.object.0.id.as_deref(), Some("a\nb"));
+        let probe: Probe = serde_json::from_str(r#"{"text":""}"#).unwrap();
+        assert_eq!(probe.text.0, None);
+    }
+
+    #[test]
+    fn a_map_keeps_the_last_of_equal_keys_and_empty_values() {
+        let probe: Probe =
+            serde_json::from_str(r#"{"map":{"a":"1","b":{},"c":"","a":2},"list":["x","",3]}"#)
+                .unwrap();
+        assert_eq!(
+            probe.map.0,
+            [("a".into(), "2".into()), ("c".into(), Cow::Borrowed(""))]
+        );
+        assert_eq!(probe.list.0, ["x", "", "3"]);
+        assert_eq!(Cow::from_json(r#""lone""#), Some(Cow::Borrowed("lone")));
+    }
+}
