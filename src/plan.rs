@@ -59,30 +59,27 @@ impl Task {
 
 /// What a scheduled run owes one stream, most urgent first: the rest of unfinished ranges, then everything from the
 /// start up to `now - lag` that was never pulled, then the settle passes whose time has come.
-pub fn due<'a>(
-    progress: &'a Progress,
-    now: Timestamp,
-    policy: &'a Policy,
-) -> impl Iterator<Item = Task> + 'a {
-    let unfinished = |work: Work| progress.open.iter().filter(move |open| open.work == work);
-    let rest = progress
-        .open
-        .iter()
-        .filter(|open| open.work != Work::Backfill)
-        .map(Task::rest_of);
+///
+/// Windows are cut as they are taken: a first load may have many.
+pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> impl Iterator<Item = Task> + use<> {
+    let rest: Vec<Task> =
+        progress.open.iter().filter(|open| open.work != Work::Backfill).map(Task::rest_of).collect();
 
     let mut missing = match Range::new(policy.start, policy.horizon(now)) {
         Some(range) => progress.coverage.missing(range),
         None => RangeSet::default(),
     };
-    unfinished(Work::Pull).for_each(|open| missing.remove(open.range));
-    let pulls = cut(missing, policy.window).map(|range| Task::fresh(range, Work::Pull));
-
     let mut again = settle_due(progress, now, policy);
-    unfinished(Work::Settle).for_each(|open| again.remove(open.range));
+    for open in &progress.open {
+        match open.work {
+            Work::Pull => missing.remove(open.range),
+            Work::Settle => again.remove(open.range),
+            Work::Backfill => {}
+        }
+    }
+    let pulls = cut(missing, policy.window).map(|range| Task::fresh(range, Work::Pull));
     let settles = on_grid(again, policy.window).map(|range| Task::fresh(range, Work::Settle));
-
-    rest.chain(pulls).chain(settles)
+    rest.into_iter().chain(pulls).chain(settles)
 }
 
 /// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left.

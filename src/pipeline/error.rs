@@ -1,0 +1,59 @@
+//! Why a run, or one of its streams, failed.
+
+use crate::lake::LakeError;
+use crate::model::Kind;
+use crate::source::SourceError;
+use crate::table::{ReadError, RowError};
+
+/// A failure of a run; each variant's own text says what and where.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The provider.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file of the lake can't be read back for de-duplication.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Rows can't be encoded.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// A window can't be made smaller.
+    #[error(
+        "the window `{range}` is too large for the provider and can't be halved below `min_window`; lower it, or narrow \
+         the job with filters"
+    )]
+    TooLarge {
+        /// The window.
+        range: crate::model::Range,
+        /// What the provider said.
+        source: crate::providers::Refusal,
+    },
+    /// A task of the run panicked: a defect.
+    #[error("the run panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl RunError {
+    /// What it means for the scheduler.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Lake(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Row(error) => error.kind(),
+            Self::TooLarge { .. } => Kind::Data,
+            Self::Panicked(_) => Kind::Transient,
+        }
+    }
+
+    /// How long the provider asked to stay away.
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Source(SourceError::Client(error)) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The ids that the lake has, read from its own files: the lake is the index, there is no other state.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use object_store::ObjectStore;
+
+use super::error::RunError;
+use crate::lake::{Lake, LakeError, layout};
+use crate::table::{EventIdHash, read_event_ids};
+
+/// How many ids are kept beyond the partitions of the commit under way; 16 bytes each, and the set's slack.
+const KEPT: usize = 2_000_000;
+
+/// The ids of one run: those of the lake's own files, partition by partition as they are needed, and the run's own.
+#[derive(Debug)]
+pub(super) struct Ids {
+    lake: Lake,
+    job: String,
+    partitions: HashMap<String, Partition>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    ids: HashSet<EventIdHash>,
+    used: bool,
+}
+
+impl Ids {
+    pub(super) fn new(lake: Lake, job: &str) -> Self {
+        Self { lake, job: job.to_owned(), partitions: HashMap::new() }
+    }
+
+    /// Makes sure that a partition's ids are known.
+    pub(super) async fn load(&mut self, partition: &str) -> Result<(), RunError> {
+        if let Some(known) = self.partitions.get_mut(partition) {
+            known.used = true;
+            return Ok(());
+        }
+        let folder = self.lake.layout.partition(partition).map_err(|error| LakeError::Unreadable {
+            key: partition.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let files: Vec<_> = self
+            .lake
+            .store
+            .list(Some(&folder))
+            .try_filter(|file| {
+                let of_job = file.location.filename().is_some_and(|name| layout::is_of_job(name, &self.job));
+                std::future::ready(of_job)
+            })
+            .try_collect()
+            .await
+            .map_err(|source| LakeError::Store { action: "list", key: folder.to_string(), source })?;
+        let mut ids = HashSet::new();
+        for file in files {
+            read_event_ids(Arc::clone(&self.lake.store), &file.location, file.size, |id| {
+                ids.insert(EventIdHash::of(id));
+            })
+            .await?;
+        }
+        tracing::debug!(partition, ids = ids.len(), "read the ids of a partition");
+        self.partitions.insert(partition.to_owned(), Partition { ids, used: true });
+        Ok(())
+    }
+
+    /// Takes an id into its partition, which must be loaded; `false` if it is there already.
+    pub(super) fn take(&mut self, partition: &str, event_id: &str) -> bool {
+        self.partitions.entry(partition.to_owned()).or_default().ids.insert(EventIdHash::of(event_id))
+    }
+
+    /// After a commit: partitions that it didn't touch are let go when there are too many ids. They are in the lake.
+    pub(super) fn committed(&mut self) {
+        if self.partitions.values().map(|partition| partition.ids.len()).sum::<usize>() > KEPT {
+            self.partitions.retain(|_, partition| partition.used);
+        }
+        self.partitions.values_mut().for_each(|partition| partition.used = false);
+    }
+}

@@ -1,0 +1,349 @@
+//! Steps 3 to 5 of a run: what arrives is de-duplicated, appended to the open part of its partition, staged, committed
+//! and published.
+//!
+//! All windows in flight share one landing. A commit is a cut through everything that has arrived: it lists every open
+//! part and says of each window how far it is, so no cursor passes a record that no commit lists, and a record that two
+//! windows show is landed by one of them and committed before either counts as pulled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStoreExt, PutPayload};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::RunError;
+use super::ids::Ids;
+use super::pull::{Arrival, InFlight};
+use super::quarantine::Quarantine;
+use super::{Job, Lane, Tally};
+use crate::lake::{Change, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled};
+use crate::model::{Range, Record, Timestamp};
+use crate::plan;
+use crate::providers::{Page, Stream};
+use crate::table::{Part, PartSpec, RowContext, RowError, canonical_hash, partition_path};
+
+/// How old the last commit gets while there is something to commit: what a crash may cost.
+const COMMIT_EVERY: Duration = Duration::from_secs(30);
+/// How many records are decoded at a time: they borrow from the page, their rows don't.
+const AT_A_TIME: usize = 1_000;
+/// How many parts are uploaded at a time.
+const UPLOADS: usize = 4;
+
+/// Where one run's pages land.
+pub(super) struct Landing<'a> {
+    job: &'a Job,
+    log: &'a JobLog,
+    ids: Ids,
+    quarantine: Quarantine,
+    /// Every stream, as the next commit will say; windows in flight aside.
+    progress: BTreeMap<String, Progress>,
+    slots: BTreeMap<usize, Slot>,
+    /// What windows that are no longer in flight have added since the last commit.
+    pulled: Vec<Pulled>,
+    parts: HashMap<String, Part>,
+    /// The next file's number.
+    n: u64,
+    committed_at: Instant,
+    /// Since the last commit.
+    windows: u64,
+    covered: TimeDelta,
+    told: watch::Sender<Tally>,
+    tally: Tally,
+}
+
+/// A window in flight, and what it has added since the last commit.
+struct Slot {
+    window: InFlight,
+    counts: Counts,
+    total: Option<u64>,
+}
+
+impl Slot {
+    fn pulled(&mut self, finished: bool) -> Pulled {
+        Pulled {
+            stream: self.window.stream.clone(),
+            range: self.window.range,
+            work: self.window.work,
+            finished,
+            counts: std::mem::take(&mut self.counts),
+            provider_total: self.total,
+        }
+    }
+}
+
+impl<'a> Landing<'a> {
+    pub(super) async fn new(job: &'a Job, log: &'a JobLog, told: watch::Sender<Tally>) -> Self {
+        let newest = log.newest().await;
+        Self {
+            ids: Ids::new(job.lake.clone(), &job.name),
+            quarantine: Quarantine::new(job.lake.clone(), &job.name),
+            progress: newest.progress,
+            slots: BTreeMap::new(),
+            pulled: Vec::new(),
+            parts: HashMap::new(),
+            n: 0,
+            committed_at: Instant::now(),
+            windows: 0,
+            covered: TimeDelta::zero(),
+            tally: Tally::default(),
+            told,
+            job,
+            log,
+        }
+    }
+
+    /// Where every stream stands.
+    pub(super) fn progress(&self) -> &BTreeMap<String, Progress> {
+        &self.progress
+    }
+
+    /// What has been committed.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Every stream has an entry from its first run on; a refetch is noted, so that repeating it goes on.
+    pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane, now: Timestamp) {
+        for stream in streams {
+            let progress = self.progress.entry(stream.id.clone()).or_default();
+            if let Lane::Backfill { range, refetch: true, .. } = lane
+                && let Some(range) = Range::new(range.from(), range.to().min(self.job.policy.horizon(now)))
+            {
+                progress.refetch = Some(plan::refetch_of(progress, range));
+            }
+        }
+    }
+
+    /// Takes what a worker brings.
+    pub(super) async fn take(&mut self, arrival: Arrival) -> Result<(), RunError> {
+        match arrival {
+            Arrival::Began(slot, window) => {
+                self.put_down(slot);
+                // a place in a range that is begun anew, or in a larger one that it was halved from, is void
+                let progress = self.progress.entry(window.stream.clone()).or_default();
+                progress.open.retain(|open| open.range.intersection(&window.range).is_none());
+                self.quarantine.begin(slot);
+                self.slots.insert(slot, Slot { window, counts: Counts::default(), total: None });
+            }
+            Arrival::Page { slot, page, received_at } => self.land(slot, &page, received_at).await?,
+            Arrival::Finished { slot, narrowed } => {
+                if let Some(mut slot) = self.slots.remove(&slot) {
+                    let window = &slot.window;
+                    let progress = self.progress.entry(window.stream.clone()).or_default();
+                    plan::finish(progress, window.range, window.asked_at, &self.job.policy);
+                    progress.window = narrowed.map(|length| length.num_seconds().unsigned_abs());
+                    self.windows += 1;
+                    self.covered += window.range.length();
+                    self.pulled.push(slot.pulled(true));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is time to commit: the open parts are full, or there has been something to commit for long enough.
+    pub(super) fn is_due(&self) -> bool {
+        let open = self.parts.values().map(Part::bytes).sum::<usize>() + self.quarantine.bytes();
+        let full = u64::try_from(open).is_ok_and(|open| open >= self.job.target_file_size);
+        full || (self.committed_at.elapsed() >= COMMIT_EVERY && self.has_something(None))
+    }
+
+    /// Stages every open part and the quarantine, commits them with where every window stands, and publishes them.
+    pub(super) async fn commit(&mut self, planned_at: Option<Timestamp>) -> Result<(), RunError> {
+        self.committed_at = Instant::now();
+        if !self.has_something(planned_at) {
+            return Ok(());
+        }
+        let files = self.stage().await?;
+        let mut pulled = std::mem::take(&mut self.pulled);
+        let mut progress = self.progress.clone();
+        for slot in self.slots.values_mut() {
+            progress.entry(slot.window.stream.clone()).or_default().open.extend(slot.window.unfinished());
+            if slot.counts != Counts::default() {
+                pulled.push(slot.pulled(false));
+            }
+        }
+        let change = Change { pulled, files, progress, planned_at };
+        let commit = self.log.commit(change).await?;
+        self.ids.committed();
+
+        let mut counts = Counts::default();
+        commit.pulled.iter().for_each(|pulled| counts += pulled.counts);
+        self.tally.counts += counts;
+        self.tally.windows += std::mem::take(&mut self.windows);
+        self.tally.covered += std::mem::take(&mut self.covered);
+        self.tally.commits += 1;
+        self.told.send_replace(self.tally);
+        tracing::info!(
+            version = commit.version,
+            ranges = commit.pulled.len(),
+            files = commit.files.len(),
+            fetched = counts.fetched,
+            new = counts.new,
+            duplicate = counts.duplicate,
+            quarantined = counts.quarantined,
+            late = counts.late,
+            "committed"
+        );
+        Ok(())
+    }
+
+    fn has_something(&self, planned_at: Option<Timestamp>) -> bool {
+        planned_at.is_some()
+            || !self.pulled.is_empty()
+            || self.slots.values().any(|slot| slot.counts != Counts::default())
+    }
+
+    /// A window that is no longer pulled: what it added is kept, and where it stood, so that the next run goes on.
+    fn put_down(&mut self, slot: usize) {
+        let Some(mut slot) = self.slots.remove(&slot) else { return };
+        let progress = self.progress.entry(slot.window.stream.clone()).or_default();
+        progress.open.extend(slot.window.unfinished());
+        if slot.counts != Counts::default() {
+            self.pulled.push(slot.pulled(false));
+        }
+    }
+
+    /// Lands a page, some records at a time.
+    async fn land(&mut self, slot: usize, page: &Page, received_at: Timestamp) -> Result<(), RunError> {
+        let Some(mut of) = self.slots.remove(&slot) else { return Ok(()) };
+        let mut twins = HashMap::new();
+        for spans in page.records.chunks(AT_A_TIME) {
+            let mut records = Vec::with_capacity(spans.len());
+            for span in spans {
+                of.counts.fetched += 1;
+                match self.read(&page.text[span.clone()], &mut twins) {
+                    Ok(record) => records.push((span, record)),
+                    Err(reason) => {
+                        of.counts.quarantined += 1;
+                        self.quarantine.take(slot, &of.window, &page.text, span, reason, received_at).await?;
+                    }
+                }
+            }
+            for (span, record) in records {
+                let raw = &page.text[span.clone()];
+                if let Err(reason) = self.append(&mut of, &record, raw, received_at).await? {
+                    of.counts.quarantined += 1;
+                    self.quarantine.take(slot, &of.window, &page.text, span, reason, received_at).await?;
+                }
+            }
+        }
+        of.total = page.total.or(of.total);
+        of.window.cursor = page.next.clone().filter(|_| page.resumable);
+        self.slots.insert(slot, of);
+        Ok(())
+    }
+
+    /// Reads a record. One without an id gets a hash of its content for one; equal ones on a page are twins.
+    fn read<'p>(&self, raw: &'p str, twins: &mut HashMap<String, u32>) -> Result<Record<'p>, String> {
+        let mut record = self.job.source.adapter.record(raw)?;
+        if record.event_id.is_empty() {
+            let hash = canonical_hash(raw).map_err(|error| crate::telemetry::chain(&error))?;
+            let twin = twins.entry(hash.clone()).and_modify(|count| *count += 1).or_insert(1);
+            record.event_id = if *twin == 1 { hash } else { format!("{hash}#{twin}") }.into();
+        }
+        Ok(record)
+    }
+
+    /// Appends a record to the open part of its partition, unless the lake has it or it waits for its own range. The
+    /// inner error is why it can't be a row.
+    async fn append(
+        &mut self,
+        of: &mut Slot,
+        record: &Record<'_>,
+        raw: &str,
+        ingested_at: Timestamp,
+    ) -> Result<Result<(), String>, RunError> {
+        let window = &of.window;
+        let outside = !window.asked.contains(record.event_time);
+        if !outside && !window.range.contains(record.event_time) {
+            of.counts.waiting += 1;
+            return Ok(Ok(()));
+        }
+        let job = self.job;
+        let context = RowContext {
+            provider: job.provider,
+            connection: &job.connection,
+            account_id: &job.account_id,
+            job: &job.name,
+            ingested_at,
+        };
+        let partition = partition_path(
+            &job.partition_by,
+            job.provider,
+            &job.connection,
+            context.account_id(record),
+            record.event_time,
+        );
+        self.ids.load(&partition).await?;
+        if !self.ids.take(&partition, &record.event_id) {
+            of.counts.duplicate += 1;
+            return Ok(Ok(()));
+        }
+        let late = self.progress.get(&window.stream).is_some_and(|progress| progress.coverage.contains(record.event_time));
+        let late_by_ms = late.then(|| (ingested_at - record.event_time).num_milliseconds());
+        let run = self.log.run().id;
+        let part = self.parts.entry(partition).or_insert_with(|| {
+            Part::new(PartSpec {
+                partition_by: job.partition_by.clone(),
+                job: job.name.clone(),
+                run: run.to_string(),
+            })
+        });
+        match part.push(record, &context, raw, late_by_ms) {
+            Ok(()) => {
+                of.counts.new += 1;
+                of.counts.late += u64::from(late);
+                of.counts.outside += u64::from(outside);
+                Ok(Ok(()))
+            }
+            Err(error @ RowError::TooLarge { .. }) => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Every open part and the quarantine, under keys that are this run's alone.
+    async fn stage(&mut self) -> Result<Vec<CommittedFile>, RunError> {
+        let run = self.log.run().id;
+        let keys = self.job.lake.layout.job(&self.job.name);
+        let mut staged = Vec::new();
+        for (partition, part) in std::mem::take(&mut self.parts) {
+            let Some(part) = part.finish()? else { continue };
+            let key = self.job.lake.layout.published(&partition, &self.job.name, run, self.n);
+            let key = key.map_err(|error| LakeError::Unreadable { key: partition, reason: error.to_string() })?;
+            staged.push((self.n, key, part.rows, part.payload));
+            self.n += 1;
+        }
+        if let Some((lines, count)) = self.quarantine.flush() {
+            staged.push((self.n, keys.quarantined(run, self.n), count, PutPayload::from(lines)));
+            self.n += 1;
+        }
+        let lake = &self.job.lake;
+        stream::iter(staged)
+            .map(|(n, key, rows, payload)| {
+                let staged = keys.staged(run, n);
+                async move {
+                    let bytes = payload.content_length() as u64;
+                    lake.store.put(&staged, payload).await.map_err(|source| LakeError::Store {
+                        action: "write",
+                        key: staged.to_string(),
+                        source,
+                    })?;
+                    Ok(CommittedFile { staged: staged.to_string(), key: key.to_string(), rows, bytes })
+                }
+            })
+            .buffered(UPLOADS)
+            .try_collect()
+            .await
+    }
+}
+
+impl InFlight {
+    /// Where to go on, if its provider has a place to go on from.
+    fn unfinished(&self) -> Option<Open> {
+        Some(Open { range: self.range, work: self.work, asked_at: self.asked_at, cursor: self.cursor.clone()? })
+    }
+}

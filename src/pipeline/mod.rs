@@ -1,0 +1,184 @@
+//! One run of one job: claim, pull, stage, commit, publish (design §4).
+
+mod error;
+mod ids;
+mod landing;
+mod pull;
+mod quarantine;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::lake::{Claim, Claimed, Counts, JobLog, Lake, Run};
+use crate::model::{Kind, PartitionColumn, Range};
+use crate::plan::Policy;
+use crate::source::Source;
+
+pub use error::RunError;
+use landing::Landing;
+use pull::Queue;
+
+/// A job, ready to run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name; stands in object keys.
+    pub name: String,
+    /// The connection's name.
+    pub connection: String,
+    /// The provider's kind.
+    pub provider: &'static str,
+    /// What the column `account_id` shows where a record doesn't say.
+    pub account_id: String,
+    /// How ranges are cut and read again.
+    pub policy: Policy,
+    /// The provider's feed.
+    pub source: Source,
+    /// Where it lands.
+    pub lake: Lake,
+    /// The columns that are in the path.
+    pub partition_by: Vec<PartitionColumn>,
+    /// When the open parts together are this large, they are committed; in bytes.
+    pub target_file_size: u64,
+}
+
+/// What a run is to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Lane {
+    /// All that is due: unfinished ranges, first pulls, settle passes.
+    Due,
+    /// What a range lacks, or all of it again.
+    Backfill {
+        /// The range.
+        range: Range,
+        /// Whether to read again what was pulled before.
+        refetch: bool,
+        /// After so long no further window is begun, so that the job's due pulls get their turn.
+        turn: TimeDelta,
+    },
+}
+
+/// How a run is to go about it.
+#[derive(Debug, Clone)]
+pub struct Conduct {
+    /// What to take for now in planning.
+    pub clock: Clock,
+    /// How many windows are in flight at a time.
+    pub at_a_time: usize,
+    /// Cancelled when the run is to stop: the current pages finish and are committed with their cursors.
+    pub stop: CancellationToken,
+    /// Told of every commit.
+    pub tally: watch::Sender<Tally>,
+}
+
+impl Conduct {
+    /// Four windows at a time, by the system's clock, told to nobody.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { clock: Clock::System, at_a_time: 4, stop, tally: watch::Sender::new(Tally::default()) }
+    }
+}
+
+/// What a run has done so far, summed over its commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Windows pulled to their last page.
+    pub windows: u64,
+    /// Event time that these windows cover, summed over streams.
+    pub covered: TimeDelta,
+    /// What became of the records.
+    pub counts: Counts,
+    /// Data commits.
+    pub commits: u64,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Another run holds the job; nothing was done.
+    Held(Claim),
+    /// The run went as far as it could.
+    Ran(Report),
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Report {
+    /// The run.
+    pub run: Uuid,
+    /// What was committed.
+    pub tally: Tally,
+    /// The streams that failed, with the first failure of each; the others went on.
+    pub failures: Vec<Failure>,
+    /// Whether work is left that this run could have done, had it not been stopped or its turn been over.
+    pub unfinished: bool,
+}
+
+/// Why a stream didn't get further.
+#[derive(Debug)]
+pub struct Failure {
+    /// The stream.
+    pub stream: String,
+    /// The range that failed; it is tried again at the next tick.
+    pub range: Range,
+    /// What failed.
+    pub error: RunError,
+}
+
+/// Runs `job` once: the whole of design §4 for one claim.
+pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
+    let run = Run::new(&job.name);
+    let span = tracing::info_span!("run", job = job.name, run = %run.id);
+    async {
+        // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
+        let log = match JobLog::claim(&job.lake, run).await? {
+            Claimed::Held(claim) => return Ok(Outcome::Held(claim)),
+            Claimed::Mine(log) => log,
+        };
+        let result = tokio::select! {
+            lost = log.keep_alive() => Err(lost.into()),
+            result = under_claim(job, &log, lane, conduct) => result,
+        };
+        // a run that lost the job touches nothing more
+        if !result.as_ref().is_err_and(|error: &RunError| error.kind() == Kind::Conflict)
+            && let Err(error) = log.release().await
+        {
+            tracing::warn!(error = crate::telemetry::chain(&error), "the claim could not be given up; it runs out");
+        }
+        result.map(Outcome::Ran)
+    }
+    .instrument(span)
+    .await
+}
+
+async fn under_claim(job: &Job, log: &JobLog, lane: Lane, conduct: &Conduct) -> Result<Report, RunError> {
+    // 1, rest. What earlier runs committed is published, so that the lake's own ids are the whole truth when 2 reads them.
+    log.recover().await?;
+
+    // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
+    let now = conduct.clock.now();
+    let streams = job.source.streams(&conduct.stop).await?;
+    let mut landing = Landing::new(job, log, conduct.tally.clone()).await;
+    landing.begin(&streams, lane, now);
+    let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
+    let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
+    let workers = pull::spawn(job, &queue, conduct, now, pages);
+
+    // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What
+    // a commit says of progress is what has arrived here, so a cursor never passes a record that no commit lists.
+    while let Some(arrival) = arrivals.recv().await {
+        landing.take(arrival).await?;
+        if landing.is_due() {
+            landing.commit(None).await?;
+        }
+    }
+    workers.await?;
+    let (failures, unfinished) = queue.leftovers();
+    let went_through = matches!(lane, Lane::Due) && !unfinished;
+    landing.commit(went_through.then_some(now)).await?;
+    Ok(Report { run: log.run().id, tally: landing.tally(), failures, unfinished })
+}
