@@ -13,3 +13,4 @@ pub mod clock;
 pub mod model;
 pub mod providers;
 pub mod secret;
+pub mod table;
