@@ -392,3 +392,314 @@ fn projection(column: PartitionColumn, layout: &TableLayout<'_>) -> Vec<(&'stati
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PartitionColumn::{AccountId, EventDate, EventHour, EventMonth, Provider};
+
+    fn layout<'a>(
+        partition_by: &'a [PartitionColumn],
+        known_values: &'a [(PartitionColumn, Vec<String>)],
+    ) -> TableLayout<'a> {
+        TableLayout {
+            location: "s3://lake/it's/audit_events/",
+            partition_by,
+            known_values,
+            since: NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
+        }
+    }
+
+    fn by_default(engine: Engine) -> String {
+        let known = [(
+            Provider,
+            vec!["avaya_axp".to_owned(), "genesys_cloud".to_owned()],
+        )];
+        ddl(engine, &layout(&[Provider, EventDate], &known))
+    }
+
+    #[test]
+    fn text() {
+        insta::assert_snapshot!(as_text(&[Provider, EventHour]), @r"
+        audit_events, schema version 1
+
+        event_id        string required (file)
+            Id of the event, unique within a job: as the provider gives it, else a hash of the record
+        event_time      timestamp(us, UTC) required (file)
+            When the event happened
+        event_date      date required (file)
+            UTC date of event_time
+        provider        string required (path)
+            Kind of API that the event was pulled from
+        account_id      string required (file)
+            Account whose log has the event
+        connection      string required (file)
+            Name of the connection that the event was pulled through
+        job             string required (file)
+            Name of the job that pulled the event
+        action          string (file)
+            Verb that the provider uses
+        activity        string required (file)
+            The verb, normalised: create, read, update, delete, login, logout, enable, disable or other
+        outcome         string required (file)
+            How it ended: success, failure, warning or unknown
+        outcome_reason  string (file)
+            Why it ended so
+        service         string (file)
+            Part of the provider that was touched
+        entity_type     string (file)
+            Type of what was touched
+        entity_id       string (file)
+            Id of what was touched
+        entity_name     string (file)
+            Name of what was touched
+        actor_id        string (file)
+            Id of who did it
+        actor_name      string (file)
+            Display name of who did it
+        actor_login     string (file)
+            Login name of who did it
+        actor_type      string (file)
+            Kind of who did it: user, client, system or vendor
+        client_id       string (file)
+            API client or application key that was used
+        user_agent      string (file)
+            Browser or program that was used
+        session_id      string (file)
+            Session that it belongs to
+        transaction_id  string (file)
+            What ties the events of one action together
+        client_ips      list<string> required (file)
+            Addresses that it came from
+        message         string (file)
+            Human text
+        changes         list<struct<property: string, entity_type: string, entity_id: string, old_values: list<string>, new_values: list<string>>> required (file)
+            What changed: properties with their values before and after
+        attributes      map<string, string> required (file)
+            The remaining context that the provider gives, with unique keys
+        raw             string required (file)
+            The JSON of the record, byte for byte as received
+        ingested_at     timestamp(us, UTC) required (file)
+            When the event was pulled
+        late_by_ms      int64 (file)
+            Only for an event that an earlier pull of its range did not see: ingested_at minus event_time
+        event_hour      int32 required (path)
+            UTC hour of event_time, 0 to 23
+        ");
+    }
+
+    #[test]
+    fn json() {
+        let text = as_json(&[Provider, EventMonth]);
+        let table: Value = serde_json::from_str(&text).unwrap_or_default();
+        assert_eq!(table["schema_version"], SCHEMA_VERSION);
+        assert_eq!(table["partition_by"], json!(["provider", "event_month"]));
+        let columns = table["columns"].as_array().cloned().unwrap_or_default();
+        assert_eq!(columns.len(), COLUMNS.len() + 1);
+        insta::assert_snapshot!(columns[0], @"{"meaning":"Id of the event, unique within a job: as the provider gives it, else a hash of the record","name":"event_id","required":true,"type":"string"}");
+        insta::assert_snapshot!(columns[COLUMNS.len()], @"{"meaning":"UTC month of event_time, as in 2026-11","name":"event_month","required":true,"type":"string"}");
+    }
+
+    #[test]
+    fn duckdb() {
+        insta::assert_snapshot!(by_default(Engine::DuckDb), @r"
+        CREATE OR REPLACE VIEW audit_events AS
+        SELECT * FROM read_parquet(
+          's3://lake/it''s/audit_events/**/*.parquet',
+          hive_partitioning = true,
+          hive_types = {'provider': VARCHAR, 'event_date': DATE}
+        );
+        ");
+    }
+
+    #[test]
+    fn spark() {
+        insta::assert_snapshot!(by_default(Engine::Spark), @r"
+        CREATE TABLE IF NOT EXISTS audit_events (
+          event_id STRING NOT NULL COMMENT 'Id of the event, unique within a job: as the provider gives it, else a hash of the record',
+          event_time TIMESTAMP NOT NULL COMMENT 'When the event happened',
+          account_id STRING NOT NULL COMMENT 'Account whose log has the event',
+          connection STRING NOT NULL COMMENT 'Name of the connection that the event was pulled through',
+          job STRING NOT NULL COMMENT 'Name of the job that pulled the event',
+          action STRING COMMENT 'Verb that the provider uses',
+          activity STRING NOT NULL COMMENT 'The verb, normalised: create, read, update, delete, login, logout, enable, disable or other',
+          outcome STRING NOT NULL COMMENT 'How it ended: success, failure, warning or unknown',
+          outcome_reason STRING COMMENT 'Why it ended so',
+          service STRING COMMENT 'Part of the provider that was touched',
+          entity_type STRING COMMENT 'Type of what was touched',
+          entity_id STRING COMMENT 'Id of what was touched',
+          entity_name STRING COMMENT 'Name of what was touched',
+          actor_id STRING COMMENT 'Id of who did it',
+          actor_name STRING COMMENT 'Display name of who did it',
+          actor_login STRING COMMENT 'Login name of who did it',
+          actor_type STRING COMMENT 'Kind of who did it: user, client, system or vendor',
+          client_id STRING COMMENT 'API client or application key that was used',
+          user_agent STRING COMMENT 'Browser or program that was used',
+          session_id STRING COMMENT 'Session that it belongs to',
+          transaction_id STRING COMMENT 'What ties the events of one action together',
+          client_ips ARRAY<STRING> NOT NULL COMMENT 'Addresses that it came from',
+          message STRING COMMENT 'Human text',
+          changes ARRAY<STRUCT<property: STRING, entity_type: STRING, entity_id: STRING, old_values: ARRAY<STRING>, new_values: ARRAY<STRING>>> NOT NULL COMMENT 'What changed: properties with their values before and after',
+          attributes MAP<STRING, STRING> NOT NULL COMMENT 'The remaining context that the provider gives, with unique keys',
+          raw STRING NOT NULL COMMENT 'The JSON of the record, byte for byte as received',
+          ingested_at TIMESTAMP NOT NULL COMMENT 'When the event was pulled',
+          late_by_ms BIGINT COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          provider STRING COMMENT 'Kind of API that the event was pulled from',
+          event_date DATE COMMENT 'UTC date of event_time'
+        )
+        USING PARQUET
+        PARTITIONED BY (provider, event_date)
+        LOCATION 's3://lake/it\'s/audit_events';
+        -- again whenever there are new partitions
+        MSCK REPAIR TABLE audit_events;
+        ");
+    }
+
+    #[test]
+    fn trino() {
+        insta::assert_snapshot!(by_default(Engine::Trino), @r"
+        -- times are in UTC, with microseconds
+        SET SESSION hive.timestamp_precision = 'MICROSECONDS';
+        CREATE TABLE IF NOT EXISTS hive.default.audit_events (
+          event_id VARCHAR COMMENT 'Id of the event, unique within a job: as the provider gives it, else a hash of the record',
+          event_time TIMESTAMP(6) COMMENT 'When the event happened',
+          account_id VARCHAR COMMENT 'Account whose log has the event',
+          connection VARCHAR COMMENT 'Name of the connection that the event was pulled through',
+          job VARCHAR COMMENT 'Name of the job that pulled the event',
+          action VARCHAR COMMENT 'Verb that the provider uses',
+          activity VARCHAR COMMENT 'The verb, normalised: create, read, update, delete, login, logout, enable, disable or other',
+          outcome VARCHAR COMMENT 'How it ended: success, failure, warning or unknown',
+          outcome_reason VARCHAR COMMENT 'Why it ended so',
+          service VARCHAR COMMENT 'Part of the provider that was touched',
+          entity_type VARCHAR COMMENT 'Type of what was touched',
+          entity_id VARCHAR COMMENT 'Id of what was touched',
+          entity_name VARCHAR COMMENT 'Name of what was touched',
+          actor_id VARCHAR COMMENT 'Id of who did it',
+          actor_name VARCHAR COMMENT 'Display name of who did it',
+          actor_login VARCHAR COMMENT 'Login name of who did it',
+          actor_type VARCHAR COMMENT 'Kind of who did it: user, client, system or vendor',
+          client_id VARCHAR COMMENT 'API client or application key that was used',
+          user_agent VARCHAR COMMENT 'Browser or program that was used',
+          session_id VARCHAR COMMENT 'Session that it belongs to',
+          transaction_id VARCHAR COMMENT 'What ties the events of one action together',
+          client_ips ARRAY(VARCHAR) COMMENT 'Addresses that it came from',
+          message VARCHAR COMMENT 'Human text',
+          changes ARRAY(ROW(property VARCHAR, entity_type VARCHAR, entity_id VARCHAR, old_values ARRAY(VARCHAR), new_values ARRAY(VARCHAR))) COMMENT 'What changed: properties with their values before and after',
+          attributes MAP(VARCHAR, VARCHAR) COMMENT 'The remaining context that the provider gives, with unique keys',
+          raw VARCHAR COMMENT 'The JSON of the record, byte for byte as received',
+          ingested_at TIMESTAMP(6) COMMENT 'When the event was pulled',
+          late_by_ms BIGINT COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          provider VARCHAR COMMENT 'Kind of API that the event was pulled from',
+          event_date DATE COMMENT 'UTC date of event_time'
+        )
+        WITH (
+          format = 'PARQUET',
+          external_location = 's3://lake/it''s/audit_events',
+          partitioned_by = ARRAY['provider', 'event_date']
+        );
+        -- again whenever there are new partitions
+        CALL hive.system.sync_partition_metadata('default', 'audit_events', 'ADD');
+        ");
+    }
+
+    #[test]
+    fn athena() {
+        insta::assert_snapshot!(by_default(Engine::Athena), @r"
+        CREATE EXTERNAL TABLE IF NOT EXISTS `audit_events` (
+          `event_id` string COMMENT 'Id of the event, unique within a job: as the provider gives it, else a hash of the record',
+          `event_time` timestamp COMMENT 'When the event happened',
+          `account_id` string COMMENT 'Account whose log has the event',
+          `connection` string COMMENT 'Name of the connection that the event was pulled through',
+          `job` string COMMENT 'Name of the job that pulled the event',
+          `action` string COMMENT 'Verb that the provider uses',
+          `activity` string COMMENT 'The verb, normalised: create, read, update, delete, login, logout, enable, disable or other',
+          `outcome` string COMMENT 'How it ended: success, failure, warning or unknown',
+          `outcome_reason` string COMMENT 'Why it ended so',
+          `service` string COMMENT 'Part of the provider that was touched',
+          `entity_type` string COMMENT 'Type of what was touched',
+          `entity_id` string COMMENT 'Id of what was touched',
+          `entity_name` string COMMENT 'Name of what was touched',
+          `actor_id` string COMMENT 'Id of who did it',
+          `actor_name` string COMMENT 'Display name of who did it',
+          `actor_login` string COMMENT 'Login name of who did it',
+          `actor_type` string COMMENT 'Kind of who did it: user, client, system or vendor',
+          `client_id` string COMMENT 'API client or application key that was used',
+          `user_agent` string COMMENT 'Browser or program that was used',
+          `session_id` string COMMENT 'Session that it belongs to',
+          `transaction_id` string COMMENT 'What ties the events of one action together',
+          `client_ips` array<string> COMMENT 'Addresses that it came from',
+          `message` string COMMENT 'Human text',
+          `changes` array<struct<property:string,entity_type:string,entity_id:string,old_values:array<string>,new_values:array<string>>> COMMENT 'What changed: properties with their values before and after',
+          `attributes` map<string,string> COMMENT 'The remaining context that the provider gives, with unique keys',
+          `raw` string COMMENT 'The JSON of the record, byte for byte as received',
+          `ingested_at` timestamp COMMENT 'When the event was pulled',
+          `late_by_ms` bigint COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time'
+        )
+        PARTITIONED BY (
+          `provider` string COMMENT 'Kind of API that the event was pulled from',
+          `event_date` date COMMENT 'UTC date of event_time'
+        )
+        STORED AS PARQUET
+        LOCATION 's3://lake/it\'s/audit_events/'
+        TBLPROPERTIES (
+          'parquet.compression' = 'ZSTD',
+          'projection.enabled' = 'true',
+          'projection.provider.type' = 'enum',
+          'projection.provider.values' = 'avaya_axp,genesys_cloud',
+          'projection.event_date.type' = 'date',
+          'projection.event_date.format' = 'yyyy-MM-dd',
+          'projection.event_date.range' = '2026-01-01,NOW+1DAYS',
+          'projection.event_date.interval' = '1',
+          'projection.event_date.interval.unit' = 'DAYS',
+          'storage.location.template' = 's3://lake/it\'s/audit_events/provider=${provider}/event_date=${event_date}'
+        );
+        ");
+    }
+
+    #[test]
+    fn athena_projects_every_partition_column() {
+        let partition_by = [AccountId, EventMonth, EventHour];
+        let statement = ddl(Engine::Athena, &layout(&partition_by, &[]));
+        let properties = &statement[statement.find("TBLPROPERTIES").unwrap_or(0)..];
+        insta::assert_snapshot!(properties, @r"
+        TBLPROPERTIES (
+          'parquet.compression' = 'ZSTD',
+          'projection.enabled' = 'true',
+          'projection.account_id.type' = 'injected',
+          'projection.event_month.type' = 'date',
+          'projection.event_month.format' = 'yyyy-MM',
+          'projection.event_month.range' = '2026-01,NOW+1MONTHS',
+          'projection.event_month.interval' = '1',
+          'projection.event_month.interval.unit' = 'MONTHS',
+          'projection.event_hour.type' = 'integer',
+          'projection.event_hour.range' = '0,23',
+          'projection.event_hour.digits' = '2',
+          'storage.location.template' = 's3://lake/it\'s/audit_events/account_id=${account_id}/event_month=${event_month}/event_hour=${event_hour}'
+        );
+        ");
+    }
+
+    #[test]
+    fn a_table_that_is_not_partitioned_has_no_partitions() {
+        for engine in [Engine::DuckDb, Engine::Spark, Engine::Trino, Engine::Athena] {
+            let statement = ddl(engine, &layout(&[], &[])).to_lowercase();
+            for word in ["partition", "projection", "hive_types", "repair"] {
+                assert!(!statement.contains(word), "{statement}");
+            }
+            assert!(engine == Engine::DuckDb || statement.contains("provider"));
+        }
+    }
+
+    #[test]
+    fn meanings_are_one_sentence_that_needs_no_escaping() {
+        for column in &COLUMNS {
+            assert!(column.meaning.len() < 255, "Athena takes no more");
+            assert!(
+                !column.meaning.contains(['\'', '\\', '\n', ';']),
+                "{}",
+                column.meaning
+            );
+            assert!(!column.meaning.ends_with('.'));
+        }
+    }
+}

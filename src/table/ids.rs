@@ -179,3 +179,119 @@ impl AsyncFileReader for StoredFile {
 fn external(error: object_store::Error) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::error::Error as _;
+
+    use arrow::{
+        array::{Int64Array, RecordBatch},
+        datatypes::{Field, Schema},
+    };
+    use object_store::memory::InMemory;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+    use crate::table::{
+        Part, PartSpec,
+        testing::{context, record},
+    };
+
+    async fn stored(bytes: Vec<u8>) -> (Arc<dyn ObjectStore>, Path, u64) {
+        let store = InMemory::new();
+        let path = Path::from("one.parquet");
+        let size = bytes.len() as u64;
+        store.put(&path, bytes.into()).await.unwrap();
+        (Arc::new(store), path, size)
+    }
+
+    async fn read(bytes: Vec<u8>) -> Result<Vec<String>, ReadError> {
+        let (store, path, size) = stored(bytes).await;
+        let mut ids = Vec::new();
+        let count = read_event_ids(store, &path, size, |id| ids.push(id.to_owned())).await?;
+        assert_eq!(count, ids.len() as u64);
+        Ok(ids)
+    }
+
+    /// Two row groups, ids in the order of the file.
+    fn file() -> (Vec<u8>, Vec<String>) {
+        let mut part = Part::new(PartSpec {
+            partition_by: Vec::new(),
+            job: "job".to_owned(),
+            run: "run".to_owned(),
+        });
+        let ids: Vec<String> = (0..40_000).map(|index| format!("id {index} é")).collect();
+        for (second, id) in (0..).zip(&ids) {
+            part.push(&record(id, second), &context(), "{}", None)
+                .unwrap();
+        }
+        let bytes: Bytes = part.finish().unwrap().unwrap().payload.into();
+        (bytes.to_vec(), ids)
+    }
+
+    #[tokio::test]
+    async fn all_ids_come_back_and_nothing_but_their_column_is_looked_at() {
+        let (mut bytes, ids) = file();
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&Bytes::from(bytes.clone()))
+            .unwrap();
+        assert_eq!(metadata.num_row_groups(), 2);
+        for group in metadata.row_groups() {
+            for column in group.columns() {
+                let (start, length) = column.byte_range();
+                let range =
+                    usize::try_from(start).unwrap()..usize::try_from(start + length).unwrap();
+                if column.column_path().string() != EVENT_ID {
+                    bytes[range].fill(0xff);
+                }
+            }
+        }
+        assert_eq!(read(bytes).await.unwrap(), ids);
+    }
+
+    #[tokio::test]
+    async fn a_file_without_ids_is_named() {
+        let schema = Schema::new(vec![Field::new(EVENT_ID, DataType::Int64, false)]);
+        let batch =
+            RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from(vec![1]))])
+                .unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        let error = read(writer.into_inner().unwrap()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`one.parquet` has no column `event_id` of strings, so it isn't a file of this table"
+        );
+        assert_eq!(error.kind(), Kind::Data);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_missing_file_is_an_error_with_its_kind() {
+        let (bytes, _) = file();
+        for damaged in [
+            Vec::new(),
+            b"PAR1".to_vec(),
+            bytes[..bytes.len() / 2].to_vec(),
+        ] {
+            let error = read(damaged).await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "can't read the event ids of `one.parquet`"
+            );
+            assert_eq!(error.kind(), Kind::Data);
+            assert!(error.source().is_some());
+        }
+        let (store, ..) = stored(bytes).await;
+        let gone = read_event_ids(store, &Path::from("gone"), 1_000, |_| ()).await;
+        assert_eq!(gone.unwrap_err().kind(), Kind::Transient);
+    }
+
+    #[test]
+    fn hashes_are_the_first_half_of_sha_256() {
+        let hash = EventIdHash::of("abc");
+        assert_eq!(format!("{hash:?}"), "ba7816bf8f01cfea414140de5dae2223");
+        assert_eq!(size_of_val(&hash), 16);
+        assert_ne!(hash, EventIdHash::of("abC"));
+    }
+}

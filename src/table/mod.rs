@@ -19,3 +19,6 @@ pub use part::{FinishedPart, Part, PartSpec};
 pub use partition::partition_path;
 pub use rows::{RowBuilder, RowContext, RowError};
 pub use schema::{COLUMNS, Column, SCHEMA_VERSION, TABLE_NAME, file_schema};
+
+#[cfg(test)]
+mod testing;

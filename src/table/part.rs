@@ -49,6 +49,8 @@ pub struct Part {
     writer: Option<ArrowWriter<Blocks>>,
     rows: u64,
     event_times: Option<(Timestamp, Timestamp)>,
+    group_rows: usize,
+    group_bytes: usize,
 }
 
 /// A whole Parquet file.
@@ -80,6 +82,8 @@ impl Part {
             writer: None,
             rows: 0,
             event_times: None,
+            group_rows: GROUP_ROWS,
+            group_bytes: GROUP_BYTES,
         }
     }
 
@@ -96,7 +100,7 @@ impl Part {
         let time = record.event_time;
         let (min, max) = self.event_times.unwrap_or((time, time));
         self.event_times = Some((min.min(time), max.max(time)));
-        if self.waiting.len() >= GROUP_ROWS || self.waiting.filled() >= GROUP_BYTES {
+        if self.waiting.len() >= self.group_rows || self.waiting.filled() >= self.group_bytes {
             self.write_group()?;
         }
         Ok(())
@@ -240,5 +244,242 @@ impl io::Write for Blocks {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use bytes::Bytes;
+    use parquet::{
+        arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
+        file::{
+            properties::ReaderProperties,
+            reader::{FileReader, SerializedFileReader},
+            serialized_reader::ReadOptionsBuilder,
+        },
+    };
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        model::PartitionColumn::{AccountId, Connection, EventDate, EventHour, Provider},
+        table::testing::{any_record, any_text, context, expected, record, rows_of},
+    };
+
+    fn part(partition_by: &[PartitionColumn]) -> Part {
+        Part::new(PartSpec {
+            partition_by: partition_by.to_vec(),
+            job: "genesys-audits".to_owned(),
+            run: "0193".to_owned(),
+        })
+    }
+
+    fn bytes_of(part: Part) -> Bytes {
+        part.finish().unwrap().unwrap().payload.into()
+    }
+
+    fn file(records: &[Record<'_>], partition_by: &[PartitionColumn]) -> Bytes {
+        let mut part = part(partition_by);
+        for record in records {
+            part.push(record, &context(), r#"{"a": 1}"#, None).unwrap();
+        }
+        bytes_of(part)
+    }
+
+    fn reader(file: &Bytes) -> ParquetRecordBatchReaderBuilder<Bytes> {
+        ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap()
+    }
+
+    fn rows_of_group(file: &Bytes, group: usize) -> Vec<Value> {
+        let batches = reader(file).with_row_groups(vec![group]).build().unwrap();
+        batches.flat_map(|batch| rows_of(&batch.unwrap())).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_was_pushed_is_read_back_field_by_field(
+            records in prop::collection::vec((any_record(), any_text(), any::<Option<i64>>()), 1..20),
+            group_rows in 1_usize..8,
+        ) {
+            let mut part = part(&[]);
+            part.group_rows = group_rows;
+            for (record, raw, late) in &records {
+                part.push(record, &context(), raw, *late).unwrap();
+            }
+            let times = || records.iter().map(|(record, ..)| record.event_time);
+            prop_assert_eq!(part.rows(), records.len() as u64);
+            prop_assert_eq!(part.min_event_time(), times().min());
+            prop_assert_eq!(part.max_event_time(), times().max());
+            let finished = part.finish().unwrap().unwrap();
+            prop_assert_eq!(finished.rows, records.len() as u64);
+            prop_assert_eq!(Some(finished.min_event_time), times().min());
+            prop_assert_eq!(Some(finished.max_event_time), times().max());
+            let size = finished.size();
+            let file: Bytes = finished.payload.into();
+            prop_assert_eq!(file.len(), size);
+
+            let chunks = records.chunks(group_rows);
+            prop_assert_eq!(reader(&file).metadata().num_row_groups(), chunks.len());
+            for (group, chunk) in chunks.enumerate() {
+                let mut sorted: Vec<_> = chunk.iter().collect();
+                sorted.sort_by_key(|(record, ..)| record.event_time);
+                let sorted: Vec<Value> = (sorted.into_iter())
+                    .map(|(record, raw, late)| expected(record, raw, *late))
+                    .collect();
+                prop_assert_eq!(rows_of_group(&file, group), sorted);
+            }
+        }
+    }
+
+    #[test]
+    fn many_rows_make_row_groups_by_rows_and_by_bytes() {
+        let mut part = part(&[]);
+        part.group_bytes = 40_000;
+        for index in 0..500_i64 {
+            let record = record(&index.to_string(), (index * 7_919) % 500);
+            part.push(&record, &context(), &"x".repeat(300), None)
+                .unwrap();
+            assert!(part.waiting.filled() < part.group_bytes);
+            assert!(part.bytes() >= part.encoded_bytes() + part.waiting.filled());
+        }
+        let file = bytes_of(part);
+        let groups = reader(&file).metadata().num_row_groups();
+        assert!((4..20).contains(&groups), "{groups}");
+        let mut count = 0;
+        for group in 0..groups {
+            let rows = rows_of_group(&file, group);
+            assert!(rows.is_sorted_by_key(|row| row["event_time"].as_i64()));
+            count += rows.len();
+        }
+        assert_eq!(count, 500);
+    }
+
+    #[test]
+    fn lists_and_maps_are_empty_not_null() {
+        let file = file(&[record("id", 0)], &[]);
+        let row = &rows_of_group(&file, 0)[0];
+        for name in ["client_ips", "changes", "attributes"] {
+            assert_eq!(row[name], Value::Array(Vec::new()), "{name}");
+        }
+        assert_eq!(row["message"], Value::Null);
+    }
+
+    #[test]
+    fn text_survives_byte_for_byte() {
+        let raw = "{\"a\":\t\"\\u0000 \u{0} ü 漢 😀 \u{feff}\u{202e} \r\n\" }  ";
+        let mut part = part(&[]);
+        part.push(&record("nul \0 in id", 0), &context(), raw, Some(-5))
+            .unwrap();
+        let row = &rows_of_group(&bytes_of(part), 0)[0];
+        assert_eq!(row["raw"].as_str().unwrap().as_bytes(), raw.as_bytes());
+        assert_eq!(row["event_id"], "nul \0 in id");
+        assert_eq!(row["late_by_ms"], -5);
+    }
+
+    #[test]
+    fn ten_megabytes_of_raw_work() {
+        let raw = format!("\"{}\"", "x".repeat(10_000_000));
+        let mut part = part(&[]);
+        for second in 0..4 {
+            part.push(&record("id", second), &context(), &raw, None)
+                .unwrap();
+        }
+        let file = bytes_of(part);
+        assert_eq!(reader(&file).metadata().num_row_groups(), 2);
+        assert_eq!(rows_of_group(&file, 1)[1]["raw"].as_str().unwrap(), raw);
+    }
+
+    #[test]
+    fn a_part_without_rows_is_no_file() {
+        let part = part(&[]);
+        assert_eq!(part.bytes(), 0);
+        assert!(part.finish().unwrap().is_none());
+    }
+
+    #[test]
+    fn columns_of_the_path_are_not_in_the_file() {
+        for partition_by in [
+            vec![],
+            vec![Provider, EventDate],
+            vec![Connection, AccountId, EventDate, EventHour],
+        ] {
+            let file = file(&[record("id", 0)], &partition_by);
+            let schema = reader(&file).schema().clone();
+            for column in PartitionColumn::all() {
+                let only_in_path = matches!(column.as_str(), "event_month" | "event_hour");
+                let in_file = !only_in_path && !partition_by.contains(&column);
+                assert_eq!(schema.column_with_name(column.as_str()).is_some(), in_file);
+            }
+        }
+    }
+
+    #[test]
+    fn the_file_reads_with_the_schema_it_was_written_with() {
+        let file = file(&[record("id", 0)], &[Provider]);
+        let written = schema::file_schema(&[Provider]);
+        assert_eq!(reader(&file).schema().fields(), written.fields());
+        let metadata = reader(&file).metadata().clone();
+        let footer = metadata.file_metadata().key_value_metadata().unwrap();
+        let footer: Vec<(&str, &str)> = (footer.iter())
+            .map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap()))
+            .collect();
+        assert_eq!(
+            footer,
+            [
+                ("auditlake.job", "genesys-audits"),
+                ("auditlake.run", "0193"),
+                ("auditlake.schema_version", "1"),
+                ("auditlake.version", env!("CARGO_PKG_VERSION")),
+            ]
+        );
+    }
+
+    #[test]
+    fn encodings_statistics_and_sorting_are_as_promised() {
+        let mut records = vec![record("a", 1), record("b", 2)];
+        records[0].message = Some("text".into());
+        records[0].action = Some("Update".into());
+        let file = file(&records, &[]);
+        let reader = SerializedFileReader::new(file.clone()).unwrap();
+        let metadata = reader.metadata();
+        for chunk in metadata.row_group(0).columns() {
+            let name = chunk.column_path().string();
+            assert_eq!(
+                chunk.compression(),
+                Compression::ZSTD(ZstdLevel::try_new(1).unwrap())
+            );
+            let plain = ["event_id", "message", "raw"].contains(&name.as_str());
+            assert_eq!(chunk.dictionary_page_offset().is_none(), plain, "{name}");
+            assert_eq!(chunk.statistics().is_none(), name == "raw", "{name}");
+            assert_eq!(chunk.bloom_filter_offset().is_some(), name == "event_id");
+            assert!(chunk.bloom_filter_length().unwrap_or(0) < 1_024);
+            assert_eq!(chunk.column_index_offset().is_some(), name == "event_time");
+        }
+        assert_eq!(
+            metadata.row_group(0).sorting_columns().unwrap(),
+            &vec![SortingColumn {
+                column_idx: 1,
+                descending: false,
+                nulls_first: false
+            }]
+        );
+        assert_eq!(
+            metadata.row_group(0).column(1).column_path().string(),
+            "event_time"
+        );
+        let properties = ReaderProperties::builder()
+            .set_read_bloom_filter(true)
+            .build();
+        let options = ReadOptionsBuilder::new()
+            .with_reader_properties(properties)
+            .build();
+        let reader = SerializedFileReader::new_with_options(file, options).unwrap();
+        let group = reader.get_row_group(0).unwrap();
+        let bloom = group.get_column_bloom_filter(0).unwrap();
+        assert!(bloom.check(&"a") && bloom.check(&"b") && !bloom.check(&"c"));
     }
 }

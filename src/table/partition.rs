@@ -87,3 +87,99 @@ fn is_escaped(character: char) -> bool {
         )
         || matches!(character, '\u{fffe}' | '\u{ffff}')
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use object_store::path::Path;
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::PartitionColumn::{
+        AccountId, Connection, EventDate, EventHour, EventMonth, Provider,
+    };
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn account(id: &str) -> String {
+        partition_path(&[AccountId], "", "", id, at("2026-11-20T00:00:00Z"))
+    }
+
+    #[test]
+    fn paths_are_as_documented() {
+        let time = at("2026-11-20T07:59:59.999999Z");
+        let path = |columns: &[PartitionColumn]| {
+            partition_path(columns, "genesys_cloud", "genesys-prod", "org 1", time)
+        };
+        assert_eq!(path(&[]), "");
+        assert_eq!(
+            path(&[Provider, EventDate]),
+            "provider=genesys_cloud/event_date=2026-11-20"
+        );
+        assert_eq!(
+            path(&[AccountId, Connection, EventMonth, EventDate, EventHour]),
+            "account_id=org 1/connection=genesys-prod/event_month=2026-11/event_date=2026-11-20/event_hour=07"
+        );
+    }
+
+    #[test]
+    fn values_are_escaped_as_hive_does() {
+        let long = "é".repeat(300);
+        for (value, escaped) in [
+            ("", DEFAULT_PARTITION),
+            (".", "."),
+            ("..", ".."),
+            ("../../etc", "..%2F..%2Fetc"),
+            ("a=b:c%2F", "a%3Db%3Ac%252F"),
+            ("nul\0tab\t", "nul%00tab%09"),
+            ("Zürich 漢 😀", "Zürich 漢 😀"),
+            ("who@example.com", "who@example.com"),
+            ("\u{85}", "%C2%85"),
+        ] {
+            assert_eq!(account(value), format!("account_id={escaped}"));
+        }
+        let long = account(&long);
+        assert!(long.starts_with("account_id=éé") && long.len() <= "account_id=".len() + 200);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_one_safe_segment_and_its_own(
+            values in prop::array::uniform2(prop_oneof![
+                prop::collection::vec(any::<char>(), 0..300).prop_map(String::from_iter),
+                "[./%= ]{0,4}",
+                "[a-c]{190,210}",
+                "(x:){90,110}",
+            ]),
+        ) {
+            let paths = values.each_ref().map(|value| account(value));
+            for (path, value) in paths.iter().zip(&values) {
+                let stored = Path::parse(path).unwrap();
+                prop_assert_eq!(stored.as_ref(), path);
+                prop_assert_eq!(stored.parts().count(), 1);
+                prop_assert!(path.len() <= 211);
+                let shown = path.strip_prefix("account_id=").unwrap();
+                if !value.is_empty() && !shown.contains('~') {
+                    prop_assert_eq!(percent_decode_str(shown).decode_utf8().unwrap(), value.as_str());
+                }
+            }
+            prop_assert_eq!(paths[0] == paths[1], values[0] == values[1]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_local_store_keeps_the_path() {
+        use object_store::{ObjectStoreExt, local::LocalFileSystem};
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+        for value in ["..", "a%2Fb/c", "Zürich 漢", &"x:".repeat(200)] {
+            let path = account(value);
+            let file = Path::parse(format!("{path}/part.parquet")).unwrap();
+            store.put(&file, "x".into()).await.unwrap();
+            assert!(folder.path().join(&path).join("part.parquet").is_file());
+        }
+    }
+}

@@ -61,13 +61,17 @@ pub(super) struct Row<'a> {
 /// Rows could not be built or encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// The record alone is larger than what columns can hold; it is not in the table.
-    #[error("the record `{event_id}` has {bytes} bytes, a row holds at most {MAX_BYTES}")]
+    /// The record is larger than what columns can hold; it was not taken.
+    #[error(
+        "the record `{event_id}` takes {bytes} bytes as a row: at most {most} bytes of rows fit together"
+    )]
     TooLarge {
         /// Its id, shortened.
         event_id: String,
         /// Its size as a row.
         bytes: usize,
+        /// What would fit.
+        most: usize,
     },
     /// Columns that don't fit the schema: a defect.
     #[error("the rows don't make a batch")]
@@ -91,6 +95,7 @@ pub struct RowBuilder {
     columns: Vec<(&'static Value, Cells)>,
     times: Vec<i64>,
     filled: usize,
+    max_bytes: usize,
 }
 
 impl RowBuilder {
@@ -103,6 +108,7 @@ impl RowBuilder {
                 .collect(),
             times: Vec::new(),
             filled: 0,
+            max_bytes: MAX_BYTES,
         }
     }
 
@@ -147,10 +153,11 @@ impl RowBuilder {
             late_by_ms,
         };
         let size = self.size_of(&row);
-        if self.filled.saturating_add(size) > MAX_BYTES {
+        if self.filled.saturating_add(size) > self.max_bytes {
             return Err(RowError::TooLarge {
                 event_id: record.event_id.chars().take(100).collect(),
                 bytes: size,
+                most: self.max_bytes,
             });
         }
         for (value, cells) in &mut self.columns {
@@ -483,4 +490,97 @@ fn list(lengths: Lengths, elements: ArrayRef) -> Result<ArrayRef, ArrowError> {
         elements,
         None,
     )?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::testing::{self, CONTEXT_ACCOUNT, context, record};
+
+    fn build(records: &[Record<'_>], partition_by: &[PartitionColumn]) -> RecordBatch {
+        let mut rows = RowBuilder::new(partition_by);
+        for record in records {
+            rows.push(record, &context(), "{}", None).unwrap();
+        }
+        rows.finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_sorted_by_time_and_rows_of_one_time_keep_their_order(
+            seconds in prop::collection::vec(0_i64..6, 0..40),
+        ) {
+            let records: Vec<Record<'_>> = (seconds.iter().enumerate())
+                .map(|(index, &second)| record(&index.to_string(), second))
+                .collect();
+            let mut expected: Vec<(i64, usize)> = seconds.iter().copied().zip(0..).collect();
+            expected.sort_unstable();
+            let rows = testing::rows_of(&build(&records, &[]));
+            let ids: Vec<String> = expected.iter().map(|(_, index)| index.to_string()).collect();
+            prop_assert_eq!(rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+        }
+
+        #[test]
+        fn the_memory_it_reports_covers_its_text(texts in prop::collection::vec(".{0,300}", 1..50)) {
+            let mut rows = RowBuilder::new(&[]);
+            prop_assert_eq!(rows.bytes(), 0);
+            for text in &texts {
+                rows.push(&record("id", 0), &context(), text, None).unwrap();
+            }
+            let filled = rows.filled();
+            prop_assert!(texts.iter().map(String::len).sum::<usize>() < filled);
+            prop_assert!(rows.bytes() >= filled, "{} holds {}", rows.bytes(), filled);
+            prop_assert_eq!(rows.len(), texts.len());
+            rows.finish().unwrap();
+            prop_assert_eq!((rows.len(), rows.filled(), rows.bytes()), (0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_keeps_its_last_value() {
+        let mut twice = record("id", 0);
+        twice.attributes = [("b", "1"), ("a", "2"), ("b", "3")]
+            .map(|(key, value)| (key.into(), value.into()))
+            .to_vec();
+        let rows = testing::rows_of(&build(&[twice], &[]));
+        assert_eq!(
+            rows[0]["attributes"],
+            serde_json::json!([["a", "2"], ["b", "3"]])
+        );
+    }
+
+    #[test]
+    fn the_account_is_the_records_own_if_it_says_so() {
+        let mut own = record("id", 0);
+        own.account_id = Some("its own".into());
+        let rows = testing::rows_of(&build(&[own, record("other", 1)], &[]));
+        assert_eq!(rows[0]["account_id"], "its own");
+        assert_eq!(rows[1]["account_id"], CONTEXT_ACCOUNT);
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing() {
+        let mut rows = RowBuilder::new(&[]);
+        rows.max_bytes = 1_000;
+        rows.push(&record("one", 0), &context(), "{}", None)
+            .unwrap();
+        let before = (rows.len(), rows.filled(), rows.bytes());
+        let error = rows
+            .push(&record("two", 0), &context(), &"x".repeat(1_000), None)
+            .unwrap_err();
+        assert!(error.to_string().starts_with("the record `two` takes 1"));
+        assert_eq!((rows.len(), rows.filled(), rows.bytes()), before);
+        assert_eq!(testing::rows_of(&rows.finish().unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn dates_are_those_of_utc_also_before_1970() {
+        for (second, day) in [(0, 0), (86_399, 0), (86_400, 1), (-1, -1), (-86_401, -2)] {
+            let time = chrono::DateTime::from_timestamp(second, 0).unwrap();
+            assert_eq!(days_since_epoch(time), day);
+        }
+    }
 }

@@ -64,7 +64,7 @@ const fn text(name: &'static str, meaning: &'static str, get: Text) -> Column {
 pub static COLUMNS: [Column; 30] = [
     required(
         "event_id",
-        "Id of the event, unique within a job: the provider's own or a hash of the record",
+        "Id of the event, unique within a job: as the provider gives it, else a hash of the record",
         Value::Text(|row| Some(&row.record.event_id)),
     ),
     required(
@@ -97,7 +97,7 @@ pub static COLUMNS: [Column; 30] = [
         "Name of the job that pulled the event",
         Value::Text(|row| Some(row.context.job)),
     ),
-    text("action", "The provider's own verb", |row| {
+    text("action", "Verb that the provider uses", |row| {
         row.record.action.as_deref()
     }),
     required(
@@ -168,7 +168,7 @@ pub static COLUMNS: [Column; 30] = [
     ),
     required(
         "attributes",
-        "The remaining context that the provider gives; keys are unique",
+        "The remaining context that the provider gives, with unique keys",
         Value::Attributes(|row| &row.record.attributes),
     ),
     required(
