@@ -15,4 +15,5 @@ pub mod model;
 pub mod plan;
 pub mod providers;
 pub mod secret;
+pub mod table;
 pub mod tls;

@@ -1,8 +1,10 @@
 //! The words that every layer shares: kinds of failure, ranges of time, the record, the call.
 
+mod partition;
 mod range;
 mod record;
 
+pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};
 pub use record::{Activity, Change, Outcome, Record};
 

@@ -1,0 +1,55 @@
+//! By what the lake can be split into folders.
+
+use std::fmt;
+
+/// A column that can stand in the path of a file, as `name=value`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionColumn {
+    /// The provider's kind, as in `jobs.yaml`.
+    Provider,
+    /// The connection's name.
+    Connection,
+    /// The account whose log it is.
+    AccountId,
+    /// The UTC date of the event.
+    EventDate,
+    /// The UTC month of the event, `2026-11`; only ever in the path.
+    EventMonth,
+    /// The UTC hour of the event, `00` to `23`; only ever in the path.
+    EventHour,
+}
+
+impl PartitionColumn {
+    /// All of them.
+    pub fn all() -> [Self; 6] {
+        [
+            Self::Provider,
+            Self::Connection,
+            Self::AccountId,
+            Self::EventDate,
+            Self::EventMonth,
+            Self::EventHour,
+        ]
+    }
+
+    /// Its name in the path, in `jobs.yaml` and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Connection => "connection",
+            Self::AccountId => "account_id",
+            Self::EventDate => "event_date",
+            Self::EventMonth => "event_month",
+            Self::EventHour => "event_hour",
+        }
+    }
+}
+
+impl fmt::Display for PartitionColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

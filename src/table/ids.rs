@@ -1,0 +1,297 @@
+//! The event ids of files that are already in the lake: what de-duplication is held against.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::DataType,
+};
+use bytes::Bytes;
+use futures_util::{FutureExt, TryFutureExt, TryStreamExt, future::BoxFuture};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use parquet::{
+    arrow::{
+        ParquetRecordBatchStreamBuilder, ProjectionMask, arrow_reader::ArrowReaderOptions,
+        async_reader::AsyncFileReader,
+    },
+    errors::ParquetError,
+    file::metadata::{ParquetMetaData, ParquetMetaDataReader},
+};
+use sha2::{Digest, Sha256};
+
+use crate::model::Kind;
+
+const EVENT_ID: &str = "event_id";
+
+/// Read from a file's end at once; holds the footer of most files.
+const FOOTER_BYTES: usize = 64 << 10;
+
+/// Rows decoded at once.
+const BATCH_ROWS: usize = 8_192;
+
+/// What stands for an event id in memory: the first 128 bits of its SHA-256.
+///
+/// Ids come from outside; nobody can make two that collide, which would hide one of the events.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventIdHash([u8; 16]);
+
+impl EventIdHash {
+    /// The hash of an id.
+    pub fn of(event_id: &str) -> Self {
+        let digest = Sha256::digest(event_id);
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        Self(hash)
+    }
+}
+
+impl fmt::Debug for EventIdHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// A file of the lake could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It isn't one of this table's files.
+    #[error("`{path}` has no column `event_id` of strings, so it isn't a file of this table")]
+    NoEventId {
+        /// Where it is.
+        path: Path,
+    },
+    /// The store failed, or the file is damaged.
+    #[error("can't read the event ids of `{path}`")]
+    Parquet {
+        /// Where it is.
+        path: Path,
+        /// Why not.
+        source: ParquetError,
+    },
+}
+
+impl ReadError {
+    /// What it means for the next try.
+    pub fn kind(&self) -> Kind {
+        let Self::Parquet { source, .. } = self else {
+            return Kind::Data;
+        };
+        let ParquetError::External(source) = source else {
+            return Kind::Data;
+        };
+        match source.downcast_ref() {
+            Some(
+                object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. },
+            ) => Kind::Auth,
+            Some(_) => Kind::Transient,
+            None => Kind::Data,
+        }
+    }
+}
+
+/// Gives each event id of the file at `path`, `size` bytes long, to `take`, and says how many there were.
+///
+/// Reads the footer and the one column, one row group after another, and holds no more than that column of one row
+/// group. Any file with a column `event_id` will do, whatever version its schema has.
+pub async fn read_event_ids(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    size: u64,
+    mut take: impl FnMut(&str),
+) -> Result<u64, ReadError> {
+    let failed = |source| ReadError::Parquet {
+        path: path.clone(),
+        source,
+    };
+    let reader = StoredFile {
+        store,
+        path: path.clone(),
+        size,
+    };
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, options)
+        .await
+        .map_err(failed)?;
+    let missing = || ReadError::NoEventId { path: path.clone() };
+    match builder.schema().field_with_name(EVENT_ID) {
+        Ok(field) if *field.data_type() == DataType::Utf8 => {}
+        _ => return Err(missing()),
+    }
+    let only_ids = ProjectionMask::columns(builder.parquet_schema(), [EVENT_ID]);
+    let mut batches = builder
+        .with_projection(only_ids)
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(failed)?;
+    let mut count = 0;
+    while let Some(batch) = batches.try_next().await.map_err(failed)? {
+        let ids = (batch.column_by_name(EVENT_ID))
+            .and_then(|ids| ids.as_string_opt::<i32>())
+            .ok_or_else(missing)?;
+        ids.iter().flatten().for_each(&mut take);
+        count += (ids.len() - ids.null_count()) as u64;
+    }
+    Ok(count)
+}
+
+/// A Parquet file in the store, as the Parquet reader wants it.
+struct StoredFile {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+impl AsyncFileReader for StoredFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        let bytes = self.store.get_range(&self.path, range);
+        bytes.map_err(external).boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        async move {
+            let bytes = self.store.get_ranges(&self.path, &ranges).await;
+            bytes.map_err(external)
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            let size = self.size;
+            let metadata = ParquetMetaDataReader::new()
+                .with_arrow_reader_options(options)
+                .with_prefetch_hint(Some(FOOTER_BYTES))
+                .load_and_finish(self, size)
+                .await?;
+            Ok(Arc::new(metadata))
+        }
+        .boxed()
+    }
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::error::Error as _;
+
+    use arrow::{
+        array::{Int64Array, RecordBatch},
+        datatypes::{Field, Schema},
+    };
+    use object_store::memory::InMemory;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+    use crate::table::{
+        Part, PartSpec,
+        testing::{context, record},
+    };
+
+    async fn stored(bytes: Vec<u8>) -> (Arc<dyn ObjectStore>, Path, u64) {
+        let store = InMemory::new();
+        let path = Path::from("one.parquet");
+        let size = bytes.len() as u64;
+        store.put(&path, bytes.into()).await.unwrap();
+        (Arc::new(store), path, size)
+    }
+
+    async fn read(bytes: Vec<u8>) -> Result<Vec<String>, ReadError> {
+        let (store, path, size) = stored(bytes).await;
+        let mut ids = Vec::new();
+        let count = read_event_ids(store, &path, size, |id| ids.push(id.to_owned())).await?;
+        assert_eq!(count, ids.len() as u64);
+        Ok(ids)
+    }
+
+    /// Two row groups, ids in the order of the file.
+    fn file() -> (Vec<u8>, Vec<String>) {
+        let mut part = Part::new(PartSpec {
+            partition_by: Vec::new(),
+            job: "job".to_owned(),
+            run: "run".to_owned(),
+        });
+        let ids: Vec<String> = (0..40_000).map(|index| format!("id {index} é")).collect();
+        for (second, id) in (0..).zip(&ids) {
+            part.push(&record(id, second), &context(), "{}", None)
+                .unwrap();
+        }
+        let bytes: Bytes = part.finish().unwrap().unwrap().payload.into();
+        (bytes.to_vec(), ids)
+    }
+
+    #[tokio::test]
+    async fn all_ids_come_back_and_nothing_but_their_column_is_looked_at() {
+        let (mut bytes, ids) = file();
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&Bytes::from(bytes.clone()))
+            .unwrap();
+        assert_eq!(metadata.num_row_groups(), 2);
+        for group in metadata.row_groups() {
+            for column in group.columns() {
+                let (start, length) = column.byte_range();
+                let range =
+                    usize::try_from(start).unwrap()..usize::try_from(start + length).unwrap();
+                if column.column_path().string() != EVENT_ID {
+                    bytes[range].fill(0xff);
+                }
+            }
+        }
+        assert_eq!(read(bytes).await.unwrap(), ids);
+    }
+
+    #[tokio::test]
+    async fn a_file_without_ids_is_named() {
+        let schema = Schema::new(vec![Field::new(EVENT_ID, DataType::Int64, false)]);
+        let batch =
+            RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from(vec![1]))])
+                .unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        let error = read(writer.into_inner().unwrap()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`one.parquet` has no column `event_id` of strings, so it isn't a file of this table"
+        );
+        assert_eq!(error.kind(), Kind::Data);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_missing_file_is_an_error_with_its_kind() {
+        let (bytes, _) = file();
+        for damaged in [
+            Vec::new(),
+            b"PAR1".to_vec(),
+            bytes[..bytes.len() / 2].to_vec(),
+        ] {
+            let error = read(damaged).await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "can't read the event ids of `one.parquet`"
+            );
+            assert_eq!(error.kind(), Kind::Data);
+            assert!(error.source().is_some());
+        }
+        let (store, ..) = stored(bytes).await;
+        let gone = read_event_ids(store, &Path::from("gone"), 1_000, |_| ()).await;
+        assert_eq!(gone.unwrap_err().kind(), Kind::Transient);
+    }
+
+    #[test]
+    fn hashes_are_the_first_half_of_sha_256() {
+        let hash = EventIdHash::of("abc");
+        assert_eq!(format!("{hash:?}"), "ba7816bf8f01cfea414140de5dae2223");
+        assert_eq!(size_of_val(&hash), 16);
+        assert_ne!(hash, EventIdHash::of("abC"));
+    }
+}

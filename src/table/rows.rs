@@ -1,0 +1,586 @@
+//! From records to Arrow columns.
+
+use std::{borrow::Cow, sync::Arc};
+
+use arrow::{
+    array::{
+        ArrayRef, Date32Array, Int64Array, ListArray, MapArray, NullBufferBuilder, StringArray,
+        StructArray, TimestampMicrosecondArray, UInt32Array,
+    },
+    buffer::{Buffer, OffsetBuffer},
+    compute::take,
+    datatypes::SchemaRef,
+    error::ArrowError,
+    record_batch::RecordBatch,
+};
+use chrono::Datelike;
+
+use super::schema::{self, Attribute, Value};
+use crate::model::{Change, Kind, PartitionColumn, Record, Timestamp};
+
+/// The most text that one builder takes, so that no column comes near the 2 GiB that 32-bit offsets reach.
+const MAX_BYTES: usize = 1 << 30;
+
+/// What a cell costs beside its text: its offset.
+const CELL_BYTES: usize = size_of::<u32>();
+
+/// What the run adds to each record.
+#[derive(Debug, Clone, Copy)]
+pub struct RowContext<'a> {
+    /// The provider's kind, as in `jobs.yaml`.
+    pub provider: &'a str,
+    /// The connection's name.
+    pub connection: &'a str,
+    /// The account whose log it is, where the record doesn't say.
+    pub account_id: &'a str,
+    /// The job's name.
+    pub job: &'a str,
+    /// When the record was pulled.
+    pub ingested_at: Timestamp,
+}
+
+impl<'a> RowContext<'a> {
+    /// The account that the row shows, in its column and in its path: the record's own, else the connection's.
+    pub fn account_id<'r>(&self, record: &'r Record<'_>) -> &'r str
+    where
+        'a: 'r,
+    {
+        record.account_id.as_deref().unwrap_or(self.account_id)
+    }
+}
+
+/// All that the columns of one row are made from.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) record: &'a Record<'a>,
+    pub(super) context: &'a RowContext<'a>,
+    pub(super) raw: &'a str,
+    pub(super) late_by_ms: Option<i64>,
+}
+
+/// Rows could not be built or encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The record is larger than what columns can hold; it was not taken.
+    #[error(
+        "the record `{event_id}` takes {bytes} bytes as a row: at most {most} bytes of rows fit together"
+    )]
+    TooLarge {
+        /// Its id, shortened.
+        event_id: String,
+        /// Its size as a row.
+        bytes: usize,
+        /// What would fit.
+        most: usize,
+    },
+    /// Columns that don't fit the schema: a defect.
+    #[error("the rows don't make a batch")]
+    Arrow(#[from] ArrowError),
+    /// The batch could not be encoded: a defect.
+    #[error("the rows don't make a Parquet file")]
+    Parquet(#[from] parquet::errors::ParquetError),
+}
+
+impl RowError {
+    /// What it means for the next try.
+    pub fn kind(&self) -> Kind {
+        Kind::Data
+    }
+}
+
+/// Rows on their way into one batch.
+#[derive(Debug)]
+pub struct RowBuilder {
+    schema: SchemaRef,
+    columns: Vec<(&'static Value, Cells)>,
+    times: Vec<i64>,
+    filled: usize,
+    max_bytes: usize,
+}
+
+impl RowBuilder {
+    /// No rows yet, of files whose path has `partition_by`. Holds next to no memory until the first row.
+    pub fn new(partition_by: &[PartitionColumn]) -> Self {
+        Self {
+            schema: schema::file_schema(partition_by),
+            columns: schema::file_columns(partition_by)
+                .map(|column| (&column.value, Cells::new(&column.value)))
+                .collect(),
+            times: Vec::new(),
+            filled: 0,
+            max_bytes: MAX_BYTES,
+        }
+    }
+
+    /// The schema of the batches.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// How many rows it holds.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether it holds no row.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// The memory that it holds, with what was allocated ahead.
+    pub fn bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(|(_, cells)| cells.bytes()).sum();
+        columns + self.times.capacity() * size_of::<i64>()
+    }
+
+    /// How much its rows fill, whatever was allocated for them.
+    pub fn filled(&self) -> usize {
+        self.filled
+    }
+
+    /// Adds a row. One that can't be added leaves the builder as it was.
+    pub fn push(
+        &mut self,
+        record: &Record<'_>,
+        context: &RowContext<'_>,
+        raw: &str,
+        late_by_ms: Option<i64>,
+    ) -> Result<(), RowError> {
+        let row = Row {
+            record,
+            context,
+            raw,
+            late_by_ms,
+        };
+        let size = self.size_of(&row);
+        if self.filled.saturating_add(size) > self.max_bytes {
+            return Err(RowError::TooLarge {
+                event_id: record.event_id.chars().take(100).collect(),
+                bytes: size,
+                most: self.max_bytes,
+            });
+        }
+        for (value, cells) in &mut self.columns {
+            cells.push(value, &row);
+        }
+        self.times.push(record.event_time.timestamp_micros());
+        self.filled += size;
+        Ok(())
+    }
+
+    /// Takes the rows as one batch, sorted by `event_time`; rows of the same time keep their order.
+    pub fn finish(&mut self) -> Result<RecordBatch, RowError> {
+        let times = std::mem::take(&mut self.times);
+        self.filled = 0;
+        let order = (!times.is_sorted()).then(|| order_of(&times));
+        drop(times);
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (value, cells) in &mut self.columns {
+            // each unsorted column goes before the next one is sorted
+            let array = std::mem::replace(cells, Cells::new(value)).finish()?;
+            arrays.push(match &order {
+                Some(order) => take(&array, order, None)?,
+                None => array,
+            });
+        }
+        Ok(RecordBatch::try_new(self.schema.clone(), arrays)?)
+    }
+
+    fn size_of(&self, row: &Row<'_>) -> usize {
+        (self.columns.iter())
+            .map(|(value, _)| CELL_BYTES + size_of_value(value, row))
+            .sum()
+    }
+}
+
+/// The row numbers in the order of their times. 32 bits are enough for what [`MAX_BYTES`] lets in.
+fn order_of(times: &[i64]) -> UInt32Array {
+    let mut order: Vec<(i64, u32)> = times.iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, row)| row).collect()
+}
+
+fn size_of_value(value: &Value, row: &Row<'_>) -> usize {
+    match value {
+        Value::Text(get) => get(row).map_or(0, str::len),
+        Value::Time(_) | Value::Integer(_) => size_of::<i64>(),
+        Value::Date(_) => size_of::<i32>(),
+        Value::Texts(get) => size_of_texts(get(row)),
+        Value::Changes(get) => (get(row).iter())
+            .map(|change| {
+                let texts = [&change.property, &change.entity_type, &change.entity_id];
+                let texts: usize = texts
+                    .iter()
+                    .map(|text| text.as_ref().map_or(0, |text| text.len()))
+                    .sum();
+                let values = size_of_texts(&change.old_values) + size_of_texts(&change.new_values);
+                5 * CELL_BYTES + texts + values
+            })
+            .sum(),
+        Value::Attributes(get) => (get(row).iter())
+            .map(|(key, value)| 2 * CELL_BYTES + key.len() + value.len())
+            .sum(),
+    }
+}
+
+fn size_of_texts(texts: &[Cow<'_, str>]) -> usize {
+    texts.iter().map(|text| CELL_BYTES + text.len()).sum()
+}
+
+/// One column's cells so far, of the kind of its [`Value`].
+///
+/// Not Arrow's own builders: those don't tell what they hold, and start with room for 1024 rows in each column, which
+/// many open partitions can't afford.
+#[derive(Debug)]
+enum Cells {
+    Text(Text),
+    Time(Vec<i64>),
+    Date(Vec<i32>),
+    Integer(Vec<i64>, NullBufferBuilder),
+    Texts(Texts),
+    Changes(Box<Changes>),
+    Attributes(Attributes),
+}
+
+impl Cells {
+    fn new(value: &Value) -> Self {
+        match value {
+            Value::Text(_) => Self::Text(Text::default()),
+            Value::Time(_) => Self::Time(Vec::new()),
+            Value::Date(_) => Self::Date(Vec::new()),
+            Value::Integer(_) => Self::Integer(Vec::new(), NullBufferBuilder::new(0)),
+            Value::Texts(_) => Self::Texts(Texts::default()),
+            Value::Changes(_) => Self::Changes(Box::default()),
+            Value::Attributes(_) => Self::Attributes(Attributes::default()),
+        }
+    }
+
+    fn push(&mut self, value: &Value, row: &Row<'_>) {
+        match (self, value) {
+            (Self::Text(cells), Value::Text(get)) => cells.push(get(row)),
+            (Self::Time(cells), Value::Time(get)) => cells.push(get(row).timestamp_micros()),
+            (Self::Date(cells), Value::Date(get)) => cells.push(days_since_epoch(get(row))),
+            (Self::Integer(cells, valid), Value::Integer(get)) => {
+                let value = get(row);
+                cells.push(value.unwrap_or_default());
+                valid.append(value.is_some());
+            }
+            (Self::Texts(cells), Value::Texts(get)) => cells.push(get(row)),
+            (Self::Changes(cells), Value::Changes(get)) => cells.push(get(row)),
+            (Self::Attributes(cells), Value::Attributes(get)) => cells.push(get(row)),
+            // both come from the same `Value`; were it otherwise, the batch would be refused for a short column
+            _ => {}
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(cells) => cells.bytes(),
+            Self::Time(cells) => cells.capacity() * size_of::<i64>(),
+            Self::Date(cells) => cells.capacity() * size_of::<i32>(),
+            Self::Integer(cells, valid) => {
+                cells.capacity() * size_of::<i64>() + valid.allocated_size()
+            }
+            Self::Texts(cells) => cells.bytes(),
+            Self::Changes(cells) => cells.bytes(),
+            Self::Attributes(cells) => cells.bytes(),
+        }
+    }
+
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Self::Text(cells) => cells.finish()?,
+            Self::Time(cells) => {
+                Arc::new(TimestampMicrosecondArray::from(cells).with_timezone("UTC"))
+            }
+            Self::Date(cells) => Arc::new(Date32Array::from(cells)),
+            Self::Integer(cells, valid) => {
+                Arc::new(Int64Array::try_new(cells.into(), valid.build())?)
+            }
+            Self::Texts(cells) => cells.finish()?,
+            Self::Changes(cells) => cells.finish()?,
+            Self::Attributes(cells) => cells.finish()?,
+        })
+    }
+}
+
+/// Arrow's date: days since 1970-01-01, of the date in UTC.
+fn days_since_epoch(time: Timestamp) -> i32 {
+    const EPOCH_DAY_FROM_CE: i32 = 719_163;
+    time.date_naive().num_days_from_ce() - EPOCH_DAY_FROM_CE
+}
+
+/// How long each cell is; made into offsets at the end.
+#[derive(Debug, Default)]
+struct Lengths(Vec<u32>);
+
+impl Lengths {
+    /// A length beyond 32 bits, which [`MAX_BYTES`] keeps out, would be refused in `finish`.
+    fn push(&mut self, length: usize) {
+        self.0.push(u32::try_from(length).unwrap_or(u32::MAX));
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<u32>()
+    }
+
+    fn finish(self) -> Result<OffsetBuffer<i32>, ArrowError> {
+        let lengths = self.0.into_iter().map(|length| length as usize);
+        OffsetBuffer::try_from_lengths(lengths)
+            .map_err(|overflow| ArrowError::InvalidArgumentError(overflow.to_string()))
+    }
+}
+
+#[derive(Debug)]
+struct Text {
+    lengths: Lengths,
+    joined: String,
+    valid: NullBufferBuilder,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            lengths: Lengths::default(),
+            joined: String::new(),
+            valid: NullBufferBuilder::new(0),
+        }
+    }
+}
+
+impl Text {
+    fn push(&mut self, text: Option<&str>) {
+        let value = text.unwrap_or_default();
+        self.joined.push_str(value);
+        self.lengths.push(value.len());
+        self.valid.append(text.is_some());
+    }
+
+    fn bytes(&self) -> usize {
+        self.lengths.bytes() + self.joined.capacity() + self.valid.allocated_size()
+    }
+
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        let joined = Buffer::from_vec(self.joined.into_bytes());
+        Ok(Arc::new(StringArray::try_new(
+            self.lengths.finish()?,
+            joined,
+            self.valid.build(),
+        )?))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    lengths: Lengths,
+    elements: Text,
+}
+
+impl Texts {
+    fn push(&mut self, texts: &[Cow<'_, str>]) {
+        self.lengths.push(texts.len());
+        for text in texts {
+            self.elements.push(Some(text));
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lengths.bytes() + self.elements.bytes()
+    }
+
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        list(self.lengths, self.elements.finish()?)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    lengths: Lengths,
+    property: Text,
+    entity_type: Text,
+    entity_id: Text,
+    old_values: Texts,
+    new_values: Texts,
+}
+
+impl Changes {
+    fn push(&mut self, changes: &[Change<'_>]) {
+        self.lengths.push(changes.len());
+        for change in changes {
+            self.property.push(change.property.as_deref());
+            self.entity_type.push(change.entity_type.as_deref());
+            self.entity_id.push(change.entity_id.as_deref());
+            self.old_values.push(&change.old_values);
+            self.new_values.push(&change.new_values);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lengths.bytes()
+            + self.property.bytes()
+            + self.entity_type.bytes()
+            + self.entity_id.bytes()
+            + self.old_values.bytes()
+            + self.new_values.bytes()
+    }
+
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        let changes = StructArray::try_new(
+            schema::change_fields(),
+            vec![
+                self.property.finish()?,
+                self.entity_type.finish()?,
+                self.entity_id.finish()?,
+                self.old_values.finish()?,
+                self.new_values.finish()?,
+            ],
+            None,
+        )?;
+        list(self.lengths, Arc::new(changes))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Attributes {
+    lengths: Lengths,
+    keys: Text,
+    values: Text,
+}
+
+impl Attributes {
+    /// Keys in order, each once: of a key that comes twice the last value counts, as in most readers of JSON.
+    fn push(&mut self, attributes: &[Attribute<'_>]) {
+        let mut entries: Vec<_> = attributes.iter().collect();
+        entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let mut length = 0;
+        let mut entries = entries.into_iter().peekable();
+        while let Some((key, value)) = entries.next() {
+            if entries.peek().is_some_and(|(next, _)| next == key) {
+                continue;
+            }
+            self.keys.push(Some(key));
+            self.values.push(Some(value));
+            length += 1;
+        }
+        self.lengths.push(length);
+    }
+
+    fn bytes(&self) -> usize {
+        self.lengths.bytes() + self.keys.bytes() + self.values.bytes()
+    }
+
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        let columns = vec![self.keys.finish()?, self.values.finish()?];
+        let entries = StructArray::try_new(schema::attribute_fields(), columns, None)?;
+        Ok(Arc::new(MapArray::try_new(
+            Arc::new(schema::attribute_entry()),
+            self.lengths.finish()?,
+            entries,
+            None,
+            false,
+        )?))
+    }
+}
+
+fn list(lengths: Lengths, elements: ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let field = Arc::new(schema::element(elements.data_type().clone()));
+    Ok(Arc::new(ListArray::try_new(
+        field,
+        lengths.finish()?,
+        elements,
+        None,
+    )?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::testing::{self, CONTEXT_ACCOUNT, context, record};
+
+    fn build(records: &[Record<'_>], partition_by: &[PartitionColumn]) -> RecordBatch {
+        let mut rows = RowBuilder::new(partition_by);
+        for record in records {
+            rows.push(record, &context(), "{}", None).unwrap();
+        }
+        rows.finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_sorted_by_time_and_rows_of_one_time_keep_their_order(
+            seconds in prop::collection::vec(0_i64..6, 0..40),
+        ) {
+            let records: Vec<Record<'_>> = (seconds.iter().enumerate())
+                .map(|(index, &second)| record(&index.to_string(), second))
+                .collect();
+            let mut expected: Vec<(i64, usize)> = seconds.iter().copied().zip(0..).collect();
+            expected.sort_unstable();
+            let rows = testing::rows_of(&build(&records, &[]));
+            let ids: Vec<String> = expected.iter().map(|(_, index)| index.to_string()).collect();
+            prop_assert_eq!(rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+        }
+
+        #[test]
+        fn the_memory_it_reports_covers_its_text(texts in prop::collection::vec(".{0,300}", 1..50)) {
+            let mut rows = RowBuilder::new(&[]);
+            prop_assert_eq!(rows.bytes(), 0);
+            for text in &texts {
+                rows.push(&record("id", 0), &context(), text, None).unwrap();
+            }
+            let filled = rows.filled();
+            prop_assert!(texts.iter().map(String::len).sum::<usize>() < filled);
+            prop_assert!(rows.bytes() >= filled, "{} holds {}", rows.bytes(), filled);
+            prop_assert_eq!(rows.len(), texts.len());
+            rows.finish().unwrap();
+            prop_assert_eq!((rows.len(), rows.filled(), rows.bytes()), (0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_keeps_its_last_value() {
+        let mut twice = record("id", 0);
+        twice.attributes = [("b", "1"), ("a", "2"), ("b", "3")]
+            .map(|(key, value)| (key.into(), value.into()))
+            .to_vec();
+        let rows = testing::rows_of(&build(&[twice], &[]));
+        assert_eq!(
+            rows[0]["attributes"],
+            serde_json::json!([["a", "2"], ["b", "3"]])
+        );
+    }
+
+    #[test]
+    fn the_account_is_the_records_own_if_it_says_so() {
+        let mut own = record("id", 0);
+        own.account_id = Some("its own".into());
+        let rows = testing::rows_of(&build(&[own, record("other", 1)], &[]));
+        assert_eq!(rows[0]["account_id"], "its own");
+        assert_eq!(rows[1]["account_id"], CONTEXT_ACCOUNT);
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing() {
+        let mut rows = RowBuilder::new(&[]);
+        rows.max_bytes = 1_000;
+        rows.push(&record("one", 0), &context(), "{}", None)
+            .unwrap();
+        let before = (rows.len(), rows.filled(), rows.bytes());
+        let error = rows
+            .push(&record("two", 0), &context(), &"x".repeat(1_000), None)
+            .unwrap_err();
+        assert!(error.to_string().starts_with("the record `two` takes 1"));
+        assert_eq!((rows.len(), rows.filled(), rows.bytes()), before);
+        assert_eq!(testing::rows_of(&rows.finish().unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn dates_are_those_of_utc_also_before_1970() {
+        for (second, day) in [(0, 0), (86_399, 0), (86_400, 1), (-1, -1), (-86_401, -2)] {
+            let time = chrono::DateTime::from_timestamp(second, 0).unwrap();
+            assert_eq!(days_since_epoch(time), day);
+        }
+    }
+}

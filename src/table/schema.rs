@@ -1,0 +1,303 @@
+//! The columns of `audit_events`: the one list that files, DDL and documentation are made from.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+use super::rows::Row;
+use crate::model::{Change, PartitionColumn, Timestamp};
+
+/// What engines call the table, and its folder in the lake.
+pub const TABLE_NAME: &str = "audit_events";
+
+/// Grows by one whenever a column is added; columns are never changed or removed.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One column: its name, what it means, and where its value comes from.
+#[derive(Debug)]
+pub struct Column {
+    /// As engines see it.
+    pub name: &'static str,
+    /// In one sentence, without an apostrophe.
+    pub meaning: &'static str,
+    /// Never null. Lists and maps always are: they are empty instead.
+    pub required: bool,
+    pub(super) value: Value,
+}
+
+type Text = for<'a> fn(&'a Row<'a>) -> Option<&'a str>;
+
+/// A key and its value.
+pub(super) type Attribute<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// Where a column's value comes from; the kind of value fixes the column's type.
+#[derive(Debug)]
+pub(super) enum Value {
+    Text(Text),
+    Time(for<'a> fn(&'a Row<'a>) -> Timestamp),
+    Date(for<'a> fn(&'a Row<'a>) -> Timestamp),
+    Integer(for<'a> fn(&'a Row<'a>) -> Option<i64>),
+    Texts(for<'a> fn(&'a Row<'a>) -> &'a [Cow<'a, str>]),
+    Changes(for<'a> fn(&'a Row<'a>) -> &'a [Change<'a>]),
+    Attributes(for<'a> fn(&'a Row<'a>) -> &'a [Attribute<'a>]),
+}
+
+const fn required(name: &'static str, meaning: &'static str, value: Value) -> Column {
+    Column {
+        name,
+        meaning,
+        required: true,
+        value,
+    }
+}
+
+const fn text(name: &'static str, meaning: &'static str, get: Text) -> Column {
+    Column {
+        name,
+        meaning,
+        required: false,
+        value: Value::Text(get),
+    }
+}
+
+/// The table's columns, in order. A file leaves out those that its path has.
+pub static COLUMNS: [Column; 30] = [
+    required(
+        "event_id",
+        "Id of the event, unique within a job: as the provider gives it, else a hash of the record",
+        Value::Text(|row| Some(&row.record.event_id)),
+    ),
+    required(
+        "event_time",
+        "When the event happened",
+        Value::Time(|row| row.record.event_time),
+    ),
+    required(
+        "event_date",
+        "UTC date of event_time",
+        Value::Date(|row| row.record.event_time),
+    ),
+    required(
+        "provider",
+        "Kind of API that the event was pulled from",
+        Value::Text(|row| Some(row.context.provider)),
+    ),
+    required(
+        "account_id",
+        "Account whose log has the event",
+        Value::Text(|row| Some(row.context.account_id(row.record))),
+    ),
+    required(
+        "connection",
+        "Name of the connection that the event was pulled through",
+        Value::Text(|row| Some(row.context.connection)),
+    ),
+    required(
+        "job",
+        "Name of the job that pulled the event",
+        Value::Text(|row| Some(row.context.job)),
+    ),
+    text("action", "Verb that the provider uses", |row| {
+        row.record.action.as_deref()
+    }),
+    required(
+        "activity",
+        "The verb, normalised: create, read, update, delete, login, logout, enable, disable or other",
+        Value::Text(|row| Some(row.record.activity.as_str())),
+    ),
+    required(
+        "outcome",
+        "How it ended: success, failure, warning or unknown",
+        Value::Text(|row| Some(row.record.outcome.as_str())),
+    ),
+    text("outcome_reason", "Why it ended so", |row| {
+        row.record.outcome_reason.as_deref()
+    }),
+    text("service", "Part of the provider that was touched", |row| {
+        row.record.service.as_deref()
+    }),
+    text("entity_type", "Type of what was touched", |row| {
+        row.record.entity_type.as_deref()
+    }),
+    text("entity_id", "Id of what was touched", |row| {
+        row.record.entity_id.as_deref()
+    }),
+    text("entity_name", "Name of what was touched", |row| {
+        row.record.entity_name.as_deref()
+    }),
+    text("actor_id", "Id of who did it", |row| {
+        row.record.actor_id.as_deref()
+    }),
+    text("actor_name", "Display name of who did it", |row| {
+        row.record.actor_name.as_deref()
+    }),
+    text("actor_login", "Login name of who did it", |row| {
+        row.record.actor_login.as_deref()
+    }),
+    text(
+        "actor_type",
+        "Kind of who did it: user, client, system or vendor",
+        |row| row.record.actor_type,
+    ),
+    text(
+        "client_id",
+        "API client or application key that was used",
+        |row| row.record.client_id.as_deref(),
+    ),
+    text("user_agent", "Browser or program that was used", |row| {
+        row.record.user_agent.as_deref()
+    }),
+    text("session_id", "Session that it belongs to", |row| {
+        row.record.session_id.as_deref()
+    }),
+    text(
+        "transaction_id",
+        "What ties the events of one action together",
+        |row| row.record.transaction_id.as_deref(),
+    ),
+    required(
+        "client_ips",
+        "Addresses that it came from",
+        Value::Texts(|row| &row.record.client_ips),
+    ),
+    text("message", "Human text", |row| row.record.message.as_deref()),
+    required(
+        "changes",
+        "What changed: properties with their values before and after",
+        Value::Changes(|row| &row.record.changes),
+    ),
+    required(
+        "attributes",
+        "The remaining context that the provider gives, with unique keys",
+        Value::Attributes(|row| &row.record.attributes),
+    ),
+    required(
+        "raw",
+        "The JSON of the record, byte for byte as received",
+        Value::Text(|row| Some(row.raw)),
+    ),
+    required(
+        "ingested_at",
+        "When the event was pulled",
+        Value::Time(|row| row.context.ingested_at),
+    ),
+    Column {
+        name: "late_by_ms",
+        meaning: "Only for an event that an earlier pull of its range did not see: ingested_at minus event_time",
+        required: false,
+        value: Value::Integer(|row| row.late_by_ms),
+    },
+];
+
+impl Column {
+    /// Its Arrow type.
+    pub fn data_type(&self) -> DataType {
+        match self.value {
+            Value::Text(_) => DataType::Utf8,
+            Value::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Value::Date(_) => DataType::Date32,
+            Value::Integer(_) => DataType::Int64,
+            Value::Texts(_) => list_of(DataType::Utf8),
+            Value::Changes(_) => list_of(DataType::Struct(change_fields())),
+            Value::Attributes(_) => DataType::Map(Arc::new(attribute_entry()), false),
+        }
+    }
+
+    /// Its Arrow field.
+    pub fn field(&self) -> Field {
+        Field::new(self.name, self.data_type(), !self.required)
+    }
+
+    fn is_in_path(&self, partition_by: &[PartitionColumn]) -> bool {
+        partition_by
+            .iter()
+            .any(|column| column.as_str() == self.name)
+    }
+}
+
+/// Field of a list's elements, named as the Parquet format has it; never null.
+pub(super) fn element(data_type: DataType) -> Field {
+    Field::new("element", data_type, false)
+}
+
+fn list_of(data_type: DataType) -> DataType {
+    DataType::List(Arc::new(element(data_type)))
+}
+
+/// The struct in `changes`, in the order of [`Change`].
+pub(super) fn change_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("property", DataType::Utf8, true),
+        Field::new("entity_type", DataType::Utf8, true),
+        Field::new("entity_id", DataType::Utf8, true),
+        Field::new("old_values", list_of(DataType::Utf8), false),
+        Field::new("new_values", list_of(DataType::Utf8), false),
+    ])
+}
+
+/// An entry of `attributes`, named as the Parquet format has it.
+pub(super) fn attribute_entry() -> Field {
+    Field::new("key_value", DataType::Struct(attribute_fields()), false)
+}
+
+/// What an entry of `attributes` has, named as the Parquet format has it.
+pub(super) fn attribute_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, false),
+    ])
+}
+
+/// The columns that a file has whose path has `partition_by`.
+pub fn file_columns(partition_by: &[PartitionColumn]) -> impl Iterator<Item = &'static Column> {
+    COLUMNS
+        .iter()
+        .filter(move |column| !column.is_in_path(partition_by))
+}
+
+/// The Arrow schema of a file whose path has `partition_by`.
+pub fn file_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
+    let fields: Vec<Field> = file_columns(partition_by).map(Column::field).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// A type as the documentation writes it: `list<string>`, `timestamp(us, UTC)`.
+pub(super) struct TypeName<'a>(pub(super) &'a DataType);
+
+impl fmt::Display for TypeName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DataType::Utf8 => f.write_str("string"),
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
+                write!(f, "timestamp(us, {zone})")
+            }
+            DataType::Date32 => f.write_str("date"),
+            DataType::Int32 => f.write_str("int32"),
+            DataType::Int64 => f.write_str("int64"),
+            DataType::List(element) => write!(f, "list<{}>", TypeName(element.data_type())),
+            DataType::Struct(fields) => {
+                f.write_str("struct<")?;
+                for (index, field) in fields.iter().enumerate() {
+                    let comma = if index > 0 { ", " } else { "" };
+                    write!(
+                        f,
+                        "{comma}{}: {}",
+                        field.name(),
+                        TypeName(field.data_type())
+                    )?;
+                }
+                f.write_str(">")
+            }
+            DataType::Map(entry, _) => match entry.data_type() {
+                DataType::Struct(fields) if fields.len() == 2 => write!(
+                    f,
+                    "map<{}, {}>",
+                    TypeName(fields[0].data_type()),
+                    TypeName(fields[1].data_type())
+                ),
+                other => write!(f, "map<{other}>"),
+            },
+            other => write!(f, "{other}"),
+        }
+    }
+}
