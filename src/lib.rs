@@ -9,7 +9,9 @@
 //! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
 
+pub mod client;
 pub mod clock;
 pub mod model;
 pub mod providers;
 pub mod secret;
+pub mod tls;
