@@ -9,11 +9,16 @@
 //! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
 
+pub mod client;
+pub mod client;
 pub mod clock;
 pub mod lake;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
 pub mod providers;
 pub mod secret;
+pub mod source;
 pub mod table;
+pub mod telemetry;
 pub mod tls;

@@ -1,0 +1,208 @@
+//! Reading a body within its cap, and what of an error's body is worth showing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use bytes::{Bytes, BytesMut};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// How much of an error's body is looked at, in bytes.
+pub(super) const ERROR_CAP: u64 = 64 * 1024;
+
+/// How much of it is shown, in characters.
+const EXCERPT: usize = 200;
+
+/// Why a body isn't there.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    TooLarge,
+    Broken(reqwest::Error),
+}
+
+/// The whole body; refused before it is read where its announced length is over the cap, else as soon as it passes it.
+pub(super) async fn read(mut response: reqwest::Response, cap: u64) -> Result<Bytes, ReadError> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > cap {
+        return Err(ReadError::TooLarge);
+    }
+    // an announced length is believed only so far
+    let room = usize::try_from(announced.min(1 << 20)).unwrap_or(0);
+    let mut body = BytesMut::with_capacity(room);
+    while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
+        if body.len() as u64 + chunk.len() as u64 > cap {
+            return Err(ReadError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// As much of an error's body as can be had and is worth having.
+pub(super) async fn read_some(mut response: reqwest::Response) -> Bytes {
+    let mut body = BytesMut::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() as u64 > ERROR_CAP {
+            break;
+        }
+    }
+    body.freeze()
+}
+
+/// Texts that must not be shown even where a server echoes them.
+#[derive(Clone, Default)]
+pub(super) struct Hidden(Vec<String>);
+
+impl Hidden {
+    /// Hides these texts, also in base64 and percent-encoded.
+    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hidden: Vec<String> = texts
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .flat_map(|text| {
+                [
+                    text.to_owned(),
+                    STANDARD.encode(text),
+                    STANDARD_NO_PAD.encode(text),
+                    URL_SAFE_NO_PAD.encode(text),
+                    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
+                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+                ]
+            })
+            .collect();
+        // the longest first, so that no rest of it stays
+        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        hidden.dedup();
+        Self(hidden)
+    }
+
+    fn apply(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, hidden| {
+            text.replace(hidden, "[redacted]")
+        })
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// What an error's body says, short and printable: the provider's message, code and correlation id where it is JSON,
+/// the title where it is a page, else its beginning.
+pub(super) fn excerpt(body: &[u8], hidden: &Hidden) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    if let Ok(Value::Object(error)) = serde_json::from_str(&text)
+        && let Some(said) = from_json(&error, hidden)
+    {
+        return Some(said);
+    }
+    let text = hidden.apply(&text);
+    if text.trim_start().starts_with('<') {
+        let said = ["title", "message", "h1"]
+            .into_iter()
+            .find_map(|tag| element(&text, tag).and_then(clean))?;
+        return Some(format!("`{said}`"));
+    }
+    clean(&text).map(|said| format!("`{said}`"))
+}
+
+fn from_json(error: &serde_json::Map<String, Value>, hidden: &Hidden) -> Option<String> {
+    // {"error": {"message": ..., "code": ...}} is the same, one level down
+    if let Some(Value::Object(inner)) = error.get("error") {
+        return from_json(inner, hidden);
+    }
+    let first = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| match error.get(*name)? {
+                Value::String(text) => clean(&hidden.apply(text)),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            })
+            .map(|text| format!("`{text}`"))
+    };
+    let message = first(&[
+        "message",
+        "error_description",
+        "description",
+        "detail",
+        "title",
+    ]);
+    let code = first(&["code", "error", "errorCode", "internalCode"]);
+    let context = first(&["contextId", "correlationId", "traceId"]);
+    let aside = match (&code, &context) {
+        (Some(code), Some(context)) => format!("code {code}, context {context}"),
+        (Some(code), None) => format!("code {code}"),
+        (None, Some(context)) => format!("context {context}"),
+        (None, None) => return message,
+    };
+    Some(message.map_or_else(|| aside.clone(), |message| format!("{message} ({aside})")))
+}
+
+/// The text of the first such element.
+fn element<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    let lower = text.to_ascii_lowercase();
+    let open = lower.find(&format!("<{tag}"))?;
+    let from = open + lower[open..].find('>')? + 1;
+    let to = from + lower[from..].find('<')?;
+    Some(&text[from..to])
+}
+
+/// One line of printable characters without a full stop at its end, or nothing.
+fn clean(text: &str) -> Option<String> {
+    let printable: String = text
+        .chars()
+        .take(EXCERPT * 20)
+        .map(|character| match character {
+            '`' => '\'',
+            _ if character.is_control() || character == char::REPLACEMENT_CHARACTER => ' ',
+            _ => character,
+        })
+        .collect();
+    let words: Vec<&str> = printable.split_whitespace().collect();
+    let line: String = words.join(" ").chars().take(EXCERPT).collect();
+    let line = line.trim_end_matches('.').trim_end();
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn said(body: &str) -> String {
+        excerpt(body.as_bytes(), &Hidden::default()).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_error_says_what_the_provider_says() {
+        insta::assert_snapshot!(said(r#"{"message":"Rate limit exceeded the maximum. Retry the request in [5] seconds.","code":"too.many.requests.retry.after","status":429,"contextId":"c-1","details":[]}"#), @"`Rate limit exceeded the maximum. Retry the request in [5] seconds` (code `too.many.requests.retry.after`, context `c-1`)");
+        insta::assert_snapshot!(said(r#"{"error":"invalid_client","description":"client not found"}"#), @"`client not found` (code `invalid_client`)");
+        insta::assert_snapshot!(said(r#"{"error":{"message":"no","code":7}}"#), @"`no` (code `7`)");
+        insta::assert_snapshot!(said(r#"{"message":null,"code":"x"}"#), @"code `x`");
+        insta::assert_snapshot!(said("<html><head><TITLE lang=en>502 Bad\n Gateway.</TITLE></head><body>long</body></html>"), @"`502 Bad Gateway`");
+        insta::assert_snapshot!(said("<?xml?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"), @"`Request has expired`");
+        insta::assert_snapshot!(said("up`stream\u{7}\n\ngone"), @"`up'stream gone`");
+        assert_eq!(said("  \n"), "");
+        assert_eq!(said("<html></html>"), "");
+        assert_eq!(said(&"é".repeat(900)).chars().count(), EXCERPT + 2);
+        assert_eq!(excerpt(&[0xff, 0xfe], &Hidden::default()), None);
+    }
+
+    #[test]
+    fn an_echoed_secret_is_hidden_in_every_form() {
+        let hidden = Hidden::new(["s3cr&t/+"]);
+        for form in ["s3cr&t/+", "czNjciZ0Lys=", "s3cr%26t%2F%2B"] {
+            for body in [
+                format!("bad {form}!"),
+                serde_json::json!({ "message": format!("bad {form}!") }).to_string(),
+                format!("<title>bad {form}!</title>"),
+            ] {
+                let said = excerpt(body.as_bytes(), &hidden).unwrap();
+                assert!(!said.contains(form), "{said}");
+            }
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The rate budget of one connection: a token bucket, corrected by what the provider's headers say.
+
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What an answer's headers say about the provider's own count; the only place that knows such headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Said {
+    /// Requests allowed per `window`.
+    allowed: u32,
+    /// How long the provider's window is.
+    window: Duration,
+    /// For how long nothing is left, if nothing is.
+    spent_for: Option<Duration>,
+}
+
+impl Said {
+    /// Genesys: `inin-ratelimit-count` of `-allowed` requests of a minute are used, and the count resets in `-reset`
+    /// seconds.
+    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
+        let number =
+            |name: &str| -> Option<u32> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
+        let allowed = number("inin-ratelimit-allowed")?;
+        // a reset of more than an hour isn't believed: nothing would ever correct it
+        let reset = number("inin-ratelimit-reset").filter(|&seconds| seconds <= 3600);
+        let count = number("inin-ratelimit-count").unwrap_or(0);
+        Some(Self {
+            allowed,
+            window: Duration::from_mins(1),
+            spent_for: reset
+                .filter(|_| count >= allowed)
+                .map(|seconds| Duration::from_secs(seconds.into())),
+        })
+    }
+}
+
+/// How fast requests may follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// Between two requests, in the long run.
+    spacing: Duration,
+    /// How far a request may run ahead of that: 2 % of the window, which is the burst.
+    ahead: Duration,
+}
+
+impl Pace {
+    /// A share of `limit` requests per `window`: no window of that length holds more than the share, rounded up, and
+    /// at full load 98 % of it is used. For that the spacing is stretched by what a burst may run ahead.
+    fn new(limit: u32, window: Duration, replicas: NonZeroU32) -> Self {
+        let ahead = window / 50;
+        let spacing = ((window + ahead) / limit.max(1) + Duration::from_nanos(1)) * replicas.get();
+        Self { spacing, ahead }
+    }
+
+    /// The slower of both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            spacing: self.spacing.max(other.spacing),
+            ahead: self.ahead.min(other.ahead),
+        }
+    }
+}
+
+/// The bucket itself: pure, in time since an origin of the caller's choice that never goes back.
+#[derive(Debug)]
+struct Bucket {
+    configured: Pace,
+    pace: Pace,
+    replicas: NonZeroU32,
+    /// When the next request is due at an even spacing.
+    due: Duration,
+    paused_until: Duration,
+}
+
+impl Bucket {
+    fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
+        let configured = Pace::new(limit, per, replicas);
+        Self {
+            configured,
+            pace: configured,
+            replicas,
+            due: Duration::ZERO,
+            paused_until: Duration::ZERO,
+        }
+    }
+
+    /// Takes one request out of the budget if that is possible now, and returns zero; else returns how long to wait
+    /// before asking again, and takes nothing.
+    fn reserve(&mut self, now: Duration) -> Duration {
+        let earliest = self
+            .due
+            .saturating_sub(self.pace.ahead)
+            .max(self.paused_until);
+        if now < earliest {
+            return earliest - now;
+        }
+        self.due = self.due.max(now) + self.pace.spacing;
+        Duration::ZERO
+    }
+
+    /// How long the current pause still lasts.
+    fn pause(&self, now: Duration) -> Duration {
+        self.paused_until.saturating_sub(now)
+    }
+
+    /// Lets nothing through for `wait`; a longer pause stays as it is.
+    fn pause_for(&mut self, now: Duration, wait: Duration) {
+        self.paused_until = self.paused_until.max(now + wait);
+    }
+
+    /// Takes over what the provider says: its pace where that is slower than the configured one, back to the
+    /// configured one where it isn't, and a pause where nothing is left.
+    fn correct(&mut self, now: Duration, said: Said) {
+        if said.allowed > 0 {
+            let theirs = Pace::new(said.allowed, said.window, self.replicas);
+            self.pace = if theirs.spacing > self.configured.spacing {
+                self.configured.and(theirs)
+            } else {
+                self.configured
+            };
+        }
+        if let Some(wait) = said.spent_for {
+            self.pause_for(now, wait);
+        }
+    }
+}
+
+/// The bucket with its queue: first come, first served.
+///
+/// Whoever gives up waiting takes nothing out of the budget.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    bucket: Mutex<Bucket>,
+    /// Held by the one whose turn it is.
+    turn: tokio::sync::Mutex<()>,
+    changed: Notify,
+    origin: Instant,
+}
+
+/// The provider asked for a pause that lasts longer than the caller wants to wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Paused(pub(super) Duration);
+
+impl Pacer {
+    /// A share of `limit` requests `per` that time.
+    pub(super) fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
+        Self {
+            bucket: Mutex::new(Bucket::new(limit, per, replicas)),
+            turn: tokio::sync::Mutex::new(()),
+            changed: Notify::new(),
+            origin: Instant::now(),
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Bucket, Duration) -> T) -> T {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut bucket, self.origin.elapsed())
+    }
+
+    /// Waits for its turn and for the budget, and takes one request out of it.
+    ///
+    /// Fails at once, also while waiting, if a pause lasts longer than `longest`.
+    pub(super) async fn take(&self, longest: Duration) -> Result<(), Paused> {
+        self.check(longest)?;
+        let _turn = self.turn.lock().await;
+        loop {
+            let changed = self.changed.notified();
+            self.check(longest)?;
+            let wait = self.with(Bucket::reserve);
+            if wait.is_zero() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = changed => {}
+            }
+        }
+    }
+
+    fn check(&self, longest: Duration) -> Result<(), Paused> {
+        let pause = self.with(|bucket, now| bucket.pause(now));
+        if pause > longest {
+            return Err(Paused(pause));
+        }
+        Ok(())
+    }
+
+    /// Lets nothing through for `wait`, whoever waits already.
+    pub(super) fn pause_for(&self, wait: Duration) {
+        self.with(|bucket, now| bucket.pause_for(now, wait));
+        self.changed.notify_waiters();
+    }
+
+    /// Takes over what an answer's headers say.
+    pub(super) fn observe(&self, headers: &HeaderMap) {
+        if let Some(said) = Said::read(headers) {
+            self.with(|bucket, now| bucket.correct(now, said));
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::Arc;
+
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn replicas(count: u32) -> NonZeroU32 {
+        NonZeroU32::new(count).unwrap()
+    }
+
+    fn headers(count: u32, allowed: u32, reset: u32) -> HeaderMap {
+        [("count", count), ("allowed", allowed), ("reset", reset)]
+            .into_iter()
+            .map(|(name, value)| {
+                let name = format!("inin-ratelimit-{name}").parse().unwrap();
+                (name, HeaderValue::from(value))
+            })
+            .collect()
+    }
+
+    /// Takes requests until `end`, each after another's idle time, waking late by `late` each time.
+    fn drive(
+        bucket: &mut Bucket,
+        mut now: Duration,
+        end: Duration,
+        idle: &[Duration],
+        late: Duration,
+    ) -> Vec<Duration> {
+        let mut taken = Vec::new();
+        let mut idle = idle.iter().cycle();
+        loop {
+            now += idle.next().copied().unwrap_or_default();
+            loop {
+                let wait = bucket.reserve(now);
+                if wait.is_zero() {
+                    break;
+                }
+                now += wait + late;
+            }
+            if now >= end {
+                return taken;
+            }
+            taken.push(now);
+        }
+    }
+
+    fn most_in_any(window: Duration, taken: &[Duration]) -> usize {
+        (0..taken.len())
+            .map(|first| {
+                let end = taken[first] + window;
+                taken[first..].partition_point(|&at| at < end)
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_holds_more_than_the_share(
+            limit in 1_u32..400,
+            count in 1_u32..4,
+            per in prop_oneof![Just(Duration::from_secs(1)), Just(MINUTE), Just(60 * MINUTE)],
+            idle in prop::collection::vec(prop_oneof![3 => Just(0.0), 1 => 0.0..0.5_f64], 1..40),
+        ) {
+            let mut bucket = Bucket::new(limit, per, replicas(count));
+            let idle: Vec<Duration> = idle.into_iter().map(|part| per.mul_f64(part)).collect();
+            let taken = drive(&mut bucket, Duration::ZERO, 5 * per, &idle, Duration::ZERO);
+            let share = limit.div_ceil(count) as usize;
+            prop_assert!(most_in_any(per, &taken) <= share);
+        }
+
+        #[test]
+        fn at_full_load_the_budget_is_used(
+            limit in 1_u32..400,
+            count in 1_u32..4,
+            late in 0.0..0.01_f64,
+        ) {
+            let mut bucket = Bucket::new(limit, MINUTE, replicas(count));
+            let taken = drive(&mut bucket, Duration::ZERO, 200 * MINUTE, &[], MINUTE.mul_f64(late));
+            let share = f64::from(limit) / f64::from(count) * 200.0;
+            prop_assert!(f64::from(u32::try_from(taken.len()).unwrap()) >= 0.97 * share);
+        }
+
+        #[test]
+        fn a_slower_provider_is_followed_and_left_again(
+            limit in 2_u32..400,
+            part in 0.05..0.95_f64,
+        ) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small part of a small number")]
+            let allowed = ((f64::from(limit) * part) as u32).max(1);
+            let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
+            let said = |allowed| Said::read(&headers(0, allowed, 60)).unwrap();
+            bucket.correct(Duration::ZERO, said(allowed));
+            let slow = drive(&mut bucket, Duration::ZERO, 10 * MINUTE, &[], Duration::ZERO);
+            prop_assert!(most_in_any(MINUTE, &slow) <= allowed as usize);
+            bucket.correct(10 * MINUTE, said(limit + 7));
+            prop_assert_eq!(bucket.pace, bucket.configured);
+        }
+    }
+
+    #[test]
+    fn the_burst_is_small() {
+        for (limit, burst) in [(10, 1), (50, 1), (300, 6), (1000, 20)] {
+            let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
+            let at_once = (0..limit)
+                .take_while(|_| bucket.reserve(MINUTE).is_zero())
+                .count();
+            assert_eq!(at_once, burst, "{limit}");
+        }
+    }
+
+    #[test]
+    fn nothing_left_pauses_until_the_reset() {
+        let mut bucket = Bucket::new(300, MINUTE, replicas(1));
+        bucket.correct(MINUTE, Said::read(&headers(300, 300, 17)).unwrap());
+        assert_eq!(bucket.reserve(MINUTE), Duration::from_secs(17));
+        assert_eq!(
+            bucket.reserve(MINUTE + Duration::from_secs(17)),
+            Duration::ZERO
+        );
+        bucket.correct(2 * MINUTE, Said::read(&headers(1, 300, 17)).unwrap());
+        assert_eq!(bucket.reserve(2 * MINUTE), Duration::ZERO);
+    }
+
+    #[test]
+    fn headers_that_make_no_sense_are_ignored() {
+        assert_eq!(Said::read(&HeaderMap::new()), None);
+        assert_eq!(
+            Said::read(&headers(9, 9, 1_763_786_737)).unwrap().spent_for,
+            None
+        );
+        let mut bucket = Bucket::new(300, MINUTE, replicas(1));
+        bucket.correct(MINUTE, Said::read(&headers(0, 0, 0)).unwrap());
+        assert_eq!(bucket.pace, bucket.configured);
+        assert_eq!(bucket.reserve(MINUTE), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiters_are_served_in_order_and_one_who_leaves_takes_nothing() {
+        let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
+        let begun = Instant::now();
+        while pacer.with(Bucket::reserve).is_zero() {} // the burst is used up
+        let (served, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let mut tasks = Vec::new();
+        for number in 0..6 {
+            let (pacer, served) = (Arc::clone(&pacer), served.clone());
+            tasks.push(tokio::spawn(async move {
+                pacer.take(MINUTE).await.unwrap();
+                served.send(number).unwrap();
+            }));
+            tokio::task::yield_now().await;
+        }
+        tasks[0].abort();
+        tasks[3].abort();
+        drop(served);
+        let mut all = Vec::new();
+        while let Some(number) = order.recv().await {
+            all.push(number);
+        }
+        assert_eq!(all, [1, 2, 4, 5]);
+        assert!(
+            begun.elapsed() < Duration::from_secs(6),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_reaches_those_who_wait_already() {
+        let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
+        while pacer.with(Bucket::reserve).is_zero() {}
+        let begun = Instant::now();
+        let take = |longest| {
+            let pacer = Arc::clone(&pacer);
+            tokio::spawn(async move { (pacer.take(longest).await, Instant::now()) })
+        };
+        let soon = Duration::from_millis(1);
+        let ten = Duration::from_secs(10);
+        let patient = take(ten);
+        tokio::time::sleep(soon).await;
+        pacer.pause_for(ten);
+        pacer.pause_for(soon); // a pause is never shortened
+        let (taken, at) = patient.await.unwrap();
+        assert_eq!(taken, Ok(()));
+        assert!(at - begun >= ten);
+
+        let begun = Instant::now();
+        let hurried = [take(ten), take(ten)];
+        tokio::time::sleep(soon).await;
+        pacer.pause_for(2 * ten);
+        for hurried in hurried {
+            let (paused, at) = hurried.await.unwrap();
+            assert!(paused.unwrap_err().0 > ten);
+            assert!(at - begun < 2 * soon, "at once");
+        }
+    }
+}

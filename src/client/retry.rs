@@ -1,0 +1,183 @@
+//! What is worth another try, and when. The only file that may use `backoff` (see deny.toml).
+
+use std::time::Duration;
+
+use backoff::backoff::Backoff as _;
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
+use chrono::{DateTime, NaiveDateTime};
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+
+use crate::model::Timestamp;
+
+use super::Limits;
+
+/// As long as an instant can be moved without care; no provider means more.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 10);
+
+/// Whether a status is a passing failure.
+pub(super) fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long the answer asks to wait: `Retry-After` in seconds, or as a date that is held against the answer's own
+/// `Date` (so that the two clocks need not agree), else against `now`.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // more digits than fit are as long as can be
+        let seconds = text.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(LONGEST));
+    }
+    let until = http_date(text)?;
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+    let from = date.and_then(http_date).unwrap_or(now);
+    let wait = (until - from).to_std().unwrap_or(Duration::ZERO);
+    Some(wait.min(LONGEST))
+}
+
+/// A date in any of HTTP's three forms.
+fn http_date(text: &str) -> Option<Timestamp> {
+    if let Ok(date) = DateTime::parse_from_rfc2822(text) {
+        return Some(date.to_utc());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .into_iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .map(|date| date.and_utc())
+}
+
+/// The retries of one call: counts its attempts and says how long to wait before the next.
+#[derive(Debug)]
+pub(super) struct Retries {
+    backoff: ExponentialBackoff,
+    attempts_left: u32,
+    time_left: Duration,
+}
+
+impl Retries {
+    /// `attempts` and `elapsed` of the limits, the first attempt included.
+    pub(super) fn new(limits: &Limits) -> Self {
+        // a factor of 1 spreads an interval over [0, 2 * interval]: half the cap gives full jitter up to the cap
+        let backoff = ExponentialBackoffBuilder::new()
+            .with_initial_interval(limits.first_backoff.min(limits.longest_backoff) / 2)
+            .with_max_interval(limits.longest_backoff / 2)
+            .with_multiplier(2.0)
+            .with_randomization_factor(1.0)
+            .with_max_elapsed_time(None)
+            .build();
+        Self {
+            backoff,
+            attempts_left: limits.attempts,
+            time_left: limits.elapsed,
+        }
+    }
+
+    /// After an attempt that took `took`: how long to wait before the next, or nothing if the limits are reached.
+    ///
+    /// What the server `asked` for is never shortened; without it, or if that is 0, the wait is uniform in
+    /// `[0, cap]`, where the cap doubles with each attempt. Time spent queueing for the rate budget isn't counted.
+    pub(super) fn next(&mut self, took: Duration, asked: Option<Duration>) -> Option<Duration> {
+        self.attempts_left = self.attempts_left.saturating_sub(1);
+        let jittered = self.backoff.next_backoff()?;
+        let wait = asked.filter(|asked| !asked.is_zero()).unwrap_or(jittered);
+        self.time_left = self.time_left.checked_sub(took + wait)?;
+        (self.attempts_left > 0).then_some(wait)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    fn asked(pairs: &[(&'static str, &'static str)]) -> Option<u64> {
+        let now = DateTime::from_timestamp(784_111_777, 0).unwrap(); // Sun, 06 Nov 1994 08:49:37 GMT
+        retry_after(&headers(pairs), now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form() {
+        assert_eq!(asked(&[("retry-after", "120")]), Some(120));
+        assert_eq!(asked(&[("retry-after", "0")]), Some(0));
+        assert_eq!(
+            asked(&[("retry-after", "99999999999999999999999")]),
+            Some(LONGEST.as_secs())
+        );
+        for date in [
+            "Sun, 06 Nov 1994 08:50:37 GMT",
+            "Sunday, 06-Nov-94 08:50:37 GMT",
+            "Sun Nov  6 08:50:37 1994",
+        ] {
+            assert_eq!(asked(&[("retry-after", date)]), Some(60), "{date}");
+        }
+        let past = ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT");
+        assert_eq!(asked(&[past]), Some(0));
+        // the server's clock is ahead of ours by 50 s
+        let date = ("date", "Sun, 06 Nov 1994 08:50:27 GMT");
+        let until = ("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT");
+        assert_eq!(asked(&[until, date]), Some(10));
+        for nonsense in ["", "soon", "-5", "1.5"] {
+            assert_eq!(asked(&[("retry-after", nonsense)]), None, "{nonsense}");
+        }
+        assert_eq!(asked(&[]), None);
+    }
+
+    #[test]
+    fn backoff_has_full_jitter_up_to_a_doubling_cap() {
+        let limits = Limits {
+            attempts: 8,
+            elapsed: Duration::MAX,
+            first_backoff: Duration::from_millis(100),
+            longest_backoff: Duration::from_millis(1000),
+            ..Limits::default()
+        };
+        let mut waits = [const { Vec::new() }; 7];
+        for _ in 0..4000 {
+            let mut retries = Retries::new(&limits);
+            for of_attempt in &mut waits {
+                of_attempt.push(retries.next(Duration::ZERO, None).unwrap().as_secs_f64());
+            }
+            assert_eq!(retries.next(Duration::ZERO, None), None);
+        }
+        for (waits, cap) in waits.iter().zip([0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]) {
+            assert!(waits.iter().all(|&wait| wait <= cap + 1e-8));
+            // uniform: each tenth of [0, cap] holds about a tenth of the waits
+            for tenth in 0..10 {
+                let (from, to) = (
+                    cap * f64::from(tenth) / 10.0,
+                    cap * f64::from(tenth + 1) / 10.0,
+                );
+                let held = waits.iter().filter(|&&w| from <= w && w < to).count();
+                assert!((250..600).contains(&held), "{held} in {from}..{to}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_server_asked_is_never_shortened_and_the_limits_hold() {
+        let limits = Limits {
+            attempts: 3,
+            elapsed: Duration::from_secs(100),
+            first_backoff: Duration::from_millis(1),
+            ..Limits::default()
+        };
+        let second = Duration::from_secs(1);
+        let mut retries = Retries::new(&limits);
+        assert_eq!(retries.next(second, Some(90 * second)), Some(90 * second));
+        assert_eq!(retries.next(second, Some(9 * second)), None); // 101 s
+        let mut retries = Retries::new(&limits);
+        assert!(retries.next(second, Some(Duration::ZERO)).is_some());
+        assert!(retries.next(second, None).is_some());
+        assert_eq!(retries.next(second, None), None); // 3 attempts
+    }
+}
