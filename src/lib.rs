@@ -10,7 +10,6 @@
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
 
 pub mod client;
-pub mod client;
 pub mod clock;
 pub mod lake;
 pub mod model;

@@ -1,11 +1,3 @@
-<<<<<<< HEAD
-//! The TLS provider of the process.
-
-/// Makes *ring* the process's TLS provider, for the HTTP client and the object store alike. May be called again.
-pub fn install() {
-    // an error only says that a provider is installed already
-    let _ = rustls::crypto::ring::default_provider().install_default();
-=======
 //! The TLS provider of the whole process.
 
 /// Makes *ring* the process's TLS provider, unless one is already installed.
@@ -15,5 +7,4 @@ pub fn install() {
 pub fn install() {
     // an error only says that a provider is already there
     drop(rustls::crypto::ring::default_provider().install_default());
->>>>>>> client
 }
