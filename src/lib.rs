@@ -12,4 +12,5 @@
 pub mod clock;
 pub mod model;
 pub mod providers;
+pub mod schedule;
 pub mod secret;
