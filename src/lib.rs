@@ -14,3 +14,4 @@ pub mod model;
 pub mod providers;
 pub mod schedule;
 pub mod secret;
+pub mod yaml;

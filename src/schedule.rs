@@ -78,9 +78,13 @@ impl FromStr for Schedule {
             return Err(ScheduleError::Shape);
         }
         let cron = Cron::from_str(fields).map_err(|error| {
-            let text = error.to_string();
-            let text = text.rsplit(": ").next().unwrap_or_default();
-            ScheduleError::Field(text.trim_end_matches('.').replace('\'', "`").to_lowercase())
+            ScheduleError::Field(match error {
+                CronError::IllegalCharacters(_) => {
+                    "a field has a character that doesn't belong there".to_owned()
+                }
+                CronError::ComponentError(why) => why.trim_end_matches('.').to_lowercase(),
+                other => other.to_string(),
+            })
         })?;
         let pattern = &cron.pattern;
         let schedule = Self {
@@ -396,7 +400,7 @@ mod tests {
         insta::assert_snapshot!(why("every day"), @"isn't a cron expression of 5 or 6 fields (`*/15 * * * *`), nor one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly");
         insta::assert_snapshot!(why("@often"), @"isn't a cron expression of 5 or 6 fields (`*/15 * * * *`), nor one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly");
         insta::assert_snapshot!(why("61 * * * *"), @"isn't a cron expression: number out of bounds");
-        insta::assert_snapshot!(why("a * * * *"), @"isn't a cron expression: cronpattern contains illegal character `a` in part `a`");
+        insta::assert_snapshot!(why("a * * * *"), @"isn't a cron expression: a field has a character that doesn't belong there");
     }
 
     const ZONES: [&str; 8] = [

@@ -1,9 +1,13 @@
 //! The words that every layer shares: kinds of failure, ranges of time, the record, the call.
 
+mod partition;
 mod range;
+mod rate;
 mod record;
 
+pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};
+pub use rate::RateLimit;
 pub use record::{Activity, Change, Outcome, Record};
 
 /// An instant in UTC, whole microseconds.
