@@ -10,6 +10,7 @@
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
 
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod providers;
 pub mod schedule;

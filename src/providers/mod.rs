@@ -3,12 +3,19 @@
 //! An adapter does no I/O and holds no secret. What needs several calls (submit, poll, page, download) is a state
 //! machine whose state is the [`Cursor`].
 
+pub mod genesys;
+mod registry;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
+
+pub use registry::{
+    PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, StreamSet, provider,
+};
 
 use crate::model::{Kind, Range, Record, Timestamp};
 use crate::secret::Secret;

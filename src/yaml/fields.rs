@@ -14,6 +14,9 @@ use std::str::FromStr;
 use super::interpolate::{self, Piece};
 use super::node::{Content, Key, Node};
 use super::problem::{Position, Problem};
+use super::value;
+use url::Url;
+
 use crate::secret::Secret;
 
 /// What all readers of one file share: the environment, and the problems found so far.
@@ -58,6 +61,17 @@ impl<'r> Reader<'r> {
             shown: None,
             after: String::new(),
         });
+    }
+
+    /// A variable's value: one that is empty counts as missing where there is a default, as in the shell.
+    fn variable(&self, name: &str, default: Option<&str>) -> Option<String> {
+        let value = (self.environment)(name);
+        match default {
+            None => value,
+            Some(default) => value
+                .filter(|value| !value.is_empty())
+                .or_else(|| Some(default.to_owned())),
+        }
     }
 
     /// The problems reported up to here.
@@ -161,9 +175,46 @@ impl<'r> Fields<'r> {
         self.reader.report(self.at, message);
     }
 
+    /// Reports a problem at some place in the mapping.
+    pub fn report_at(&self, at: Position, message: impl Into<String>) {
+        self.reader.report(at, message);
+    }
+
+    /// A mapping without keys in the place of one that was left out.
+    pub fn empty(&self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            entries: &[],
+            asked: Vec::new(),
+            missing: Vec::new(),
+            ..*self
+        }
+    }
+
     /// The value of a key that may be left out. No value at all, and a scalar that expands to nothing, are as good as
     /// left out.
     pub fn optional(&mut self, key: &'static str) -> Option<Value<'r>> {
+        self.find(key).filter(|value| !value.is_blank())
+    }
+
+    /// The value of a key that must be there, and not be empty.
+    pub fn required(&mut self, key: &'static str) -> Option<Value<'r>> {
+        let value = self.find(key);
+        if value.is_none() {
+            self.missing.push(key);
+        }
+        value.map(|value| Value {
+            required: true,
+            ..value
+        })
+    }
+
+    /// Says that a key which was asked for as optional is required after all, and missing.
+    pub fn lack(&mut self, key: &'static str) {
+        self.missing.push(key);
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<Value<'r>> {
         self.asked.push(key);
         let (found, node) = self.entries.iter().find(|(found, _)| found.text == key)?;
         (!matches!(node.content, Content::Null)).then(|| Value {
@@ -172,18 +223,6 @@ impl<'r> Fields<'r> {
             at: node.at,
             key: found.text.clone(),
             required: false,
-        })
-    }
-
-    /// The value of a key that must be there, and not be empty.
-    pub fn required(&mut self, key: &'static str) -> Option<Value<'r>> {
-        let value = self.optional(key);
-        if value.is_none() {
-            self.missing.push(key);
-        }
-        value.map(|value| Value {
-            required: true,
-            ..value
         })
     }
 
@@ -201,6 +240,13 @@ impl<'r> Fields<'r> {
             };
             (key, value)
         })
+    }
+
+    /// Reports the required keys that are missing; others may be valid, but nobody knows which.
+    pub fn finish_open(self) {
+        for key in &self.missing {
+            self.report(format!("{} lacks the key `{key}`", self.name));
+        }
     }
 
     /// Reports the required keys that are missing, and the keys that nobody asked for.
@@ -226,9 +272,7 @@ impl<'r> Fields<'r> {
             let _ = write!(message, "valid keys: {}", self.asked.join(", "));
             self.reader.report(key.at, message);
         }
-        for key in &self.missing {
-            self.report(format!("{} lacks the key `{key}`", self.name));
-        }
+        self.finish_open();
     }
 }
 
@@ -333,6 +377,19 @@ impl<'r> Value<'r> {
         })
     }
 
+    /// The base of an API; see [`value::base_url`].
+    pub fn base_url(&self, allow_http: bool) -> Option<Url> {
+        // Told apart from other mistakes, as no message may show it.
+        if value::has_userinfo(&self.text()?) {
+            let key = &self.key;
+            self.report(format!(
+                "`{key}` holds a user or a password; give them in keys of their own"
+            ));
+            return None;
+        }
+        self.parse(|text| value::base_url(text, allow_http))
+    }
+
     /// A whole number within bounds.
     pub fn number<T>(&self, bounds: RangeInclusive<T>) -> Option<T>
     where
@@ -402,6 +459,22 @@ impl<'r> Value<'r> {
         });
     }
 
+    /// Whether it is a scalar that expands to nothing at all.
+    fn is_blank(&self) -> bool {
+        let Content::Scalar(written) = &self.node.content else {
+            return false;
+        };
+        interpolate::pieces(written).is_ok_and(|pieces| {
+            pieces.iter().all(|piece| match piece {
+                Piece::Text(_) | Piece::File(_) => false,
+                Piece::Variable { name, default } => self
+                    .reader
+                    .variable(name, default.as_deref())
+                    .is_some_and(|value| value.is_empty()),
+            })
+        })
+    }
+
     fn report_empty(&self) {
         self.report(format!("`{}` is empty", self.key));
     }
@@ -467,13 +540,7 @@ impl<'r> Value<'r> {
             Piece::Text(text) => Some(text.clone()),
             Piece::File(path) => self.file(path),
             Piece::Variable { name, default } => {
-                let value = (self.reader.environment)(name);
-                let value = match default {
-                    Some(default) => value
-                        .filter(|value| !value.is_empty())
-                        .or_else(|| Some(default.clone())),
-                    None => value,
-                };
+                let value = self.reader.variable(name, default.as_deref());
                 if value.is_none() {
                     let key = &self.key;
                     self.report(format!(
@@ -529,12 +596,12 @@ fn slips(a: &str, b: &str) -> usize {
         let mut row = vec![i];
         for j in 1..=b.len() {
             let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            let mut fewest = replaced.min(last[j] + 1).min(row[j - 1] + 1);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 let before_last: &Vec<usize> = &before_last;
-                least = least.min(before_last[j - 2] + 1);
+                fewest = fewest.min(before_last[j - 2] + 1);
             }
-            row.push(least);
+            row.push(fewest);
         }
         before_last = std::mem::replace(&mut last, row);
     }

@@ -53,7 +53,8 @@ impl Node {
             let message = format!("the file has {} bytes, more than {MAX_BYTES}", text.len());
             return Err(Problem { at: None, message });
         }
-        let raw: Raw = serde_saphyr::from_str_with_options(text, options()).map_err(syntax)?;
+        let raw: Raw =
+            serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(&error))?;
         let mut problems = Vec::new();
         let node = raw.locate(text, &mut problems);
         Ok((node, problems))
@@ -88,7 +89,7 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
-fn syntax(error: serde_saphyr::Error) -> Problem {
+fn syntax(error: &serde_saphyr::Error) -> Problem {
     let at = error.location().map(position);
     let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
     // The library puts the place, and the limit that a bomb exceeds, behind what it says.
