@@ -11,13 +11,16 @@
 
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod lake;
 pub mod model;
 pub mod pipeline;
 pub mod plan;
 pub mod providers;
+pub mod schedule;
 pub mod secret;
 pub mod source;
 pub mod table;
 pub mod telemetry;
 pub mod tls;
+pub mod yaml;

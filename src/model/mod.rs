@@ -2,10 +2,12 @@
 
 mod partition;
 mod range;
+mod rate;
 mod record;
 
 pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};
+pub use rate::RateLimit;
 pub use record::{Activity, Change, Outcome, Record};
 
 /// An instant in UTC, whole microseconds.

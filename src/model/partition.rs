@@ -24,19 +24,22 @@ pub enum PartitionColumn {
 
 impl PartitionColumn {
     /// All of them.
-    pub fn all() -> [Self; 6] {
-        [
-            Self::Provider,
-            Self::Connection,
-            Self::AccountId,
-            Self::EventDate,
-            Self::EventMonth,
-            Self::EventHour,
-        ]
+    pub const ALL: [Self; 6] = [
+        Self::Provider,
+        Self::Connection,
+        Self::AccountId,
+        Self::EventDate,
+        Self::EventMonth,
+        Self::EventHour,
+    ];
+
+    /// Whether it tells when the event happened, so that only few files can hold an event of a given time.
+    pub const fn is_time(self) -> bool {
+        matches!(self, Self::EventDate | Self::EventMonth | Self::EventHour)
     }
 
     /// Its name in the path, in `jobs.yaml` and in the table.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Provider => "provider",
             Self::Connection => "connection",

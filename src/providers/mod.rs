@@ -6,6 +6,7 @@
 mod activity;
 pub mod genesys;
 mod json;
+mod registry;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -13,6 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
+
+pub use registry::{
+    PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, StreamSet, provider,
+};
 
 use crate::model::{Kind, Range, Record, Timestamp};
 use crate::secret::Secret;

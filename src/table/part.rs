@@ -409,7 +409,7 @@ mod tests {
         ] {
             let file = file(&[record("id", 0)], &partition_by);
             let schema = reader(&file).schema().clone();
-            for column in PartitionColumn::all() {
+            for column in PartitionColumn::ALL {
                 let only_in_path = matches!(column.as_str(), "event_month" | "event_hour");
                 let in_file = !only_in_path && !partition_by.contains(&column);
                 assert_eq!(schema.column_with_name(column.as_str()).is_some(), in_file);

@@ -22,6 +22,10 @@ use super::json::{List, Object, Text, Texts, span};
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
 use crate::model::{Activity, Change, Kind, Outcome, Range, Record, Timestamp};
 
+mod settings;
+
+pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
+
 /// The documented maximum of a results page.
 const PAGE_SIZE: u32 = 500;
 /// How long a query's state is asked for before its range counts as too large.
@@ -31,58 +35,10 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 /// A download may be compressed; what it may grow to.
 const DOWNLOAD_CAP: u64 = 256 << 20;
 
-/// How the adapter asks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Realtime for a first pull where service and age allow, else asynchronous.
-    #[default]
-    Auto,
-    /// Asynchronous queries only.
-    Async,
-    /// Realtime queries only.
-    Realtime,
-}
-
-/// One filter of a query.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Filter {
-    /// `UserId`, `TrusteeOrganizationId`, `ClientId`, `Action`, `EntityType` or `EntityId`.
-    pub property: String,
-    /// The value to match.
-    pub value: String,
-}
-
-/// The `options` of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// How to ask.
-    pub mode: Mode,
-    /// The services to pull; empty for all that the mapping lists.
-    pub services: Vec<String>,
-    /// Passed on with every query.
-    pub filters: Vec<Filter>,
-    /// How old a range may be for a realtime query, in days.
-    pub realtime_days: u32,
-    /// The page size of realtime queries.
-    pub realtime_page_size: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Auto,
-            services: Vec::new(),
-            filters: Vec::new(),
-            realtime_days: 14,
-            realtime_page_size: PAGE_SIZE,
-        }
-    }
-}
-
 /// The adapter of one job.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Genesys {
-    /// The job's options.
+    /// What the job pulls, and how.
     pub options: Options,
 }
 
@@ -440,13 +396,18 @@ impl Genesys {
         if self.options.filters.is_empty() {
             return service.to_owned();
         }
-        let filters = json!(self.options.filters).to_string();
+        let filters = self.filters().to_string();
         let hash: String = Sha256::digest(filters)
             .iter()
             .take(4)
             .map(|byte| format!("{byte:02x}"))
             .collect();
         format!("{service}#{hash}")
+    }
+
+    fn filters(&self) -> serde_json::Value {
+        let one = |filter: &Filter| json!({ "property": filter.property.as_str(), "value": filter.value });
+        self.options.filters.iter().map(one).collect()
     }
 
     fn by_realtime(&self, ask: &Ask) -> bool {
@@ -472,7 +433,7 @@ impl Genesys {
         json!({
             "interval": format!("{}/{}", instant(from), instant(ask.range.to())),
             "serviceName": service,
-            "filters": self.options.filters,
+            "filters": self.filters(),
             "sort": sort(),
         })
     }

@@ -1,0 +1,301 @@
+//! `jobs:` what is pulled, and `defaults:` for all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use uuid::Uuid;
+
+use super::connection::Known;
+use crate::model::Timestamp;
+use crate::providers::{Adapter, ProviderOptions, StreamSet};
+use crate::schedule::Schedule;
+use crate::yaml::value::{duration, positive_duration, time};
+use crate::yaml::{Fields, Position, Value};
+
+/// One connection pulled on one schedule.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name; stands in the lake's keys, and no other job has it.
+    pub name: String,
+    /// The name of the connection that it pulls.
+    pub connection: String,
+    /// When it is due.
+    pub schedule: Schedule,
+    /// The first instant that it pulls.
+    pub start: Timestamp,
+    /// The size in which ranges are pulled and committed.
+    pub window: TimeDelta,
+    /// The least to which a window is halved; not larger than `window`.
+    pub min_window: TimeDelta,
+    /// How far behind now a first pull stops.
+    pub lag: TimeDelta,
+    /// How long after its end a range is read again for late arrivals; ascending.
+    pub settle: Vec<TimeDelta>,
+    /// The provider's adapter, with the job's options inside.
+    pub adapter: Arc<dyn Adapter>,
+}
+
+const WINDOW: TimeDelta = TimeDelta::hours(1);
+const MIN_WINDOW: TimeDelta = TimeDelta::minutes(1);
+const LAG: TimeDelta = TimeDelta::minutes(2);
+const SETTLE: [TimeDelta; 2] = [TimeDelta::hours(1), TimeDelta::hours(24)];
+
+/// What a job may say, or leave to `defaults`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timing {
+    schedule: Option<Schedule>,
+    zone: Option<Tz>,
+    start: Option<Timestamp>,
+    window: Option<TimeDelta>,
+    min_window: Option<TimeDelta>,
+    lag: Option<TimeDelta>,
+    settle: Option<Vec<TimeDelta>>,
+    /// The required keys that are given, even if they have problems.
+    given: BTreeSet<&'static str>,
+    /// Where a window is given last.
+    windows_at: Option<Position>,
+}
+
+impl Timing {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        let [schedule, zone, start, window, min_window, lag, settle] = [
+            "schedule",
+            "timezone",
+            "start",
+            "window",
+            "min_window",
+            "lag",
+            "settle",
+        ]
+        .map(|key| fields.optional(key));
+        let given = [("schedule", &schedule), ("start", &start)];
+        let windows_at = [&window, &min_window].into_iter().flatten().map(Value::at);
+        Self {
+            given: given
+                .into_iter()
+                .filter_map(|(key, value)| value.as_ref().map(|_| key))
+                .collect(),
+            windows_at: windows_at.max(),
+            schedule: schedule.and_then(|value| value.parse(str::parse)),
+            zone: zone.and_then(|value| value.parse(read_zone)),
+            start: start.and_then(|value| value.parse(time)),
+            window: window.and_then(|value| value.parse(positive_duration)),
+            min_window: min_window.and_then(|value| value.parse(positive_duration)),
+            lag: lag.and_then(|value| value.parse(duration)),
+            settle: settle.and_then(|value| value.list()).map(|items| {
+                let delays = items
+                    .into_iter()
+                    .filter_map(|item| item.parse(positive_duration));
+                delays
+                    .collect::<BTreeSet<TimeDelta>>()
+                    .into_iter()
+                    .collect()
+            }),
+        }
+    }
+
+    /// This, and what it leaves open from `defaults`.
+    fn or(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        Self {
+            schedule: self.schedule.or(defaults.schedule),
+            zone: self.zone.or(defaults.zone),
+            start: self.start.or(defaults.start),
+            window: self.window.or(defaults.window),
+            min_window: self.min_window.or(defaults.min_window),
+            lag: self.lag.or(defaults.lag),
+            settle: self.settle.or(defaults.settle),
+            given: &self.given | &defaults.given,
+            windows_at: self.windows_at.or(defaults.windows_at),
+        }
+    }
+}
+
+pub(super) fn defaults(value: &Value<'_>) -> Timing {
+    let Some(mut fields) = value.fields("`defaults`") else {
+        return Timing::default();
+    };
+    let timing = Timing::read(&mut fields);
+    fields.finish();
+    timing
+}
+
+/// What the jobs before this one have taken.
+#[derive(Default)]
+struct Taken {
+    /// The names, and where they stand.
+    names: BTreeMap<String, Position>,
+    /// Per log: which streams of it, by which job.
+    streams: Vec<(String, StreamSet, String)>,
+}
+
+pub(super) fn read_all(
+    value: &Value<'_>,
+    defaults: &Timing,
+    connections: Option<&BTreeMap<String, Known>>,
+) -> Vec<Job> {
+    let Some(items) = value.list() else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        value.report("`jobs` is empty; there is nothing to pull");
+    }
+    let mut taken = Taken::default();
+    items
+        .iter()
+        .filter_map(|item| read(item, defaults, connections, &mut taken))
+        .collect()
+}
+
+fn read(
+    item: &Value<'_>,
+    defaults: &Timing,
+    connections: Option<&BTreeMap<String, Known>>,
+    taken: &mut Taken,
+) -> Option<Job> {
+    let mut fields = item.fields("a job")?;
+    let name = fields.required("name");
+    let name = name.and_then(|value| read_job_name(&value, &mut taken.names));
+    if let Some(name) = &name {
+        fields.rename(format!("job `{name}`"));
+    }
+    let connection = fields.required("connection").and_then(|value| {
+        let Some(connections) = connections else {
+            return value.text().map(|name| (name, None));
+        };
+        let choices = connections
+            .iter()
+            .map(|(name, known)| (name.as_str(), (name, known)));
+        let (name, known) = value.choose(choices)?;
+        Some((name.clone(), Some(known)))
+    });
+    let timing = Timing::read(&mut fields).or(defaults);
+    let options = fields.optional("options");
+    for key in ["schedule", "start"] {
+        if !timing.given.contains(key) {
+            fields.lack(key);
+        }
+    }
+    let window = timing.window.unwrap_or(WINDOW);
+    let min_window = timing.min_window.unwrap_or(MIN_WINDOW.min(window));
+    if min_window > window {
+        fields.report_at(
+            timing.windows_at.unwrap_or(fields.at()),
+            format!(
+                "`min_window` of {} is larger than its `window`",
+                fields.name()
+            ),
+        );
+    }
+    let known = connection.as_ref().and_then(|(_, known)| *known);
+    let options = read_options(&fields, options.as_ref(), known);
+    if let (Some(name), Some(known), Some(options)) = (&name, known, &options) {
+        claim_streams(&fields, name, known, &options.streams, &mut taken.streams);
+    }
+    fields.finish();
+    Some(Job {
+        name: name?,
+        connection: connection?.0,
+        schedule: timing.schedule?.in_zone(timing.zone.unwrap_or(Tz::UTC)),
+        start: timing.start?,
+        window,
+        min_window,
+        lag: timing.lag.unwrap_or(LAG),
+        settle: timing.settle.unwrap_or_else(|| SETTLE.to_vec()),
+        adapter: options?.adapter,
+    })
+}
+
+/// What the provider makes of the options; nothing if it isn't known.
+fn read_options(
+    job: &Fields<'_>,
+    options: Option<&Value<'_>>,
+    known: Option<&Known>,
+) -> Option<ProviderOptions> {
+    let provider = known?.provider?;
+    let name = format!("`options` of {}", job.name());
+    let mut fields = match options {
+        Some(options) => options.fields(name)?,
+        None => job.empty(name),
+    };
+    let options = (provider.options)(&mut fields);
+    fields.finish();
+    Some(options)
+}
+
+/// Refuses what another job pulls already: each of the two would land the same events.
+fn claim_streams(
+    fields: &Fields<'_>,
+    name: &str,
+    known: &Known,
+    streams: &StreamSet,
+    taken: &mut Vec<(String, StreamSet, String)>,
+) {
+    let Some(connection) = &known.connection else {
+        return;
+    };
+    let identity = &connection.identity;
+    for (other_identity, other_streams, other) in taken.iter() {
+        if other_identity == identity
+            && let Some(shared) = streams.overlap(other_streams)
+        {
+            fields.report(format!(
+                "job `{name}` pulls what job `{other}` pulls already, {shared} of the same account; let each stream be pulled by one job only, whatever the filters"
+            ));
+        }
+    }
+    taken.push((identity.clone(), streams.clone(), name.to_owned()));
+}
+
+fn read_job_name(value: &Value<'_>, names: &mut BTreeMap<String, Position>) -> Option<String> {
+    let name = value.parse(|text| {
+        read_name(text)?;
+        if ends_like_a_file(text) {
+            return Err(
+                "ends like the name of one of the lake's files, `-<run>-<n>`; give it another end",
+            );
+        }
+        Ok(text.to_owned())
+    })?;
+    if let Some(first) = names.get(&name) {
+        let line = first.line;
+        value.report(format!(
+            "the name `{name}` is taken by the job in line {line}; give each job its own"
+        ));
+        return None;
+    }
+    names.insert(name.clone(), value.at());
+    Some(name)
+}
+
+/// Names stand in object keys, metrics and the table.
+pub(super) fn read_name(text: &str) -> Result<(), &'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins_well && text.len() <= 64 && text.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(
+            "isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit",
+        )
+    }
+}
+
+/// Whether it ends in `-<uuid>-<n>`, so that the key of a file couldn't be told apart into job, run and number.
+fn ends_like_a_file(name: &str) -> bool {
+    let Some((before, number)) = name.rsplit_once('-') else {
+        return false;
+    };
+    let run = before
+        .get(before.len().saturating_sub(36)..)
+        .unwrap_or_default();
+    let numbered = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+    numbered && run.len() == 36 && Uuid::try_parse(run).is_ok()
+}
+
+fn read_zone(text: &str) -> Result<Tz, &'static str> {
+    text.parse()
+        .map_err(|_| "is no IANA time zone; write `UTC`, `Europe/Berlin` or the like")
+}

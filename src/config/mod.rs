@@ -1,0 +1,125 @@
+//! What jobs.yaml says, checked: every problem of the file is found at once.
+
+mod connection;
+mod job;
+mod lake;
+mod schema;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use connection::Connection;
+pub use job::Job;
+pub use lake::Lake;
+pub use schema::schema;
+pub use server::Server;
+
+pub use crate::yaml::value::time;
+pub use crate::yaml::{Position, Problem, Problems};
+
+use crate::yaml::{Fields, Node, Reader};
+
+/// All that a run needs to know. Nothing in it can be wrong by itself; secrets stay hidden in [`crate::secret::Secret`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the events go.
+    pub lake: Lake,
+    /// The daemon itself.
+    pub server: Server,
+    /// The accounts, by name. One may have no job.
+    pub connections: BTreeMap<String, Connection>,
+    /// What is pulled, in the file's order; at least one, each with its own name.
+    pub jobs: Vec<Job>,
+}
+
+/// Where the configuration is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Standard input, `-c -`.
+    Stdin,
+}
+
+/// `-` is standard input, all else a path.
+impl From<&str> for Source {
+    fn from(text: &str) -> Self {
+        match text {
+            "-" => Self::Stdin,
+            path => Self::File(path.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("<stdin>"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the configuration, with this process's environment.
+    pub fn load(source: &Source) -> Result<Self, Problems> {
+        let text = match source {
+            Source::File(path) => std::fs::read_to_string(path),
+            Source::Stdin => std::io::read_to_string(std::io::stdin()),
+        };
+        let text = text.map_err(|error| {
+            let message = format!("the configuration can't be read: {}", error.kind());
+            Problems::new(source.to_string(), vec![Problem { at: None, message }])
+        })?;
+        Self::parse(&source.to_string(), &text, &|name| std::env::var(name).ok())
+    }
+
+    /// Checks the configuration `text`; messages call it `source_name`. Reads no clock and no network, and of the
+    /// disk only the files that the text names.
+    pub fn parse(
+        source_name: &str,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let problems = |problems| Problems::new(source_name, problems);
+        let (node, mut found) = Node::parse(text).map_err(|problem| problems(vec![problem]))?;
+        let reader = Reader::new(environment);
+        let config = read(&reader, &node);
+        found.extend(reader.problems());
+        match config {
+            Some(config) if found.is_empty() => Ok(config),
+            _ => Err(problems(found)),
+        }
+    }
+}
+
+fn read(reader: &Reader<'_>, node: &Node) -> Option<Config> {
+    let mut file = Fields::of(reader, node, "the configuration")?;
+    let lake = file.required("lake").and_then(|value| lake::read(&value));
+    let server = match file.optional("server") {
+        Some(value) => server::read(&value),
+        None => Some(Server::default()),
+    };
+    let defaults = file.optional("defaults").map(|value| job::defaults(&value));
+    let connections = file
+        .required("connections")
+        .map(|value| connection::read_all(&value));
+    let jobs = file.required("jobs").map(|value| {
+        let connections = connections.as_ref();
+        job::read_all(&value, &defaults.unwrap_or_default(), connections)
+    });
+    file.finish();
+    let connections = connections?.into_iter();
+    Some(Config {
+        lake: lake?,
+        server: server?,
+        connections: connections
+            .filter_map(|(name, known)| Some((name, known.connection?.connection)))
+            .collect(),
+        jobs: jobs?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! `server:` the daemon itself.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::yaml::Value;
+use crate::yaml::value::duration;
+
+/// The daemon itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where health, metrics and the status page are.
+    pub listen: SocketAddr,
+    /// How many daemons share this file; each takes its share of every rate budget.
+    pub replicas: NonZeroU32,
+    /// How long the daemon has to finish its page after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            replicas: NonZeroU32::MIN,
+            shutdown_grace: Duration::from_secs(25),
+        }
+    }
+}
+
+pub(super) fn read(value: &Value<'_>) -> Option<Server> {
+    let mut fields = value.fields("`server`")?;
+    let listen = fields.optional("listen").and_then(|value| {
+        value.parse(|text| {
+            text.parse().map_err(
+                |_| "is no address and port; write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`",
+            )
+        })
+    });
+    let replicas = fields
+        .optional("replicas")
+        .and_then(|value| value.number(NonZeroU32::MIN..=NonZeroU32::MIN.saturating_add(999)));
+    let shutdown_grace = fields.optional("shutdown_grace").and_then(|value| {
+        value.parse(|text| duration(text)?.to_std().map_err(|error| error.to_string()))
+    });
+    fields.finish();
+    let default = Server::default();
+    Some(Server {
+        listen: listen.unwrap_or(default.listen),
+        replicas: replicas.unwrap_or(default.replicas),
+        shutdown_grace: shutdown_grace.unwrap_or(default.shutdown_grace),
+    })
+}

@@ -1,0 +1,354 @@
+//! What jobs.yaml says about Genesys Cloud.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use url::Url;
+
+use super::Genesys;
+use crate::model::RateLimit;
+use crate::providers::{
+    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SignIn, StreamSet,
+};
+use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
+use crate::yaml::{Fields, Value};
+
+/// Genesys Cloud in the registry.
+pub const SPEC: ProviderSpec = ProviderSpec {
+    name: "genesys_cloud",
+    // What the platform grants each client-credentials token.
+    rate_limit: RateLimit::per_seconds(NonZeroU32::new(300).expect("300 isn't 0"), 60),
+    connection,
+    options,
+    connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
+    options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
+};
+
+/// The regions and their domains: the API is at `api.`, sign-in at `login.` below them.
+const REGIONS: [(&str, &str); 18] = [
+    ("us-east-1", "mypurecloud.com"),
+    ("us-east-2", "use2.us-gov-pure.cloud"),
+    ("us-west-2", "usw2.pure.cloud"),
+    ("ca-central-1", "cac1.pure.cloud"),
+    ("mx-central-1", "mxc1.pure.cloud"),
+    ("sa-east-1", "sae1.pure.cloud"),
+    ("eu-west-1", "mypurecloud.ie"),
+    ("eu-west-2", "euw2.pure.cloud"),
+    ("eu-central-1", "mypurecloud.de"),
+    ("eu-central-2", "euc2.pure.cloud"),
+    ("eusc-de-east-1", "edee1.eusc-pure.cloud"),
+    ("me-central-1", "mec1.pure.cloud"),
+    ("ap-south-1", "aps1.pure.cloud"),
+    ("ap-southeast-1", "apse1.pure.cloud"),
+    ("ap-southeast-2", "mypurecloud.com.au"),
+    ("ap-northeast-1", "mypurecloud.jp"),
+    ("ap-northeast-2", "apne2.pure.cloud"),
+    ("ap-northeast-3", "apne3.pure.cloud"),
+];
+
+/// What a job pulls, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Which of the two ways to read the log.
+    pub mode: Mode,
+    /// The services to pull; none means all that the account has.
+    pub services: Vec<String>,
+    /// What records must match, all of it.
+    pub filters: Vec<Filter>,
+    /// How many days back the realtime query reaches.
+    pub realtime_days: u32,
+    /// How many records the realtime query is asked for at once.
+    pub realtime_page_size: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            services: Vec::new(),
+            filters: Vec::new(),
+            realtime_days: 14,
+            realtime_page_size: 500,
+        }
+    }
+}
+
+/// Which of the two ways to read the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Query jobs only: any age, all services.
+    Async,
+    /// The realtime query only: recent days, fewer services.
+    Realtime,
+    /// The realtime query where it reaches, else query jobs.
+    Auto,
+}
+
+impl Mode {
+    const CHOICES: [(&str, Self); 3] = [
+        ("auto", Self::Auto),
+        ("async", Self::Async),
+        ("realtime", Self::Realtime),
+    ];
+}
+
+/// A condition on records, which the provider evaluates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Of what.
+    pub property: FilterProperty,
+    /// Equal to what.
+    pub value: String,
+}
+
+/// What a filter looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FilterProperty {
+    /// The acting user's id.
+    UserId,
+    /// The organization that acts for this one.
+    TrusteeOrganizationId,
+    /// The OAuth client's id.
+    ClientId,
+    /// The verb.
+    Action,
+    /// The kind of thing touched.
+    EntityType,
+    /// The id of the thing touched.
+    EntityId,
+}
+
+impl FilterProperty {
+    const ALL: [Self; 6] = [
+        Self::UserId,
+        Self::TrusteeOrganizationId,
+        Self::ClientId,
+        Self::Action,
+        Self::EntityType,
+        Self::EntityId,
+    ];
+
+    /// Its name in the API and in jobs.yaml.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserId => "UserId",
+            Self::TrusteeOrganizationId => "TrusteeOrganizationId",
+            Self::ClientId => "ClientId",
+            Self::Action => "Action",
+            Self::EntityType => "EntityType",
+            Self::EntityId => "EntityId",
+        }
+    }
+}
+
+fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
+    let region = fields.optional("region");
+    let base_url = fields.optional("base_url");
+    let login_url = fields.optional("login_url");
+    let client_id = fields.required("client_id").and_then(|id| id.secret());
+    let client_secret = fields
+        .required("client_secret")
+        .and_then(|secret| secret.secret());
+    let (api, mut token_url, own_hosts) = hosts(fields, reach, region, base_url, login_url)?;
+    let path = format!("{}/oauth/token", token_url.path().trim_end_matches('/'));
+    token_url.set_path(&path);
+    let (client_id, client_secret) = (client_id?, client_secret?);
+    Some(ProviderConnection {
+        account_id: None,
+        identity: format!("{api} {}", client_id.reveal().ok()?),
+        endpoint: Endpoint {
+            api,
+            sign_in: SignIn::ClientCredentials {
+                token_url,
+                client_id,
+                client_secret,
+            },
+            trusted_hosts: own_hosts
+                .into_iter()
+                .chain(reach.allowed_hosts.iter().cloned())
+                .collect(),
+        },
+    })
+}
+
+/// The bases of the API and of sign-in, and the host suffixes that are the provider's own.
+fn hosts(
+    fields: &Fields<'_>,
+    reach: &Reach,
+    region: Option<Value<'_>>,
+    base_url: Option<Value<'_>>,
+    login_url: Option<Value<'_>>,
+) -> Option<(Url, Url, Vec<String>)> {
+    let name = fields.name();
+    let url = |value: Value<'_>| value.base_url(reach.allow_http);
+    match (region, base_url, login_url) {
+        (Some(region), None, None) => {
+            let domain = region.choose(REGIONS)?;
+            let host = |name: &str| Url::parse(&format!("https://{name}.{domain}")).ok();
+            Some((host("api")?, host("login")?, vec![domain.to_owned()]))
+        }
+        (None, Some(base_url), Some(login_url)) => {
+            let (base_url, login_url) = (url(base_url), url(login_url));
+            let (base_url, login_url) = (base_url?, login_url?);
+            let mut hosts: Vec<String> = [&base_url, &login_url]
+                .iter()
+                .filter_map(|url| url.host_str().map(str::to_owned))
+                .collect();
+            hosts.dedup();
+            Some((base_url, login_url, hosts))
+        }
+        (Some(region), _, _) => {
+            region.report(format!(
+                "{name} has a `region` and a `base_url` or `login_url`; keep the one or the other"
+            ));
+            None
+        }
+        (None, None, None) => {
+            fields.report(format!(
+                "{name} lacks the key `region` (or `base_url` and `login_url`, for any other host)"
+            ));
+            None
+        }
+        (None, given, _) => {
+            let (given, lacking) = if given.is_some() {
+                ("base_url", "login_url")
+            } else {
+                ("login_url", "base_url")
+            };
+            fields.report(format!(
+                "{name} has `{given}` but lacks `{lacking}`; without a `region` both are needed"
+            ));
+            None
+        }
+    }
+}
+
+fn options(fields: &mut Fields<'_>) -> ProviderOptions {
+    let default = Options::default();
+    let mode = fields
+        .optional("mode")
+        .and_then(|mode| mode.choose(Mode::CHOICES));
+    let services = fields.optional("services").and_then(|list| list.list());
+    let services: Vec<String> = services
+        .into_iter()
+        .flatten()
+        .filter_map(|service| service.parse(service_name))
+        .collect();
+    let filters = fields.optional("filters").and_then(|list| list.list());
+    let filters = filters
+        .into_iter()
+        .flatten()
+        .filter_map(|item| filter(&item));
+    let filters = filters.collect();
+    let realtime_days = fields
+        .optional("realtime_days")
+        .and_then(|days| days.number(1..=365));
+    let realtime_page_size = fields
+        .optional("realtime_page_size")
+        .and_then(|size| size.number(1..=10_000));
+    let streams = if services.is_empty() {
+        StreamSet::All
+    } else {
+        StreamSet::Only(services.iter().cloned().collect())
+    };
+    let options = Options {
+        mode: mode.unwrap_or(default.mode),
+        services,
+        filters,
+        realtime_days: realtime_days.unwrap_or(default.realtime_days),
+        realtime_page_size: realtime_page_size.unwrap_or(default.realtime_page_size),
+    };
+    ProviderOptions {
+        adapter: Arc::new(Genesys { options }),
+        streams,
+    }
+}
+
+/// Services are an open set, but their names are plain words.
+fn service_name(text: &str) -> Result<String, &'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("is no service's name; `auditlake services` lists those of a connection")
+    }
+}
+
+fn filter(item: &Value<'_>) -> Option<Filter> {
+    let mut fields = item.fields("a filter")?;
+    let property = fields.required("property").and_then(|property| {
+        property.choose(FilterProperty::ALL.map(|property| (property.as_str(), property)))
+    });
+    let value = fields.required("value").and_then(|value| value.text());
+    fields.finish();
+    Some(Filter {
+        property: property?,
+        value: value?,
+    })
+}
+
+/// A connection to Genesys Cloud.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct ConnectionShape {
+    /// The region of the organization, which tells its hosts.
+    #[schemars(schema_with = "region_schema")]
+    region: Option<()>,
+    /// The API's base, for hosts that no region names; instead of `region`, together with `login_url`.
+    base_url: Option<UrlText>,
+    /// The base of sign-in; `/oauth/token` is added.
+    login_url: Option<UrlText>,
+    /// The id of an OAuth client with the grant Client Credentials and the permission `audits:audit:view`.
+    client_id: SecretText,
+    /// That client's secret.
+    client_secret: SecretText,
+}
+
+/// What a Genesys Cloud job pulls, and how.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct OptionsShape {
+    /// How to read the log: by query jobs (`async`: any age, all services), by the realtime query (`realtime`: recent
+    /// days, fewer services), or by whichever fits (`auto`).
+    #[schemars(schema_with = "mode_schema", extend("default" = "auto"))]
+    mode: Option<()>,
+    /// The services to pull; `auditlake services` lists them. None means all that the account has.
+    #[schemars(with = "Vec<Text>", extend("default" = []))]
+    services: Option<()>,
+    /// What records must match, all of it; the provider evaluates it.
+    #[schemars(with = "Vec<FilterShape>", extend("default" = []))]
+    filters: Option<()>,
+    /// How many days back the realtime query reaches.
+    #[schemars(extend("default" = 14))]
+    realtime_days: Option<Whole>,
+    /// How many records the realtime query is asked for at once.
+    #[schemars(extend("default" = 500))]
+    realtime_page_size: Option<Whole>,
+}
+
+/// A condition on records.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct FilterShape {
+    /// What it looks at.
+    #[schemars(schema_with = "property_schema")]
+    property: (),
+    /// What that must be equal to.
+    value: Text,
+}
+
+fn region_schema(_: &mut SchemaGenerator) -> Schema {
+    choice(REGIONS.map(|(name, _)| name))
+}
+
+fn mode_schema(_: &mut SchemaGenerator) -> Schema {
+    choice(Mode::CHOICES.map(|(name, _)| name))
+}
+
+fn property_schema(_: &mut SchemaGenerator) -> Schema {
+    choice(FilterProperty::ALL.map(FilterProperty::as_str))
+}

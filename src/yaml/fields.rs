@@ -1,0 +1,736 @@
+//! Reading the tree: every problem is reported, and reading goes on.
+//!
+//! The methods give nothing where they reported a problem. Whoever reads may put anything in its place: a file with
+//! a problem is refused whole.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::{Display, Write};
+use std::io::ErrorKind;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::interpolate::{self, Piece};
+use super::node::{Content, Key, Node};
+use super::problem::{Position, Problem};
+use super::value;
+use url::Url;
+
+use crate::secret::Secret;
+
+/// What all readers of one file share: the environment, and the problems found so far.
+pub struct Reader<'r> {
+    environment: &'r dyn Fn(&str) -> Option<String>,
+    found: RefCell<Vec<Found>>,
+    /// The variables that stand in a secret's place: no message shows what is in them.
+    secret_variables: RefCell<BTreeSet<String>>,
+}
+
+/// A problem whose text waits until all secret variables are known.
+struct Found {
+    at: Position,
+    before: String,
+    shown: Option<Shown>,
+    after: String,
+}
+
+/// A value for a message.
+struct Shown {
+    written: String,
+    expanded: String,
+    variables: Vec<String>,
+    from_file: bool,
+}
+
+impl<'r> Reader<'r> {
+    /// A reader that takes variables from `environment`.
+    pub fn new(environment: &'r dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            environment,
+            found: RefCell::default(),
+            secret_variables: RefCell::default(),
+        }
+    }
+
+    /// Reports a problem; `message` must not hold a value that was expanded.
+    pub fn report(&self, at: Position, message: impl Into<String>) {
+        self.found.borrow_mut().push(Found {
+            at,
+            before: message.into(),
+            shown: None,
+            after: String::new(),
+        });
+    }
+
+    /// A variable's value: one that is empty counts as missing where there is a default, as in the shell.
+    fn variable(&self, name: &str, default: Option<&str>) -> Option<String> {
+        let value = (self.environment)(name);
+        match default {
+            None => value,
+            Some(default) => value
+                .filter(|value| !value.is_empty())
+                .or_else(|| Some(default.to_owned())),
+        }
+    }
+
+    /// The problems reported up to here.
+    pub fn problems(&self) -> Vec<Problem> {
+        let secret_variables = self.secret_variables.borrow();
+        let problem = |found: &Found| {
+            let shown = found.shown.as_ref();
+            let shown = shown.map_or_else(String::new, |shown| shown.text(&secret_variables));
+            Problem {
+                at: Some(found.at),
+                message: one_line(&format!("{}{shown}{}", found.before, found.after)),
+            }
+        };
+        self.found.borrow().iter().map(problem).collect()
+    }
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl Shown {
+    /// The value in backticks: as it was written where it holds a secret, else as it was expanded, and from what.
+    fn text(&self, secret_variables: &BTreeSet<String>) -> String {
+        let is_secret = |name: &String| secret_variables.contains(name);
+        if self.written == self.expanded {
+            format!("`{}`", self.written)
+        } else if self.from_file || self.variables.iter().any(is_secret) {
+            format!("the value of `{}`", self.written)
+        } else {
+            format!("`{}` (from `{}`)", self.expanded, self.written)
+        }
+    }
+}
+
+/// Control characters spelled out, so that a message keeps to its line.
+fn one_line(text: &str) -> String {
+    text.chars().fold(String::new(), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        line
+    })
+}
+
+/// A mapping, read key by key; [`Fields::finish`] reports the keys that nobody asked for.
+#[derive(Debug)]
+#[must_use = "unknown keys are reported by `finish`"]
+pub struct Fields<'r> {
+    reader: &'r Reader<'r>,
+    name: String,
+    at: Position,
+    entries: &'r [(Key, Node)],
+    asked: Vec<&'static str>,
+    missing: Vec<&'static str>,
+}
+
+impl<'r> Fields<'r> {
+    /// The keys of a mapping that messages call `name`.
+    pub fn of(reader: &'r Reader<'r>, node: &'r Node, name: impl Into<String>) -> Option<Self> {
+        let name = name.into();
+        let Content::Mapping(entries) = &node.content else {
+            let kind = node.kind();
+            reader.report(
+                node.at,
+                format!("{name} must be a mapping of keys, not {kind}"),
+            );
+            return None;
+        };
+        Some(Self {
+            reader,
+            name,
+            at: node.at,
+            entries,
+            asked: Vec::new(),
+            missing: Vec::new(),
+        })
+    }
+
+    /// What messages call it from now on.
+    pub fn rename(&mut self, name: impl Into<String>) {
+        self.name = name.into();
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it begins.
+    pub fn at(&self) -> Position {
+        self.at
+    }
+
+    /// Reports a problem with the mapping as a whole.
+    pub fn report(&self, message: impl Into<String>) {
+        self.reader.report(self.at, message);
+    }
+
+    /// Reports a problem at some place in the mapping.
+    pub fn report_at(&self, at: Position, message: impl Into<String>) {
+        self.reader.report(at, message);
+    }
+
+    /// A mapping without keys in the place of one that was left out.
+    pub fn empty(&self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            entries: &[],
+            asked: Vec::new(),
+            missing: Vec::new(),
+            ..*self
+        }
+    }
+
+    /// The value of a key that may be left out. No value at all, and a scalar that expands to nothing, are as good as
+    /// left out.
+    pub fn optional(&mut self, key: &'static str) -> Option<Value<'r>> {
+        self.find(key).filter(|value| !value.is_blank())
+    }
+
+    /// The value of a key that must be there, and not be empty.
+    pub fn required(&mut self, key: &'static str) -> Option<Value<'r>> {
+        let value = self.find(key);
+        if value.is_none() {
+            self.missing.push(key);
+        }
+        value.map(|value| Value {
+            required: true,
+            ..value
+        })
+    }
+
+    /// Says that a key which was asked for as optional is required after all, and missing.
+    pub fn lack(&mut self, key: &'static str) {
+        self.missing.push(key);
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<Value<'r>> {
+        self.asked.push(key);
+        let (found, node) = self.entries.iter().find(|(found, _)| found.text == key)?;
+        (!matches!(node.content, Content::Null)).then(|| Value {
+            reader: self.reader,
+            node,
+            at: node.at,
+            key: found.text.clone(),
+            required: false,
+        })
+    }
+
+    /// All entries, of a mapping whose keys are names.
+    pub fn entries(&self) -> impl Iterator<Item = (&'r Key, Value<'r>)> {
+        let (reader, entries) = (self.reader, self.entries);
+        let named = entries.iter().filter(|(key, _)| !is_extension(&key.text));
+        named.map(move |(key, node)| {
+            let value = Value {
+                reader,
+                node,
+                at: node.at,
+                key: key.text.clone(),
+                required: false,
+            };
+            (key, value)
+        })
+    }
+
+    /// Reports the required keys that are missing; others may be valid, but nobody knows which.
+    pub fn finish_open(self) {
+        for key in &self.missing {
+            self.report(format!("{} lacks the key `{key}`", self.name));
+        }
+    }
+
+    /// Reports the required keys that are missing, and the keys that nobody asked for.
+    pub fn finish(mut self) {
+        for (key, node) in self.entries {
+            if is_extension(&key.text) {
+                continue;
+            }
+            let null = matches!(node.content, Content::Null);
+            if let Some(known) = self.asked.iter().find(|known| **known == key.text) {
+                if null && self.missing.contains(known) {
+                    self.missing.retain(|missing| missing != known);
+                    let message = format!("`{known}` in {} has no value", self.name);
+                    self.reader.report(key.at, message);
+                }
+                continue;
+            }
+            let mut message = format!("unknown key `{}` in {}; ", key.text, self.name);
+            if let Some(meant) = closest(&key.text, self.asked.iter().copied()) {
+                self.missing.retain(|missing| *missing != meant);
+                let _ = write!(message, "did you mean `{meant}`? ");
+            }
+            let _ = write!(message, "valid keys: {}", self.asked.join(", "));
+            self.reader.report(key.at, message);
+        }
+        self.finish_open();
+    }
+}
+
+/// Whether a key is the user's own, for anchors and notes.
+fn is_extension(key: &str) -> bool {
+    key.starts_with("x-")
+}
+
+/// The value of a key, or an item of a list.
+#[derive(Debug, Clone)]
+pub struct Value<'r> {
+    reader: &'r Reader<'r>,
+    node: &'r Node,
+    at: Position,
+    key: String,
+    required: bool,
+}
+
+impl<'r> Value<'r> {
+    /// Where it begins.
+    pub fn at(&self) -> Position {
+        self.at
+    }
+
+    /// Its key, or that of the list that it is in.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Reports a problem that doesn't show the value.
+    pub fn report(&self, message: impl Into<String>) {
+        self.reader.report(self.at, message);
+    }
+
+    /// Its keys, if it is a mapping.
+    pub fn fields(&self, name: impl Into<String>) -> Option<Fields<'r>> {
+        Fields::of(self.reader, self.node, name)
+    }
+
+    /// Its items, if it is a list. All of them must have a value.
+    pub fn list(&self) -> Option<Vec<Self>> {
+        let Content::List(items) = &self.node.content else {
+            let (key, kind) = (&self.key, self.node.kind());
+            self.report(format!(
+                "`{key}` must be a list, not {kind}; write `[a, b]`"
+            ));
+            return None;
+        };
+        let item = |node: &'r Node| Self {
+            node,
+            at: node.at,
+            required: true,
+            ..self.clone()
+        };
+        Some(items.iter().map(item).collect())
+    }
+
+    /// Its text, expanded.
+    pub fn text(&self) -> Option<String> {
+        self.shown().map(|shown| shown.expanded)
+    }
+
+    /// What `parse` makes of its text. An error of `parse` begins with a verb whose subject is the text, like `is no
+    /// number`, and doesn't hold the text.
+    pub fn parse<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let shown = self.shown()?;
+        match parse(&shown.expanded) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                let before = format!("invalid `{}`: ", self.key);
+                self.report_shown(before, shown, format!(" {why}"));
+                None
+            }
+        }
+    }
+
+    /// The one of the choices that it names.
+    pub fn choose<'c, T>(&self, choices: impl IntoIterator<Item = (&'c str, T)>) -> Option<T> {
+        let shown = self.shown()?;
+        let mut names = Vec::new();
+        for (name, choice) in choices {
+            if name == shown.expanded {
+                return Some(choice);
+            }
+            names.push(name);
+        }
+        let mut after = "; ".to_owned();
+        if let Some(meant) = closest(&shown.expanded, names.iter().copied()) {
+            let _ = write!(after, "did you mean `{meant}`? ");
+        }
+        let _ = write!(after, "valid: {}", names.join(", "));
+        self.report_shown(format!("unknown `{}` ", self.key), shown, after);
+        None
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self) -> Option<bool> {
+        self.parse(|text| match text {
+            "true" | "True" | "TRUE" => Ok(true),
+            "false" | "False" | "FALSE" => Ok(false),
+            _ => Err("is neither `true` nor `false`"),
+        })
+    }
+
+    /// The base of an API; see [`value::base_url`].
+    pub fn base_url(&self, allow_http: bool) -> Option<Url> {
+        // Told apart from other mistakes, as no message may show it.
+        if value::has_userinfo(&self.text()?) {
+            let key = &self.key;
+            self.report(format!(
+                "`{key}` holds a user or a password; give them in keys of their own"
+            ));
+            return None;
+        }
+        self.parse(|text| value::base_url(text, allow_http))
+    }
+
+    /// A whole number within bounds.
+    pub fn number<T>(&self, bounds: RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        self.parse(|text| {
+            let number = text.parse().ok().filter(|number| bounds.contains(number));
+            let (least, most) = bounds.into_inner();
+            number.ok_or_else(|| format!("is no whole number from {least} to {most}"))
+        })
+    }
+
+    /// Its text as a secret, whose files are read anew at each use and must be readable now.
+    pub fn secret(&self) -> Option<Secret> {
+        let pieces = match interpolate::pieces(self.scalar()?) {
+            Ok(pieces) => pieces,
+            // What is malformed may be the secret itself, so only the reason is told.
+            Err(malformed) => {
+                self.report(format!(
+                    "invalid `{}`: a `${{` in it {}",
+                    self.key, malformed.why
+                ));
+                return None;
+            }
+        };
+        let names = pieces.iter().filter_map(|piece| match piece {
+            Piece::Variable { name, .. } => Some(name.clone()),
+            Piece::Text(_) | Piece::File(_) => None,
+        });
+        self.reader.secret_variables.borrow_mut().extend(names);
+        let mut whole: Option<Secret> = None;
+        let mut complete = true;
+        let mut empty = true;
+        for piece in pieces {
+            let hint = "";
+            let part = match &piece {
+                Piece::File(path) => self.file(path).map(|text| {
+                    empty &= text.is_empty();
+                    Secret::file(path)
+                }),
+                other => self.expand(other, hint).map(|text| {
+                    empty &= text.is_empty();
+                    Secret::text(text)
+                }),
+            };
+            match part {
+                Some(part) => whole = Some(whole.map_or(part.clone(), |whole| whole.then(part))),
+                None => complete = false,
+            }
+        }
+        if complete && empty {
+            if self.required {
+                self.report_empty();
+            }
+            return None;
+        }
+        whole.filter(|_| complete)
+    }
+
+    /// Reports what is wrong with a value, `after` being what follows the value in the message.
+    fn report_shown(&self, before: String, shown: Shown, after: String) {
+        self.reader.found.borrow_mut().push(Found {
+            at: self.at,
+            before,
+            shown: Some(shown),
+            after,
+        });
+    }
+
+    /// Whether it is a scalar that expands to nothing at all.
+    fn is_blank(&self) -> bool {
+        let Content::Scalar(written) = &self.node.content else {
+            return false;
+        };
+        interpolate::pieces(written).is_ok_and(|pieces| {
+            pieces.iter().all(|piece| match piece {
+                Piece::Text(_) | Piece::File(_) => false,
+                Piece::Variable { name, default } => self
+                    .reader
+                    .variable(name, default.as_deref())
+                    .is_some_and(|value| value.is_empty()),
+            })
+        })
+    }
+
+    fn report_empty(&self) {
+        self.report(format!("`{}` is empty", self.key));
+    }
+
+    /// The scalar as written.
+    fn scalar(&self) -> Option<&'r str> {
+        match &self.node.content {
+            Content::Scalar(text) => Some(text),
+            Content::Null => {
+                if self.required {
+                    self.report(format!("`{}` has no value here", self.key));
+                }
+                None
+            }
+            Content::List(_) | Content::Mapping(_) => {
+                let (key, kind) = (&self.key, self.node.kind());
+                self.report(format!("`{key}` must be a single value, not {kind}"));
+                None
+            }
+        }
+    }
+
+    /// The scalar as written and expanded; nothing if it is empty.
+    fn shown(&self) -> Option<Shown> {
+        let written = self.scalar()?;
+        let pieces = match interpolate::pieces(written) {
+            Ok(pieces) => pieces,
+            Err(malformed) => {
+                let (key, text, why) = (&self.key, malformed.text, malformed.why);
+                self.report(format!("invalid `{key}`: `{text}` {why}"));
+                return None;
+            }
+        };
+        let mut shown = Shown {
+            written: written.to_owned(),
+            expanded: String::new(),
+            variables: Vec::new(),
+            from_file: false,
+        };
+        let mut complete = true;
+        for piece in &pieces {
+            match piece {
+                Piece::Variable { name, .. } => shown.variables.push(name.clone()),
+                Piece::File(_) => shown.from_file = true,
+                Piece::Text(_) => {}
+            }
+            match self.expand(piece, ", or give a default: `${VAR:-default}`") {
+                Some(text) => shown.expanded.push_str(&text),
+                None => complete = false,
+            }
+        }
+        if complete && shown.expanded.is_empty() {
+            if self.required {
+                self.report_empty();
+            }
+            return None;
+        }
+        complete.then_some(shown)
+    }
+
+    fn expand(&self, piece: &Piece, hint: &str) -> Option<String> {
+        match piece {
+            Piece::Text(text) => Some(text.clone()),
+            Piece::File(path) => self.file(path),
+            Piece::Variable { name, default } => {
+                let value = self.reader.variable(name, default.as_deref());
+                if value.is_none() {
+                    let key = &self.key;
+                    self.report(format!(
+                        "`{key}` needs the environment variable `{name}`, which isn't set; set it{hint}"
+                    ));
+                }
+                value
+            }
+        }
+    }
+
+    /// The content of a file that must be readable, as [`Secret::reveal`] gives it.
+    fn file(&self, path: &Path) -> Option<String> {
+        let text = Secret::file(path).reveal();
+        if text.is_err() {
+            let why = std::fs::read_to_string(path)
+                .err()
+                .map(|error| error.kind());
+            let why = match why {
+                None => String::new(),
+                Some(ErrorKind::NotFound) => ": there is none".to_owned(),
+                Some(kind) => format!(": {kind}"),
+            };
+            let (key, path) = (&self.key, path.display());
+            self.report(format!(
+                "`{key}` needs the file `{path}`, which can't be read{why}"
+            ));
+        }
+        text.ok()
+    }
+}
+
+/// The candidate that `text` is probably a slip of.
+fn closest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let most = (text.chars().count() / 3).clamp(1, 3);
+    candidates
+        .map(|candidate| (slips(text, candidate), candidate))
+        .filter(|(slips, _)| *slips <= most)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many characters must be inserted, dropped, replaced or swapped with their neighbour to get from `a` to `b`.
+fn slips(a: &str, b: &str) -> usize {
+    // Long texts are no slips of anything, and not worth the square of their length.
+    if a.len().abs_diff(b.len()) > 12 {
+        return usize::MAX;
+    }
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut fewest = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                let before_last: &Vec<usize> = &before_last;
+                fewest = fewest.min(before_last[j - 2] + 1);
+            }
+            row.push(fewest);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    /// What `read` made of the file, and what it reported.
+    fn read<T>(text: &str, read: impl FnOnce(&mut Fields<'_>) -> T) -> (T, String) {
+        let environment = |name: &str| match name {
+            "SET" => Some("set".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "PASSWORD" => Some("hunter2".to_owned()),
+            _ => None,
+        };
+        let reader = Reader::new(&environment);
+        let (node, _) = Node::parse(text).unwrap();
+        let mut fields = Fields::of(&reader, &node, "the file").unwrap();
+        let value = read(&mut fields);
+        fields.finish();
+        let mut messages = String::new();
+        for problem in reader.problems() {
+            let at = problem.at.unwrap();
+            writeln!(messages, "{}:{} {}", at.line, at.column, problem.message).unwrap();
+        }
+        (value, messages)
+    }
+
+    fn text(yaml: &str) -> (Option<String>, String) {
+        read(&format!("a: {yaml}\n"), |fields| {
+            fields.optional("a").and_then(|a| a.text())
+        })
+    }
+
+    #[test]
+    fn values_expand() {
+        let value = |yaml: &str| text(yaml).0;
+        assert_eq!(value("x-${SET}-y").unwrap(), "x-set-y");
+        assert_eq!(value("${SET:-other}").unwrap(), "set");
+        assert_eq!(value("${EMPTY:-other}").unwrap(), "other");
+        assert_eq!(value("\"${UNSET:-a: b}\"").unwrap(), "a: b");
+        assert_eq!(value("x${EMPTY}").unwrap(), "x");
+        assert_eq!(text("${EMPTY}"), (None, String::new()));
+        assert_eq!(value("$${SET}").unwrap(), "${SET}");
+        assert_eq!(value("123").unwrap(), "123");
+    }
+
+    #[test]
+    fn what_does_not_expand_is_reported() {
+        insta::assert_snapshot!(text("${UNSET}-${UNSET_TOO}").1, @"
+        1:4 `a` needs the environment variable `UNSET`, which isn't set; set it, or give a default: `${VAR:-default}`
+        1:4 `a` needs the environment variable `UNSET_TOO`, which isn't set; set it, or give a default: `${VAR:-default}`
+        ");
+        insta::assert_snapshot!(text("\"${UNSET\"").1, @"1:4 invalid `a`: `${UNSET` lacks its `}`; write `$${` for a plain `${`");
+        insta::assert_snapshot!(text("${file:/no/such/file}").1, @"1:4 `a` needs the file `/no/such/file`, which can't be read: there is none");
+        insta::assert_snapshot!(text("[1]").1, @"1:4 `a` must be a single value, not a list");
+        let (_, required) = read("a: ${EMPTY}\nb:\n", |fields| {
+            (
+                fields.required("a").and_then(|a| a.text()),
+                fields.required("b").is_none(),
+            )
+        });
+        insta::assert_snapshot!(required, @"
+        1:4 `a` is empty
+        2:1 `b` in the file has no value
+        ");
+    }
+
+    #[test]
+    fn a_file_is_read_at_load_or_kept_by_a_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "one\n").unwrap();
+        let yaml = format!("a: x-${{file:{0}}}\nb: x-${{file:{0}}}\n", path.display());
+        let ((plain, secret), messages) = read(&yaml, |fields| {
+            let plain = fields.required("a").and_then(|a| a.text());
+            (plain, fields.required("b").and_then(|b| b.secret()))
+        });
+        assert_eq!((plain.as_deref(), messages.as_str()), (Some("x-one"), ""));
+        std::fs::write(&path, "two\n").unwrap();
+        assert_eq!(secret.unwrap().reveal().unwrap(), "x-two");
+    }
+
+    #[test]
+    fn no_message_shows_a_secret() {
+        let yaml = "a: ${PASSWORD}\nb: ${PASSWORD}\nc: 'sw${ordfish'\nd: [hunter3]\ne: ${EMPTY}\nf: ${SET}\n";
+        let (_, messages) = read(yaml, |fields| {
+            fields.required("a").and_then(|a| a.flag());
+            for key in ["b", "c", "d", "e"] {
+                fields.required(key).and_then(|value| value.secret());
+            }
+            fields.required("f").and_then(|f| f.number(1..=3));
+        });
+        insta::assert_snapshot!(messages, @"
+        1:4 invalid `a`: the value of `${PASSWORD}` is neither `true` nor `false`
+        3:4 invalid `c`: a `${` in it lacks its `}`; write `$${` for a plain `${`
+        4:4 `d` must be a single value, not a list
+        5:4 `e` is empty
+        6:4 invalid `f`: `set` (from `${SET}`) is no whole number from 1 to 3
+        ");
+    }
+
+    #[test]
+    fn unknown_and_missing_keys_are_reported_with_what_was_meant() {
+        let (_, messages) = read("shedule: 1\nx-note: 2\nzzz: 3\n", |fields| {
+            fields.required("schedule");
+            fields.required("name");
+            fields.optional("window");
+        });
+        insta::assert_snapshot!(messages, @"
+        1:1 unknown key `shedule` in the file; did you mean `schedule`? valid keys: schedule, name, window
+        3:1 unknown key `zzz` in the file; valid keys: schedule, name, window
+        1:1 the file lacks the key `name`
+        ");
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        assert_eq!(slips("shedule", "schedule"), 1);
+        assert_eq!(slips("cleint_id", "client_id"), 1);
+        assert_eq!(slips("abc", "xyz"), 3);
+        assert_eq!(
+            closest("us-est-1", ["us-east-1", "us-west-2"].into_iter()),
+            Some("us-east-1")
+        );
+        assert_eq!(closest("nonsense", ["us-east-1"].into_iter()), None);
+    }
+}

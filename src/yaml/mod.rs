@@ -1,0 +1,16 @@
+//! A YAML file as a tree in which everything knows its place, and readers that report every problem at once.
+//!
+//! [`Node::parse`] makes the tree, [`Fields`] and [`Value`] read it: each reports what is wrong to its [`Reader`] and
+//! goes on, so that one look at a file finds all of its mistakes. Variables ([`interpolate`]) are expanded where a
+//! value is read, long after the YAML is parsed: no secret can break the file's syntax.
+
+mod fields;
+pub mod interpolate;
+mod node;
+mod problem;
+pub mod shape;
+pub mod value;
+
+pub use fields::{Fields, Reader, Value};
+pub use node::{Content, Key, Node};
+pub use problem::{Position, Problem, Problems};
