@@ -496,8 +496,8 @@ mod tests {
         assert_eq!(table["partition_by"], json!(["provider", "event_month"]));
         let columns = table["columns"].as_array().cloned().unwrap_or_default();
         assert_eq!(columns.len(), COLUMNS.len() + 1);
-        insta::assert_snapshot!(columns[0], @"{"meaning":"Id of the event, unique within a job: as the provider gives it, else a hash of the record","name":"event_id","required":true,"type":"string"}");
-        insta::assert_snapshot!(columns[COLUMNS.len()], @"{"meaning":"UTC month of event_time, as in 2026-11","name":"event_month","required":true,"type":"string"}");
+        insta::assert_snapshot!(columns[0], @r#"{"meaning":"Id of the event, unique within a job: as the provider gives it, else a hash of the record","name":"event_id","required":true,"type":"string"}"#);
+        insta::assert_snapshot!(columns[COLUMNS.len()], @r#"{"meaning":"UTC month of event_time, as in 2026-11","name":"event_month","required":true,"type":"string"}"#);
     }
 
     #[test]
