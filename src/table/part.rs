@@ -399,6 +399,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_can_be_filled_on_any_thread() {
+        let mut part = part(&[]);
+        let filled = std::thread::spawn(move || {
+            part.push(&record("id", 0), &context(), "{}", None).unwrap();
+            part
+        });
+        assert_eq!(filled.join().unwrap().rows(), 1);
+    }
+
+    #[test]
     fn a_part_without_rows_is_no_file() {
         let part = part(&[]);
         assert_eq!(part.bytes(), 0);
