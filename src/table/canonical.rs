@@ -214,7 +214,7 @@ mod tests {
     fn depth_is_bounded() {
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         canonical_hash(&nested(MAX_DEPTH)).unwrap();
-        for depth in [MAX_DEPTH + 1, 10_000, 1_000_000] {
+        for depth in [MAX_DEPTH + 1, 10_000, 100_000] {
             let error = canonical_hash(&nested(depth)).unwrap_err();
             assert!(matches!(error, CanonicalError::TooDeep), "{error}");
         }

@@ -244,21 +244,18 @@ fn duckdb(layout: &TableLayout<'_>) -> String {
 }
 
 fn spark(layout: &TableLayout<'_>) -> String {
-    let column = |name: &str, data_type: &DataType, required: bool, meaning: &str| {
+    // without NOT NULL: a required column that is added later is null for the files before it
+    let column = |name: &str, data_type: &DataType, meaning: &str| {
         let type_name = type_in(Engine::Spark, data_type);
-        let required = if required { " NOT NULL" } else { "" };
-        format!(
-            "  {name} {type_name}{required} COMMENT {}",
-            hive_quoted(meaning)
-        )
+        format!("  {name} {type_name} COMMENT {}", hive_quoted(meaning))
     };
     let columns = (schema::file_columns(layout.partition_by))
-        .map(|own| column(own.name, &own.data_type(), own.required, own.meaning))
+        .map(|own| column(own.name, &own.data_type(), own.meaning))
         .chain(
             layout
                 .partition_by
                 .iter()
-                .map(|&own| column(own.as_str(), &path_type(own), false, path_meaning(own))),
+                .map(|&own| column(own.as_str(), &path_type(own), path_meaning(own))),
         );
     let columns = lines(columns);
     let location = hive_quoted(layout.location());
@@ -328,8 +325,14 @@ fn athena(layout: &TableLayout<'_>) -> String {
     let location = layout.location();
     let mut properties = vec!["  'parquet.compression' = 'ZSTD'".to_owned()];
     if !layout.partition_by.is_empty() {
-        let partitions = (layout.partition_by.iter())
-            .map(|&own| column(own.as_str(), &path_type(own), path_meaning(own)));
+        let partitions = layout.partition_by.iter().map(|&own| {
+            // a projected date is a string column in all that Athena documents
+            let data_type = match path_type(own) {
+                DataType::Date32 => DataType::Utf8,
+                other => other,
+            };
+            column(own.as_str(), &data_type, path_meaning(own))
+        });
         // writing to a string doesn't fail
         let _ = writeln!(statement, "PARTITIONED BY (\n{}\n)", lines(partitions));
         properties.push("  'projection.enabled' = 'true'".to_owned());
@@ -343,6 +346,8 @@ fn athena(layout: &TableLayout<'_>) -> String {
         for column in layout.partition_by {
             let _ = write!(template, "/{column}=${{{column}}}");
         }
+        // with its slash, or `account_id=a` finds what is in `account_id=ab`
+        template.push('/');
         let template = hive_quoted(&template);
         properties.push(format!("  'storage.location.template' = {template}"));
     }
@@ -496,8 +501,8 @@ mod tests {
         assert_eq!(table["partition_by"], json!(["provider", "event_month"]));
         let columns = table["columns"].as_array().cloned().unwrap_or_default();
         assert_eq!(columns.len(), COLUMNS.len() + 1);
-        // pending
-        insta::assert_snapshot!(columns[COLUMNS.len()], @"{"meaning":"UTC month of event_time, as in 2026-11","name":"event_month","required":true,"type":"string"}");
+        insta::assert_snapshot!(columns[0], @r#"{"meaning":"Id of the event, unique within a job: as the provider gives it, else a hash of the record","name":"event_id","required":true,"type":"string"}"#);
+        insta::assert_snapshot!(columns[COLUMNS.len()], @r#"{"meaning":"UTC month of event_time, as in 2026-11","name":"event_month","required":true,"type":"string"}"#);
     }
 
     #[test]
@@ -516,14 +521,14 @@ mod tests {
     fn spark() {
         insta::assert_snapshot!(by_default(Engine::Spark), @r"
         CREATE TABLE IF NOT EXISTS audit_events (
-          event_id STRING NOT NULL COMMENT 'Id of the event, unique within a job: as the provider gives it, else a hash of the record',
-          event_time TIMESTAMP NOT NULL COMMENT 'When the event happened',
-          account_id STRING NOT NULL COMMENT 'Account whose log has the event',
-          connection STRING NOT NULL COMMENT 'Name of the connection that the event was pulled through',
-          job STRING NOT NULL COMMENT 'Name of the job that pulled the event',
+          event_id STRING COMMENT 'Id of the event, unique within a job: as the provider gives it, else a hash of the record',
+          event_time TIMESTAMP COMMENT 'When the event happened',
+          account_id STRING COMMENT 'Account whose log has the event',
+          connection STRING COMMENT 'Name of the connection that the event was pulled through',
+          job STRING COMMENT 'Name of the job that pulled the event',
           action STRING COMMENT 'Verb that the provider uses',
-          activity STRING NOT NULL COMMENT 'The verb, normalised: create, read, update, delete, login, logout, enable, disable or other',
-          outcome STRING NOT NULL COMMENT 'How it ended: success, failure, warning or unknown',
+          activity STRING COMMENT 'The verb, normalised: create, read, update, delete, login, logout, enable, disable or other',
+          outcome STRING COMMENT 'How it ended: success, failure, warning or unknown',
           outcome_reason STRING COMMENT 'Why it ended so',
           service STRING COMMENT 'Part of the provider that was touched',
           entity_type STRING COMMENT 'Type of what was touched',
@@ -537,12 +542,12 @@ mod tests {
           user_agent STRING COMMENT 'Browser or program that was used',
           session_id STRING COMMENT 'Session that it belongs to',
           transaction_id STRING COMMENT 'What ties the events of one action together',
-          client_ips ARRAY<STRING> NOT NULL COMMENT 'Addresses that it came from',
+          client_ips ARRAY<STRING> COMMENT 'Addresses that it came from',
           message STRING COMMENT 'Human text',
-          changes ARRAY<STRUCT<property: STRING, entity_type: STRING, entity_id: STRING, old_values: ARRAY<STRING>, new_values: ARRAY<STRING>>> NOT NULL COMMENT 'What changed: properties with their values before and after',
-          attributes MAP<STRING, STRING> NOT NULL COMMENT 'The remaining context that the provider gives, with unique keys',
-          raw STRING NOT NULL COMMENT 'The JSON of the record, byte for byte as received',
-          ingested_at TIMESTAMP NOT NULL COMMENT 'When the event was pulled',
+          changes ARRAY<STRUCT<property: STRING, entity_type: STRING, entity_id: STRING, old_values: ARRAY<STRING>, new_values: ARRAY<STRING>>> COMMENT 'What changed: properties with their values before and after',
+          attributes MAP<STRING, STRING> COMMENT 'The remaining context that the provider gives, with unique keys',
+          raw STRING COMMENT 'The JSON of the record, byte for byte as received',
+          ingested_at TIMESTAMP COMMENT 'When the event was pulled',
           late_by_ms BIGINT COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
           provider STRING COMMENT 'Kind of API that the event was pulled from',
           event_date DATE COMMENT 'UTC date of event_time'
@@ -637,7 +642,7 @@ mod tests {
         )
         PARTITIONED BY (
           `provider` string COMMENT 'Kind of API that the event was pulled from',
-          `event_date` date COMMENT 'UTC date of event_time'
+          `event_date` string COMMENT 'UTC date of event_time'
         )
         STORED AS PARQUET
         LOCATION 's3://lake/it\'s/audit_events/'
@@ -651,7 +656,7 @@ mod tests {
           'projection.event_date.range' = '2026-01-01,NOW+1DAYS',
           'projection.event_date.interval' = '1',
           'projection.event_date.interval.unit' = 'DAYS',
-          'storage.location.template' = 's3://lake/it\'s/audit_events/provider=${provider}/event_date=${event_date}'
+          'storage.location.template' = 's3://lake/it\'s/audit_events/provider=${provider}/event_date=${event_date}/'
         );
         ");
     }
@@ -674,7 +679,7 @@ mod tests {
           'projection.event_hour.type' = 'integer',
           'projection.event_hour.range' = '0,23',
           'projection.event_hour.digits' = '2',
-          'storage.location.template' = 's3://lake/it\'s/audit_events/account_id=${account_id}/event_month=${event_month}/event_hour=${event_hour}'
+          'storage.location.template' = 's3://lake/it\'s/audit_events/account_id=${account_id}/event_month=${event_month}/event_hour=${event_hour}/'
         );
         ");
     }

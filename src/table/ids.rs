@@ -1,27 +1,31 @@
-//! The event ids of files that are already in the lake: what de-duplication is held against.
+//! What is read back from files that are already in the lake: the ids that de-duplication is held against, and the
+//! records that `verify` compares.
 
 use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray},
-    datatypes::DataType,
+    array::{Array, AsArray, RecordBatch, StringArray},
+    datatypes::TimestampMicrosecondType,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, TryFutureExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::{
     arrow::{
-        ParquetRecordBatchStreamBuilder, ProjectionMask, arrow_reader::ArrowReaderOptions,
-        async_reader::AsyncFileReader,
+        ParquetRecordBatchStreamBuilder, ProjectionMask,
+        arrow_reader::ArrowReaderOptions,
+        async_reader::{AsyncFileReader, ParquetRecordBatchStream},
     },
     errors::ParquetError,
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
 use sha2::{Digest, Sha256};
 
-use crate::model::Kind;
+use crate::model::{Kind, Timestamp};
 
 const EVENT_ID: &str = "event_id";
+const EVENT_TIME: &str = "event_time";
+const RAW: &str = "raw";
 
 /// Read from a file's end at once; holds the footer of most files.
 const FOOTER_BYTES: usize = 64 << 10;
@@ -55,13 +59,15 @@ impl fmt::Debug for EventIdHash {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It isn't one of this table's files.
-    #[error("`{path}` has no column `event_id` of strings, so it isn't a file of this table")]
-    NoEventId {
+    #[error("`{path}` has no column `{column}` as this table has it, so it isn't one of its files")]
+    NoColumn {
         /// Where it is.
         path: Path,
+        /// What is missing, null, or of another type.
+        column: &'static str,
     },
     /// The store failed, or the file is damaged.
-    #[error("can't read the event ids of `{path}`")]
+    #[error("can't read `{path}`")]
     Parquet {
         /// Where it is.
         path: Path,
@@ -90,6 +96,17 @@ impl ReadError {
     }
 }
 
+/// One row, as far as it tells whether the provider still says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRow<'a> {
+    /// Its id.
+    pub event_id: &'a str,
+    /// When it happened.
+    pub event_time: Timestamp,
+    /// The record's JSON.
+    pub raw: &'a str,
+}
+
 /// Gives each event id of the file at `path`, `size` bytes long, to `take`, and says how many there were.
 ///
 /// Reads the footer and the one column, one row group after another, and holds no more than that column of one row
@@ -100,39 +117,101 @@ pub async fn read_event_ids(
     size: u64,
     mut take: impl FnMut(&str),
 ) -> Result<u64, ReadError> {
-    let failed = |source| ReadError::Parquet {
-        path: path.clone(),
-        source,
-    };
-    let reader = StoredFile {
+    let mut batches = open(store, path, size, &[EVENT_ID]).await?;
+    let mut count = 0;
+    while let Some(batch) = next(&mut batches, path).await? {
+        let ids = texts(&batch, path, EVENT_ID)?;
+        ids.iter().flatten().for_each(&mut take);
+        count += (ids.len() - ids.null_count()) as u64;
+    }
+    Ok(count)
+}
+
+/// Gives each row of the file at `path`, `size` bytes long, to `take`, in the order of the file.
+///
+/// Reads the three columns that it needs, one row group after another.
+pub async fn read_rows(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    size: u64,
+    mut take: impl FnMut(StoredRow<'_>),
+) -> Result<(), ReadError> {
+    let mut batches = open(store, path, size, &[EVENT_ID, EVENT_TIME, RAW]).await?;
+    while let Some(batch) = next(&mut batches, path).await? {
+        let ids = texts(&batch, path, EVENT_ID)?;
+        let raws = texts(&batch, path, RAW)?;
+        let times = (batch.column_by_name(EVENT_TIME))
+            .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>())
+            .ok_or_else(|| no_column(path, EVENT_TIME))?;
+        for ((id, time), raw) in ids.iter().zip(times).zip(raws) {
+            let time = time.and_then(Timestamp::from_timestamp_micros);
+            take(StoredRow {
+                event_id: id.ok_or_else(|| no_column(path, EVENT_ID))?,
+                event_time: time.ok_or_else(|| no_column(path, EVENT_TIME))?,
+                raw: raw.ok_or_else(|| no_column(path, RAW))?,
+            });
+        }
+    }
+    Ok(())
+}
+
+type Batches = ParquetRecordBatchStream<StoredFile>;
+
+async fn open(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    size: u64,
+    columns: &[&'static str],
+) -> Result<Batches, ReadError> {
+    let file = StoredFile {
         store,
         path: path.clone(),
         size,
     };
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, options)
+    let builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options)
         .await
-        .map_err(failed)?;
-    let missing = || ReadError::NoEventId { path: path.clone() };
-    match builder.schema().field_with_name(EVENT_ID) {
-        Ok(field) if *field.data_type() == DataType::Utf8 => {}
-        _ => return Err(missing()),
+        .map_err(|source| unreadable(path, source))?;
+    for &column in columns {
+        if builder.schema().field_with_name(column).is_err() {
+            return Err(no_column(path, column));
+        }
     }
-    let only_ids = ProjectionMask::columns(builder.parquet_schema(), [EVENT_ID]);
-    let mut batches = builder
-        .with_projection(only_ids)
+    let only = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    builder
+        .with_projection(only)
         .with_batch_size(BATCH_ROWS)
         .build()
-        .map_err(failed)?;
-    let mut count = 0;
-    while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        let ids = (batch.column_by_name(EVENT_ID))
-            .and_then(|ids| ids.as_string_opt::<i32>())
-            .ok_or_else(missing)?;
-        ids.iter().flatten().for_each(&mut take);
-        count += (ids.len() - ids.null_count()) as u64;
+        .map_err(|source| unreadable(path, source))
+}
+
+async fn next(batches: &mut Batches, path: &Path) -> Result<Option<RecordBatch>, ReadError> {
+    let batch = batches.try_next().await;
+    batch.map_err(|source| unreadable(path, source))
+}
+
+fn texts<'a>(
+    batch: &'a RecordBatch,
+    path: &Path,
+    column: &'static str,
+) -> Result<&'a StringArray, ReadError> {
+    (batch.column_by_name(column))
+        .and_then(|texts| texts.as_string_opt())
+        .ok_or_else(|| no_column(path, column))
+}
+
+fn no_column(path: &Path, column: &'static str) -> ReadError {
+    ReadError::NoColumn {
+        path: path.clone(),
+        column,
     }
-    Ok(count)
+}
+
+fn unreadable(path: &Path, source: ParquetError) -> ReadError {
+    ReadError::Parquet {
+        path: path.clone(),
+        source,
+    }
 }
 
 /// A Parquet file in the store, as the Parquet reader wants it.
@@ -186,8 +265,8 @@ mod tests {
     use std::error::Error as _;
 
     use arrow::{
-        array::{Int64Array, RecordBatch},
-        datatypes::{Field, Schema},
+        array::Int64Array,
+        datatypes::{DataType, Field, Schema},
     };
     use object_store::memory::InMemory;
     use parquet::arrow::ArrowWriter;
@@ -220,8 +299,9 @@ mod tests {
             partition_by: Vec::new(),
             job: "job".to_owned(),
             run: "run".to_owned(),
-        });
-        let ids: Vec<String> = (0..40_000).map(|index| format!("id {index} é")).collect();
+        })
+        .with_group_rows(1_500);
+        let ids: Vec<String> = (0..3_000).map(|index| format!("id {index} é")).collect();
         for (second, id) in (0..).zip(&ids) {
             part.push(&record(id, second), &context(), "{}", None)
                 .unwrap();
@@ -251,6 +331,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn rows_come_back_in_the_order_of_the_file() {
+        let (bytes, ids) = file();
+        let (store, path, size) = stored(bytes).await;
+        let mut rows = Vec::new();
+        let reading = read_rows(store, &path, size, |row| {
+            assert_eq!(row.raw, "{}");
+            rows.push((row.event_time.timestamp(), row.event_id.to_owned()));
+        });
+        let on_any_thread: BoxFuture<'_, _> = reading.boxed();
+        on_any_thread.await.unwrap();
+        assert!(rows.into_iter().eq((0..).zip(ids)));
+    }
+
+    #[tokio::test]
     async fn a_file_without_ids_is_named() {
         let schema = Schema::new(vec![Field::new(EVENT_ID, DataType::Int64, false)]);
         let batch =
@@ -261,7 +355,7 @@ mod tests {
         let error = read(writer.into_inner().unwrap()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`one.parquet` has no column `event_id` of strings, so it isn't a file of this table"
+            "`one.parquet` has no column `event_id` as this table has it, so it isn't one of its files"
         );
         assert_eq!(error.kind(), Kind::Data);
     }
@@ -275,10 +369,7 @@ mod tests {
             bytes[..bytes.len() / 2].to_vec(),
         ] {
             let error = read(damaged).await.unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "can't read the event ids of `one.parquet`"
-            );
+            assert_eq!(error.to_string(), "can't read `one.parquet`");
             assert_eq!(error.kind(), Kind::Data);
             assert!(error.source().is_some());
         }

@@ -87,6 +87,12 @@ impl Part {
         }
     }
 
+    /// With row groups of at most so many rows.
+    #[cfg(test)]
+    pub(super) fn with_group_rows(self, group_rows: usize) -> Self {
+        Self { group_rows, ..self }
+    }
+
     /// Adds a row. After [`RowError::TooLarge`] the part is as it was; any other error spoils it.
     pub fn push(
         &mut self,
@@ -305,8 +311,7 @@ mod tests {
             records in prop::collection::vec((any_record(), any_text(), any::<Option<i64>>()), 1..20),
             group_rows in 1_usize..8,
         ) {
-            let mut part = part(&[]);
-            part.group_rows = group_rows;
+            let mut part = part(&[]).with_group_rows(group_rows);
             for (record, raw, late) in &records {
                 part.push(record, &context(), raw, *late).unwrap();
             }
@@ -391,6 +396,16 @@ mod tests {
         let file = bytes_of(part);
         assert_eq!(reader(&file).metadata().num_row_groups(), 2);
         assert_eq!(rows_of_group(&file, 1)[1]["raw"].as_str().unwrap(), raw);
+    }
+
+    #[test]
+    fn a_part_can_be_filled_on_any_thread() {
+        let mut part = part(&[]);
+        let filled = std::thread::spawn(move || {
+            part.push(&record("id", 0), &context(), "{}", None).unwrap();
+            part
+        });
+        assert_eq!(filled.join().unwrap().rows(), 1);
     }
 
     #[test]

@@ -52,6 +52,14 @@ fn push_escaped(path: &mut String, value: &str) {
         path.push_str(DEFAULT_PARTITION);
         return;
     }
+    let value = match value.strip_prefix('_') {
+        // the literal text is not the absence of a value
+        Some(rest) if value == DEFAULT_PARTITION => {
+            path.push_str("%5F");
+            rest
+        }
+        _ => value,
+    };
     let start = path.len();
     let mut cut = start;
     for character in value.chars() {
@@ -77,13 +85,26 @@ fn push_escaped(path: &mut String, value: &str) {
     }
 }
 
-/// What Hive and Spark escape, and control characters outside of ASCII, which not every store can list. Other Unicode
-/// stays as it is: Spark reads an escape as one character, not as a byte of one.
+/// What Hive and Spark escape; `~`, which marks a shortened value; and what is no character outside of ASCII, which not
+/// every store can list. Other Unicode stays as it is: Spark reads an escape as one character, not as a byte of one.
 fn is_escaped(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '[' | ']' | '^'
+            '"' | '#'
+                | '%'
+                | '\''
+                | '*'
+                | '/'
+                | ':'
+                | '='
+                | '?'
+                | '\\'
+                | '{'
+                | '['
+                | ']'
+                | '^'
+                | '~'
         )
         || matches!(character, '\u{fffe}' | '\u{ffff}')
 }
@@ -132,6 +153,8 @@ mod tests {
             ("", DEFAULT_PARTITION),
             (".", "."),
             ("..", ".."),
+            (DEFAULT_PARTITION, "%5F_HIVE_DEFAULT_PARTITION__"),
+            ("~", "%7E"),
             ("../../etc", "..%2F..%2Fetc"),
             ("a=b:c%2F", "a%3Db%3Ac%252F"),
             ("nul\0tab\t", "nul%00tab%09"),
