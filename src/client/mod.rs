@@ -236,7 +236,11 @@ impl Client {
         if call.body.is_some() {
             headers.insert(CONTENT_TYPE, json);
         }
-        let nothing = Hidden::default();
+        // a download's query is its credential
+        let signature = match token {
+            Some(_) => Hidden::default(),
+            None => Hidden::query(url),
+        };
         let out = Outgoing {
             request: &Request::new(&call.method, url),
             method: &call.method,
@@ -248,7 +252,7 @@ impl Client {
             retried: true,
             body_cap: wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer,
-            hidden: token.map_or(&nothing, Token::hidden),
+            hidden: token.map_or(&signature, Token::hidden),
         };
         wire.send(&out, stop).await
     }

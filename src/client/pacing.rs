@@ -397,6 +397,7 @@ mod tests {
         assert_eq!(taken, Ok(()));
         assert!(at - begun >= ten);
 
+        while pacer.with(Bucket::reserve).is_zero() {}
         let begun = Instant::now();
         let hurried = [take(ten), take(ten)];
         tokio::time::sleep(soon).await;

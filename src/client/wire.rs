@@ -275,20 +275,18 @@ fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<reqwest::Error, 
 }
 
 /// Whether the server's certificate is the reason: that doesn't pass by trying again.
-fn is_about_certificate(error: &reqwest::Error) -> bool {
-    let mut next = error.source();
-    while let Some(error) = next {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let tls = error.downcast_ref::<rustls::Error>().or(inner);
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
-        }
-        next = error.source();
+fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    false
+    // an I/O error's source is its inner error's source: the inner error itself has to be asked for
+    let inner = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    match inner {
+        Some(inner) => is_about_certificate(inner),
+        None => error.source().is_some_and(is_about_certificate),
+    }
 }
 
 fn reason(tried: &Tried, error: Option<&reqwest::Error>) -> String {
