@@ -30,7 +30,7 @@ pub use self::error::{Cause, ClientError, Request, Tried};
 use self::auth::{Auth, Token};
 use self::body::Hidden;
 use self::pacing::Pacer;
-use self::wire::{Counts, Outgoing, Wire};
+use self::wire::{Counts, Outgoing, To, Wire};
 use crate::providers::{Answer, Call, Endpoint, SignIn, Target};
 use crate::secret::Secret;
 use crate::tls;
@@ -247,8 +247,11 @@ impl Client {
             url,
             headers,
             body: call.body.clone().map(Bytes::from),
-            paced: token.is_some(),
-            observed: token.is_some(),
+            to: if token.is_some() {
+                To::Api
+            } else {
+                To::Elsewhere
+            },
             retried: true,
             body_cap: wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer,

@@ -213,7 +213,7 @@ async fn a_long_pause_ends_the_waits_that_are_under_way() {
     })
     .await;
     let client = with(&api, |settings| {
-        settings.rate_limit = (2, Duration::from_secs(1))
+        settings.rate_limit = (2, Duration::from_secs(1));
     });
     let begun = Instant::now();
     let call = get("/x");
@@ -276,6 +276,27 @@ async fn a_body_over_the_cap_is_refused_before_and_while_reading() {
         );
     }
     assert_eq!(api.calls().len(), 3, "not retried");
+}
+
+#[tokio::test]
+async fn an_announced_length_over_the_cap_is_refused_before_reading() {
+    let api = Api::broken(&[Act::Close(
+        "HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n",
+    )])
+    .await;
+    let client = with(&api, |settings| settings.limits.body_cap = 1000);
+    let error = send(&client, &get("/x")).await.unwrap_err();
+    assert!(matches!(error, ClientError::BodyTooLarge { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn calls_run_in_tasks_of_a_shared_client() {
+    let api = Api::start(|_, _| None).await;
+    let client = client(&api);
+    let shared = client.clone();
+    let task = tokio::spawn(async move { send(&shared, &get("/x")).await });
+    assert_eq!(task.await.unwrap().unwrap().status, 200);
+    assert_eq!(client.requests().sent, 2);
 }
 
 #[tokio::test]
@@ -434,12 +455,12 @@ async fn stop_ends_every_wait_at_once() {
     })
     .await;
     let patient = |settings: &mut Settings| {
-        settings.limits.first_backoff = Duration::from_mins(60);
-        settings.limits.longest_backoff = Duration::from_mins(60);
+        settings.limits.first_backoff = Duration::from_hours(1);
+        settings.limits.longest_backoff = Duration::from_hours(1);
         settings.limits.elapsed = Duration::from_hours(9);
     };
     let slow = with(&api, |settings| {
-        settings.rate_limit = (1, Duration::from_mins(1))
+        settings.rate_limit = (1, Duration::from_mins(1));
     });
     for (client, path) in [
         (with(&api, patient), "/limited"),

@@ -370,7 +370,7 @@ async fn a_missing_secret_file_is_a_matter_of_configuration() {
 async fn a_sign_in_counts_against_the_budget() {
     let api = Api::start(|_, _| None).await;
     let client = with(&api, |settings| {
-        settings.rate_limit = (5, Duration::from_secs(1))
+        settings.rate_limit = (5, Duration::from_secs(1));
     });
     send(&client, &get("/x")).await.unwrap();
     let apart = api.calls()[0].at - api.sign_ins()[0].at;
