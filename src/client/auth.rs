@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Hidden};
 use super::error::{ClientError, Request, Tried};
-use super::wire::{Outgoing, Wire, count};
+use super::wire::{Outgoing, To, Wire, count};
 use crate::model::Kind;
 use crate::providers::{Answer, SignIn};
 
@@ -89,7 +89,7 @@ struct State {
 }
 
 struct Refused {
-    until: Instant,
+    at: Instant,
     credentials: u64,
     error: ClientError,
 }
@@ -181,7 +181,7 @@ impl Auth {
         let fingerprint = self.hasher.hash_one((&credentials.id, &credentials.secret));
         if let Some(refused) = &state.refused
             && refused.credentials == fingerprint
-            && Instant::now() < refused.until
+            && refused.at.elapsed() < self.memory
         {
             return Err(refused.error.clone());
         }
@@ -216,7 +216,7 @@ impl Auth {
             Err(error) => {
                 if matches!(error.kind(), Kind::Auth | Kind::Config | Kind::Data) {
                     state.refused = Some(Refused {
-                        until: Instant::now() + self.memory,
+                        at: Instant::now(),
                         credentials: fingerprint,
                         error: error.clone(),
                     });
@@ -283,8 +283,7 @@ impl Auth {
                     url: token_url,
                     headers,
                     body: Some(Bytes::from_static(b"grant_type=client_credentials")),
-                    paced: true,
-                    observed: false,
+                    to: To::Login,
                     retried,
                     body_cap: ANSWER_CAP,
                     gateway_timeout_is_answer: false,

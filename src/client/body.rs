@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use url::Url;
 
 /// How much of an error's body is looked at, in bytes.
 pub(super) const ERROR_CAP: u64 = 64 * 1024;
@@ -74,6 +75,17 @@ impl Hidden {
         hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
         hidden.dedup();
         Self(hidden)
+    }
+
+    /// Hides a URL's query and its values, but for short ones that are no secret.
+    pub(super) fn query(url: &Url) -> Self {
+        let values: Vec<String> = url
+            .query_pairs()
+            .map(|(_, value)| value.into_owned())
+            .chain(url.query().map(str::to_owned))
+            .filter(|text| text.len() >= 8)
+            .collect();
+        Self::new(values.iter().map(String::as_str))
     }
 
     fn apply(&self, text: &str) -> String {

@@ -137,24 +137,18 @@ impl ClientError {
 
 /// A request as errors and logs show it: the method, and the URL without user, query and fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    method: Method,
-    url: String,
-}
+pub struct Request(Arc<str>);
 
 impl Request {
     pub(super) fn new(method: &Method, url: &Url) -> Self {
-        Self {
-            method: method.clone(),
-            url: bare(url),
-        }
+        Self(format!("{method} `{}`", bare(url)).into())
     }
 }
 
 /// GET `https://api.example.com/v2/audits`.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.method, self.url)
+        f.write_str(&self.0)
     }
 }
 

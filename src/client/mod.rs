@@ -30,7 +30,7 @@ pub use self::error::{Cause, ClientError, Request, Tried};
 use self::auth::{Auth, Token};
 use self::body::Hidden;
 use self::pacing::Pacer;
-use self::wire::{Counts, Outgoing, Wire};
+use self::wire::{Counts, Outgoing, To, Wire};
 use crate::providers::{Answer, Call, Endpoint, SignIn, Target};
 use crate::secret::Secret;
 use crate::tls;
@@ -236,19 +236,26 @@ impl Client {
         if call.body.is_some() {
             headers.insert(CONTENT_TYPE, json);
         }
-        let nothing = Hidden::default();
+        // a download's query is its credential
+        let signature = match token {
+            Some(_) => Hidden::default(),
+            None => Hidden::query(url),
+        };
         let out = Outgoing {
             request: &Request::new(&call.method, url),
             method: &call.method,
             url,
             headers,
             body: call.body.clone().map(Bytes::from),
-            paced: token.is_some(),
-            observed: token.is_some(),
+            to: if token.is_some() {
+                To::Api
+            } else {
+                To::Elsewhere
+            },
             retried: true,
             body_cap: wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer,
-            hidden: token.map_or(&nothing, Token::hidden),
+            hidden: token.map_or(&signature, Token::hidden),
         };
         wire.send(&out, stop).await
     }

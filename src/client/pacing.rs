@@ -53,8 +53,13 @@ impl Pace {
     /// at full load 98 % of it is used. For that the spacing is stretched by what a burst may run ahead.
     fn new(limit: u32, window: Duration, replicas: NonZeroU32) -> Self {
         let ahead = window / 50;
-        let spacing = ((window + ahead) / limit.max(1) + Duration::from_nanos(1)) * replicas.get();
-        Self { spacing, ahead }
+        let alone = window.saturating_add(ahead) / limit.max(1);
+        Self {
+            spacing: alone
+                .saturating_add(Duration::from_nanos(1)) // rounded up
+                .saturating_mul(replicas.get()),
+            ahead,
+        }
     }
 
     /// The slower of both.
@@ -96,11 +101,11 @@ impl Bucket {
             .due
             .saturating_sub(self.pace.ahead)
             .max(self.paused_until);
-        if now < earliest {
-            return earliest - now;
+        let wait = earliest.saturating_sub(now);
+        if wait.is_zero() {
+            self.due = self.due.max(now).saturating_add(self.pace.spacing);
         }
-        self.due = self.due.max(now) + self.pace.spacing;
-        Duration::ZERO
+        wait
     }
 
     /// How long the current pause still lasts.
@@ -110,7 +115,7 @@ impl Bucket {
 
     /// Lets nothing through for `wait`; a longer pause stays as it is.
     fn pause_for(&mut self, now: Duration, wait: Duration) {
-        self.paused_until = self.paused_until.max(now + wait);
+        self.paused_until = self.paused_until.max(now.saturating_add(wait));
     }
 
     /// Takes over what the provider says: its pace where that is slower than the configured one, back to the
@@ -349,6 +354,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn many_waiters_use_the_budget_in_spite_of_late_timers() {
+        for (limit, per) in [(300, MINUTE), (20, Duration::from_secs(1)), (1, MINUTE)] {
+            let pacer = Arc::new(Pacer::new(limit, per, replicas(1)));
+            let taken = Arc::new(std::sync::atomic::AtomicU32::new(0));
+            let mut workers = tokio::task::JoinSet::new();
+            for _ in 0..10 {
+                let (pacer, taken) = (Arc::clone(&pacer), Arc::clone(&taken));
+                workers.spawn(async move {
+                    loop {
+                        pacer.take(per).await.unwrap();
+                        taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(30)).await;
+                    }
+                });
+            }
+            tokio::time::sleep(50 * per).await;
+            workers.shutdown().await;
+            let taken = taken.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(
+                taken <= 50 * limit && taken >= 50 * limit * 97 / 100,
+                "{taken}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn waiters_are_served_in_order_and_one_who_leaves_takes_nothing() {
         let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
         let begun = Instant::now();
@@ -397,6 +428,7 @@ mod tests {
         assert_eq!(taken, Ok(()));
         assert!(at - begun >= ten);
 
+        while pacer.with(Bucket::reserve).is_zero() {}
         let begun = Instant::now();
         let hurried = [take(ten), take(ten)];
         tokio::time::sleep(soon).await;

@@ -81,7 +81,7 @@ impl Retries {
         self.attempts_left = self.attempts_left.saturating_sub(1);
         let jittered = self.backoff.next_backoff()?;
         let wait = asked.filter(|asked| !asked.is_zero()).unwrap_or(jittered);
-        self.time_left = self.time_left.checked_sub(took + wait)?;
+        self.time_left = self.time_left.checked_sub(took.saturating_add(wait))?;
         (self.attempts_left > 0).then_some(wait)
     }
 }
@@ -138,7 +138,7 @@ mod tests {
             attempts: 8,
             elapsed: Duration::MAX,
             first_backoff: Duration::from_millis(100),
-            longest_backoff: Duration::from_millis(1000),
+            longest_backoff: Duration::from_secs(1),
             ..Limits::default()
         };
         let mut waits = [const { Vec::new() }; 7];

@@ -54,6 +54,17 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Whose rate budget a request is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// The connection's: it waits for its turn, obeys and causes pauses, and the answer's headers correct the budget.
+    Api,
+    /// The connection's, too, but the answer's headers speak of another count.
+    Login,
+    /// Nobody's that is known: a download.
+    Elsewhere,
+}
+
 /// One request as it goes out, and how its answers are taken.
 pub(super) struct Outgoing<'a> {
     pub(super) request: &'a Request,
@@ -61,10 +72,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) url: &'a Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
-    /// Goes to the provider, and so counts against its rate budget and obeys its pauses.
-    pub(super) paced: bool,
-    /// The answer's headers speak of the API's rate budget.
-    pub(super) observed: bool,
+    pub(super) to: To,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
     pub(super) body_cap: u64,
@@ -117,7 +125,7 @@ impl Wire {
                 }
             };
             if let Some(asked) = asked {
-                if out.paced {
+                if out.to != To::Elsewhere {
                     self.pacer.pause_for(asked);
                 }
                 if asked > self.limits.longest_wait {
@@ -149,7 +157,7 @@ impl Wire {
                 reason = reason(&tried, source.as_ref()),
                 "trying again"
             );
-            if out.paced && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
+            if out.to != To::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
                 // the budget is the connection's: nobody else's call would fare better
                 self.pacer.pause_for(wait.min(self.limits.longest_wait));
             }
@@ -169,7 +177,7 @@ impl Wire {
         if stop.is_cancelled() {
             return Err(ClientError::Stopped);
         }
-        if !out.paced {
+        if out.to == To::Elsewhere {
             return Ok(());
         }
         tokio::select! {
@@ -239,7 +247,7 @@ impl Wire {
         };
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        if out.observed {
+        if out.to == To::Api {
             self.pacer.observe(&headers);
         }
         let is_answer = out.gateway_timeout_is_answer && status == StatusCode::GATEWAY_TIMEOUT;
@@ -275,20 +283,18 @@ fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<reqwest::Error, 
 }
 
 /// Whether the server's certificate is the reason: that doesn't pass by trying again.
-fn is_about_certificate(error: &reqwest::Error) -> bool {
-    let mut next = error.source();
-    while let Some(error) = next {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let tls = error.downcast_ref::<rustls::Error>().or(inner);
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
-        }
-        next = error.source();
+fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    false
+    // an I/O error's source is its inner error's source: the inner error itself has to be asked for
+    let inner = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    match inner {
+        Some(inner) => is_about_certificate(inner),
+        None => error.source().is_some_and(is_about_certificate),
+    }
 }
 
 fn reason(tried: &Tried, error: Option<&reqwest::Error>) -> String {
