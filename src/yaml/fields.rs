@@ -556,20 +556,23 @@ impl<'r> Value<'r> {
     fn file(&self, path: &Path) -> Option<String> {
         let text = Secret::file(path).reveal();
         if text.is_err() {
-            let why = std::fs::read_to_string(path)
-                .err()
-                .map(|error| error.kind());
-            let why = match why {
-                None => String::new(),
-                Some(ErrorKind::NotFound) => ": there is none".to_owned(),
-                Some(kind) => format!(": {kind}"),
-            };
+            let why = std::fs::read_to_string(path).err();
+            let why = why.map_or_else(String::new, |error| format!(": {}", reason(&error)));
             let (key, path) = (&self.key, path.display());
             self.report(format!(
                 "`{key}` needs the file `{path}`, which can't be read{why}"
             ));
         }
         text.ok()
+    }
+}
+
+/// Why a file can't be read, in a few lowercase words.
+pub fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is none".to_owned(),
+        ErrorKind::InvalidData => "it isn't UTF-8".to_owned(),
+        kind => kind.to_string(),
     }
 }
 
