@@ -87,7 +87,7 @@ fn read(name: &str, value: &Value<'_>) -> Known {
         .optional("proxy")
         .and_then(|value| read_proxy(&value));
     let ca_file = fields.optional("ca_file").and_then(|value| {
-        value.parse(|path| match std::fs::File::open(path) {
+        value.parse(|path| match std::fs::read(path) {
             Ok(_) => Ok(PathBuf::from(path)),
             Err(error) => Err(format!("can't be read: {}", reason(&error))),
         })
