@@ -9,8 +9,8 @@ use super::job::read_name;
 use crate::model::RateLimit;
 use crate::providers::{Endpoint, PROVIDERS, ProviderSpec, Reach};
 use crate::secret::Secret;
-use crate::yaml::Value;
 use crate::yaml::value::{host_suffix, rate_limit};
+use crate::yaml::{Value, reason};
 
 /// One account on one provider.
 #[derive(Debug, Clone)]
@@ -87,9 +87,9 @@ fn read(name: &str, value: &Value<'_>) -> Known {
         .optional("proxy")
         .and_then(|value| read_proxy(&value));
     let ca_file = fields.optional("ca_file").and_then(|value| {
-        value.parse(|path| match std::fs::File::open(path) {
+        value.parse(|path| match std::fs::read(path) {
             Ok(_) => Ok(PathBuf::from(path)),
-            Err(error) => Err(format!("is a file that can't be read: {}", error.kind())),
+            Err(error) => Err(format!("can't be read: {}", reason(&error))),
         })
     });
     let allow_http = fields.optional("allow_http").and_then(|value| value.flag());

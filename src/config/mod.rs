@@ -18,7 +18,7 @@ pub use server::Server;
 pub use crate::yaml::value::time;
 pub use crate::yaml::{Position, Problem, Problems};
 
-use crate::yaml::{Fields, Node, Reader};
+use crate::yaml::{Content, Fields, Node, Reader, reason};
 
 /// All that a run needs to know. Nothing in it can be wrong by itself; secrets stay hidden in [`crate::secret::Secret`].
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Config {
             Source::Stdin => std::io::read_to_string(std::io::stdin()),
         };
         let text = text.map_err(|error| {
-            let message = format!("the configuration can't be read: {}", error.kind());
+            let message = format!("the configuration can't be read: {}", reason(&error));
             Problems::new(source.to_string(), vec![Problem { at: None, message }])
         })?;
         Self::parse(&source.to_string(), &text, &|name| std::env::var(name).ok())
@@ -95,6 +95,13 @@ impl Config {
 }
 
 fn read(reader: &Reader<'_>, node: &Node) -> Option<Config> {
+    if matches!(node.content, Content::Null) {
+        reader.report(
+            node.at,
+            "the configuration is empty; it needs `lake`, `connections` and `jobs`",
+        );
+        return None;
+    }
     let mut file = Fields::of(reader, node, "the configuration")?;
     let lake = file.required("lake").and_then(|value| lake::read(&value));
     let server = match file.optional("server") {

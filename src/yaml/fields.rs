@@ -3,6 +3,7 @@
 //! The methods give nothing where they reported a problem. Whoever reads may put anything in its place: a file with
 //! a problem is refused whole.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
@@ -99,13 +100,22 @@ impl Shown {
     /// The value in backticks: as it was written where it holds a secret, else as it was expanded, and from what.
     fn text(&self, secret_variables: &BTreeSet<String>) -> String {
         let is_secret = |name: &String| secret_variables.contains(name);
+        let (written, expanded) = (excerpt(&self.written), excerpt(&self.expanded));
         if self.written == self.expanded {
-            format!("`{}`", self.written)
+            format!("`{written}`")
         } else if self.from_file || self.variables.iter().any(is_secret) {
-            format!("the value of `{}`", self.written)
+            format!("the value of `{written}`")
         } else {
-            format!("`{}` (from `{}`)", self.expanded, self.written)
+            format!("`{expanded}` (from `{written}`)")
         }
+    }
+}
+
+/// The beginning of a text that is too long for a message.
+fn excerpt(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(120) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
     }
 }
 
@@ -264,7 +274,7 @@ impl<'r> Fields<'r> {
                 }
                 continue;
             }
-            let mut message = format!("unknown key `{}` in {}; ", key.text, self.name);
+            let mut message = format!("unknown key `{}` in {}; ", excerpt(&key.text), self.name);
             if let Some(meant) = closest(&key.text, self.asked.iter().copied()) {
                 self.missing.retain(|missing| *missing != meant);
                 let _ = write!(message, "did you mean `{meant}`? ");
@@ -503,7 +513,7 @@ impl<'r> Value<'r> {
         let pieces = match interpolate::pieces(written) {
             Ok(pieces) => pieces,
             Err(malformed) => {
-                let (key, text, why) = (&self.key, malformed.text, malformed.why);
+                let (key, text, why) = (&self.key, excerpt(&malformed.text), malformed.why);
                 self.report(format!("invalid `{key}`: `{text}` {why}"));
                 return None;
             }
@@ -556,20 +566,23 @@ impl<'r> Value<'r> {
     fn file(&self, path: &Path) -> Option<String> {
         let text = Secret::file(path).reveal();
         if text.is_err() {
-            let why = std::fs::read_to_string(path)
-                .err()
-                .map(|error| error.kind());
-            let why = match why {
-                None => String::new(),
-                Some(ErrorKind::NotFound) => ": there is none".to_owned(),
-                Some(kind) => format!(": {kind}"),
-            };
+            let why = std::fs::read_to_string(path).err();
+            let why = why.map_or_else(String::new, |error| format!(": {}", reason(&error)));
             let (key, path) = (&self.key, path.display());
             self.report(format!(
                 "`{key}` needs the file `{path}`, which can't be read{why}"
             ));
         }
         text.ok()
+    }
+}
+
+/// Why a file can't be read, in a few lowercase words.
+pub fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is none".to_owned(),
+        ErrorKind::InvalidData => "it isn't UTF-8".to_owned(),
+        kind => kind.to_string(),
     }
 }
 
@@ -692,7 +705,7 @@ mod tests {
     #[test]
     fn no_message_shows_a_secret() {
         let yaml = "a: ${PASSWORD}\nb: ${PASSWORD}\nc: 'sw${ordfish'\nd: [hunter3]\ne: ${EMPTY}\nf: ${SET}\n";
-        let (_, messages) = read(yaml, |fields| {
+        let ((), messages) = read(yaml, |fields| {
             fields.required("a").and_then(|a| a.flag());
             for key in ["b", "c", "d", "e"] {
                 fields.required(key).and_then(|value| value.secret());
@@ -710,7 +723,7 @@ mod tests {
 
     #[test]
     fn unknown_and_missing_keys_are_reported_with_what_was_meant() {
-        let (_, messages) = read("shedule: 1\nx-note: 2\nzzz: 3\n", |fields| {
+        let ((), messages) = read("shedule: 1\nx-note: 2\nzzz: 3\n", |fields| {
             fields.required("schedule");
             fields.required("name");
             fields.optional("window");

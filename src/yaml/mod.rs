@@ -11,6 +11,6 @@ mod problem;
 pub mod shape;
 pub mod value;
 
-pub use fields::{Fields, Reader, Value};
+pub use fields::{Fields, Reader, Value, reason};
 pub use node::{Content, Key, Node};
 pub use problem::{Position, Problem, Problems};

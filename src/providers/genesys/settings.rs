@@ -294,7 +294,7 @@ fn filter(item: &Value<'_>) -> Option<Filter> {
 #[expect(dead_code, reason = "it is there for its schema")]
 struct ConnectionShape {
     /// The region of the organization, which tells its hosts.
-    #[schemars(schema_with = "region_schema")]
+    #[schemars(default, schema_with = "region_schema")]
     region: Option<()>,
     /// The API's base, for hosts that no region names; instead of `region`, together with `login_url`.
     base_url: Option<UrlText>,
@@ -313,14 +313,14 @@ struct ConnectionShape {
 struct OptionsShape {
     /// How to read the log: by query jobs (`async`: any age, all services), by the realtime query (`realtime`: recent
     /// days, fewer services), or by whichever fits (`auto`).
-    #[schemars(schema_with = "mode_schema", extend("default" = "auto"))]
+    #[schemars(default, schema_with = "mode_schema", extend("default" = "auto"))]
     mode: Option<()>,
     /// The services to pull; `auditlake services` lists them. None means all that the account has.
-    #[schemars(with = "Vec<Text>", extend("default" = []))]
-    services: Option<()>,
+    #[schemars(extend("default" = []))]
+    services: Option<Vec<Text>>,
     /// What records must match, all of it; the provider evaluates it.
-    #[schemars(with = "Vec<FilterShape>", extend("default" = []))]
-    filters: Option<()>,
+    #[schemars(extend("default" = []))]
+    filters: Option<Vec<FilterShape>>,
     /// How many days back the realtime query reaches.
     #[schemars(extend("default" = 14))]
     realtime_days: Option<Whole>,
