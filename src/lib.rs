@@ -23,6 +23,7 @@ pub mod scheduler;
 pub mod secret;
 pub mod server;
 pub mod shutdown;
+pub mod sim;
 pub mod source;
 pub mod table;
 pub mod telemetry;

@@ -1,0 +1,92 @@
+//! The time that a simulator takes for now.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::lock;
+
+/// Where a simulator takes its time from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// The machine's own clock.
+    #[default]
+    System,
+    /// Stands at this instant until it is set or advanced.
+    Fixed(DateTime<Utc>),
+    /// Started at this instant, runs at the usual speed.
+    RunningFrom(DateTime<Utc>),
+}
+
+/// A clock that can be set while others read it.
+#[derive(Debug)]
+pub(super) struct SimClock {
+    inner: Mutex<(Clock, Instant)>,
+}
+
+impl SimClock {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            inner: Mutex::new((clock, Instant::now())),
+        }
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        let (clock, since) = *lock(&self.inner);
+        match clock {
+            Clock::System => SystemTime::now().into(),
+            Clock::Fixed(at) => at,
+            Clock::RunningFrom(at) => at + delta(since.elapsed()),
+        }
+    }
+
+    pub(super) fn now_micros(&self) -> i64 {
+        self.now().timestamp_micros()
+    }
+
+    /// Makes `at` the present; a running clock runs on from there, any other stands still.
+    pub(super) fn set(&self, at: DateTime<Utc>) {
+        let mut inner = lock(&self.inner);
+        inner.0 = match inner.0 {
+            Clock::RunningFrom(_) => Clock::RunningFrom(at),
+            Clock::System | Clock::Fixed(_) => Clock::Fixed(at),
+        };
+        inner.1 = Instant::now();
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        self.set(self.now() + delta(by));
+    }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_fixed_clock_moves_only_when_told() {
+        let clock = SimClock::new(Clock::Fixed(at(100)));
+        assert_eq!(clock.now(), at(100));
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.now(), at(105));
+        clock.set(at(50));
+        assert_eq!(clock.now(), at(50));
+    }
+
+    #[test]
+    fn a_running_clock_goes_on_from_where_it_is_set() {
+        let clock = SimClock::new(Clock::RunningFrom(at(100)));
+        clock.set(at(1_000));
+        assert!(clock.now() >= at(1_000));
+        assert!(clock.now() < at(1_060));
+    }
+}

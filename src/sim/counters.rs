@@ -1,0 +1,92 @@
+//! What a simulator was asked and what it answered, for tests to look at.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::lock;
+
+/// Counts of calls and answers; every call is counted, refused or not.
+#[derive(Debug, Default)]
+pub struct Counters {
+    counts: Mutex<Counts>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    calls: BTreeMap<&'static str, u64>,
+    answers: BTreeMap<u16, u64>,
+    in_flight: u64,
+    most_in_flight: u64,
+}
+
+/// One call in flight; ends when dropped.
+#[derive(Debug)]
+pub(super) struct InFlight<'a>(&'a Counters);
+
+impl Counters {
+    /// How often this endpoint was called.
+    pub fn calls(&self, endpoint: &str) -> u64 {
+        lock(&self.counts).calls.get(endpoint).copied().unwrap_or(0)
+    }
+
+    /// How many calls there were to all endpoints.
+    pub fn total_calls(&self) -> u64 {
+        lock(&self.counts).calls.values().sum()
+    }
+
+    /// How many answers had this status.
+    pub fn answers(&self, status: u16) -> u64 {
+        lock(&self.counts)
+            .answers
+            .get(&status)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// How many calls were refused with 429.
+    pub fn rate_limited(&self) -> u64 {
+        self.answers(429)
+    }
+
+    /// The most calls that were being answered at one moment.
+    pub fn max_concurrent(&self) -> u64 {
+        lock(&self.counts).most_in_flight
+    }
+
+    /// Waits until this endpoint has been called at least `calls` times since the start.
+    pub async fn reached(&self, endpoint: &str, calls: u64) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.calls(endpoint) >= calls {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn enter(&self, endpoint: &'static str) -> InFlight<'_> {
+        {
+            let mut counts = lock(&self.counts);
+            *counts.calls.entry(endpoint).or_default() += 1;
+            counts.in_flight += 1;
+            counts.most_in_flight = counts.most_in_flight.max(counts.in_flight);
+        }
+        self.changed.notify_waiters();
+        InFlight(self)
+    }
+
+    pub(super) fn answered(&self, status: u16) {
+        *lock(&self.counts).answers.entry(status).or_default() += 1;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.counts).in_flight -= 1;
+    }
+}

@@ -1,0 +1,211 @@
+//! Queries in progress: their states, their cursors, their lives.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::Rng as _;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::dataset::Place;
+use super::settings::GenesysSettings;
+
+/// A query that was accepted.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// Counts from 0; what varies from query to query varies with it.
+    pub(super) serial: u64,
+    pub(super) started_micros: i64,
+    pub(super) echo: Map<String, Value>,
+    pub(super) rows: Rows,
+    submitted: Instant,
+    polls: u32,
+    succeeded: bool,
+    /// Where it ends if not in success.
+    outcome: Option<String>,
+    cursors: HashMap<String, Cursor>,
+}
+
+/// Results in the order in which they are shown; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    pub(super) service: usize,
+    pub(super) indexes: Arc<Vec<u32>>,
+}
+
+/// A place to go on from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Cursor {
+    pub(super) row: usize,
+    pub(super) page: u64,
+    ends_micros: i64,
+}
+
+/// Why a cursor is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadCursor {
+    Unknown,
+    Expired,
+}
+
+/// All queries by id, and how those to come will end.
+#[derive(Debug, Default)]
+pub(super) struct Transactions {
+    by_id: HashMap<String, Transaction>,
+    accepted: u64,
+    pub(super) outcomes: VecDeque<String>,
+}
+
+impl Rows {
+    pub(super) fn places(&self, from: usize, to: usize) -> impl Iterator<Item = Place> + '_ {
+        let service = self.service;
+        let end = to.min(self.indexes.len());
+        self.indexes[from.min(end)..end]
+            .iter()
+            .map(move |index| Place {
+                service,
+                index: *index,
+            })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.indexes.len()
+    }
+}
+
+impl Transactions {
+    /// Accepts a query; forgets those that have expired.
+    pub(super) fn accept(
+        &mut self,
+        id: String,
+        started_micros: i64,
+        echo: Map<String, Value>,
+        rows: Rows,
+        lifetime: Duration,
+    ) {
+        self.by_id
+            .retain(|_, transaction| started_micros < ends(transaction.started_micros, lifetime));
+        let transaction = Transaction {
+            serial: self.accepted,
+            started_micros,
+            echo,
+            rows,
+            submitted: Instant::now(),
+            polls: 0,
+            succeeded: false,
+            outcome: self.outcomes.pop_front(),
+            cursors: HashMap::new(),
+        };
+        self.accepted += 1;
+        self.by_id.insert(id, transaction);
+    }
+
+    /// A query that has not expired.
+    pub(super) fn get(
+        &mut self,
+        id: &str,
+        now_micros: i64,
+        lifetime: Duration,
+    ) -> Option<&mut Transaction> {
+        self.by_id
+            .get_mut(id)
+            .filter(|transaction| now_micros < ends(transaction.started_micros, lifetime))
+    }
+
+    pub(super) fn expire_all(&mut self) {
+        self.by_id.clear();
+    }
+
+    pub(super) fn expire_cursors(&mut self) {
+        for cursor in self
+            .by_id
+            .values_mut()
+            .flat_map(|transaction| transaction.cursors.values_mut())
+        {
+            cursor.ends_micros = i64::MIN;
+        }
+    }
+}
+
+impl Transaction {
+    /// The state that the submit's own answer shows.
+    pub(super) fn state_at_submit(&mut self, settings: &GenesysSettings) -> String {
+        let at_once = settings.queued_polls == 0
+            && settings.running_polls == 0
+            && settings.running_time.is_zero();
+        if at_once {
+            self.finish()
+        } else {
+            "Queued".to_owned()
+        }
+    }
+
+    /// The state that a status call shows; each call brings the next one nearer.
+    pub(super) fn poll(&mut self, settings: &GenesysSettings) -> String {
+        let polls = self.polls;
+        self.polls = self.polls.saturating_add(1);
+        let busy = settings.queued_polls.saturating_add(settings.running_polls);
+        if polls < settings.queued_polls {
+            "Queued".to_owned()
+        } else if polls < busy || self.submitted.elapsed() < settings.running_time {
+            "Running".to_owned()
+        } else {
+            self.finish()
+        }
+    }
+
+    /// Whether success has been shown, so that results may be asked for.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.succeeded
+    }
+
+    pub(super) fn cursor(&self, text: Option<&str>, now_micros: i64) -> Result<Cursor, BadCursor> {
+        let Some(text) = text else {
+            return Ok(Cursor::default());
+        };
+        match self.cursors.get(text) {
+            None => Err(BadCursor::Unknown),
+            Some(cursor) if now_micros >= cursor.ends_micros => Err(BadCursor::Expired),
+            Some(cursor) => Ok(*cursor),
+        }
+    }
+
+    /// A new cursor; its text holds `+`, `/` and `=`, which need escaping in a query string.
+    pub(super) fn issue(
+        &mut self,
+        row: usize,
+        page: u64,
+        now_micros: i64,
+        lifetime: Duration,
+    ) -> String {
+        let mut bytes = [0_u8; 16];
+        rand::rng().fill(&mut bytes);
+        bytes[..3].copy_from_slice(&[0xfb, 0xf0, 0x3f]);
+        let text = STANDARD.encode(bytes);
+        let ends_micros = ends(now_micros, lifetime);
+        self.cursors.insert(
+            text.clone(),
+            Cursor {
+                row,
+                page,
+                ends_micros,
+            },
+        );
+        text
+    }
+
+    fn finish(&mut self) -> String {
+        if let Some(outcome) = &self.outcome {
+            return outcome.clone();
+        }
+        self.succeeded = true;
+        "Succeeded".to_owned()
+    }
+}
+
+pub(super) fn ends(began_micros: i64, lifetime: Duration) -> i64 {
+    began_micros.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,31 @@
+//! Built-in simulators of the providers, for `auditlake demo` and for tests.
+//!
+//! A simulator is a small HTTP server on the loopback address. It shares no type with any adapter, and it is never
+//! kinder than the provider: what the provider would refuse, it refuses, and what is not known of the provider is a
+//! setting, so that both readings can be tested.
+//!
+//! What every simulator needs is here: a server that starts and stops, a clock of its own ([`Clock`]), tokens, a rate
+//! window ([`RateLimit`]), faults on demand ([`Faults`]) and counters ([`Counters`]). What is particular to one provider
+//! lies in the module that bears its name.
+
+mod clock;
+mod counters;
+mod faults;
+pub mod genesys;
+mod oauth;
+mod rate;
+mod server;
+mod socket;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use clock::Clock;
+pub use counters::Counters;
+pub use faults::{Fault, FaultRule, Faults};
+pub use rate::RateLimit;
+pub use server::SimError;
+
+/// Locks a mutex, also one whose holder panicked: a simulator keeps answering.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
