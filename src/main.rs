@@ -1,3 +1,7 @@
-//! The `auditlake` binary.
+//! The `auditlake` binary: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    auditlake::cli::main()
+}

@@ -1,0 +1,97 @@
+//! `services` and `related`: what a provider can be asked beside its feed, as JSON lines.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use super::report::{Failure, Out};
+use crate::config::{Config, Connection};
+use crate::pipeline::RunError;
+use crate::providers::{Adapter, Call, Page, provider};
+use crate::runtime;
+use crate::source::{Source, SourceError};
+use crate::telemetry::chain;
+
+#[derive(Debug, Args)]
+pub(super) struct ServicesArgs {
+    /// The connection
+    #[arg(long, value_name = "NAME")]
+    connection: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RelatedArgs {
+    /// The connection
+    #[arg(long, value_name = "NAME")]
+    connection: String,
+
+    /// The audit whose action is looked at
+    #[arg(long, value_name = "ID")]
+    audit_id: String,
+
+    /// The trustor organisation, for audits that a trustee's user made there
+    #[arg(long, value_name = "ID")]
+    trustor_org_id: Option<String>,
+}
+
+pub(super) async fn services(config: &Config, args: &ServicesArgs, out: &mut Out) -> Result<u8, Failure> {
+    let (connection, source) = source(config, &args.connection)?;
+    let calls = source.adapter.catalogue_calls();
+    if calls.is_empty() {
+        return Err(Failure::usage(format!("`{}` has no list of services", connection.provider)));
+    }
+    for (name, call) in calls {
+        let page = page(&args.connection, &source, &call).await?;
+        for entry in &page.records {
+            let entry = one_line(&page.text[entry.clone()]);
+            out.line(format_args!(r#"{{"mapping":"{name}","service":{entry}}}"#));
+        }
+    }
+    Ok(0)
+}
+
+pub(super) async fn related(config: &Config, args: &RelatedArgs, out: &mut Out) -> Result<u8, Failure> {
+    let (connection, source) = source(config, &args.connection)?;
+    let Some(call) = source.adapter.related_call(&args.audit_id, args.trustor_org_id.as_deref()) else {
+        return Err(Failure::usage(format!("`{}` can't be asked for related audits", connection.provider)));
+    };
+    let page = page(&args.connection, &source, &call).await?;
+    for entry in &page.records {
+        out.line(format_args!("{}", one_line(&page.text[entry.clone()])));
+    }
+    Ok(0)
+}
+
+/// The connection's feed, with the options of its first job if it has one.
+fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source), Failure> {
+    let connection = config.connections.get(name).ok_or_else(|| {
+        let known: Vec<&str> = config.connections.keys().map(String::as_str).collect();
+        Failure::usage(format!("there is no connection `{name}`; the connections are `{}`", known.join("`, `")))
+    })?;
+    let of_a_job = config.jobs.iter().find(|job| job.connection == name).map(|job| Arc::clone(&job.adapter));
+    let by_default = || provider(connection.provider).map(|spec| (spec.default_adapter)());
+    let adapter: Arc<dyn Adapter> = of_a_job
+        .or_else(by_default)
+        .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", connection.provider)))?;
+    let client = runtime::client(connection, &config.server).map_err(|error| Failure::usage(chain(&error)))?;
+    Ok((connection, Source { adapter, client: Arc::new(client) }))
+}
+
+async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Failure> {
+    let failed = |error: SourceError| {
+        let error = RunError::from(error);
+        Failure::run(format!("connection `{connection}` ({}): {}", error.kind(), chain(&error)))
+    };
+    let answer = source.answer(call, &CancellationToken::new()).await.map_err(failed)?;
+    source.adapter.entries(answer).map_err(|refusal| failed(refusal.into()))
+}
+
+/// JSON without line breaks; a string can't hold one unescaped, so only the space between tokens changes.
+fn one_line(json: &str) -> String {
+    match serde_json::from_str::<&RawValue>(json) {
+        Ok(value) if !value.get().contains(['\n', '\r']) => value.get().to_owned(),
+        _ => json.lines().map(str::trim).collect(),
+    }
+}

@@ -1,0 +1,111 @@
+//! `run`: the daemon.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::report::{Failure, complain};
+use crate::config::{Config, Source};
+use crate::model::Kind;
+use crate::runtime;
+use crate::scheduler::Scheduler;
+use crate::server::{self, Readiness};
+use crate::shutdown::Shutdown;
+use crate::telemetry::chain;
+
+/// How often a lake that doesn't answer at the start is tried again.
+const LAKE_RETRY: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(source: &Source, wanted: &[String], shutdown: &Shutdown) -> Result<u8, Failure> {
+    let mut config = super::load(source)?;
+    super::jobs(&config, wanted)?; // what is wrong with the names or the connections is said before anything starts
+    let listen = config.server.listen;
+    let listener = server::bind(listen).await.map_err(|error| Failure::run(chain(&error)))?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "answering /healthz and /readyz");
+    }
+    let (readiness, ready) = watch::channel(Readiness::NotYet("starting".to_owned()));
+    let server_stop = CancellationToken::new();
+    tokio::spawn(server::serve(listener, ready, server_stop.clone()));
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(|error| Failure::run(format!("can't listen for SIGHUP: {error}")))?;
+
+    loop {
+        let stop = CancellationToken::new();
+        let mut jobs = Box::pin(keep_jobs(&config, wanted, &readiness, stop.clone()));
+        let reloaded = loop {
+            tokio::select! {
+                ended = &mut jobs => return ended.map(|()| 0),
+                () = shutdown.stop.cancelled() => break None,
+                _ = hangup.recv() => match reload(source, wanted) {
+                    Ok(new) => break Some(new),
+                    Err(failure) => complain(&format!("SIGHUP: the old configuration stays\n{}", failure.message())),
+                },
+            }
+        };
+        stop.cancel();
+        tokio::select! {
+            ended = &mut jobs => ended?,
+            () = tokio::time::sleep(config.server.shutdown_grace) => {
+                tracing::warn!("the grace period is over; what isn't committed is pulled again by the next run");
+            }
+            () = shutdown.now.cancelled() => {}
+        }
+        drop(jobs);
+        let Some(new) = reloaded else { break };
+        if new.server.listen != listen {
+            tracing::warn!(address = %new.server.listen, "a new `server.listen` takes effect with the next start");
+        }
+        config = new;
+        tracing::info!("the configuration was read again");
+    }
+    server_stop.cancel();
+    tracing::info!("stopped");
+    Ok(0)
+}
+
+fn reload(source: &Source, wanted: &[String]) -> Result<Config, Failure> {
+    if *source == Source::Stdin {
+        return Err(Failure::usage("a configuration from standard input can't be read again"));
+    }
+    let config = super::load(source)?;
+    super::jobs(&config, wanted)?;
+    Ok(config)
+}
+
+/// Keeps the jobs of one configuration until `stop` is cancelled and their current pages are committed.
+async fn keep_jobs(
+    config: &Config,
+    wanted: &[String],
+    readiness: &watch::Sender<Readiness>,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let jobs = super::jobs(config, wanted)?;
+    let Some(first) = jobs.first() else { return Ok(()) };
+    let lake = first.job.lake.clone();
+    // a lake that is wrong is refused, one that doesn't answer yet is waited for
+    while let Err(error) = lake.prepare(&runtime::layout(&config.lake)).await {
+        if error.kind() != Kind::Transient {
+            return Err(Failure::lake(error));
+        }
+        let reason = chain(&error);
+        tracing::error!(error = reason, "the lake doesn't answer; trying again");
+        readiness.send_replace(Readiness::NotYet(reason));
+        tokio::select! {
+            () = tokio::time::sleep(LAKE_RETRY) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+    let names: Vec<&str> = jobs.iter().map(|scheduled| scheduled.job.name.as_str()).collect();
+    tracing::info!(jobs = names.join(", "), lake = lake.url(), "keeping jobs on their schedules");
+    let scheduler = Scheduler::start(jobs, stop.clone())
+        .await
+        .map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))?;
+    readiness.send_replace(Readiness::Ready);
+    stop.cancelled().await;
+    readiness.send_replace(Readiness::NotYet("stopping".to_owned()));
+    scheduler.stop().await;
+    Ok(())
+}

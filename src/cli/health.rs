@@ -1,0 +1,50 @@
+//! `health`: asks the daemon whether it is alive.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::report::{Failure, Out};
+use crate::config::Source;
+use crate::telemetry::chain;
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    /// Where the daemon listens; else what the configuration says
+    #[arg(long, env = "AUDITLAKE_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+pub(super) async fn run(source: &Source, args: &HealthArgs, out: &mut Out) -> Result<u8, Failure> {
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => super::load(source)?.server.listen,
+    };
+    let address = reachable(listen);
+    let failed = |reason: String| Failure::run(format!("the daemon at `{address}` isn't healthy: {reason}"));
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(3))
+        .build()
+        .map_err(|error| failed(chain(&error)))?
+        .get(format!("http://{address}/healthz"))
+        .send()
+        .await
+        .map_err(|error| failed(chain(&error)))?;
+    if !answer.status().is_success() {
+        return Err(failed(format!("it answered {}", answer.status())));
+    }
+    out.line(format_args!("ok"));
+    Ok(0)
+}
+
+/// A daemon that listens everywhere is asked on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

@@ -1,0 +1,179 @@
+//! The command line: arguments → commands → exit code. Results go to stdout, logs and problems to stderr.
+
+mod ask;
+mod backfill;
+mod daemon;
+mod demo;
+mod health;
+mod once;
+mod plan;
+mod report;
+mod schema;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::clock::{Clock, real_now};
+use crate::config::{self, Config, Source};
+use crate::model::{Range, Timestamp};
+use crate::runtime::{self, ScheduledJob};
+use crate::shutdown::Shutdown;
+use crate::telemetry::{self, LogFormat};
+
+use report::{Failure, Out};
+
+/// Pulls audit logs from `SaaS` providers on a schedule and lands them as partitioned Parquet in object storage,
+/// exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "auditlake", version, max_term_width = 100, subcommand_required = true)]
+struct Cli {
+    /// The configuration; `-` reads standard input
+    #[arg(short, long, global = true, env = "AUDITLAKE_CONFIG", default_value = "jobs.yaml", value_name = "FILE")]
+    config: String,
+
+    /// How logs look on stderr
+    #[arg(long, global = true, value_enum, default_value_t, env = "AUDITLAKE_LOG_FORMAT")]
+    log_format: LogFormat,
+
+    /// Log requests too; twice, everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: all jobs on their schedules, until SIGTERM
+    Run(RunArgs),
+    /// Pull what a range lacks; repeat the command to go on after an interruption
+    Backfill(backfill::BackfillArgs),
+    /// Show what `run` or `backfill` would do now; calls no provider
+    Plan(plan::PlanArgs),
+    /// Check the configuration, offline
+    Validate,
+    /// Show where each job stands
+    Status(status::StatusArgs),
+    /// Show the table `audit_events`: as text, JSON or DDL, or the JSON Schema of jobs.yaml
+    Schema(schema::SchemaArgs),
+    /// List what a connection's provider can be asked for, as JSON lines
+    Services(ask::ServicesArgs),
+    /// List the audits of the same action as one audit, as JSON lines
+    Related(ask::RelatedArgs),
+    /// Ask the daemon whether it is alive; for images without a shell
+    Health(health::HealthArgs),
+    /// See it work on this machine: simulated providers, a local lake, one cycle, and the query to look at it
+    Demo(demo::DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Only this job; may be repeated
+    #[arg(long = "job", value_name = "NAME")]
+    jobs: Vec<String>,
+
+    /// Do all that can be pulled now, due or not, and exit
+    #[arg(long)]
+    once: bool,
+
+    /// Take this for now in planning (RFC 3339 or a UTC date); not in the future
+    #[arg(long, requires = "once", value_name = "T", value_parser = time)]
+    as_of: Option<Timestamp>,
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // ends the process with 2 on bad usage, with 0 for --help and --version
+    telemetry::init(cli.log_format, cli.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::end(Err(Failure::run(format!("can't start: {error}")))),
+    };
+    let ended = runtime.block_on(run(cli));
+    // what still runs was given its time
+    runtime.shutdown_background();
+    report::end(ended)
+}
+
+async fn run(cli: Cli) -> Result<u8, Failure> {
+    let mut out = Out::new();
+    let source = Source::from(cli.config.as_str());
+    match cli.command {
+        Command::Run(args) if args.once => {
+            let clock = as_of(args.as_of)?;
+            once::run(&load(&source)?, &args.jobs, clock, &listen()?, &mut out).await
+        }
+        Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
+        Command::Backfill(args) => backfill::run(&load(&source)?, &args, &listen()?, &mut out).await,
+        Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
+        Command::Validate => validate(&load(&source)?, &source, &mut out),
+        Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
+        Command::Schema(args) => schema::run(&source, &args, &mut out),
+        Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
+        Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,
+        Command::Health(args) => health::run(&source, &args, &mut out).await,
+        Command::Demo(args) => demo::run(&args, &listen()?, &mut out).await,
+    }
+}
+
+fn validate(config: &Config, source: &Source, out: &mut Out) -> Result<u8, Failure> {
+    let (jobs, connections) = (config.jobs.len(), config.connections.len());
+    out.line(format_args!(
+        "{source} is valid: {jobs} job{}, {connections} connection{}, lake {}",
+        if jobs == 1 { "" } else { "s" },
+        if connections == 1 { "" } else { "s" },
+        config.lake.url,
+    ));
+    Ok(0)
+}
+
+fn load(source: &Source) -> Result<Config, Failure> {
+    Config::load(source).map_err(Failure::config)
+}
+
+fn listen() -> Result<Shutdown, Failure> {
+    Shutdown::listen().map_err(|error| Failure::run(format!("can't listen for signals: {error}")))
+}
+
+/// The configured jobs that `wanted` names, on a lake that is ready for them.
+async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+    let jobs = jobs(config, wanted)?;
+    if let Some(first) = jobs.first() {
+        first.job.lake.prepare(&runtime::layout(&config.lake)).await.map_err(Failure::lake)?;
+    }
+    Ok(jobs)
+}
+
+/// The configured jobs that `wanted` names; a name that isn't there is a usage error. Makes no request.
+fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+    for name in wanted {
+        if config.jobs.iter().all(|job| job.name != *name) {
+            let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
+            return Err(Failure::usage(format!("there is no job `{name}`; the jobs are `{}`", known.join("`, `"))));
+        }
+    }
+    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
+    runtime::jobs(config, &lake, wanted).map_err(Failure::setup)
+}
+
+fn as_of(instant: Option<Timestamp>) -> Result<Clock, Failure> {
+    match instant {
+        None => Ok(Clock::System),
+        Some(instant) if instant <= real_now() => Ok(Clock::AsOf(instant)),
+        Some(instant) => Err(Failure::usage(format!("`--as-of {}` is in the future", report::time(instant)))),
+    }
+}
+
+fn range(from: Timestamp, to: Timestamp) -> Result<Range, Failure> {
+    Range::new(from, to).ok_or_else(|| {
+        Failure::usage(format!("`--to {}` must be later than `--from {}`", report::time(to), report::time(from)))
+    })
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    config::time(text).map_err(|error| error.to_string())
+}

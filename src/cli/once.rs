@@ -1,0 +1,82 @@
+//! `run --once`: all that can be pulled now, then exit.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use super::report::{self, Failure, Out};
+use crate::clock::{Clock, real_now};
+use crate::config::Config;
+use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report};
+use crate::shutdown::Shutdown;
+
+/// How many jobs run at a time.
+const AT_A_TIME: usize = 8;
+/// How long a job that another run holds is waited for.
+const CLAIM_WAIT: Duration = Duration::from_mins(5);
+
+pub(super) async fn run(
+    config: &Config,
+    wanted: &[String],
+    clock: Clock,
+    shutdown: &Shutdown,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    let jobs = super::ready_jobs(config, wanted).await?;
+    let mut ended = stream::iter(jobs)
+        .map(|scheduled| async move {
+            let conduct = Conduct { clock, ..Conduct::new(shutdown.stop.clone()) };
+            let result = run_when_free(&scheduled.job, Lane::Due, &conduct).await;
+            (scheduled.job.name, result)
+        })
+        .buffer_unordered(AT_A_TIME);
+    let mut code = 0;
+    while let Some((job, result)) = ended.next().await {
+        match result {
+            Ok(report) => {
+                out.line(format_args!("{}", report::summary(&job, &report)));
+                report::failures(&job, &report);
+                if !report.failures.is_empty() {
+                    code = code.max(1);
+                }
+            }
+            Err(failure) => {
+                report::complain(failure.message());
+                code = code.max(failure.code());
+            }
+        }
+    }
+    Ok(shutdown.exit_code().unwrap_or(code))
+}
+
+/// Runs the job once nobody else holds it, as soon as that is.
+pub(super) async fn run_when_free(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Report, Failure> {
+    let patience = Instant::now() + CLAIM_WAIT;
+    let mut told = false;
+    loop {
+        let claim = match pipeline::run(job, lane, conduct).await {
+            Ok(Outcome::Ran(report)) => return Ok(report),
+            Ok(Outcome::Held(claim)) => claim,
+            Err(error) => return Err(Failure::of_run(&job.name, &error)),
+        };
+        let by = format!("process {} on `{}`", claim.pid, claim.host);
+        if Instant::now() >= patience {
+            let waited = CLAIM_WAIT.as_secs();
+            return Err(Failure::run(format!("job `{}` is held by {by}; gave up after {waited} s", job.name)));
+        }
+        if !told {
+            tracing::info!(job = job.name, by, until = %claim.expires_at, "another run holds the job; waiting for it");
+            told = true;
+        }
+        // a run gives its claim up at its end, so it is worth looking before it expires
+        let left = (claim.expires_at - real_now()).clamp(TimeDelta::milliseconds(100), TimeDelta::seconds(2));
+        tokio::select! {
+            () = tokio::time::sleep(left.to_std().unwrap_or_default()) => {}
+            () = conduct.stop.cancelled() => {
+                return Err(Failure::run(format!("interrupted while job `{}` was held by {by}", job.name)));
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What people read, and what scripts read: exit codes, problems on stderr, results on stdout.
+
+use std::fmt::{Arguments, Display};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::{SecondsFormat, TimeDelta};
+
+use crate::config::Problems;
+use crate::lake::LakeError;
+use crate::model::{Kind, Timestamp};
+use crate::pipeline::{Report, RunError};
+use crate::runtime::SetupError;
+use crate::telemetry::chain;
+
+/// A command that ends with a message and an exit code.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// 1: a run failed.
+    pub(super) fn run(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// 2: bad usage.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// 2: the configuration, every problem on its own line.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn config(problems: Problems) -> Self {
+        Self { code: 2, message: problems.to_string() }
+    }
+
+    /// A lake that is configured wrongly is 2, one that fails is 1.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn lake(error: LakeError) -> Self {
+        Self { code: code_of(error.kind()), message: chain(&error) }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn setup(error: SetupError) -> Self {
+        Self { code: code_of(error.kind()), message: chain(&error) }
+    }
+
+    pub(super) fn of_run(job: &str, error: &RunError) -> Self {
+        Self { code: code_of(error.kind()), message: format!("job `{job}` failed ({}): {}", error.kind(), chain(error)) }
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        self.code
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+fn code_of(kind: Kind) -> u8 {
+    if kind == Kind::Config { 2 } else { 1 }
+}
+
+/// The process's exit code, after saying what went wrong.
+pub(super) fn end(ended: Result<u8, Failure>) -> ExitCode {
+    ExitCode::from(ended.unwrap_or_else(|failure| {
+        complain(&failure.message);
+        failure.code
+    }))
+}
+
+/// Says on stderr what went wrong.
+pub(super) fn complain(message: &str) {
+    // nowhere else to say it
+    let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// Standard output. A reader that has gone away (`| head`) is no failure.
+#[derive(Debug)]
+pub(super) struct Out {
+    stdout: io::Stdout,
+}
+
+impl Out {
+    pub(super) fn new() -> Self {
+        Self { stdout: io::stdout() }
+    }
+
+    pub(super) fn line(&mut self, line: Arguments<'_>) {
+        let _ = writeln!(self.stdout, "{line}");
+    }
+
+    pub(super) fn text(&mut self, text: impl Display) {
+        let _ = write!(self.stdout, "{text}");
+        let _ = self.stdout.flush();
+    }
+}
+
+/// `2026-11-20T08:00:00Z`
+pub(super) fn time(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// `3d 4h`, `2m 10s`: the two largest units.
+pub(super) fn length(length: TimeDelta) -> String {
+    let seconds = length.num_seconds().max(0);
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (name, size) in units {
+        if left >= size {
+            parts.push(format!("{}{name}", left / size));
+            left %= size;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+/// `12,345`
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// One line about a run, and one for each stream that failed.
+pub(super) fn summary(job: &str, report: &Report) -> String {
+    let counts = report.tally.counts;
+    let mut text = format!(
+        "{job}: {} new, {} late, {} duplicate, {} quarantined; {} windows in {} commits",
+        count(counts.new),
+        count(counts.late),
+        count(counts.duplicate),
+        count(counts.quarantined),
+        count(report.tally.windows),
+        count(report.tally.commits),
+    );
+    if report.unfinished {
+        text.push_str("; unfinished, goes on with the next run");
+    }
+    text
+}
+
+/// The streams that failed, on stderr.
+pub(super) fn failures(job: &str, report: &Report) {
+    for failure in &report.failures {
+        complain(&format!(
+            "job `{job}`, stream `{}`, range {}: {} ({})",
+            failure.stream,
+            failure.range,
+            chain(&failure.error),
+            failure.error.kind()
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_lengths_read_well() {
+        assert_eq!([count(0), count(999), count(1_000), count(12_345_678)], ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!(length(TimeDelta::seconds(0)), "0s");
+        assert_eq!(length(TimeDelta::seconds(3_725)), "1h 2m");
+        assert_eq!(length(TimeDelta::days(3) + TimeDelta::hours(4)), "3d 4h");
+    }
+}
