@@ -117,6 +117,18 @@ fn the_repositorys_own_file_is_valid() {
 }
 
 #[test]
+fn a_file_is_loaded_by_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.yaml");
+    std::fs::write(&path, LEAST).unwrap();
+    assert_eq!(Config::load(&Source::File(path)).unwrap().jobs.len(), 1);
+    assert_eq!(
+        (Source::from("-"), Source::Stdin.to_string()),
+        (Source::Stdin, "<stdin>".to_owned())
+    );
+}
+
+#[test]
 fn ten_mistakes_are_ten_problems() {
     insta::assert_snapshot!(problems("\
 lake:
@@ -160,7 +172,7 @@ jbos: []
     jobs.yaml:7:11: `settle` must be a list, not a single value; write `[a, b]`
     jobs.yaml:11:13: unknown `region` `us-est-1`; did you mean `us-east-1`? valid: us-east-1, us-east-2, us-west-2, ca-central-1, mx-central-1, sa-east-1, eu-west-1, eu-west-2, eu-central-1, eu-central-2, eusc-de-east-1, me-central-1, ap-south-1, ap-southeast-1, ap-southeast-2, ap-northeast-1, ap-northeast-2, ap-northeast-3
     jobs.yaml:12:5: unknown key `cleint_id` in connection `prod`; did you mean `client_id`? valid keys: provider, account_id, rate_limit, proxy, ca_file, allow_http, allowed_hosts, region, base_url, login_url, client_id, client_secret
-    jobs.yaml:13:20: `client_secret` needs the environment variable `NOT_SET`, which isn't set; set it
+    jobs.yaml:13:20: `client_secret` needs the environment variable `NOT_SET`, which isn't set; set it, or write `${file:PATH}`
     jobs.yaml:14:17: invalid `rate_limit`: `fast` is no rate; write `300/min`, `10/s` or `5000/h`
     jobs.yaml:16:15: unknown `provider` `genesis_cloud`; did you mean `genesys_cloud`? valid: genesys_cloud
     jobs.yaml:19:11: invalid `name`: `genesys audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit

@@ -434,16 +434,17 @@ impl<'r> Value<'r> {
         let mut complete = true;
         let mut empty = true;
         for piece in pieces {
-            let hint = "";
             let part = match &piece {
                 Piece::File(path) => self.file(path).map(|text| {
                     empty &= text.is_empty();
                     Secret::file(path)
                 }),
-                other => self.expand(other, hint).map(|text| {
-                    empty &= text.is_empty();
-                    Secret::text(text)
-                }),
+                other => self
+                    .expand(other, |_| "`${file:PATH}`".to_owned())
+                    .map(|text| {
+                        empty &= text.is_empty();
+                        Secret::text(text)
+                    }),
             };
             match part {
                 Some(part) => whole = Some(whole.map_or(part.clone(), |whole| whole.then(part))),
@@ -531,7 +532,7 @@ impl<'r> Value<'r> {
                 Piece::File(_) => shown.from_file = true,
                 Piece::Text(_) => {}
             }
-            match self.expand(piece, ", or give a default: `${VAR:-default}`") {
+            match self.expand(piece, |name| format!("`${{{name}:-default}}`")) {
                 Some(text) => shown.expanded.push_str(&text),
                 None => complete = false,
             }
@@ -545,16 +546,17 @@ impl<'r> Value<'r> {
         complete.then_some(shown)
     }
 
-    fn expand(&self, piece: &Piece, hint: &str) -> Option<String> {
+    /// `instead` gives what could be written in the place of a variable that is missing.
+    fn expand(&self, piece: &Piece, instead: impl Fn(&str) -> String) -> Option<String> {
         match piece {
             Piece::Text(text) => Some(text.clone()),
             Piece::File(path) => self.file(path),
             Piece::Variable { name, default } => {
                 let value = self.reader.variable(name, default.as_deref());
                 if value.is_none() {
-                    let key = &self.key;
+                    let (key, instead) = (&self.key, instead(name));
                     self.report(format!(
-                        "`{key}` needs the environment variable `{name}`, which isn't set; set it{hint}"
+                        "`{key}` needs the environment variable `{name}`, which isn't set; set it, or write {instead}"
                     ));
                 }
                 value
@@ -669,8 +671,8 @@ mod tests {
     #[test]
     fn what_does_not_expand_is_reported() {
         insta::assert_snapshot!(text("${UNSET}-${UNSET_TOO}").1, @"
-        1:4 `a` needs the environment variable `UNSET`, which isn't set; set it, or give a default: `${VAR:-default}`
-        1:4 `a` needs the environment variable `UNSET_TOO`, which isn't set; set it, or give a default: `${VAR:-default}`
+        1:4 `a` needs the environment variable `UNSET`, which isn't set; set it, or write `${UNSET:-default}`
+        1:4 `a` needs the environment variable `UNSET_TOO`, which isn't set; set it, or write `${UNSET_TOO:-default}`
         ");
         insta::assert_snapshot!(text("\"${UNSET\"").1, @"1:4 invalid `a`: `${UNSET` lacks its `}`; write `$${` for a plain `${`");
         insta::assert_snapshot!(text("${file:/no/such/file}").1, @"1:4 `a` needs the file `/no/such/file`, which can't be read: there is none");
