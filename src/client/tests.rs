@@ -83,6 +83,13 @@ async fn send(client: &Client, call: &Call) -> Result<Answer, ClientError> {
     client.send(call, &CancellationToken::new()).await
 }
 
+/// Lets this much time pass at once.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// The whole chain of an error, without what differs between two runs.
 fn chain(api: &Api, error: &ClientError) -> String {
     let mut text = error.to_string();

@@ -60,6 +60,9 @@ async fn nothing_that_is_printed_holds_a_secret() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(log.clone())
         .finish();
+    // with a single dispatcher, tracing asks the thread that comes first to an event whether anyone listens, and that
+    // may be another test's
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
     let [id, secret, bearer, proxy, query] = CANARIES;
 

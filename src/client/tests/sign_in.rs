@@ -87,20 +87,12 @@ async fn a_call_is_signed_and_the_token_shared() {
 
 #[tokio::test]
 async fn a_token_is_renewed_before_it_expires() {
-    let api = Api::start(|seen, before| {
-        (seen.path == "/oauth/token").then(|| {
-            let number = before + 1;
-            reply(
-                200,
-                format!(r#"{{"access_token":"token-{number}","expires_in":1}}"#),
-            )
-        })
-    })
-    .await;
+    let api = Api::start(|_, _| None).await; // tokens live for an hour
     let client = client(&api);
     send(&client, &get("/x")).await.unwrap();
+    pass(Duration::from_mins(54)).await;
     send(&client, &get("/x")).await.unwrap();
-    tokio::time::sleep(920 * MS).await;
+    pass(Duration::from_mins(2)).await;
     send(&client, &get("/x")).await.unwrap();
     assert_eq!(
         bearer(&api),
@@ -111,19 +103,23 @@ async fn a_token_is_renewed_before_it_expires() {
 #[tokio::test]
 async fn a_token_serves_until_its_end_if_it_cannot_be_renewed() {
     let api = Api::start(|seen, before| {
-        (seen.path == "/oauth/token").then(|| match before {
-            0 => reply(200, r#"{"access_token":"token-1","expires_in":5}"#),
-            _ => reply(503, ""),
-        })
+        (seen.path == "/oauth/token" && before > 0).then(|| reply(503, ""))
     })
     .await;
     let client = client(&api);
     send(&client, &get("/x")).await.unwrap();
-    tokio::time::sleep(4550 * MS).await;
+    pass(Duration::from_mins(56)).await;
     send(&client, &get("/x")).await.unwrap();
     send(&client, &get("/x")).await.unwrap();
     assert_eq!(bearer(&api), ["Bearer token-1"; 3]);
     assert_eq!(api.sign_ins().len(), 2, "one attempt, not repeated at once");
+    pass(Duration::from_mins(2)).await;
+    send(&client, &get("/x")).await.unwrap();
+    assert_eq!(api.sign_ins().len(), 3);
+    pass(Duration::from_mins(3)).await;
+    let error = send(&client, &get("/x")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(api.sign_ins().len(), 6, "now with all its attempts");
 }
 
 #[tokio::test]
@@ -175,7 +171,7 @@ async fn a_second_refusal_is_an_error_and_no_loop() {
 async fn one_renewal_serves_all_who_were_refused_with_the_same_token() {
     let api = Api::start(|seen, _| {
         let refused = valid_from(seen, 2)?;
-        Some(refused.after(50 * MS))
+        Some(refused.after(300 * MS))
     })
     .await;
     let client = client(&api);
@@ -187,7 +183,7 @@ async fn one_renewal_serves_all_who_were_refused_with_the_same_token() {
             .all(|answer| answer.as_ref().unwrap().status == 200)
     );
     assert_eq!(api.sign_ins().len(), 2);
-    assert_eq!(api.calls().len(), 40);
+    assert!(api.calls().len() > 21, "they were refused together");
 }
 
 #[tokio::test]
@@ -288,12 +284,12 @@ async fn a_refused_sign_in_is_tried_again_after_a_while() {
         (seen.path == "/oauth/token" && before == 0).then(|| reply(401, ""))
     })
     .await;
-    let client = with(&api, |settings| settings.limits.refusal_memory = 50 * MS);
+    let client = client(&api);
     assert_eq!(
         send(&client, &get("/x")).await.unwrap_err().kind(),
         Kind::Auth
     );
-    tokio::time::sleep(60 * MS).await;
+    pass(Duration::from_secs(61)).await;
     assert_eq!(send(&client, &get("/x")).await.unwrap().status, 200);
 }
 
@@ -372,7 +368,7 @@ async fn a_sign_in_counts_against_the_budget() {
     let client = with(&api, |settings| {
         settings.rate_limit = (5, Duration::from_secs(1));
     });
+    let begun = std::time::Instant::now();
     send(&client, &get("/x")).await.unwrap();
-    let apart = api.calls()[0].at - api.sign_ins()[0].at;
-    assert!(apart >= 170 * MS, "{apart:?}");
+    assert!(begun.elapsed() >= 180 * MS, "{:?}", begun.elapsed());
 }
