@@ -170,6 +170,9 @@ pub trait Adapter: Debug + Send + Sync {
     /// The job's streams, from the answers to [`Adapter::stream_calls`] in the same order.
     fn streams(&self, answers: &[Answer]) -> Result<Vec<Stream>, Refusal>;
 
+    /// The streams that the options name by themselves; none if only the provider knows them.
+    fn listed_streams(&self) -> Vec<Stream>;
+
     /// The bounds that are really asked for when `range` is wanted: wider where the provider's bounds are unknown.
     fn asked(&self, range: Range) -> Range;
 

@@ -25,6 +25,8 @@ pub struct ProviderSpec {
     pub connection: fn(&mut Fields<'_>, &Reach) -> Option<ProviderConnection>,
     /// Reads a job's `options`, with the same duty. Each of them may be left out.
     pub options: fn(&mut Fields<'_>) -> ProviderOptions,
+    /// The adapter of a job without options.
+    pub default_adapter: fn() -> Arc<dyn Adapter>,
     /// The schema of what `connection` reads: an object.
     pub connection_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of what `options` reads: an object.

@@ -265,6 +265,14 @@ impl Adapter for Genesys {
             .collect())
     }
 
+    fn listed_streams(&self) -> Vec<Stream> {
+        let stream = |service: &String| Stream {
+            id: self.stream_id(service),
+            realtime: self.options.mode != Mode::Async,
+        };
+        self.options.services.iter().map(stream).collect()
+    }
+
     fn asked(&self, range: Range) -> Range {
         let second = TimeDelta::seconds(1);
         Range::new(range.from() - second, range.to() + second).unwrap_or(range)

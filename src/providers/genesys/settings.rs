@@ -21,6 +21,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(300).expect("300 isn't 0"), 60),
     connection,
     options,
+    default_adapter: || Arc::new(Genesys::default()),
     connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
     options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
 };

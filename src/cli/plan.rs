@@ -1,0 +1,180 @@
+//! `plan`: what `run` or `backfill` would do now. Reads the lake's log, calls no provider.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clap::Args;
+use serde_json::json;
+
+use super::report::{self, Failure, Out, count};
+use super::table;
+use crate::config::Config;
+use crate::lake::{self, Progress, Work};
+use crate::model::{Range, Timestamp};
+use crate::pipeline::Job;
+use crate::plan::{self, Task};
+use crate::providers::{Ask, Stream};
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// Only this job; may be repeated
+    #[arg(long = "job", value_name = "NAME")]
+    jobs: Vec<String>,
+
+    /// Take this for now (RFC 3339 or a UTC date); not in the future
+    #[arg(long, value_name = "T", value_parser = super::time)]
+    as_of: Option<Timestamp>,
+
+    /// Plan a backfill from here
+    #[arg(long, requires = "to", value_name = "T", value_parser = super::time)]
+    from: Option<Timestamp>,
+
+    /// Plan a backfill up to here
+    #[arg(long, requires = "from", value_name = "T", value_parser = super::time)]
+    to: Option<Timestamp>,
+
+    /// Plan a backfill that reads everything again
+    #[arg(long, requires = "from")]
+    refetch: bool,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The windows of one stream and one reason, summed up.
+struct Line {
+    job: String,
+    stream: String,
+    work: Work,
+    windows: u64,
+    from: Timestamp,
+    to: Timestamp,
+    calls: u64,
+    time: Duration,
+}
+
+pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Result<u8, Failure> {
+    let now = super::as_of(args.as_of)?.now();
+    let range = match (args.from, args.to) {
+        (Some(from), Some(to)) => Some(super::range(from, to)?),
+        _ => None,
+    };
+    let mut lines = Vec::new();
+    let mut unknown = Vec::new();
+    for scheduled in super::jobs(config, &args.jobs)? {
+        let job = &scheduled.job;
+        let newest = lake::newest(&job.lake, &job.name).await.map_err(Failure::lake)?;
+        let progress = newest.map(|newest| newest.progress).unwrap_or_default();
+        let mut streams = streams(job, &progress);
+        if streams.is_empty() {
+            unknown.push(job.name.clone());
+            streams.push(Stream { id: "(each stream)".to_owned(), realtime: true });
+        }
+        let per_call = config.connections.get(&job.connection).map_or(Duration::ZERO, |connection| {
+            connection.rate_limit.per / connection.rate_limit.requests.get()
+        });
+        for stream in streams {
+            let at = progress.get(&stream.id).cloned().unwrap_or_default();
+            let tasks = match range {
+                Some(range) => plan::backfill(&at, range, args.refetch, now, &job.policy),
+                None => plan::due(&at, now, &job.policy).collect(),
+            };
+            lines.extend(sum(job, &stream, &tasks, now, per_call));
+        }
+    }
+    show(&lines, args.json, out);
+    if !unknown.is_empty() && !args.json {
+        out.line(format_args!(
+            "\nThe streams of {} are not known before the first run (name them in `services` to know them now): the \
+             lines above are for each of them.",
+            unknown.join(", ")
+        ));
+    }
+    Ok(0)
+}
+
+/// Those that the log knows, and those that the options name.
+fn streams(job: &Job, progress: &BTreeMap<String, Progress>) -> Vec<Stream> {
+    let listed = job.source.adapter.listed_streams();
+    if !listed.is_empty() {
+        return listed;
+    }
+    let known: BTreeSet<&String> = progress.keys().collect();
+    known.into_iter().map(|id| Stream { id: id.clone(), realtime: true }).collect()
+}
+
+fn sum(job: &Job, stream: &Stream, tasks: &[Task], now: Timestamp, per_call: Duration) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for task in tasks {
+        let ask = Ask { stream: stream.clone(), range: task.range, first: task.work == Work::Pull, now };
+        let calls = job.source.adapter.least_calls(&ask);
+        let line = match lines.iter_mut().find(|line| line.work == task.work) {
+            Some(line) => line,
+            None => lines.push_mut(Line {
+                job: job.name.clone(),
+                stream: stream.id.clone(),
+                work: task.work,
+                windows: 0,
+                from: task.range.from(),
+                to: task.range.to(),
+                calls: 0,
+                time: Duration::ZERO,
+            }),
+        };
+        line.windows += 1;
+        line.from = line.from.min(task.range.from());
+        line.to = line.to.max(task.range.to());
+        line.calls += u64::from(calls);
+        line.time += per_call * calls;
+    }
+    lines
+}
+
+fn show(lines: &[Line], as_json: bool, out: &mut Out) {
+    if as_json {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                json!({
+                    "job": line.job, "stream": line.stream, "work": line.work, "windows": line.windows,
+                    "from": report::time(line.from), "to": report::time(line.to),
+                    "calls_at_least": line.calls, "seconds_at_least": line.time.as_secs_f64(),
+                })
+            })
+            .collect();
+        return out.line(format_args!("{:#}", serde_json::Value::from(lines)));
+    }
+    if lines.is_empty() {
+        return out.line(format_args!("nothing to do"));
+    }
+    let rows: Vec<[String; 7]> = lines
+        .iter()
+        .map(|line| {
+            [
+                line.job.clone(),
+                line.stream.clone(),
+                work(line.work).to_owned(),
+                count(line.windows),
+                Range::new(line.from, line.to).map(|range| range.to_string()).unwrap_or_default(),
+                count(line.calls),
+                report::length(TimeDelta::from_std(line.time).unwrap_or_default()),
+            ]
+        })
+        .collect();
+    let heading = ["job", "stream", "work", "windows", "range", "calls >=", "time >="];
+    out.text(table::render(heading, [false, false, false, true, false, true, true], &rows));
+    let calls: u64 = lines.iter().map(|line| line.calls).sum();
+    let time: Duration = lines.iter().map(|line| line.time).sum();
+    let time = report::length(TimeDelta::from_std(time).unwrap_or_default());
+    out.line(format_args!("\nat least {} calls, {time} within the rate budget", count(calls)));
+}
+
+fn work(work: Work) -> &'static str {
+    match work {
+        Work::Pull => "pull",
+        Work::Settle => "settle",
+        Work::Backfill => "backfill",
+    }
+}

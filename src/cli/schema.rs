@@ -1,0 +1,90 @@
+//! `schema`: the table as others read it, and the JSON Schema of jobs.yaml.
+
+use std::path::Path;
+
+use chrono::NaiveDate;
+use clap::{Args, ValueEnum};
+
+use super::report::{Failure, Out};
+use crate::config::{self, Source};
+use crate::lake::layout::TABLE;
+use crate::model::PartitionColumn;
+use crate::providers::PROVIDERS;
+use crate::table::ddl::{Engine, TableLayout, as_json, as_text, ddl};
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// In which form
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    /// Where the lake is, for DDL; else what the configuration says, else ./lake
+    #[arg(long, value_name = "URL")]
+    lake: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Duckdb,
+    Spark,
+    Trino,
+    Athena,
+    /// The JSON Schema of jobs.yaml, for editors
+    Config,
+}
+
+impl Format {
+    fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Duckdb => Some(Engine::DuckDb),
+            Self::Spark => Some(Engine::Spark),
+            Self::Trino => Some(Engine::Trino),
+            Self::Athena => Some(Engine::Athena),
+            Self::Text | Self::Json | Self::Config => None,
+        }
+    }
+}
+
+pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u8, Failure> {
+    if args.format == Format::Config {
+        out.line(format_args!("{:#}", config::schema()));
+        return Ok(0);
+    }
+    let (partition_by, url) = configured(source, args)?;
+    let Some(engine) = args.format.engine() else {
+        out.text(match args.format {
+            Format::Json => as_json(&partition_by),
+            _ => as_text(&partition_by),
+        });
+        return Ok(0);
+    };
+    let providers = PROVIDERS.iter().map(|spec| spec.name.to_owned()).collect();
+    out.text(ddl(
+        engine,
+        &TableLayout {
+            location: &format!("{}/{TABLE}", url.trim_end_matches('/')),
+            partition_by: &partition_by,
+            known_values: &[(PartitionColumn::Provider, providers)],
+            since: NaiveDate::from_ymd_opt(2020, 1, 1).unwrap_or_default(),
+        },
+    ));
+    Ok(0)
+}
+
+/// The layout and the place of the lake: as configured, or the default ones where there is no configuration.
+fn configured(source: &Source, args: &SchemaArgs) -> Result<(Vec<PartitionColumn>, String), Failure> {
+    let there = match source {
+        Source::File(path) => Path::exists(path),
+        Source::Stdin => true,
+    };
+    if args.lake.is_some() || !there {
+        let url = args.lake.clone().unwrap_or_else(|| "lake".to_owned());
+        return Ok((vec![PartitionColumn::Provider, PartitionColumn::EventDate], url));
+    }
+    let lake = super::load(source)?.lake;
+    let url = lake.url.strip_prefix("file://").map_or(lake.url.clone(), str::to_owned);
+    Ok((lake.partition_by, url))
+}
