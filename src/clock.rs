@@ -27,6 +27,7 @@ impl Clock {
 }
 
 /// The machine's clock in whole microseconds, the precision of the table and of the commit log.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn real_now() -> Timestamp {
     let now: DateTime<Utc> = Utc::now();
     now - TimeDelta::nanoseconds(i64::from(now.timestamp_subsec_nanos() % 1_000))

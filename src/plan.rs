@@ -61,9 +61,17 @@ impl Task {
 /// start up to `now - lag` that was never pulled, then the settle passes whose time has come.
 ///
 /// Windows are cut as they are taken: a first load may have many.
-pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> impl Iterator<Item = Task> + use<> {
-    let rest: Vec<Task> =
-        progress.open.iter().filter(|open| open.work != Work::Backfill).map(Task::rest_of).collect();
+pub fn due(
+    progress: &Progress,
+    now: Timestamp,
+    policy: &Policy,
+) -> impl Iterator<Item = Task> + use<> {
+    let rest: Vec<Task> = progress
+        .open
+        .iter()
+        .filter(|open| open.work != Work::Backfill)
+        .map(Task::rest_of)
+        .collect();
 
     let mut missing = match Range::new(policy.start, policy.horizon(now)) {
         Some(range) => progress.coverage.missing(range),

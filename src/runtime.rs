@@ -43,12 +43,18 @@ impl SetupError {
 }
 
 /// The client of one connection. All jobs of the connection must share it, as they share its rate budget.
-pub fn client(connection: &config::Connection, server: &config::Server) -> Result<Client, ClientError> {
+pub fn client(
+    connection: &config::Connection,
+    server: &config::Server,
+) -> Result<Client, ClientError> {
     Client::new(Settings {
         connection: connection.name.clone(),
         provider: connection.provider,
         endpoint: connection.endpoint.clone(),
-        rate_limit: (connection.rate_limit.requests.get(), connection.rate_limit.per),
+        rate_limit: (
+            connection.rate_limit.requests.get(),
+            connection.rate_limit.per,
+        ),
         replicas: server.replicas,
         proxy: connection.proxy.clone(),
         ca_file: connection.ca_file.clone(),
@@ -64,25 +70,33 @@ pub fn lake(lake: &config::Lake) -> Result<Lake, LakeError> {
 
 /// The lake's layout, as its layout file has it.
 pub fn layout(lake: &config::Lake) -> Vec<String> {
-    lake.partition_by.iter().map(|column: &PartitionColumn| column.as_str().to_owned()).collect()
+    lake.partition_by
+        .iter()
+        .map(|column: &PartitionColumn| column.as_str().to_owned())
+        .collect()
 }
 
 /// The jobs that `wanted` names (all, if it names none), ready to run on `lake`. Makes no request.
-pub fn jobs(config: &Config, lake: &Lake, wanted: &[String]) -> Result<Vec<ScheduledJob>, SetupError> {
+pub fn jobs(
+    config: &Config,
+    lake: &Lake,
+    wanted: &[String],
+) -> Result<Vec<ScheduledJob>, SetupError> {
     let mut clients: BTreeMap<&str, Arc<Client>> = BTreeMap::new();
     let mut jobs = Vec::new();
     for job in &config.jobs {
-        let Some(connection) = config.connections.get(&job.connection) else { continue };
+        let Some(connection) = config.connections.get(&job.connection) else {
+            continue;
+        };
         if !wanted.is_empty() && !wanted.contains(&job.name) {
             continue;
         }
-        let client = match clients.get(job.connection.as_str()) {
-            Some(client) => Arc::clone(client),
-            None => {
-                let client = Arc::new(client(connection, &config.server)?);
-                clients.insert(&job.connection, Arc::clone(&client));
-                client
-            }
+        let client = if let Some(client) = clients.get(job.connection.as_str()) {
+            Arc::clone(client)
+        } else {
+            let client = Arc::new(client(connection, &config.server)?);
+            clients.insert(&job.connection, Arc::clone(&client));
+            client
         };
         jobs.push(ScheduledJob {
             schedule: job.schedule.clone(),
@@ -90,9 +104,15 @@ pub fn jobs(config: &Config, lake: &Lake, wanted: &[String]) -> Result<Vec<Sched
                 name: job.name.clone(),
                 connection: connection.name.clone(),
                 provider: connection.provider,
-                account_id: connection.account_id.clone().unwrap_or_else(|| connection.name.clone()),
+                account_id: connection
+                    .account_id
+                    .clone()
+                    .unwrap_or_else(|| connection.name.clone()),
                 policy: policy(job),
-                source: Source { adapter: Arc::clone(&job.adapter), client },
+                source: Source {
+                    adapter: Arc::clone(&job.adapter),
+                    client,
+                },
                 lake: lake.clone(),
                 partition_by: config.lake.partition_by.clone(),
                 target_file_size: config.lake.target_file_size,

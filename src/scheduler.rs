@@ -38,7 +38,10 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Starts keeping the jobs.
-    pub async fn start(jobs: Vec<ScheduledJob>, stop: CancellationToken) -> Result<Self, JobSchedulerError> {
+    pub async fn start(
+        jobs: Vec<ScheduledJob>,
+        stop: CancellationToken,
+    ) -> Result<Self, JobSchedulerError> {
         let alarm = JobScheduler::new().await?;
         alarm.start().await?;
         let tasks = TaskTracker::new();
@@ -75,15 +78,26 @@ struct Attempts {
 
 impl Attempts {
     fn note(&mut self, kind: Option<Kind>, pause: Option<Duration>) {
-        self.auth_failures = if kind == Some(Kind::Auth) { self.auth_failures + 1 } else { 0 };
+        self.auth_failures = if kind == Some(Kind::Auth) {
+            self.auth_failures + 1
+        } else {
+            0
+        };
         self.pause = pause;
     }
 
     /// The next tick after `now` that isn't earlier than the provider, or refused credentials, allow.
     fn next(&self, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
-        let pause = self.pause.and_then(|pause| TimeDelta::from_std(pause).ok()).unwrap_or_default();
+        let pause = self
+            .pause
+            .and_then(|pause| TimeDelta::from_std(pause).ok())
+            .unwrap_or_default();
         let doubled = TimeDelta::minutes(1) * 2_i32.pow(self.auth_failures.min(10));
-        let auth = if self.auth_failures > 1 { doubled.min(LONGEST_AUTH_PAUSE) } else { TimeDelta::zero() };
+        let auth = if self.auth_failures > 1 {
+            doubled.min(LONGEST_AUTH_PAUSE)
+        } else {
+            TimeDelta::zero()
+        };
         schedule.next_after(now + pause.max(auth))
     }
 }
@@ -94,21 +108,26 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
     let mut attempts = Attempts::default();
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once
-    let mut tick = planned_at(&job).await.map_or_else(|| Some(real_now()), |at| schedule.next_after(at));
+    let mut tick = planned_at(&job)
+        .await
+        .map_or_else(|| Some(real_now()), |at| schedule.next_after(at));
     let mut due = tick;
     while let (Some(at), Some(of_tick)) = (due, tick) {
         tracing::debug!(job = job.name, due = %at, "armed");
         if sleep_until(at, &alarm, &stop).await.is_stopped() {
             return;
         }
-        if held && let Some(planned) = planned_at(&job).await.filter(|planned| *planned >= of_tick) {
+        if held && let Some(planned) = planned_at(&job).await.filter(|planned| *planned >= of_tick)
+        {
             held = false; // whoever held the job has done this tick's work
             tick = schedule.next_after(planned);
             due = tick;
             continue;
         }
         let conduct = Conduct::new(stop.clone());
-        let result = AssertUnwindSafe(pipeline::run(&job, Lane::Due, &conduct)).catch_unwind().await;
+        let result = AssertUnwindSafe(pipeline::run(&job, Lane::Due, &conduct))
+            .catch_unwind()
+            .await;
         let now = real_now();
         held = matches!(result, Ok(Ok(Outcome::Held(_))));
         if held {
@@ -120,7 +139,10 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
             Ok(Ok(Outcome::Ran(report))) => {
                 tell(&job.name, &report);
                 let worst = report.failures.iter().map(|failure| &failure.error);
-                attempts.note(worst.clone().map(RunError::kind).next(), worst.filter_map(RunError::retry_after).max());
+                attempts.note(
+                    worst.clone().map(RunError::kind).next(),
+                    worst.filter_map(RunError::retry_after).max(),
+                );
             }
             Ok(Err(error)) => {
                 attempts.note(Some(error.kind()), error.retry_after());
@@ -129,8 +151,14 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
             Err(panic) => {
                 attempts.note(None, None);
                 let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-                tracing::error!(job = job.name, panic = said, "the run panicked; the job goes on at its next tick");
+                let said = said
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                tracing::error!(
+                    job = job.name,
+                    panic = said,
+                    "the run panicked; the job goes on at its next tick"
+                );
             }
         }
         tick = attempts.next(&schedule, now);
@@ -173,7 +201,11 @@ async fn planned_at(job: &pipeline::Job) -> Option<Timestamp> {
     match lake::newest(&job.lake, &job.name).await {
         Ok(newest) => newest?.planned_at,
         Err(error) => {
-            tracing::warn!(job = job.name, error = chain(&error), "the log can't be read; trying the job at once");
+            tracing::warn!(
+                job = job.name,
+                error = chain(&error),
+                "the log can't be read; trying the job at once"
+            );
             None
         }
     }
@@ -214,7 +246,7 @@ async fn nap(length: TimeDelta, alarm: &JobScheduler) {
     let woken = Arc::new(Notify::new());
     let waker = Arc::clone(&woken);
     let one_shot = tokio_cron_scheduler::Job::new_one_shot_at_instant_async(
-        Instant::now() + length - Duration::from_secs(1),
+        Instant::now() + length.saturating_sub(Duration::from_secs(1)),
         move |_, _| {
             let waker = Arc::clone(&waker);
             Box::pin(async move { waker.notify_one() })
@@ -263,7 +295,7 @@ mod tests {
     #[test]
     fn a_pause_that_the_provider_asked_for_is_kept() {
         let mut attempts = Attempts::default();
-        attempts.note(Some(Kind::RateLimited), Some(Duration::from_secs(1_200)));
+        attempts.note(Some(Kind::RateLimited), Some(Duration::from_mins(20)));
         assert_eq!(
             attempts.next(&every_quarter(), at("2026-11-20T10:07:00Z")),
             Some(at("2026-11-20T10:30:00Z"))

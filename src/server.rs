@@ -29,25 +29,39 @@ pub struct ListenError {
 
 /// Listens; nothing is answered before [`serve`].
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError { address, source })
 }
 
 /// Answers `/healthz` (200 while the process lives) and `/readyz` (200 once it is ready, else 503 and why), until
 /// `stop` is cancelled.
-pub async fn serve(listener: TcpListener, readiness: watch::Receiver<Readiness>, stop: CancellationToken) {
-    let ended = axum::serve(listener, router(readiness)).with_graceful_shutdown(stop.cancelled_owned()).await;
+pub async fn serve(
+    listener: TcpListener,
+    readiness: watch::Receiver<Readiness>,
+    stop: CancellationToken,
+) {
+    let ended = axum::serve(listener, router(readiness))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
     if let Err(error) = ended {
         tracing::error!(error = %error, "the status server ended");
     }
 }
 
 fn router(readiness: watch::Receiver<Readiness>) -> Router {
-    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz)).with_state(readiness)
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(readiness)
 }
 
 async fn readyz(State(readiness): State<watch::Receiver<Readiness>>) -> (StatusCode, String) {
     match &*readiness.borrow() {
         Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
-        Readiness::NotYet(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+        Readiness::NotYet(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {reason}\n"),
+        ),
     }
 }

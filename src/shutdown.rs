@@ -17,14 +17,23 @@ pub struct Shutdown {
 impl Shutdown {
     /// Listens from now on.
     pub fn listen() -> std::io::Result<Self> {
-        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut term, mut int) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let (stop, now) = (CancellationToken::new(), CancellationToken::new());
         let (told, code) = watch::channel(None);
-        let shutdown = Self { stop: stop.clone(), now: now.clone(), code };
+        let shutdown = Self {
+            stop: stop.clone(),
+            now: now.clone(),
+            code,
+        };
         tokio::spawn(async move {
             let first = either(&mut term, &mut int).await;
             told.send_replace(Some(first));
-            tracing::info!("stopping: the current pages finish and are committed; a second signal stops at once");
+            tracing::info!(
+                "stopping: the current pages finish and are committed; a second signal stops at once"
+            );
             stop.cancel();
             either(&mut term, &mut int).await;
             now.cancel();

@@ -64,7 +64,9 @@ impl Source {
         };
         match self.adapter.page(ask, cursor, answer)? {
             // a range can't end if every page leads to itself
-            Page { next, wait: None, .. } if next.is_some() && next.as_ref() == cursor => Err(failed(
+            Page {
+                next, wait: None, ..
+            } if next.is_some() && next.as_ref() == cursor => Err(failed(
                 Kind::Data,
                 "the provider's answer leads back to the same page",
             )),
@@ -73,11 +75,19 @@ impl Source {
     }
 
     /// The answer to a single call.
-    pub async fn answer(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, SourceError> {
+    pub async fn answer(
+        &self,
+        call: &Call,
+        stop: &CancellationToken,
+    ) -> Result<Answer, SourceError> {
         Ok(self.client.send(call, stop).await?)
     }
 }
 
 pub(crate) fn failed(kind: Kind, message: impl Into<String>) -> SourceError {
-    Refusal::Failed { kind, message: message.into() }.into()
+    Refusal::Failed {
+        kind,
+        message: message.into(),
+    }
+    .into()
 }

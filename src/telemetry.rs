@@ -16,20 +16,25 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to stderr: warnings always, what runs do by default, requests with `-v`, all of ours with `-vv`.
+/// Starts logging to stderr: warnings always, what runs do unless `quiet`, requests with `-v`, all of ours with `-vv`.
 /// `RUST_LOG` overrides. Called once, by the binary.
-pub fn init(format: LogFormat, verbose: u8) {
+pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
     let level = match verbose {
+        0 if quiet => "warn",
         0 => "warn,auditlake=info",
         1 => "warn,auditlake=debug",
         _ => "info,auditlake=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
     // an error only says that logging has begun already
     let _ = match format {
         LogFormat::Text => {
-            let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+            let ansi = io::IsTerminal::is_terminal(&io::stderr())
+                && std::env::var_os("NO_COLOR").is_none();
             subscriber.with_ansi(ansi).try_init()
         }
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

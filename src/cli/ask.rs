@@ -36,11 +36,18 @@ pub(super) struct RelatedArgs {
     trustor_org_id: Option<String>,
 }
 
-pub(super) async fn services(config: &Config, args: &ServicesArgs, out: &mut Out) -> Result<u8, Failure> {
+pub(super) async fn services(
+    config: &Config,
+    args: &ServicesArgs,
+    out: &mut Out,
+) -> Result<u8, Failure> {
     let (connection, source) = source(config, &args.connection)?;
     let calls = source.adapter.catalogue_calls();
     if calls.is_empty() {
-        return Err(Failure::usage(format!("`{}` has no list of services", connection.provider)));
+        return Err(Failure::usage(format!(
+            "`{}` has no list of services",
+            connection.provider
+        )));
     }
     for (name, call) in calls {
         let page = page(&args.connection, &source, &call).await?;
@@ -52,10 +59,20 @@ pub(super) async fn services(config: &Config, args: &ServicesArgs, out: &mut Out
     Ok(0)
 }
 
-pub(super) async fn related(config: &Config, args: &RelatedArgs, out: &mut Out) -> Result<u8, Failure> {
+pub(super) async fn related(
+    config: &Config,
+    args: &RelatedArgs,
+    out: &mut Out,
+) -> Result<u8, Failure> {
     let (connection, source) = source(config, &args.connection)?;
-    let Some(call) = source.adapter.related_call(&args.audit_id, args.trustor_org_id.as_deref()) else {
-        return Err(Failure::usage(format!("`{}` can't be asked for related audits", connection.provider)));
+    let Some(call) = source
+        .adapter
+        .related_call(&args.audit_id, args.trustor_org_id.as_deref())
+    else {
+        return Err(Failure::usage(format!(
+            "`{}` can't be asked for related audits",
+            connection.provider
+        )));
     };
     let page = page(&args.connection, &source, &call).await?;
     for entry in &page.records {
@@ -68,24 +85,48 @@ pub(super) async fn related(config: &Config, args: &RelatedArgs, out: &mut Out) 
 fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source), Failure> {
     let connection = config.connections.get(name).ok_or_else(|| {
         let known: Vec<&str> = config.connections.keys().map(String::as_str).collect();
-        Failure::usage(format!("there is no connection `{name}`; the connections are `{}`", known.join("`, `")))
+        Failure::usage(format!(
+            "there is no connection `{name}`; the connections are `{}`",
+            known.join("`, `")
+        ))
     })?;
-    let of_a_job = config.jobs.iter().find(|job| job.connection == name).map(|job| Arc::clone(&job.adapter));
+    let of_a_job = config
+        .jobs
+        .iter()
+        .find(|job| job.connection == name)
+        .map(|job| Arc::clone(&job.adapter));
     let by_default = || provider(connection.provider).map(|spec| (spec.default_adapter)());
     let adapter: Arc<dyn Adapter> = of_a_job
         .or_else(by_default)
         .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", connection.provider)))?;
-    let client = runtime::client(connection, &config.server).map_err(|error| Failure::usage(chain(&error)))?;
-    Ok((connection, Source { adapter, client: Arc::new(client) }))
+    let client = runtime::client(connection, &config.server)
+        .map_err(|error| Failure::usage(chain(&error)))?;
+    Ok((
+        connection,
+        Source {
+            adapter,
+            client: Arc::new(client),
+        },
+    ))
 }
 
 async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Failure> {
     let failed = |error: SourceError| {
         let error = RunError::from(error);
-        Failure::run(format!("connection `{connection}` ({}): {}", error.kind(), chain(&error)))
+        Failure::run(format!(
+            "connection `{connection}` ({}): {}",
+            error.kind(),
+            chain(&error)
+        ))
     };
-    let answer = source.answer(call, &CancellationToken::new()).await.map_err(failed)?;
-    source.adapter.entries(answer).map_err(|refusal| failed(refusal.into()))
+    let answer = source
+        .answer(call, &CancellationToken::new())
+        .await
+        .map_err(failed)?;
+    source
+        .adapter
+        .entries(answer)
+        .map_err(|refusal| failed(refusal.into()))
 }
 
 /// JSON without line breaks; a string can't hold one unescaped, so only the space between tokens changes.

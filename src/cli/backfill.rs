@@ -60,21 +60,32 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let range = super::range(args.from, args.to)?;
     let jobs = super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
-    let Some(ScheduledJob { schedule, job }) = jobs.into_iter().next() else { return Ok(0) };
+    let Some(ScheduledJob { schedule, job }) = jobs.into_iter().next() else {
+        return Ok(0);
+    };
     let total = left_to_cover(&job, range, args.refetch, shutdown).await?;
     let bar = Bar::new(&job.name, total);
 
     let mut sum = Report::none();
     loop {
-        let turn = schedule.next_after(real_now()).map_or(TURN, |tick| tick - real_now()).clamp(SHORTEST_TURN, TURN);
-        let lane = Lane::Backfill { range, refetch: args.refetch, turn };
+        let turn = schedule
+            .next_after(real_now())
+            .map_or(TURN, |tick| tick - real_now())
+            .clamp(SHORTEST_TURN, TURN);
+        let lane = Lane::Backfill {
+            range,
+            refetch: args.refetch,
+            turn,
+        };
         let conduct = Conduct {
             clock: Clock::System,
             at_a_time: usize::from(args.concurrency),
             stop: shutdown.stop.clone(),
             tally: bar.follow(sum.tally),
         };
-        let report = run_when_free(&job, lane, &conduct).await.inspect_err(|_| bar.leave())?;
+        let report = run_when_free(&job, lane, &conduct)
+            .await
+            .inspect_err(|_| bar.leave())?;
         sum.add(report);
         if !sum.failures.is_empty() || !sum.unfinished || shutdown.stop.is_cancelled() {
             break;
@@ -92,12 +103,19 @@ pub(super) async fn run(
     if sum.unfinished {
         complain("not all of the range is pulled; repeat the command to go on");
     }
-    Ok(shutdown.exit_code().unwrap_or(u8::from(!sum.failures.is_empty())))
+    Ok(shutdown
+        .exit_code()
+        .unwrap_or(u8::from(!sum.failures.is_empty())))
 }
 
 impl Report {
     fn none() -> Self {
-        Self { run: uuid::Uuid::nil(), tally: Tally::default(), failures: Vec::new(), unfinished: true }
+        Self {
+            run: uuid::Uuid::nil(),
+            tally: Tally::default(),
+            failures: Vec::new(),
+            unfinished: true,
+        }
     }
 
     /// What several runs of one command did together.
@@ -120,10 +138,17 @@ fn add(a: Tally, b: Tally) -> Tally {
 }
 
 /// How much event time is left to pull, summed over streams.
-async fn left_to_cover(job: &Job, range: Range, refetch: bool, shutdown: &Shutdown) -> Result<TimeDelta, Failure> {
+async fn left_to_cover(
+    job: &Job,
+    range: Range,
+    refetch: bool,
+    shutdown: &Shutdown,
+) -> Result<TimeDelta, Failure> {
     let streams = job.source.streams(&shutdown.stop).await;
     let streams = streams.map_err(|error| Failure::of_run(&job.name, &error.into()))?;
-    let newest = lake::newest(&job.lake, &job.name).await.map_err(Failure::lake)?;
+    let newest = lake::newest(&job.lake, &job.name)
+        .await
+        .map_err(Failure::lake)?;
     let progress = newest.map(|newest| newest.progress).unwrap_or_default();
     let now = real_now();
     let tasks = streams.iter().flat_map(|stream| {
@@ -138,10 +163,18 @@ async fn is_due(job: &Job, schedule: &Schedule) -> bool {
     match lake::newest(&job.lake, &job.name).await {
         Ok(newest) => {
             let planned = newest.and_then(|newest| newest.planned_at);
-            planned.is_none_or(|at| schedule.next_after(at).is_some_and(|tick| tick <= real_now()))
+            planned.is_none_or(|at| {
+                schedule
+                    .next_after(at)
+                    .is_some_and(|tick| tick <= real_now())
+            })
         }
         Err(error) => {
-            tracing::warn!(job = job.name, error = chain(&error), "the log can't be read");
+            tracing::warn!(
+                job = job.name,
+                error = chain(&error),
+                "the log can't be read"
+            );
             false
         }
     }
@@ -162,20 +195,37 @@ impl Bar {
         let seconds = total.num_seconds().unsigned_abs();
         let bar = ProgressBar::with_draw_target(
             Some(seconds),
-            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+            if terminal {
+                ProgressDrawTarget::stderr()
+            } else {
+                ProgressDrawTarget::hidden()
+            },
         );
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}%  {msg}  ETA {eta}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}%  {msg}  ETA {eta}")
+        {
             bar.set_style(style);
         }
         bar.set_prefix(job.to_owned());
         bar.enable_steady_tick(Duration::from_millis(500));
-        Self { job: job.to_owned(), bar, terminal, total, said: Arc::default() }
+        Self {
+            job: job.to_owned(),
+            bar,
+            terminal,
+            total,
+            said: Arc::default(),
+        }
     }
 
     /// Follows a run that comes after what is `done`.
     fn follow(&self, done: Tally) -> watch::Sender<Tally> {
         let (sender, mut receiver) = watch::channel(Tally::default());
-        let (bar, terminal, job, total) = (self.bar.clone(), self.terminal, self.job.clone(), self.total);
+        let (bar, terminal, job, total) = (
+            self.bar.clone(),
+            self.terminal,
+            self.job.clone(),
+            self.total,
+        );
         let said = Arc::clone(&self.said);
         tokio::spawn(async move {
             while receiver.changed().await.is_ok() {
@@ -204,5 +254,10 @@ impl Bar {
 }
 
 fn message(windows: u64, counts: Counts) -> String {
-    format!("{} windows, {} new, {} duplicate", count(windows), count(counts.new), count(counts.duplicate))
+    format!(
+        "{} windows, {} new, {} duplicate",
+        count(windows),
+        count(counts.new),
+        count(counts.duplicate)
+    )
 }

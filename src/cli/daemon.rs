@@ -18,19 +18,25 @@ use crate::telemetry::chain;
 /// How often a lake that doesn't answer at the start is tried again.
 const LAKE_RETRY: Duration = Duration::from_secs(10);
 
-pub(super) async fn run(source: &Source, wanted: &[String], shutdown: &Shutdown) -> Result<u8, Failure> {
+pub(super) async fn run(
+    source: &Source,
+    wanted: &[String],
+    shutdown: &Shutdown,
+) -> Result<u8, Failure> {
     let mut config = super::load(source)?;
     super::jobs(&config, wanted)?; // what is wrong with the names or the connections is said before anything starts
     let listen = config.server.listen;
-    let listener = server::bind(listen).await.map_err(|error| Failure::run(chain(&error)))?;
+    let listener = server::bind(listen)
+        .await
+        .map_err(|error| Failure::run(chain(&error)))?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "answering /healthz and /readyz");
     }
     let (readiness, ready) = watch::channel(Readiness::NotYet("starting".to_owned()));
     let server_stop = CancellationToken::new();
     tokio::spawn(server::serve(listener, ready, server_stop.clone()));
-    let mut hangup =
-        signal(SignalKind::hangup()).map_err(|error| Failure::run(format!("can't listen for SIGHUP: {error}")))?;
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| Failure::run(format!("can't listen for SIGHUP: {error}")))?;
 
     loop {
         let stop = CancellationToken::new();
@@ -68,7 +74,9 @@ pub(super) async fn run(source: &Source, wanted: &[String], shutdown: &Shutdown)
 
 fn reload(source: &Source, wanted: &[String]) -> Result<Config, Failure> {
     if *source == Source::Stdin {
-        return Err(Failure::usage("a configuration from standard input can't be read again"));
+        return Err(Failure::usage(
+            "a configuration from standard input can't be read again",
+        ));
     }
     let config = super::load(source)?;
     super::jobs(&config, wanted)?;
@@ -83,7 +91,9 @@ async fn keep_jobs(
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let jobs = super::jobs(config, wanted)?;
-    let Some(first) = jobs.first() else { return Ok(()) };
+    let Some(first) = jobs.first() else {
+        return Ok(());
+    };
     let lake = first.job.lake.clone();
     // a lake that is wrong is refused, one that doesn't answer yet is waited for
     while let Err(error) = lake.prepare(&runtime::layout(&config.lake)).await {
@@ -98,8 +108,15 @@ async fn keep_jobs(
             () = stop.cancelled() => return Ok(()),
         }
     }
-    let names: Vec<&str> = jobs.iter().map(|scheduled| scheduled.job.name.as_str()).collect();
-    tracing::info!(jobs = names.join(", "), lake = lake.url(), "keeping jobs on their schedules");
+    let names: Vec<&str> = jobs
+        .iter()
+        .map(|scheduled| scheduled.job.name.as_str())
+        .collect();
+    tracing::info!(
+        jobs = names.join(", "),
+        lake = lake.url(),
+        "keeping jobs on their schedules"
+    );
     let scheduler = Scheduler::start(jobs, stop.clone())
         .await
         .map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))?;

@@ -33,22 +33,36 @@ pub(super) struct DemoArgs {
     lake: PathBuf,
 }
 
-pub(super) async fn run(args: &DemoArgs, shutdown: &Shutdown, out: &mut Out) -> Result<u8, Failure> {
+pub(super) async fn run(
+    args: &DemoArgs,
+    shutdown: &Shutdown,
+    out: &mut Out,
+) -> Result<u8, Failure> {
     let (day, evening) = (at(DAY)?, at(DAY_ENDS)?);
     let provider = start_provider(day, evening).await?;
-    let folder = std::path::absolute(&args.lake).map_err(|error| Failure::run(error.to_string()))?;
+    let folder =
+        std::path::absolute(&args.lake).map_err(|error| Failure::run(error.to_string()))?;
     let config = configuration(&provider, &folder)?;
-    out.line(format_args!("A simulated Genesys Cloud holds {} audits of {DAY}; jobs.yaml pulls them.\n", count(RECORDS as u64)));
+    out.line(format_args!(
+        "A simulated Genesys Cloud holds {} audits of {DAY}; jobs.yaml pulls them.\n",
+        count(RECORDS as u64)
+    ));
 
     let jobs = super::ready_jobs(&config, &[]).await?;
     for (what, now) in [
         ("1. The day is pulled, ten minutes after its end", evening),
-        ("2. A day later the settle passes find what arrived late", evening + TimeDelta::hours(25)),
+        (
+            "2. A day later the settle passes find what arrived late",
+            evening + TimeDelta::hours(25),
+        ),
     ] {
         provider.set_now(now);
         out.line(format_args!("{what} (as of {}):", report::time(now)));
         for ScheduledJob { job, .. } in &jobs {
-            let conduct = Conduct { clock: Clock::AsOf(now), ..Conduct::new(shutdown.stop.clone()) };
+            let conduct = Conduct {
+                clock: Clock::AsOf(now),
+                ..Conduct::new(shutdown.stop.clone())
+            };
             let report = run_when_free(job, Lane::Due, &conduct).await?;
             out.line(format_args!("   {}", report::summary(&job.name, &report)));
             ended_well(&job.name, &report)?;
@@ -59,8 +73,14 @@ pub(super) async fn run(args: &DemoArgs, shutdown: &Shutdown, out: &mut Out) -> 
     out.line(format_args!("\n3. The lake, {}:", args.lake.display()));
     tree(&folder, 1, out).map_err(|error| Failure::run(format!("can't list the lake: {error}")))?;
     for ScheduledJob { job, .. } in &jobs {
-        if let Some(newest) = lake::newest(&job.lake, &job.name).await.map_err(Failure::lake)? {
-            out.line(format_args!("\n4. The last entry of the commit log of {}:", job.name));
+        if let Some(newest) = lake::newest(&job.lake, &job.name)
+            .await
+            .map_err(Failure::lake)?
+        {
+            out.line(format_args!(
+                "\n4. The last entry of the commit log of {}:",
+                job.name
+            ));
             last_entry(&newest, out);
         }
     }
@@ -79,7 +99,10 @@ fn at(text: &str) -> Result<Timestamp, Failure> {
     super::time(text).map_err(Failure::run)
 }
 
-async fn start_provider(day: Timestamp, evening: Timestamp) -> Result<sim::genesys::Genesys, Failure> {
+async fn start_provider(
+    day: Timestamp,
+    evening: Timestamp,
+) -> Result<sim::genesys::Genesys, Failure> {
     let spec = sim::genesys::DatasetSpec {
         records: RECORDS,
         from: day,
@@ -93,8 +116,12 @@ async fn start_provider(day: Timestamp, evening: Timestamp) -> Result<sim::genes
         ..sim::genesys::GenesysSettings::default()
     };
     let data = tokio::task::spawn_blocking(move || sim::genesys::Dataset::generate(&spec));
-    let data = data.await.map_err(|error| Failure::run(error.to_string()))?;
-    sim::genesys::start(settings, data).await.map_err(|error| Failure::run(chain(&error)))
+    let data = data
+        .await
+        .map_err(|error| Failure::run(error.to_string()))?;
+    sim::genesys::start(settings, data)
+        .await
+        .map_err(|error| Failure::run(chain(&error)))
 }
 
 /// jobs.yaml with every variable that it names.
@@ -115,7 +142,11 @@ fn configuration(provider: &sim::genesys::Genesys, folder: &Path) -> Result<Conf
 
 fn ended_well(job: &str, report: &Report) -> Result<(), Failure> {
     report::failures(job, report);
-    if report.failures.is_empty() { Ok(()) } else { Err(Failure::run(format!("job `{job}` failed"))) }
+    if report.failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::run(format!("job `{job}` failed")))
+    }
 }
 
 /// Folders and files, commits but the last few left out.
@@ -124,7 +155,10 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     let indent = "   ".repeat(depth);
     let most = 4;
-    let files = entries.iter().filter(|entry| entry.path().is_file()).count();
+    let files = entries
+        .iter()
+        .filter(|entry| entry.path().is_file())
+        .count();
     let mut skipped = files.saturating_sub(most);
     if skipped > 0 {
         out.line(format_args!("{indent}… {skipped} more"));
@@ -138,7 +172,10 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
         } else if skipped > 0 {
             skipped -= 1;
         } else {
-            out.line(format_args!("{indent}{name}  {} bytes", count(entry.metadata()?.len())));
+            out.line(format_args!(
+                "{indent}{name}  {} bytes",
+                count(entry.metadata()?.len())
+            ));
         }
     }
     Ok(())
@@ -147,9 +184,14 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
 /// The entry without what would be the same for every stream.
 fn last_entry(newest: &Commit, out: &mut Out) {
     out.line(format_args!("   version            {}", newest.version));
-    out.line(format_args!("   published_through  {}", newest.published_through));
+    out.line(format_args!(
+        "   published_through  {}",
+        newest.published_through
+    ));
     for (stream, progress) in &newest.progress {
-        let watermark = progress.watermark.map_or_else(|| "-".to_owned(), report::time);
+        let watermark = progress
+            .watermark
+            .map_or_else(|| "-".to_owned(), report::time);
         out.line(format_args!("   watermark          {watermark}  {stream}"));
     }
 }

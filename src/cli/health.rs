@@ -22,7 +22,9 @@ pub(super) async fn run(source: &Source, args: &HealthArgs, out: &mut Out) -> Re
         None => super::load(source)?.server.listen,
     };
     let address = reachable(listen);
-    let failed = |reason: String| Failure::run(format!("the daemon at `{address}` isn't healthy: {reason}"));
+    let failed =
+        |reason: String| Failure::run(format!("the daemon at `{address}` isn't healthy: {reason}"));
+    crate::tls::install();
     let answer = reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(3))

@@ -28,14 +28,32 @@ use report::{Failure, Out};
 /// Pulls audit logs from `SaaS` providers on a schedule and lands them as partitioned Parquet in object storage,
 /// exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "auditlake", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    name = "auditlake",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
 struct Cli {
     /// The configuration; `-` reads standard input
-    #[arg(short, long, global = true, env = "AUDITLAKE_CONFIG", default_value = "jobs.yaml", value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "AUDITLAKE_CONFIG",
+        default_value = "jobs.yaml",
+        value_name = "FILE"
+    )]
     config: String,
 
     /// How logs look on stderr
-    #[arg(long, global = true, value_enum, default_value_t, env = "AUDITLAKE_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "AUDITLAKE_LOG_FORMAT"
+    )]
     log_format: LogFormat,
 
     /// Log requests too; twice, everything
@@ -88,8 +106,13 @@ struct RunArgs {
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse(); // ends the process with 2 on bad usage, with 0 for --help and --version
-    telemetry::init(cli.log_format, cli.verbose);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // the demo tells its own story
+    let quiet = matches!(cli.command, Command::Demo(_));
+    telemetry::init(cli.log_format, cli.verbose, quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report::end(Err(Failure::run(format!("can't start: {error}")))),
     };
@@ -108,9 +131,14 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             once::run(&load(&source)?, &args.jobs, clock, &listen()?, &mut out).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
-        Command::Backfill(args) => backfill::run(&load(&source)?, &args, &listen()?, &mut out).await,
+        Command::Backfill(args) => {
+            backfill::run(&load(&source)?, &args, &listen()?, &mut out).await
+        }
         Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
-        Command::Validate => validate(&load(&source)?, &source, &mut out),
+        Command::Validate => {
+            validate(&load(&source)?, &source, &mut out);
+            Ok(0)
+        }
         Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
         Command::Schema(args) => schema::run(&source, &args, &mut out),
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
@@ -120,7 +148,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     }
 }
 
-fn validate(config: &Config, source: &Source, out: &mut Out) -> Result<u8, Failure> {
+fn validate(config: &Config, source: &Source, out: &mut Out) {
     let (jobs, connections) = (config.jobs.len(), config.connections.len());
     out.line(format_args!(
         "{source} is valid: {jobs} job{}, {connections} connection{}, lake {}",
@@ -128,7 +156,6 @@ fn validate(config: &Config, source: &Source, out: &mut Out) -> Result<u8, Failu
         if connections == 1 { "" } else { "s" },
         config.lake.url,
     ));
-    Ok(0)
 }
 
 fn load(source: &Source) -> Result<Config, Failure> {
@@ -143,7 +170,12 @@ fn listen() -> Result<Shutdown, Failure> {
 async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
     let jobs = jobs(config, wanted)?;
     if let Some(first) = jobs.first() {
-        first.job.lake.prepare(&runtime::layout(&config.lake)).await.map_err(Failure::lake)?;
+        first
+            .job
+            .lake
+            .prepare(&runtime::layout(&config.lake))
+            .await
+            .map_err(Failure::lake)?;
     }
     Ok(jobs)
 }
@@ -153,7 +185,10 @@ fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure
     for name in wanted {
         if config.jobs.iter().all(|job| job.name != *name) {
             let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
-            return Err(Failure::usage(format!("there is no job `{name}`; the jobs are `{}`", known.join("`, `"))));
+            return Err(Failure::usage(format!(
+                "there is no job `{name}`; the jobs are `{}`",
+                known.join("`, `")
+            )));
         }
     }
     let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
@@ -164,16 +199,23 @@ fn as_of(instant: Option<Timestamp>) -> Result<Clock, Failure> {
     match instant {
         None => Ok(Clock::System),
         Some(instant) if instant <= real_now() => Ok(Clock::AsOf(instant)),
-        Some(instant) => Err(Failure::usage(format!("`--as-of {}` is in the future", report::time(instant)))),
+        Some(instant) => Err(Failure::usage(format!(
+            "`--as-of {}` is in the future",
+            report::time(instant)
+        ))),
     }
 }
 
 fn range(from: Timestamp, to: Timestamp) -> Result<Range, Failure> {
     Range::new(from, to).ok_or_else(|| {
-        Failure::usage(format!("`--to {}` must be later than `--from {}`", report::time(to), report::time(from)))
+        Failure::usage(format!(
+            "`--to {}` must be later than `--from {}`",
+            report::time(to),
+            report::time(from)
+        ))
     })
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    config::time(text).map_err(|error| error.to_string())
+    config::time(text)
 }

@@ -27,7 +27,10 @@ pub(super) async fn run(
     let jobs = super::ready_jobs(config, wanted).await?;
     let mut ended = stream::iter(jobs)
         .map(|scheduled| async move {
-            let conduct = Conduct { clock, ..Conduct::new(shutdown.stop.clone()) };
+            let conduct = Conduct {
+                clock,
+                ..Conduct::new(shutdown.stop.clone())
+            };
             let result = run_when_free(&scheduled.job, Lane::Due, &conduct).await;
             (scheduled.job.name, result)
         })
@@ -52,7 +55,11 @@ pub(super) async fn run(
 }
 
 /// Runs the job once nobody else holds it, as soon as that is.
-pub(super) async fn run_when_free(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Report, Failure> {
+pub(super) async fn run_when_free(
+    job: &Job,
+    lane: Lane,
+    conduct: &Conduct,
+) -> Result<Report, Failure> {
     let patience = Instant::now() + CLAIM_WAIT;
     let mut told = false;
     loop {
@@ -64,14 +71,18 @@ pub(super) async fn run_when_free(job: &Job, lane: Lane, conduct: &Conduct) -> R
         let by = format!("process {} on `{}`", claim.pid, claim.host);
         if Instant::now() >= patience {
             let waited = CLAIM_WAIT.as_secs();
-            return Err(Failure::run(format!("job `{}` is held by {by}; gave up after {waited} s", job.name)));
+            return Err(Failure::run(format!(
+                "job `{}` is held by {by}; gave up after {waited} s",
+                job.name
+            )));
         }
         if !told {
             tracing::info!(job = job.name, by, until = %claim.expires_at, "another run holds the job; waiting for it");
             told = true;
         }
         // a run gives its claim up at its end, so it is worth looking before it expires
-        let left = (claim.expires_at - real_now()).clamp(TimeDelta::milliseconds(100), TimeDelta::seconds(2));
+        let left = (claim.expires_at - real_now())
+            .clamp(TimeDelta::milliseconds(100), TimeDelta::seconds(2));
         tokio::select! {
             () = tokio::time::sleep(left.to_std().unwrap_or_default()) => {}
             () = conduct.stop.cancelled() => {

@@ -65,16 +65,24 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
     let mut unknown = Vec::new();
     for scheduled in super::jobs(config, &args.jobs)? {
         let job = &scheduled.job;
-        let newest = lake::newest(&job.lake, &job.name).await.map_err(Failure::lake)?;
+        let newest = lake::newest(&job.lake, &job.name)
+            .await
+            .map_err(Failure::lake)?;
         let progress = newest.map(|newest| newest.progress).unwrap_or_default();
         let mut streams = streams(job, &progress);
         if streams.is_empty() {
             unknown.push(job.name.clone());
-            streams.push(Stream { id: "(each stream)".to_owned(), realtime: true });
+            streams.push(Stream {
+                id: "(each stream)".to_owned(),
+                realtime: true,
+            });
         }
-        let per_call = config.connections.get(&job.connection).map_or(Duration::ZERO, |connection| {
-            connection.rate_limit.per / connection.rate_limit.requests.get()
-        });
+        let per_call = config
+            .connections
+            .get(&job.connection)
+            .map_or(Duration::ZERO, |connection| {
+                connection.rate_limit.per / connection.rate_limit.requests.get()
+            });
         for stream in streams {
             let at = progress.get(&stream.id).cloned().unwrap_or_default();
             let tasks = match range {
@@ -102,13 +110,30 @@ fn streams(job: &Job, progress: &BTreeMap<String, Progress>) -> Vec<Stream> {
         return listed;
     }
     let known: BTreeSet<&String> = progress.keys().collect();
-    known.into_iter().map(|id| Stream { id: id.clone(), realtime: true }).collect()
+    known
+        .into_iter()
+        .map(|id| Stream {
+            id: id.clone(),
+            realtime: true,
+        })
+        .collect()
 }
 
-fn sum(job: &Job, stream: &Stream, tasks: &[Task], now: Timestamp, per_call: Duration) -> Vec<Line> {
+fn sum(
+    job: &Job,
+    stream: &Stream,
+    tasks: &[Task],
+    now: Timestamp,
+    per_call: Duration,
+) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for task in tasks {
-        let ask = Ask { stream: stream.clone(), range: task.range, first: task.work == Work::Pull, now };
+        let ask = Ask {
+            stream: stream.clone(),
+            range: task.range,
+            first: task.work == Work::Pull,
+            now,
+        };
         let calls = job.source.adapter.least_calls(&ask);
         let line = match lines.iter_mut().find(|line| line.work == task.work) {
             Some(line) => line,
@@ -157,18 +182,29 @@ fn show(lines: &[Line], as_json: bool, out: &mut Out) {
                 line.stream.clone(),
                 work(line.work).to_owned(),
                 count(line.windows),
-                Range::new(line.from, line.to).map(|range| range.to_string()).unwrap_or_default(),
+                Range::new(line.from, line.to)
+                    .map(|range| range.to_string())
+                    .unwrap_or_default(),
                 count(line.calls),
                 report::length(TimeDelta::from_std(line.time).unwrap_or_default()),
             ]
         })
         .collect();
-    let heading = ["job", "stream", "work", "windows", "range", "calls >=", "time >="];
-    out.text(table::render(heading, [false, false, false, true, false, true, true], &rows));
+    let heading = [
+        "job", "stream", "work", "windows", "range", "calls >=", "time >=",
+    ];
+    out.text(table::render(
+        heading,
+        [false, false, false, true, false, true, true],
+        &rows,
+    ));
     let calls: u64 = lines.iter().map(|line| line.calls).sum();
     let time: Duration = lines.iter().map(|line| line.time).sum();
     let time = report::length(TimeDelta::from_std(time).unwrap_or_default());
-    out.line(format_args!("\nat least {} calls, {time} within the rate budget", count(calls)));
+    out.line(format_args!(
+        "\nat least {} calls, {time} within the rate budget",
+        count(calls)
+    ));
 }
 
 fn work(work: Work) -> &'static str {

@@ -23,33 +23,51 @@ pub(super) struct Failure {
 impl Failure {
     /// 1: a run failed.
     pub(super) fn run(message: impl Into<String>) -> Self {
-        Self { code: 1, message: message.into() }
+        Self {
+            code: 1,
+            message: message.into(),
+        }
     }
 
     /// 2: bad usage.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into() }
+        Self {
+            code: 2,
+            message: message.into(),
+        }
     }
 
     /// 2: the configuration, every problem on its own line.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(super) fn config(problems: Problems) -> Self {
-        Self { code: 2, message: problems.to_string() }
+        Self {
+            code: 2,
+            message: problems.to_string(),
+        }
     }
 
     /// A lake that is configured wrongly is 2, one that fails is 1.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(super) fn lake(error: LakeError) -> Self {
-        Self { code: code_of(error.kind()), message: chain(&error) }
+        Self {
+            code: code_of(error.kind()),
+            message: chain(&error),
+        }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(super) fn setup(error: SetupError) -> Self {
-        Self { code: code_of(error.kind()), message: chain(&error) }
+        Self {
+            code: code_of(error.kind()),
+            message: chain(&error),
+        }
     }
 
     pub(super) fn of_run(job: &str, error: &RunError) -> Self {
-        Self { code: code_of(error.kind()), message: format!("job `{job}` failed ({}): {}", error.kind(), chain(error)) }
+        Self {
+            code: code_of(error.kind()),
+            message: format!("job `{job}` failed ({}): {}", error.kind(), chain(error)),
+        }
     }
 
     pub(super) fn code(&self) -> u8 {
@@ -87,7 +105,9 @@ pub(super) struct Out {
 
 impl Out {
     pub(super) fn new() -> Self {
-        Self { stdout: io::stdout() }
+        Self {
+            stdout: io::stdout(),
+        }
     }
 
     pub(super) fn line(&mut self, line: Arguments<'_>) {
@@ -118,7 +138,11 @@ pub(super) fn length(length: TimeDelta) -> String {
         }
     }
     parts.truncate(2);
-    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
 }
 
 /// `12,345`
@@ -171,7 +195,10 @@ mod tests {
 
     #[test]
     fn numbers_and_lengths_read_well() {
-        assert_eq!([count(0), count(999), count(1_000), count(12_345_678)], ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!(
+            [count(0), count(999), count(1_000), count(12_345_678)],
+            ["0", "999", "1,000", "12,345,678"]
+        );
         assert_eq!(length(TimeDelta::seconds(0)), "0s");
         assert_eq!(length(TimeDelta::seconds(3_725)), "1h 2m");
         assert_eq!(length(TimeDelta::days(3) + TimeDelta::hours(4)), "3d 4h");

@@ -75,16 +75,25 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
 }
 
 /// The layout and the place of the lake: as configured, or the default ones where there is no configuration.
-fn configured(source: &Source, args: &SchemaArgs) -> Result<(Vec<PartitionColumn>, String), Failure> {
+fn configured(
+    source: &Source,
+    args: &SchemaArgs,
+) -> Result<(Vec<PartitionColumn>, String), Failure> {
     let there = match source {
         Source::File(path) => Path::exists(path),
         Source::Stdin => true,
     };
     if args.lake.is_some() || !there {
         let url = args.lake.clone().unwrap_or_else(|| "lake".to_owned());
-        return Ok((vec![PartitionColumn::Provider, PartitionColumn::EventDate], url));
+        return Ok((
+            vec![PartitionColumn::Provider, PartitionColumn::EventDate],
+            url,
+        ));
     }
     let lake = super::load(source)?.lake;
-    let url = lake.url.strip_prefix("file://").map_or(lake.url.clone(), str::to_owned);
+    let url = lake
+        .url
+        .strip_prefix("file://")
+        .map_or(lake.url.clone(), str::to_owned);
     Ok((lake.partition_by, url))
 }

@@ -43,16 +43,35 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
         standings.push(standing(&scheduled, now).await.map_err(Failure::lake)?);
     }
     if args.json {
-        let all: Vec<_> = standings.iter().map(|standing| standing.json(now)).collect();
+        let all: Vec<_> = standings
+            .iter()
+            .map(|standing| standing.json(now))
+            .collect();
         out.line(format_args!("{:#}", serde_json::Value::from(all)));
         return Ok(0);
     }
     let rows: Vec<[String; 8]> = standings.iter().map(|standing| standing.row(now)).collect();
-    let heading = ["job", "state", "watermark", "lag", "last run", "next run", "gaps", "quarantine"];
-    out.text(table::render(heading, [false, false, false, true, false, false, true, true], &rows));
+    let heading = [
+        "job",
+        "state",
+        "watermark",
+        "lag",
+        "last run",
+        "next run",
+        "gaps",
+        "quarantine",
+    ];
+    out.text(table::render(
+        heading,
+        [false, false, false, true, false, false, true, true],
+        &rows,
+    ));
     for standing in &standings {
         for (stream, gap) in &standing.gaps {
-            out.line(format_args!("gap: {} {stream} {gap}; `backfill` or the next run fills it", standing.job));
+            out.line(format_args!(
+                "gap: {} {stream} {gap}; `backfill` or the next run fills it",
+                standing.job
+            ));
         }
     }
     Ok(0)
@@ -63,12 +82,18 @@ async fn standing(scheduled: &ScheduledJob, now: Timestamp) -> Result<Standing, 
     let newest = lake::newest(&job.lake, &job.name).await?;
     let progress = newest.iter().flat_map(|newest| &newest.progress);
     let gaps = progress
-        .flat_map(|(stream, at)| gaps(at, job.policy.start).into_iter().map(move |gap| (stream.clone(), gap)))
+        .flat_map(|(stream, at)| {
+            gaps(at, job.policy.start)
+                .into_iter()
+                .map(move |gap| (stream.clone(), gap))
+        })
         .collect();
     let planned = newest.as_ref().and_then(|newest| newest.planned_at);
     Ok(Standing {
         job: job.name.clone(),
-        watermark: newest.as_ref().and_then(|newest| slowest(newest, job.policy.start)),
+        watermark: newest
+            .as_ref()
+            .and_then(|newest| slowest(newest, job.policy.start)),
         next_run: planned.map_or(Some(now), |at| scheduled.schedule.next_after(at)),
         quarantined: quarantined(&job.lake, &job.name).await?,
         newest,
@@ -78,25 +103,50 @@ async fn standing(scheduled: &ScheduledJob, now: Timestamp) -> Result<Standing, 
 
 /// The watermark of the slowest stream; a stream that was never pulled stands at the job's start.
 fn slowest(newest: &Commit, start: Timestamp) -> Option<Timestamp> {
-    newest.progress.values().map(|progress| progress.watermark.unwrap_or(start)).min()
+    newest
+        .progress
+        .values()
+        .map(|progress| progress.watermark.unwrap_or(start))
+        .min()
 }
 
 /// Holes between the job's start and the last that was pulled.
 fn gaps(progress: &Progress, start: Timestamp) -> Vec<Range> {
     let end = progress.coverage.iter().next_back().map(|last| last.to());
     let whole = end.and_then(|end| Range::new(start, end));
-    whole.map(|whole| progress.coverage.missing(whole).iter().collect()).unwrap_or_default()
+    whole
+        .map(|whole| progress.coverage.missing(whole).iter().collect())
+        .unwrap_or_default()
 }
 
 /// Lines in the job's quarantine.
 async fn quarantined(lake: &Lake, job: &str) -> Result<u64, LakeError> {
     let folder = lake.layout.job(job).quarantine();
-    let failed = |source| LakeError::Store { action: "read", key: folder.to_string(), source };
-    let files: Vec<_> = lake.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
+    let failed = |source| LakeError::Store {
+        action: "read",
+        key: folder.to_string(),
+        source,
+    };
+    let files: Vec<_> = lake
+        .store
+        .list(Some(&folder))
+        .try_collect()
+        .await
+        .map_err(failed)?;
     let mut lines = 0;
     for file in files {
-        let bytes = lake.store.get(&file.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
-        lines += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let bytes = lake
+            .store
+            .get(&file.location)
+            .await
+            .map_err(failed)?
+            .bytes()
+            .await
+            .map_err(failed)?;
+        lines += bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .count() as u64;
     }
     Ok(lines)
 }
@@ -105,7 +155,14 @@ impl Standing {
     fn state(&self, now: Timestamp) -> &'static str {
         match &self.newest {
             None => "never ran",
-            Some(newest) if newest.claim.as_ref().is_some_and(|claim| claim.is_live(now)) => "running",
+            Some(newest)
+                if newest
+                    .claim
+                    .as_ref()
+                    .is_some_and(|claim| claim.is_live(now)) =>
+            {
+                "running"
+            }
             Some(_) if self.next_run.is_some_and(|next| next <= now) => "due",
             Some(_) => "idle",
         }
@@ -113,12 +170,16 @@ impl Standing {
 
     fn row(&self, now: Timestamp) -> [String; 8] {
         let shown = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), report::time);
-        let seconds = |at: Timestamp| at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
+        let seconds =
+            |at: Timestamp| at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
         [
             self.job.clone(),
             self.state(now).to_owned(),
             shown(self.watermark),
-            self.watermark.map_or_else(|| "-".to_owned(), |watermark| report::length(now - watermark)),
+            self.watermark.map_or_else(
+                || "-".to_owned(),
+                |watermark| report::length(now - watermark),
+            ),
             shown(self.newest.as_ref().map(|newest| seconds(newest.at))),
             shown(self.next_run.map(|next| seconds(next.max(now)))),
             count(self.gaps.len() as u64),

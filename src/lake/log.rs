@@ -34,7 +34,7 @@ pub(super) const AT_A_TIME: usize = 8;
 /// One run of a job.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// A UUIDv7: every key that the run writes carries it, so that nothing ever overwrites.
+    /// A `UUIDv7`: every key that the run writes carries it, so that nothing ever overwrites.
     pub id: Uuid,
     /// The job.
     pub job: String,

@@ -64,6 +64,7 @@ impl Lake {
             std::fs::create_dir_all(&folder).map_err(|error| refuse(error.to_string()))?;
             let store = LocalFileSystem::new_with_prefix(&folder)
                 .map_err(|error| refuse(error.to_string()))?
+                .with_automatic_cleanup(true) // a run's staging folder goes with its last file
                 .with_fsync(true); // a commit that was answered survives a power cut
             return Ok(Self::in_store(url, Arc::new(store), Path::default()));
         }
@@ -187,7 +188,7 @@ fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 8,
-        retry_timeout: Duration::from_secs(60),
+        retry_timeout: Duration::from_mins(1),
     }
 }
 

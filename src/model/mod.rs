@@ -1,10 +1,12 @@
 //! The words that every layer shares: kinds of failure, ranges of time, the record, the call.
 
+mod hex;
 mod partition;
 mod range;
 mod rate;
 mod record;
 
+pub(crate) use hex::hex;
 pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};
 pub use rate::RateLimit;

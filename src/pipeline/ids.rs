@@ -29,7 +29,11 @@ struct Partition {
 
 impl Ids {
     pub(super) fn new(lake: Lake, job: &str) -> Self {
-        Self { lake, job: job.to_owned(), partitions: HashMap::new() }
+        Self {
+            lake,
+            job: job.to_owned(),
+            partitions: HashMap::new(),
+        }
     }
 
     /// Makes sure that a partition's ids are known.
@@ -38,43 +42,72 @@ impl Ids {
             known.used = true;
             return Ok(());
         }
-        let folder = self.lake.layout.partition(partition).map_err(|error| LakeError::Unreadable {
-            key: partition.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let folder =
+            self.lake
+                .layout
+                .partition(partition)
+                .map_err(|error| LakeError::Unreadable {
+                    key: partition.to_owned(),
+                    reason: error.to_string(),
+                })?;
         let files: Vec<_> = self
             .lake
             .store
             .list(Some(&folder))
             .try_filter(|file| {
-                let of_job = file.location.filename().is_some_and(|name| layout::is_of_job(name, &self.job));
+                let of_job = file
+                    .location
+                    .filename()
+                    .is_some_and(|name| layout::is_of_job(name, &self.job));
                 std::future::ready(of_job)
             })
             .try_collect()
             .await
-            .map_err(|source| LakeError::Store { action: "list", key: folder.to_string(), source })?;
+            .map_err(|source| LakeError::Store {
+                action: "list",
+                key: folder.to_string(),
+                source,
+            })?;
         let mut ids = HashSet::new();
         for file in files {
-            read_event_ids(Arc::clone(&self.lake.store), &file.location, file.size, |id| {
-                ids.insert(EventIdHash::of(id));
-            })
+            read_event_ids(
+                Arc::clone(&self.lake.store),
+                &file.location,
+                file.size,
+                |id| {
+                    ids.insert(EventIdHash::of(id));
+                },
+            )
             .await?;
         }
         tracing::debug!(partition, ids = ids.len(), "read the ids of a partition");
-        self.partitions.insert(partition.to_owned(), Partition { ids, used: true });
+        self.partitions
+            .insert(partition.to_owned(), Partition { ids, used: true });
         Ok(())
     }
 
     /// Takes an id into its partition, which must be loaded; `false` if it is there already.
     pub(super) fn take(&mut self, partition: &str, event_id: &str) -> bool {
-        self.partitions.entry(partition.to_owned()).or_default().ids.insert(EventIdHash::of(event_id))
+        self.partitions
+            .entry(partition.to_owned())
+            .or_default()
+            .ids
+            .insert(EventIdHash::of(event_id))
     }
 
     /// After a commit: partitions that it didn't touch are let go when there are too many ids. They are in the lake.
     pub(super) fn committed(&mut self) {
-        if self.partitions.values().map(|partition| partition.ids.len()).sum::<usize>() > KEPT {
+        if self
+            .partitions
+            .values()
+            .map(|partition| partition.ids.len())
+            .sum::<usize>()
+            > KEPT
+        {
             self.partitions.retain(|_, partition| partition.used);
         }
-        self.partitions.values_mut().for_each(|partition| partition.used = false);
+        self.partitions
+            .values_mut()
+            .for_each(|partition| partition.used = false);
     }
 }

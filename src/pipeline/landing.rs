@@ -109,8 +109,13 @@ impl<'a> Landing<'a> {
     pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane, now: Timestamp) {
         for stream in streams {
             let progress = self.progress.entry(stream.id.clone()).or_default();
-            if let Lane::Backfill { range, refetch: true, .. } = lane
-                && let Some(range) = Range::new(range.from(), range.to().min(self.job.policy.horizon(now)))
+            if let Lane::Backfill {
+                range,
+                refetch: true,
+                ..
+            } = lane
+                && let Some(range) =
+                    Range::new(range.from(), range.to().min(self.job.policy.horizon(now)))
             {
                 progress.refetch = Some(plan::refetch_of(progress, range));
             }
@@ -124,11 +129,24 @@ impl<'a> Landing<'a> {
                 self.put_down(slot);
                 // a place in a range that is begun anew, or in a larger one that it was halved from, is void
                 let progress = self.progress.entry(window.stream.clone()).or_default();
-                progress.open.retain(|open| open.range.intersection(&window.range).is_none());
+                progress
+                    .open
+                    .retain(|open| open.range.intersection(&window.range).is_none());
                 self.quarantine.begin(slot);
-                self.slots.insert(slot, Slot { window, counts: Counts::default(), total: None });
+                self.slots.insert(
+                    slot,
+                    Slot {
+                        window,
+                        counts: Counts::default(),
+                        total: None,
+                    },
+                );
             }
-            Arrival::Page { slot, page, received_at } => self.land(slot, &page, received_at).await?,
+            Arrival::Page {
+                slot,
+                page,
+                received_at,
+            } => self.land(slot, &page, received_at).await?,
             Arrival::Finished { slot, narrowed } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
                     let window = &slot.window;
@@ -137,7 +155,8 @@ impl<'a> Landing<'a> {
                     progress.window = narrowed.map(|length| length.num_seconds().unsigned_abs());
                     self.windows += 1;
                     self.covered += window.range.length();
-                    self.pulled.push(slot.pulled(true));
+                    let pulled = slot.pulled(true);
+                    self.note(pulled);
                 }
             }
         }
@@ -161,17 +180,29 @@ impl<'a> Landing<'a> {
         let mut pulled = std::mem::take(&mut self.pulled);
         let mut progress = self.progress.clone();
         for slot in self.slots.values_mut() {
-            progress.entry(slot.window.stream.clone()).or_default().open.extend(slot.window.unfinished());
+            progress
+                .entry(slot.window.stream.clone())
+                .or_default()
+                .open
+                .extend(slot.window.unfinished());
             if slot.counts != Counts::default() {
                 pulled.push(slot.pulled(false));
             }
         }
-        let change = Change { pulled, files, progress, planned_at };
+        let change = Change {
+            pulled,
+            files,
+            progress,
+            planned_at,
+        };
         let commit = self.log.commit(change).await?;
         self.ids.committed();
 
         let mut counts = Counts::default();
-        commit.pulled.iter().for_each(|pulled| counts += pulled.counts);
+        commit
+            .pulled
+            .iter()
+            .for_each(|pulled| counts += pulled.counts);
         self.tally.counts += counts;
         self.tally.windows += std::mem::take(&mut self.windows);
         self.tally.covered += std::mem::take(&mut self.covered);
@@ -191,15 +222,40 @@ impl<'a> Landing<'a> {
         Ok(())
     }
 
+    /// Ranges of one stream that touch become one entry: the commit of a first load would list thousands.
+    fn note(&mut self, pulled: Pulled) {
+        let goes_on = |have: &&mut Pulled| {
+            have.stream == pulled.stream
+                && have.work == pulled.work
+                && have.finished
+                && (have.range.to() == pulled.range.from()
+                    || pulled.range.to() == have.range.from())
+        };
+        let Some(have) = self.pulled.iter_mut().find(goes_on) else {
+            return self.pulled.push(pulled);
+        };
+        have.range = have.range.hull(&pulled.range);
+        have.counts += pulled.counts;
+        have.provider_total = have
+            .provider_total
+            .zip(pulled.provider_total)
+            .map(|(a, b)| a + b);
+    }
+
     fn has_something(&self, planned_at: Option<Timestamp>) -> bool {
         planned_at.is_some()
             || !self.pulled.is_empty()
-            || self.slots.values().any(|slot| slot.counts != Counts::default())
+            || self
+                .slots
+                .values()
+                .any(|slot| slot.counts != Counts::default())
     }
 
     /// A window that is no longer pulled: what it added is kept, and where it stood, so that the next run goes on.
     fn put_down(&mut self, slot: usize) {
-        let Some(mut slot) = self.slots.remove(&slot) else { return };
+        let Some(mut slot) = self.slots.remove(&slot) else {
+            return;
+        };
         let progress = self.progress.entry(slot.window.stream.clone()).or_default();
         progress.open.extend(slot.window.unfinished());
         if slot.counts != Counts::default() {
@@ -208,8 +264,15 @@ impl<'a> Landing<'a> {
     }
 
     /// Lands a page, some records at a time.
-    async fn land(&mut self, slot: usize, page: &Page, received_at: Timestamp) -> Result<(), RunError> {
-        let Some(mut of) = self.slots.remove(&slot) else { return Ok(()) };
+    async fn land(
+        &mut self,
+        slot: usize,
+        page: &Page,
+        received_at: Timestamp,
+    ) -> Result<(), RunError> {
+        let Some(mut of) = self.slots.remove(&slot) else {
+            return Ok(());
+        };
         let mut twins = HashMap::new();
         for spans in page.records.chunks(AT_A_TIME) {
             let mut records = Vec::with_capacity(spans.len());
@@ -219,7 +282,9 @@ impl<'a> Landing<'a> {
                     Ok(record) => records.push((span, record)),
                     Err(reason) => {
                         of.counts.quarantined += 1;
-                        self.quarantine.take(slot, &of.window, &page.text, span, reason, received_at).await?;
+                        self.quarantine
+                            .take(slot, &of.window, &page.text, span, reason, received_at)
+                            .await?;
                     }
                 }
             }
@@ -227,7 +292,9 @@ impl<'a> Landing<'a> {
                 let raw = &page.text[span.clone()];
                 if let Err(reason) = self.append(&mut of, &record, raw, received_at).await? {
                     of.counts.quarantined += 1;
-                    self.quarantine.take(slot, &of.window, &page.text, span, reason, received_at).await?;
+                    self.quarantine
+                        .take(slot, &of.window, &page.text, span, reason, received_at)
+                        .await?;
                 }
             }
         }
@@ -238,12 +305,24 @@ impl<'a> Landing<'a> {
     }
 
     /// Reads a record. One without an id gets a hash of its content for one; equal ones on a page are twins.
-    fn read<'p>(&self, raw: &'p str, twins: &mut HashMap<String, u32>) -> Result<Record<'p>, String> {
+    fn read<'p>(
+        &self,
+        raw: &'p str,
+        twins: &mut HashMap<String, u32>,
+    ) -> Result<Record<'p>, String> {
         let mut record = self.job.source.adapter.record(raw)?;
         if record.event_id.is_empty() {
             let hash = canonical_hash(raw).map_err(|error| crate::telemetry::chain(&error))?;
-            let twin = twins.entry(hash.clone()).and_modify(|count| *count += 1).or_insert(1);
-            record.event_id = if *twin == 1 { hash } else { format!("{hash}#{twin}") }.into();
+            let twin = twins
+                .entry(hash.clone())
+                .and_modify(|count| *count += 1)
+                .or_insert(1);
+            record.event_id = if *twin == 1 {
+                hash
+            } else {
+                format!("{hash}#{twin}")
+            }
+            .into();
         }
         Ok(record)
     }
@@ -283,7 +362,10 @@ impl<'a> Landing<'a> {
             of.counts.duplicate += 1;
             return Ok(Ok(()));
         }
-        let late = self.progress.get(&window.stream).is_some_and(|progress| progress.coverage.contains(record.event_time));
+        let late = self
+            .progress
+            .get(&window.stream)
+            .is_some_and(|progress| progress.coverage.contains(record.event_time));
         let late_by_ms = late.then(|| (ingested_at - record.event_time).num_milliseconds());
         let run = self.log.run().id;
         let part = self.parts.entry(partition).or_insert_with(|| {
@@ -312,13 +394,25 @@ impl<'a> Landing<'a> {
         let mut staged = Vec::new();
         for (partition, part) in std::mem::take(&mut self.parts) {
             let Some(part) = part.finish()? else { continue };
-            let key = self.job.lake.layout.published(&partition, &self.job.name, run, self.n);
-            let key = key.map_err(|error| LakeError::Unreadable { key: partition, reason: error.to_string() })?;
+            let key = self
+                .job
+                .lake
+                .layout
+                .published(&partition, &self.job.name, run, self.n);
+            let key = key.map_err(|error| LakeError::Unreadable {
+                key: partition,
+                reason: error.to_string(),
+            })?;
             staged.push((self.n, key, part.rows, part.payload));
             self.n += 1;
         }
         if let Some((lines, count)) = self.quarantine.flush() {
-            staged.push((self.n, keys.quarantined(run, self.n), count, PutPayload::from(lines)));
+            staged.push((
+                self.n,
+                keys.quarantined(run, self.n),
+                count,
+                PutPayload::from(lines),
+            ));
             self.n += 1;
         }
         let lake = &self.job.lake;
@@ -327,12 +421,20 @@ impl<'a> Landing<'a> {
                 let staged = keys.staged(run, n);
                 async move {
                     let bytes = payload.content_length() as u64;
-                    lake.store.put(&staged, payload).await.map_err(|source| LakeError::Store {
-                        action: "write",
-                        key: staged.to_string(),
-                        source,
-                    })?;
-                    Ok(CommittedFile { staged: staged.to_string(), key: key.to_string(), rows, bytes })
+                    lake.store
+                        .put(&staged, payload)
+                        .await
+                        .map_err(|source| LakeError::Store {
+                            action: "write",
+                            key: staged.to_string(),
+                            source,
+                        })?;
+                    Ok(CommittedFile {
+                        staged: staged.to_string(),
+                        key: key.to_string(),
+                        rows,
+                        bytes,
+                    })
                 }
             })
             .buffered(UPLOADS)
@@ -344,6 +446,11 @@ impl<'a> Landing<'a> {
 impl InFlight {
     /// Where to go on, if its provider has a place to go on from.
     fn unfinished(&self) -> Option<Open> {
-        Some(Open { range: self.range, work: self.work, asked_at: self.asked_at, cursor: self.cursor.clone()? })
+        Some(Open {
+            range: self.range,
+            work: self.work,
+            asked_at: self.asked_at,
+            cursor: self.cursor.clone()?,
+        })
     }
 }

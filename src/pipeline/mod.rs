@@ -79,7 +79,12 @@ pub struct Conduct {
 impl Conduct {
     /// Four windows at a time, by the system's clock, told to nobody.
     pub fn new(stop: CancellationToken) -> Self {
-        Self { clock: Clock::System, at_a_time: 4, stop, tally: watch::Sender::new(Tally::default()) }
+        Self {
+            clock: Clock::System,
+            at_a_time: 4,
+            stop,
+            tally: watch::Sender::new(Tally::default()),
+        }
     }
 }
 
@@ -144,10 +149,15 @@ pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, Ru
             result = under_claim(job, &log, lane, conduct) => result,
         };
         // a run that lost the job touches nothing more
-        if !result.as_ref().is_err_and(|error: &RunError| error.kind() == Kind::Conflict)
+        if !result
+            .as_ref()
+            .is_err_and(|error: &RunError| error.kind() == Kind::Conflict)
             && let Err(error) = log.release().await
         {
-            tracing::warn!(error = crate::telemetry::chain(&error), "the claim could not be given up; it runs out");
+            tracing::warn!(
+                error = crate::telemetry::chain(&error),
+                "the claim could not be given up; it runs out"
+            );
         }
         result.map(Outcome::Ran)
     }
@@ -155,7 +165,12 @@ pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, Ru
     .await
 }
 
-async fn under_claim(job: &Job, log: &JobLog, lane: Lane, conduct: &Conduct) -> Result<Report, RunError> {
+async fn under_claim(
+    job: &Job,
+    log: &JobLog,
+    lane: Lane,
+    conduct: &Conduct,
+) -> Result<Report, RunError> {
     // 1, rest. What earlier runs committed is published, so that the lake's own ids are the whole truth when 2 reads them.
     log.recover().await?;
 
@@ -166,7 +181,8 @@ async fn under_claim(job: &Job, log: &JobLog, lane: Lane, conduct: &Conduct) -> 
     landing.begin(&streams, lane, now);
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-    let workers = pull::spawn(job, &queue, conduct, now, pages);
+    let workers = pull::spawn(job, &queue, conduct, now, &pages);
+    drop(pages); // so that the last worker's end is the end of the arrivals
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What
     // a commit says of progress is what has arrived here, so a cursor never passes a record that no commit lists.
@@ -180,5 +196,10 @@ async fn under_claim(job: &Job, log: &JobLog, lane: Lane, conduct: &Conduct) -> 
     let (failures, unfinished) = queue.leftovers();
     let went_through = matches!(lane, Lane::Due) && !unfinished;
     landing.commit(went_through.then_some(now)).await?;
-    Ok(Report { run: log.run().id, tally: landing.tally(), failures, unfinished })
+    Ok(Report {
+        run: log.run().id,
+        tally: landing.tally(),
+        failures,
+        unfinished,
+    })
 }

@@ -29,9 +29,16 @@ pub(super) enum Arrival {
     /// A range is begun, or begun again; what its slot knew of another range is void.
     Began(usize, InFlight),
     /// A page arrived.
-    Page { slot: usize, page: Page, received_at: Timestamp },
+    Page {
+        slot: usize,
+        page: Page,
+        received_at: Timestamp,
+    },
     /// The range was pulled to its last page; the stream's windows are narrowed to this, if any.
-    Finished { slot: usize, narrowed: Option<TimeDelta> },
+    Finished {
+        slot: usize,
+        narrowed: Option<TimeDelta>,
+    },
 }
 
 /// A range in flight.
@@ -81,10 +88,17 @@ impl Queue {
         };
         for stream in streams {
             let progress = progress.get(&stream.id).cloned().unwrap_or_default();
-            if let Some(seconds) = progress.window.and_then(|seconds| i64::try_from(seconds).ok()) {
-                state.narrowed.insert(stream.id.clone(), TimeDelta::seconds(seconds));
+            if let Some(seconds) = progress
+                .window
+                .and_then(|seconds| i64::try_from(seconds).ok())
+            {
+                state
+                    .narrowed
+                    .insert(stream.id.clone(), TimeDelta::seconds(seconds));
             }
-            state.streams.push_back((stream.clone(), tasks(&progress, lane, now, &job.policy)));
+            state
+                .streams
+                .push_back((stream.clone(), tasks(&progress, lane, now, &job.policy)));
         }
         let until = match lane {
             Lane::Due => None,
@@ -92,7 +106,10 @@ impl Queue {
                 Some(tokio::time::Instant::now() + turn.to_std().unwrap_or_default())
             }
         };
-        Self { state: Mutex::new(state), until }
+        Self {
+            state: Mutex::new(state),
+            until,
+        }
     }
 
     /// The next window, of the stream whose turn it is.
@@ -100,7 +117,11 @@ impl Queue {
         let mut state = self.lock();
         while let Some((stream, mut tasks)) = state.streams.pop_front() {
             let Some(task) = tasks.next() else { continue };
-            if stop.is_cancelled() || self.until.is_some_and(|until| tokio::time::Instant::now() >= until) {
+            if stop.is_cancelled()
+                || self
+                    .until
+                    .is_some_and(|until| tokio::time::Instant::now() >= until)
+            {
                 state.unfinished = true;
                 return None;
             }
@@ -120,8 +141,16 @@ impl Queue {
     fn fail(&self, stream: &str, range: Range, error: RunError) {
         let mut state = self.lock();
         state.streams.retain(|(other, _)| other.id != stream);
-        if state.failures.iter().all(|failure| failure.stream != stream) {
-            state.failures.push(Failure { stream: stream.to_owned(), range, error });
+        if state
+            .failures
+            .iter()
+            .all(|failure| failure.stream != stream)
+        {
+            state.failures.push(Failure {
+                stream: stream.to_owned(),
+                range,
+                error,
+            });
         }
     }
 
@@ -169,7 +198,7 @@ pub(super) fn spawn(
     queue: &Arc<Queue>,
     conduct: &Conduct,
     now: Timestamp,
-    arrivals: mpsc::Sender<Arrival>,
+    arrivals: &mpsc::Sender<Arrival>,
 ) -> Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>> {
     let mut workers = JoinSet::new();
     for slot in 0..conduct.at_a_time.max(1) {
@@ -227,7 +256,9 @@ impl Worker {
                 (None, Some(narrowed)) => narrowed,
                 _ => whole.length(),
             };
-            let Some(range) = Range::new(from, whole.to().min(from + length)) else { return };
+            let Some(range) = Range::new(from, whole.to().min(from + length)) else {
+                return;
+            };
             match self.range(stream, range, task.work, resume.take()).await {
                 Ok(()) => from = range.to(),
                 Err(Ended::TooLarge(said)) => match range.first_half(self.policy.min_window) {
@@ -235,7 +266,16 @@ impl Worker {
                         tracing::warn!(stream = stream.id, %range, reason = %said, "halving a window that is too large");
                         self.queue.narrow(&stream.id, half.length());
                     }
-                    None => return self.queue.fail(&stream.id, range, RunError::TooLarge { range, source: said }),
+                    None => {
+                        return self.queue.fail(
+                            &stream.id,
+                            range,
+                            RunError::TooLarge {
+                                range,
+                                source: said,
+                            },
+                        );
+                    }
                 },
                 Err(Ended::Failed(error)) => return self.queue.fail(&stream.id, range, error),
                 Err(Ended::Stopped) => {
@@ -247,8 +287,19 @@ impl Worker {
     }
 
     /// Pulls a range to its last page.
-    async fn range(&self, stream: &Stream, range: Range, work: Work, resume: Option<Open>) -> Result<(), Ended> {
-        let ask = Ask { stream: stream.clone(), range, first: work == Work::Pull, now: self.now };
+    async fn range(
+        &self,
+        stream: &Stream,
+        range: Range,
+        work: Work,
+        resume: Option<Open>,
+    ) -> Result<(), Ended> {
+        let ask = Ask {
+            stream: stream.clone(),
+            range,
+            first: work == Work::Pull,
+            now: self.now,
+        };
         let mut in_flight = InFlight {
             stream: stream.id.clone(),
             range,
@@ -260,34 +311,55 @@ impl Worker {
         };
         let mut cursor = in_flight.cursor.clone();
         let mut restarts = 0;
-        self.send(Arrival::Began(self.slot, in_flight.clone())).await?;
+        self.send(Arrival::Began(self.slot, in_flight.clone()))
+            .await?;
         loop {
             let page = match self.source.page(&ask, cursor.as_ref(), &self.stop).await {
                 Ok(page) => page,
-                Err(SourceError::Refused(Refusal::CursorGone(reason))) if cursor.is_some() && restarts < RESTARTS => {
+                Err(SourceError::Refused(Refusal::CursorGone(reason)))
+                    if cursor.is_some() && restarts < RESTARTS =>
+                {
                     tracing::info!(stream = stream.id, %range, reason, "beginning a range again: its cursor is gone");
                     restarts += 1;
                     cursor = None;
-                    in_flight = InFlight { cursor: None, resumed: false, asked_at: self.now, ..in_flight };
-                    self.send(Arrival::Began(self.slot, in_flight.clone())).await?;
+                    in_flight = InFlight {
+                        cursor: None,
+                        resumed: false,
+                        asked_at: self.now,
+                        ..in_flight
+                    };
+                    self.send(Arrival::Began(self.slot, in_flight.clone()))
+                        .await?;
                     continue;
                 }
                 // there was no cursor to refuse: what was asked for doesn't exist there
                 Err(SourceError::Refused(Refusal::CursorGone(said))) => {
                     return Err(Ended::Failed(failed(Kind::Config, said).into()));
                 }
-                Err(SourceError::Refused(said @ Refusal::TooLarge(_))) => return Err(Ended::TooLarge(said)),
+                Err(SourceError::Refused(said @ Refusal::TooLarge(_))) => {
+                    return Err(Ended::TooLarge(said));
+                }
                 Err(SourceError::Client(ClientError::Stopped)) => return Err(Ended::Stopped),
                 Err(error) => return Err(Ended::Failed(error.into())),
             };
             let (next, wait) = (page.next.clone(), page.wait);
             if !page.records.is_empty() || page.resumable {
-                self.send(Arrival::Page { slot: self.slot, page, received_at: real_now() }).await?;
+                self.send(Arrival::Page {
+                    slot: self.slot,
+                    page,
+                    received_at: real_now(),
+                })
+                .await?;
             }
             match next {
                 None => {
                     let narrowed = self.queue.grow(&stream.id, self.policy.window);
-                    return self.send(Arrival::Finished { slot: self.slot, narrowed }).await;
+                    return self
+                        .send(Arrival::Finished {
+                            slot: self.slot,
+                            narrowed,
+                        })
+                        .await;
                 }
                 Some(_) if self.stop.is_cancelled() => return Err(Ended::Stopped),
                 Some(next) => cursor = Some(next),
@@ -303,6 +375,9 @@ impl Worker {
 
     /// The landing is gone only if the run has failed.
     async fn send(&self, arrival: Arrival) -> Result<(), Ended> {
-        self.arrivals.send(arrival).await.map_err(|_| Ended::Stopped)
+        self.arrivals
+            .send(arrival)
+            .await
+            .map_err(|_| Ended::Stopped)
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::error::RunError;
 use super::pull::InFlight;
 use crate::lake::{Lake, LakeError};
-use crate::model::{Range, Timestamp};
+use crate::model::{Range, Timestamp, hex};
 
 /// One line of a quarantine file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,7 +115,11 @@ impl Quarantine {
         (lines > 0).then(|| (std::mem::take(&mut self.open), lines))
     }
 
-    async fn expected(&mut self, slot: usize, of: &InFlight) -> Result<&mut HashMap<String, u64>, RunError> {
+    async fn expected(
+        &mut self,
+        slot: usize,
+        of: &InFlight,
+    ) -> Result<&mut HashMap<String, u64>, RunError> {
         if self.known.is_none() {
             self.known = Some(read(&self.lake, &self.job).await?);
         }
@@ -123,7 +127,8 @@ impl Quarantine {
         Ok(self.expected.entry(slot).or_insert_with(|| {
             let mut expected = HashMap::new();
             for line in known {
-                let overlaps = line.stream == of.stream && line.range.intersection(&of.range).is_some();
+                let overlaps =
+                    line.stream == of.stream && line.range.intersection(&of.range).is_some();
                 // a range that goes on from a cursor has put its earlier lines there itself
                 let own = of.resumed && line.range == of.range && line.pulled_at >= of.asked_at;
                 if overlaps && !own {
@@ -138,12 +143,31 @@ impl Quarantine {
 /// All lines of a job's quarantine. A line that isn't ours is left alone: it can't be told what it stands for.
 async fn read(lake: &Lake, job: &str) -> Result<Vec<Known>, RunError> {
     let folder = lake.layout.job(job).quarantine();
-    let store_error = |source| LakeError::Store { action: "read", key: folder.to_string(), source };
-    let files: Vec<_> = lake.store.list(Some(&folder)).try_collect().await.map_err(store_error)?;
+    let store_error = |source| LakeError::Store {
+        action: "read",
+        key: folder.to_string(),
+        source,
+    };
+    let files: Vec<_> = lake
+        .store
+        .list(Some(&folder))
+        .try_collect()
+        .await
+        .map_err(store_error)?;
     let mut known = Vec::new();
     for file in files {
-        let bytes = lake.store.get(&file.location).await.map_err(store_error)?.bytes().await.map_err(store_error)?;
-        for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let bytes = lake
+            .store
+            .get(&file.location)
+            .await
+            .map_err(store_error)?
+            .bytes()
+            .await
+            .map_err(store_error)?;
+        for line in bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             match serde_json::from_slice::<Line>(line) {
                 Ok(line) => known.extend(Range::new(line.from, line.to).map(|range| Known {
                     id: line.id,
@@ -161,5 +185,5 @@ async fn read(lake: &Lake, job: &str) -> Result<Vec<Known>, RunError> {
 }
 
 fn id_of(raw: &str) -> String {
-    Sha256::digest(raw).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(raw)[..16])
 }

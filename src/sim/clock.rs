@@ -32,6 +32,10 @@ impl SimClock {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a simulator shares nothing with the worker"
+    )]
     pub(super) fn now(&self) -> DateTime<Utc> {
         let (clock, since) = *lock(&self.inner);
         match clock {

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::model::hex;
+
 /// How deep a record may nest; `serde_json` itself allows as much.
 const MAX_DEPTH: usize = 128;
 
@@ -30,16 +32,6 @@ pub fn canonical_hash(raw: &str) -> Result<String, CanonicalError> {
     push_value(&mut canonical, serde_json::from_str(raw)?, 0)?;
     let digest = Sha256::digest(canonical);
     Ok(hex(&digest[..16]))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // writing to a string doesn't fail
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Each level is scanned anew, so the time is bounded by [`MAX_DEPTH`] times the length.

@@ -7,6 +7,7 @@
 //! - the format of a large result's download is not documented, so one that can't be read is asked for inline.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::activity::activity_of;
 use super::json::{List, Object, Text, Texts, span};
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
-use crate::model::{Activity, Change, Kind, Outcome, Range, Record, Timestamp};
+use crate::model::{Activity, Change, Kind, Outcome, Range, Record, Timestamp, hex};
 
 mod settings;
 
@@ -29,7 +30,7 @@ pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
 /// The documented maximum of a results page.
 const PAGE_SIZE: u32 = 500;
 /// How long a query's state is asked for before its range counts as too large.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
+const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
 /// The longest wait between two questions for a query's state, as clients in the field have it.
 const POLL_EVERY: Duration = Duration::from_secs(2);
 /// A download may be compressed; what it may grow to.
@@ -109,6 +110,15 @@ struct Mapping<'a> {
 struct Service<'a> {
     #[serde(borrow, default)]
     name: Text<'a>,
+}
+
+/// A mapping or related audits, entry by entry.
+#[derive(Debug, Default, Deserialize)]
+struct Entries<'a> {
+    #[serde(borrow, default)]
+    services: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    entities: Option<Vec<&'a RawValue>>,
 }
 
 /// `ErrorBody`, of which every field is optional.
@@ -227,9 +237,8 @@ impl Adapter for Genesys {
     fn stream_calls(&self) -> Vec<Call> {
         match (self.options.mode, self.options.services.is_empty()) {
             (Mode::Auto, true) => vec![mapping_call(), realtime_mapping_call()],
-            (Mode::Auto, false) => vec![realtime_mapping_call()],
+            (Mode::Auto, false) | (Mode::Realtime, true) => vec![realtime_mapping_call()],
             (Mode::Async, true) => vec![mapping_call()],
-            (Mode::Realtime, true) => vec![realtime_mapping_call()],
             (Mode::Async | Mode::Realtime, false) => vec![],
         }
     }
@@ -332,9 +341,9 @@ impl Adapter for Genesys {
 
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         match cursor.map(state_of).transpose()? {
-            None if self.by_realtime(ask) => self.realtime_page(1, answer),
+            None if self.by_realtime(ask) => Self::realtime_page(1, answer),
             None => poll(&answer, 0, 0),
-            Some(State::Realtime { page }) => self.realtime_page(page, answer),
+            Some(State::Realtime { page }) => Self::realtime_page(page, answer),
             Some(State::Poll {
                 polls, waited_ms, ..
             }) => poll(&answer, polls, waited_ms),
@@ -343,7 +352,7 @@ impl Adapter for Genesys {
                 cursor,
                 redirect,
             }) => results_page(transaction, cursor, redirect, answer),
-            Some(State::Download { page, next, .. }) => Ok(downloaded_page(*page, next, answer)),
+            Some(State::Download { page, next, .. }) => Ok(downloaded_page(&page, next, &answer)),
         }
     }
 
@@ -378,21 +387,14 @@ impl Adapter for Genesys {
     fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
         expect_success(&answer)?;
         let text = text_of(answer)?;
-        #[derive(Deserialize)]
-        struct Entries<'a> {
-            #[serde(borrow, default)]
-            services: Option<Vec<&'a RawValue>>,
-            #[serde(borrow, default)]
-            entities: Option<Vec<&'a RawValue>>,
-        }
         let entries: Entries = parse(&text)?;
         let records = spans(
             &text,
             entries.services.or(entries.entities).unwrap_or_default(),
         );
         Ok(Page {
-            records,
             text,
+            records,
             ..Page::default()
         })
     }
@@ -405,11 +407,7 @@ impl Genesys {
             return service.to_owned();
         }
         let filters = self.filters().to_string();
-        let hash: String = Sha256::digest(filters)
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex(&Sha256::digest(filters)[..4]);
         format!("{service}#{hash}")
     }
 
@@ -458,7 +456,7 @@ impl Genesys {
     }
 
     /// Pages are counted until `pageCount`, or until an empty one where the provider leaves that out.
-    fn realtime_page(&self, page: u32, answer: Answer) -> Result<Page, Refusal> {
+    fn realtime_page(page: u32, answer: Answer) -> Result<Page, Refusal> {
         expect_success(&answer)?;
         let text = text_of(answer)?;
         let results: Results = parse(&text)?;
@@ -619,14 +617,14 @@ fn results_page(
 }
 
 /// A large result's page; one that can't be fetched or read is asked for inline.
-fn downloaded_page(page: State, next: Option<String>, answer: Answer) -> Page {
-    let State::Results { transaction, .. } = &page else {
+fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page {
+    let State::Results { transaction, .. } = page else {
         return Page::default();
     };
     let decoded = answer
         .status
         .is_success()
-        .then(|| download_text(&answer))
+        .then(|| download_text(answer))
         .flatten();
     let Some((text, records)) = decoded
         .and_then(|text| Some((download_records(&text)?, text)))
@@ -704,9 +702,8 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
     ) {
         (Some("SYSTEM"), ..) => Some("system"),
         (Some("GENESYS_INTERNAL"), ..) => Some("vendor"),
-        (_, Some(_), _) => Some("user"),
+        (_, Some(_), _) | (Some("USER"), None, None) => Some("user"),
         (_, None, Some(_)) => Some("client"),
-        (Some("USER"), None, None) => Some("user"),
         _ => None,
     };
     let mut changes: Vec<Change> = audit
@@ -946,7 +943,8 @@ fn said(answer: &Answer) -> String {
     let mut said = shortened(message).into_owned();
     for (name, value) in [("code", body.code), ("correlation id", body.context_id)] {
         if let Some(value) = value.as_deref() {
-            said.push_str(&format!(", {name} `{}`", shortened(value)));
+            // writing to a string doesn't fail
+            let _ = write!(said, ", {name} `{}`", shortened(value));
         }
     }
     said

@@ -82,6 +82,8 @@ impl Client {
 
     async fn on(settings: GenesysSettings, dataset: Arc<Dataset>) -> Self {
         let sim = start(settings, dataset).await.unwrap();
+        // the client is built without a TLS provider of its own
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder();
         let http = http.no_proxy().redirect(Policy::none()).build().unwrap();
         let mut client = Self {
