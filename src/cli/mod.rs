@@ -127,12 +127,15 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     let source = Source::from(cli.config.as_str());
     match cli.command {
         Command::Run(args) if args.once => {
-            let clock = as_of(args.as_of)?;
-            once::run(&load(&source)?, &args.jobs, clock, &listen()?, &mut out).await
+            let (clock, config, shutdown) = (as_of(args.as_of)?, load(&source)?, listen()?);
+            let work = once::run(&config, &args.jobs, clock, &shutdown, &mut out);
+            shutdown.at_once(work).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
         Command::Backfill(args) => {
-            backfill::run(&load(&source)?, &args, &listen()?, &mut out).await
+            let (config, shutdown) = (load(&source)?, listen()?);
+            let work = backfill::run(&config, &args, &shutdown, &mut out);
+            shutdown.at_once(work).await
         }
         Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
         Command::Validate => {

@@ -49,6 +49,12 @@ impl RunError {
         }
     }
 
+    /// Whether the run may still write to the log. Not if another run has it; and not if a commit got no answer: what
+    /// is written after it would take back what it says of progress, should it have arrived.
+    pub(super) fn leaves_the_log_known(&self) -> bool {
+        self.kind() != Kind::Conflict && !matches!(self, Self::Lake(LakeError::NoAnswer { .. }))
+    }
+
     /// How long the provider asked to stay away.
     pub fn retry_after(&self) -> Option<std::time::Duration> {
         match self {

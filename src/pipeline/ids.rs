@@ -21,10 +21,19 @@ pub(super) struct Ids {
     partitions: HashMap<String, Partition>,
 }
 
+/// The ids of one partition.
 #[derive(Debug, Default)]
-struct Partition {
+pub(super) struct Partition {
     ids: HashSet<EventIdHash>,
     used: bool,
+}
+
+impl Partition {
+    /// Takes an id in; `false` if it is there already.
+    pub(super) fn take(&mut self, event_id: &str) -> bool {
+        self.used = true;
+        self.ids.insert(EventIdHash::of(event_id))
+    }
 }
 
 impl Ids {
@@ -36,12 +45,18 @@ impl Ids {
         }
     }
 
-    /// Makes sure that a partition's ids are known.
-    pub(super) async fn load(&mut self, partition: &str) -> Result<(), RunError> {
-        if let Some(known) = self.partitions.get_mut(partition) {
-            known.used = true;
-            return Ok(());
+    /// The ids of a partition; read from the lake when it is first needed.
+    pub(super) async fn of(&mut self, partition: &str) -> Result<&mut Partition, RunError> {
+        if !self.partitions.contains_key(partition) {
+            let ids = self.read(partition).await?;
+            tracing::debug!(partition, ids = ids.len(), "read the ids of a partition");
+            self.partitions
+                .insert(partition.to_owned(), Partition { ids, used: true });
         }
+        Ok(self.partitions.entry(partition.to_owned()).or_default())
+    }
+
+    async fn read(&self, partition: &str) -> Result<HashSet<EventIdHash>, RunError> {
         let folder =
             self.lake
                 .layout
@@ -80,19 +95,7 @@ impl Ids {
             )
             .await?;
         }
-        tracing::debug!(partition, ids = ids.len(), "read the ids of a partition");
-        self.partitions
-            .insert(partition.to_owned(), Partition { ids, used: true });
-        Ok(())
-    }
-
-    /// Takes an id into its partition, which must be loaded; `false` if it is there already.
-    pub(super) fn take(&mut self, partition: &str, event_id: &str) -> bool {
-        self.partitions
-            .entry(partition.to_owned())
-            .or_default()
-            .ids
-            .insert(EventIdHash::of(event_id))
+        Ok(ids)
     }
 
     /// After a commit: partitions that it didn't touch are let go when there are too many ids. They are in the lake.

@@ -357,8 +357,7 @@ impl<'a> Landing<'a> {
             context.account_id(record),
             record.event_time,
         );
-        self.ids.load(&partition).await?;
-        if !self.ids.take(&partition, &record.event_id) {
+        if !self.ids.of(&partition).await?.take(&record.event_id) {
             of.counts.duplicate += 1;
             return Ok(Ok(()));
         }

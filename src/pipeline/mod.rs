@@ -6,6 +6,7 @@ mod landing;
 mod pull;
 mod quarantine;
 
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::lake::{Claim, Claimed, Counts, JobLog, Lake, Run};
-use crate::model::{Kind, PartitionColumn, Range};
+use crate::model::{PartitionColumn, Range};
 use crate::plan::Policy;
 use crate::source::Source;
 
@@ -61,6 +62,16 @@ pub enum Lane {
         /// After so long no further window is begun, so that the job's due pulls get their turn.
         turn: TimeDelta,
     },
+}
+
+/// `due`, or `backfill` and its range.
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Due => f.write_str("due"),
+            Self::Backfill { range, .. } => write!(f, "backfill {range}"),
+        }
+    }
 }
 
 /// How a run is to go about it.
@@ -137,7 +148,7 @@ pub struct Failure {
 /// Runs `job` once: the whole of design §4 for one claim.
 pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
     let run = Run::new(&job.name);
-    let span = tracing::info_span!("run", job = job.name, run = %run.id);
+    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
         let log = match JobLog::claim(&job.lake, run).await? {
@@ -148,12 +159,11 @@ pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, Ru
             lost = log.keep_alive() => Err(lost.into()),
             result = under_claim(job, &log, lane, conduct) => result,
         };
-        // a run that lost the job touches nothing more
-        if !result
+        let may_release = result
             .as_ref()
-            .is_err_and(|error: &RunError| error.kind() == Kind::Conflict)
-            && let Err(error) = log.release().await
-        {
+            .err()
+            .is_none_or(RunError::leaves_the_log_known);
+        if may_release && let Err(error) = log.release().await {
             tracing::warn!(
                 error = crate::telemetry::chain(&error),
                 "the claim could not be given up; it runs out"
