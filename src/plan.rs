@@ -97,26 +97,25 @@ pub fn backfill(
     refetch: bool,
     now: Timestamp,
     policy: &Policy,
-) -> Vec<Task> {
-    let mut tasks: Vec<Task> = progress
+) -> impl Iterator<Item = Task> + use<> {
+    let is_ours = |open: &&Open| {
+        open.work == Work::Backfill && open.range.intersection(&range) == Some(open.range)
+    };
+    let rest: Vec<Task> = progress
         .open
         .iter()
-        .filter(|open| {
-            open.work == Work::Backfill && open.range.intersection(&range) == Some(open.range)
-        })
+        .filter(is_ours)
         .map(Task::rest_of)
         .collect();
-    let mut left = match (
-        refetch,
-        Range::new(range.from(), range.to().min(policy.horizon(now))),
-    ) {
-        (_, None) => RangeSet::default(),
-        (true, Some(range)) => refetch_of(progress, range).left,
-        (false, Some(range)) => progress.coverage.missing(range),
+    let within = Range::new(range.from(), range.to().min(policy.horizon(now)));
+    let mut left = match within {
+        None => RangeSet::default(),
+        Some(range) if refetch => refetch_of(progress, range).left,
+        Some(range) => progress.coverage.missing(range),
     };
-    tasks.iter().for_each(|task| left.remove(task.range));
-    tasks.extend(cut(left, policy.window).map(|range| Task::fresh(range, Work::Backfill)));
-    tasks
+    rest.iter().for_each(|task| left.remove(task.range));
+    let fresh = cut(left, policy.window).map(|range| Task::fresh(range, Work::Backfill));
+    rest.into_iter().chain(fresh)
 }
 
 /// The refetch of `range`: the one under way, if it is of the same range, else a new one.
@@ -326,7 +325,8 @@ mod tests {
             ranges(&tasks, Work::Pull),
             [range(60, 120), range(0, 60), range(120, 180)]
         );
-        let tasks = backfill(&progress, range(-120, 30), false, at(190), &policy());
+        let tasks: Vec<Task> =
+            backfill(&progress, range(-120, 30), false, at(190), &policy()).collect();
         assert_eq!(
             ranges(&tasks, Work::Backfill),
             [range(-60, 0), range(-120, -60), range(0, 30)]
@@ -337,7 +337,8 @@ mod tests {
     fn a_backfill_pulls_what_is_missing_and_a_refetch_all_that_it_has_left() {
         let mut progress = Progress::default();
         finish(&mut progress, range(60, 120), at(5_000), &policy());
-        let tasks = backfill(&progress, range(0, 180), false, at(5_000), &policy());
+        let tasks: Vec<Task> =
+            backfill(&progress, range(0, 180), false, at(5_000), &policy()).collect();
         assert_eq!(
             ranges(&tasks, Work::Backfill),
             [range(0, 60), range(120, 180)]
@@ -345,7 +346,8 @@ mod tests {
 
         progress.refetch = Some(refetch_of(&progress, range(0, 180)));
         finish(&mut progress, range(0, 60), at(5_000), &policy());
-        let tasks = backfill(&progress, range(0, 180), true, at(5_000), &policy());
+        let tasks: Vec<Task> =
+            backfill(&progress, range(0, 180), true, at(5_000), &policy()).collect();
         assert_eq!(
             ranges(&tasks, Work::Backfill),
             [range(60, 120), range(120, 180)]

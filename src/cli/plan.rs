@@ -85,11 +85,11 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
             });
         for stream in streams {
             let at = progress.get(&stream.id).cloned().unwrap_or_default();
-            let tasks = match range {
-                Some(range) => plan::backfill(&at, range, args.refetch, now, &job.policy),
-                None => plan::due(&at, now, &job.policy).collect(),
+            let tasks: Box<dyn Iterator<Item = Task>> = match range {
+                Some(range) => Box::new(plan::backfill(&at, range, args.refetch, now, &job.policy)),
+                None => Box::new(plan::due(&at, now, &job.policy)),
             };
-            lines.extend(sum(job, &stream, &tasks, now, per_call));
+            lines.extend(sum(job, &stream, tasks, now, per_call));
         }
     }
     show(&lines, args.json, out);
@@ -122,7 +122,7 @@ fn streams(job: &Job, progress: &BTreeMap<String, Progress>) -> Vec<Stream> {
 fn sum(
     job: &Job,
     stream: &Stream,
-    tasks: &[Task],
+    tasks: impl Iterator<Item = Task>,
     now: Timestamp,
     per_call: Duration,
 ) -> Vec<Line> {

@@ -187,7 +187,7 @@ fn tasks(
     match lane {
         Lane::Due => Box::new(plan::due(progress, now, policy)),
         Lane::Backfill { range, refetch, .. } => {
-            Box::new(plan::backfill(progress, range, refetch, now, policy).into_iter())
+            Box::new(plan::backfill(progress, range, refetch, now, policy))
         }
     }
 }
