@@ -2,8 +2,6 @@
 
 use chrono::TimeDelta;
 use clap::Args;
-use futures_util::TryStreamExt;
-use object_store::ObjectStoreExt;
 use serde_json::json;
 
 use super::report::{self, Failure, Out, count};
@@ -121,34 +119,15 @@ fn gaps(progress: &Progress, start: Timestamp) -> Vec<Range> {
 
 /// Lines in the job's quarantine.
 async fn quarantined(lake: &Lake, job: &str) -> Result<u64, LakeError> {
-    let folder = lake.layout.job(job).quarantine();
-    let failed = |source| LakeError::Store {
-        action: "read",
-        key: folder.to_string(),
-        source,
-    };
-    let files: Vec<_> = lake
-        .store
-        .list(Some(&folder))
-        .try_collect()
-        .await
-        .map_err(failed)?;
-    let mut lines = 0;
-    for file in files {
-        let bytes = lake
-            .store
-            .get(&file.location)
-            .await
-            .map_err(failed)?
-            .bytes()
-            .await
-            .map_err(failed)?;
-        lines += bytes
+    let mut count = 0;
+    lake.read_quarantine(job, |_, lines| {
+        count += lines
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
             .count() as u64;
-    }
-    Ok(lines)
+    })
+    .await?;
+    Ok(count)
 }
 
 impl Standing {

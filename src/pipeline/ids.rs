@@ -78,11 +78,7 @@ impl Ids {
             })
             .try_collect()
             .await
-            .map_err(|source| LakeError::Store {
-                action: "list",
-                key: folder.to_string(),
-                source,
-            })?;
+            .map_err(LakeError::at("list", &folder))?;
         let mut ids = HashSet::new();
         for file in files {
             read_event_ids(

@@ -423,11 +423,7 @@ impl<'a> Landing<'a> {
                     lake.store
                         .put(&staged, payload)
                         .await
-                        .map_err(|source| LakeError::Store {
-                            action: "write",
-                            key: staged.to_string(),
-                            source,
-                        })?;
+                        .map_err(LakeError::at("write", &staged))?;
                     Ok(CommittedFile {
                         staged: staged.to_string(),
                         key: key.to_string(),

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::ops::Range as Bytes;
 
-use futures_util::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -142,29 +140,9 @@ impl Quarantine {
 
 /// All lines of a job's quarantine. A line that isn't ours is left alone: it can't be told what it stands for.
 async fn read(lake: &Lake, job: &str) -> Result<Vec<Known>, RunError> {
-    let folder = lake.layout.job(job).quarantine();
-    let store_error = |source| LakeError::Store {
-        action: "read",
-        key: folder.to_string(),
-        source,
-    };
-    let files: Vec<_> = lake
-        .store
-        .list(Some(&folder))
-        .try_collect()
-        .await
-        .map_err(store_error)?;
     let mut known = Vec::new();
-    for file in files {
-        let bytes = lake
-            .store
-            .get(&file.location)
-            .await
-            .map_err(store_error)?
-            .bytes()
-            .await
-            .map_err(store_error)?;
-        for line in bytes
+    lake.read_quarantine(job, |file, lines| {
+        for line in lines
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
@@ -175,12 +153,11 @@ async fn read(lake: &Lake, job: &str) -> Result<Vec<Known>, RunError> {
                     range,
                     pulled_at: line.pulled_at,
                 })),
-                Err(error) => {
-                    tracing::warn!(file = %file.location, error = %error, "a line of quarantine can't be read");
-                }
+                Err(error) => tracing::warn!(%file, %error, "a line of quarantine can't be read"),
             }
         }
-    }
+    })
+    .await?;
     Ok(known)
 }
 
