@@ -1,5 +1,7 @@
 //! `status`: where each job stands, from its commit log.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use clap::Args;
 use serde_json::json;
@@ -65,10 +67,11 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
         &rows,
     ));
     for standing in &standings {
-        for (stream, gap) in &standing.gaps {
+        for (gap, streams) in standing.gaps_by_range() {
             out.line(format_args!(
-                "gap: {} {stream} {gap}; `backfill` or the next run fills it",
-                standing.job
+                "gap: {} {gap} of {}; `backfill` or the next run fills it",
+                standing.job,
+                streams.join(", ")
             ));
         }
     }
@@ -99,12 +102,12 @@ async fn standing(scheduled: &ScheduledJob, now: Timestamp) -> Result<Standing, 
     })
 }
 
-/// The watermark of the slowest stream; a stream that was never pulled stands at the job's start.
+/// The watermark of the slowest stream. It counts from where the job starts now, which the commit may not have known.
 fn slowest(newest: &Commit, start: Timestamp) -> Option<Timestamp> {
     newest
         .progress
         .values()
-        .map(|progress| progress.watermark.unwrap_or(start))
+        .map(|progress| progress.coverage.contiguous_end(start))
         .min()
 }
 
@@ -131,6 +134,14 @@ async fn quarantined(lake: &Lake, job: &str) -> Result<u64, LakeError> {
 }
 
 impl Standing {
+    fn gaps_by_range(&self) -> BTreeMap<Range, Vec<&str>> {
+        let mut by_range: BTreeMap<Range, Vec<&str>> = BTreeMap::new();
+        for (stream, gap) in &self.gaps {
+            by_range.entry(*gap).or_default().push(stream);
+        }
+        by_range
+    }
+
     fn state(&self, now: Timestamp) -> &'static str {
         match &self.newest {
             None => "never ran",

@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::client::ClientError;
 use crate::clock::Clock;
 use crate::lake::{Claim, Claimed, Counts, JobLog, Lake, Run};
 use crate::model::{PartitionColumn, Range};
 use crate::plan::Policy;
-use crate::source::Source;
+use crate::source::{Source, SourceError};
 
 pub use error::RunError;
 use landing::Landing;
@@ -134,6 +135,18 @@ pub struct Report {
     pub unfinished: bool,
 }
 
+impl Report {
+    /// Of a run that was stopped before it had pulled anything.
+    fn stopped(log: &JobLog) -> Self {
+        Self {
+            run: log.run().id,
+            tally: Tally::default(),
+            failures: Vec::new(),
+            unfinished: true,
+        }
+    }
+}
+
 /// Why a stream didn't get further.
 #[derive(Debug)]
 pub struct Failure {
@@ -186,7 +199,10 @@ async fn under_claim(
 
     // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
     let now = conduct.clock.now();
-    let streams = job.source.streams(&conduct.stop).await?;
+    let streams = match job.source.streams(&conduct.stop).await {
+        Err(SourceError::Client(ClientError::Stopped)) => return Ok(Report::stopped(log)),
+        streams => streams?,
+    };
     let mut landing = Landing::new(job, log, conduct.tally.clone()).await;
     landing.begin(&streams, lane, now);
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
