@@ -25,13 +25,9 @@ use crate::telemetry::{self, LogFormat};
 
 use report::{Failure, Out};
 
-/// Pulls audit logs from `SaaS` providers on a schedule and lands them as partitioned Parquet in object storage,
-/// exactly once.
+/// The arguments.
 #[derive(Debug, Parser)]
-#[command(
-    name = "auditlake",
-    version,
-    max_term_width = 100,
+#[command(name = "auditlake", version, about = ABOUT, max_term_width = 100,
     subcommand_required = true
 )]
 struct Cli {
@@ -63,6 +59,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const ABOUT: &str = "Pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in \
+                     object storage, exactly once";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -152,11 +151,10 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 fn validate(config: &Config, source: &Source, out: &mut Out) {
-    let (jobs, connections) = (config.jobs.len(), config.connections.len());
     out.line(format_args!(
-        "{source} is valid: {jobs} job{}, {connections} connection{}, lake {}",
-        if jobs == 1 { "" } else { "s" },
-        if connections == 1 { "" } else { "s" },
+        "{source} is valid: {}, {}, lake {}",
+        report::several(config.jobs.len() as u64, "job"),
+        report::several(config.connections.len() as u64, "connection"),
         config.lake.url,
     ));
 }

@@ -92,11 +92,11 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
             lines.extend(sum(job, &stream, tasks, now, per_call));
         }
     }
-    show(&lines, args.json, out);
+    show(&lines, args.json, unknown.is_empty(), out);
     if !unknown.is_empty() && !args.json {
         out.line(format_args!(
-            "\nThe streams of {} are not known before the first run (name them in `services` to know them now): the \
-             lines above are for each of them.",
+            "\nThe streams of {} are not known before the first run (name them in `services` to know them now): a \
+             line above is for each of them, and they share the rate budget.",
             unknown.join(", ")
         ));
     }
@@ -157,7 +157,7 @@ fn sum(
     lines
 }
 
-fn show(lines: &[Line], as_json: bool, out: &mut Out) {
+fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
     if as_json {
         let lines: Vec<_> = lines
             .iter()
@@ -201,10 +201,12 @@ fn show(lines: &[Line], as_json: bool, out: &mut Out) {
     let calls: u64 = lines.iter().map(|line| line.calls).sum();
     let time: Duration = lines.iter().map(|line| line.time).sum();
     let time = report::length(TimeDelta::from_std(time).unwrap_or_default());
-    out.line(format_args!(
-        "\nat least {} calls, {time} within the rate budget",
-        count(calls)
-    ));
+    if all_known {
+        out.line(format_args!(
+            "\nat least {} calls, {time} within the rate budget",
+            count(calls)
+        ));
+    }
 }
 
 fn work(work: Work) -> &'static str {

@@ -158,17 +158,26 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
+/// `1 job`, `2 jobs`
+pub(super) fn several(number: u64, of: &str) -> String {
+    format!(
+        "{} {of}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
+}
+
 /// One line about a run, and one for each stream that failed.
 pub(super) fn summary(job: &str, report: &Report) -> String {
     let counts = report.tally.counts;
     let mut text = format!(
-        "{job}: {} new, {} late, {} duplicate, {} quarantined; {} windows in {} commits",
+        "{job}: {} new, {} late, {} duplicate, {} quarantined; {} in {}",
         count(counts.new),
         count(counts.late),
         count(counts.duplicate),
         count(counts.quarantined),
-        count(report.tally.windows),
-        count(report.tally.commits),
+        several(report.tally.windows, "window"),
+        several(report.tally.commits, "commit"),
     );
     if report.unfinished {
         text.push_str("; unfinished, goes on with the next run");

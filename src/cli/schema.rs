@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 
 use super::report::{Failure, Out};
-use crate::config::{self, Source};
+use crate::config::{self, Config, Source};
 use crate::lake::layout::TABLE;
 use crate::model::PartitionColumn;
 use crate::providers::PROVIDERS;
@@ -90,7 +90,7 @@ fn configured(
             url,
         ));
     }
-    let lake = super::load(source)?.lake;
+    let lake = Config::load_lake(source).map_err(Failure::config)?;
     let url = lake
         .url
         .strip_prefix("file://")

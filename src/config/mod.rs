@@ -64,15 +64,20 @@ impl std::fmt::Display for Source {
 impl Config {
     /// Reads and checks the configuration, with this process's environment.
     pub fn load(source: &Source) -> Result<Self, Problems> {
-        let text = match source {
-            Source::File(path) => std::fs::read_to_string(path),
-            Source::Stdin => std::io::read_to_string(std::io::stdin()),
-        };
-        let text = text.map_err(|error| {
-            let message = format!("the configuration can't be read: {}", reason(&error));
-            Problems::new(source.to_string(), vec![Problem { at: None, message }])
-        })?;
+        let text = read_text(source)?;
         Self::parse(&source.to_string(), &text, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads the lake alone, whatever else is wrong or missing: enough to say how it is laid out.
+    pub fn load_lake(source: &Source) -> Result<Lake, Problems> {
+        let text = read_text(source)?;
+        let problems = |problems| Problems::new(source.to_string(), problems);
+        let (node, _) = Node::parse(&text).map_err(|problem| problems(vec![problem]))?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let reader = Reader::new(&environment);
+        let lake = Fields::of(&reader, &node, "the configuration")
+            .and_then(|mut file| file.required("lake").and_then(|value| lake::read(&value)));
+        lake.ok_or_else(|| problems(reader.problems()))
     }
 
     /// Checks the configuration `text`; messages call it `source_name`. Reads no clock and no network, and of the
@@ -92,6 +97,19 @@ impl Config {
             _ => Err(problems(found)),
         }
     }
+}
+
+fn read_text(source: &Source) -> Result<String, Problems> {
+    let text = match source {
+        Source::File(path) => std::fs::read_to_string(path),
+        Source::Stdin => std::io::read_to_string(std::io::stdin()),
+    };
+    text.map_err(|error| {
+        let why = reason(&error);
+        let message =
+            format!("the configuration can't be read: {why}; name another with `-c FILE`");
+        Problems::new(source.to_string(), vec![Problem { at: None, message }])
+    })
 }
 
 fn read(reader: &Reader<'_>, node: &Node) -> Option<Config> {

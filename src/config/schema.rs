@@ -142,7 +142,7 @@ struct LakeShape {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it is there for its schema")]
 struct ServerShape {
-    /// The address and port of health, metrics and the status page.
+    /// The address and port where `/healthz` and `/readyz` answer.
     #[schemars(extend("default" = "127.0.0.1:8080"))]
     listen: Option<Text>,
     /// How many daemons share this file; each takes its share of every rate budget.

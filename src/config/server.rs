@@ -10,7 +10,7 @@ use crate::yaml::value::duration;
 /// The daemon itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Where health, metrics and the status page are.
+    /// Where `/healthz` and `/readyz` answer.
     pub listen: SocketAddr,
     /// How many daemons share this file; each takes its share of every rate budget.
     pub replicas: NonZeroU32,

@@ -207,7 +207,7 @@ fn what_is_no_configuration_says_so() {
     jobs.yaml:4:1: the key `lake` stands here for the second time, after line 1; keep one of them
     ");
     let missing = Config::load(&Source::from("/no/such/jobs.yaml")).unwrap_err();
-    insta::assert_snapshot!(missing, @"/no/such/jobs.yaml: the configuration can't be read: there is none");
+    insta::assert_snapshot!(missing, @"/no/such/jobs.yaml: the configuration can't be read: there is none; name another with `-c FILE`");
 }
 
 #[test]

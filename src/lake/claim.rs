@@ -1,40 +1,52 @@
 //! Who holds a job: this process, and whether another one still lives.
 
+use std::fs;
 use std::sync::LazyLock;
 
-use super::commit::Claim;
+use super::commit::{Claim, Process};
 use crate::model::Timestamp;
 
-/// This machine's name, as claims carry it.
-static HOST: LazyLock<String> =
-    LazyLock::new(|| gethostname::gethostname().to_string_lossy().into_owned());
+/// This machine's boot and this process's namespace of process ids: two processes that share both can see each other.
+/// A host name wouldn't do: machines and containers may share one.
+static PLACE: LazyLock<Option<String>> = LazyLock::new(|| {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
+});
 
 impl Claim {
     /// This process's claim until `expires_at`.
     pub fn of_this_process(expires_at: Timestamp) -> Self {
         let pid = std::process::id();
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        let process = PLACE
+            .clone()
+            .zip(started(pid))
+            .map(|(place, started)| Process { place, started });
         Self {
             expires_at,
-            host: HOST.clone(),
+            host,
             pid,
-            started: process_start(pid),
+            process,
         }
     }
 
-    /// Whether it still keeps others off: not expired, and not held by a process of this host that is known to be dead.
+    /// Whether it still keeps others off: not expired, and not held by a process that is known to be dead.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at && !self.holder_is_dead()
     }
 
     /// Only `/proc` can tell; where it can't, the holder counts as alive and the claim runs out by itself.
     fn holder_is_dead(&self) -> bool {
-        self.host == *HOST && self.started.is_some() && process_start(self.pid) != self.started
+        self.process.as_ref().is_some_and(|holder| {
+            Some(&holder.place) == PLACE.as_ref() && started(self.pid) != Some(holder.started)
+        })
     }
 }
 
 /// When a process was started, in clock ticks since boot: tells it from a later one with the same id.
-fn process_start(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // the second field is the program's name in parentheses, which may hold spaces and parentheses itself
     let after_name = &stat[stat.rfind(')')? + 1..];
     after_name.split_whitespace().nth(19)?.parse().ok()
@@ -56,21 +68,25 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_process_of_this_host_holds_nothing() {
+    fn a_process_that_is_known_to_be_dead_holds_nothing() {
         let now = real_now();
         let mine = Claim::of_this_process(now + TimeDelta::seconds(30));
-        if mine.started.is_none() {
+        let Some(process) = mine.process.clone() else {
             return; // no /proc on this system: the claim runs out by itself
-        }
-        let reused_pid = Claim {
-            started: mine.started.map(|ticks| ticks + 1),
+        };
+        let with = |process: Process| Claim {
+            process: Some(process),
             ..mine.clone()
         };
-        assert!(!reused_pid.is_live(now));
-        let elsewhere = Claim {
-            host: "elsewhere".into(),
+        let reused_pid = Process {
+            started: process.started + 1,
+            ..process.clone()
+        };
+        assert!(!with(reused_pid.clone()).is_live(now));
+        let elsewhere = Process {
+            place: "another boot pid:[1]".into(),
             ..reused_pid
         };
-        assert!(elsewhere.is_live(now));
+        assert!(with(elsewhere).is_live(now));
     }
 }

@@ -64,13 +64,23 @@ pub enum CommitKind {
 pub struct Claim {
     /// By the holder's real clock.
     pub expires_at: Timestamp,
-    /// The holder's host name.
+    /// The holder's host name, for people.
     pub host: String,
     /// The holder's process id on that host.
     pub pid: u32,
-    /// When that process was started, in clock ticks since boot, where the system tells.
+    /// What tells that process from any other, where the system says: the boot of its machine, its process namespace,
+    /// and when it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<u64>,
+    pub process: Option<Process>,
+}
+
+/// A process, as Linux tells it from any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The boot of the machine, and the namespace in which the process id counts.
+    pub place: String,
+    /// When it was started, in clock ticks since that boot.
+    pub started: u64,
 }
 
 /// What one commit adds to one range.

@@ -134,12 +134,11 @@ impl LakeError {
             }
             | Self::Url { .. }
             | Self::NoConditionalCreate { .. }
+            | Self::NewerFormat { .. }
             | Self::OtherLayout { .. } => Kind::Config,
             Self::Store { .. } | Self::NoAnswer { .. } => Kind::Transient,
             Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
-            Self::NewerFormat { .. } | Self::Unreadable { .. } | Self::FileVanished { .. } => {
-                Kind::Data
-            }
+            Self::Unreadable { .. } | Self::FileVanished { .. } => Kind::Data,
         }
     }
 }
