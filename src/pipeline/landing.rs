@@ -312,7 +312,8 @@ impl<'a> Landing<'a> {
     ) -> Result<Record<'p>, String> {
         let mut record = self.job.source.adapter.record(raw)?;
         if record.event_id.is_empty() {
-            let hash = canonical_hash(raw).map_err(|error| crate::telemetry::chain(&error))?;
+            let lasting = self.job.source.adapter.lasting(raw);
+            let hash = canonical_hash(&lasting).map_err(|error| crate::telemetry::chain(&error))?;
             let twin = twins
                 .entry(hash.clone())
                 .and_modify(|count| *count += 1)
