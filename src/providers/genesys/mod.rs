@@ -1,8 +1,7 @@
 //! Genesys Cloud: asynchronous audit queries, and the synchronous "realtime" query of the last 14 days.
 //!
 //! Facts and their sources: `docs/providers/genesys_cloud.md`. Three things shape this file:
-//! - whether the bounds of an interval are inclusive is not documented, so one second more is asked for on the left,
-//!   and whatever lies outside the range waits for its own;
+//! - whether the bounds of an interval are inclusive is not documented, so one second more is asked for on the left;
 //! - the life of a transaction and of its cursors is not documented, so a refused cursor is no failure;
 //! - the format of a large result's download is not documented, so one that can't be read is asked for inline.
 

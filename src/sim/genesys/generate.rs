@@ -219,9 +219,9 @@ impl<'a> Generator<'a> {
         });
     }
 
-    /// Files some records up to a day away from the time that they show, within the range.
+    /// Files some records away from the time that they show, within the range.
     fn misfile(&mut self) {
-        let day = 86_400 * MICROS;
+        let most_by = micros(self.spec.misfiled_by);
         let (first, last) = (
             self.spec.from.timestamp_micros(),
             self.spec.to.timestamp_micros() - 1,
@@ -232,7 +232,7 @@ impl<'a> Generator<'a> {
                 continue;
             };
             let index = self.rng.random_range(0..=most);
-            let by = self.rng.random_range(-day..=day);
+            let by = self.rng.random_range(-most_by..=most_by);
             let record = &mut self.logs[service].records[index];
             if record.poison.is_none() {
                 record.filed = (record.shown + by).clamp(first, last.max(first));
