@@ -11,7 +11,6 @@ use super::dataset::{DatasetSpec, Log, PoisonKind, Record};
 use super::people::{Person, people, pick, random_uuid};
 use super::record::{Facts, Precision, Rendered, Writer, show_time};
 
-const MICROS: i64 = 1_000_000;
 /// The least delay of a late arrival.
 const LATE_FROM: Duration = Duration::from_mins(1);
 

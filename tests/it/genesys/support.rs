@@ -336,7 +336,7 @@ pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Dura
     .unwrap()
 }
 
-/// Each failure as `stream range kind: message`, with its causes.
+/// Each failure as `stream range kind: message`, with its causes, but for what differs from run to run.
 pub(super) fn failures(report: &Report) -> String {
     let mut text = String::new();
     for failure in &report.failures {
@@ -345,6 +345,9 @@ pub(super) fn failures(report: &Report) -> String {
         while let Some(error) = cause {
             write!(chain, ": {error}").unwrap();
             cause = error.source();
+        }
+        if let Some((said, _)) = chain.split_once(", correlation id") {
+            chain.truncate(said.len());
         }
         let (stream, range, kind) = (&failure.stream, failure.range, failure.error.kind());
         writeln!(text, "{stream} {range} {kind}: {chain}").unwrap();
