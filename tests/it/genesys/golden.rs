@@ -63,11 +63,11 @@ pub(super) fn results(place: Option<&str>) -> Cursor {
 pub(super) fn shown(call: &Call) -> String {
     let mut text = match &call.target {
         Target::Api { path, query } => {
-            let query: String = query
-                .iter()
-                .map(|(name, value)| format!(" {name}={value}"))
-                .collect();
-            format!("{} {path}{query}", call.method)
+            let mut text = format!("{} {path}", call.method);
+            for (name, value) in query {
+                write!(text, " {name}={value}").unwrap();
+            }
+            text
         }
         Target::Download { url } => format!("{} (download) {url}", call.method),
     };
@@ -102,8 +102,8 @@ pub(super) fn outline(page: &Result<Page, Refusal>) -> String {
 }
 
 /// The page's outline and every record as a row of the table, its `raw` and the columns of the job left out.
-fn golden(page: Result<Page, Refusal>) -> String {
-    let mut text = outline(&page);
+fn golden(page: &Result<Page, Refusal>) -> String {
+    let mut text = outline(page);
     for span in page.iter().flat_map(|page| &page.records) {
         let raw = &page.as_ref().unwrap().text[span.clone()];
         let record = match adapter(Mode::Auto).record(raw) {
@@ -138,7 +138,7 @@ macro_rules! golden {
     ($name:ident, $page:expr) => {
         #[test]
         fn $name() {
-            insta::assert_snapshot!(stringify!($name), golden($page));
+            insta::assert_snapshot!(stringify!($name), golden(&$page));
         }
     };
 }

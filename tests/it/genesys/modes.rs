@@ -252,3 +252,15 @@ async fn the_rate_budget_is_kept() {
     rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
         .await;
 }
+
+#[tokio::test]
+async fn auto_takes_query_jobs_for_what_realtime_no_longer_reaches() {
+    let rig = Rig::new(&day(), prompt(), options(Mode::Auto, &[FIRST])).await;
+    let now = at("2026-03-16T00:00:00Z");
+    rig.tick(now).await;
+    rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), now)
+        .await;
+    let calls = |endpoint| rig.sim.counters().calls(endpoint);
+    // the first day and the margin of an hour are too old
+    assert_eq!((calls(SUBMIT), calls(SUBMIT) + calls(REALTIME)), (5, 60));
+}

@@ -382,12 +382,12 @@ async fn unreadable_records_wait_in_quarantine_and_the_others_land() {
         .collect();
     expected.sort_unstable();
     let lines = rig.quarantine().await;
-    let mut raws: Vec<&str> = lines
+    let mut waiting: Vec<&str> = lines
         .iter()
         .map(|line| line["raw"].as_str().unwrap())
         .collect();
-    raws.sort_unstable();
-    assert_eq!(raws, expected);
+    waiting.sort_unstable();
+    assert_eq!(waiting, expected);
     assert!(
         counted > expected.len() as u64,
         "settle passes count them, too"
