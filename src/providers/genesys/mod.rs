@@ -363,7 +363,10 @@ impl Adapter for Genesys {
             Some(State::Realtime { page }) => Self::realtime_page(page, answer),
             Some(State::Poll {
                 polls, waited_ms, ..
-            }) => poll(&answer, polls, waited_ms),
+            }) => {
+                is_still_there(&answer)?;
+                poll(&answer, polls, waited_ms)
+            }
             Some(State::Results {
                 transaction,
                 cursor,
@@ -573,10 +576,8 @@ fn results_page(
         .map(str::to_owned);
     let redirected = answer.status.is_redirection();
     if !redirected {
-        // the life of transactions and cursors is unknown: one that is refused is no failure
-        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            || (answer.status == StatusCode::BAD_REQUEST && cursor.is_some())
-        {
+        is_still_there(&answer)?;
+        if answer.status == StatusCode::BAD_REQUEST && cursor.is_some() {
             return Err(Refusal::CursorGone(said(&answer)));
         }
         expect_success(&answer)?;
@@ -970,7 +971,6 @@ fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     let said = || format!("the provider answered {}: {}", answer.status, said(answer));
     match answer.status {
         status if status.is_success() => Ok(()),
-        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said())),
         StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
             Err(Refusal::TooLarge(said()))
         }
@@ -981,6 +981,14 @@ fn expect_success(answer: &Answer) -> Result<(), Refusal> {
         StatusCode::TOO_MANY_REQUESTS => Err(failed(Kind::RateLimited, said())),
         status if status.is_server_error() => Err(failed(Kind::Transient, said())),
         _ => Err(failed(Kind::Config, said())),
+    }
+}
+
+/// The life of transactions and of their cursors is not documented: one that is refused is no failure.
+fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
+    match answer.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said(answer))),
+        _ => Ok(()),
     }
 }
 
