@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, ClientError};
 use crate::model::Kind;
 use crate::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
-use crate::telemetry::chain;
 
 /// One job's feed.
 #[derive(Debug, Clone)]
@@ -69,7 +68,7 @@ impl Source {
                 if matches!(call.target, Target::Download { .. })
                     && !matches!(error, ClientError::Stopped) =>
             {
-                tracing::warn!(error = chain(&error), "a download can't be fetched");
+                tracing::warn!(%error, "a download can't be fetched");
                 Answer {
                     status: StatusCode::BAD_GATEWAY,
                     headers: HeaderMap::new(),

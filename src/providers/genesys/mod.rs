@@ -693,12 +693,10 @@ fn download_text(answer: &Answer) -> Option<String> {
     (u64::try_from(read).ok()? <= DOWNLOAD_CAP).then_some(text)
 }
 
-/// The records of a download: an object with `entities`, an array, or one record a line.
+/// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
+/// that is large, and an object that doesn't look like a record may be any error's.
 fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
     let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Some(vec![]);
-    }
     if trimmed.starts_with('[') {
         return serde_json::from_str(trimmed)
             .ok()
@@ -716,8 +714,17 @@ fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
         .collect();
     lines
         .ok()
-        .filter(|lines| lines.iter().all(|line| line.get().starts_with('{')))
+        .filter(|lines| match lines.as_slice() {
+            [] => false,
+            [line] => looks_like_a_record(line.get()),
+            lines => lines.iter().all(|line| line.get().starts_with('{')),
+        })
         .map(|lines| spans(text, lines))
+}
+
+fn looks_like_a_record(raw: &str) -> bool {
+    let audit = serde_json::from_str::<Audit>(raw).ok();
+    audit.is_some_and(|audit| audit.id.0.is_some() || audit.event_date.0.is_some())
 }
 
 fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {

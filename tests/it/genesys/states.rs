@@ -189,7 +189,7 @@ fn a_download_is_read_in_every_form() {
     }
     let lone = page(Some(&downloading(None)), answer(200, RECORD)).unwrap();
     assert_eq!(records(&lone), [RECORD]);
-    for nothing in ["", "[]", r#"{"entities":[]}"#] {
+    for nothing in ["[]", r#"{"entities":[]}"#] {
         let empty = page(Some(&downloading(None)), answer(200, nothing)).unwrap();
         assert_eq!((empty.records.len(), empty.next), (0, None));
     }
@@ -201,6 +201,10 @@ fn a_download_that_cannot_be_read_is_asked_for_inline() {
     for (status, body) in [
         (200, b"PAR1\x15\xff".to_vec()),
         (200, b"<html></html>".to_vec()),
+        (200, vec![]),
+        (200, b"{}".to_vec()),
+        (200, br#"{"entities":null}"#.to_vec()),
+        (200, br#"{"message":"expired"}"#.to_vec()),
         (200, format!("{RECORD}\n{}", &RECORD[..20]).into_bytes()),
         (200, format!("{RECORD}\n\"text\"\n").into_bytes()),
         (200, cut[..cut.len() - 9].to_vec()),
