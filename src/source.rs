@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, ClientError};
 use crate::model::Kind;
-use crate::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
+use crate::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
 
 /// One job's feed.
 #[derive(Debug, Clone)]
@@ -48,7 +50,8 @@ impl Source {
         Ok(self.adapter.streams(&answers)?)
     }
 
-    /// The page at `cursor`, or the first one of the range.
+    /// The page at `cursor`, or the first one of the range. A download that can't be fetched is an answer like any
+    /// other: a 502, which its adapter knows how to do without.
     pub async fn page(
         &self,
         ask: &Ask,
@@ -59,6 +62,18 @@ impl Source {
         let answer = match self.client.send(&call, stop).await {
             Err(error @ ClientError::BodyTooLarge { .. }) => {
                 return Err(Refusal::TooLarge(error.to_string()).into());
+            }
+            // a network that lets calls to the API out may shut off whatever host holds a download
+            Err(error)
+                if matches!(call.target, Target::Download { .. })
+                    && !matches!(error, ClientError::Stopped) =>
+            {
+                tracing::warn!(%error, "a download can't be fetched");
+                Answer {
+                    status: StatusCode::BAD_GATEWAY,
+                    headers: HeaderMap::new(),
+                    body: Bytes::new(),
+                }
             }
             answer => answer?,
         };

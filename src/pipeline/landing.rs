@@ -41,6 +41,8 @@ pub(super) struct Landing<'a> {
     /// Every stream, as the next commit will say; windows in flight aside.
     progress: BTreeMap<String, Progress>,
     slots: BTreeMap<usize, Slot>,
+    /// What happened before is not asked for, though the first window's bounds may show it.
+    wanted_from: Timestamp,
     /// What windows that are no longer in flight have added since the last commit.
     pulled: Vec<Pulled>,
     parts: HashMap<String, Part>,
@@ -82,6 +84,7 @@ impl<'a> Landing<'a> {
             quarantine: Quarantine::new(job.lake.clone(), &job.name),
             progress: newest.progress,
             slots: BTreeMap::new(),
+            wanted_from: job.policy.start,
             pulled: Vec::new(),
             parts: HashMap::new(),
             n: 0,
@@ -107,6 +110,9 @@ impl<'a> Landing<'a> {
 
     /// Every stream has an entry from its first run on; a refetch is noted, so that repeating it goes on.
     pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane, now: Timestamp) {
+        if let Lane::Backfill { range, .. } = lane {
+            self.wanted_from = self.wanted_from.min(range.from());
+        }
         for stream in streams {
             let progress = self.progress.entry(stream.id.clone()).or_default();
             if let Lane::Backfill {
@@ -312,7 +318,8 @@ impl<'a> Landing<'a> {
     ) -> Result<Record<'p>, String> {
         let mut record = self.job.source.adapter.record(raw)?;
         if record.event_id.is_empty() {
-            let hash = canonical_hash(raw).map_err(|error| crate::telemetry::chain(&error))?;
+            let lasting = self.job.source.adapter.lasting(raw);
+            let hash = canonical_hash(&lasting).map_err(|error| crate::telemetry::chain(&error))?;
             let twin = twins
                 .entry(hash.clone())
                 .and_modify(|count| *count += 1)
@@ -337,12 +344,17 @@ impl<'a> Landing<'a> {
         ingested_at: Timestamp,
     ) -> Result<Result<(), String>, RunError> {
         let window = &of.window;
-        let outside = !window.asked.contains(record.event_time);
-        if !outside && !window.range.contains(record.event_time) {
+        let (job, at) = (self.job, record.event_time);
+        let outside = !window.asked.contains(at);
+        let covered = (self.progress.get(&window.stream))
+            .is_some_and(|progress| progress.coverage.contains(at));
+        // what lies before the range, or in a range that was pulled, isn't waited for: whoever files a record a moment
+        // after the time that it shows doesn't show it to that time's own range
+        let to_come = at >= window.range.to() || at < self.wanted_from;
+        if to_come && !covered && !outside {
             of.counts.waiting += 1;
             return Ok(Ok(()));
         }
-        let job = self.job;
         let context = RowContext {
             provider: job.provider,
             connection: &job.connection,
@@ -355,17 +367,13 @@ impl<'a> Landing<'a> {
             job.provider,
             &job.connection,
             context.account_id(record),
-            record.event_time,
+            at,
         );
         if !self.ids.of(&partition).await?.take(&record.event_id) {
             of.counts.duplicate += 1;
             return Ok(Ok(()));
         }
-        let late = self
-            .progress
-            .get(&window.stream)
-            .is_some_and(|progress| progress.coverage.contains(record.event_time));
-        let late_by_ms = late.then(|| (ingested_at - record.event_time).num_milliseconds());
+        let late_by_ms = covered.then(|| (ingested_at - at).num_milliseconds());
         let run = self.log.run().id;
         let part = self.parts.entry(partition).or_insert_with(|| {
             Part::new(PartSpec {
@@ -377,7 +385,7 @@ impl<'a> Landing<'a> {
         match part.push(record, &context, raw, late_by_ms) {
             Ok(()) => {
                 of.counts.new += 1;
-                of.counts.late += u64::from(late);
+                of.counts.late += u64::from(covered);
                 of.counts.outside += u64::from(outside);
                 Ok(Ok(()))
             }

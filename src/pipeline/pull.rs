@@ -163,10 +163,10 @@ impl Queue {
         self.lock().narrowed.insert(stream.to_owned(), length);
     }
 
-    /// After a success the stream's windows grow again.
-    fn grow(&self, stream: &str, window: TimeDelta) -> Option<TimeDelta> {
+    /// After a success the stream's windows grow again, to twice what succeeded.
+    fn grow(&self, stream: &str, pulled: TimeDelta, window: TimeDelta) -> Option<TimeDelta> {
         let mut state = self.lock();
-        let grown = state.narrowed.remove(stream)? * 2;
+        let grown = state.narrowed.remove(stream)?.max(pulled * 2);
         (grown < window).then(|| {
             state.narrowed.insert(stream.to_owned(), grown);
             grown
@@ -333,7 +333,7 @@ impl Worker {
                     continue;
                 }
                 // there was no cursor to refuse: what was asked for doesn't exist there
-                Err(SourceError::Refused(Refusal::CursorGone(said))) => {
+                Err(SourceError::Refused(Refusal::CursorGone(said))) if cursor.is_none() => {
                     return Err(Ended::Failed(failed(Kind::Config, said).into()));
                 }
                 Err(SourceError::Refused(said @ Refusal::TooLarge(_))) => {
@@ -353,7 +353,9 @@ impl Worker {
             }
             match next {
                 None => {
-                    let narrowed = self.queue.grow(&stream.id, self.policy.window);
+                    let narrowed = self
+                        .queue
+                        .grow(&stream.id, range.length(), self.policy.window);
                     return self
                         .send(Arrival::Finished {
                             slot: self.slot,

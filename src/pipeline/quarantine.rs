@@ -26,7 +26,7 @@ struct Line {
     pulled_at: Timestamp,
 }
 
-/// What earlier runs put there, without the text.
+/// What was put there, without the text.
 #[derive(Debug)]
 struct Known {
     id: String,
@@ -40,7 +40,7 @@ struct Known {
 pub(super) struct Quarantine {
     lake: Lake,
     job: String,
-    /// What is in the lake's quarantine; read when the first unreadable record arrives.
+    /// What is in the lake's quarantine or on its way; read when the first unreadable record arrives.
     known: Option<Vec<Known>>,
     /// By slot: what its range has in quarantine already and was not yet seen again.
     expected: HashMap<usize, HashMap<String, u64>>,
@@ -99,6 +99,13 @@ impl Quarantine {
         })?;
         self.open.push(b'\n');
         self.lines += 1;
+        // a range that is begun again in this run, or halved, shows it again
+        self.known.get_or_insert_default().push(Known {
+            id: line.id,
+            stream: line.stream,
+            range: of.range,
+            pulled_at,
+        });
         Ok(())
     }
 

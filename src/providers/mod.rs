@@ -8,6 +8,7 @@ pub mod genesys;
 mod json;
 mod registry;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -187,6 +188,12 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// Reads one record; the error is the reason that goes into quarantine with the bytes.
     fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String>;
+
+    /// The record without what the provider resolves anew at each reading: what two readings of it have in common, to
+    /// compare them and to make an id where the provider gives none.
+    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        Cow::Borrowed(raw)
+    }
 
     /// The calls whose answers list what the provider can be asked for (`services`), each with a name.
     fn catalogue_calls(&self) -> Vec<(&'static str, Call)> {

@@ -1,12 +1,12 @@
 //! Genesys Cloud: asynchronous audit queries, and the synchronous "realtime" query of the last 14 days.
 //!
 //! Facts and their sources: `docs/providers/genesys_cloud.md`. Three things shape this file:
-//! - whether the bounds of an interval are inclusive is not documented, so one second more is asked for on the left,
-//!   and whatever lies outside the range waits for its own;
+//! - whether the bounds of an interval are inclusive is not documented, so one second more is asked for on the left;
 //! - the life of a transaction and of its cursors is not documented, so a refused cursor is no failure;
 //! - the format of a large result's download is not documented, so one that can't be read is asked for inline.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::time::Duration;
@@ -95,9 +95,28 @@ struct Results<'a> {
     #[serde(borrow, default)]
     download_url: Text<'a>,
     #[serde(borrow, default)]
+    page_size: Text<'a>,
+    #[serde(borrow, default)]
     page_count: Text<'a>,
     #[serde(borrow, default)]
     total: Text<'a>,
+}
+
+impl Results<'_> {
+    /// Where the records lie. A page may leave `entities` out, but an answer that isn't a page at all must not pass
+    /// for the end of a range.
+    fn records(self, text: &str) -> Result<Vec<std::ops::Range<usize>>, Refusal> {
+        match (self.entities, self.page_size.0) {
+            (None, None) => Err(failed(
+                Kind::Data,
+                format!(
+                    "the answer has neither `entities` nor a `pageSize`: `{}`",
+                    shortened(text)
+                ),
+            )),
+            (entities, _) => Ok(spans(text, entities.unwrap_or_default())),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -265,13 +284,11 @@ impl Adapter for Genesys {
                 "the provider's service mapping lists no service; name them in `services`",
             ));
         }
-        Ok(services
-            .iter()
-            .map(|service| Stream {
-                id: self.stream_id(service),
-                realtime: realtime(service),
-            })
-            .collect())
+        let stream = |service: &String| Stream {
+            id: self.stream_id(service),
+            realtime: realtime(service),
+        };
+        Ok(distinct(&services).map(stream).collect())
     }
 
     fn listed_streams(&self) -> Vec<Stream> {
@@ -279,7 +296,7 @@ impl Adapter for Genesys {
             id: self.stream_id(service),
             realtime: self.options.mode != Mode::Async,
         };
-        self.options.services.iter().map(stream).collect()
+        distinct(&self.options.services).map(stream).collect()
     }
 
     fn asked(&self, range: Range) -> Range {
@@ -346,7 +363,10 @@ impl Adapter for Genesys {
             Some(State::Realtime { page }) => Self::realtime_page(page, answer),
             Some(State::Poll {
                 polls, waited_ms, ..
-            }) => poll(&answer, polls, waited_ms),
+            }) => {
+                is_still_there(&answer)?;
+                poll(&answer, polls, waited_ms)
+            }
             Some(State::Results {
                 transaction,
                 cursor,
@@ -363,6 +383,11 @@ impl Adapter for Genesys {
         let audit: Audit = serde_json::from_str(raw)
             .map_err(|error| format!("the record can't be read: {error}"))?;
         record_of(audit)
+    }
+
+    /// Without `user.name`, which is looked up at each reading (`expand=user`) and changes when the user is renamed.
+    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        without_user_name(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 
     fn catalogue_calls(&self) -> Vec<(&'static str, Call)> {
@@ -463,9 +488,14 @@ impl Genesys {
         let number = |text: &Text| text.as_deref().and_then(|text| text.parse::<u64>().ok());
         let last = number(&results.page_count).is_some_and(|count| u64::from(page) >= count);
         let total = number(&results.total);
-        let records = spans(&text, results.entities.unwrap_or_default());
+        let records = results.records(&text)?;
         let next = (!last && !records.is_empty())
-            .then(|| State::Realtime { page: page + 1 }.cursor())
+            .then(|| {
+                State::Realtime {
+                    page: page.saturating_add(1),
+                }
+                .cursor()
+            })
             .flatten();
         Ok(Page {
             text,
@@ -518,11 +548,11 @@ fn poll(answer: &Answer, polls: u32, waited_ms: u64) -> Result<Page, Refusal> {
                 )));
             }
             let wait = POLL_EVERY.min(Duration::from_millis(250 << polls.min(8)));
-            let waited_ms = waited_ms + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             let next = State::Poll {
                 transaction,
-                polls: polls + 1,
-                waited_ms,
+                polls: polls.saturating_add(1),
+                waited_ms: waited_ms.saturating_add(wait_ms),
             };
             Ok(Page {
                 next: next.cursor(),
@@ -544,26 +574,26 @@ fn results_page(
         .get(http::header::LOCATION)
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
-    let large = answer.status == StatusCode::FOUND;
-    if !large {
-        // the life of transactions and cursors is unknown: one that is refused is no failure
-        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            || (answer.status == StatusCode::BAD_REQUEST && cursor.is_some())
-        {
+    let redirected = answer.status.is_redirection();
+    if !redirected {
+        is_still_there(&answer)?;
+        if answer.status == StatusCode::BAD_REQUEST && cursor.is_some() {
             return Err(Refusal::CursorGone(said(&answer)));
         }
         expect_success(&answer)?;
     }
-    let text = if large {
+    let text = if redirected {
         text_of(answer).unwrap_or_default()
     } else {
         text_of(answer)?
     };
-    let results: Results = if large {
+    let results: Results = if redirected {
         serde_json::from_str(&text).unwrap_or_default()
     } else {
         parse(&text)?
     };
+    // the status of a large result is known from release notes only: its body counts, too
+    let large = redirected || (results.entities.is_none() && results.download_url.0.is_some());
     let next = results.cursor.as_deref().map(str::to_owned);
     if next.is_some() && next == cursor {
         return Err(failed(
@@ -598,7 +628,7 @@ fn results_page(
             ..Page::default()
         });
     }
-    let records = spans(&text, results.entities.unwrap_or_default());
+    let records = results.records(&text)?;
     let next = next.and_then(|cursor| {
         State::Results {
             transaction,
@@ -663,12 +693,10 @@ fn download_text(answer: &Answer) -> Option<String> {
     (u64::try_from(read).ok()? <= DOWNLOAD_CAP).then_some(text)
 }
 
-/// The records of a download: an object with `entities`, an array, or one record a line.
+/// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
+/// that is large, and an object that doesn't look like a record may be any error's.
 fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
     let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Some(vec![]);
-    }
     if trimmed.starts_with('[') {
         return serde_json::from_str(trimmed)
             .ok()
@@ -686,8 +714,17 @@ fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
         .collect();
     lines
         .ok()
-        .filter(|lines| lines.iter().all(|line| line.get().starts_with('{')))
+        .filter(|lines| match lines.as_slice() {
+            [] => false,
+            [line] => looks_like_a_record(line.get()),
+            lines => lines.iter().all(|line| line.get().starts_with('{')),
+        })
         .map(|lines| spans(text, lines))
+}
+
+fn looks_like_a_record(raw: &str) -> bool {
+    let audit = serde_json::from_str::<Audit>(raw).ok();
+    audit.is_some_and(|audit| audit.id.0.is_some() || audit.event_date.0.is_some())
 }
 
 fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
@@ -793,6 +830,17 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
     })
 }
 
+/// The record's other text stays as it is; nothing if it has no such name.
+fn without_user_name(raw: &str) -> Option<String> {
+    let mut record: BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
+    let mut user: BTreeMap<String, &RawValue> =
+        serde_json::from_str(record.get("user")?.get()).ok()?;
+    user.remove("name")?;
+    let user = serde_json::value::to_raw_value(&user).ok()?;
+    record.insert("user".to_owned(), &user);
+    serde_json::to_string(&record).ok()
+}
+
 fn time_of(text: &str) -> Result<Timestamp, String> {
     let time = DateTime::parse_from_rfc3339(text)
         .map_err(|error| format!("`eventDate` is no date: `{}` ({error})", shortened(text)))?
@@ -804,8 +852,9 @@ fn time_of(text: &str) -> Result<Timestamp, String> {
 
 // ---------------------------------------------------------------- small parts
 
+/// Long enough for what providers say of a missing permission.
 fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(80) {
+    match text.char_indices().nth(200) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
         None => Cow::Borrowed(text),
     }
@@ -907,6 +956,16 @@ fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
         .collect())
 }
 
+/// Each name once: a stream must not be pulled beside itself.
+fn distinct(names: &[String]) -> impl Iterator<Item = &String> {
+    let is_first = |(place, name): &(usize, &String)| !names[..*place].contains(name);
+    names
+        .iter()
+        .enumerate()
+        .filter(is_first)
+        .map(|(_, name)| name)
+}
+
 fn failed(kind: Kind, message: impl Into<String>) -> Refusal {
     Refusal::Failed {
         kind,
@@ -919,7 +978,6 @@ fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     let said = || format!("the provider answered {}: {}", answer.status, said(answer));
     match answer.status {
         status if status.is_success() => Ok(()),
-        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said())),
         StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
             Err(Refusal::TooLarge(said()))
         }
@@ -933,12 +991,21 @@ fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     }
 }
 
+/// The life of transactions and of their cursors is not documented: one that is refused is no failure.
+fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
+    match answer.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said(answer))),
+        _ => Ok(()),
+    }
+}
+
 /// What the provider says in an error's body.
 fn said(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
     let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
     let Some(message) = body.message.as_deref() else {
-        return format!("`{}`", shortened(text.trim()));
+        let words: Vec<&str> = text.split_whitespace().collect();
+        return format!("`{}`", shortened(&words.join(" ")));
     };
     let mut said = shortened(message).into_owned();
     for (name, value) in [("code", body.code), ("correlation id", body.context_id)] {

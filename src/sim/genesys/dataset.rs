@@ -38,6 +38,8 @@ pub struct DatasetSpec {
     pub awkward_share: f64,
     /// How many records are filed, and thus found, under another time than the one that they show.
     pub misfiled: usize,
+    /// How far from that time they are filed at most.
+    pub misfiled_by: Duration,
     /// How many unreadable records there are beside `records`; see [`PoisonKind`].
     pub poison: usize,
     /// Whether some records hold line breaks between their fields; then JSON lines of them would be torn.
@@ -68,6 +70,7 @@ impl Default for DatasetSpec {
             largest_tie: 700,
             awkward_share: 0.15,
             misfiled: 0,
+            misfiled_by: Duration::from_hours(24),
             poison: 0,
             newlines: false,
         }

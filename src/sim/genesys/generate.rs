@@ -11,7 +11,6 @@ use super::dataset::{DatasetSpec, Log, PoisonKind, Record};
 use super::people::{Person, people, pick, random_uuid};
 use super::record::{Facts, Precision, Rendered, Writer, show_time};
 
-const MICROS: i64 = 1_000_000;
 /// The least delay of a late arrival.
 const LATE_FROM: Duration = Duration::from_mins(1);
 
@@ -219,9 +218,9 @@ impl<'a> Generator<'a> {
         });
     }
 
-    /// Files some records up to a day away from the time that they show, within the range.
+    /// Files some records away from the time that they show, within the range.
     fn misfile(&mut self) {
-        let day = 86_400 * MICROS;
+        let most_by = micros(self.spec.misfiled_by);
         let (first, last) = (
             self.spec.from.timestamp_micros(),
             self.spec.to.timestamp_micros() - 1,
@@ -232,7 +231,7 @@ impl<'a> Generator<'a> {
                 continue;
             };
             let index = self.rng.random_range(0..=most);
-            let by = self.rng.random_range(-day..=day);
+            let by = self.rng.random_range(-most_by..=most_by);
             let record = &mut self.logs[service].records[index];
             if record.poison.is_none() {
                 record.filed = (record.shown + by).clamp(first, last.max(first));

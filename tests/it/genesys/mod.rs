@@ -1,0 +1,15 @@
+//! The Genesys adapter against the recorded samples, and the pipeline against the Genesys simulator.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at what it does not expect"
+)]
+
+mod awkward;
+mod golden;
+mod lanes;
+mod late;
+mod modes;
+mod states;
+mod support;
+mod trouble;

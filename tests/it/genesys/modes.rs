@@ -1,0 +1,266 @@
+//! However the log is read, and whatever is unknown of the provider turns out to be: the lake holds the truth.
+
+use std::time::{Duration, Instant};
+
+use auditlake::providers::genesys::{Filter, FilterProperty, Mode, Options};
+use auditlake::sim::RateLimit;
+use auditlake::sim::genesys::endpoint::{DOWNLOAD, REALTIME, RESULTS, STATUS, SUBMIT, TOKEN};
+use auditlake::sim::genesys::{
+    Compression, DatasetSpec, DownloadAddress, DownloadShape, GenesysSettings, IntervalBound,
+    Totals,
+};
+use chrono::TimeDelta;
+
+use super::support::*;
+
+const NOW: &str = "2026-03-02T01:00:00Z";
+
+async fn pull(spec: &DatasetSpec, settings: GenesysSettings, options: Options) -> Rig {
+    let rig = Rig::new(spec, settings, options).await;
+    rig.tick(at(NOW)).await;
+    rig.assert_exact(at("2026-03-01"), at("2026-03-02"), at(NOW))
+        .await;
+    rig
+}
+
+#[tokio::test]
+async fn auto_takes_realtime_where_it_reaches() {
+    let rig = pull(&day(), prompt(), Options::default()).await;
+    let calls = |endpoint| rig.sim.counters().calls(endpoint);
+    assert!(calls(REALTIME) > 0 && calls(SUBMIT) > 0);
+    assert_eq!(calls(TOKEN), 1);
+    let commit = rig.newest().await;
+    let streams: Vec<&str> = commit.progress.keys().map(String::as_str).collect();
+    assert_eq!(streams, ["Billing", FIRST, ASYNC_ONLY]);
+    for progress in commit.progress.values() {
+        assert_eq!(progress.watermark, Some(at("2026-03-02T00:58:00Z")));
+        assert!(progress.open.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn async_mode_makes_no_realtime_query() {
+    let settings = GenesysSettings {
+        running_polls: 1,
+        submit_status: 200,
+        terse_status: true,
+        ..prompt()
+    };
+    let rig = pull(&day(), settings, options(Mode::Async, &[])).await;
+    assert_eq!(rig.sim.counters().calls(REALTIME), 0);
+    assert!(rig.sim.counters().calls(STATUS) > 0);
+}
+
+#[tokio::test]
+async fn realtime_mode_makes_no_query_job() {
+    for totals in [Totals::Shown, Totals::Null, Totals::LeftOut] {
+        let settings = GenesysSettings {
+            realtime_totals: totals,
+            ..prompt()
+        };
+        let options = Options {
+            realtime_page_size: 100,
+            ..options(Mode::Realtime, &[FIRST])
+        };
+        let rig = Rig::new(&day(), settings, options).await;
+        rig.tick(at(NOW)).await;
+        rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
+            .await;
+        assert_eq!(rig.sim.counters().calls(SUBMIT), 0);
+    }
+}
+
+/// Nobody knows whether an interval's ends belong to it. Ties of hundreds lie on windows' ends, too.
+#[tokio::test]
+async fn bounds_may_be_inclusive_or_exclusive() {
+    let bounds = [IntervalBound::Inclusive, IntervalBound::Exclusive];
+    // every record at a whole quarter of an hour, so that windows' ends cut through ties
+    for (start, end) in bounds
+        .into_iter()
+        .flat_map(|start| bounds.map(|end| (start, end)))
+    {
+        let spec = DatasetSpec {
+            records: 600,
+            from: at("2026-03-01"),
+            to: at("2026-03-01T00:01:00Z"),
+            largest_tie: 100,
+            ..day()
+        };
+        let settings = GenesysSettings {
+            interval_start: start,
+            interval_end: end,
+            ..prompt()
+        };
+        for mode in [Mode::Auto, Mode::Async] {
+            let policy = auditlake::plan::Policy {
+                // 600 records in a minute, many of them at whole seconds: each second is a window's end
+                window: TimeDelta::seconds(1),
+                lag: TimeDelta::minutes(59),
+                ..policy()
+            };
+            let options = options(mode, &[FIRST, ASYNC_ONLY]);
+            let rig = Rig::with(&spec, settings.clone(), options, policy).await;
+            rig.tick(at("2026-03-01T01:00:00Z")).await;
+            rig.assert_exact(
+                at("2026-03-01"),
+                at("2026-03-01T00:01:00Z"),
+                at("2026-03-01T01:00:00Z"),
+            )
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_may_be_empty_and_records_may_repeat() {
+    let settings = GenesysSettings {
+        empty_page_every: 2,
+        repeat_records: true,
+        ..prompt()
+    };
+    let policy = auditlake::plan::Policy {
+        window: TimeDelta::days(2),
+        ..policy()
+    };
+    let rig = Rig::with(&day(), settings, options(Mode::Async, &[]), policy).await;
+    let report = rig.tick(at(NOW)).await;
+    assert!(report.tally.counts.duplicate > 0);
+    rig.assert_exact(at("2026-03-01"), at("2026-03-02"), at(NOW))
+        .await;
+}
+
+#[tokio::test]
+async fn large_results_come_in_every_form() {
+    for shape in [
+        DownloadShape::Object,
+        DownloadShape::Array,
+        DownloadShape::Lines,
+        DownloadShape::Garbage,
+    ] {
+        for compression in [Compression::None, Compression::Encoded, Compression::File] {
+            let address = match compression {
+                Compression::None => DownloadAddress::Body,
+                Compression::Encoded => DownloadAddress::Location,
+                Compression::File => DownloadAddress::Both,
+            };
+            let settings = GenesysSettings {
+                large_results_over: Some(100),
+                download_records: 150,
+                download_shape: shape,
+                download_compression: compression,
+                download_address: address,
+                ..prompt()
+            };
+            let spec = DatasetSpec {
+                records: 600,
+                newlines: !matches!(shape, DownloadShape::Lines),
+                ..day()
+            };
+            let rig = pull(&spec, settings, options(Mode::Async, &[])).await;
+            let calls = |endpoint| rig.sim.counters().calls(endpoint);
+            assert!(calls(DOWNLOAD) > 0 && calls(RESULTS) > 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn downloads_that_expire_or_cannot_be_fetched_are_asked_for_inline() {
+    let settings = GenesysSettings {
+        large_results_over: Some(100),
+        download_records: 150,
+        download_lifetime: Duration::ZERO,
+        ..prompt()
+    };
+    pull(&day(), settings, options(Mode::Async, &[])).await;
+
+    // nobody is at home there
+    let settings = GenesysSettings {
+        large_results_over: Some(100),
+        download_records: 150,
+        ..prompt()
+    };
+    let rig = Rig::new(&day(), settings, options(Mode::Async, &[])).await;
+    let failing = auditlake::sim::Fault::Status {
+        status: 503,
+        retry_after: None,
+    };
+    rig.sim.faults().next(DOWNLOAD, 10_000, failing);
+    rig.tick(at(NOW)).await;
+    rig.assert_exact(at("2026-03-01"), at("2026-03-02"), at(NOW))
+        .await;
+}
+
+#[tokio::test]
+async fn filters_are_the_providers_and_make_another_stream() {
+    let filtered = |action: &str| Options {
+        filters: vec![Filter {
+            property: FilterProperty::Action,
+            value: action.to_owned(),
+        }],
+        ..options(Mode::Async, &[FIRST])
+    };
+    let mut rig = Rig::new(&day(), prompt(), filtered("Update")).await;
+    rig.tick(at(NOW)).await;
+    let updates = rig.rows().await;
+    assert!(!updates.is_empty());
+    assert!(updates.iter().all(|row| {
+        let raw: serde_json::Value = serde_json::from_str(&row.raw).unwrap();
+        raw["action"] == "Update"
+    }));
+
+    // other filters begin at the start, and what both let through is there once
+    rig.set_options(options(Mode::Async, &[FIRST]));
+    let report = rig.tick(at(NOW)).await;
+    assert_eq!(report.tally.counts.duplicate, updates.len() as u64);
+    rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
+        .await;
+    let commit = rig.newest().await;
+    assert_eq!(commit.progress.len(), 2, "{:?}", commit.progress.keys());
+}
+
+#[tokio::test]
+async fn the_rate_budget_is_kept() {
+    let settings = GenesysSettings {
+        rate_limit: RateLimit {
+            calls: 300,
+            per: Duration::from_mins(1),
+        },
+        ..prompt()
+    };
+    let spec = DatasetSpec {
+        records: 400,
+        ..day()
+    };
+    let mut rig = Rig::new(&spec, settings, options(Mode::Async, &[FIRST])).await;
+    rig.job.source.client = std::sync::Arc::new(client(
+        &rig.sim,
+        "sim-secret",
+        (300, Duration::from_mins(1)),
+    ));
+    let began = Instant::now();
+    rig.tick(at(NOW)).await;
+    let counters = rig.sim.counters();
+    assert_eq!(counters.rate_limited(), 0);
+    // 300 a minute, and a burst of 2 % of it
+    let allowed = began.elapsed().as_secs_f64() * 5.0 + 7.0;
+    let calls = counters.total_calls();
+    assert!(calls > 10);
+    assert!(
+        f64::from(u32::try_from(calls).unwrap()) <= allowed,
+        "{calls} {allowed}"
+    );
+    rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
+        .await;
+}
+
+#[tokio::test]
+async fn auto_takes_query_jobs_for_what_realtime_no_longer_reaches() {
+    let rig = Rig::new(&day(), prompt(), options(Mode::Auto, &[FIRST])).await;
+    let now = at("2026-03-16T00:00:00Z");
+    rig.tick(now).await;
+    rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), now)
+        .await;
+    let calls = |endpoint| rig.sim.counters().calls(endpoint);
+    // the first day and the margin of an hour are too old
+    assert_eq!((calls(SUBMIT), calls(SUBMIT) + calls(REALTIME)), (5, 60));
+}
