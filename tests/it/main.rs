@@ -1,0 +1,5 @@
+//! What the parts do together: one test binary.
+
+mod layering;
+mod process;
+mod s3;
