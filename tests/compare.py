@@ -34,7 +34,7 @@ db.execute(
                        columns = {{id: 'VARCHAR', event_time: 'VARCHAR', service: 'VARCHAR', raw: 'VARCHAR'}})"""
 )
 
-row = "event_id, event_time, service, raw"
+row = "event_id, event_time, raw"
 type_of = dict((name, kind) for name, kind, *_ in db.execute("DESCRIBE lake").fetchall())
 
 
@@ -49,6 +49,10 @@ problems = {
     "rows too many or altered": count(f"SELECT {row} FROM lake EXCEPT ALL SELECT {row} FROM truth"),
     "ids without a record": count("FROM lake ANTI JOIN truth USING (event_id)"),
     "records without an id": count("FROM truth ANTI JOIN lake USING (event_id)"),
+    # a record may leave its service out
+    "rows of another service": count(
+        "FROM lake JOIN truth USING (event_id) WHERE lake.service <> truth.service"
+    ),
     "ids that occur twice": count("SELECT event_id FROM lake GROUP BY ALL HAVING count(*) > 1"),
     "raw with other bytes": count(
         "FROM lake JOIN truth USING (event_id) WHERE encode(lake.raw) IS DISTINCT FROM encode(truth.raw)"

@@ -25,7 +25,7 @@ use crate::telemetry::{self, LogFormat};
 
 use report::{Failure, Out};
 
-/// Pulls audit logs from `SaaS` providers on a schedule and lands them as partitioned Parquet in object storage,
+/// Pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in object storage,
 /// exactly once.
 #[derive(Debug, Parser)]
 #[command(
@@ -128,11 +128,18 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(args) if args.once => {
             let clock = as_of(args.as_of)?;
-            once::run(&load(&source)?, &args.jobs, clock, &listen()?, &mut out).await
+            let (config, shutdown) = (load(&source)?, listen()?);
+            let running = once::run(&config, &args.jobs, clock, &shutdown, &mut out);
+            unless_told_twice(&shutdown, running).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
         Command::Backfill(args) => {
-            backfill::run(&load(&source)?, &args, &listen()?, &mut out).await
+            let (config, shutdown) = (load(&source)?, listen()?);
+            unless_told_twice(
+                &shutdown,
+                backfill::run(&config, &args, &shutdown, &mut out),
+            )
+            .await
         }
         Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
         Command::Validate => {
@@ -144,16 +151,29 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
         Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,
         Command::Health(args) => health::run(&source, &args, &mut out).await,
-        Command::Demo(args) => demo::run(&args, &listen()?, &mut out).await,
+        Command::Demo(args) => {
+            let shutdown = listen()?;
+            unless_told_twice(&shutdown, demo::run(&args, &shutdown, &mut out)).await
+        }
+    }
+}
+
+/// A first signal lets a command finish its pages, a second one doesn't.
+async fn unless_told_twice(
+    shutdown: &Shutdown,
+    command: impl Future<Output = Result<u8, Failure>>,
+) -> Result<u8, Failure> {
+    tokio::select! {
+        ended = command => ended,
+        () = shutdown.now.cancelled() => Ok(shutdown.exit_code().unwrap_or(1)),
     }
 }
 
 fn validate(config: &Config, source: &Source, out: &mut Out) {
-    let (jobs, connections) = (config.jobs.len(), config.connections.len());
     out.line(format_args!(
-        "{source} is valid: {jobs} job{}, {connections} connection{}, lake {}",
-        if jobs == 1 { "" } else { "s" },
-        if connections == 1 { "" } else { "s" },
+        "{source} is valid: {}, {}, lake {}",
+        report::counted(config.jobs.len() as u64, "job"),
+        report::counted(config.connections.len() as u64, "connection"),
         config.lake.url,
     ));
 }

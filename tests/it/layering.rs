@@ -9,10 +9,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // the bottom: what the layers share
     ("model", &[]),
     ("tls", &[]),
-    ("telemetry", &[]),
     ("shutdown", &[]),
     ("sim", &[]),
     ("clock", &["model"]),
+    ("telemetry", &["clock"]),
     ("secret", &[]),
     ("schedule", &["model"]),
     ("yaml", &["model", "secret"]),

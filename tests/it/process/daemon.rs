@@ -43,7 +43,7 @@ async fn what_it_was_pulling_is_committed_before_it_stops() {
     let held = CancellationToken::new();
     world.provider.faults().inject(auditlake::sim::FaultRule {
         endpoint: Some(endpoint::REALTIME),
-        skip: 5,
+        skip: 1,
         times: 4,
         fault: Fault::Hold(held.clone()),
     });
@@ -51,7 +51,7 @@ async fn what_it_was_pulling_is_committed_before_it_stops() {
     world
         .provider
         .counters()
-        .reached(endpoint::REALTIME, 9)
+        .reached(endpoint::REALTIME, 5)
         .await;
     daemon.signal("TERM").await;
     daemon.says("stopping: ").await;
