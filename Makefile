@@ -36,8 +36,8 @@ doc:
 # The test runner's summary is the last that is said.
 tests: $(VENV)/installed
 	$(CARGO) test --locked --doc
-	@if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all; \
-	else set -x; $(CARGO) test --locked --all-targets -- --include-ignored; fi
+	@if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all --no-fail-fast; \
+	else set -x; $(CARGO) test --locked --all-targets --no-fail-fast -- --include-ignored; fi
 
 $(VENV)/installed: tests/requirements.txt
 	rm -rf $(VENV)

@@ -130,12 +130,12 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             let clock = as_of(args.as_of)?;
             let (config, shutdown) = (load(&source)?, listen()?);
             let running = once::run(&config, &args.jobs, clock, &shutdown, &mut out);
-            unless_told_twice(&shutdown, running).await
+            interruptible(&shutdown, running).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
         Command::Backfill(args) => {
             let (config, shutdown) = (load(&source)?, listen()?);
-            unless_told_twice(
+            interruptible(
                 &shutdown,
                 backfill::run(&config, &args, &shutdown, &mut out),
             )
@@ -153,18 +153,21 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Health(args) => health::run(&source, &args, &mut out).await,
         Command::Demo(args) => {
             let shutdown = listen()?;
-            unless_told_twice(&shutdown, demo::run(&args, &shutdown, &mut out)).await
+            interruptible(&shutdown, demo::run(&args, &shutdown, &mut out)).await
         }
     }
 }
 
-/// A first signal lets a command finish its pages, a second one doesn't.
-async fn unless_told_twice(
+/// A first signal lets a command finish its pages, a second one doesn't; its exit code tells of either.
+async fn interruptible(
     shutdown: &Shutdown,
     command: impl Future<Output = Result<u8, Failure>>,
 ) -> Result<u8, Failure> {
     tokio::select! {
-        ended = command => ended,
+        ended = command => ended.map_err(|failure| match shutdown.exit_code() {
+            Some(code) => failure.with_code(code),
+            None => failure,
+        }),
         () = shutdown.now.cancelled() => Ok(shutdown.exit_code().unwrap_or(1)),
     }
 }

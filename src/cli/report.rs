@@ -72,6 +72,10 @@ impl Failure {
         }
     }
 
+    pub(super) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     pub(super) fn code(&self) -> u8 {
         self.code
     }
