@@ -1,8 +1,14 @@
 //! `run --once` and `backfill`: what they land, what they say, how they end.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::HashMap;
+use std::future::IntoFuture as _;
+use std::sync::{Arc, Mutex};
+
 use auditlake::sim::genesys::{DatasetSpec, endpoint};
 use auditlake::sim::{Fault, FaultRule};
+use axum::http::{Method, StatusCode, Uri};
+use bytes::Bytes;
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
@@ -288,4 +294,48 @@ async fn two_runs_at_once_double_nothing() {
             .contains("another run holds the job; waiting for it"),
     );
     world.assert_all_landed();
+}
+
+/// An S3 store that knows no conditions: a PUT always overwrites. Returns its address.
+async fn careless_store() -> String {
+    let objects = Arc::new(Mutex::new(HashMap::<String, Bytes>::new()));
+    let answer = move |method: Method, uri: Uri, body: Bytes| async move {
+        let mut objects = objects.lock().unwrap();
+        let headers = [
+            ("etag", "\"x\""),
+            ("last-modified", "Sun, 01 Mar 2026 00:00:00 GMT"),
+        ];
+        match (method, objects.get(uri.path())) {
+            (Method::PUT, _) => {
+                objects.insert(uri.path().to_owned(), body);
+                (StatusCode::OK, headers, Bytes::new())
+            }
+            (_, Some(object)) => (StatusCode::OK, headers, object.clone()),
+            (_, None) => (StatusCode::NOT_FOUND, headers, Bytes::new()),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(axum::serve(listener, router).into_future());
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_conditions_is_refused() {
+    let world = World::new(&one_day(), EVENING).await;
+    let keys = "aws_region: r, aws_access_key_id: a, aws_secret_access_key: b";
+    let endpoint = careless_store().await;
+    let options = format!("{{ aws_endpoint: {endpoint}, aws_allow_http: true, {keys} }}");
+    world.change(
+        "url: file://./lake",
+        &format!("url: s3://bucket/prefix\n  storage_options: {options}"),
+    );
+    for command in [["run"].as_slice(), &["run", "--once"]] {
+        let ended = world.run(command).await.assert_code(2);
+        ended.assert_says(
+            "the store behind `s3://bucket/prefix` overwrites an object that it was told to create only if absent",
+        );
+    }
+    assert_eq!(world.provider.counters().total_calls(), 0);
 }
