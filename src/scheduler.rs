@@ -146,7 +146,7 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
             }
             Ok(Err(error)) => {
                 attempts.note(Some(error.kind()), error.retry_after());
-                tracing::error!(job = job.name, kind = %error.kind(), error = chain(&error), "the run failed");
+                tracing::error!(job = job.name, connection = job.connection, kind = %error.kind(), error = chain(&error), "the run failed");
             }
             Err(panic) => {
                 attempts.note(None, None);

@@ -41,14 +41,6 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Does the work, but for a second signal: then it is dropped where it stands, as a crash would leave it.
-    pub async fn at_once<E>(&self, work: impl Future<Output = Result<u8, E>>) -> Result<u8, E> {
-        tokio::select! {
-            ended = work => ended,
-            () = self.now.cancelled() => Ok(self.exit_code().unwrap_or(1)),
-        }
-    }
-
     /// The exit code of an interrupted command: 130 for SIGINT, 143 for SIGTERM; none if there was no signal.
     pub fn exit_code(&self) -> Option<u8> {
         *self.code.borrow()

@@ -1,10 +1,18 @@
 //! Logs: what is written to stderr, and how errors read in it.
 
 use std::error::Error;
-use std::fmt::Write;
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::SecondsFormat;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
+
+use crate::clock::real_now;
+
+/// Whether logs are JSON.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -30,6 +38,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false);
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     // an error only says that logging has begun already
     let _ = match format {
         LogFormat::Text => {
@@ -39,6 +48,18 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
         }
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
+}
+
+/// Says on stderr what went wrong, whatever is logged: as a line of JSON where logs are that.
+pub fn complain(message: &str) {
+    let line = if JSON.load(Ordering::Relaxed) {
+        let at = real_now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        json!({ "timestamp": at, "level": "ERROR", "message": message }).to_string()
+    } else {
+        format!("error: {message}")
+    };
+    // nowhere else to say it
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// An error and its causes in one line: `can't write `x`: permission denied`.

@@ -99,7 +99,7 @@ pub(super) async fn run(
     }
     bar.leave();
     out.line(format_args!("{}", report::summary(&job.name, &sum)));
-    report::failures(&job.name, &sum);
+    report::failures(&job, &sum);
     if sum.unfinished {
         complain("not all of the range is pulled; repeat the command to go on");
     }
@@ -145,7 +145,7 @@ async fn left_to_cover(
     shutdown: &Shutdown,
 ) -> Result<TimeDelta, Failure> {
     let streams = job.source.streams(&shutdown.stop).await;
-    let streams = streams.map_err(|error| Failure::of_run(&job.name, &error.into()))?;
+    let streams = streams.map_err(|error| Failure::of_run(job, &error.into()))?;
     let newest = lake::newest(&job.lake, &job.name)
         .await
         .map_err(Failure::lake)?;
@@ -255,8 +255,8 @@ impl Bar {
 
 fn message(windows: u64, counts: Counts) -> String {
     format!(
-        "{} windows, {} new, {} duplicate",
-        count(windows),
+        "{}, {} new, {} duplicate",
+        report::counted(windows, "window"),
         count(counts.new),
         count(counts.duplicate)
     )

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::{Failure, complain};
 use crate::config::{Config, Source};
 use crate::model::Kind;
-use crate::runtime;
+use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
 use crate::server::{self, Readiness};
 use crate::shutdown::Shutdown;
@@ -24,7 +24,7 @@ pub(super) async fn run(
     shutdown: &Shutdown,
 ) -> Result<u8, Failure> {
     let mut config = super::load(source)?;
-    super::jobs(&config, wanted)?; // what is wrong with the names or the connections is said before anything starts
+    let mut jobs = super::jobs(&config, wanted)?;
     let listen = config.server.listen;
     let listener = server::bind(listen)
         .await
@@ -40,10 +40,11 @@ pub(super) async fn run(
 
     loop {
         let stop = CancellationToken::new();
-        let mut jobs = Box::pin(keep_jobs(&config, wanted, &readiness, stop.clone()));
+        let lake = jobs.first().map(|first| first.job.lake.clone());
+        let mut keeping = Box::pin(keep_jobs(&config, jobs, &readiness, stop.clone()));
         let reloaded = loop {
             tokio::select! {
-                ended = &mut jobs => return ended.map(|()| 0),
+                ended = &mut keeping => return ended.map(|()| 0),
                 () = shutdown.stop.cancelled() => break None,
                 _ = hangup.recv() => match reload(source, wanted) {
                     Ok(new) => break Some(new),
@@ -53,16 +54,27 @@ pub(super) async fn run(
         };
         stop.cancel();
         tokio::select! {
-            ended = &mut jobs => ended?,
+            ended = &mut keeping => ended?,
             () = tokio::time::sleep(config.server.shutdown_grace) => {
                 tracing::warn!("the grace period is over; what isn't committed is pulled again by the next run");
             }
             () = shutdown.now.cancelled() => {}
         }
-        drop(jobs);
-        let Some(new) = reloaded else { break };
+        drop(keeping);
+        let Some((new, new_jobs)) = reloaded else {
+            break;
+        };
         if new.server.listen != listen {
             tracing::warn!(address = %new.server.listen, "a new `server.listen` takes effect with the next start");
+        }
+        jobs = new_jobs;
+        if let Some(lake) = lake
+            && new.lake.url == config.lake.url
+            && new.lake.url.starts_with("memory:")
+        {
+            // what lies in memory would be gone with its store
+            jobs.iter_mut()
+                .for_each(|scheduled| scheduled.job.lake = lake.clone());
         }
         config = new;
         tracing::info!("the configuration was read again");
@@ -72,31 +84,36 @@ pub(super) async fn run(
     Ok(0)
 }
 
-fn reload(source: &Source, wanted: &[String]) -> Result<Config, Failure> {
+fn reload(source: &Source, wanted: &[String]) -> Result<(Config, Vec<ScheduledJob>), Failure> {
     if *source == Source::Stdin {
         return Err(Failure::usage(
             "a configuration from standard input can't be read again",
         ));
     }
     let config = super::load(source)?;
-    super::jobs(&config, wanted)?;
-    Ok(config)
+    let jobs = super::jobs(&config, wanted)?;
+    Ok((config, jobs))
 }
 
 /// Keeps the jobs of one configuration until `stop` is cancelled and their current pages are committed.
 async fn keep_jobs(
     config: &Config,
-    wanted: &[String],
+    jobs: Vec<ScheduledJob>,
     readiness: &watch::Sender<Readiness>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let jobs = super::jobs(config, wanted)?;
     let Some(first) = jobs.first() else {
         return Ok(());
     };
     let lake = first.job.lake.clone();
     // a lake that is wrong is refused, one that doesn't answer yet is waited for
-    while let Err(error) = lake.prepare(&runtime::layout(&config.lake)).await {
+    let layout = runtime::layout(&config.lake);
+    loop {
+        let prepared = tokio::select! {
+            prepared = lake.prepare(&layout) => prepared,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let Err(error) = prepared else { break };
         if error.kind() != Kind::Transient {
             return Err(Failure::lake(error));
         }

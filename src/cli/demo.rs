@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::Timestamp;
-use crate::pipeline::{Conduct, Lane, Report};
+use crate::pipeline::{Conduct, Job, Lane, Report};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::sim;
@@ -65,7 +65,7 @@ pub(super) async fn run(
             };
             let report = run_when_free(job, Lane::Due, &conduct).await?;
             out.line(format_args!("   {}", report::summary(&job.name, &report)));
-            ended_well(&job.name, &report)?;
+            ended_well(job, &report)?;
         }
     }
     provider.shutdown().await;
@@ -140,12 +140,12 @@ fn configuration(provider: &sim::genesys::Genesys, folder: &Path) -> Result<Conf
     Config::parse("jobs.yaml", JOBS, &|name| variables.get(name).cloned()).map_err(Failure::config)
 }
 
-fn ended_well(job: &str, report: &Report) -> Result<(), Failure> {
+fn ended_well(job: &Job, report: &Report) -> Result<(), Failure> {
     report::failures(job, report);
     if report.failures.is_empty() {
         Ok(())
     } else {
-        Err(Failure::run(format!("job `{job}` failed")))
+        Err(Failure::run(format!("job `{}` failed", job.name)))
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn run(source: &Source, args: &HealthArgs, out: &mut Out) -> Re
         .get(format!("http://{address}/healthz"))
         .send()
         .await
-        .map_err(|error| failed(chain(&error)))?;
+        .map_err(|error| failed(chain(&error.without_url())))?;
     if !answer.status().is_success() {
         return Err(failed(format!("it answered {}", answer.status())));
     }

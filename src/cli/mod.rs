@@ -25,9 +25,13 @@ use crate::telemetry::{self, LogFormat};
 
 use report::{Failure, Out};
 
-/// The arguments.
+/// Pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in object storage,
+/// exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "auditlake", version, about = ABOUT, max_term_width = 100,
+#[command(
+    name = "auditlake",
+    version,
+    max_term_width = 100,
     subcommand_required = true
 )]
 struct Cli {
@@ -59,9 +63,6 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
-const ABOUT: &str = "Pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in \
-                     object storage, exactly once";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -126,15 +127,19 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     let source = Source::from(cli.config.as_str());
     match cli.command {
         Command::Run(args) if args.once => {
-            let (clock, config, shutdown) = (as_of(args.as_of)?, load(&source)?, listen()?);
-            let work = once::run(&config, &args.jobs, clock, &shutdown, &mut out);
-            shutdown.at_once(work).await
+            let clock = as_of(args.as_of)?;
+            let (config, shutdown) = (load(&source)?, listen()?);
+            let running = once::run(&config, &args.jobs, clock, &shutdown, &mut out);
+            interruptible(&shutdown, running).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
         Command::Backfill(args) => {
             let (config, shutdown) = (load(&source)?, listen()?);
-            let work = backfill::run(&config, &args, &shutdown, &mut out);
-            shutdown.at_once(work).await
+            interruptible(
+                &shutdown,
+                backfill::run(&config, &args, &shutdown, &mut out),
+            )
+            .await
         }
         Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
         Command::Validate => {
@@ -146,15 +151,32 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
         Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,
         Command::Health(args) => health::run(&source, &args, &mut out).await,
-        Command::Demo(args) => demo::run(&args, &listen()?, &mut out).await,
+        Command::Demo(args) => {
+            let shutdown = listen()?;
+            interruptible(&shutdown, demo::run(&args, &shutdown, &mut out)).await
+        }
+    }
+}
+
+/// A first signal lets a command finish its pages, a second one doesn't; its exit code tells of either.
+async fn interruptible(
+    shutdown: &Shutdown,
+    command: impl Future<Output = Result<u8, Failure>>,
+) -> Result<u8, Failure> {
+    tokio::select! {
+        ended = command => ended.map_err(|failure| match shutdown.exit_code() {
+            Some(code) => failure.with_code(code),
+            None => failure,
+        }),
+        () = shutdown.now.cancelled() => Ok(shutdown.exit_code().unwrap_or(1)),
     }
 }
 
 fn validate(config: &Config, source: &Source, out: &mut Out) {
     out.line(format_args!(
         "{source} is valid: {}, {}, lake {}",
-        report::several(config.jobs.len() as u64, "job"),
-        report::several(config.connections.len() as u64, "connection"),
+        report::counted(config.jobs.len() as u64, "job"),
+        report::counted(config.connections.len() as u64, "connection"),
         config.lake.url,
     ));
 }

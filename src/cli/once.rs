@@ -32,14 +32,14 @@ pub(super) async fn run(
                 ..Conduct::new(shutdown.stop.clone())
             };
             let result = run_when_free(&scheduled.job, Lane::Due, &conduct).await;
-            (scheduled.job.name, result)
+            (scheduled.job, result)
         })
         .buffer_unordered(AT_A_TIME);
     let mut code = 0;
     while let Some((job, result)) = ended.next().await {
         match result {
             Ok(report) => {
-                out.line(format_args!("{}", report::summary(&job, &report)));
+                out.line(format_args!("{}", report::summary(&job.name, &report)));
                 report::failures(&job, &report);
                 if !report.failures.is_empty() {
                     code = code.max(1);
@@ -66,7 +66,7 @@ pub(super) async fn run_when_free(
         let claim = match pipeline::run(job, lane, conduct).await {
             Ok(Outcome::Ran(report)) => return Ok(report),
             Ok(Outcome::Held(claim)) => claim,
-            Err(error) => return Err(Failure::of_run(&job.name, &error)),
+            Err(error) => return Err(Failure::of_run(job, &error)),
         };
         let by = format!("process {} on `{}`", claim.pid, claim.host);
         if Instant::now() >= patience {

@@ -9,9 +9,9 @@ use chrono::{SecondsFormat, TimeDelta};
 use crate::config::Problems;
 use crate::lake::LakeError;
 use crate::model::{Kind, Timestamp};
-use crate::pipeline::{Report, RunError};
+use crate::pipeline::{Job, Report, RunError};
 use crate::runtime::SetupError;
-use crate::telemetry::chain;
+use crate::telemetry::{self, chain};
 
 /// A command that ends with a message and an exit code.
 #[derive(Debug)]
@@ -63,11 +63,17 @@ impl Failure {
         }
     }
 
-    pub(super) fn of_run(job: &str, error: &RunError) -> Self {
+    pub(super) fn of_run(job: &Job, error: &RunError) -> Self {
+        let (name, kind) = (&job.name, error.kind());
+        let what_to_do = what_to_do(kind, &job.connection);
         Self {
-            code: code_of(error.kind()),
-            message: format!("job `{job}` failed ({}): {}", error.kind(), chain(error)),
+            code: code_of(kind),
+            message: format!("job `{name}` failed ({kind}): {}{what_to_do}", chain(error)),
         }
+    }
+
+    pub(super) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 
     pub(super) fn code(&self) -> u8 {
@@ -83,6 +89,16 @@ fn code_of(kind: Kind) -> u8 {
     if kind == Kind::Config { 2 } else { 1 }
 }
 
+/// For failures that pass only if somebody does something that the failure itself doesn't say.
+pub(super) fn what_to_do(kind: Kind, connection: &str) -> String {
+    match kind {
+        Kind::Auth => format!(
+            "; check the credentials of connection `{connection}` and what they are permitted to read"
+        ),
+        _ => String::new(),
+    }
+}
+
 /// The process's exit code, after saying what went wrong.
 pub(super) fn end(ended: Result<u8, Failure>) -> ExitCode {
     ExitCode::from(ended.unwrap_or_else(|failure| {
@@ -93,8 +109,7 @@ pub(super) fn end(ended: Result<u8, Failure>) -> ExitCode {
 
 /// Says on stderr what went wrong.
 pub(super) fn complain(message: &str) {
-    // nowhere else to say it
-    let _ = writeln!(io::stderr(), "error: {message}");
+    telemetry::complain(message);
 }
 
 /// Standard output. A reader that has gone away (`| head`) is no failure.
@@ -158,13 +173,10 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// `1 job`, `2 jobs`
-pub(super) fn several(number: u64, of: &str) -> String {
-    format!(
-        "{} {of}{}",
-        count(number),
-        if number == 1 { "" } else { "s" }
-    )
+/// `1 job`, `12,345 jobs`
+pub(super) fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
 }
 
 /// One line about a run, and one for each stream that failed.
@@ -176,8 +188,8 @@ pub(super) fn summary(job: &str, report: &Report) -> String {
         count(counts.late),
         count(counts.duplicate),
         count(counts.quarantined),
-        several(report.tally.windows, "window"),
-        several(report.tally.commits, "commit"),
+        counted(report.tally.windows, "window"),
+        counted(report.tally.commits, "commit"),
     );
     if report.unfinished {
         text.push_str("; unfinished, goes on with the next run");
@@ -186,14 +198,16 @@ pub(super) fn summary(job: &str, report: &Report) -> String {
 }
 
 /// The streams that failed, on stderr.
-pub(super) fn failures(job: &str, report: &Report) {
+pub(super) fn failures(job: &Job, report: &Report) {
     for failure in &report.failures {
         complain(&format!(
-            "job `{job}`, stream `{}`, range {}: {} ({})",
+            "job `{}`, stream `{}`, range {}, failed ({}): {}{}",
+            job.name,
             failure.stream,
             failure.range,
+            failure.error.kind(),
             chain(&failure.error),
-            failure.error.kind()
+            what_to_do(failure.error.kind(), &job.connection)
         ));
     }
 }

@@ -269,10 +269,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{
-        model::PartitionColumn::{AccountId, Connection, EventDate, EventHour, Provider},
-        table::testing::{any_record, any_text, context, expected, record, rows_of},
-    };
+    use crate::model::PartitionColumn::{AccountId, Connection, EventDate, EventHour, Provider};
+    use crate::table::testing::{any_record, any_text, context, expected, record, rows_of};
 
     fn part(partition_by: &[PartitionColumn]) -> Part {
         Part::new(PartSpec {

@@ -1,3 +1,6 @@
-//! The integration tests: one binary, one module a subject.
+//! What the parts do together: one test binary, one module a subject.
 
 mod genesys;
+mod layering;
+mod process;
+mod s3;

@@ -1,0 +1,153 @@
+//! Layers import downward only, as src/lib.rs says.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Each module of the crate, and all that it may import.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    // the bottom: what the layers share
+    ("model", &[]),
+    ("tls", &[]),
+    ("shutdown", &[]),
+    ("sim", &[]),
+    ("clock", &["model"]),
+    ("telemetry", &["clock"]),
+    ("secret", &[]),
+    ("schedule", &["model"]),
+    ("yaml", &["model", "secret"]),
+    // the parts: none of them knows another's insides
+    ("providers", &["model", "secret", "yaml"]),
+    (
+        "client",
+        &["clock", "model", "providers", "secret", "telemetry", "tls"],
+    ),
+    ("lake", &["clock", "model", "providers", "secret", "tls"]),
+    ("table", &["model"]),
+    (
+        "config",
+        &["model", "providers", "schedule", "secret", "yaml"],
+    ),
+    // what is made of them
+    ("plan", &["lake", "model", "providers"]),
+    ("source", &["client", "model", "providers", "telemetry"]),
+    (
+        "pipeline",
+        &[
+            "client",
+            "clock",
+            "lake",
+            "model",
+            "plan",
+            "providers",
+            "source",
+            "table",
+            "telemetry",
+        ],
+    ),
+    (
+        "runtime",
+        &[
+            "client", "config", "lake", "model", "pipeline", "plan", "schedule", "source",
+        ],
+    ),
+    (
+        "scheduler",
+        &[
+            "clock",
+            "lake",
+            "model",
+            "pipeline",
+            "runtime",
+            "schedule",
+            "telemetry",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "clock",
+            "lake",
+            "model",
+            "runtime",
+            "scheduler",
+            "telemetry",
+        ],
+    ),
+    // the top: nothing imports it, and it may import all
+    ("cli", &["*"]),
+];
+
+#[test]
+fn layers_import_downward_only() {
+    let may: BTreeMap<&str, &[&str]> = MAY_IMPORT.iter().copied().collect();
+    let mut wrong = BTreeSet::new();
+    for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let path = file
+            .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+            .unwrap();
+        let module = path.iter().next().unwrap().to_str().unwrap();
+        let module = module.trim_end_matches(".rs");
+        if matches!(module, "lib" | "main") {
+            continue;
+        }
+        let Some(allowed) = may.get(module) else {
+            wrong.insert(format!("`{module}` has no place in the table of layers"));
+            continue;
+        };
+        let text = std::fs::read_to_string(&file).unwrap();
+        if text.contains("crate::{") {
+            wrong.insert(format!("{}: one `use` for each module", path.display()));
+        }
+        for imported in imports(&text) {
+            let fine = imported == module || allowed.contains(&"*") || allowed.contains(&imported);
+            if !fine {
+                wrong.insert(format!(
+                    "{}: `{module}` imports `{imported}`",
+                    path.display()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_table_of_layers_has_no_upward_edge() {
+    let mut below = BTreeSet::from(["*"]);
+    for (module, imported) in MAY_IMPORT {
+        for import in *imported {
+            assert!(
+                below.contains(import),
+                "`{module}` imports `{import}`, which stands above it"
+            );
+        }
+        below.insert(module);
+    }
+}
+
+/// The modules of this crate that the text names; comments don't count.
+fn imports(text: &str) -> BTreeSet<&str> {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .flat_map(|line| line.split("crate::").skip(1))
+        .map(|rest| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            &rest[..end.unwrap_or(rest.len())]
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,238 @@
+//! The daemon: schedules, signals, readiness.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::{Duration, Instant};
+
+use auditlake::sim::Fault;
+use auditlake::sim::genesys::endpoint;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Process, World, get, lately, until};
+
+#[tokio::test]
+async fn it_lands_data_on_its_schedule_and_stops_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let world = World::live(&lately()).await;
+        let daemon = world.start(&["run"]);
+        let address = daemon.address().await;
+        assert_eq!(get(&address, "/healthz").await, (200, "ok\n".to_owned()));
+        daemon.says("run ended").await;
+        assert_eq!(get(&address, "/readyz").await, (200, "ready\n".to_owned()));
+        world.assert_all_landed();
+        daemon.says_times("run ended", 3).await; // it goes on by itself
+        world
+            .run(&["health", "--listen", &address])
+            .await
+            .assert_code(0);
+
+        let ended = daemon.signalled(signal).await.assert_code(0);
+        assert_eq!(ended.stdout, "");
+        ended.assert_says("stopped");
+        world.assert_all_landed();
+        let gone = world
+            .run(&["health", "--listen", &address])
+            .await
+            .assert_code(1);
+        gone.assert_says(&format!("the daemon at `{address}` isn't healthy"));
+    }
+}
+
+#[tokio::test]
+async fn what_it_was_pulling_is_committed_before_it_stops() {
+    let world = World::live(&lately()).await;
+    let held = CancellationToken::new();
+    world.provider.faults().inject(auditlake::sim::FaultRule {
+        endpoint: Some(endpoint::REALTIME),
+        skip: 1,
+        times: 4,
+        fault: Fault::Hold(held.clone()),
+    });
+    let daemon = world.start(&["run"]);
+    world
+        .provider
+        .counters()
+        .reached(endpoint::REALTIME, 5)
+        .await;
+    daemon.signal("TERM").await;
+    daemon.says("stopping: ").await;
+    held.cancel();
+    daemon
+        .ended()
+        .await
+        .assert_code(0)
+        .assert_says("unfinished=true");
+    let landed = world.lake().rows().len();
+    assert!((1..500).contains(&landed), "{landed} rows");
+
+    world.run(&["run", "--once"]).await.assert_code(0);
+    world.assert_all_landed();
+}
+
+#[tokio::test]
+async fn a_second_signal_doesnt_wait_for_the_grace_period() {
+    let world = World::live(&lately()).await;
+    let held = CancellationToken::new();
+    world
+        .provider
+        .faults()
+        .next_any(1_000, Fault::Hold(held.clone()));
+    let daemon = world.start(&["run"]);
+    world.provider.counters().reached(endpoint::TOKEN, 1).await;
+    daemon.signal("TERM").await;
+    daemon.says("stopping: ").await;
+    let asked = Instant::now();
+    daemon.signalled("TERM").await.assert_code(0);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+    held.cancel();
+}
+
+#[tokio::test]
+async fn the_grace_period_ends() {
+    let world = World::live(&lately()).await;
+    world.change("server:", "server:\n  shutdown_grace: 1s");
+    let held = CancellationToken::new();
+    world
+        .provider
+        .faults()
+        .next_any(1_000, Fault::Hold(held.clone()));
+    let daemon = world.start(&["run"]);
+    world.provider.counters().reached(endpoint::TOKEN, 1).await;
+    let ended = daemon.signalled("TERM").await.assert_code(0);
+    ended.assert_says("the grace period is over");
+    held.cancel();
+}
+
+#[tokio::test]
+async fn a_hangup_reads_the_configuration_again() {
+    let world = World::live(&lately()).await;
+    world.change("- name: audits", "- name: first");
+    let daemon = world.start(&["run"]);
+    daemon.says("run ended job=\"first\"").await;
+
+    world.change("schedule:", "shedule:");
+    daemon.signal("HUP").await;
+    daemon.says("the old configuration stays").await;
+    daemon.says("unknown key `shedule`").await;
+    let runs = daemon.stderr().matches("run ended job=\"first\"").count();
+    daemon.says_times("run ended job=\"first\"", runs + 1).await;
+
+    world.change("shedule:", "schedule:");
+    world.change("- name: first", "- name: second");
+    daemon.signal("HUP").await;
+    daemon.says("the configuration was read again").await;
+    daemon.says("run ended job=\"second\"").await;
+    let (_, since) = daemon
+        .stderr()
+        .split_once("the configuration was read again")
+        .map(|(a, b)| (a.len(), b.to_owned()))
+        .unwrap();
+    assert!(!since.contains("job=\"first\""), "{since}");
+    daemon.signalled("TERM").await.assert_code(0);
+}
+
+#[tokio::test]
+async fn two_daemons_share_a_lake() {
+    let world = World::live(&lately()).await;
+    world.provider.set_latency(Duration::from_millis(2));
+    let (one, other) = (world.start(&["run"]), world.start(&["run"]));
+    tokio::join!(one.says("keeping jobs"), other.says("keeping jobs"));
+    tokio::select! {
+        _ = one.says_times("run ended", 2) => {}
+        _ = other.says_times("run ended", 2) => {}
+    }
+    world.assert_all_landed();
+    // one is killed, the other takes over
+    one.signalled("KILL").await;
+    let runs = other.stderr().matches("run ended").count();
+    other.says_times("run ended", runs + 2).await;
+    other.signalled("TERM").await.assert_code(0);
+    world.assert_all_landed();
+}
+
+#[tokio::test]
+async fn a_lake_in_memory_works_and_survives_a_hangup() {
+    let world = World::live(&lately()).await;
+    world.change("file://./lake", "memory://");
+    let daemon = world.start(&["run"]);
+    daemon.says("new=500").await;
+    daemon.signal("HUP").await;
+    daemon.says("the configuration was read again").await;
+    let runs = daemon.stderr().matches("run ended").count();
+    daemon.says_times("run ended", runs + 1).await;
+    assert_eq!(
+        daemon.stderr().matches("new=500").count(),
+        1,
+        "{}",
+        daemon.stderr()
+    );
+    daemon.signalled("TERM").await.assert_code(0);
+    assert!(!world.path().join("lake").exists());
+}
+
+#[tokio::test]
+async fn it_is_alive_but_not_ready_while_the_lake_cant_be_reached() {
+    let world = World::live(&lately()).await;
+    // nobody listens there
+    world.change(
+        "url: file://./lake",
+        "url: s3://bucket/prefix
+  storage_options: { aws_endpoint: http://127.0.0.1:9, aws_allow_http: true, aws_region: r, aws_access_key_id: a, aws_secret_access_key: b }",
+    );
+    let daemon = world.start(&["run"]);
+    let address = daemon.address().await;
+    assert_eq!(get(&address, "/healthz").await, (200, "ok\n".to_owned()));
+    until("told why", async || {
+        let (status, body) = get(&address, "/readyz").await;
+        assert_eq!(status, 503);
+        body.contains("bucket") || body.contains("lake.json")
+    })
+    .await;
+    let asked = Instant::now();
+    daemon.signalled("TERM").await.assert_code(0);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_failing_job_keeps_the_daemon_alive() {
+    let world = World::live(&lately()).await;
+    world.change("sim-secret", "wrong");
+    let daemon = world.start(&["run"]);
+    let address = daemon.address().await;
+    let line = daemon.says("the run failed").await;
+    assert!(
+        line.contains("job=\"audits\"") && line.contains("auth"),
+        "{line}"
+    );
+    assert_eq!(get(&address, "/healthz").await.0, 200);
+    daemon.signalled("TERM").await.assert_code(0);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_said() {
+    let world = World::live(&lately()).await;
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    world.change("127.0.0.1:0", &address);
+    let ended = world.run(&["run"]).await.assert_code(1);
+    ended.assert_says(&format!(
+        "can't listen on `{address}`; set `server.listen` to another address"
+    ));
+}
+
+#[tokio::test]
+async fn only_the_jobs_named_are_kept() {
+    let world = World::live(&lately()).await;
+    let ended = world.run(&["run", "--job", "nope"]).await.assert_code(2);
+    ended.assert_says("there is no job `nope`; the jobs are `audits`");
+    let process = Process::start(world.path(), &["run", "--job", "audits"], &[]);
+    process.says("run ended").await;
+    process.signalled("INT").await.assert_code(0);
+}

@@ -1,0 +1,8 @@
+//! The binary as a process: what it prints, how it ends, what it leaves in the lake.
+
+mod cli;
+mod crash;
+mod daemon;
+mod logs;
+mod once;
+pub(crate) mod support;
