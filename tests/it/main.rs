@@ -1,0 +1,4 @@
+//! The whole of auditlake, from outside.
+
+mod protocol;
+mod support;
