@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::once::run_when_free;
 use super::report::{self, Failure, Out, complain, count};
-use crate::clock::{Clock, real_now};
+use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::{self, Counts};
 use crate::model::{Range, Timestamp};
@@ -78,10 +78,9 @@ pub(super) async fn run(
             turn,
         };
         let conduct = Conduct {
-            clock: Clock::System,
             at_a_time: usize::from(args.concurrency),
-            stop: shutdown.stop.clone(),
             tally: bar.follow(sum.tally),
+            ..Conduct::new(shutdown.stop.clone())
         };
         let report = run_when_free(&job, lane, &conduct)
             .await

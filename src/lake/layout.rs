@@ -120,9 +120,11 @@ impl JobLayout {
     }
 }
 
-/// The version in a commit's key; `None` for any other object that lies in the log's folder.
-pub fn version_of(key: &Path) -> Option<u64> {
-    let digits = key.filename()?.strip_suffix(".json")?;
+/// The version in the key of a commit that lies in `folder`; `None` for any other object, there or deeper.
+pub fn version_of(folder: &Path, key: &Path) -> Option<u64> {
+    let mut parts = key.prefix_match(folder)?;
+    let name = parts.next().filter(|_| parts.next().is_none())?;
+    let digits = name.as_ref().strip_suffix(".json")?;
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| digits.parse().ok())
         .flatten()
@@ -152,7 +154,10 @@ mod tests {
             job.staged(RUN, 0).as_ref(),
             "a/prefix/_auditlake/jobs/j/staging/01990000-0000-7000-8000-000000000001/0.staged"
         );
-        assert_eq!(version_of(&job.commit(u64::MAX)), Some(u64::MAX));
+        assert_eq!(
+            version_of(&job.commits(), &job.commit(u64::MAX)),
+            Some(u64::MAX)
+        );
     }
 
     #[test]
@@ -170,8 +175,13 @@ mod tests {
             "0000000000000000000x.json",
             "00000000000000000001.json.tmp",
             "99999999999999999999.json",
+            "backup/00000000000000000001.json",
         ] {
-            assert_eq!(version_of(&Path::from(name)), None, "{name}");
+            assert_eq!(
+                version_of(&Path::default(), &Path::from(name)),
+                None,
+                "{name}"
+            );
         }
         let file = format!("genesys-{RUN}-0.parquet");
         assert!(is_of_job(&file, "genesys"));

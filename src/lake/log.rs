@@ -43,12 +43,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// A new run of `job`, with claims of 30 s.
-    pub fn new(job: &str) -> Self {
+    /// A new run of `job`.
+    pub fn new(job: &str, claim_life: TimeDelta) -> Self {
         Self {
             id: Uuid::now_v7(),
             job: job.to_owned(),
-            claim_life: TimeDelta::seconds(30),
+            claim_life,
         }
     }
 }
@@ -110,12 +110,13 @@ pub async fn newest(lake: &Lake, job: &str) -> Result<Option<Commit>, LakeError>
 
 async fn find_newest(lake: &Lake, keys: &JobLayout) -> Result<(Option<Commit>, u64), LakeError> {
     let hint = lake.read(&keys.latest()).await?;
-    let hint = hint
+    let mut hint = hint
         .and_then(|bytes| serde_json::from_slice::<Hint>(&bytes).ok())
         .map_or(0, |hint| hint.version);
     let mut version = newest_version(lake, keys, hint).await?;
     if version.is_none() && hint > 0 {
-        version = newest_version(lake, keys, 0).await?; // the log was deleted, or restored from before the hint
+        hint = 0; // the log was deleted, or restored from before the hint
+        version = newest_version(lake, keys, hint).await?;
     }
     let Some(version) = version else {
         return Ok((None, hint));
@@ -142,7 +143,7 @@ async fn newest_version(
     };
     listing
         .try_fold(None, async |newest, object| {
-            Ok(newest.max(layout::version_of(&object.location)))
+            Ok(newest.max(layout::version_of(&folder, &object.location)))
         })
         .await
         .map_err(LakeError::at("list", &folder))
@@ -216,6 +217,15 @@ impl JobLog {
             .await?;
         let abandoned = self.staged_by_others().await?;
         self.stop_unless_newest().await?;
+        // the job is ours, so nobody has pruned these: without one of them its rows would be missing for good
+        for version in claimed.published_through + 1..claimed.version {
+            if unpublished.iter().all(|commit| commit.version != version) {
+                return Err(LakeError::Unreadable {
+                    key: self.keys.commits().to_string(),
+                    reason: format!("commit {version} is gone, and its files may not be published"),
+                });
+            }
+        }
         for commit in &unpublished {
             self.publish(&commit.files).await?;
         }
@@ -264,7 +274,7 @@ impl JobLog {
             let head = self.head.lock().await;
             (head.newest.clone(), head.hint)
         };
-        if newest.version >= hint + HOUSEKEEPING_EVERY {
+        if newest.version >= hint.saturating_add(HOUSEKEEPING_EVERY) {
             let key = self.keys.latest();
             let payload = to_json(
                 &Hint {
@@ -441,7 +451,7 @@ impl JobLog {
             .store
             .list(Some(&folder))
             .try_filter_map(async |object| {
-                let version = layout::version_of(&object.location);
+                let version = layout::version_of(&folder, &object.location);
                 let done = version.is_some_and(|version| {
                     version <= newest.published_through && version < newest.version
                 });

@@ -12,7 +12,7 @@ use super::open::Lake;
 /// Copies each staged file, on the server's side, to its final key, then deletes the staged one.
 ///
 /// Copy before delete, so that a crash in between leaves both, never neither. The final key carries run and number, so
-/// that a second copy puts the same bytes there. A staged file that is gone while its final key exists is done.
+/// that what is there already is the same file. A staged file that is gone while its final key exists is done.
 pub(super) async fn publish(lake: &Lake, files: &[CommittedFile]) -> Result<(), LakeError> {
     stream::iter(files.iter().map(Ok))
         .try_for_each_concurrent(AT_A_TIME, |file| publish_one(lake, file))
@@ -27,17 +27,29 @@ async fn publish_one(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError>
         })
     };
     let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
-    match lake.store.copy(&staged, &key).await {
-        Ok(()) => delete(lake, &staged).await,
-        Err(object_store::Error::NotFound { .. }) => match lake.store.head(&key).await {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::NotFound { .. }) => Err(LakeError::FileVanished {
-                staged: file.staged.clone(),
-                key: file.key.clone(),
-            }),
-            Err(error) => Err(LakeError::at("read", &key)(error)),
-        },
-        Err(error) => Err(LakeError::at("copy", &staged)(error)),
+    // not copied again: on a local disk a copy onto its own hard link leaves its temporary file in the table's folder
+    if !exists(lake, &key).await? {
+        match lake.store.copy(&staged, &key).await {
+            Ok(()) => {}
+            // unless a rival was faster
+            Err(object_store::Error::NotFound { .. }) if exists(lake, &key).await? => {}
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(LakeError::FileVanished {
+                    staged: file.staged.clone(),
+                    key: file.key.clone(),
+                });
+            }
+            Err(error) => return Err(LakeError::at("copy", &staged)(error)),
+        }
+    }
+    delete(lake, &staged).await
+}
+
+async fn exists(lake: &Lake, key: &Path) -> Result<bool, LakeError> {
+    match lake.store.head(key).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(LakeError::at("read", key)(error)),
     }
 }
 

@@ -26,6 +26,9 @@ pub use error::RunError;
 use landing::Landing;
 use pull::Queue;
 
+/// How long a claim keeps other runs off, unless a test says otherwise.
+const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);
+
 /// A job, ready to run.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -86,16 +89,19 @@ pub struct Conduct {
     pub stop: CancellationToken,
     /// Told of every commit.
     pub tally: watch::Sender<Tally>,
+    /// How long a claim keeps other runs off.
+    pub claim_life: TimeDelta,
 }
 
 impl Conduct {
-    /// Four windows at a time, by the system's clock, told to nobody.
+    /// Four windows at a time, by the system's clock, told to nobody, with claims of 30 s.
     pub fn new(stop: CancellationToken) -> Self {
         Self {
             clock: Clock::System,
             at_a_time: 4,
             stop,
             tally: watch::Sender::new(Tally::default()),
+            claim_life: CLAIM_LIFE,
         }
     }
 }
@@ -160,7 +166,7 @@ pub struct Failure {
 
 /// Runs `job` once: the whole of design §4 for one claim.
 pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
-    let run = Run::new(&job.name);
+    let run = Run::new(&job.name, conduct.claim_life);
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.

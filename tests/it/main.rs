@@ -3,4 +3,6 @@
 mod genesys;
 mod layering;
 mod process;
+mod protocol;
 mod s3;
+mod support;

@@ -1,0 +1,7 @@
+//! What several tests share.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+pub(crate) mod provider;
+pub(crate) mod reader;
+pub(crate) mod store;

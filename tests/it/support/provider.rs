@@ -1,0 +1,302 @@
+//! A provider on this machine whose log a test writes: one stream, pages of three records, a cursor that lasts.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use auditlake::client::{Client, Limits, Settings};
+use auditlake::lake::Lake;
+use auditlake::model::{Activity, Outcome, PartitionColumn, Range, Record, Timestamp};
+use auditlake::pipeline::Job;
+use auditlake::plan::Policy;
+use auditlake::providers::{
+    Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Refusal, SignIn, Stream, Target,
+};
+use auditlake::secret::Secret;
+use auditlake::source::Source;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use chrono::TimeDelta;
+use http::{HeaderName, Method};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use url::Url;
+
+/// How many records a page has.
+const PAGE: usize = 3;
+const NEXT: HeaderName = HeaderName::from_static("x-next");
+
+/// A time on 2026-01-10, or later by whole days: `at(25, 0)` is one o'clock on the 11th.
+pub(crate) fn at(hour: i64, minute: i64) -> Timestamp {
+    let day: Timestamp = "2026-01-10T00:00:00Z".parse().unwrap();
+    day + TimeDelta::hours(hour) + TimeDelta::minutes(minute)
+}
+
+/// `[from, to)`, in hours since 2026-01-10.
+pub(crate) fn hours(from: i64, to: i64) -> Range {
+    Range::new(at(from, 0), at(to, 0)).unwrap()
+}
+
+/// One entry of the provider's log.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) at: Timestamp,
+    pub(crate) raw: String,
+    /// Whether the provider shows it from the beginning.
+    pub(crate) shown: bool,
+}
+
+impl Event {
+    pub(crate) fn new(id: &str, at: Timestamp) -> Self {
+        let filler = "x".repeat(400);
+        Self {
+            at,
+            raw: format!(
+                r#"{{"id":"{id}","at":"{}","filler":"{filler}"}}"#,
+                at.to_rfc3339()
+            ),
+            shown: true,
+        }
+    }
+
+    /// A record that can't be read.
+    pub(crate) fn unreadable(id: &str, at: Timestamp) -> Self {
+        Self {
+            raw: format!(r#"{{"broken":"{id}"}}"#),
+            ..Self::new(id, at)
+        }
+    }
+
+    /// One that shows up later.
+    pub(crate) fn late(self) -> Self {
+        Self {
+            shown: false,
+            ..self
+        }
+    }
+}
+
+/// The running provider. Ends with the test's runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Provider {
+    log: Arc<[Event]>,
+    late: Arc<AtomicBool>,
+    /// While this is false, pages wait.
+    pub(crate) open: watch::Sender<bool>,
+    client: Arc<Client>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    from: Timestamp,
+    to: Timestamp,
+    after: usize,
+}
+
+type Served = (Arc<[Event]>, Arc<AtomicBool>, watch::Receiver<bool>);
+
+impl Provider {
+    /// Shows `log`, in that order.
+    pub(crate) async fn start(log: Vec<Event>) -> Self {
+        let log: Arc<[Event]> = log.into();
+        let late = Arc::new(AtomicBool::new(false));
+        let open = watch::Sender::new(true);
+        let token = r#"{"access_token":"t","token_type":"bearer","expires_in":86400}"#;
+        let router = Router::new()
+            .route("/token", post(async move || token))
+            .route("/events", get(page))
+            .with_state((Arc::clone(&log), Arc::clone(&late), open.subscribe()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let client = Client::new(Settings {
+            connection: "scripted".to_owned(),
+            provider: "genesys_cloud",
+            endpoint: Endpoint {
+                sign_in: SignIn::ClientCredentials {
+                    token_url: url.join("token").unwrap(),
+                    client_id: Secret::text("id"),
+                    client_secret: Secret::text("secret"),
+                },
+                api: url,
+                trusted_hosts: vec!["127.0.0.1".to_owned()],
+            },
+            rate_limit: (50_000, Duration::from_secs(1)),
+            replicas: NonZeroU32::MIN,
+            proxy: None,
+            ca_file: None,
+            allow_http: true,
+            limits: Limits::default(),
+        });
+        Self {
+            log,
+            late,
+            open,
+            client: Arc::new(client.unwrap()),
+        }
+    }
+
+    /// Whether it shows what is late, from now on.
+    pub(crate) fn show_late(&self, shown: bool) {
+        self.late.store(shown, Ordering::Relaxed);
+    }
+
+    /// All of its log.
+    pub(crate) fn log(&self) -> Vec<Event> {
+        self.log.to_vec()
+    }
+
+    /// A job over it: from 23:00 on, in windows of two hours, with one settle pass after an hour and a half.
+    pub(crate) fn job(&self, lake: Lake, target_file_size: u64) -> Job {
+        Job {
+            name: "job".to_owned(),
+            connection: "scripted".to_owned(),
+            provider: "genesys_cloud",
+            account_id: "account".to_owned(),
+            policy: Policy {
+                start: at(23, 0),
+                window: TimeDelta::hours(2),
+                min_window: TimeDelta::minutes(1),
+                lag: TimeDelta::zero(),
+                settle: vec![TimeDelta::minutes(90)],
+            },
+            source: Source {
+                adapter: Arc::new(Scripted),
+                client: Arc::clone(&self.client),
+            },
+            lake,
+            partition_by: vec![PartitionColumn::Provider, PartitionColumn::EventDate],
+            target_file_size,
+        }
+    }
+}
+
+async fn page(
+    State((log, late, mut open)): State<Served>,
+    Query(wanted): Query<Wanted>,
+) -> ([(HeaderName, String); 1], String) {
+    open.wait_for(|open| *open).await.unwrap();
+    let late = late.load(Ordering::Relaxed);
+    let mut found = log
+        .iter()
+        .enumerate()
+        .skip(wanted.after)
+        .filter(|(_, event)| {
+            (event.shown || late) && event.at >= wanted.from && event.at < wanted.to
+        });
+    let page: Vec<_> = found.by_ref().take(PAGE).collect();
+    let next = match (page.last(), found.next()) {
+        (Some((last, _)), Some(_)) => (last + 1).to_string(),
+        _ => String::new(),
+    };
+    let lines: Vec<&str> = page.iter().map(|(_, event)| event.raw.as_str()).collect();
+    ([(NEXT, next)], lines.join("\n"))
+}
+
+/// The adapter of that provider.
+#[derive(Debug)]
+struct Scripted;
+
+#[derive(Deserialize)]
+struct Fields {
+    id: String,
+    at: Timestamp,
+}
+
+impl Adapter for Scripted {
+    fn stream_calls(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
+        Ok(self.listed_streams())
+    }
+
+    fn listed_streams(&self) -> Vec<Stream> {
+        vec![Stream {
+            id: "all".to_owned(),
+            realtime: false,
+        }]
+    }
+
+    fn asked(&self, range: Range) -> Range {
+        range
+    }
+
+    fn least_calls(&self, _: &Ask) -> u32 {
+        1
+    }
+
+    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+        Ok(Call {
+            method: Method::GET,
+            target: Target::Api {
+                path: "/events".to_owned(),
+                query: vec![
+                    ("from", ask.range.from().to_rfc3339()),
+                    ("to", ask.range.to().to_rfc3339()),
+                    (
+                        "after",
+                        cursor.map_or("0".to_owned(), |cursor| cursor.0.clone()),
+                    ),
+                ],
+            },
+            body: None,
+            gateway_timeout_is_answer: false,
+        })
+    }
+
+    fn page(&self, _: &Ask, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+        assert_eq!(answer.status, 200);
+        let next = answer.headers[NEXT].to_str().unwrap();
+        let next = (!next.is_empty()).then(|| Cursor(next.to_owned()));
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let mut records = Vec::new();
+        let mut from = 0;
+        for line in text.lines() {
+            records.push(from..from + line.len());
+            from += line.len() + 1;
+        }
+        Ok(Page {
+            resumable: next.is_some(),
+            next,
+            text,
+            records,
+            ..Page::default()
+        })
+    }
+
+    fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
+        let fields: Fields = serde_json::from_str(raw).map_err(|error| error.to_string())?;
+        Ok(Record {
+            event_id: fields.id.into(),
+            event_time: fields.at,
+            account_id: None,
+            action: None,
+            activity: Activity::Other,
+            outcome: Outcome::Unknown,
+            outcome_reason: None,
+            service: None,
+            entity_type: None,
+            entity_id: None,
+            entity_name: None,
+            actor_id: None,
+            actor_name: None,
+            actor_login: None,
+            actor_type: None,
+            client_id: None,
+            user_agent: None,
+            session_id: None,
+            transaction_id: None,
+            client_ips: Vec::new(),
+            message: None,
+            changes: Vec::new(),
+            attributes: Vec::new(),
+        })
+    }
+}
