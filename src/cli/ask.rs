@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{self, Failure, Out};
 use crate::config::{Config, Connection};
-use crate::providers::{Adapter, Call, Page, Refusal, provider};
+use crate::providers::{Adapter, Call, Page, provider};
 use crate::runtime;
 use crate::source::{Source, SourceError};
 use crate::telemetry::chain;
@@ -111,14 +111,11 @@ fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source)
 
 async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Failure> {
     let failed = |error: SourceError| {
-        let kind = error.kind();
-        let said = match &error {
-            // there was no cursor: what was asked for isn't there
-            SourceError::Refused(Refusal::CursorGone(said)) => said.clone(),
-            error => format!("({kind}) {}", chain(error)),
-        };
-        let what_to_do = report::what_to_do(kind, connection);
-        Failure::run(format!("connection `{connection}`: {said}{what_to_do}"))
+        let what_to_do = report::what_to_do(error.kind(), connection);
+        Failure::run(format!(
+            "connection `{connection}`: {}{what_to_do}",
+            chain(&error)
+        ))
     };
     let answer = source
         .answer(call, &CancellationToken::new())
