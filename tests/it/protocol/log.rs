@@ -86,16 +86,18 @@ async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
     let damaged = [
         (
             r#"{"format":1,"version":4,"id":"01"#,
+            Kind::Data,
             "is not what auditlake writes there",
         ),
-        ("", "is not what auditlake writes there"),
+        ("", Kind::Data, "is not what auditlake writes there"),
         (
             r#"{"format":2,"anything":"else"}"#,
+            Kind::Config,
             "has format 2, this auditlake reads up to 1",
         ),
     ];
     for lived in live(&provider).await {
-        for (text, message) in damaged {
+        for (text, kind, message) in damaged {
             let world = World::of(&provider, lived.before.fork()).await;
             world
                 .live(&world.process(Fault::DieAfter(lived.calls / 2)), lived.step)
@@ -108,7 +110,7 @@ async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
                 .run(&world.process(Fault::None), lived.step)
                 .await
                 .unwrap_err();
-            assert_eq!(error.kind(), Kind::Data, "{error}");
+            assert_eq!(error.kind(), kind, "{error}");
             let said = error.to_string();
             assert!(
                 said.contains(next.as_ref()) && said.contains(message),
