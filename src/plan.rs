@@ -1,9 +1,12 @@
 //! What to pull next: pure functions from where a stream stands, what time it is, and the job's policy (design §5).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta};
 
 use crate::lake::{Open, Progress, Refetch, Work};
 use crate::model::{Range, RangeSet, Timestamp};
+use crate::providers::Stream;
 
 /// How a job's ranges are cut and when they are read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +93,8 @@ pub fn due(
     rest.into_iter().chain(pulls).chain(settles)
 }
 
-/// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left.
+/// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left (see
+/// [`begin_refetch`]).
 pub fn backfill(
     progress: &Progress,
     range: Range,
@@ -108,24 +112,41 @@ pub fn backfill(
         .map(Task::rest_of)
         .collect();
     let within = Range::new(range.from(), range.to().min(policy.horizon(now)));
-    let mut left = match within {
-        None => RangeSet::default(),
-        Some(range) if refetch => refetch_of(progress, range).left,
-        Some(range) => progress.coverage.missing(range),
+    let mut left = match (within, &progress.refetch) {
+        (Some(within), _) if !refetch => progress.coverage.missing(within),
+        (Some(within), Some(of)) if of.range == range => of.left.within(within),
+        _ => RangeSet::default(),
     };
     rest.iter().for_each(|task| left.remove(task.range));
     let fresh = cut(left, policy.window).map(|range| Task::fresh(range, Work::Backfill));
     rest.into_iter().chain(fresh)
 }
 
-/// The refetch of `range`: the one under way, if it is of the same range, else a new one.
-pub fn refetch_of(progress: &Progress, range: Range) -> Refetch {
-    match &progress.refetch {
-        Some(under_way) if under_way.range == range => under_way.clone(),
-        _ => Refetch {
-            range,
-            left: [range].into_iter().collect(),
-        },
+/// Notes that the streams are to be read again over `range`. If they were being read again over just that range, and
+/// not all of them are through, it goes on; else it begins anew, and what earlier backfills left unfinished is void.
+pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Stream], range: Range) {
+    let of_range = |refetch: &&Refetch| refetch.range == range;
+    let under_way = streams
+        .iter()
+        .filter_map(|stream| progress.get(&stream.id)?.refetch.as_ref().filter(of_range))
+        .any(|refetch| !refetch.left.is_empty());
+    for stream in streams {
+        let progress = progress.entry(stream.id.clone()).or_default();
+        if !(under_way
+            && progress
+                .refetch
+                .as_ref()
+                .is_some_and(|refetch| refetch.range == range))
+        {
+            progress.refetch = Some(Refetch {
+                range,
+                left: [range].into_iter().collect(),
+            });
+            let is_void = |open: &Open| {
+                open.work == Work::Backfill && open.range.intersection(&range).is_some()
+            };
+            progress.open.retain(|open| !is_void(open));
+        }
     }
 }
 
@@ -137,6 +158,7 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
     let first_time = progress.coverage.missing(range);
     progress.coverage.insert(range);
     progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    // of a range that was left unfinished, what another range has covered meanwhile isn't gone on with
     progress.open.retain(|open| {
         !progress.coverage.covers(open.range) || open.range.intersection(&range).is_none()
     });
@@ -156,9 +178,6 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
     progress.unsettled.retain(|_, ranges| !ranges.is_empty());
     if let Some(refetch) = &mut progress.refetch {
         refetch.left.remove(range);
-        if refetch.left.is_empty() {
-            progress.refetch = None;
-        }
     }
 }
 
@@ -334,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backfill_pulls_what_is_missing_and_a_refetch_all_that_it_has_left() {
+    fn a_backfill_pulls_what_is_missing() {
         let mut progress = Progress::default();
         finish(&mut progress, range(60, 120), at(5_000), &policy());
         let tasks: Vec<Task> =
@@ -343,19 +362,68 @@ mod tests {
             ranges(&tasks, Work::Backfill),
             [range(0, 60), range(120, 180)]
         );
+    }
 
-        progress.refetch = Some(refetch_of(&progress, range(0, 180)));
-        finish(&mut progress, range(0, 60), at(5_000), &policy());
-        let tasks: Vec<Task> =
-            backfill(&progress, range(0, 180), true, at(5_000), &policy()).collect();
-        assert_eq!(
-            ranges(&tasks, Work::Backfill),
-            [range(60, 120), range(120, 180)]
+    fn streams(ids: &[&str]) -> Vec<Stream> {
+        ids.iter()
+            .map(|&id| Stream {
+                id: id.to_owned(),
+                realtime: false,
+            })
+            .collect()
+    }
+
+    fn refetches(all: &BTreeMap<String, Progress>, id: &str, of: Range) -> Vec<Range> {
+        let tasks: Vec<Task> = backfill(&all[id], of, true, at(5_000), &policy()).collect();
+        ranges(&tasks, Work::Backfill)
+    }
+
+    #[test]
+    fn a_refetch_goes_on_until_every_stream_is_through_and_then_begins_anew() {
+        let (of, both) = (range(0, 120), streams(&["a", "b"]));
+        let mut all = BTreeMap::new();
+        begin_refetch(&mut all, &both, of);
+        assert_eq!(refetches(&all, "a", of), [range(0, 60), range(60, 120)]);
+        for (id, done) in [
+            ("a", range(0, 60)),
+            ("a", range(60, 120)),
+            ("b", range(0, 60)),
+        ] {
+            finish(all.get_mut(id).unwrap(), done, at(5_000), &policy());
+        }
+        begin_refetch(&mut all, &both, of); // the next turn, or the command again
+        assert_eq!(refetches(&all, "a", of), []);
+        assert_eq!(refetches(&all, "b", of), [range(60, 120)]);
+        finish(
+            all.get_mut("b").unwrap(),
+            range(60, 120),
+            at(5_000),
+            &policy(),
         );
-        tasks
-            .iter()
-            .for_each(|task| finish(&mut progress, task.range, at(5_000), &policy()));
-        assert_eq!(progress.refetch, None);
+        assert_eq!(refetches(&all, "b", of), []);
+        begin_refetch(&mut all, &both, of); // all were through: the command is meant anew
+        assert_eq!(refetches(&all, "a", of), [range(0, 60), range(60, 120)]);
+    }
+
+    #[test]
+    fn a_refetch_doesn_t_go_on_from_a_backfill_s_cursor() {
+        let open = Open {
+            range: range(0, 60),
+            work: Work::Backfill,
+            asked_at: at(70),
+            cursor: Cursor("c".into()),
+        };
+        let mut all = BTreeMap::from([(
+            "a".to_owned(),
+            Progress {
+                open: vec![open],
+                ..Progress::default()
+            },
+        )]);
+        begin_refetch(&mut all, &streams(&["a"]), range(0, 60));
+        let tasks: Vec<Task> =
+            backfill(&all["a"], range(0, 60), true, at(5_000), &policy()).collect();
+        assert_eq!(tasks, [Task::fresh(range(0, 60), Work::Backfill)]);
     }
 
     #[test]

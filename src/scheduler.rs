@@ -26,8 +26,10 @@ use crate::telemetry::chain;
 const NAP: TimeDelta = TimeDelta::minutes(15);
 /// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
 const HELD_RETRY: TimeDelta = TimeDelta::seconds(2);
-/// The longest a job stays away after its credentials were refused.
-const LONGEST_AUTH_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// How long a job stays away after a failure, and after its credentials were refused: doubled each time, up to the
+/// second. A tick that is later than that comes when it comes.
+const FAILURE_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::seconds(10), TimeDelta::minutes(5));
+const AUTH_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(1));
 
 /// Runs jobs when they are due, each until `stop` is cancelled and its current run has ended.
 #[derive(Debug)]
@@ -70,35 +72,48 @@ impl Scheduler {
 /// How a job's last attempts ended; decides when the next one may be made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Attempts {
-    /// Refused credentials in a row.
-    auth_failures: u32,
+    /// Failed runs in a row.
+    failures: u32,
+    /// Whether credentials were refused in the last one.
+    refused: bool,
     /// What the provider asked for.
     pause: Option<Duration>,
 }
 
 impl Attempts {
-    fn note(&mut self, kind: Option<Kind>, pause: Option<Duration>) {
-        self.auth_failures = if kind == Some(Kind::Auth) {
-            self.auth_failures + 1
-        } else {
+    /// After a run whose failures were of these kinds.
+    fn note(&mut self, kinds: &[Kind], pause: Option<Duration>) {
+        self.failures = if kinds.is_empty() {
             0
+        } else {
+            self.failures.saturating_add(1)
         };
+        self.refused = kinds.contains(&Kind::Auth);
         self.pause = pause;
     }
 
-    /// The next tick after `now` that isn't earlier than the provider, or refused credentials, allow.
-    fn next(&self, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
-        let pause = self
+    /// The first tick after `done`, but not before the provider, or failures, allow.
+    fn next(&self, schedule: &Schedule, done: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let asked = self
             .pause
             .and_then(|pause| TimeDelta::from_std(pause).ok())
             .unwrap_or_default();
-        let doubled = TimeDelta::minutes(1) * 2_i32.pow(self.auth_failures.min(10));
-        let auth = if self.auth_failures > 1 {
-            doubled.min(LONGEST_AUTH_PAUSE)
+        let (first, longest) = if self.refused {
+            AUTH_PAUSE
         } else {
-            TimeDelta::zero()
+            FAILURE_PAUSE
         };
-        schedule.next_after(now + pause.max(auth))
+        let own = match self.failures {
+            0 => TimeDelta::zero(),
+            failures => (first * 2_i32.pow((failures - 1).min(12))).min(longest),
+        };
+        let pause = asked.max(own);
+        let tick = schedule.next_after(done)?;
+        if pause.is_zero() || tick >= now + pause {
+            Some(tick)
+        } else {
+            schedule.next_after(now + pause)
+        }
     }
 }
 
@@ -108,9 +123,8 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
     let mut attempts = Attempts::default();
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once
-    let mut tick = planned_at(&job)
-        .await
-        .map_or_else(|| Some(real_now()), |at| schedule.next_after(at));
+    let planned = planned_at(&job).await;
+    let mut tick = planned.map_or_else(|| Some(real_now()), |at| schedule.next_after(at));
     let mut due = tick;
     while let (Some(at), Some(of_tick)) = (due, tick) {
         tracing::debug!(job = job.name, due = %at, "armed");
@@ -125,35 +139,36 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
             continue;
         }
         let conduct = Conduct::new(stop.clone());
-        let result = AssertUnwindSafe(pipeline::run(&job, Lane::Due, &conduct))
-            .catch_unwind()
-            .await;
+        let run = AssertUnwindSafe(pipeline::run(&job, Lane::Due, &conduct));
+        let result = run.catch_unwind().await;
         let now = real_now();
-        held = matches!(result, Ok(Ok(Outcome::Held(_))));
-        if held {
-            due = Some(now + HELD_RETRY);
-            continue;
-        }
+        // where the next tick is counted from: up to where the run had planned, so that one which passed meanwhile is
+        // made up for; a run that failed is tried again at the next tick
+        let mut done = now;
         match result {
-            Ok(Ok(Outcome::Held(_))) => {}
+            Ok(Ok(Outcome::Held(_))) => {
+                held = true;
+                due = Some(now + HELD_RETRY);
+                continue;
+            }
             Ok(Ok(Outcome::Ran(report))) => {
                 tell(&job.name, &report);
-                let worst = report.failures.iter().map(|failure| &failure.error);
-                attempts.note(
-                    worst.clone().map(RunError::kind).next(),
-                    worst.filter_map(RunError::retry_after).max(),
-                );
+                let errors = || report.failures.iter().map(|failure| &failure.error);
+                let kinds: Vec<Kind> = errors().map(RunError::kind).collect();
+                attempts.note(&kinds, errors().filter_map(RunError::retry_after).max());
+                if let (Some(planned), true) = (report.planned_at, kinds.is_empty()) {
+                    done = planned;
+                }
             }
             Ok(Err(error)) => {
-                attempts.note(Some(error.kind()), error.retry_after());
+                attempts.note(&[error.kind()], error.retry_after());
                 tracing::error!(job = job.name, connection = job.connection, kind = %error.kind(), error = chain(&error), "the run failed");
             }
             Err(panic) => {
-                attempts.note(None, None);
+                attempts.note(&[Kind::Transient], None);
                 let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said = said
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
+                let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+                let said = said.unwrap_or("no message");
                 tracing::error!(
                     job = job.name,
                     panic = said,
@@ -161,7 +176,8 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
                 );
             }
         }
-        tick = attempts.next(&schedule, now);
+        held = false;
+        tick = attempts.next(&schedule, done, now);
         due = tick;
     }
     tracing::warn!(job = job.name, schedule = %schedule, "the schedule has no further tick");
@@ -258,7 +274,11 @@ async fn nap(length: TimeDelta, alarm: &JobScheduler) {
     };
     match armed {
         Ok(id) => {
-            woken.notified().await;
+            // the alarm goes by the wall clock, which may be set; what it is armed with ends by this one at the latest
+            tokio::select! {
+                () = woken.notified() => {}
+                () = tokio::time::sleep(length) => {}
+            }
             // what has fired would stay in its list
             let _ = alarm.remove(&id).await;
         }
@@ -284,37 +304,60 @@ mod tests {
 
     #[test]
     fn the_next_attempt_is_the_next_tick() {
-        let mut attempts = Attempts::default();
-        attempts.note(Some(Kind::Transient), None);
+        let (mut attempts, now) = (Attempts::default(), at("2026-11-20T10:07:00Z"));
+        let next = Some(at("2026-11-20T10:15:00Z"));
+        assert_eq!(attempts.next(&every_quarter(), now, now), next);
+        attempts.note(&[Kind::Transient], None);
+        assert_eq!(attempts.next(&every_quarter(), now, now), next);
+    }
+
+    #[test]
+    fn a_tick_that_passed_during_a_run_is_made_up_for_once() {
+        let attempts = Attempts::default();
+        let (planned, now) = (at("2026-11-20T09:55:00Z"), at("2026-11-20T10:40:00Z"));
+        let next = attempts.next(&every_quarter(), planned, now);
+        assert_eq!(next, Some(at("2026-11-20T10:00:00Z"))); // that is at once
         assert_eq!(
-            attempts.next(&every_quarter(), at("2026-11-20T10:07:00Z")),
-            Some(at("2026-11-20T10:15:00Z"))
+            attempts.next(&every_quarter(), now, now),
+            Some(at("2026-11-20T10:45:00Z"))
         );
     }
 
     #[test]
     fn a_pause_that_the_provider_asked_for_is_kept() {
-        let mut attempts = Attempts::default();
-        attempts.note(Some(Kind::RateLimited), Some(Duration::from_mins(20)));
+        let (mut attempts, now) = (Attempts::default(), at("2026-11-20T10:07:00Z"));
+        attempts.note(&[Kind::RateLimited], Some(Duration::from_mins(20)));
         assert_eq!(
-            attempts.next(&every_quarter(), at("2026-11-20T10:07:00Z")),
+            attempts.next(&every_quarter(), now, now),
             Some(at("2026-11-20T10:30:00Z"))
         );
     }
 
     #[test]
-    fn refused_credentials_back_off_to_an_hour_and_a_success_forgets_them() {
-        let mut attempts = Attempts::default();
+    fn failures_back_off_refused_credentials_longer_and_a_success_forgets_them() {
         let now = at("2026-11-20T10:07:00Z");
-        let mut pauses = vec![];
-        for _ in 0..12 {
-            attempts.note(Some(Kind::Auth), None);
-            pauses.push(attempts.next(&"* * * * *".parse().unwrap(), now).unwrap() - now);
-        }
-        assert_eq!(pauses[0], TimeDelta::minutes(1));
-        assert!(pauses.is_sorted());
-        assert_eq!(pauses[11], TimeDelta::minutes(61));
-        attempts.note(None, None);
+        let every_second: Schedule = "* * * * * *".parse().unwrap();
+        let pauses = |kinds: &[Kind]| -> Vec<TimeDelta> {
+            let mut attempts = Attempts::default();
+            let mut pause = || {
+                attempts.note(kinds, None);
+                attempts.next(&every_second, now, now).unwrap() - now
+            };
+            (0..12).map(|_| pause()).collect()
+        };
+        let data = pauses(&[Kind::Data]);
+        assert_eq!(data[..3], [11, 21, 41].map(TimeDelta::seconds));
+        assert_eq!(data[11], TimeDelta::seconds(301));
+        // whichever stream failed first
+        let auth = pauses(&[Kind::Data, Kind::Auth]);
+        assert_eq!(auth[..3], [61, 121, 241].map(TimeDelta::seconds));
+        assert_eq!(auth[11], TimeDelta::seconds(3_601));
+        let mut attempts = Attempts {
+            failures: 9,
+            refused: true,
+            pause: None,
+        };
+        attempts.note(&[], None);
         assert_eq!(attempts, Attempts::default());
     }
 }

@@ -13,14 +13,13 @@ use super::once::run_when_free;
 use super::report::{self, Failure, Out, complain, count};
 use crate::clock::real_now;
 use crate::config::Config;
-use crate::lake::{self, Counts};
+use crate::lake::{self, Commit, Counts};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::{Conduct, Job, Lane, Report, Tally};
+use crate::pipeline::{Conduct, Job, Lane, Tally};
 use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
 
 /// The longest that a backfill holds its job before it looks around.
 const TURN: TimeDelta = TimeDelta::minutes(1);
@@ -58,16 +57,24 @@ pub(super) async fn run(
     shutdown: &Shutdown,
     out: &mut Out,
 ) -> Result<u8, Failure> {
-    let range = super::range(args.from, args.to)?;
+    let asked = super::range(args.from, args.to)?;
     let jobs = super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
     let Some(ScheduledJob { schedule, job }) = jobs.into_iter().next() else {
         return Ok(0);
     };
+    // fixed for all turns: the command ends, however long it takes
+    let horizon = job.policy.horizon(real_now());
+    let Some(range) = Range::new(asked.from(), asked.to().min(horizon)) else {
+        let (from, lag) = (report::time(asked.from()), report::length(job.policy.lag));
+        return Err(Failure::usage(format!(
+            "`--from {from}` is later than now less the job's lag of {lag}"
+        )));
+    };
     let total = left_to_cover(&job, range, args.refetch, shutdown).await?;
     let bar = Bar::new(&job.name, total);
 
-    let mut sum = Report::none();
-    loop {
+    let mut done = Tally::default();
+    let report = loop {
         let turn = schedule
             .next_after(real_now())
             .map_or(TURN, |tick| tick - real_now())
@@ -79,61 +86,47 @@ pub(super) async fn run(
         };
         let conduct = Conduct {
             at_a_time: usize::from(args.concurrency),
-            tally: bar.follow(sum.tally),
+            tally: bar.follow(done),
             ..Conduct::new(shutdown.stop.clone())
         };
-        let report = run_when_free(&job, lane, &conduct)
+        let mut report = run_when_free(&job, lane, &conduct)
             .await
             .inspect_err(|_| bar.leave())?;
-        sum.add(report);
-        if !sum.failures.is_empty() || !sum.unfinished || shutdown.stop.is_cancelled() {
-            break;
+        done += report.tally;
+        report.tally = done;
+        if !report.failures.is_empty() || !report.unfinished || shutdown.stop.is_cancelled() {
+            break report;
         }
-        if is_due(&job, &schedule).await {
+        let newest = lake::newest(&job.lake, &job.name)
+            .await
+            .map_err(Failure::lake)?;
+        if args.refetch
+            && !newest
+                .as_ref()
+                .is_some_and(|newest| is_refetching(newest, range))
+        {
+            bar.leave();
+            return Err(Failure::run(format!(
+                "another refetch of job `{}` has begun; repeat the command when that one is through",
+                job.name
+            )));
+        }
+        if is_due(newest.as_ref(), &schedule) {
             tokio::select! {
                 () = tokio::time::sleep(STEP_ASIDE) => {}
                 () = shutdown.stop.cancelled() => {}
             }
         }
-    }
+    };
     bar.leave();
-    out.line(format_args!("{}", report::summary(&job.name, &sum)));
-    report::failures(&job, &sum);
-    if sum.unfinished {
+    out.line(format_args!("{}", report::summary(&job.name, &report)));
+    report::failures(&job, &report);
+    if report.unfinished {
         complain("not all of the range is pulled; repeat the command to go on");
     }
     Ok(shutdown
         .exit_code()
-        .unwrap_or(u8::from(!sum.failures.is_empty())))
-}
-
-impl Report {
-    fn none() -> Self {
-        Self {
-            run: uuid::Uuid::nil(),
-            tally: Tally::default(),
-            failures: Vec::new(),
-            unfinished: true,
-        }
-    }
-
-    /// What several runs of one command did together.
-    fn add(&mut self, next: Self) {
-        self.tally = add(self.tally, next.tally);
-        self.failures.extend(next.failures);
-        self.unfinished = next.unfinished;
-    }
-}
-
-fn add(a: Tally, b: Tally) -> Tally {
-    let mut counts = a.counts;
-    counts += b.counts;
-    Tally {
-        windows: a.windows + b.windows,
-        covered: a.covered + b.covered,
-        counts,
-        commits: a.commits + b.commits,
-    }
+        .unwrap_or(u8::from(!report.failures.is_empty())))
 }
 
 /// How much event time is left to pull, summed over streams.
@@ -148,7 +141,10 @@ async fn left_to_cover(
     let newest = lake::newest(&job.lake, &job.name)
         .await
         .map_err(Failure::lake)?;
-    let progress = newest.map(|newest| newest.progress).unwrap_or_default();
+    let mut progress = newest.map(|newest| newest.progress).unwrap_or_default();
+    if refetch {
+        plan::begin_refetch(&mut progress, &streams, range);
+    }
     let now = real_now();
     let tasks = streams.iter().flat_map(|stream| {
         let progress = progress.get(&stream.id).cloned().unwrap_or_default();
@@ -157,26 +153,23 @@ async fn left_to_cover(
     Ok(tasks.map(|task| task.range.length()).sum())
 }
 
+/// Whether the refetch under way is that of `range`.
+fn is_refetching(newest: &Commit, range: Range) -> bool {
+    let mut refetches = newest
+        .progress
+        .values()
+        .filter_map(|progress| progress.refetch.as_ref());
+    refetches.any(|refetch| refetch.range == range)
+}
+
 /// Whether a scheduled pull waits.
-async fn is_due(job: &Job, schedule: &Schedule) -> bool {
-    match lake::newest(&job.lake, &job.name).await {
-        Ok(newest) => {
-            let planned = newest.and_then(|newest| newest.planned_at);
-            planned.is_none_or(|at| {
-                schedule
-                    .next_after(at)
-                    .is_some_and(|tick| tick <= real_now())
-            })
-        }
-        Err(error) => {
-            tracing::warn!(
-                job = job.name,
-                error = chain(&error),
-                "the log can't be read"
-            );
-            false
-        }
-    }
+fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
+    let planned = newest.and_then(|newest| newest.planned_at);
+    planned.is_none_or(|at| {
+        schedule
+            .next_after(at)
+            .is_some_and(|tick| tick <= real_now())
+    })
 }
 
 /// A bar on a terminal, a line now and then elsewhere.
@@ -228,7 +221,8 @@ impl Bar {
         let said = Arc::clone(&self.said);
         tokio::spawn(async move {
             while receiver.changed().await.is_ok() {
-                let now = add(done, *receiver.borrow());
+                let mut now = done;
+                now += *receiver.borrow();
                 bar.set_position(now.covered.num_seconds().unsigned_abs());
                 let message = message(now.windows, now.counts);
                 bar.set_message(message.clone());

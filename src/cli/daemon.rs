@@ -46,9 +46,12 @@ pub(super) async fn run(
             tokio::select! {
                 ended = &mut keeping => return ended.map(|()| 0),
                 () = shutdown.stop.cancelled() => break None,
-                _ = hangup.recv() => match reload(source, wanted) {
-                    Ok(new) => break Some(new),
-                    Err(failure) => complain(&format!("SIGHUP: the old configuration stays\n{}", failure.message())),
+                _ = hangup.recv() => tokio::select! {
+                    reloaded = reload(source, wanted) => match reloaded {
+                        Ok(new) => break Some(new),
+                        Err(failure) => complain(&format!("SIGHUP: the old configuration stays\n{}", failure.message())),
+                    },
+                    () = shutdown.stop.cancelled() => break None,
                 },
             }
         };
@@ -84,14 +87,18 @@ pub(super) async fn run(
     Ok(0)
 }
 
-fn reload(source: &Source, wanted: &[String]) -> Result<(Config, Vec<ScheduledJob>), Failure> {
+/// The configuration as it is now, if it can be run: its lake answers, and is laid out as it says.
+async fn reload(
+    source: &Source,
+    wanted: &[String],
+) -> Result<(Config, Vec<ScheduledJob>), Failure> {
     if *source == Source::Stdin {
         return Err(Failure::usage(
             "a configuration from standard input can't be read again",
         ));
     }
     let config = super::load(source)?;
-    let jobs = super::jobs(&config, wanted)?;
+    let jobs = super::ready_jobs(&config, wanted).await?;
     Ok((config, jobs))
 }
 

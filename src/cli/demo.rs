@@ -188,7 +188,7 @@ fn last_entry(newest: &Commit, out: &mut Out) {
         "   published_through  {}",
         newest.published_through
     ));
-    for (stream, progress) in &newest.progress {
+    for (stream, progress) in newest.current() {
         let watermark = progress
             .watermark
             .map_or_else(|| "-".to_owned(), report::time);

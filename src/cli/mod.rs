@@ -137,7 +137,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             let (config, shutdown) = (load(&source)?, listen()?);
             interruptible(
                 &shutdown,
-                backfill::run(&config, &args, &shutdown, &mut out),
+                Box::pin(backfill::run(&config, &args, &shutdown, &mut out)),
             )
             .await
         }

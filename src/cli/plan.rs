@@ -1,6 +1,5 @@
 //! `plan`: what `run` or `backfill` would do now. Reads the lake's log, calls no provider.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -10,7 +9,7 @@ use serde_json::json;
 use super::report::{self, Failure, Out, count};
 use super::table;
 use crate::config::Config;
-use crate::lake::{self, Progress, Work};
+use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
 use crate::pipeline::Job;
 use crate::plan::{self, Task};
@@ -68,14 +67,17 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         let newest = lake::newest(&job.lake, &job.name)
             .await
             .map_err(Failure::lake)?;
-        let progress = newest.map(|newest| newest.progress).unwrap_or_default();
-        let mut streams = streams(job, &progress);
+        let mut streams = streams(job, newest.as_ref());
+        let mut progress = newest.map(|newest| newest.progress).unwrap_or_default();
         if streams.is_empty() {
             unknown.push(job.name.clone());
             streams.push(Stream {
                 id: "(each stream)".to_owned(),
                 realtime: true,
             });
+        }
+        if let (Some(range), true) = (range, args.refetch) {
+            plan::begin_refetch(&mut progress, &streams, range);
         }
         let per_call = config
             .connections
@@ -103,15 +105,14 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
     Ok(0)
 }
 
-/// Those that the log knows, and those that the options name.
-fn streams(job: &Job, progress: &BTreeMap<String, Progress>) -> Vec<Stream> {
+/// Those that the options name, else those that the log knows.
+fn streams(job: &Job, newest: Option<&Commit>) -> Vec<Stream> {
     let listed = job.source.adapter.listed_streams();
     if !listed.is_empty() {
         return listed;
     }
-    let known: BTreeSet<&String> = progress.keys().collect();
+    let known = newest.into_iter().flat_map(|newest| &newest.streams);
     known
-        .into_iter()
         .map(|id| Stream {
             id: id.clone(),
             realtime: true,

@@ -81,7 +81,7 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
 async fn standing(scheduled: &ScheduledJob, now: Timestamp) -> Result<Standing, LakeError> {
     let job = &scheduled.job;
     let newest = lake::newest(&job.lake, &job.name).await?;
-    let progress = newest.iter().flat_map(|newest| &newest.progress);
+    let progress = newest.iter().flat_map(Commit::current);
     let gaps = progress
         .flat_map(|(stream, at)| {
             gaps(at, job.policy.start)
@@ -102,13 +102,12 @@ async fn standing(scheduled: &ScheduledJob, now: Timestamp) -> Result<Standing, 
     })
 }
 
-/// The watermark of the slowest stream. It counts from where the job starts now, which the commit may not have known.
+/// The watermark of the slowest stream that the job pulls. It counts from where the job starts now, which the commit may not have known.
 fn slowest(newest: &Commit, start: Timestamp) -> Option<Timestamp> {
-    newest
-        .progress
-        .values()
-        .map(|progress| progress.coverage.contiguous_end(start))
-        .min()
+    let ends = newest
+        .current()
+        .map(|(_, progress)| progress.coverage.contiguous_end(start));
+    ends.min()
 }
 
 /// Holes between the job's start and the last that was pulled.
@@ -181,7 +180,7 @@ impl Standing {
         let streams: serde_json::Map<_, _> = self
             .newest
             .iter()
-            .flat_map(|newest| &newest.progress)
+            .flat_map(Commit::current)
             .map(|(stream, progress)| {
                 let standing = json!({
                     "watermark": progress.watermark, "coverage": progress.coverage, "unsettled": progress.unsettled,

@@ -132,7 +132,7 @@ fn read_partition_by(value: &Value<'_>) -> Vec<PartitionColumn> {
     }
     if complete && !columns.iter().any(|column| column.is_time()) {
         value.report(
-            "`partition_by` needs one of event_date, event_month, event_hour: without it, every file of a job would be read to find out which events the lake already has",
+            "`partition_by` needs event_date or event_month: without either, every file of a job would be read to find out which events the lake already has",
         );
     }
     columns

@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::LazyLock;
 
+use chrono::TimeDelta;
+
 use super::commit::{Claim, Process};
 use crate::model::Timestamp;
 
@@ -13,6 +15,9 @@ static PLACE: LazyLock<Option<String>> = LazyLock::new(|| {
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), namespace.display()))
 });
+
+/// A claim that has longer to live than this was made by a clock that is ahead; claims last half a minute.
+const LONGEST: TimeDelta = TimeDelta::minutes(10);
 
 impl Claim {
     /// This process's claim until `expires_at`.
@@ -31,9 +36,11 @@ impl Claim {
         }
     }
 
-    /// Whether it still keeps others off: not expired, and not held by a process that is known to be dead.
+    /// Whether it still keeps others off: not expired, not held by a process that is known to be dead, and not from a
+    /// clock so far ahead that nobody could wait for it.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires_at && !self.holder_is_dead()
+        let left = self.expires_at - now;
+        TimeDelta::zero() < left && left <= LONGEST && !self.holder_is_dead()
     }
 
     /// Only `/proc` can tell; where it can't, the holder counts as alive and the claim runs out by itself.
@@ -54,8 +61,6 @@ fn started(pid: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
     use crate::clock::real_now;
 
@@ -65,6 +70,10 @@ mod tests {
         let claim = Claim::of_this_process(now + TimeDelta::seconds(30));
         assert!(claim.is_live(now));
         assert!(!claim.is_live(now + TimeDelta::seconds(30)));
+        assert!(
+            !claim.is_live(now - TimeDelta::days(1)),
+            "a clock that is a day ahead"
+        );
     }
 
     #[test]

@@ -37,12 +37,24 @@ pub struct Commit {
     pub published_through: u64,
     /// The instant up to which the last scheduled run planned, once it had gone through its plan.
     pub planned_at: Option<Timestamp>,
+    /// The streams that the job pulls; `progress` remembers others, should they come back.
+    #[serde(default)]
+    pub streams: Vec<String>,
     /// What this commit adds.
     pub pulled: Vec<Pulled>,
     /// The files of this commit.
     pub files: Vec<CommittedFile>,
     /// Where every stream stands after this commit.
     pub progress: BTreeMap<String, Progress>,
+}
+
+impl Commit {
+    /// Where the streams that the job pulls stand.
+    pub fn current(&self) -> impl Iterator<Item = (&String, &Progress)> {
+        self.progress
+            .iter()
+            .filter(|(stream, _)| self.streams.contains(stream))
+    }
 }
 
 /// Why a commit was written.

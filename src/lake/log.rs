@@ -70,8 +70,6 @@ pub struct JobLog {
     run: Run,
     /// Locked for as long as a commit is under way: a run commits one at a time, renewals too.
     head: Mutex<Head>,
-    /// Locked from a data commit until its files are published.
-    landing: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -87,6 +85,8 @@ struct Head {
 /// What a data commit changes.
 #[derive(Debug, Default)]
 pub struct Change {
+    /// The streams that the job pulls.
+    pub streams: Vec<String>,
     /// What was pulled since the last one.
     pub pulled: Vec<Pulled>,
     /// Staged files, to be published.
@@ -184,7 +184,6 @@ impl JobLog {
                 newest: found,
                 hint,
             }),
-            landing: Mutex::new(()),
             run,
         };
         match log.append(CommitKind::Claim, Change::default()).await {
@@ -234,9 +233,9 @@ impl JobLog {
         Ok(())
     }
 
-    /// Commits the change and publishes its files. The one conditional request in here is the commit point.
+    /// Commits the change and publishes its files; the run's only task that commits data calls it. The one conditional
+    /// request in here is the commit point.
     pub async fn commit(&self, change: Change) -> Result<Commit, LakeError> {
-        let landing = self.landing.lock().await;
         let commit = self.append(CommitKind::Data, change).await?;
         if !commit.files.is_empty() {
             // listing the log, not just looking for version + 1: that one may have been pruned already
@@ -244,7 +243,6 @@ impl JobLog {
             self.publish(&commit.files).await?;
         }
         self.all_is_published().await;
-        drop(landing);
         Ok(commit)
     }
 
@@ -482,6 +480,11 @@ impl Head {
             claim: None,
             published_through: self.published,
             planned_at: change.planned_at.or(self.newest.planned_at),
+            streams: if data {
+                change.streams
+            } else {
+                self.newest.streams.clone()
+            },
             pulled: change.pulled,
             files: change.files,
             progress: if data {
@@ -506,6 +509,7 @@ fn before_the_first(run: &Run) -> Commit {
         claim: None,
         published_through: 0,
         planned_at: None,
+        streams: Vec::new(),
         pulled: Vec::new(),
         files: Vec::new(),
         progress: BTreeMap::new(),

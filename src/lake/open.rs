@@ -42,7 +42,7 @@ struct LakeFile {
 }
 
 impl Lake {
-    /// The lake behind `url`. Makes no request.
+    /// The lake behind `url`. Makes no request; the folder of a `file://` lake is made if it isn't there.
     ///
     /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
     /// keys) override. A relative `file://` URL counts from the working directory.
@@ -204,7 +204,7 @@ impl Lake {
     }
 }
 
-/// Short enough that a commit still knows its answer while its claim lives, long enough for a store that slows us down.
+/// Long enough for a store that slows us down; claims are renewed meanwhile.
 fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),

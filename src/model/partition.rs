@@ -33,9 +33,10 @@ impl PartitionColumn {
         Self::EventHour,
     ];
 
-    /// Whether it tells when the event happened, so that only few files can hold an event of a given time.
+    /// Whether it tells when the event happened, so that only few files can hold an event of a given time. The hour
+    /// alone doesn't: it is the same every day.
     pub const fn is_time(self) -> bool {
-        matches!(self, Self::EventDate | Self::EventMonth | Self::EventHour)
+        matches!(self, Self::EventDate | Self::EventMonth)
     }
 
     /// Its name in the path, in `jobs.yaml` and in the table.

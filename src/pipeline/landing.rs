@@ -20,7 +20,7 @@ use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
 use super::{Job, Lane, Tally};
 use crate::lake::{Change, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled};
-use crate::model::{Range, Record, Timestamp};
+use crate::model::{Record, Timestamp};
 use crate::plan;
 use crate::providers::{Page, Stream};
 use crate::table::{Part, PartSpec, RowContext, RowError, canonical_hash, partition_path};
@@ -38,6 +38,8 @@ pub(super) struct Landing<'a> {
     log: &'a JobLog,
     ids: Ids,
     quarantine: Quarantine,
+    /// The streams that the job pulls.
+    streams: Vec<String>,
     /// Every stream, as the next commit will say; windows in flight aside.
     progress: BTreeMap<String, Progress>,
     slots: BTreeMap<usize, Slot>,
@@ -82,6 +84,7 @@ impl<'a> Landing<'a> {
         Self {
             ids: Ids::new(job.lake.clone(), &job.name),
             quarantine: Quarantine::new(job.lake.clone(), &job.name),
+            streams: Vec::new(),
             progress: newest.progress,
             slots: BTreeMap::new(),
             wanted_from: job.policy.start,
@@ -109,21 +112,15 @@ impl<'a> Landing<'a> {
     }
 
     /// Every stream has an entry from its first run on; a refetch is noted, so that repeating it goes on.
-    pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane, now: Timestamp) {
-        if let Lane::Backfill { range, .. } = lane {
-            self.wanted_from = self.wanted_from.min(range.from());
-        }
+    pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane) {
         for stream in streams {
-            let progress = self.progress.entry(stream.id.clone()).or_default();
-            if let Lane::Backfill {
-                range,
-                refetch: true,
-                ..
-            } = lane
-                && let Some(range) =
-                    Range::new(range.from(), range.to().min(self.job.policy.horizon(now)))
-            {
-                progress.refetch = Some(plan::refetch_of(progress, range));
+            self.progress.entry(stream.id.clone()).or_default();
+            self.streams.push(stream.id.clone());
+        }
+        if let Lane::Backfill { range, refetch, .. } = lane {
+            self.wanted_from = self.wanted_from.min(range.from());
+            if refetch {
+                plan::begin_refetch(&mut self.progress, streams, range);
             }
         }
     }
@@ -169,11 +166,15 @@ impl<'a> Landing<'a> {
         Ok(())
     }
 
-    /// Whether it is time to commit: the open parts are full, or there has been something to commit for long enough.
-    pub(super) fn is_due(&self) -> bool {
+    /// When the last commit is so old that what there is has to be committed.
+    pub(super) fn deadline(&self) -> Instant {
+        self.committed_at + COMMIT_EVERY
+    }
+
+    /// Whether the open parts are full.
+    pub(super) fn is_full(&self) -> bool {
         let open = self.parts.values().map(Part::bytes).sum::<usize>() + self.quarantine.bytes();
-        let full = u64::try_from(open).is_ok_and(|open| open >= self.job.target_file_size);
-        full || (self.committed_at.elapsed() >= COMMIT_EVERY && self.has_something(None))
+        u64::try_from(open).is_ok_and(|open| open >= self.job.target_file_size)
     }
 
     /// Stages every open part and the quarantine, commits them with where every window stands, and publishes them.
@@ -196,6 +197,7 @@ impl<'a> Landing<'a> {
             }
         }
         let change = Change {
+            streams: self.streams.clone(),
             pulled,
             files,
             progress,

@@ -7,6 +7,7 @@ mod pull;
 mod quarantine;
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::client::ClientError;
 use crate::clock::Clock;
 use crate::lake::{Claim, Claimed, Counts, JobLog, Lake, Run};
-use crate::model::{PartitionColumn, Range};
+use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 
@@ -119,6 +120,16 @@ pub struct Tally {
     pub commits: u64,
 }
 
+/// Several runs of one command.
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.windows += other.windows;
+        self.covered += other.covered;
+        self.counts += other.counts;
+        self.commits += other.commits;
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -137,6 +148,8 @@ pub struct Report {
     pub tally: Tally,
     /// The streams that failed, with the first failure of each; the others went on.
     pub failures: Vec<Failure>,
+    /// The instant up to which a scheduled run planned, if it went through its plan.
+    pub planned_at: Option<Timestamp>,
     /// Whether work is left that this run could have done, had it not been stopped or its turn been over.
     pub unfinished: bool,
 }
@@ -148,6 +161,7 @@ impl Report {
             run: log.run().id,
             tally: Tally::default(),
             failures: Vec::new(),
+            planned_at: None,
             unfinished: true,
         }
     }
@@ -210,28 +224,35 @@ async fn under_claim(
         streams => streams?,
     };
     let mut landing = Landing::new(job, log, conduct.tally.clone()).await;
-    landing.begin(&streams, lane, now);
+    landing.begin(&streams, lane);
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-    let workers = pull::spawn(job, &queue, conduct, now, &pages);
+    let workers = pull::spawn(job, &queue, conduct, &pages);
     drop(pages); // so that the last worker's end is the end of the arrivals
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What
     // a commit says of progress is what has arrived here, so a cursor never passes a record that no commit lists.
-    while let Some(arrival) = arrivals.recv().await {
-        landing.take(arrival).await?;
-        if landing.is_due() {
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv() => match arrival {
+                Some(arrival) => landing.take(arrival).await?,
+                None => break,
+            },
+            () = tokio::time::sleep_until(landing.deadline()) => landing.commit(None).await?,
+        }
+        if landing.is_full() {
             landing.commit(None).await?;
         }
     }
     workers.await?;
     let (failures, unfinished) = queue.leftovers();
-    let went_through = matches!(lane, Lane::Due) && !unfinished;
-    landing.commit(went_through.then_some(now)).await?;
+    let planned_at = (matches!(lane, Lane::Due) && !unfinished).then_some(now);
+    landing.commit(planned_at).await?;
     Ok(Report {
         run: log.run().id,
         tally: landing.tally(),
         failures,
+        planned_at,
         unfinished,
     })
 }

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::error::RunError;
 use super::{Conduct, Failure, Job, Lane};
 use crate::client::ClientError;
-use crate::clock::real_now;
+use crate::clock::{Clock, real_now};
 use crate::lake::{Open, Progress, Work};
 use crate::model::{Kind, Range, Timestamp};
 use crate::plan::{self, Task};
@@ -197,7 +197,6 @@ pub(super) fn spawn(
     job: &Job,
     queue: &Arc<Queue>,
     conduct: &Conduct,
-    now: Timestamp,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>> {
     let mut workers = JoinSet::new();
@@ -209,7 +208,7 @@ pub(super) fn spawn(
             queue: Arc::clone(queue),
             stop: conduct.stop.clone(),
             arrivals: arrivals.clone(),
-            now,
+            clock: conduct.clock,
         };
         workers.spawn(worker.work().in_current_span());
     }
@@ -228,7 +227,7 @@ struct Worker {
     queue: Arc<Queue>,
     stop: CancellationToken,
     arrivals: mpsc::Sender<Arrival>,
-    now: Timestamp,
+    clock: Clock,
 }
 
 /// Why a range was not pulled to its last page.
@@ -294,17 +293,18 @@ impl Worker {
         work: Work,
         resume: Option<Open>,
     ) -> Result<(), Ended> {
+        let now = self.clock.now(); // a run may last hours
         let ask = Ask {
             stream: stream.clone(),
             range,
             first: work == Work::Pull,
-            now: self.now,
+            now,
         };
         let mut in_flight = InFlight {
             stream: stream.id.clone(),
             range,
             work,
-            asked_at: resume.as_ref().map_or(self.now, |open| open.asked_at),
+            asked_at: resume.as_ref().map_or(now, |open| open.asked_at),
             asked: self.source.adapter.asked(range),
             resumed: resume.is_some(),
             cursor: resume.map(|open| open.cursor),
@@ -325,7 +325,7 @@ impl Worker {
                     in_flight = InFlight {
                         cursor: None,
                         resumed: false,
-                        asked_at: self.now,
+                        asked_at: self.clock.now(),
                         ..in_flight
                     };
                     self.send(Arrival::Began(self.slot, in_flight.clone()))

@@ -33,6 +33,8 @@ const PAGE_SIZE: u32 = 500;
 const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
 /// The longest wait between two questions for a query's state, as clients in the field have it.
 const POLL_EVERY: Duration = Duration::from_secs(2);
+/// Realtime queries over more than a day are known to time out, and a second more than the range is asked for.
+const REALTIME_LENGTH: TimeDelta = TimeDelta::days(1);
 /// A download may be compressed; what it may grow to.
 const DOWNLOAD_CAP: u64 = 256 << 20;
 
@@ -47,6 +49,8 @@ pub struct Genesys {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
+    /// Realtime won't answer; the query is to be submitted.
+    Submit,
     /// The query is submitted; its state is asked for.
     Poll {
         transaction: String,
@@ -109,10 +113,7 @@ impl Results<'_> {
         match (self.entities, self.page_size.0) {
             (None, None) => Err(failed(
                 Kind::Data,
-                format!(
-                    "the answer has neither `entities` nor a `pageSize`: `{}`",
-                    shortened(text)
-                ),
+                "the answer has neither `entities` nor a `pageSize`, so it is no page",
             )),
             (entities, _) => Ok(spans(text, entities.unwrap_or_default())),
         }
@@ -311,11 +312,7 @@ impl Adapter for Genesys {
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         let Some(cursor) = cursor else {
             if !self.by_realtime(ask) {
-                return Ok(post(
-                    "/api/v2/audits/query",
-                    vec![],
-                    self.query(ask).to_string(),
-                ));
+                return Ok(self.submit_call(ask));
             }
             let oldest = ask.now - TimeDelta::days(i64::from(self.options.realtime_days));
             if ask.range.from() < oldest {
@@ -331,6 +328,7 @@ impl Adapter for Genesys {
         };
         Ok(match state_of(cursor)? {
             State::Realtime { page } => self.realtime_call(ask, page),
+            State::Submit => self.submit_call(ask),
             State::Poll { transaction, .. } => get(transaction_path(&transaction, ""), vec![]),
             State::Results {
                 transaction,
@@ -358,9 +356,9 @@ impl Adapter for Genesys {
 
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         match cursor.map(state_of).transpose()? {
-            None if self.by_realtime(ask) => Self::realtime_page(1, answer),
-            None => poll(&answer, 0, 0),
-            Some(State::Realtime { page }) => Self::realtime_page(page, answer),
+            None if self.by_realtime(ask) => self.realtime_page(1, answer),
+            None | Some(State::Submit) => poll(&answer, 0, 0),
+            Some(State::Realtime { page }) => self.realtime_page(page, answer),
             Some(State::Poll {
                 polls, waited_ms, ..
             }) => {
@@ -445,11 +443,13 @@ impl Genesys {
         match self.options.mode {
             Mode::Async => false,
             Mode::Realtime => true,
-            // an hour's margin: the provider's clock decides, not ours
             Mode::Auto => {
+                // an hour's margin: the provider's clock decides, not ours
                 let reach =
                     TimeDelta::days(i64::from(self.options.realtime_days)) - TimeDelta::hours(1);
-                ask.first && ask.stream.realtime && ask.now - ask.range.from() < reach
+                let recent = ask.now - ask.range.from() < reach;
+                let short = ask.range.length() < REALTIME_LENGTH;
+                ask.first && ask.stream.realtime && recent && short
             }
         }
     }
@@ -469,6 +469,10 @@ impl Genesys {
         })
     }
 
+    fn submit_call(&self, ask: &Ask) -> Call {
+        post("/api/v2/audits/query", vec![], self.query(ask).to_string())
+    }
+
     fn realtime_call(&self, ask: &Ask, page: u32) -> Call {
         let mut body = self.query(ask);
         body["pageNumber"] = page.into();
@@ -481,22 +485,28 @@ impl Genesys {
     }
 
     /// Pages are counted until `pageCount`, or until an empty one where the provider leaves that out.
-    fn realtime_page(page: u32, answer: Answer) -> Result<Page, Refusal> {
-        expect_success(&answer)?;
+    fn realtime_page(&self, page: u32, answer: Answer) -> Result<Page, Refusal> {
+        match expect_success(&answer) {
+            // how far realtime reaches is the provider's to know: what it finds too old or too long, a query job may do
+            Err(Refusal::TooLarge(_)) if self.options.mode == Mode::Auto => {
+                return Ok(Page {
+                    next: State::Submit.cursor(),
+                    ..Page::default()
+                });
+            }
+            expected => expected?,
+        }
         let text = text_of(answer)?;
         let results: Results = parse(&text)?;
         let number = |text: &Text| text.as_deref().and_then(|text| text.parse::<u64>().ok());
-        let last = number(&results.page_count).is_some_and(|count| u64::from(page) >= count);
         let total = number(&results.total);
+        let count = number(&results.page_count);
         let records = results.records(&text)?;
-        let next = (!last && !records.is_empty())
-            .then(|| {
-                State::Realtime {
-                    page: page.saturating_add(1),
-                }
-                .cursor()
-            })
-            .flatten();
+        let last = count.map_or(records.is_empty(), |count| u64::from(page) >= count);
+        let next = State::Realtime {
+            page: page.saturating_add(1),
+        };
+        let next = if last { None } else { next.cursor() };
         Ok(Page {
             text,
             records,
@@ -604,6 +614,10 @@ fn results_page(
             ),
         ));
     }
+    if large && !redirect {
+        let said = "its results come as a download only, which can't be fetched or read";
+        return Err(Refusal::TooLarge(said.to_owned()));
+    }
     if large {
         let url = results
             .download_url
@@ -656,10 +670,11 @@ fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page 
         .is_success()
         .then(|| download_text(answer))
         .flatten();
-    let Some((text, records)) = decoded
-        .and_then(|text| Some((download_records(&text)?, text)))
-        .map(|(r, t)| (t, r))
-    else {
+    let decoded = decoded.and_then(|text| {
+        let records = download_records(&text)?;
+        Some((text, records))
+    });
+    let Some((text, records)) = decoded else {
         return Page {
             next: page.cursor(),
             ..Page::default()
@@ -928,9 +943,11 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(text).map_err(|error| {
         failed(
             Kind::Data,
+            // where, not what: an answer may hold names, or a signed URL
             format!(
-                "the answer is not the JSON that was expected: {error}: `{}`",
-                shortened(text)
+                "the answer is not the JSON that was expected, at line {} column {}",
+                error.line(),
+                error.column()
             ),
         )
     })
