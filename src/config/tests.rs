@@ -258,7 +258,7 @@ fn a_lake_is_checked() {
     insta::assert_snapshot!(with("file://lake"), @"jobs.yaml:1:13: invalid `url`: `file://lake` names no place in a store; write `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///absolute`, `file://./relative` or `memory://`");
     insta::assert_snapshot!(with("s3://key:hunter2@bucket"), @"jobs.yaml:1:13: the lake's `url` holds a user or a password; give credentials in `storage_options` or the environment");
     insta::assert_snapshot!(with("s3://b, storage_options: {aws_regoin: x, aws_endpoint: '${EMPTY}'}"), @"jobs.yaml:1:39: unknown key `aws_regoin` in `storage_options` of a lake at `s3://`; valid are the keys that object_store has for it, like aws_endpoint, aws_region, aws_allow_http, aws_access_key_id");
-    insta::assert_snapshot!(with("memory://, partition_by: [provider]"), @"jobs.yaml:1:38: `partition_by` needs one of event_date, event_month, event_hour: without it, every file of a job would be read to find out which events the lake already has");
+    insta::assert_snapshot!(with("memory://, partition_by: [provider]"), @"jobs.yaml:1:38: `partition_by` needs event_date or event_month: without either, every file of a job would be read to find out which events the lake already has");
     assert_eq!(
         with("s3://b, storage_options: {aws_region: x, aws_allow_http: true}"),
         "no problem"

@@ -117,6 +117,7 @@ impl<'a> Landing<'a> {
             self.progress.entry(stream.id.clone()).or_default();
             self.streams.push(stream.id.clone());
         }
+        self.streams.sort();
         if let Lane::Backfill { range, refetch, .. } = lane {
             self.wanted_from = self.wanted_from.min(range.from());
             if refetch {

@@ -49,11 +49,12 @@ async fn a_backfill_pulls_what_is_missing_and_a_refetch_adds_nothing() {
     assert_eq!(report.tally.counts.duplicate, rows.len() as u64);
     assert_eq!(rig.rows().await, rows);
     assert!(
-        rig.newest()
-            .await
-            .progress
-            .values()
-            .all(|progress| progress.refetch.is_none())
+        rig.newest().await.progress.values().all(|progress| progress
+            .refetch
+            .as_ref()
+            .unwrap()
+            .left
+            .is_empty())
     );
 }
 

@@ -1,7 +1,7 @@
 //! The adapter's state machine, answer by answer.
 
 use auditlake::providers::genesys::{Genesys, Mode, Options};
-use auditlake::providers::{Adapter, Answer, Ask, Cursor, Page, Refusal, Stream};
+use auditlake::providers::{Adapter, Answer, Ask, Cursor, Page, Refusal, Stream, Target};
 use chrono::TimeDelta;
 use http::HeaderValue;
 use http::header::LOCATION;
@@ -68,16 +68,9 @@ fn a_cursor_given_twice_is_an_error() {
 
 #[test]
 fn an_answer_that_is_no_page_does_not_end_a_range() {
-    for (body, said) in [
-        (
-            "{}",
-            "data: the answer has neither `entities` nor a `pageSize`: `{}`",
-        ),
-        (
-            r#"{"message":"come back later"}"#,
-            r#"data: the answer has neither `entities` nor a `pageSize`: `{"message":"come back later"}`"#,
-        ),
-    ] {
+    // what it says instead isn't repeated: it may be anything
+    let said = "data: the answer has neither `entities` nor a `pageSize`, so it is no page";
+    for body in ["{}", r#"{"message":"come back later"}"#] {
         let refused = page(Some(&results(None)), answer(200, body));
         assert_eq!(outline(&refused), said);
         let refused = adapter(Mode::Realtime).page(&ask("A"), None, answer(200, body));
@@ -237,7 +230,8 @@ fn realtime_pages_are_counted_until_the_last_or_an_empty_one() {
     assert_eq!(read(2, r#"{"entities":[]}"#), "0 records, end");
     assert_eq!(
         read(2, r#"{"entities":[],"pageCount":9,"total":4000}"#),
-        "0 records of 4000, end"
+        r#"0 records of 4000, next {"realtime":{"page":3}}"#,
+        "an empty page is no end while the provider counts more"
     );
 }
 
@@ -312,5 +306,57 @@ fn a_cursor_of_another_version_is_gone_and_not_a_failure() {
         assert!(matches!(refused, Refusal::CursorGone(_)), "{text}");
         let refused = page(Some(&cursor(text)), sample(200, "query_results_page1"));
         assert!(matches!(refused, Err(Refusal::CursorGone(_))), "{text}");
+    }
+}
+
+#[test]
+fn auto_mode_submits_a_query_for_what_realtime_finds_too_old_or_too_long() {
+    let interval = r#"{"message":"The interval is too long","code":"bad.request"}"#;
+    for (status, body) in [(400, interval), (504, "")] {
+        let page = adapter(Mode::Auto)
+            .page(&recent("A"), None, answer(status, body))
+            .unwrap();
+        let submit = page.next.unwrap();
+        let call = adapter(Mode::Auto)
+            .call(&recent("A"), Some(&submit))
+            .unwrap();
+        assert!(matches!(&call.target, Target::Api { path, .. } if path == "/api/v2/audits/query"));
+        let page = adapter(Mode::Auto)
+            .page(
+                &recent("A"),
+                Some(&submit),
+                answer(202, r#"{"id":"t","state":"Queued"}"#),
+            )
+            .unwrap();
+        assert!(page.wait.is_some());
+
+        let refused = adapter(Mode::Realtime).page(&recent("A"), None, answer(status, body));
+        assert!(
+            matches!(refused, Err(Refusal::TooLarge(_))),
+            "nothing else may be asked"
+        );
+    }
+}
+
+#[test]
+fn a_download_that_comes_though_none_was_wanted_is_halved_not_asked_for_for_ever() {
+    let inline = cursor(r#"{"results":{"transaction":"t","cursor":null,"redirect":false}}"#);
+    let large = r#"{"id":"t","pageSize":500,"downloadUrl":"https://files.example.net/x"}"#;
+    let refused = page(Some(&inline), answer(302, large));
+    assert!(matches!(refused, Err(Refusal::TooLarge(_))));
+}
+
+/// A first pull well within realtime's reach.
+fn recent(service: &str) -> Ask {
+    let ask = ask(service);
+    let range = ask.range.first_half(TimeDelta::zero()).unwrap();
+    Ask {
+        first: true,
+        now: range.to() + TimeDelta::hours(1),
+        stream: Stream {
+            realtime: true,
+            ..ask.stream
+        },
+        range,
     }
 }
