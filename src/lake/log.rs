@@ -19,6 +19,7 @@ use super::commit::{Claim, Commit, CommitKind, CommittedFile, FORMAT, Progress, 
 use super::error::LakeError;
 use super::layout::{self, JobLayout};
 use super::open::{Lake, from_json, to_json};
+use super::publish::AT_A_TIME;
 use crate::clock::real_now;
 use crate::model::{Kind, Timestamp};
 
@@ -28,8 +29,6 @@ const ATTEMPTS: u32 = 6;
 const HOUSEKEEPING_EVERY: u64 = 64;
 /// How long a commit is kept once it no longer matters.
 const KEEP: TimeDelta = TimeDelta::days(30);
-/// How many copies, deletes or reads of one run are under way at a time.
-pub(super) const AT_A_TIME: usize = 8;
 
 /// One run of a job.
 #[derive(Debug, Clone)]

@@ -6,8 +6,10 @@ use object_store::path::Path;
 
 use super::commit::CommittedFile;
 use super::error::LakeError;
-use super::log::AT_A_TIME;
 use super::open::Lake;
+
+/// How many copies, deletes or reads of one run are under way at a time.
+pub(super) const AT_A_TIME: usize = 8;
 
 /// Copies each staged file, on the server's side, to its final key, then deletes the staged one.
 ///

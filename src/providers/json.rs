@@ -219,6 +219,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
+/// As much of a text as a message may show: enough for what providers say of a missing permission.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
 pub(super) fn span(whole: &str, part: &str) -> std::ops::Range<usize> {
     let from = part.as_ptr().addr() - whole.as_ptr().addr();

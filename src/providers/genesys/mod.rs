@@ -5,25 +5,30 @@
 //! - the life of a transaction and of its cursors is not documented, so a refused cursor is no failure;
 //! - the format of a large result's download is not documented, so one that can't be read is asked for inline.
 
+mod answer;
+mod audit;
+mod call;
+mod settings;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::Read;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::TimeDelta;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::activity::activity_of;
-use super::json::{List, Object, Text, Texts, span};
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
-use crate::model::{Activity, Change, Kind, Outcome, Range, Record, Timestamp, hex};
-
-mod settings;
+use crate::model::{Kind, Range, Record, hex};
+use answer::{
+    Entries, Results, Status, download_records, download_text, expect_success, failed,
+    is_still_there, number, parse, said, service_names, spans, text_of,
+};
+use audit::{read_record, without_user_name};
+use call::{
+    expand, get, instant, mapping_call, post, realtime_mapping_call, sort, transaction_path,
+};
 
 pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
 
@@ -35,8 +40,6 @@ const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
 const POLL_EVERY: Duration = Duration::from_secs(2);
 /// Realtime queries over more than a day are known to time out, and a second more than the range is asked for.
 const REALTIME_LENGTH: TimeDelta = TimeDelta::days(1);
-/// A download may be compressed; what it may grow to.
-const DOWNLOAD_CAP: u64 = 256 << 20;
 
 /// The adapter of one job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,180 +81,6 @@ impl State {
         serde_json::to_string(self).ok().map(Cursor)
     }
 }
-
-// ---------------------------------------------------------------- what the provider sends
-
-#[derive(Debug, Default, Deserialize)]
-struct Status<'a> {
-    #[serde(borrow, default)]
-    id: Text<'a>,
-    #[serde(borrow, default)]
-    state: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Results<'a> {
-    #[serde(borrow, default)]
-    entities: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    cursor: Text<'a>,
-    #[serde(borrow, default)]
-    download_url: Text<'a>,
-    #[serde(borrow, default)]
-    page_size: Text<'a>,
-    #[serde(borrow, default)]
-    page_count: Text<'a>,
-    #[serde(borrow, default)]
-    total: Text<'a>,
-}
-
-impl Results<'_> {
-    /// Where the records lie. A page may leave `entities` out, but an answer that isn't a page at all must not pass
-    /// for the end of a range.
-    fn records(self, text: &str) -> Result<Vec<std::ops::Range<usize>>, Refusal> {
-        match (self.entities, self.page_size.0) {
-            (None, None) => Err(failed(
-                Kind::Data,
-                "the answer has neither `entities` nor a `pageSize`, so it is no page",
-            )),
-            (entities, _) => Ok(spans(text, entities.unwrap_or_default())),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Mapping<'a> {
-    #[serde(borrow, default)]
-    services: List<Object<Service<'a>>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Service<'a> {
-    #[serde(borrow, default)]
-    name: Text<'a>,
-}
-
-/// A mapping or related audits, entry by entry.
-#[derive(Debug, Default, Deserialize)]
-struct Entries<'a> {
-    #[serde(borrow, default)]
-    services: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    entities: Option<Vec<&'a RawValue>>,
-}
-
-/// `ErrorBody`, of which every field is optional.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
-    #[serde(borrow, default)]
-    message: Text<'a>,
-    #[serde(borrow, default)]
-    code: Text<'a>,
-    #[serde(borrow, default)]
-    context_id: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Audit<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow)]
-    user_home_org_id: Text<'a>,
-    #[serde(borrow)]
-    user: Object<Named<'a>>,
-    #[serde(borrow)]
-    client: Object<Named<'a>>,
-    #[serde(borrow)]
-    remote_ip: List<Cow<'a, str>>,
-    #[serde(borrow)]
-    service_name: Text<'a>,
-    #[serde(borrow)]
-    level: Text<'a>,
-    #[serde(borrow)]
-    event_date: Text<'a>,
-    #[serde(borrow)]
-    message: Object<Message<'a>>,
-    #[serde(borrow)]
-    action: Text<'a>,
-    #[serde(borrow)]
-    entity: Object<Named<'a>>,
-    #[serde(borrow)]
-    entity_type: Text<'a>,
-    #[serde(borrow)]
-    status: Text<'a>,
-    #[serde(borrow)]
-    application: Text<'a>,
-    #[serde(borrow)]
-    initiating_action: Object<InitiatingAction<'a>>,
-    #[serde(borrow)]
-    transaction_initiator: Text<'a>,
-    #[serde(borrow)]
-    property_changes: List<Object<PropertyChange<'a>>>,
-    #[serde(borrow)]
-    context: Texts<'a>,
-    #[serde(borrow)]
-    entity_changes: List<Object<EntityChange<'a>>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Named<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Message<'a> {
-    #[serde(borrow)]
-    localizable_message_code: Text<'a>,
-    #[serde(borrow)]
-    message: Text<'a>,
-    #[serde(borrow)]
-    message_with_params: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct InitiatingAction<'a> {
-    #[serde(borrow)]
-    transaction_id: Text<'a>,
-    #[serde(borrow)]
-    action_context: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PropertyChange<'a> {
-    #[serde(borrow)]
-    property: Text<'a>,
-    #[serde(borrow)]
-    old_values: List<Cow<'a, str>>,
-    #[serde(borrow)]
-    new_values: List<Cow<'a, str>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct EntityChange<'a> {
-    #[serde(borrow)]
-    entity_id: Text<'a>,
-    #[serde(borrow)]
-    entity_name: Text<'a>,
-    #[serde(borrow)]
-    entity_type: Text<'a>,
-    #[serde(borrow)]
-    old_values: List<Cow<'a, str>>,
-    #[serde(borrow)]
-    new_values: List<Cow<'a, str>>,
-}
-
-// ---------------------------------------------------------------- the adapter
 
 impl Adapter for Genesys {
     fn stream_calls(&self) -> Vec<Call> {
@@ -375,12 +204,7 @@ impl Adapter for Genesys {
     }
 
     fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
-        if !raw.starts_with('{') {
-            return Err("the record is not a JSON object".to_owned());
-        }
-        let audit: Audit = serde_json::from_str(raw)
-            .map_err(|error| format!("the record can't be read: {error}"))?;
-        record_of(audit)
+        read_record(raw)
     }
 
     /// Without `user.name`, which is looked up at each reading (`expand=user`) and changes when the user is renamed.
@@ -498,9 +322,7 @@ impl Genesys {
         }
         let text = text_of(answer)?;
         let results: Results = parse(&text)?;
-        let number = |text: &Text| text.as_deref().and_then(|text| text.parse::<u64>().ok());
-        let total = number(&results.total);
-        let count = number(&results.page_count);
+        let (total, count) = (number(&results.total), number(&results.page_count));
         let records = results.records(&text)?;
         let last = count.map_or(records.is_empty(), |count| u64::from(page) >= count);
         let next = State::Realtime {
@@ -697,280 +519,9 @@ fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page 
     }
 }
 
-/// The download as text, uncompressed if it is gzip.
-fn download_text(answer: &Answer) -> Option<String> {
-    if !answer.body.starts_with(&[0x1f, 0x8b]) {
-        return String::from_utf8(answer.body.to_vec()).ok();
-    }
-    let mut text = String::new();
-    let mut reader = flate2::read::MultiGzDecoder::new(answer.body.as_ref()).take(DOWNLOAD_CAP + 1);
-    let read = reader.read_to_string(&mut text).ok()?;
-    (u64::try_from(read).ok()? <= DOWNLOAD_CAP).then_some(text)
-}
-
-/// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
-/// that is large, and an object that doesn't look like a record may be any error's.
-fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
-    let trimmed = text.trim();
-    if trimmed.starts_with('[') {
-        return serde_json::from_str(trimmed)
-            .ok()
-            .map(|items| spans(text, items));
-    }
-    if let Ok(Results {
-        entities: Some(entities),
-        ..
-    }) = serde_json::from_str::<Results>(trimmed)
-    {
-        return Some(spans(text, entities));
-    }
-    let lines: Result<Vec<&RawValue>, _> = serde_json::Deserializer::from_str(text)
-        .into_iter()
-        .collect();
-    lines
-        .ok()
-        .filter(|lines| match lines.as_slice() {
-            [] => false,
-            [line] => looks_like_a_record(line.get()),
-            lines => lines.iter().all(|line| line.get().starts_with('{')),
-        })
-        .map(|lines| spans(text, lines))
-}
-
-fn looks_like_a_record(raw: &str) -> bool {
-    let audit = serde_json::from_str::<Audit>(raw).ok();
-    audit.is_some_and(|audit| audit.id.0.is_some() || audit.event_date.0.is_some())
-}
-
-fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
-    let event_time = match audit.event_date.as_deref() {
-        None => return Err("the record has no `eventDate`".to_owned()),
-        Some(text) => time_of(text)?,
-    };
-    let actor_type = match (
-        audit.level.as_deref(),
-        audit.user.0.id.as_deref(),
-        audit.client.0.id.as_deref(),
-    ) {
-        (Some("SYSTEM"), ..) => Some("system"),
-        (Some("GENESYS_INTERNAL"), ..) => Some("vendor"),
-        (_, Some(_), _) | (Some("USER"), None, None) => Some("user"),
-        (_, None, Some(_)) => Some("client"),
-        _ => None,
-    };
-    let mut changes: Vec<Change> = audit
-        .property_changes
-        .0
-        .into_iter()
-        .map(|Object(change)| Change {
-            property: change.property.0,
-            old_values: change.old_values.0,
-            new_values: change.new_values.0,
-            ..Change::default()
-        })
-        .collect();
-    changes.extend(
-        audit
-            .entity_changes
-            .0
-            .into_iter()
-            .map(|Object(change)| Change {
-                property: change.entity_name.0,
-                entity_type: change.entity_type.0,
-                entity_id: change.entity_id.0,
-                old_values: change.old_values.0,
-                new_values: change.new_values.0,
-            }),
-    );
-    let outcome_reason = audit
-        .context
-        .0
-        .iter()
-        .find(|(key, value)| key == "errorCode" && !value.is_empty())
-        .map(|(_, value)| value.clone());
-    let named = [
-        ("level", audit.level.0),
-        ("application", audit.application.0),
-        ("user_home_org_id", audit.user_home_org_id.0),
-        ("transaction_initiator", audit.transaction_initiator.0),
-        ("action_context", audit.initiating_action.0.action_context.0),
-        ("message_code", audit.message.0.localizable_message_code.0),
-    ];
-    let mut attributes: Vec<(Cow<str>, Cow<str>)> = named
-        .into_iter()
-        .filter_map(|(name, value)| Some((Cow::Borrowed(name), value?)))
-        .collect();
-    attributes.extend(
-        audit
-            .context
-            .0
-            .into_iter()
-            .map(|(key, value)| (Cow::Owned(format!("context.{key}")), value)),
-    );
-
-    Ok(Record {
-        event_id: audit.id.or_empty(),
-        event_time,
-        account_id: None,
-        activity: audit.action.as_deref().map_or(Activity::Other, activity_of),
-        action: audit.action.0,
-        outcome: match audit.status.as_deref() {
-            Some("SUCCESS") => Outcome::Success,
-            Some("FAILURE") => Outcome::Failure,
-            Some("WARNING") => Outcome::Warning,
-            _ => Outcome::Unknown,
-        },
-        outcome_reason,
-        service: audit.service_name.0,
-        entity_type: audit.entity_type.0,
-        entity_id: audit.entity.0.id.0,
-        entity_name: audit.entity.0.name.0,
-        actor_id: audit.user.0.id.0,
-        actor_name: audit.user.0.name.0,
-        actor_login: None,
-        actor_type,
-        client_id: audit.client.0.id.0,
-        user_agent: None,
-        session_id: None,
-        transaction_id: audit.initiating_action.0.transaction_id.0,
-        client_ips: audit.remote_ip.0,
-        message: audit
-            .message
-            .0
-            .message
-            .0
-            .or(audit.message.0.message_with_params.0),
-        changes,
-        attributes,
-    })
-}
-
-/// The record's other text stays as it is; nothing if it has no such name.
-fn without_user_name(raw: &str) -> Option<String> {
-    let mut record: BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
-    let mut user: BTreeMap<String, &RawValue> =
-        serde_json::from_str(record.get("user")?.get()).ok()?;
-    user.remove("name")?;
-    let user = serde_json::value::to_raw_value(&user).ok()?;
-    record.insert("user".to_owned(), &user);
-    serde_json::to_string(&record).ok()
-}
-
-fn time_of(text: &str) -> Result<Timestamp, String> {
-    let time = DateTime::parse_from_rfc3339(text)
-        .map_err(|error| format!("`eventDate` is no date: `{}` ({error})", shortened(text)))?
-        .with_timezone(&Utc);
-    // what the table's type can't hold is no date either; and whole microseconds are what it holds
-    DateTime::from_timestamp_micros(time.timestamp_micros())
-        .ok_or_else(|| format!("`eventDate` is out of range: `{}`", shortened(text)))
-}
-
-// ---------------------------------------------------------------- small parts
-
-/// Long enough for what providers say of a missing permission.
-fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(200) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
-fn get(path: String, query: Vec<(&'static str, String)>) -> Call {
-    let target = Target::Api { path, query };
-    Call {
-        method: Method::GET,
-        target,
-        body: None,
-        gateway_timeout_is_answer: false,
-    }
-}
-
-/// A query's 504 says that its interval is too large, so it isn't sent again as it is.
-fn post(path: &str, query: Vec<(&'static str, String)>, body: String) -> Call {
-    let target = Target::Api {
-        path: path.to_owned(),
-        query,
-    };
-    Call {
-        method: Method::POST,
-        target,
-        body: Some(body),
-        gateway_timeout_is_answer: true,
-    }
-}
-
-fn mapping_call() -> Call {
-    get("/api/v2/audits/query/servicemapping".to_owned(), vec![])
-}
-
-fn realtime_mapping_call() -> Call {
-    get(
-        "/api/v2/audits/query/realtime/servicemapping".to_owned(),
-        vec![],
-    )
-}
-
-/// The id comes from the provider and goes into a path: escaped, so that it stays one segment.
-fn transaction_path(transaction: &str, tail: &str) -> String {
-    let id = percent_encoding::utf8_percent_encode(transaction, percent_encoding::NON_ALPHANUMERIC);
-    let id = id.to_string().replace("%2D", "-").replace("%5F", "_");
-    format!("/api/v2/audits/query/{id}{tail}")
-}
-
-fn expand() -> (&'static str, String) {
-    ("expand", "user".to_owned())
-}
-
-fn sort() -> serde_json::Value {
-    json!([{ "name": "Timestamp", "sortOrder": "ascending" }])
-}
-
-fn instant(at: Timestamp) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 fn state_of(cursor: &Cursor) -> Result<State, Refusal> {
     serde_json::from_str(&cursor.0)
         .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
-}
-
-fn text_of(answer: Answer) -> Result<String, Refusal> {
-    String::from_utf8(answer.body.into())
-        .map_err(|error| failed(Kind::Data, format!("the answer is not UTF-8: {error}")))
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
-    serde_json::from_str(text).map_err(|error| {
-        failed(
-            Kind::Data,
-            // where, not what: an answer may hold names, or a signed URL
-            format!(
-                "the answer is not the JSON that was expected, at line {} column {}",
-                error.line(),
-                error.column()
-            ),
-        )
-    })
-}
-
-fn spans(text: &str, items: Vec<&RawValue>) -> Vec<std::ops::Range<usize>> {
-    items
-        .into_iter()
-        .map(|item| span(text, item.get()))
-        .collect()
-}
-
-fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
-    expect_success(answer)?;
-    let text = text_of(answer.clone())?;
-    let mapping: Mapping = parse(&text)?;
-    Ok(mapping
-        .services
-        .0
-        .into_iter()
-        .filter_map(|Object(service)| service.name.0)
-        .map(Cow::into_owned)
-        .collect())
 }
 
 /// Each name once: a stream must not be pulled beside itself.
@@ -981,55 +532,4 @@ fn distinct(names: &[String]) -> impl Iterator<Item = &String> {
         .enumerate()
         .filter(is_first)
         .map(|(_, name)| name)
-}
-
-fn failed(kind: Kind, message: impl Into<String>) -> Refusal {
-    Refusal::Failed {
-        kind,
-        message: message.into(),
-    }
-}
-
-/// Anything but a 2xx, by what it means.
-fn expect_success(answer: &Answer) -> Result<(), Refusal> {
-    let said = || format!("the provider answered {}: {}", answer.status, said(answer));
-    match answer.status {
-        status if status.is_success() => Ok(()),
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Refusal::TooLarge(said()))
-        }
-        StatusCode::BAD_REQUEST if said().to_ascii_lowercase().contains("interval") => {
-            Err(Refusal::TooLarge(said()))
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(failed(Kind::Auth, said())),
-        StatusCode::TOO_MANY_REQUESTS => Err(failed(Kind::RateLimited, said())),
-        status if status.is_server_error() => Err(failed(Kind::Transient, said())),
-        _ => Err(failed(Kind::Config, said())),
-    }
-}
-
-/// The life of transactions and of their cursors is not documented: one that is refused is no failure.
-fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
-    match answer.status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said(answer))),
-        _ => Ok(()),
-    }
-}
-
-/// What the provider says in an error's body.
-fn said(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
-    let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
-    let Some(message) = body.message.as_deref() else {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        return format!("`{}`", shortened(&words.join(" ")));
-    };
-    let mut said = shortened(message).into_owned();
-    for (name, value) in [("code", body.code), ("correlation id", body.context_id)] {
-        if let Some(value) = value.as_deref() {
-            // writing to a string doesn't fail
-            let _ = write!(said, ", {name} `{}`", shortened(value));
-        }
-    }
-    said
 }

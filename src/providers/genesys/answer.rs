@@ -1,0 +1,224 @@
+//! What Genesys Cloud answers, and what its refusals mean.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::Read;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::audit::looks_like_a_record;
+use crate::model::Kind;
+use crate::providers::json::{List, Object, Text, shortened, span};
+use crate::providers::{Answer, Refusal};
+
+/// A download may be compressed; what it may grow to.
+const DOWNLOAD_CAP: u64 = 256 << 20;
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Status<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) state: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Results<'a> {
+    #[serde(borrow, default)]
+    pub(super) entities: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    pub(super) cursor: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) download_url: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) page_size: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) page_count: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) total: Text<'a>,
+}
+
+impl Results<'_> {
+    /// Where the records lie. A page may leave `entities` out, but an answer that isn't a page at all must not pass
+    /// for the end of a range.
+    pub(super) fn records(self, text: &str) -> Result<Vec<std::ops::Range<usize>>, Refusal> {
+        match (self.entities, self.page_size.0) {
+            (None, None) => Err(failed(
+                Kind::Data,
+                "the answer has neither `entities` nor a `pageSize`, so it is no page",
+            )),
+            (entities, _) => Ok(spans(text, entities.unwrap_or_default())),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Mapping<'a> {
+    #[serde(borrow, default)]
+    pub(super) services: List<Object<Service<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Service<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Text<'a>,
+}
+
+/// A mapping or related audits, entry by entry.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Entries<'a> {
+    #[serde(borrow, default)]
+    pub(super) services: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    pub(super) entities: Option<Vec<&'a RawValue>>,
+}
+
+/// `ErrorBody`, of which every field is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody<'a> {
+    #[serde(borrow, default)]
+    pub(super) message: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) code: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) context_id: Text<'a>,
+}
+
+/// The download as text, uncompressed if it is gzip.
+pub(super) fn download_text(answer: &Answer) -> Option<String> {
+    if !answer.body.starts_with(&[0x1f, 0x8b]) {
+        return String::from_utf8(answer.body.to_vec()).ok();
+    }
+    let mut text = String::new();
+    let mut reader = flate2::read::MultiGzDecoder::new(answer.body.as_ref()).take(DOWNLOAD_CAP + 1);
+    let read = reader.read_to_string(&mut text).ok()?;
+    (u64::try_from(read).ok()? <= DOWNLOAD_CAP).then_some(text)
+}
+
+/// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
+/// that is large, and an object that doesn't look like a record may be any error's.
+pub(super) fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
+    let trimmed = text.trim();
+    if trimmed.starts_with('[') {
+        return serde_json::from_str(trimmed)
+            .ok()
+            .map(|items| spans(text, items));
+    }
+    if let Ok(Results {
+        entities: Some(entities),
+        ..
+    }) = serde_json::from_str::<Results>(trimmed)
+    {
+        return Some(spans(text, entities));
+    }
+    let lines: Result<Vec<&RawValue>, _> = serde_json::Deserializer::from_str(text)
+        .into_iter()
+        .collect();
+    lines
+        .ok()
+        .filter(|lines| match lines.as_slice() {
+            [] => false,
+            [line] => looks_like_a_record(line.get()),
+            lines => lines.iter().all(|line| line.get().starts_with('{')),
+        })
+        .map(|lines| spans(text, lines))
+}
+
+pub(super) fn text_of(answer: Answer) -> Result<String, Refusal> {
+    String::from_utf8(answer.body.into())
+        .map_err(|error| failed(Kind::Data, format!("the answer is not UTF-8: {error}")))
+}
+
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    serde_json::from_str(text).map_err(|error| {
+        failed(
+            Kind::Data,
+            // where, not what: an answer may hold names, or a signed URL
+            format!(
+                "the answer is not the JSON that was expected, at line {} column {}",
+                error.line(),
+                error.column()
+            ),
+        )
+    })
+}
+
+pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Vec<std::ops::Range<usize>> {
+    items
+        .into_iter()
+        .map(|item| span(text, item.get()))
+        .collect()
+}
+
+pub(super) fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
+    expect_success(answer)?;
+    let text = text_of(answer.clone())?;
+    let mapping: Mapping = parse(&text)?;
+    Ok(mapping
+        .services
+        .0
+        .into_iter()
+        .filter_map(|Object(service)| service.name.0)
+        .map(Cow::into_owned)
+        .collect())
+}
+
+pub(super) fn failed(kind: Kind, message: impl Into<String>) -> Refusal {
+    Refusal::Failed {
+        kind,
+        message: message.into(),
+    }
+}
+
+/// Anything but a 2xx, by what it means.
+pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
+    let said = || format!("the provider answered {}: {}", answer.status, said(answer));
+    match answer.status {
+        status if status.is_success() => Ok(()),
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::TooLarge(said()))
+        }
+        StatusCode::BAD_REQUEST if said().to_ascii_lowercase().contains("interval") => {
+            Err(Refusal::TooLarge(said()))
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(failed(Kind::Auth, said())),
+        StatusCode::TOO_MANY_REQUESTS => Err(failed(Kind::RateLimited, said())),
+        status if status.is_server_error() => Err(failed(Kind::Transient, said())),
+        _ => Err(failed(Kind::Config, said())),
+    }
+}
+
+/// The life of transactions and of their cursors is not documented: one that is refused is no failure.
+pub(super) fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
+    match answer.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said(answer))),
+        _ => Ok(()),
+    }
+}
+
+/// What the provider says in an error's body.
+pub(super) fn said(answer: &Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.body);
+    let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
+    let Some(message) = body.message.as_deref() else {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        return format!("`{}`", shortened(&words.join(" ")));
+    };
+    let mut said = shortened(message).into_owned();
+    for (name, value) in [("code", body.code), ("correlation id", body.context_id)] {
+        if let Some(value) = value.as_deref() {
+            // writing to a string doesn't fail
+            let _ = write!(said, ", {name} `{}`", shortened(value));
+        }
+    }
+    said
+}
+
+/// A number of a page's own fields, all of which are optional.
+pub(super) fn number(text: &Text) -> Option<u64> {
+    text.as_deref()?.parse().ok()
+}

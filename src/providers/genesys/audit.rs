@@ -1,0 +1,249 @@
+//! One audit, as Genesys Cloud sends it, and the row it becomes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::model::{Activity, Change, Outcome, Record, Timestamp};
+use crate::providers::activity::activity_of;
+use crate::providers::json::{List, Object, Text, Texts, shortened};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Audit<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    user_home_org_id: Text<'a>,
+    #[serde(borrow)]
+    user: Object<Named<'a>>,
+    #[serde(borrow)]
+    client: Object<Named<'a>>,
+    #[serde(borrow)]
+    remote_ip: List<Cow<'a, str>>,
+    #[serde(borrow)]
+    service_name: Text<'a>,
+    #[serde(borrow)]
+    level: Text<'a>,
+    #[serde(borrow)]
+    event_date: Text<'a>,
+    #[serde(borrow)]
+    message: Object<Message<'a>>,
+    #[serde(borrow)]
+    action: Text<'a>,
+    #[serde(borrow)]
+    entity: Object<Named<'a>>,
+    #[serde(borrow)]
+    entity_type: Text<'a>,
+    #[serde(borrow)]
+    status: Text<'a>,
+    #[serde(borrow)]
+    application: Text<'a>,
+    #[serde(borrow)]
+    initiating_action: Object<InitiatingAction<'a>>,
+    #[serde(borrow)]
+    transaction_initiator: Text<'a>,
+    #[serde(borrow)]
+    property_changes: List<Object<PropertyChange<'a>>>,
+    #[serde(borrow)]
+    context: Texts<'a>,
+    #[serde(borrow)]
+    entity_changes: List<Object<EntityChange<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Message<'a> {
+    #[serde(borrow)]
+    localizable_message_code: Text<'a>,
+    #[serde(borrow)]
+    message: Text<'a>,
+    #[serde(borrow)]
+    message_with_params: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct InitiatingAction<'a> {
+    #[serde(borrow)]
+    transaction_id: Text<'a>,
+    #[serde(borrow)]
+    action_context: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PropertyChange<'a> {
+    #[serde(borrow)]
+    property: Text<'a>,
+    #[serde(borrow)]
+    old_values: List<Cow<'a, str>>,
+    #[serde(borrow)]
+    new_values: List<Cow<'a, str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct EntityChange<'a> {
+    #[serde(borrow)]
+    entity_id: Text<'a>,
+    #[serde(borrow)]
+    entity_name: Text<'a>,
+    #[serde(borrow)]
+    entity_type: Text<'a>,
+    #[serde(borrow)]
+    old_values: List<Cow<'a, str>>,
+    #[serde(borrow)]
+    new_values: List<Cow<'a, str>>,
+}
+
+/// Reads one record; the error is the reason for quarantine.
+pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
+    if !raw.starts_with('{') {
+        return Err("the record is not a JSON object".to_owned());
+    }
+    let audit =
+        serde_json::from_str(raw).map_err(|error| format!("the record can't be read: {error}"))?;
+    record_of(audit)
+}
+
+fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
+    let event_time = match audit.event_date.as_deref() {
+        None => return Err("the record has no `eventDate`".to_owned()),
+        Some(text) => time_of(text)?,
+    };
+    let actor_type = match (
+        audit.level.as_deref(),
+        audit.user.0.id.as_deref(),
+        audit.client.0.id.as_deref(),
+    ) {
+        (Some("SYSTEM"), ..) => Some("system"),
+        (Some("GENESYS_INTERNAL"), ..) => Some("vendor"),
+        (_, Some(_), _) | (Some("USER"), None, None) => Some("user"),
+        (_, None, Some(_)) => Some("client"),
+        _ => None,
+    };
+    let mut changes: Vec<Change> = audit
+        .property_changes
+        .0
+        .into_iter()
+        .map(|Object(change)| Change {
+            property: change.property.0,
+            old_values: change.old_values.0,
+            new_values: change.new_values.0,
+            ..Change::default()
+        })
+        .collect();
+    changes.extend(
+        audit
+            .entity_changes
+            .0
+            .into_iter()
+            .map(|Object(change)| Change {
+                property: change.entity_name.0,
+                entity_type: change.entity_type.0,
+                entity_id: change.entity_id.0,
+                old_values: change.old_values.0,
+                new_values: change.new_values.0,
+            }),
+    );
+    let outcome_reason = audit
+        .context
+        .0
+        .iter()
+        .find(|(key, value)| key == "errorCode" && !value.is_empty())
+        .map(|(_, value)| value.clone());
+    let named = [
+        ("level", audit.level.0),
+        ("application", audit.application.0),
+        ("user_home_org_id", audit.user_home_org_id.0),
+        ("transaction_initiator", audit.transaction_initiator.0),
+        ("action_context", audit.initiating_action.0.action_context.0),
+        ("message_code", audit.message.0.localizable_message_code.0),
+    ];
+    let mut attributes: Vec<(Cow<str>, Cow<str>)> = named
+        .into_iter()
+        .filter_map(|(name, value)| Some((Cow::Borrowed(name), value?)))
+        .collect();
+    attributes.extend(
+        audit
+            .context
+            .0
+            .into_iter()
+            .map(|(key, value)| (Cow::Owned(format!("context.{key}")), value)),
+    );
+
+    Ok(Record {
+        event_id: audit.id.or_empty(),
+        event_time,
+        account_id: None,
+        activity: audit.action.as_deref().map_or(Activity::Other, activity_of),
+        action: audit.action.0,
+        outcome: match audit.status.as_deref() {
+            Some("SUCCESS") => Outcome::Success,
+            Some("FAILURE") => Outcome::Failure,
+            Some("WARNING") => Outcome::Warning,
+            _ => Outcome::Unknown,
+        },
+        outcome_reason,
+        service: audit.service_name.0,
+        entity_type: audit.entity_type.0,
+        entity_id: audit.entity.0.id.0,
+        entity_name: audit.entity.0.name.0,
+        actor_id: audit.user.0.id.0,
+        actor_name: audit.user.0.name.0,
+        actor_login: None,
+        actor_type,
+        client_id: audit.client.0.id.0,
+        user_agent: None,
+        session_id: None,
+        transaction_id: audit.initiating_action.0.transaction_id.0,
+        client_ips: audit.remote_ip.0,
+        message: audit
+            .message
+            .0
+            .message
+            .0
+            .or(audit.message.0.message_with_params.0),
+        changes,
+        attributes,
+    })
+}
+
+/// The record's other text stays as it is; nothing if it has no such name.
+pub(super) fn without_user_name(raw: &str) -> Option<String> {
+    let mut record: BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
+    let mut user: BTreeMap<String, &RawValue> =
+        serde_json::from_str(record.get("user")?.get()).ok()?;
+    user.remove("name")?;
+    let user = serde_json::value::to_raw_value(&user).ok()?;
+    record.insert("user".to_owned(), &user);
+    serde_json::to_string(&record).ok()
+}
+
+fn time_of(text: &str) -> Result<Timestamp, String> {
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|error| format!("`eventDate` is no date: `{}` ({error})", shortened(text)))?
+        .with_timezone(&Utc);
+    // what the table's type can't hold is no date either; and whole microseconds are what it holds
+    DateTime::from_timestamp_micros(time.timestamp_micros())
+        .ok_or_else(|| format!("`eventDate` is out of range: `{}`", shortened(text)))
+}
+
+/// Whether it has what only a record has.
+pub(super) fn looks_like_a_record(raw: &str) -> bool {
+    let audit = serde_json::from_str::<Audit>(raw).ok();
+    audit.is_some_and(|audit| audit.id.0.is_some() || audit.event_date.0.is_some())
+}
