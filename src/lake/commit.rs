@@ -37,6 +37,9 @@ pub struct Commit {
     pub published_through: u64,
     /// The instant up to which the last scheduled run planned, once it had gone through its plan.
     pub planned_at: Option<Timestamp>,
+    /// Whose log it pulls, as its rows and their folders have it.
+    #[serde(default)]
+    pub origin: Option<Origin>,
     /// The streams that the job pulls; `progress` remembers others, should they come back.
     #[serde(default)]
     pub streams: Vec<String>,
@@ -69,6 +72,15 @@ pub enum CommitKind {
     Data,
     /// A run leaves the job.
     Release,
+}
+
+/// Whose log a job pulls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The connection's name.
+    pub connection: String,
+    /// The account, where records don't name it themselves.
+    pub account_id: String,
 }
 
 /// Who holds a job until when. It only saves work: safety rests on create-if-absent.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::commit::{Claim, Commit, CommitKind, CommittedFile, FORMAT, Progress, Pulled};
+use super::commit::{Claim, Commit, CommitKind, CommittedFile, FORMAT, Origin, Progress, Pulled};
 use super::error::LakeError;
 use super::layout::{self, JobLayout};
 use super::open::{Lake, from_json, to_json};
@@ -84,6 +84,8 @@ struct Head {
 /// What a data commit changes.
 #[derive(Debug, Default)]
 pub struct Change {
+    /// Whose log the job pulls.
+    pub origin: Option<Origin>,
     /// The streams that the job pulls.
     pub streams: Vec<String>,
     /// What was pulled since the last one.
@@ -479,6 +481,7 @@ impl Head {
             claim: None,
             published_through: self.published,
             planned_at: change.planned_at.or(self.newest.planned_at),
+            origin: change.origin.or_else(|| self.newest.origin.clone()),
             streams: if data {
                 change.streams
             } else {
@@ -508,6 +511,7 @@ fn before_the_first(run: &Run) -> Commit {
         claim: None,
         published_through: 0,
         planned_at: None,
+        origin: None,
         streams: Vec::new(),
         pulled: Vec::new(),
         files: Vec::new(),

@@ -9,8 +9,8 @@ mod open;
 mod publish;
 
 pub use commit::{
-    Claim, Commit, CommitKind, CommittedFile, Counts, FORMAT, Open, Process, Progress, Pulled,
-    Refetch, Work,
+    Claim, Commit, CommitKind, CommittedFile, Counts, FORMAT, Open, Origin, Process, Progress,
+    Pulled, Refetch, Work,
 };
 pub use error::LakeError;
 pub use log::{Change, Claimed, JobLog, Run, newest};

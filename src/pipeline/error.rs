@@ -1,7 +1,7 @@
 //! Why a run, or one of its streams, failed.
 
 use crate::lake::LakeError;
-use crate::model::Kind;
+use crate::model::{Kind, PartitionColumn};
 use crate::source::SourceError;
 use crate::table::{ReadError, RowError};
 
@@ -31,6 +31,19 @@ pub enum RunError {
         /// What the provider said.
         source: crate::providers::Refusal,
     },
+    /// The job's rows lie under another account or connection than it has now, and that is in their path.
+    #[error(
+        "the job's rows lie under `{column}={was}`, and it would land under `{column}={is}` now: what is read again would \
+         be there twice; set it back, or move the job to a lake of its own"
+    )]
+    Moved {
+        /// The column in the path.
+        column: PartitionColumn,
+        /// What it was at the last commit.
+        was: String,
+        /// What it is now.
+        is: String,
+    },
     /// A task of the run panicked: a defect.
     #[error("the run panicked")]
     Panicked(#[from] tokio::task::JoinError),
@@ -45,6 +58,7 @@ impl RunError {
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
             Self::TooLarge { .. } => Kind::Data,
+            Self::Moved { .. } => Kind::Config,
             Self::Panicked(_) => Kind::Transient,
         }
     }

@@ -198,6 +198,7 @@ impl<'a> Landing<'a> {
             }
         }
         let change = Change {
+            origin: Some(self.job.origin()),
             streams: self.streams.clone(),
             pulled,
             files,

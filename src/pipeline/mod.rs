@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::client::ClientError;
 use crate::clock::Clock;
-use crate::lake::{Claim, Claimed, Counts, JobLog, Lake, Run};
+use crate::lake::{Claim, Claimed, Commit, Counts, JobLog, Lake, Origin, Run};
 use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
@@ -51,6 +51,44 @@ pub struct Job {
     pub partition_by: Vec<PartitionColumn>,
     /// When the open parts together are this large, they are committed; in bytes.
     pub target_file_size: u64,
+}
+
+impl Job {
+    fn origin(&self) -> Origin {
+        Origin {
+            connection: self.connection.clone(),
+            account_id: self.account_id.clone(),
+        }
+    }
+
+    /// Ids are looked up in the folder where a record would land. If that folder has got another name since the job's
+    /// last commit, what is read again would be landed a second time.
+    fn refuse_if_moved(&self, newest: &Commit) -> Result<(), RunError> {
+        let Some(was) = &newest.origin else {
+            return Ok(());
+        };
+        for (column, was, is) in [
+            (
+                PartitionColumn::Connection,
+                &was.connection,
+                &self.connection,
+            ),
+            (
+                PartitionColumn::AccountId,
+                &was.account_id,
+                &self.account_id,
+            ),
+        ] {
+            if was != is && self.partition_by.contains(&column) {
+                return Err(RunError::Moved {
+                    column,
+                    was: was.clone(),
+                    is: is.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a run is to do.
@@ -216,6 +254,7 @@ async fn under_claim(
 ) -> Result<Report, RunError> {
     // 1, rest. What earlier runs committed is published, so that the lake's own ids are the whole truth when 2 reads them.
     log.recover().await?;
+    job.refuse_if_moved(&log.newest().await)?;
 
     // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
     let now = conduct.clock.now();

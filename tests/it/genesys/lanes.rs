@@ -1,6 +1,8 @@
 //! Backfills beside what is due, and streams that come and go.
 
-use auditlake::pipeline::Lane;
+use auditlake::clock::Clock;
+use auditlake::model::{Kind, PartitionColumn};
+use auditlake::pipeline::{self, Conduct, Lane};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
 use auditlake::sim::genesys::endpoint::{REALTIME, SUBMIT};
@@ -192,4 +194,32 @@ async fn nothing_before_the_start_lands() {
     .await;
     rig.assert_exact(at("2026-03-01T00:00:20Z"), to, at(NOW))
         .await;
+}
+
+/// The id of what was landed is looked up where it would land now.
+#[tokio::test]
+async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
+    let rig = Rig::new(&day(), prompt(), options(Mode::Async, &[FIRST])).await;
+    let mut job = rig.job.clone();
+    job.partition_by = vec![PartitionColumn::AccountId, PartitionColumn::EventDate];
+    let conduct = || Conduct {
+        clock: Clock::AsOf(at(NOW)),
+        ..Conduct::new(CancellationToken::new())
+    };
+    pipeline::run(&job, Lane::Due, &conduct()).await.unwrap();
+    let was = std::mem::replace(&mut job.account_id, "renamed".to_owned());
+    let error = pipeline::run(&job, Lane::Due, &conduct())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let said = error.to_string();
+    assert!(
+        said.contains(&format!("`account_id={was}`")) && said.contains("`account_id=renamed`"),
+        "{said}"
+    );
+
+    job.partition_by = vec![PartitionColumn::EventDate];
+    pipeline::run(&job, Lane::Due, &conduct())
+        .await
+        .expect("it isn't in the path");
 }
