@@ -163,12 +163,10 @@ async fn a_lake_in_memory_works_and_survives_a_hangup() {
     daemon.says("the configuration was read again").await;
     let runs = daemon.stderr().matches("run ended").count();
     daemon.says_times("run ended", runs + 1).await;
-    assert_eq!(
-        daemon.stderr().matches("new=500").count(),
-        1,
-        "{}",
-        daemon.stderr()
-    );
+    // a run may say so of a commit, too, if that one commit has them all
+    let told = daemon.stderr();
+    let landed_all = |line: &&str| line.contains("run ended") && line.contains("new=500");
+    assert_eq!(told.lines().filter(landed_all).count(), 1, "{told}");
     daemon.signalled("TERM").await.assert_code(0);
     assert!(!world.path().join("lake").exists());
 }
