@@ -82,7 +82,7 @@ pub fn jobs(
     lake: &Lake,
     wanted: &[String],
 ) -> Result<Vec<ScheduledJob>, SetupError> {
-    let mut clients: BTreeMap<&str, Arc<Client>> = BTreeMap::new();
+    let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
     let mut jobs = Vec::new();
     for job in &config.jobs {
         let Some(connection) = config.connections.get(&job.connection) else {
@@ -92,10 +92,10 @@ pub fn jobs(
             continue;
         }
         let client = if let Some(client) = clients.get(job.connection.as_str()) {
-            Arc::clone(client)
+            client.clone()
         } else {
-            let client = Arc::new(client(connection, &config.server)?);
-            clients.insert(&job.connection, Arc::clone(&client));
+            let client = client(connection, &config.server)?;
+            clients.insert(&job.connection, client.clone());
             client
         };
         jobs.push(ScheduledJob {

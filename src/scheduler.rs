@@ -44,14 +44,13 @@ impl Scheduler {
         jobs: Vec<ScheduledJob>,
         stop: CancellationToken,
     ) -> Result<Self, JobSchedulerError> {
-        let alarm = JobScheduler::new().await?;
+        let mut alarm = JobScheduler::new().await?;
         alarm.start().await?;
         let tasks = TaskTracker::new();
         for job in jobs {
             tasks.spawn(keep(job, alarm.clone(), stop.clone()));
         }
         tasks.close();
-        let mut alarm = alarm;
         let (ended, stopped) = (tasks.clone(), stop.clone());
         tokio::spawn(async move {
             stopped.cancelled().await;

@@ -16,7 +16,7 @@ pub struct Source {
     /// What to ask and what answers mean.
     pub adapter: Arc<dyn Adapter>,
     /// Who asks; shared by all jobs of a connection, as they share its rate budget.
-    pub client: Arc<Client>,
+    pub client: Client,
 }
 
 /// Why there is no page.

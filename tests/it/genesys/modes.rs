@@ -232,11 +232,7 @@ async fn the_rate_budget_is_kept() {
         ..day()
     };
     let mut rig = Rig::new(&spec, settings, options(Mode::Async, &[FIRST])).await;
-    rig.job.source.client = std::sync::Arc::new(client(
-        &rig.sim,
-        "sim-secret",
-        (300, Duration::from_mins(1)),
-    ));
+    rig.job.source.client = client(&rig.sim, "sim-secret", (300, Duration::from_mins(1)));
     let began = Instant::now();
     rig.tick(at(NOW)).await;
     let counters = rig.sim.counters();

@@ -142,7 +142,7 @@ impl Rig {
             policy,
             source: Source {
                 adapter: Arc::new(Genesys { options }),
-                client: Arc::new(client),
+                client,
             },
             lake,
             partition_by,

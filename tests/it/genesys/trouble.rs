@@ -272,7 +272,7 @@ async fn wrong_credentials_are_not_tried_again_and_again() {
     for services in [&[][..], &[FIRST, ASYNC_ONLY]] {
         let mut rig = Rig::new(&day(), prompt(), options(Mode::Async, services)).await;
         let wrong = client(&rig.sim, "not-the-secret", (1_000, Duration::from_secs(1)));
-        rig.job.source.client = std::sync::Arc::new(wrong);
+        rig.job.source.client = wrong;
         let conduct = Conduct::new(CancellationToken::new());
         match pipeline::run(&rig.job, Lane::Due, &conduct).await {
             Err(error) => assert_eq!(error.kind(), Kind::Auth),

@@ -87,7 +87,7 @@ pub(crate) struct Provider {
     late: Arc<AtomicBool>,
     /// While this is false, pages wait.
     pub(crate) open: watch::Sender<bool>,
-    client: Arc<Client>,
+    client: Client,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,7 +137,7 @@ impl Provider {
             log,
             late,
             open,
-            client: Arc::new(client.unwrap()),
+            client: client.unwrap(),
         }
     }
 
@@ -167,7 +167,7 @@ impl Provider {
             },
             source: Source {
                 adapter: Arc::new(Scripted),
-                client: Arc::clone(&self.client),
+                client: self.client.clone(),
             },
             lake,
             partition_by: vec![PartitionColumn::Provider, PartitionColumn::EventDate],
