@@ -8,14 +8,18 @@
 //! window ([`RateLimit`]), faults on demand ([`Faults`]) and counters ([`Counters`]). What is particular to one provider
 //! lies in the module that bears its name.
 
+mod answer;
 mod clock;
 mod counters;
 mod faults;
 pub mod genesys;
+mod late;
 mod oauth;
 mod rate;
 mod server;
 mod socket;
+mod stage;
+mod texts;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::answer::Answer;
 use super::dataset::Dataset;
 use super::page;
 use super::settings::{Compression, DownloadShape, GenesysSettings};
 use super::transactions::{Rows, ends};
 use super::world::Call;
+use crate::sim::answer::Answer;
 use crate::sim::lock;
 use crate::sim::oauth::random_text;
 

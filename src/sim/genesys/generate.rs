@@ -1,18 +1,15 @@
 //! How the invented audits are made up.
 
-use std::time::Duration;
-
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::catalogue;
 use super::dataset::{DatasetSpec, Log, PoisonKind, Record};
-use super::people::{Person, people, pick, random_uuid};
+use super::people::{Person, people};
 use super::record::{Facts, Precision, Rendered, Writer, show_time};
-
-/// The least delay of a late arrival.
-const LATE_FROM: Duration = Duration::from_mins(1);
+use crate::sim::late::{Lateness, micros};
+use crate::sim::texts::{pick, random_uuid};
 
 /// Makes up records; the same specification gives the same bytes.
 #[derive(Debug)]
@@ -262,19 +259,11 @@ impl<'a> Generator<'a> {
     }
 
     fn delay(&mut self) -> i64 {
-        if self.rng.random_bool(self.spec.late_share.clamp(0.0, 1.0)) {
-            let (least, most) = (
-                micros(LATE_FROM),
-                micros(self.spec.latest).max(micros(LATE_FROM)),
-            );
-            // The minimum of two draws: most come within the first half, some near the end.
-            let draw = self.rng.random_range(least..=most);
-            return draw.min(self.rng.random_range(least..=most));
-        }
-        self.rng.random_range(0..=micros(self.spec.usual_delay))
+        let lateness = Lateness {
+            usual: self.spec.usual_delay,
+            late_share: self.spec.late_share,
+            latest: self.spec.latest,
+        };
+        lateness.draw(&mut self.rng)
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -22,27 +22,18 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::ConnectInfo;
-use axum::http::{Request, Response};
 use chrono::{DateTime, Utc};
-use tokio_util::sync::CancellationToken;
 
-use self::answer::Answer;
-use self::endpoint::{Host, Target};
-use self::world::{Call, World};
+use self::endpoint::Host;
+use self::world::World;
 use super::server::{Bound, Server};
-use super::socket::Breaker;
-use super::{Counters, Fault, Faults, SimError, lock};
+use super::stage::router;
+use super::{Counters, Faults, SimError, lock};
 
 pub use self::dataset::{Dataset, DatasetSpec, Poison, PoisonKind, Truth};
 pub use self::settings::{
     Compression, DownloadAddress, DownloadShape, GenesysSettings, IntervalBound, Totals,
 };
-
-/// The largest request body that the provider reads.
-const LARGEST_BODY: usize = 512_000;
 
 /// A running simulator; stops when it is dropped.
 #[derive(Debug)]
@@ -61,13 +52,8 @@ pub async fn start(
     let api = Bound::new(settings.port).await?;
     let login = Bound::new(settings.login_port).await?;
     let downloads = Bound::new(0).await?;
-    let gone = CancellationToken::new();
-    let world = Arc::new(World::new(
-        settings,
-        dataset.into(),
-        downloads.url(),
-        gone.clone(),
-    ));
+    let world = Arc::new(World::new(settings, dataset.into(), downloads.url()));
+    let gone = world.stage.gone.clone();
     Ok(Genesys {
         api: api.serve(router(&world, Host::Api), gone.clone()),
         login: login.serve(router(&world, Host::Login), gone.clone()),
@@ -99,27 +85,27 @@ impl Genesys {
 
     /// What was asked and answered so far.
     pub fn counters(&self) -> &Counters {
-        &self.world.counters
+        &self.world.stage.counters
     }
 
     /// What is to go wrong.
     pub fn faults(&self) -> &Faults {
-        &self.world.faults
+        &self.world.stage.faults
     }
 
     /// The present on the simulator's clock.
     pub fn now(&self) -> DateTime<Utc> {
-        self.world.clock.now()
+        self.world.stage.clock.now()
     }
 
     /// Sets the simulator's clock; a system clock stands still from then on.
     pub fn set_now(&self, now: DateTime<Utc>) {
-        self.world.clock.set(now);
+        self.world.stage.clock.set(now);
     }
 
     /// Moves the simulator's clock on; a system clock stands still from then on.
     pub fn advance(&self, by: Duration) {
-        self.world.clock.advance(by);
+        self.world.stage.clock.advance(by);
     }
 
     /// Makes every token that was issued so far invalid.
@@ -155,7 +141,7 @@ impl Genesys {
 
     /// Delays every answer from now on by this much.
     pub fn set_latency(&self, latency: Duration) {
-        *lock(&self.world.latency) = latency;
+        self.world.stage.set_latency(latency);
     }
 
     /// Takes no more calls, waits a moment for those in flight, and frees the ports.
@@ -167,83 +153,3 @@ impl Genesys {
         );
     }
 }
-
-fn router(world: &Arc<World>, host: Host) -> Router {
-    let world = Arc::clone(world);
-    Router::new().fallback(
-        move |ConnectInfo(breaker): ConnectInfo<Breaker>, request: Request<Body>| {
-            let world = Arc::clone(&world);
-            async move {
-                tokio::select! {
-                    response = respond(&world, host, &breaker, request) => response,
-                    () = world.gone.cancelled() => Answer::html(503).into_response(),
-                }
-            }
-        },
-    )
-}
-
-/// One call from its first byte to its answer.
-async fn respond(
-    world: &World,
-    host: Host,
-    breaker: &Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let target = Target::of(host, parts.method.as_str(), parts.uri.path());
-    let _in_flight = world.counters.enter(target.name());
-    let fault = world.faults.take(target.name());
-    if let Some(Fault::Hold(until)) = &fault {
-        until.cancelled().await;
-    }
-    let answer = match (&fault, to_bytes(body, LARGEST_BODY).await) {
-        (
-            Some(Fault::Status {
-                status,
-                retry_after,
-            }),
-            _,
-        ) => world.fault(target, *status, retry_after.as_deref()),
-        (Some(Fault::Html { status }), _) => Answer::html(*status),
-        (_, Err(_)) => world.fault(target, 413, None),
-        (_, Ok(body)) => world.answer(&Call {
-            target,
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &parts.headers,
-            body: &body,
-        }),
-    };
-    let latency = *lock(&world.latency);
-    let latency = latency
-        + if let Some(Fault::Delay(by)) = &fault {
-            *by
-        } else {
-            Duration::ZERO
-        };
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
-    }
-    world.counters.answered(answer.status);
-    spoil(answer, fault.as_ref(), breaker).into_response()
-}
-
-/// Does to an answer what a fault does on its way.
-fn spoil(mut answer: Answer, fault: Option<&Fault>, breaker: &Breaker) -> Answer {
-    match fault {
-        Some(Fault::TruncatedBody) => answer.body.truncate(answer.body.len() / 2),
-        // Enough for the headers, and never for all of a body that is padded to twice that.
-        Some(Fault::CutBody) => {
-            answer
-                .body
-                .resize(answer.body.len() + 2 * HEADERS_AT_MOST, b' ');
-            breaker.close_after(HEADERS_AT_MOST + answer.body.len() / 4);
-        }
-        Some(Fault::Reset) => breaker.reset(),
-        _ => {}
-    }
-    answer
-}
-
-/// More than the headers of any answer.
-const HEADERS_AT_MOST: usize = 2_048;

@@ -8,7 +8,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use super::people::{AWKWARD_TEXTS, HOME_ORG, IPS, PLAIN_TEXTS, PROPERTIES, Person, pick};
+use super::people::{HOME_ORG, PROPERTIES, Person};
+use crate::sim::texts::{AWKWARD_TEXTS, IPS, PLAIN_TEXTS, pick, random_uuid};
 
 /// What a record's text is written from.
 #[derive(Debug)]
@@ -254,7 +255,7 @@ impl Writer {
     }
 
     fn entity(&mut self, odd: bool, rng: &mut StdRng) {
-        let id = super::people::random_uuid(rng);
+        let id = random_uuid(rng);
         match rng.random_range(0..12) {
             0 if odd => self.field("entity", "null"),
             1 if odd => self.field("entity", r#"{"id":"","name":""}"#),

@@ -7,36 +7,32 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::answer::{Answer, Refusal};
+use super::answer::Refusal;
 use super::catalogue;
 use super::dataset::Dataset;
 use super::downloads::{Downloads, Part, store_error};
-use super::endpoint::Target;
+use super::endpoint::{Host, Target};
 use super::page::{self, CursorText};
 use super::people::TRUSTOR_ORG;
 use super::request::{Query, RelatedRequest, ResultsRequest, expand};
 use super::settings::{DownloadAddress, GenesysSettings};
 use super::transactions::{BadCursor, Rows, Transactions, ends};
-use crate::sim::clock::SimClock;
+use crate::sim::answer::Answer;
+use crate::sim::lock;
 use crate::sim::oauth::{self, Tokens};
 use crate::sim::rate::{RateState, RateWindow};
-use crate::sim::{Counters, Faults, lock};
+use crate::sim::stage::{self, Stage};
 
 /// Everything that the servers share.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) dataset: Arc<Dataset>,
-    pub(super) clock: SimClock,
+    pub(super) stage: Stage,
     pub(super) tokens: Tokens,
-    pub(super) counters: Counters,
-    pub(super) faults: Faults,
     pub(super) transactions: Mutex<Transactions>,
     pub(super) forbidden: Mutex<BTreeSet<String>>,
-    pub(super) latency: Mutex<Duration>,
-    pub(super) gone: CancellationToken,
     settings: GenesysSettings,
     rate: RateWindow,
     downloads: Downloads,
@@ -51,34 +47,61 @@ pub(super) struct Call<'a> {
     pub(super) body: &'a [u8],
 }
 
+impl stage::World for World {
+    type Host = Host;
+
+    fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    fn endpoint(&self, host: Host, method: &str, path: &str) -> &'static str {
+        Target::of(host, method, path).name()
+    }
+
+    fn answer(&self, host: Host, call: &stage::Call<'_>) -> Answer {
+        self.answer_to(&Call {
+            target: Target::of(host, call.method, call.path),
+            query: call.query,
+            headers: call.headers,
+            body: call.body,
+        })
+    }
+
+    fn refuse(
+        &self,
+        host: Host,
+        call: &stage::Call<'_>,
+        status: u16,
+        retry_after: Option<&str>,
+    ) -> Answer {
+        let target = Target::of(host, call.method, call.path);
+        self.refusal(target, status, retry_after)
+    }
+}
+
 impl World {
     pub(super) fn new(
         settings: GenesysSettings,
         dataset: Arc<Dataset>,
         download_base: String,
-        gone: CancellationToken,
     ) -> Self {
         Self {
             dataset,
-            clock: SimClock::new(settings.clock),
+            stage: Stage::new(settings.clock, settings.latency),
             tokens: Tokens::default(),
-            counters: Counters::default(),
-            faults: Faults::default(),
             transactions: Mutex::default(),
             forbidden: Mutex::new(settings.forbidden_services.iter().cloned().collect()),
-            latency: Mutex::new(settings.latency),
-            gone,
             rate: RateWindow::new(settings.rate_limit),
             downloads: Downloads::new(download_base),
             settings,
         }
     }
 
-    pub(super) fn answer(&self, call: &Call<'_>) -> Answer {
+    fn answer_to(&self, call: &Call<'_>) -> Answer {
         match call.target {
             Target::Token => self.token(call),
             Target::Download(name) => {
-                let now = self.clock.now_micros();
+                let now = self.stage.clock.now_micros();
                 self.downloads
                     .serve(name, call, now, &self.dataset, &self.settings)
             }
@@ -87,13 +110,7 @@ impl World {
         }
     }
 
-    /// A refusal that a fault asks for, dressed as the host's own.
-    pub(super) fn fault(
-        &self,
-        target: Target<'_>,
-        status: u16,
-        retry_after: Option<&str>,
-    ) -> Answer {
+    fn refusal(&self, target: Target<'_>, status: u16, retry_after: Option<&str>) -> Answer {
         let context = context();
         let refusal = match retry_after.and_then(|text| text.parse().ok()) {
             Some(seconds) if status == 429 => Refusal::too_many(seconds),
@@ -115,7 +132,7 @@ impl World {
         let context = context();
         let refused = |refusal: Refusal| refusal.into_answer(&context);
         let rate = self.rate.call();
-        let now = self.clock.now_micros();
+        let now = self.stage.clock.now_micros();
         let token = oauth::bearer(call.headers);
         let answer = if !token.is_some_and(|token| self.tokens.is_good(token, now)) {
             refused(Refusal::unauthorized())
@@ -163,7 +180,9 @@ impl World {
         match (form, grants.next(), grants.next()) {
             (true, Some((_, grant)), None) if grant == "client_credentials" => {
                 let lifetime = self.settings.token_lifetime;
-                let token = self.tokens.issue(ends(self.clock.now_micros(), lifetime));
+                let token = self
+                    .tokens
+                    .issue(ends(self.stage.clock.now_micros(), lifetime));
                 let seconds = lifetime.as_secs();
                 let body =
                     json!({ "access_token": token, "token_type": "bearer", "expires_in": seconds });
