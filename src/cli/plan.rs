@@ -133,6 +133,7 @@ fn sum(
             stream: stream.clone(),
             range: task.range,
             first: task.work == Work::Pull,
+            reading: 0,
             now,
         };
         let calls = job.source.adapter.least_calls(&ask);

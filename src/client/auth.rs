@@ -20,7 +20,7 @@ use super::body::{self, Hidden};
 use super::error::{ClientError, Request, Tried};
 use super::wire::{Outgoing, To, Wire, count};
 use crate::model::Kind;
-use crate::providers::{Answer, SignIn};
+use crate::providers::{Answer, Place, SignIn};
 
 /// How long a token is taken to live where the answer doesn't say, or says nonsense. If that is wrong, a 401 renews it.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
@@ -231,7 +231,10 @@ impl Auth {
             client_id,
             client_secret,
             ..
-        } = &self.sign_in;
+        } = &self.sign_in
+        else {
+            return Err(still_to_come(wire));
+        };
         let reveal = |secret: &crate::secret::Secret| {
             secret.reveal().map_err(|source| ClientError::Secret {
                 connection: wire.connection.clone(),
@@ -252,7 +255,13 @@ impl Auth {
         retried: bool,
         stop: &CancellationToken,
     ) -> Result<(HeaderValue, Hidden, Duration), ClientError> {
-        let SignIn::ClientCredentials { token_url, .. } = &self.sign_in;
+        let SignIn::ClientCredentials {
+            token_url: Place::At(token_url),
+            ..
+        } = &self.sign_in
+        else {
+            return Err(still_to_come(wire));
+        };
         let request = Request::new(&Method::POST, token_url);
         let Credentials { id, secret } = credentials;
         let pair = format!("{id}:{secret}");
@@ -293,6 +302,14 @@ impl Auth {
             )
             .await?;
         read(&request, &answer, &hidden)
+    }
+}
+
+fn still_to_come(wire: &Wire) -> ClientError {
+    ClientError::Settings {
+        connection: wire.connection.clone(),
+        problem: "this way to sign in is still to come".to_owned(),
+        source: None,
     }
 }
 

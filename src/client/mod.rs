@@ -31,7 +31,7 @@ use self::auth::{Auth, Token};
 use self::body::Hidden;
 use self::pacing::Pacer;
 use self::wire::{Counts, Outgoing, To, Wire};
-use crate::providers::{Answer, Call, Endpoint, SignIn, Target};
+use crate::providers::{Answer, Call, Endpoint, Place, SignIn, Target};
 use crate::secret::Secret;
 use crate::tls;
 
@@ -142,10 +142,20 @@ impl Client {
                 problem,
                 source,
             })?;
+        let api = match &settings.endpoint.api {
+            Place::At(url) => url.clone(),
+            Place::Named(_) => {
+                return Err(ClientError::Settings {
+                    connection: settings.connection,
+                    problem: "look-ups are still to come".to_owned(),
+                    source: None,
+                });
+            }
+        };
         let (limit, per) = settings.rate_limit;
         let inner = Inner {
             auth: Auth::new(settings.endpoint.sign_in, settings.limits.refusal_memory),
-            api: settings.endpoint.api,
+            api,
             allow_http: settings.allow_http,
             wire: Wire {
                 connection: settings.connection,
@@ -270,11 +280,19 @@ fn check(settings: &Settings) -> Result<(), Problem> {
         api,
         sign_in,
         trusted_hosts,
+        ..
     } = &settings.endpoint;
     let allow_http = settings.allow_http;
-    guard::check_credentialed("api's url", api, trusted_hosts, allow_http).map_err(plain)?;
-    let SignIn::ClientCredentials { token_url, .. } = sign_in;
-    guard::check_credentialed("token url", token_url, trusted_hosts, allow_http).map_err(plain)?;
+    let check = |what: &str, place: &Place| match place {
+        Place::At(url) => {
+            guard::check_credentialed(what, url, trusted_hosts, allow_http).map_err(plain)
+        }
+        Place::Named(_) => Ok(()),
+    };
+    check("api's url", api)?;
+    if let SignIn::ClientCredentials { token_url, .. } = sign_in {
+        check("token url", token_url)?;
+    }
     let (limit, per) = settings.rate_limit;
     if limit == 0 || per.is_zero() {
         let problem = format!("the rate limit `{limit}` per `{per:?}` lets nothing through");
@@ -300,7 +318,12 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, Problem> {
     }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(proxy_of(proxy)?);
-    } else if guard::is_loopback(&settings.endpoint.api) {
+    } else if settings
+        .endpoint
+        .api
+        .known()
+        .is_some_and(guard::is_loopback)
+    {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| {
@@ -352,12 +375,10 @@ impl fmt::Debug for Client {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // URLs before their check may hold a password
-        let SignIn::ClientCredentials { token_url, .. } = &self.endpoint.sign_in;
         f.debug_struct("Settings")
             .field("connection", &self.connection)
             .field("provider", &self.provider)
-            .field("api", &error::bare(&self.endpoint.api))
-            .field("token_url", &error::bare(token_url))
+            .field("api", &self.endpoint.api.known().map(error::bare))
             .field("trusted_hosts", &self.endpoint.trusted_hosts)
             .field("rate_limit", &self.rate_limit)
             .field("replicas", &self.replicas)

@@ -17,25 +17,39 @@ use url::Url;
 
 use self::api::Api;
 use super::{Client, ClientError, Limits, Settings};
-use crate::providers::{Answer, Call, Endpoint, SignIn, Target};
+use crate::providers::{Answer, Call, Endpoint, Place, SentIn, SignIn, Target};
 use crate::secret::Secret;
 
 const MS: Duration = Duration::from_millis(1);
+
+/// Where the token is asked for, the client's id, and its secret.
+fn oauth(settings: &mut Settings) -> (&mut Place, &mut Secret, &mut Secret) {
+    match &mut settings.endpoint.sign_in {
+        SignIn::ClientCredentials {
+            token_url,
+            client_id,
+            client_secret,
+            ..
+        } => (token_url, client_id, client_secret),
+        other => panic!("{other:?}"),
+    }
+}
 
 /// Settings for a test's server: quick retries, a budget that is never reached.
 fn settings(api: &Api) -> Settings {
     Settings {
         connection: "c".to_owned(),
         provider: "genesys_cloud",
-        endpoint: Endpoint {
-            api: Url::parse(&api.url("/base")).unwrap(),
-            sign_in: SignIn::ClientCredentials {
-                token_url: Url::parse(&api.url("/oauth/token")).unwrap(),
+        endpoint: Endpoint::new(
+            Url::parse(&api.url("/base")).unwrap(),
+            SignIn::ClientCredentials {
+                token_url: Place::At(Url::parse(&api.url("/oauth/token")).unwrap()),
                 client_id: Secret::text("the-id"),
                 client_secret: Secret::text("the-secret"),
+                sent: SentIn::Header,
             },
-            trusted_hosts: vec!["127.0.0.1".to_owned()],
-        },
+            vec!["127.0.0.1".to_owned()],
+        ),
         rate_limit: (50_000, Duration::from_secs(1)),
         replicas: NonZeroU32::MIN,
         proxy: None,

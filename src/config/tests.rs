@@ -72,7 +72,7 @@ fn the_least_file_gets_the_defaults() {
     let connection = &config.connections["prod"];
     assert_eq!(connection.rate_limit.to_string(), "300/min");
     assert_eq!(
-        connection.endpoint.api.as_str(),
+        connection.endpoint.api.known().unwrap().as_str(),
         "https://api.mypurecloud.com/"
     );
     assert_eq!(connection.endpoint.trusted_hosts, ["mypurecloud.com"]);
@@ -100,9 +100,13 @@ fn the_repositorys_own_file_is_valid() {
         token_url,
         client_id,
         client_secret,
-    } = &connection.endpoint.sign_in;
+        ..
+    } = &connection.endpoint.sign_in
+    else {
+        panic!("{connection:?}");
+    };
     assert_eq!(
-        token_url.as_str(),
+        token_url.known().unwrap().as_str(),
         "https://login.mypurecloud.com/oauth/token"
     );
     assert_eq!(client_id.reveal().unwrap(), "the-id");
@@ -231,11 +235,16 @@ fn a_regions_hosts_are_trusted_and_those_allowed() {
         "region: eu-west-2\n    allowed_hosts: [.Example.com]",
     ));
     let endpoint = config.unwrap().connections.remove("prod").unwrap().endpoint;
-    assert_eq!(endpoint.api.as_str(), "https://api.euw2.pure.cloud/");
-    assert_eq!(endpoint.trusted_hosts, ["euw2.pure.cloud", "example.com"]);
-    let SignIn::ClientCredentials { token_url, .. } = endpoint.sign_in;
     assert_eq!(
-        token_url.as_str(),
+        endpoint.api.known().unwrap().as_str(),
+        "https://api.euw2.pure.cloud/"
+    );
+    assert_eq!(endpoint.trusted_hosts, ["euw2.pure.cloud", "example.com"]);
+    let SignIn::ClientCredentials { token_url, .. } = endpoint.sign_in else {
+        panic!("{endpoint:?}");
+    };
+    assert_eq!(
+        token_url.known().unwrap().as_str(),
         "https://login.euw2.pure.cloud/oauth/token"
     );
 }
@@ -372,7 +381,10 @@ jobs:
     let config = parse(text).unwrap();
     let names: Vec<&String> = config.connections.keys().collect();
     assert_eq!(names, ["a", "b"]);
-    let SignIn::ClientCredentials { client_id, .. } = &config.connections["b"].endpoint.sign_in;
+    let SignIn::ClientCredentials { client_id, .. } = &config.connections["b"].endpoint.sign_in
+    else {
+        panic!("{config:?}");
+    };
     assert_eq!(client_id.reveal().unwrap(), "02");
     assert_eq!(config.jobs[1].schedule.expression(), "@daily");
     // A mistake in what is shared is told once, where it stands.

@@ -298,6 +298,7 @@ impl Worker {
             stream: stream.clone(),
             range,
             first: work == Work::Pull,
+            reading: 0,
             now,
         };
         let mut in_flight = InFlight {

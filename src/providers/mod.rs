@@ -4,6 +4,7 @@
 //! machine whose state is the [`Cursor`].
 
 mod activity;
+mod endpoint;
 pub mod genesys;
 mod json;
 mod registry;
@@ -13,40 +14,15 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::TimeDelta;
 use http::{HeaderMap, Method, StatusCode};
-use url::Url;
 
+pub use endpoint::{Endpoint, Failed, Manners, Named, Place, SentIn, SignIn};
 pub use registry::{
     PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, StreamSet, provider,
 };
 
 use crate::model::{Kind, Range, Record, Timestamp};
-use crate::secret::Secret;
-
-/// One account on one provider: where its API is and how to sign in. Data only; the client acts on it.
-#[derive(Debug, Clone)]
-pub struct Endpoint {
-    /// The API's base, without a trailing slash in its path.
-    pub api: Url,
-    /// How the client signs in.
-    pub sign_in: SignIn,
-    /// Host suffixes that credentials may go to, the provider's own and those of `allowed_hosts`.
-    pub trusted_hosts: Vec<String>,
-}
-
-/// How the client obtains what signs a call.
-#[derive(Debug, Clone)]
-pub enum SignIn {
-    /// OAuth 2.0 client credentials: HTTP Basic with id and secret, a form body, a bearer token in return.
-    ClientCredentials {
-        /// Where the token is asked for.
-        token_url: Url,
-        /// The client's id.
-        client_id: Secret,
-        /// The client's secret.
-        client_secret: Secret,
-    },
-}
 
 /// One HTTP call, without credentials: the client adds them to [`Target::Api`], and to nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +42,7 @@ pub struct Call {
 pub enum Target {
     /// To the connection's API, signed: a path below [`Endpoint::api`], and a query that the client encodes.
     Api {
-        /// Begins with a slash.
+        /// Begins with a slash. `{account}` in it stands for [`Endpoint::account`].
         path: String,
         /// Names and values, not yet encoded.
         query: Vec<(&'static str, String)>,
@@ -112,6 +88,9 @@ pub struct Ask {
     pub range: Range,
     /// Whether it is a scheduled first pull, not a settle pass, a backfill or a verification.
     pub first: bool,
+    /// How often this run has read the range before. A reading that is to confirm another one had better cut its pages
+    /// elsewhere.
+    pub reading: u32,
     /// What the run takes for now.
     pub now: Timestamp,
 }
@@ -131,6 +110,10 @@ pub struct Page {
     pub wait: Option<Duration>,
     /// The provider's own count for the whole range, where it gives one.
     pub total: Option<u64>,
+    /// Whether a range may rest on `total`: it is the count of what all pages together show.
+    pub total_binds: bool,
+    /// What an operator should know of this answer, as a sentence without a full stop.
+    pub remark: Option<String>,
 }
 
 /// Why an answer is no page.
@@ -163,6 +146,15 @@ impl Refusal {
     }
 }
 
+/// Takes one answer's body apart while it arrives, so that it need not be held whole.
+pub trait Splitter: Send {
+    /// The records that are complete with these bytes; their page has no `next`.
+    fn feed(&mut self, bytes: &[u8]) -> Result<Page, Refusal>;
+
+    /// The body has ended: the last records, and `next` as in [`Adapter::page`].
+    fn end(&mut self) -> Result<Page, Refusal>;
+}
+
 /// A provider's adapter for one job: its filters and modes are inside.
 pub trait Adapter: Debug + Send + Sync {
     /// The calls whose answers tell which streams there are; none if the options say it all.
@@ -177,6 +169,18 @@ pub trait Adapter: Debug + Send + Sync {
     /// The bounds that are really asked for when `range` is wanted: wider where the provider's bounds are unknown.
     fn asked(&self, range: Range) -> Range;
 
+    /// The least length that the provider can be asked for, counted from the epoch; zero if any bounds will do. What is
+    /// due within one such length is one range.
+    fn grain(&self) -> TimeDelta {
+        TimeDelta::zero()
+    }
+
+    /// Whether records have ids of their own. Where they haven't, equal ones are told apart by how many a range shows,
+    /// so a range is read to its end before any of it is landed, and has no cursor that outlives a run.
+    fn has_ids(&self) -> bool {
+        true
+    }
+
     /// The fewest calls that an ask can take; for estimates.
     fn least_calls(&self, ask: &Ask) -> u32;
 
@@ -185,6 +189,12 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// What the answer to that call means.
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal>;
+
+    /// Takes a successful answer apart while it arrives, in the place of [`Adapter::page`]: for answers without bound.
+    fn splitter(&self, ask: &Ask) -> Option<Box<dyn Splitter>> {
+        let _ = ask;
+        None
+    }
 
     /// Reads one record; the error is the reason that goes into quarantine with the bytes.
     fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String>;

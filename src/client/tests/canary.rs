@@ -86,11 +86,7 @@ async fn nothing_that_is_printed_holds_a_secret() {
     })
     .await;
     let change = |settings: &mut Settings| {
-        let SignIn::ClientCredentials {
-            client_id,
-            client_secret,
-            ..
-        } = &mut settings.endpoint.sign_in;
+        let (_, client_id, client_secret) = oauth(settings);
         *client_id = Secret::text(id);
         *client_secret = Secret::text(secret);
     };
@@ -136,11 +132,13 @@ async fn nothing_that_is_printed_holds_a_secret() {
     let proxied = Client::new(settings.clone()).unwrap();
     let error = send(&proxied, &get("/x")).await.unwrap_err();
     shown.push(format!("{error} {error:?}"));
-    settings.endpoint.api = Url::parse(&format!(
-        "https://u:{}@127.0.0.1/",
-        utf8_percent_encode(proxy, NON_ALPHANUMERIC)
-    ))
-    .unwrap();
+    settings.endpoint.api = Place::At(
+        Url::parse(&format!(
+            "https://u:{}@127.0.0.1/",
+            utf8_percent_encode(proxy, NON_ALPHANUMERIC)
+        ))
+        .unwrap(),
+    );
     shown.push(format!(
         "{:?} {:?}",
         settings,

@@ -260,7 +260,7 @@ async fn a_refused_sign_in_is_remembered_until_the_secret_changes() {
     })
     .await;
     let client = with(&api, |settings| {
-        let SignIn::ClientCredentials { client_secret, .. } = &mut settings.endpoint.sign_in;
+        let (.., client_secret) = oauth(settings);
         *client_secret = Secret::file(&file);
     });
     let call = get("/x");
@@ -354,7 +354,7 @@ async fn odd_answers_to_a_sign_in() {
 async fn a_missing_secret_file_is_a_matter_of_configuration() {
     let api = Api::start(|_, _| None).await;
     let client = with(&api, |settings| {
-        let SignIn::ClientCredentials { client_secret, .. } = &mut settings.endpoint.sign_in;
+        let (.., client_secret) = oauth(settings);
         *client_secret = Secret::file("/nowhere/secret");
     });
     let error = send(&client, &get("/x")).await.unwrap_err();

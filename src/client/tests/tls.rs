@@ -53,9 +53,10 @@ async fn a_ca_file_of_several_certificates_is_trusted_besides_the_systems() {
     let api = Api::start(|_, _| None).await;
     let to_tls = |settings: &mut Settings| {
         settings.allow_http = false;
-        settings.endpoint.api = Url::parse(&format!("https://127.0.0.1:{port}")).unwrap();
-        let SignIn::ClientCredentials { token_url, .. } = &mut settings.endpoint.sign_in;
-        *token_url = Url::parse(&format!("https://127.0.0.1:{port}/t")).unwrap();
+        settings.endpoint.api =
+            Place::At(Url::parse(&format!("https://127.0.0.1:{port}")).unwrap());
+        let (token_url, ..) = oauth(settings);
+        *token_url = Place::At(Url::parse(&format!("https://127.0.0.1:{port}/t")).unwrap());
     };
     let trusting = with(&api, |settings| {
         to_tls(settings);

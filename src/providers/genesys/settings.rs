@@ -9,7 +9,8 @@ use url::Url;
 use super::Genesys;
 use crate::model::RateLimit;
 use crate::providers::{
-    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SignIn, StreamSet,
+    Endpoint, Place, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, SignIn,
+    StreamSet,
 };
 use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
 use crate::yaml::{Fields, Value};
@@ -158,18 +159,19 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     Some(ProviderConnection {
         account_id: None,
         identity: format!("{api} {}", client_id.reveal().ok()?),
-        endpoint: Endpoint {
+        endpoint: Endpoint::new(
             api,
-            sign_in: SignIn::ClientCredentials {
-                token_url,
+            SignIn::ClientCredentials {
+                token_url: Place::At(token_url),
                 client_id,
                 client_secret,
+                sent: SentIn::Header,
             },
-            trusted_hosts: own_hosts
+            own_hosts
                 .into_iter()
                 .chain(reach.allowed_hosts.iter().cloned())
                 .collect(),
-        },
+        ),
     })
 }
 

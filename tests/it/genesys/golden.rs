@@ -22,6 +22,7 @@ pub(super) fn ask(service: &str) -> Ask {
         },
         range: range("2026-03-02", "2026-03-03"),
         first: true,
+        reading: 0,
         now: at(NOW),
     }
 }

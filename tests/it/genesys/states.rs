@@ -265,6 +265,7 @@ fn auto_mode_takes_realtime_for_first_pulls_within_its_reach() {
             stream: stream(realtime),
             range: aged(age),
             first,
+            reading: 0,
             now,
         };
         let adapter = Genesys { options };
@@ -352,6 +353,7 @@ fn recent(service: &str) -> Ask {
     let range = ask.range.first_half(TimeDelta::zero()).unwrap();
     Ask {
         first: true,
+        reading: 0,
         now: range.to() + TimeDelta::hours(1),
         stream: Stream {
             realtime: true,

@@ -16,7 +16,7 @@ use auditlake::model::{PartitionColumn, Range, Timestamp};
 use auditlake::pipeline::{self, Conduct, Job, Lane, Outcome, Report};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, Mode, Options};
-use auditlake::providers::{Endpoint, SignIn};
+use auditlake::providers::{Endpoint, Place, SentIn, SignIn};
 use auditlake::secret::Secret;
 use auditlake::sim;
 use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};
@@ -317,15 +317,16 @@ pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Dura
     Client::new(Settings {
         connection: "genesys-prod".to_owned(),
         provider: "genesys_cloud",
-        endpoint: Endpoint {
-            api: url(sim.base_url()),
-            sign_in: SignIn::ClientCredentials {
-                token_url: url(format!("{}/oauth/token", sim.login_url())),
+        endpoint: Endpoint::new(
+            url(sim.base_url()),
+            SignIn::ClientCredentials {
+                token_url: Place::At(url(format!("{}/oauth/token", sim.login_url()))),
                 client_id: Secret::text("sim-client"),
                 client_secret: Secret::text(secret),
+                sent: SentIn::Header,
             },
-            trusted_hosts: vec!["127.0.0.1".to_owned()],
-        },
+            vec!["127.0.0.1".to_owned()],
+        ),
         rate_limit: rate,
         replicas: NonZeroU32::MIN,
         proxy: None,

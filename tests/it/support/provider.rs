@@ -11,7 +11,8 @@ use auditlake::model::{Activity, Outcome, PartitionColumn, Range, Record, Timest
 use auditlake::pipeline::Job;
 use auditlake::plan::Policy;
 use auditlake::providers::{
-    Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Refusal, SignIn, Stream, Target,
+    Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Place, Refusal, SentIn, SignIn, Stream,
+    Target,
 };
 use auditlake::secret::Secret;
 use auditlake::source::Source;
@@ -117,15 +118,16 @@ impl Provider {
         let client = Client::new(Settings {
             connection: "scripted".to_owned(),
             provider: "genesys_cloud",
-            endpoint: Endpoint {
-                sign_in: SignIn::ClientCredentials {
-                    token_url: url.join("token").unwrap(),
+            endpoint: Endpoint::new(
+                url.clone(),
+                SignIn::ClientCredentials {
+                    token_url: Place::At(url.join("token").unwrap()),
                     client_id: Secret::text("id"),
                     client_secret: Secret::text("secret"),
+                    sent: SentIn::Header,
                 },
-                api: url,
-                trusted_hosts: vec!["127.0.0.1".to_owned()],
-            },
+                vec!["127.0.0.1".to_owned()],
+            ),
             rate_limit: (50_000, Duration::from_secs(1)),
             replicas: NonZeroU32::MIN,
             proxy: None,
