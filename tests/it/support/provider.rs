@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::lake::Lake;
-use auditlake::model::{PartitionColumn, Record, Timestamp};
+use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
 use auditlake::pipeline::Job;
 use auditlake::plan::Policy;
 use auditlake::providers::{
