@@ -241,31 +241,36 @@ async fn a_provider_is_left_alone_as_its_manners_say() {
     assert_eq!(calls.len(), 3);
 }
 
+/// Sends a call that fails once by `status`, and another while it waits; all requests that came of it.
+async fn another_meanwhile(status: u16, rest: fn(Failed<'_>) -> Duration) -> Vec<api::Seen> {
+    let api = Api::start(move |seen, before| {
+        (seen.path == "/base/x" && before == 0).then(|| reply(status, "busy"))
+    })
+    .await;
+    let client = with(&api, |settings| settings.endpoint.manners.rest = rest);
+    let (call, other, stop) = (get("/x"), get("/other"), CancellationToken::new());
+    let (_, other) = tokio::join!(client.send(&call, &stop), async {
+        while client.requests().retries == 0 {
+            tokio::time::sleep(MS).await;
+        }
+        let answer = send(&client, &other).await;
+        stop.cancel();
+        answer
+    });
+    assert_eq!(other.unwrap().status, 200);
+    api.calls()
+}
+
 #[tokio::test]
 async fn a_rest_is_the_connections_if_it_is_for_too_many_requests() {
-    for (status, pauses) in [(429, true), (503, false)] {
-        let api = Api::start(move |seen, before| {
-            (seen.path == "/base/x" && before == 0).then(|| reply(status, "busy"))
-        })
-        .await;
-        let client = resting(&api);
-        let (call, other) = (get("/x"), get("/other"));
-        let (answer, other) = tokio::join!(send(&client, &call), async {
-            while client.requests().retries == 0 {
-                tokio::time::sleep(MS).await;
-            }
-            send(&client, &other).await
-        });
-        (answer.unwrap(), other.unwrap());
-        let calls = api.calls();
-        let other = calls.iter().find(|seen| seen.path == "/base/other");
-        let waited = other.unwrap().at - calls[0].at;
-        // what isn't paused comes before the second attempt
-        assert_eq!(waited >= 300 * MS, pauses, "{waited:?}");
-        if !pauses {
-            assert_eq!(calls[1].path, "/base/other");
-        }
+    let calls = another_meanwhile(429, rest).await;
+    for call in &calls[1..] {
+        let waited = call.at - calls[0].at;
+        assert!(waited >= 300 * MS, "{} after {waited:?}", call.path);
     }
+    // the other call doesn't wait for the four minutes that the first one does
+    let calls = another_meanwhile(503, |_| Duration::from_mins(4)).await;
+    assert_eq!(calls.len(), 2);
 }
 
 #[tokio::test]

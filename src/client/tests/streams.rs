@@ -1,7 +1,5 @@
 //! Bodies that are read while they arrive.
 
-use std::time::Instant;
-
 use axum::body::Body as Content;
 use bytes::Bytes;
 use futures_util::stream;
@@ -162,14 +160,15 @@ async fn a_silent_body_breaks_and_a_slow_one_has_the_time_of_a_stream() {
 async fn stop_ends_a_body_at_once() {
     let api =
         Api::start(|seen, _| (seen.path == "/base/x").then(|| reply(200, stuck("half")))).await;
-    let client = client(&api);
+    let client = with(&api, |settings| {
+        settings.limits.drain = Duration::from_hours(1);
+        settings.limits.read_timeout = Duration::from_hours(1);
+    });
     let mut body = body(&client, "/x").await;
     let stop = CancellationToken::new();
     assert_eq!(&body.chunk(&stop).await.unwrap().unwrap()[..], b"half");
-    let begun = Instant::now();
     let (ended, ()) = tokio::join!(body.chunk(&stop), async { stop.cancel() });
     assert!(matches!(ended, Err(ClientError::Stopped)));
-    assert!(begun.elapsed() < Limits::default().drain);
     let ended = body.chunk(&stop).await;
     assert!(matches!(ended, Err(ClientError::Stopped)));
 }
