@@ -4,10 +4,13 @@
 //! machine whose state is the [`Cursor`].
 
 mod activity;
+mod answer;
+mod call;
 mod endpoint;
 pub mod genesys;
 mod json;
 mod registry;
+mod time;
 
 use std::borrow::Cow;
 use std::fmt::Debug;

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::audit::looks_like_a_record;
 use crate::model::Kind;
-use crate::providers::json::{List, Object, Text, shortened, span};
+use crate::providers::answer::{failed, parse, quoted, refused, spans, text_of};
+use crate::providers::json::{List, Object, Text, shortened};
 use crate::providers::{Answer, Refusal};
 
 /// A download may be compressed; what it may grow to.
@@ -128,32 +129,6 @@ pub(super) fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>
         .map(|lines| spans(text, lines))
 }
 
-pub(super) fn text_of(answer: Answer) -> Result<String, Refusal> {
-    String::from_utf8(answer.body.into())
-        .map_err(|error| failed(Kind::Data, format!("the answer is not UTF-8: {error}")))
-}
-
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
-    serde_json::from_str(text).map_err(|error| {
-        failed(
-            Kind::Data,
-            // where, not what: an answer may hold names, or a signed URL
-            format!(
-                "the answer is not the JSON that was expected, at line {} column {}",
-                error.line(),
-                error.column()
-            ),
-        )
-    })
-}
-
-pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Vec<std::ops::Range<usize>> {
-    items
-        .into_iter()
-        .map(|item| span(text, item.get()))
-        .collect()
-}
-
 pub(super) fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
     expect_success(answer)?;
     let text = text_of(answer.clone())?;
@@ -167,29 +142,19 @@ pub(super) fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
         .collect())
 }
 
-pub(super) fn failed(kind: Kind, message: impl Into<String>) -> Refusal {
-    Refusal::Failed {
-        kind,
-        message: message.into(),
-    }
-}
-
 /// Anything but a 2xx, by what it means.
 pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
-    let said = || format!("the provider answered {}: {}", answer.status, said(answer));
-    match answer.status {
-        status if status.is_success() => Ok(()),
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Refusal::TooLarge(said()))
-        }
-        StatusCode::BAD_REQUEST if said().to_ascii_lowercase().contains("interval") => {
-            Err(Refusal::TooLarge(said()))
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(failed(Kind::Auth, said())),
-        StatusCode::TOO_MANY_REQUESTS => Err(failed(Kind::RateLimited, said())),
-        status if status.is_server_error() => Err(failed(Kind::Transient, said())),
-        _ => Err(failed(Kind::Config, said())),
+    if answer.status.is_success() {
+        return Ok(());
     }
+    let said = said(answer);
+    if answer.status == StatusCode::BAD_REQUEST && said.to_ascii_lowercase().contains("interval") {
+        return Err(Refusal::TooLarge(format!(
+            "the provider answered {}: {said}",
+            answer.status
+        )));
+    }
+    Err(refused(answer.status, &said))
 }
 
 /// The life of transactions and of their cursors is not documented: one that is refused is no failure.
@@ -205,8 +170,7 @@ pub(super) fn said(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
     let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
     let Some(message) = body.message.as_deref() else {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        return format!("`{}`", shortened(&words.join(" ")));
+        return quoted(&text);
     };
     let mut said = shortened(message).into_owned();
     for (name, value) in [("code", body.code), ("correlation id", body.context_id)] {
@@ -216,9 +180,4 @@ pub(super) fn said(answer: &Answer) -> String {
         }
     }
     said
-}
-
-/// A number of a page's own fields, all of which are optional.
-pub(super) fn number(text: &Text) -> Option<u64> {
-    text.as_deref()?.parse().ok()
 }

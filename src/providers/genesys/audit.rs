@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Activity, Change, Outcome, Record, Timestamp};
+use crate::model::{Activity, Change, Outcome, Record};
 use crate::providers::activity::activity_of;
-use crate::providers::json::{List, Object, Text, Texts, shortened};
+use crate::providers::json::{List, Object, Text, Texts};
+use crate::providers::time::time_of;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -122,7 +122,7 @@ pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
 fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
     let event_time = match audit.event_date.as_deref() {
         None => return Err("the record has no `eventDate`".to_owned()),
-        Some(text) => time_of(text)?,
+        Some(text) => time_of("eventDate", text)?,
     };
     let actor_type = match (
         audit.level.as_deref(),
@@ -231,15 +231,6 @@ pub(super) fn without_user_name(raw: &str) -> Option<String> {
     let user = serde_json::value::to_raw_value(&user).ok()?;
     record.insert("user".to_owned(), &user);
     serde_json::to_string(&record).ok()
-}
-
-fn time_of(text: &str) -> Result<Timestamp, String> {
-    let time = DateTime::parse_from_rfc3339(text)
-        .map_err(|error| format!("`eventDate` is no date: `{}` ({error})", shortened(text)))?
-        .with_timezone(&Utc);
-    // what the table's type can't hold is no date either; and whole microseconds are what it holds
-    DateTime::from_timestamp_micros(time.timestamp_micros())
-        .ok_or_else(|| format!("`eventDate` is out of range: `{}`", shortened(text)))
 }
 
 /// Whether it has what only a record has.

@@ -1,35 +1,9 @@
 //! The calls of the Audit API.
 
-use chrono::SecondsFormat;
-use http::Method;
 use serde_json::json;
 
-use crate::model::Timestamp;
-use crate::providers::{Call, Target};
-
-pub(super) fn get(path: String, query: Vec<(&'static str, String)>) -> Call {
-    let target = Target::Api { path, query };
-    Call {
-        method: Method::GET,
-        target,
-        body: None,
-        gateway_timeout_is_answer: false,
-    }
-}
-
-/// A query's 504 says that its interval is too large, so it isn't sent again as it is.
-pub(super) fn post(path: &str, query: Vec<(&'static str, String)>, body: String) -> Call {
-    let target = Target::Api {
-        path: path.to_owned(),
-        query,
-    };
-    Call {
-        method: Method::POST,
-        target,
-        body: Some(body),
-        gateway_timeout_is_answer: true,
-    }
-}
+use crate::providers::Call;
+use crate::providers::call::get;
 
 pub(super) fn mapping_call() -> Call {
     get("/api/v2/audits/query/servicemapping".to_owned(), vec![])
@@ -55,8 +29,4 @@ pub(super) fn expand() -> (&'static str, String) {
 
 pub(super) fn sort() -> serde_json::Value {
     json!([{ "name": "Timestamp", "sortOrder": "ascending" }])
-}
-
-pub(super) fn instant(at: Timestamp) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

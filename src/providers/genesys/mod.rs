@@ -19,16 +19,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::answer::{failed, number, parse, spans, text_of};
+use super::call::{get, post};
+use super::time::instant;
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
 use crate::model::{Kind, Range, Record, hex};
 use answer::{
-    Entries, Results, Status, download_records, download_text, expect_success, failed,
-    is_still_there, number, parse, said, service_names, spans, text_of,
+    Entries, Results, Status, download_records, download_text, expect_success, is_still_there,
+    said, service_names,
 };
 use audit::{read_record, without_user_name};
-use call::{
-    expand, get, instant, mapping_call, post, realtime_mapping_call, sort, transaction_path,
-};
+use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
 
 pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
 
