@@ -198,7 +198,9 @@ impl AuditSplitter {
                             serde_json::from_slice(&self.kept).unwrap_or_default();
                         self.message = text.map(|text| shortened(&text).into_owned());
                     }
-                    Member::LimitExceeded => self.limit_exceeded = self.kept == b"true",
+                    Member::LimitExceeded => {
+                        self.limit_exceeded = self.kept == b"true" || self.kept == b"\"true\"";
+                    }
                     Member::Other => {}
                 }
                 State::After
@@ -244,7 +246,13 @@ impl AuditSplitter {
     }
 
     fn not_an_object(&self) -> Refusal {
-        let beginning = quoted(&String::from_utf8_lossy(&self.kept));
+        // a bare list may be one of records, and those may hold secrets
+        let shown = if self.kept.starts_with(b"[") {
+            b"["
+        } else {
+            self.kept.as_slice()
+        };
+        let beginning = quoted(&String::from_utf8_lossy(shown));
         failed(
             Kind::Data,
             format!("the answer is no JSON object, it begins with {beginning}"),
