@@ -11,8 +11,6 @@ mod settings;
 mod split;
 mod value;
 
-use std::borrow::Cow;
-
 use chrono::TimeDelta;
 use http::StatusCode;
 use serde::Deserialize;
@@ -74,13 +72,7 @@ impl Adapter for Everyware {
                 shortened(cursor)
             )));
         }
-        let days = Days::touching(ask.range, self.options.timezone);
-        let mut query = vec![
-            ("startDate", written(days.first)),
-            ("stopDate", written(days.last)),
-        ];
-        query.extend(self.options.filters());
-        Ok(get("/audit".to_owned(), query))
+        Ok(get("/audit".to_owned(), self.query(ask)))
     }
 
     fn page(&self, ask: &Ask, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
@@ -96,20 +88,22 @@ impl Adapter for Everyware {
                     ..page
                 })
             }
-            StatusCode::BAD_REQUEST => Err(failed(
-                Kind::Config,
-                format!(
-                    "the provider answered {}: {}; asked for `{}`{}",
-                    answer.status,
-                    said(&answer),
-                    ask.range,
-                    self.options
-                        .filters()
-                        .iter()
-                        .map(|(name, value)| format!(", {name} `{}`", shortened(value)))
-                        .collect::<String>()
-                ),
-            )),
+            StatusCode::BAD_REQUEST => {
+                let asked: Vec<String> = self
+                    .query(ask)
+                    .iter()
+                    .map(|(name, value)| format!("{name} `{}`", shortened(value)))
+                    .collect();
+                Err(failed(
+                    Kind::Config,
+                    format!(
+                        "the provider answered {}: {}; it was asked for {}",
+                        answer.status,
+                        said(&answer),
+                        asked.join(", ")
+                    ),
+                ))
+            }
             StatusCode::NOT_FOUND => Err(failed(
                 Kind::Config,
                 format!(
@@ -132,6 +126,17 @@ impl Adapter for Everyware {
 }
 
 impl Everyware {
+    /// Never without dates: what the provider shows then is not documented.
+    fn query(&self, ask: &Ask) -> Vec<(&'static str, String)> {
+        let days = Days::touching(ask.range, self.options.timezone);
+        let mut query = vec![
+            ("startDate", written(days.first)),
+            ("stopDate", written(days.last)),
+        ];
+        query.extend(self.options.filters());
+        query
+    }
+
     /// A hash of the filters goes with the name where there are any: other filters make another stream.
     fn stream_id(&self) -> String {
         let filters = self.options.filters();
@@ -164,14 +169,14 @@ fn said(answer: &Answer) -> String {
         (None, _) => ["message", "title"]
             .iter()
             .find_map(|name| element(&text, name))
-            .map_or_else(|| quoted(&text), |text| quoted(&text)),
+            .map_or_else(|| quoted(&text), quoted),
     }
 }
 
 /// What the first element of that name holds, in HTML or XML; nothing if it is empty.
-fn element<'a>(text: &'a str, name: &str) -> Option<Cow<'a, str>> {
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
     let content = content.trim();
-    (!content.is_empty()).then(|| Cow::Borrowed(content))
+    (!content.is_empty()).then_some(content)
 }

@@ -125,7 +125,7 @@ impl AuditSplitter {
                 read = 0;
                 State::Name
             }
-            (State::Member { first: true }, b'}') | (State::After, b'}') => State::Done,
+            (State::Member { first: true } | State::After, b'}') => State::Done,
             (State::Colon(member), b':') => State::Before(member),
             (State::Before(Member::Audit), b'[') => State::Element { first: true },
             (State::Before(member), _) => {

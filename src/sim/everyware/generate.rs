@@ -34,9 +34,7 @@ impl<'a> Generator<'a> {
     pub(super) fn new(spec: &'a DatasetSpec) -> Self {
         let mut rng = StdRng::seed_from_u64(spec.seed);
         let count = (spec.records + spec.poison) as u64;
-        let mut ids: Vec<u64> = (spec.first_id..)
-            .take_while(|id| id - spec.first_id < count)
-            .collect();
+        let mut ids: Vec<u64> = (spec.first_id..spec.first_id.saturating_add(count)).collect();
         ids.shuffle(&mut rng);
         let log = |account: &String| Log {
             account: account.clone(),
@@ -139,7 +137,7 @@ impl<'a> Generator<'a> {
             let needed = ["id", "occurredOn"];
             for (name, value) in &mut fields {
                 if !needed.contains(name) && rng.random_bool(0.1) {
-                    *value = "null".to_owned();
+                    "null".clone_into(value);
                 }
             }
             fields.retain(|(name, _)| needed.contains(name) || rng.random_bool(0.9));

@@ -40,13 +40,13 @@ fn read(body: impl AsRef<[u8]>) -> String {
     let bytes = split(&mut AuditSplitter::new(None), body.chunks(1));
     let bytes = shown(bytes);
     let (records, end) = split(&mut AuditSplitter::new(None), [body]);
-    if end.is_ok() {
-        assert_eq!(shown((records, end)), bytes);
-    } else {
+    match end {
         // records before a fault may be lost with the piece that holds it, but the refusal is the same
-        let (_, refusal) = bytes.split_once("] ").unwrap();
-        let end = end.unwrap_err();
-        assert_eq!(format!("{}: {end}", end.kind()), refusal);
+        Err(refusal) => {
+            let said = format!("] {}: {refusal}", refusal.kind());
+            assert!(bytes.ends_with(&said), "{said}");
+        }
+        end => assert_eq!(shown((records, end)), bytes),
     }
     bytes
 }
@@ -102,7 +102,7 @@ fn what_is_no_answer_is_refused_with_a_reason() {
         r#"{"audit":[<p>]}"#,
         r#"{"audit" [1]}"#,
         r#"{"audit":[]} x"#,
-        r#"{audit:[]}"#,
+        "{audit:[]}",
         r#"{"audit":false}"#,
         r#"{"audit":"none"}"#,
         r#"{"message":"Session expired"}"#,
