@@ -203,7 +203,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
         .and_then(|zone| zone.parse(zone_of));
     let max_rows = fields
         .optional("max_rows")
-        .and_then(|rows| rows.number(1..=u64::MAX));
+        .and_then(|rows| rows.number(1..=1_000_000_000));
     let options = Options {
         action,
         result_code,
