@@ -10,7 +10,7 @@ use auditlake::table::{RowBuilder, RowContext};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::support::cells::cells;
+use crate::support::rig::cells;
 
 const NOW: &str = "2026-03-03T00:10:00Z";
 

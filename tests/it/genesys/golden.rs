@@ -10,8 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::support::{at, fixture, options, range};
-use crate::support::cells::cells;
+use super::support::{at, cells, fixture, options, range};
 
 pub(super) const NOW: &str = "2026-03-03T00:10:00Z";
 
