@@ -7,6 +7,7 @@ mod activity;
 mod answer;
 mod call;
 mod endpoint;
+pub mod everyware;
 pub mod genesys;
 mod json;
 mod registry;

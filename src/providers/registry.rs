@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Adapter, Endpoint, genesys};
+use super::{Adapter, Endpoint, everyware, genesys};
 use crate::model::RateLimit;
 use crate::yaml::Fields;
 
 /// All providers, in the order in which messages list them.
-pub static PROVIDERS: &[ProviderSpec] = &[genesys::SPEC];
+pub static PROVIDERS: &[ProviderSpec] = &[genesys::SPEC, everyware::SPEC];
 
 /// What the configuration needs to know of a provider.
 #[derive(Debug)]

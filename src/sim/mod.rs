@@ -11,6 +11,7 @@
 mod answer;
 mod clock;
 mod counters;
+pub mod everyware;
 mod faults;
 pub mod genesys;
 mod late;
