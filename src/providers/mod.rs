@@ -5,6 +5,7 @@
 
 mod activity;
 mod answer;
+pub mod avaya;
 mod call;
 mod endpoint;
 pub mod everyware;

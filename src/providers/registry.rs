@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Adapter, Endpoint, everyware, genesys};
+use super::{Adapter, Endpoint, avaya, everyware, genesys};
 use crate::model::RateLimit;
 use crate::yaml::Fields;
 
 /// All providers, in the order in which messages list them.
-pub static PROVIDERS: &[ProviderSpec] = &[genesys::SPEC, everyware::SPEC];
+pub static PROVIDERS: &[ProviderSpec] =
+    &[genesys::SPEC, avaya::SPEC, everyware::SPEC];
 
 /// What the configuration needs to know of a provider.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Reach {
     pub allow_http: bool,
     /// Host suffixes that credentials may go to, beyond the provider's own.
     pub allowed_hosts: Vec<String>,
+    /// What the file gives as the account's id.
+    pub account_id: Option<String>,
 }
 
 /// What a provider made of its keys of a connection.

@@ -9,6 +9,7 @@
 //! lies in the module that bears its name.
 
 mod answer;
+pub mod avaya;
 mod clock;
 mod counters;
 pub mod everyware;
