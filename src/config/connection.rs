@@ -103,6 +103,7 @@ fn read(name: &str, value: &Value<'_>) -> Known {
             .flatten()
             .filter_map(|host| host.parse(host_suffix))
             .collect(),
+        account_id: account_id.clone(),
     };
     // Without a provider, nobody knows which of its other keys are valid.
     let Some(provider) = provider else {

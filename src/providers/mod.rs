@@ -9,6 +9,7 @@ mod call;
 mod endpoint;
 pub mod genesys;
 mod json;
+pub mod liveperson;
 mod registry;
 mod time;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Adapter, Endpoint, genesys};
+use super::{Adapter, Endpoint, genesys, liveperson};
 use crate::model::RateLimit;
 use crate::yaml::Fields;
 
 /// All providers, in the order in which messages list them.
-pub static PROVIDERS: &[ProviderSpec] = &[genesys::SPEC];
+pub static PROVIDERS: &[ProviderSpec] = &[genesys::SPEC, liveperson::SPEC];
 
 /// What the configuration needs to know of a provider.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Reach {
     pub allow_http: bool,
     /// Host suffixes that credentials may go to, beyond the provider's own.
     pub allowed_hosts: Vec<String>,
+    /// What the file gives as the account's id.
+    pub account_id: Option<String>,
 }
 
 /// What a provider made of its keys of a connection.
