@@ -14,6 +14,7 @@ mod counters;
 mod faults;
 pub mod genesys;
 mod late;
+pub mod liveperson;
 mod oauth;
 mod rate;
 mod server;
