@@ -21,6 +21,8 @@ pub struct Policy {
     pub lag: TimeDelta,
     /// How long after a window's end it is read again for late arrivals; ascending.
     pub settle: Vec<TimeDelta>,
+    /// The least length that the provider can be asked for, counted from the epoch; zero if any bounds will do.
+    pub grain: TimeDelta,
 }
 
 impl Policy {
@@ -28,6 +30,40 @@ impl Policy {
     pub fn horizon(&self, now: Timestamp) -> Timestamp {
         let second = (now - self.lag).timestamp();
         DateTime::from_timestamp(second, 0).unwrap_or(now - self.lag)
+    }
+
+    /// The size in which a provider with a grain is asked: the window, in whole grains.
+    fn cell(&self) -> TimeDelta {
+        let grain = self.grain.num_seconds().max(1);
+        let grains = (self.window.num_seconds() + grain - 1) / grain;
+        TimeDelta::seconds(grains.max(1) * grain)
+    }
+
+    fn is_grained(&self) -> bool {
+        self.grain > TimeDelta::zero()
+    }
+
+    /// The first half of a range, as far as the provider can be asked for it and `min_window` lets it.
+    pub fn first_half(&self, range: Range) -> Option<Range> {
+        if !self.is_grained() {
+            return range.first_half(self.min_window);
+        }
+        let middle = cell_end(range.from() + range.length() / 2, self.grain) - self.grain;
+        let to = middle.max(cell_end(range.from(), self.grain));
+        let long_enough =
+            |half: &Range| self.min_window <= self.grain || half.length() >= self.min_window;
+        Range::new(range.from(), to).filter(|half| half.to() < range.to() && long_enough(half))
+    }
+
+    /// The piece of `[from, to)` that begins it and is about as long as `length`.
+    pub fn first_piece(&self, from: Timestamp, to: Timestamp, length: TimeDelta) -> Option<Range> {
+        let end = match (from + length).min(to) {
+            end if end < to && self.is_grained() => {
+                cell_end(end - TimeDelta::microseconds(1), self.grain)
+            }
+            end => end,
+        };
+        Range::new(from, end.min(to))
     }
 }
 
@@ -88,9 +124,31 @@ pub fn due(
             Work::Backfill => {}
         }
     }
-    let pulls = cut(missing, policy.window).map(|range| Task::fresh(range, Work::Pull));
-    let settles = on_grid(again, policy.window).map(|range| Task::fresh(range, Work::Settle));
-    rest.into_iter().chain(pulls).chain(settles)
+    let fresh: Box<dyn Iterator<Item = Task> + Send> = if policy.is_grained() {
+        Box::new(cells(&missing, &again, policy).into_iter())
+    } else {
+        let pulls = cut(missing, policy.window).map(|range| Task::fresh(range, Work::Pull));
+        let settles = on_grid(again, policy.window).map(|range| Task::fresh(range, Work::Settle));
+        Box::new(pulls.chain(settles))
+    };
+    rest.into_iter().chain(fresh)
+}
+
+/// Of a provider that is asked for whole days: all that is due within one such length is one question, whether it was
+/// never pulled or is to be read again. First pulls come first.
+fn cells(missing: &RangeSet, again: &RangeSet, policy: &Policy) -> Vec<Task> {
+    let mut due: BTreeMap<Timestamp, Task> = BTreeMap::new();
+    for (ranges, work) in [(missing, Work::Pull), (again, Work::Settle)] {
+        for range in on_grid(ranges.clone(), policy.cell()) {
+            due.entry(cell_end(range.from(), policy.cell()))
+                .and_modify(|task| task.range = task.range.hull(&range))
+                .or_insert_with(|| Task::fresh(range, work));
+        }
+    }
+    let (mut pulls, settles): (Vec<_>, Vec<_>) =
+        due.into_values().partition(|task| task.work == Work::Pull);
+    pulls.extend(settles);
+    pulls
 }
 
 /// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left (see
@@ -118,7 +176,16 @@ pub fn backfill(
         _ => RangeSet::default(),
     };
     rest.iter().for_each(|task| left.remove(task.range));
-    let fresh = cut(left, policy.window).map(|range| Task::fresh(range, Work::Backfill));
+    let ranges: Box<dyn Iterator<Item = Range> + Send> = if policy.is_grained() {
+        Box::new(
+            cells(&left, &RangeSet::default(), policy)
+                .into_iter()
+                .map(|task| task.range),
+        )
+    } else {
+        Box::new(cut(left, policy.window))
+    };
+    let fresh = ranges.map(|range| Task::fresh(range, Work::Backfill));
     rest.into_iter().chain(fresh)
 }
 
@@ -152,7 +219,7 @@ pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Strea
 
 /// Records that `range` was pulled to its last page, its first page having been asked for at `asked_at`.
 ///
-/// A range that was first pulled later than a pass's delay after its end skips that pass; one read again so late has
+/// What was first pulled later than a pass's delay after it happened skips that pass; what is read again so late has
 /// had it.
 pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy: &Policy) {
     let first_time = progress.coverage.missing(range);
@@ -171,8 +238,14 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
             .entry(delay.num_seconds().unsigned_abs())
             .or_default();
         first_time.iter().for_each(|new| unsettled.insert(new));
-        if asked_at >= range.to() + delay {
-            unsettled.remove(range);
+        let late_enough = asked_at - delay;
+        let through = if range.to() <= late_enough {
+            range.to()
+        } else {
+            cell_end(late_enough, policy.window) - policy.window // in whole windows, so that no crumbs are left
+        };
+        if let Some(settled) = Range::new(range.from(), range.to().min(through)) {
+            unsettled.remove(settled);
         }
     }
     progress.unsettled.retain(|_, ranges| !ranges.is_empty());
@@ -250,6 +323,7 @@ mod tests {
             window: TimeDelta::seconds(60),
             min_window: TimeDelta::seconds(1),
             lag: TimeDelta::seconds(10),
+            grain: TimeDelta::zero(),
             settle: vec![TimeDelta::seconds(100), TimeDelta::seconds(1_000)],
         }
     }
@@ -438,6 +512,119 @@ mod tests {
         assert!(progress.unsettled.is_empty());
     }
 
+    const DAY: i64 = 86_400;
+
+    fn by_day() -> Policy {
+        Policy {
+            window: TimeDelta::hours(1),
+            min_window: TimeDelta::minutes(1),
+            lag: TimeDelta::seconds(60),
+            settle: vec![
+                TimeDelta::hours(1),
+                TimeDelta::hours(24),
+                TimeDelta::hours(72),
+            ],
+            grain: TimeDelta::days(1),
+            ..policy()
+        }
+    }
+
+    #[test]
+    fn what_is_due_within_a_day_is_one_question_for_a_provider_that_knows_days_only() {
+        let mut progress = Progress::default();
+        let ticks = 24 * 7;
+        let mut asked = 0;
+        for hour in 1..=ticks {
+            let now = hour * 3_600 + 120;
+            let tasks = run(&mut progress, now, &by_day());
+            let mut days: Vec<i64> = (tasks.iter())
+                .map(|task| task.range.from().timestamp().div_euclid(DAY))
+                .collect();
+            asked += days.len();
+            days.dedup();
+            assert_eq!(days.len(), tasks.len(), "{tasks:?}");
+            for task in &tasks {
+                let last = task.range.to() - TimeDelta::seconds(1);
+                assert_eq!(
+                    task.range.from().timestamp().div_euclid(DAY),
+                    last.timestamp().div_euclid(DAY)
+                );
+            }
+            assert_eq!(tasks[0].work, Work::Pull);
+            assert_eq!(progress.watermark, Some(at(now - 60)));
+        }
+        // today's hour with the pass an hour later, the pass of a day ago, the pass of three days ago
+        assert!(asked <= 3 * usize::try_from(ticks).unwrap() + 14, "{asked}");
+        let state = progress
+            .unsettled
+            .values()
+            .map(|ranges| ranges.iter().count());
+        assert!(state.sum::<usize>() <= 4, "{progress:?}");
+    }
+
+    #[test]
+    fn windows_of_days_are_halved_between_days() {
+        let policy = by_day();
+        let halves = |from, to| -> Vec<Range> {
+            std::iter::successors(policy.first_half(range(from, to)), |half| {
+                policy.first_half(*half)
+            })
+            .collect()
+        };
+        assert_eq!(halves(0, 7 * DAY), [range(0, 3 * DAY), range(0, DAY)]);
+        assert_eq!(halves(DAY / 2, 2 * DAY), [range(DAY / 2, DAY)]);
+        assert_eq!(halves(DAY / 2, DAY + 60), [range(DAY / 2, DAY)]);
+        assert_eq!(halves(60, DAY), []);
+        let coarse = Policy {
+            min_window: TimeDelta::days(2),
+            ..policy.clone()
+        };
+        assert_eq!(coarse.first_half(range(0, 3 * DAY)), None);
+        assert_eq!(
+            coarse.first_half(range(0, 4 * DAY)),
+            Some(range(0, 2 * DAY))
+        );
+        // what goes on behind a half ends between days, too
+        let piece =
+            |from, length| policy.first_piece(at(from), at(7 * DAY), TimeDelta::seconds(length));
+        assert_eq!(piece(DAY / 2, DAY), Some(range(DAY / 2, 2 * DAY)));
+        assert_eq!(piece(DAY, DAY), Some(range(DAY, 2 * DAY)));
+        assert_eq!(piece(6 * DAY + 1, DAY), Some(range(6 * DAY + 1, 7 * DAY)));
+    }
+
+    #[test]
+    fn a_first_load_by_days_is_read_once_and_a_backfill_asks_days() {
+        let mut progress = Progress::default();
+        let tasks = run(&mut progress, 30 * DAY + 7_200, &by_day());
+        assert_eq!(tasks.len(), 31);
+        assert!(ranges(&tasks, Work::Settle).is_empty());
+        let asked: Vec<Task> = backfill(
+            &Progress::default(),
+            range(3_600, 2 * DAY + 60),
+            false,
+            at(30 * DAY),
+            &by_day(),
+        )
+        .collect();
+        assert_eq!(
+            ranges(&asked, Work::Backfill),
+            [
+                range(3_600, DAY),
+                range(DAY, 2 * DAY),
+                range(2 * DAY, 2 * DAY + 60)
+            ]
+        );
+        let weeks = Policy {
+            window: TimeDelta::days(7),
+            ..by_day()
+        };
+        let asked: Vec<Task> = due(&Progress::default(), at(14 * DAY + 60), &weeks).collect();
+        assert_eq!(
+            ranges(&asked, Work::Pull),
+            [range(0, 7 * DAY), range(7 * DAY, 14 * DAY)]
+        );
+    }
+
     proptest! {
         /// Whatever the ticks, nothing up to the lag is left out, nothing is pulled for the first time twice, and each
         /// instant that was first pulled before a pass's delay is read again after it.
@@ -446,18 +633,25 @@ mod tests {
             mut ticks in prop::collection::vec(1_i64..3_000, 1..30),
             window in 1_i64..200,
             lag in 0_i64..50,
+            grain in prop_oneof![Just(0_i64), 1_i64..400],
         ) {
-            let policy = Policy { window: TimeDelta::seconds(window), lag: TimeDelta::seconds(lag), ..policy() };
+            let policy = Policy {
+                window: TimeDelta::seconds(window),
+                lag: TimeDelta::seconds(lag),
+                grain: TimeDelta::seconds(grain),
+                ..policy()
+            };
             ticks.sort_unstable();
             let mut progress = Progress::default();
             let mut first = RangeSet::default();
             let mut reads: Vec<(i64, Range)> = vec![];
             for &now in &ticks {
                 for task in run(&mut progress, now, &policy) {
-                    prop_assert!(task.range.length() <= policy.window);
+                    let longest = if grain > 0 { policy.cell() } else { policy.window };
+                    prop_assert!(task.range.length() <= longest);
                     prop_assert!(task.range.to() <= at(now) - policy.lag);
                     if task.work == Work::Pull {
-                        prop_assert!(first.within(task.range).is_empty());
+                        prop_assert!(grain > 0 || first.within(task.range).is_empty());
                         first.insert(task.range);
                     }
                     reads.push((now, task.range));

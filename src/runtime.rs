@@ -47,7 +47,12 @@ pub fn client(
     connection: &config::Connection,
     server: &config::Server,
 ) -> Result<Client, ClientError> {
-    Client::new(Settings {
+    Client::new(client_settings(connection, server))
+}
+
+/// What that client is made of.
+pub fn client_settings(connection: &config::Connection, server: &config::Server) -> Settings {
+    Settings {
         connection: connection.name.clone(),
         provider: connection.provider,
         endpoint: connection.endpoint.clone(),
@@ -60,7 +65,7 @@ pub fn client(
         ca_file: connection.ca_file.clone(),
         allow_http: connection.allow_http,
         limits: Limits::default(),
-    })
+    }
 }
 
 /// The configured lake. Makes no request.
@@ -130,5 +135,6 @@ pub fn policy(job: &config::Job) -> Policy {
         min_window: job.min_window,
         lag: job.lag,
         settle: job.settle.clone(),
+        grain: job.adapter.grain(),
     }
 }

@@ -1,14 +1,17 @@
 //! A provider's feed: the adapter says what to ask and what an answer means, the client asks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, ClientError};
+use crate::client::{Body, Client, ClientError, Opened};
 use crate::model::Kind;
-use crate::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
+use crate::providers::{
+    Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
+};
 
 /// One job's feed.
 #[derive(Debug, Clone)]
@@ -28,6 +31,12 @@ pub enum SourceError {
     /// The answer is no page.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The answer broke off after a part of it had been taken.
+    #[error("the answer broke off")]
+    BrokenOff {
+        /// Why.
+        source: Box<SourceError>,
+    },
 }
 
 impl SourceError {
@@ -36,7 +45,18 @@ impl SourceError {
         match self {
             Self::Client(error) => error.kind(),
             Self::Refused(refusal) => refusal.kind(),
+            Self::BrokenOff { source } => source.kind(),
         }
+    }
+}
+
+impl SourceError {
+    /// Whether the range may go well from its start: its cursor is gone, or an answer broke off.
+    pub fn is_cured_by_beginning_again(&self) -> bool {
+        matches!(
+            self,
+            Self::BrokenOff { .. } | Self::Refused(Refusal::CursorGone(_))
+        )
     }
 }
 
@@ -50,16 +70,119 @@ impl Source {
         Ok(self.adapter.streams(&answers)?)
     }
 
-    /// The page at `cursor`, or the first one of the range. A download that can't be fetched is an answer like any
-    /// other: a 502, which its adapter knows how to do without.
-    pub async fn page(
+    /// Begins to read what is asked for, at `cursor` or at the range's start.
+    pub fn read<'a>(&'a self, ask: &'a Ask, cursor: Option<Cursor>) -> Reading<'a> {
+        Reading {
+            source: self,
+            ask,
+            cursor,
+            at: At::Call { wait: None },
+        }
+    }
+
+    /// The answer to a single call.
+    pub async fn answer(
         &self,
-        ask: &Ask,
-        cursor: Option<&Cursor>,
+        call: &Call,
         stop: &CancellationToken,
-    ) -> Result<Page, SourceError> {
-        let call = self.adapter.call(ask, cursor)?;
-        let answer = match self.client.send(&call, stop).await {
+    ) -> Result<Answer, SourceError> {
+        Ok(self.client.send(call, stop).await?)
+    }
+}
+
+/// A range being read: its pages, one after the other.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    source: &'a Source,
+    ask: &'a Ask,
+    cursor: Option<Cursor>,
+    at: At,
+}
+
+/// Where a reading is.
+#[derive(Debug)]
+enum At {
+    /// Before the next call, which is to wait so long.
+    Call { wait: Option<Duration> },
+    /// In an answer that is taken apart while it arrives.
+    Body(Box<Arriving>),
+    /// Behind the last page.
+    End,
+}
+
+/// An answer on its way.
+struct Arriving {
+    body: Body,
+    splitter: Box<dyn Splitter>,
+    /// Whether nothing of it has been taken yet.
+    begins: bool,
+}
+
+impl std::fmt::Debug for Arriving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arriving")
+            .field("begins", &self.begins)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A page, or a part of one that is very large.
+#[derive(Debug)]
+pub struct Piece {
+    /// It.
+    pub page: Page,
+    /// Whether it begins an answer.
+    pub begins: bool,
+}
+
+impl Reading<'_> {
+    /// The next page; nothing after the last one.
+    ///
+    /// A download that can't be fetched is an answer like any other: a 502, which its adapter knows how to do without.
+    pub async fn next(&mut self, stop: &CancellationToken) -> Result<Option<Piece>, SourceError> {
+        match std::mem::replace(&mut self.at, At::End) {
+            At::End => Ok(None),
+            At::Call { wait } => self.call(wait, stop).await,
+            At::Body(arriving) => {
+                self.rest_of(arriving, stop)
+                    .await
+                    .map_err(|error| match error.kind() {
+                        Kind::Transient if !is_stopped(&error) => SourceError::BrokenOff {
+                            source: Box::new(error),
+                        },
+                        _ => error,
+                    })
+            }
+        }
+    }
+
+    async fn call(
+        &mut self,
+        wait: Option<Duration>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Piece>, SourceError> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(ClientError::Stopped.into()),
+            () = tokio::time::sleep(wait.unwrap_or_default()) => {}
+        }
+        let Source { adapter, client } = self.source;
+        let call = adapter.call(self.ask, self.cursor.as_ref())?;
+        let answer = match adapter.splitter(self.ask) {
+            None => client.send(&call, stop).await,
+            Some(splitter) => match client.open(&call, stop).await? {
+                Opened::Answer(answer) => Ok(answer),
+                Opened::Body(body) => {
+                    self.at = At::Body(Box::new(Arriving {
+                        body,
+                        splitter,
+                        begins: true,
+                    }));
+                    return Box::pin(self.next(stop)).await;
+                }
+            },
+        };
+        let answer = match answer {
             Err(error @ ClientError::BodyTooLarge { .. }) => {
                 return Err(Refusal::TooLarge(error.to_string()).into());
             }
@@ -77,29 +200,57 @@ impl Source {
             }
             answer => answer?,
         };
-        match self.adapter.page(ask, cursor, answer)? {
-            // a range can't end if every page leads to itself
-            Page {
-                next, wait: None, ..
-            } if next.is_some() && next.as_ref() == cursor => Err(failed(
-                Kind::Data,
-                "the provider's answer leads back to the same page",
-            )),
-            page => Ok(page),
-        }
+        let page = match adapter.page(self.ask, self.cursor.as_ref(), answer) {
+            // there was no cursor to refuse: what was asked for doesn't exist there
+            Err(Refusal::CursorGone(said)) if self.cursor.is_none() => {
+                return Err(failed(Kind::Config, said));
+            }
+            page => page?,
+        };
+        self.go_on_from(&page)?;
+        Ok(Some(Piece { page, begins: true }))
     }
 
-    /// The answer to a single call.
-    pub async fn answer(
-        &self,
-        call: &Call,
+    /// The records that are complete with the body's next bytes, or with its end.
+    async fn rest_of(
+        &mut self,
+        mut arriving: Box<Arriving>,
         stop: &CancellationToken,
-    ) -> Result<Answer, SourceError> {
-        Ok(self.client.send(call, stop).await?)
+    ) -> Result<Option<Piece>, SourceError> {
+        let begins = std::mem::take(&mut arriving.begins);
+        while let Some(bytes) = arriving.body.chunk(stop).await? {
+            let page = arriving.splitter.feed(&bytes)?;
+            if !page.records.is_empty() {
+                self.at = At::Body(arriving);
+                return Ok(Some(Piece { page, begins }));
+            }
+        }
+        let page = arriving.splitter.end()?;
+        self.go_on_from(&page)?;
+        Ok(Some(Piece { page, begins }))
+    }
+
+    fn go_on_from(&mut self, page: &Page) -> Result<(), SourceError> {
+        // a range can't end if every page leads to itself
+        if page.wait.is_none() && page.next.is_some() && page.next == self.cursor {
+            return Err(failed(
+                Kind::Data,
+                "the provider's answer leads back to the same page",
+            ));
+        }
+        if page.next.is_some() {
+            self.cursor.clone_from(&page.next);
+            self.at = At::Call { wait: page.wait };
+        }
+        Ok(())
     }
 }
 
-pub(crate) fn failed(kind: Kind, message: impl Into<String>) -> SourceError {
+fn is_stopped(error: &SourceError) -> bool {
+    matches!(error, SourceError::Client(ClientError::Stopped))
+}
+
+fn failed(kind: Kind, message: impl Into<String>) -> SourceError {
     Refusal::Failed {
         kind,
         message: message.into(),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::time::error::Elapsed;
 use url::Url;
 
 /// How much of an error's body is looked at, in bytes.
@@ -18,6 +19,7 @@ const EXCERPT: usize = 200;
 pub(super) enum ReadError {
     TooLarge,
     Broken(reqwest::Error),
+    Late(Elapsed),
 }
 
 /// The whole body; refused before it is read where its announced length is over the cap, else as soon as it passes it.
@@ -55,7 +57,7 @@ pub(super) async fn read_some(mut response: reqwest::Response) -> Bytes {
 pub(super) struct Hidden(Vec<String>);
 
 impl Hidden {
-    /// Hides these texts, also in base64 and percent-encoded.
+    /// Hides these texts, also in base64, percent-encoded, and escaped as in JSON.
     pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hidden: Vec<String> = texts
             .into_iter()
@@ -68,6 +70,7 @@ impl Hidden {
                     URL_SAFE_NO_PAD.encode(text),
                     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
                     url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+                    Value::from(text).to_string().trim_matches('"').to_owned(),
                 ]
             })
             .collect();
@@ -205,8 +208,14 @@ mod tests {
 
     #[test]
     fn an_echoed_secret_is_hidden_in_every_form() {
-        let hidden = Hidden::new(["s3cr&t/+"]);
-        for form in ["s3cr&t/+", "czNjciZ0Lys=", "s3cr%26t%2F%2B"] {
+        let hidden = Hidden::new(["s3cr&t/+", "a\"b\\c"]);
+        for form in [
+            "s3cr&t/+",
+            "czNjciZ0Lys=",
+            "s3cr%26t%2F%2B",
+            "a\"b\\c",
+            r#"a\"b\\c"#,
+        ] {
             for body in [
                 format!("bad {form}!"),
                 serde_json::json!({ "message": format!("bad {form}!") }).to_string(),

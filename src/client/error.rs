@@ -73,7 +73,7 @@ pub enum ClientError {
         source: Option<Cause>,
     },
     /// The sign-in was refused, or a call was refused with a fresh token.
-    #[error("{request} was refused{tried}")]
+    #[error("{request} was refused{tried}{}", blocked(tried))]
     Auth {
         /// What was refused.
         request: Request,
@@ -83,6 +83,34 @@ pub enum ClientError {
     /// The sign-in's answer isn't one of a token endpoint.
     #[error("{request} isn't answered like a sign-in{tried}")]
     SignIn {
+        /// What was asked.
+        request: Request,
+        /// The status and what was said.
+        tried: Tried,
+    },
+    /// A streamed body ended before its end. What came of it counts for nothing.
+    #[error("the answer to {request} broke off after {received} bytes")]
+    Broken {
+        /// What was asked.
+        request: Request,
+        /// How much had come.
+        received: u64,
+        /// How it broke.
+        source: Cause,
+    },
+    /// The look-up of a service's host has no answer.
+    #[error("the host of `{service}` can't be looked up")]
+    LookUp {
+        /// The service.
+        service: &'static str,
+        /// Why not.
+        source: Arc<ClientError>,
+    },
+    /// The look-up of a service's host was answered, but not with a host.
+    #[error("{request} names no host for `{service}`{tried}")]
+    NoHost {
+        /// The service.
+        service: &'static str,
         /// What was asked.
         request: Request,
         /// The status and what was said.
@@ -105,7 +133,12 @@ impl ClientError {
     /// What the failure means for the scheduler.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Stopped => Kind::Transient,
+            Self::Stopped | Self::Broken { .. } => Kind::Transient,
+            Self::LookUp { source, .. } => source.kind(),
+            Self::NoHost { tried, .. } => match tried.status {
+                Some(status) if status.is_server_error() => Kind::Transient,
+                _ => Kind::Config,
+            },
             Self::Settings { .. }
             | Self::Secret { .. }
             | Self::SignIn { .. }
@@ -130,6 +163,7 @@ impl ClientError {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::GaveUp { retry_after, .. } => *retry_after,
+            Self::LookUp { source, .. } => source.retry_after(),
             _ => None,
         }
     }
@@ -190,5 +224,13 @@ impl fmt::Display for Tried {
             write!(f, ", the provider says {said}")?;
         }
         Ok(())
+    }
+}
+
+/// What a refusal's status says that its text may not.
+fn blocked(tried: &Tried) -> &'static str {
+    match tried.status {
+        Some(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS) => " (the account is blocked)",
+        _ => "",
     }
 }

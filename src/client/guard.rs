@@ -1,7 +1,7 @@
 //! Where the client may go, and with what.
 //!
-//! Credentials go to the endpoint's API host and to its token host, and these two must be trusted by name. A download
-//! goes wherever the provider says, but bare: no credentials, no cookies, no redirects.
+//! Credentials go to the endpoint's API host and to where it signs in, and these must be trusted by name, also where a
+//! look-up names them. A look-up itself carries none. A download goes wherever the provider says, but bare: no credentials, no cookies, no redirects.
 //!
 //! Not covered for downloads: a name that resolves to a loopback or private address (an object store behind a private
 //! endpoint of one's own network is legitimate), and whatever a proxy resolves by itself. A name that resolves to a
@@ -14,6 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::error::bare;
+use crate::providers::Named;
 
 /// Refuses a URL to which credentials may not go; the error is the problem's text.
 pub(super) fn check_credentialed(
@@ -23,11 +24,25 @@ pub(super) fn check_credentialed(
     allow_http: bool,
 ) -> Result<(), String> {
     let shown = bare(url);
-    check_scheme(what, url, &shown, allow_http)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!(
             "the {what} `{shown}` can't have a query or a fragment"
         ));
+    }
+    check_trusted(what, url, trusted_hosts, allow_http)
+}
+
+/// The same for a URL that may have a query.
+pub(super) fn check_trusted(
+    what: &str,
+    url: &Url,
+    trusted_hosts: &[String],
+    allow_http: bool,
+) -> Result<(), String> {
+    let shown = bare(url);
+    check_scheme(what, url, &shown, allow_http)?;
+    if url.fragment().is_some() {
+        return Err(format!("the {what} `{shown}` can't have a fragment"));
     }
     let host = url.host_str().unwrap_or_default();
     if !trusted_hosts.iter().any(|suffix| is_within(host, suffix)) {
@@ -38,6 +53,71 @@ pub(super) fn check_credentialed(
         ));
     }
     Ok(())
+}
+
+/// Refuses a look-up that can't work: where it is asked, and what follows the host that it names, perhaps with a query.
+pub(super) fn check_named(
+    what: &str,
+    named: &Named,
+    may_query: bool,
+    allow_http: bool,
+) -> Result<(), String> {
+    let Named {
+        service,
+        question,
+        path,
+        ..
+    } = named;
+    let look_up = format!("look-up of `{service}`");
+    check_scheme(&look_up, question, &bare(question), allow_http)?;
+    let url = with_path(question, path)?;
+    if url.fragment().is_some() || (url.query().is_some() && !may_query) {
+        let shown = path.escape_debug();
+        return Err(format!("the {what}'s path `{shown}` is more than a path"));
+    }
+    Ok(())
+}
+
+/// The URL's scheme, host and port with this path, which is empty or begins with a slash.
+pub(super) fn with_path(host: &Url, path: &str) -> Result<Url, String> {
+    let shown = path.escape_debug();
+    // an absolute path with two slashes would name another host
+    if !path.is_empty() && (!path.starts_with('/') || path.starts_with("//") || path.contains('\\'))
+    {
+        return Err(format!("the path `{shown}` must begin with one slash"));
+    }
+    let absolute = if path.is_empty() { "/" } else { path };
+    host.join(absolute)
+        .ok()
+        .filter(|url| url.origin() == host.origin())
+        .ok_or_else(|| format!("the path `{shown}` can't follow a host"))
+}
+
+/// The host that a look-up named, perhaps with a port, with the look-up's scheme; refused where credentials may not go.
+pub(super) fn named_host(
+    named: &Named,
+    host: &str,
+    trusted_hosts: &[String],
+    allow_http: bool,
+) -> Result<Url, String> {
+    let service = named.service;
+    let odd = |character: char| {
+        !(character.is_ascii_alphanumeric()
+            || matches!(character, '-' | '.' | '_' | ':' | '[' | ']'))
+    };
+    let url = Some(host)
+        .filter(|host| !host.contains(odd))
+        .and_then(|host| Url::parse(&format!("{}://{host}/", named.question.scheme())).ok())
+        .ok_or_else(|| {
+            let shown: String = host.chars().take(100).collect();
+            format!(
+                "`{}`, which the look-up of `{service}` names, isn't a host",
+                shown.escape_debug()
+            )
+        })?;
+    let what = format!("host that is named for `{service}`,");
+    check_credentialed(&what, &url, trusted_hosts, allow_http)?;
+    Ok(url)
 }
 
 fn check_scheme(what: &str, url: &Url, shown: &str, allow_http: bool) -> Result<(), String> {

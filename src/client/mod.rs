@@ -1,14 +1,16 @@
 //! The HTTP client of one connection: sign-in, rate budget, retries, caps, and where requests may go.
 //!
-//! [`Client::send`] is the whole of it. What may pass by itself is retried inside; what comes out is an answer for the
+//! [`Client::send`] is the whole of it, and [`Client::open`] the same for bodies without bound. What may pass by itself is retried inside; what comes out is an answer for the
 //! adapter or an error whose [`kind`](ClientError::kind) says what it means.
 
 mod auth;
 mod body;
+mod directory;
 mod error;
 mod guard;
 mod pacing;
 mod retry;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -20,20 +22,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use self::error::{Cause, ClientError, Request, Tried};
+pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
 use self::body::Hidden;
+use self::directory::{Directory, Spot};
 use self::pacing::Pacer;
-use self::wire::{Counts, Outgoing, To, Wire};
+use self::wire::{Counts, Outgoing, Taken, To, Wire};
 use crate::providers::{Answer, Call, Endpoint, Place, SignIn, Target};
 use crate::secret::Secret;
 use crate::tls;
+
+/// What stands in a path as it is; all else is percent-encoded (RFC 3986, unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a connection's client is made of.
 #[derive(Clone)]
@@ -67,9 +79,11 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// For a request and its whole answer.
     pub total_timeout: Duration,
-    /// How long a request under way may go on after the caller's stop.
+    /// The same for one whose body is streamed, whoever reads it included.
+    pub stream_timeout: Duration,
+    /// How long a request under way may go on after the caller's stop; a streamed body ends at once.
     pub drain: Duration,
-    /// The largest body, in bytes.
+    /// The largest body, in bytes; a streamed one has no bound.
     pub body_cap: u64,
     /// How often a call is sent at most, the first time included.
     pub attempts: u32,
@@ -81,7 +95,7 @@ pub struct Limits {
     pub longest_backoff: Duration,
     /// The longest pause that the provider may ask for and that is waited for; a longer one is the caller's.
     pub longest_wait: Duration,
-    /// How long a refused sign-in isn't tried again with the same secrets.
+    /// How long a refused sign-in, or a refused user and password, isn't tried again with the same secrets.
     pub refusal_memory: Duration,
 }
 
@@ -91,6 +105,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(1),
             total_timeout: Duration::from_mins(2),
+            stream_timeout: Duration::from_hours(1),
             drain: Duration::from_secs(5),
             body_cap: 64 * 1024 * 1024,
             attempts: 8,
@@ -106,13 +121,13 @@ impl Default for Limits {
 /// How many requests a client has made since it exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Sent, whatever became of them: calls, downloads, sign-ins, each attempt counted.
+    /// Sent, whatever became of them: calls, downloads, sign-ins, look-ups, each attempt counted.
     pub sent: u64,
     /// Sent again after a passing failure.
     pub retries: u64,
     /// Answered by 429.
     pub rate_limited: u64,
-    /// Sign-ins begun, renewals included.
+    /// Sign-ins begun, renewals included; keeping a session up isn't one.
     pub sign_ins: u64,
 }
 
@@ -125,7 +140,8 @@ pub struct Client {
 struct Inner {
     wire: Wire,
     auth: Auth,
-    api: Url,
+    api: Place,
+    account: Option<String>,
     allow_http: bool,
 }
 
@@ -142,27 +158,30 @@ impl Client {
                 problem,
                 source,
             })?;
-        let api = match &settings.endpoint.api {
-            Place::At(url) => url.clone(),
-            Place::Named(_) => {
-                return Err(ClientError::Settings {
-                    connection: settings.connection,
-                    problem: "look-ups are still to come".to_owned(),
-                    source: None,
-                });
-            }
-        };
-        let (limit, per) = settings.rate_limit;
+        let Settings {
+            connection,
+            provider,
+            endpoint,
+            rate_limit: (limit, per),
+            replicas,
+            allow_http,
+            limits,
+            ..
+        } = settings;
+        let memory = limits.refusal_memory;
         let inner = Inner {
-            auth: Auth::new(settings.endpoint.sign_in, settings.limits.refusal_memory),
-            api,
-            allow_http: settings.allow_http,
+            auth: Auth::new(endpoint.sign_in, endpoint.headers, memory),
+            api: endpoint.api,
+            account: endpoint.account,
+            allow_http,
             wire: Wire {
-                connection: settings.connection,
-                provider: settings.provider,
+                connection,
+                provider,
                 http,
-                pacer: Pacer::new(limit, per, settings.replicas),
-                limits: settings.limits,
+                pacer: Pacer::new(limit, per, replicas),
+                directory: Directory::new(endpoint.trusted_hosts, allow_http),
+                manners: endpoint.manners,
+                limits,
                 counts: Counts::default(),
             },
         };
@@ -174,23 +193,21 @@ impl Client {
     /// Sends a call, signed if it goes to the API, bare if it is a download, and returns its answer, whole.
     ///
     /// Any status is an answer but those that are retried inside (408, 429, 500, 502, 503, 504 unless
-    /// [`Call::gateway_timeout_is_answer`]) and a 401 of the API, after which the token is renewed once. Calls must be
-    /// safe to repeat. Redirects are answers and never followed.
+    /// [`Call::gateway_timeout_is_answer`]) and a 401 of the API, after which the token is renewed once, if that may
+    /// help. Calls must be safe to repeat. Redirects are answers and never followed. `{account}` in the path is the
+    /// endpoint's account.
     ///
     /// When `stop` is cancelled every wait ends at once with [`ClientError::Stopped`]; a request under way may finish
     /// within [`Limits::drain`], and its answer is returned. Dropping the future is safe at any point, too.
     pub async fn send(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, ClientError> {
-        let forbidden = |problem| ClientError::Forbidden { problem };
-        match &call.target {
-            Target::Api { path, query } => {
-                let url = guard::api_url(&self.inner.api, path, query).map_err(forbidden)?;
-                self.send_signed(call, &url, stop).await
-            }
-            Target::Download { url } => {
-                let url = guard::download_url(url, self.inner.allow_http).map_err(forbidden)?;
-                self.send_once(call, &url, None, stop).await
-            }
-        }
+        self.take(call, stop).await
+    }
+
+    /// Sends a call as [`Client::send`] does, but a 2xx answer's body isn't read: it is the caller's, and has no cap.
+    ///
+    /// A body that breaks is [`ClientError::Broken`] and not asked for again: what of it was read is of no use then.
+    pub async fn open(&self, call: &Call, stop: &CancellationToken) -> Result<Opened, ClientError> {
+        self.take(call, stop).await
     }
 
     /// What was sent up to now.
@@ -198,76 +215,130 @@ impl Client {
         self.inner.wire.counts.snapshot()
     }
 
-    async fn send_signed(
+    async fn take<T: Taken>(
         &self,
         call: &Call,
-        url: &Url,
         stop: &CancellationToken,
-    ) -> Result<Answer, ClientError> {
-        let Inner { wire, auth, .. } = &*self.inner;
-        let mut token = auth.token(wire, None, stop).await?;
-        let mut answer = self.send_once(call, url, Some(&token), stop).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && auth.is_worth_renewing(&token) {
-            tracing::debug!(connection = wire.connection, "the token was refused");
-            token = auth.token(wire, Some(&token), stop).await?;
-            answer = self.send_once(call, url, Some(&token), stop).await?;
+    ) -> Result<T, ClientError> {
+        let forbidden = |problem| ClientError::Forbidden { problem };
+        match &call.target {
+            Target::Api { path, query } => {
+                let path = self.path(path)?;
+                // before anything is sent: another host makes no difference to it
+                guard::api_url(asked(&self.inner.api), &path, query).map_err(forbidden)?;
+                self.take_signed(call, &path, query, stop).await
+            }
+            Target::Download { url } => {
+                let url = guard::download_url(url, self.inner.allow_http).map_err(forbidden)?;
+                // a download's query is its credential
+                let hidden = Hidden::query(&url);
+                let mut out = self.outgoing(call, Spot::at(url), None, &hidden);
+                self.inner.wire.send(&mut out, stop).await
+            }
         }
-        if answer.status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Auth {
-                request: Request::new(&call.method, url),
+    }
+
+    /// The path with the account where it stands for it.
+    fn path(&self, path: &str) -> Result<String, ClientError> {
+        const ACCOUNT: &str = "{account}";
+        if !path.contains(ACCOUNT) {
+            return Ok(path.to_owned());
+        }
+        let Some(account) = &self.inner.account else {
+            return Err(ClientError::Settings {
+                connection: self.inner.wire.connection.clone(),
+                problem: format!("the path `{path}` needs an account, and none is set"),
+                source: None,
+            });
+        };
+        let account = utf8_percent_encode(account, SEGMENT).to_string();
+        Ok(path.replace(ACCOUNT, &account))
+    }
+
+    async fn take_signed<T: Taken>(
+        &self,
+        call: &Call,
+        path: &str,
+        query: &[(&'static str, String)],
+        stop: &CancellationToken,
+    ) -> Result<T, ClientError> {
+        let Inner {
+            wire, auth, api, ..
+        } = &*self.inner;
+        let mut refused: Option<Arc<Token>> = None;
+        loop {
+            let spot = wire.find(api, stop).await?;
+            let spot = spot
+                .map(|base| guard::api_url(base, path, query))
+                .map_err(|problem| ClientError::Forbidden { problem })?;
+            let token = auth.token(wire, refused.as_deref(), stop).await?;
+            let mut out = self.outgoing(call, spot, Some(&token), token.hidden());
+            let got: T = wire.send(&mut out, stop).await?;
+            let answer = got
+                .whole()
+                .filter(|answer| answer.status == StatusCode::UNAUTHORIZED);
+            let Some(answer) = answer else {
+                token.accept();
+                return Ok(got);
+            };
+            let of_token = (wire.manners.token_refused)(&answer.body);
+            if refused.is_none() && auth.is_worth_renewing(wire, &token, of_token) {
+                tracing::debug!(connection = wire.connection, "the token was refused");
+                refused = Some(token);
+                continue;
+            }
+            let error = ClientError::Auth {
+                request: out.request,
                 tried: Tried {
                     attempts: 1,
                     status: Some(answer.status),
                     said: body::excerpt(&answer.body, token.hidden()),
                     ..Tried::default()
                 },
-            });
+            };
+            auth.refuse(&token, &error).await;
+            return Err(error);
         }
-        token.accept();
-        Ok(answer)
     }
 
-    /// Sends a call with this token; without one it is a download, outside the provider's budget.
-    async fn send_once(
-        &self,
-        call: &Call,
-        url: &Url,
+    /// A call with this token; without one it is a download, outside the provider's budget.
+    fn outgoing<'a>(
+        &'a self,
+        call: &'a Call,
+        spot: Spot<'a>,
         token: Option<&Token>,
-        stop: &CancellationToken,
-    ) -> Result<Answer, ClientError> {
-        let wire = &self.inner.wire;
-        let mut headers = HeaderMap::new();
+        hidden: &'a Hidden,
+    ) -> Outgoing<'a> {
+        let to = if token.is_some() {
+            To::Api
+        } else {
+            To::Elsewhere
+        };
+        let mut out = Outgoing {
+            body: call.body.clone().map(Bytes::from),
+            body_cap: self.inner.wire.limits.body_cap,
+            gateway_timeout_is_answer: call.gateway_timeout_is_answer,
+            ..Outgoing::new(&call.method, spot, to, hidden)
+        };
         let json = HeaderValue::from_static("application/json");
         if let Some(token) = token {
-            headers.insert(AUTHORIZATION, token.header());
-            headers.insert(ACCEPT, json.clone());
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            out.headers = token.headers();
+            out.headers.insert(ACCEPT, json.clone());
+            let identity = HeaderValue::from_static("identity");
+            out.headers.insert(ACCEPT_ENCODING, identity);
         }
         if call.body.is_some() {
-            headers.insert(CONTENT_TYPE, json);
+            out.headers.insert(CONTENT_TYPE, json);
         }
-        // a download's query is its credential
-        let signature = match token {
-            Some(_) => Hidden::default(),
-            None => Hidden::query(url),
-        };
-        let out = Outgoing {
-            request: &Request::new(&call.method, url),
-            method: &call.method,
-            url,
-            headers,
-            body: call.body.clone().map(Bytes::from),
-            to: if token.is_some() {
-                To::Api
-            } else {
-                To::Elsewhere
-            },
-            retried: true,
-            body_cap: wire.limits.body_cap,
-            gateway_timeout_is_answer: call.gateway_timeout_is_answer,
-            hidden: token.map_or(&signature, Token::hidden),
-        };
-        wire.send(&out, stop).await
+        out
+    }
+}
+
+/// The place itself, or where it is asked for.
+fn asked(place: &Place) -> &Url {
+    match place {
+        Place::At(url) => url,
+        Place::Named(named) => &named.question,
     }
 }
 
@@ -279,19 +350,35 @@ fn check(settings: &Settings) -> Result<(), Problem> {
     let Endpoint {
         api,
         sign_in,
+        headers,
         trusted_hosts,
         ..
     } = &settings.endpoint;
     let allow_http = settings.allow_http;
-    let check = |what: &str, place: &Place| match place {
+    let check = |what: &str, place: &Place, may_query: bool| match place {
+        Place::At(url) if may_query => {
+            guard::check_trusted(what, url, trusted_hosts, allow_http).map_err(plain)
+        }
         Place::At(url) => {
             guard::check_credentialed(what, url, trusted_hosts, allow_http).map_err(plain)
         }
-        Place::Named(_) => Ok(()),
+        Place::Named(named) => {
+            guard::check_named(what, named, may_query, allow_http).map_err(plain)
+        }
     };
-    check("api's url", api)?;
-    if let SignIn::ClientCredentials { token_url, .. } = sign_in {
-        check("token url", token_url)?;
+    check("api's url", api, false)?;
+    match sign_in {
+        SignIn::ClientCredentials { token_url, .. } => check("token url", token_url, true)?,
+        SignIn::Basic { .. } => {}
+        SignIn::Session { login, refresh, .. } => {
+            check("login's url", login, true)?;
+            check("refresh's url", refresh, true)?;
+        }
+    }
+    for (name, _) in headers {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            return Err(plain(format!("`{name}` can't be a header's name")));
+        }
     }
     let (limit, per) = settings.rate_limit;
     if limit == 0 || per.is_zero() {
@@ -318,12 +405,7 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, Problem> {
     }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(proxy_of(proxy)?);
-    } else if settings
-        .endpoint
-        .api
-        .known()
-        .is_some_and(guard::is_loopback)
-    {
+    } else if guard::is_loopback(asked(&settings.endpoint.api)) {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| {
@@ -362,11 +444,19 @@ fn proxy_of(secret: &Secret) -> Result<reqwest::Proxy, Problem> {
         .ok_or_else(|| ("the proxy isn't an http or https url".to_owned(), None))
 }
 
+/// Without what a URL before its check may hold: a password.
+fn shown(place: &Place) -> String {
+    match place {
+        Place::At(url) => error::bare(url),
+        Place::Named(named) => format!("`{}` by {}", named.service, error::bare(&named.question)),
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("connection", &self.inner.wire.connection)
-            .field("api", &error::bare(&self.inner.api))
+            .field("api", &shown(&self.inner.api))
             .field("requests", &self.requests())
             .finish_non_exhaustive()
     }
@@ -374,11 +464,10 @@ impl fmt::Debug for Client {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // URLs before their check may hold a password
         f.debug_struct("Settings")
             .field("connection", &self.connection)
             .field("provider", &self.provider)
-            .field("api", &self.endpoint.api.known().map(error::bare))
+            .field("api", &shown(&self.endpoint.api))
             .field("trusted_hosts", &self.endpoint.trusted_hosts)
             .field("rate_limit", &self.rate_limit)
             .field("replicas", &self.replicas)

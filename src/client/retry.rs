@@ -76,10 +76,16 @@ impl Retries {
     /// After an attempt that took `took`: how long to wait before the next, or nothing if the limits are reached.
     ///
     /// What the server `asked` for is never shortened; without it, or if that is 0, the wait is uniform in
-    /// `[0, cap]`, where the cap doubles with each attempt. Time spent queueing for the rate budget isn't counted.
-    pub(super) fn next(&mut self, took: Duration, asked: Option<Duration>) -> Option<Duration> {
+    /// `[rest, rest + cap]`, where the cap doubles with each attempt. Time spent queueing for the rate budget isn't
+    /// counted.
+    pub(super) fn next(
+        &mut self,
+        took: Duration,
+        asked: Option<Duration>,
+        rest: Duration,
+    ) -> Option<Duration> {
         self.attempts_left = self.attempts_left.saturating_sub(1);
-        let jittered = self.backoff.next_backoff()?;
+        let jittered = rest.saturating_add(self.backoff.next_backoff()?);
         let wait = asked.filter(|asked| !asked.is_zero()).unwrap_or(jittered);
         self.time_left = self.time_left.checked_sub(took.saturating_add(wait))?;
         (self.attempts_left > 0).then_some(wait)
@@ -103,6 +109,10 @@ mod tests {
     fn asked(pairs: &[(&'static str, &'static str)]) -> Option<u64> {
         let now = DateTime::from_timestamp(784_111_777, 0).unwrap(); // Sun, 06 Nov 1994 08:49:37 GMT
         retry_after(&headers(pairs), now).map(|wait| wait.as_secs())
+    }
+
+    fn next(retries: &mut Retries, took: Duration, asked: Option<Duration>) -> Option<Duration> {
+        retries.next(took, asked, Duration::ZERO)
     }
 
     #[test]
@@ -145,9 +155,13 @@ mod tests {
         for _ in 0..4000 {
             let mut retries = Retries::new(&limits);
             for of_attempt in &mut waits {
-                of_attempt.push(retries.next(Duration::ZERO, None).unwrap().as_secs_f64());
+                of_attempt.push(
+                    next(&mut retries, Duration::ZERO, None)
+                        .unwrap()
+                        .as_secs_f64(),
+                );
             }
-            assert_eq!(retries.next(Duration::ZERO, None), None);
+            assert_eq!(next(&mut retries, Duration::ZERO, None), None);
         }
         for (waits, cap) in waits.iter().zip([0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]) {
             assert!(waits.iter().all(|&wait| wait <= cap + 1e-8));
@@ -173,11 +187,32 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         let mut retries = Retries::new(&limits);
-        assert_eq!(retries.next(second, Some(90 * second)), Some(90 * second));
-        assert_eq!(retries.next(second, Some(9 * second)), None); // 101 s
+        assert_eq!(
+            next(&mut retries, second, Some(90 * second)),
+            Some(90 * second)
+        );
+        assert_eq!(next(&mut retries, second, Some(9 * second)), None); // 101 s
         let mut retries = Retries::new(&limits);
-        assert!(retries.next(second, Some(Duration::ZERO)).is_some());
-        assert!(retries.next(second, None).is_some());
-        assert_eq!(retries.next(second, None), None); // 3 attempts
+        assert!(next(&mut retries, second, Some(Duration::ZERO)).is_some());
+        assert!(next(&mut retries, second, None).is_some());
+        assert_eq!(next(&mut retries, second, None), None); // 3 attempts
+    }
+
+    #[test]
+    fn a_rest_comes_before_the_backoff_and_counts() {
+        let limits = Limits {
+            elapsed: Duration::from_secs(100),
+            first_backoff: Duration::from_secs(1),
+            ..Limits::default()
+        };
+        let second = Duration::from_secs(1);
+        let mut retries = Retries::new(&limits);
+        let wait = retries.next(Duration::ZERO, None, 40 * second).unwrap();
+        assert!(wait >= 40 * second && wait <= 41 * second, "{wait:?}");
+        let asked = Some(7 * second);
+        assert_eq!(retries.next(Duration::ZERO, asked, 40 * second), asked);
+        let wait = retries.next(Duration::ZERO, Some(Duration::ZERO), 40 * second);
+        assert!(wait.unwrap() >= 40 * second);
+        assert_eq!(retries.next(Duration::ZERO, None, 40 * second), None);
     }
 }

@@ -1,6 +1,5 @@
 //! One request until it is answered: pacing, attempts, drain.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,15 +8,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::body::{self, Hidden, ReadError};
-use super::error::{ClientError, Request, Tried};
+use super::directory::{Directory, Spot};
+use super::error::{Cause, ClientError, Request, Tried};
 use super::pacing::{Pacer, Paused};
 use super::retry::{self, Retries};
+use super::stream::{Body, Opened};
 use super::{Limits, Requests};
 use crate::clock;
-use crate::providers::Answer;
+use crate::providers::{Answer, Failed, Manners};
 
 /// What all requests of a connection share.
 pub(super) struct Wire {
@@ -25,6 +25,8 @@ pub(super) struct Wire {
     pub(super) provider: &'static str,
     pub(super) http: reqwest::Client,
     pub(super) pacer: Pacer,
+    pub(super) directory: Directory,
+    pub(super) manners: Manners,
     pub(super) limits: Limits,
     pub(super) counts: Counts,
 }
@@ -59,17 +61,19 @@ pub(super) fn count(counter: &AtomicU64) {
 pub(super) enum To {
     /// The connection's: it waits for its turn, obeys and causes pauses, and the answer's headers correct the budget.
     Api,
-    /// The connection's, too, but the answer's headers speak of another count.
+    /// The connection's, too, but the answer's headers speak of another count: a sign-in.
     Login,
+    /// The same for the look-up of a host.
+    Directory,
     /// Nobody's that is known: a download.
     Elsewhere,
 }
 
 /// One request as it goes out, and how its answers are taken.
 pub(super) struct Outgoing<'a> {
-    pub(super) request: &'a Request,
+    pub(super) request: Request,
     pub(super) method: &'a Method,
-    pub(super) url: &'a Url,
+    pub(super) spot: Spot<'a>,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     pub(super) to: To,
@@ -81,22 +85,139 @@ pub(super) struct Outgoing<'a> {
     pub(super) hidden: &'a Hidden,
 }
 
+impl<'a> Outgoing<'a> {
+    /// A bare request, tried again after passing failures, whose answer has no body.
+    pub(super) fn new(method: &'a Method, spot: Spot<'a>, to: To, hidden: &'a Hidden) -> Self {
+        Self {
+            request: Request::new(method, &spot.url),
+            method,
+            spot,
+            headers: HeaderMap::new(),
+            body: None,
+            to,
+            retried: true,
+            body_cap: 0,
+            gateway_timeout_is_answer: false,
+            hidden,
+        }
+    }
+}
+
+/// What is made of an answer that isn't a passing failure.
+pub(super) trait Taken: Send + Sized {
+    /// How long a request and all of its answer may take.
+    fn timeout(limits: &Limits) -> Duration;
+
+    /// Takes the answer to `out`, which began so and whose body is in `response`.
+    fn take(
+        head: (StatusCode, HeaderMap),
+        response: reqwest::Response,
+        out: &Outgoing<'_>,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<Self, ReadError>> + Send;
+
+    fn status(&self) -> StatusCode;
+
+    /// The answer where it is there whole.
+    fn whole(&self) -> Option<&Answer>;
+}
+
+impl Taken for Answer {
+    fn timeout(limits: &Limits) -> Duration {
+        limits.total_timeout
+    }
+
+    async fn take(
+        (status, headers): (StatusCode, HeaderMap),
+        response: reqwest::Response,
+        out: &Outgoing<'_>,
+        _limits: &Limits,
+    ) -> Result<Self, ReadError> {
+        let body = body::read(response, out.body_cap).await?;
+        Ok(Self {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn whole(&self) -> Option<&Answer> {
+        Some(self)
+    }
+}
+
+impl Taken for Opened {
+    fn timeout(limits: &Limits) -> Duration {
+        limits.stream_timeout
+    }
+
+    async fn take(
+        (status, headers): (StatusCode, HeaderMap),
+        response: reqwest::Response,
+        out: &Outgoing<'_>,
+        limits: &Limits,
+    ) -> Result<Self, ReadError> {
+        if status.is_success() {
+            let request = out.request.clone();
+            return Ok(Self::Body(Body::new(request, status, headers, response)));
+        }
+        let answer = Answer::take((status, headers), response, out, limits);
+        let answer = tokio::time::timeout(limits.total_timeout, answer)
+            .await
+            .map_err(ReadError::Late)?;
+        Ok(Self::Answer(answer?))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Answer(answer) => answer.status,
+            Self::Body(body) => body.status,
+        }
+    }
+
+    fn whole(&self) -> Option<&Answer> {
+        match self {
+            Self::Answer(answer) => Some(answer),
+            Self::Body(_) => None,
+        }
+    }
+}
+
 /// How one attempt ended.
-enum Attempt {
-    Answered(Answer),
+enum Attempt<T> {
+    Taken(T),
     TooLarge,
     Passing(StatusCode, HeaderMap, Bytes),
     Broken(reqwest::Error),
+    Late(Cause),
+}
+
+/// How often one call has failed in ways that may pass.
+#[derive(Default)]
+struct Failures {
+    /// By 429.
+    limited: u32,
+    /// By another status.
+    failed: u32,
+    /// In a row, without an answer, since the host was looked up anew.
+    unanswered: u32,
 }
 
 impl Wire {
-    /// Sends it, again after passing failures, and returns the first answer that isn't one.
-    pub(super) async fn send(
+    /// Sends it, again after passing failures, and takes the first answer that isn't one.
+    ///
+    /// A looked-up host that gave no answer twice is looked up anew.
+    pub(super) async fn send<T: Taken>(
         &self,
-        out: &Outgoing<'_>,
+        out: &mut Outgoing<'_>,
         stop: &CancellationToken,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<T, ClientError> {
         let mut retries = Retries::new(&self.limits);
+        let mut failures = Failures::default();
         let mut tried = Tried::default();
         let mut begun = None;
         loop {
@@ -106,8 +227,9 @@ impl Wire {
             tried.attempts += 1;
             let ended = self.attempt(out, tried.attempts, stop).await?;
             tried.elapsed = begun.elapsed();
-            let (asked, source) = match ended {
-                Attempt::Answered(answer) => return Ok(answer),
+            let (mut asked, mut rest, mut source) = (None, Duration::ZERO, None);
+            match ended {
+                Attempt::Taken(taken) => return Ok(taken),
                 Attempt::TooLarge => {
                     return Err(ClientError::BodyTooLarge {
                         request: out.request.clone(),
@@ -117,54 +239,117 @@ impl Wire {
                 Attempt::Passing(status, headers, body) => {
                     tried.status = Some(status);
                     tried.said = body::excerpt(&body, out.hidden);
-                    (retry::retry_after(&headers, clock::real_now()), None)
+                    asked = retry::retry_after(&headers, clock::real_now());
+                    rest = self.rest(out, &mut failures, status, &body);
                 }
-                Attempt::Broken(error) => {
-                    (tried.status, tried.said) = (None, None);
-                    (None, Some(passing(out, error)?))
-                }
-            };
-            if let Some(asked) = asked {
-                if out.to != To::Elsewhere {
-                    self.pacer.pause_for(asked);
-                }
-                if asked > self.limits.longest_wait {
-                    return Err(ClientError::RateLimited {
-                        request: out.request.clone(),
-                        retry_after: asked,
-                        tried,
-                    });
-                }
+                Attempt::Broken(error) => source = Some(Arc::new(passing(out, error)?) as Cause),
+                Attempt::Late(error) => source = Some(error),
             }
+            if source.is_some() {
+                (tried.status, tried.said) = (None, None);
+                failures.unanswered += 1;
+            }
+            self.pause(out, asked, &tried)?;
             if stop.is_cancelled() {
                 return Err(ClientError::Stopped);
             }
-            let wait = retries.next(started.elapsed(), asked);
+            let wait = retries.next(started.elapsed(), asked, rest);
             let Some(wait) = wait.filter(|_| out.retried) else {
+                if source.is_some() {
+                    self.forget(&out.spot);
+                }
                 return Err(ClientError::GaveUp {
                     request: out.request.clone(),
                     tried,
                     retry_after: asked,
-                    source: source.map(|error| Arc::new(error) as _),
+                    source,
                 });
             };
-            count(&self.counts.retries);
-            tracing::warn!(
-                connection = self.connection,
-                request = %out.request,
-                attempt = tried.attempts,
-                wait_ms = millis(wait),
-                reason = reason(&tried, source.as_ref()),
-                "trying again"
-            );
-            if out.to != To::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
-                // the budget is the connection's: nobody else's call would fare better
-                self.pacer.pause_for(wait.min(self.limits.longest_wait));
+            self.wait(out, &tried, source.as_deref(), wait, stop)
+                .await?;
+            if failures.unanswered >= 2 && out.spot.is_looked_up() {
+                failures.unanswered = 0;
+                if self.find_anew(&mut out.spot, stop).await? {
+                    out.request = Request::new(out.method, &out.spot.url);
+                }
             }
-            tokio::select! {
-                () = stop.cancelled() => return Err(ClientError::Stopped),
-                () = tokio::time::sleep(wait) => {}
-            }
+        }
+    }
+
+    /// How long the provider is to be left alone after this failure, by its manners.
+    fn rest(
+        &self,
+        out: &Outgoing<'_>,
+        failures: &mut Failures,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Duration {
+        failures.unanswered = 0;
+        if out.to == To::Elsewhere {
+            return Duration::ZERO; // not the provider's own host
+        }
+        let times = match status {
+            StatusCode::TOO_MANY_REQUESTS => &mut failures.limited,
+            _ => &mut failures.failed,
+        };
+        *times += 1;
+        let rest = (self.manners.rest)(Failed {
+            status,
+            body,
+            times: *times,
+            signing_in: out.to == To::Login,
+        });
+        rest.min(self.limits.longest_wait)
+    }
+
+    /// Pauses the connection as the answer asks; an error if that is longer than a call waits.
+    fn pause(
+        &self,
+        out: &Outgoing<'_>,
+        asked: Option<Duration>,
+        tried: &Tried,
+    ) -> Result<(), ClientError> {
+        let Some(asked) = asked else {
+            return Ok(());
+        };
+        if out.to != To::Elsewhere {
+            self.pacer.pause_for(asked);
+        }
+        if asked > self.limits.longest_wait {
+            return Err(ClientError::RateLimited {
+                request: out.request.clone(),
+                retry_after: asked,
+                tried: tried.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits before the next attempt.
+    async fn wait(
+        &self,
+        out: &Outgoing<'_>,
+        tried: &Tried,
+        source: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
+        wait: Duration,
+        stop: &CancellationToken,
+    ) -> Result<(), ClientError> {
+        count(&self.counts.retries);
+        tracing::warn!(
+            connection = self.connection,
+            request = %out.request,
+            attempt = tried.attempts,
+            wait_ms = millis(wait),
+            reason = reason(tried, source),
+            "trying again"
+        );
+        if out.to != To::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
+            // the budget is the connection's: nobody else's call would fare better
+            self.pacer.pause_for(wait.min(self.limits.longest_wait));
+        }
+        tokio::select! {
+            () = stop.cancelled() => Err(ClientError::Stopped),
+            () = tokio::time::sleep(wait) => Ok(()),
         }
     }
 
@@ -194,27 +379,27 @@ impl Wire {
     }
 
     /// One attempt; once `stop` is cancelled it has the drain time to finish.
-    async fn attempt(
+    async fn attempt<T: Taken>(
         &self,
         out: &Outgoing<'_>,
         number: u32,
         stop: &CancellationToken,
-    ) -> Result<Attempt, ClientError> {
+    ) -> Result<Attempt<T>, ClientError> {
         let started = Instant::now();
         count(&self.counts.sent);
         let drained = async {
             stop.cancelled().await;
             tokio::time::sleep(self.limits.drain).await;
         };
-        let ended = tokio::select! {
+        let ended: Attempt<T> = tokio::select! {
             biased;
             ended = self.exchange(out) => ended,
             () = drained => return Err(ClientError::Stopped),
         };
         let status = match &ended {
-            Attempt::Answered(answer) => Some(answer.status),
+            Attempt::Taken(taken) => Some(taken.status()),
             Attempt::Passing(status, ..) => Some(*status),
-            Attempt::TooLarge | Attempt::Broken(_) => None,
+            Attempt::TooLarge | Attempt::Broken(_) | Attempt::Late(_) => None,
         };
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             count(&self.counts.rate_limited);
@@ -223,8 +408,8 @@ impl Wire {
             connection = self.connection,
             provider = self.provider,
             method = %out.method,
-            host = out.url.host_str(),
-            path = out.url.path(),
+            host = out.spot.url.host_str(),
+            path = out.spot.url.path(),
             status = status.map(|status| status.as_u16()),
             ms = millis(started.elapsed()),
             attempt = number,
@@ -233,11 +418,12 @@ impl Wire {
         Ok(ended)
     }
 
-    async fn exchange(&self, out: &Outgoing<'_>) -> Attempt {
+    async fn exchange<T: Taken>(&self, out: &Outgoing<'_>) -> Attempt<T> {
         let mut request = self
             .http
-            .request(out.method.clone(), out.url.clone())
-            .headers(out.headers.clone());
+            .request(out.method.clone(), out.spot.url.clone())
+            .headers(out.headers.clone())
+            .timeout(T::timeout(&self.limits));
         if let Some(body) = &out.body {
             request = request.body(body.clone());
         }
@@ -252,16 +438,16 @@ impl Wire {
         }
         let is_answer = out.gateway_timeout_is_answer && status == StatusCode::GATEWAY_TIMEOUT;
         if retry::is_transient(status) && !is_answer {
-            return Attempt::Passing(status, headers, body::read_some(response).await);
+            let some = body::read_some(response);
+            let some = tokio::time::timeout(self.limits.total_timeout, some).await;
+            // what didn't come in time isn't worth having
+            return Attempt::Passing(status, headers, some.unwrap_or_default());
         }
-        match body::read(response, out.body_cap).await {
-            Ok(body) => Attempt::Answered(Answer {
-                status,
-                headers,
-                body,
-            }),
+        match T::take((status, headers), response, out, &self.limits).await {
+            Ok(taken) => Attempt::Taken(taken),
             Err(ReadError::TooLarge) => Attempt::TooLarge,
             Err(ReadError::Broken(error)) => Attempt::Broken(error.without_url()),
+            Err(ReadError::Late(error)) => Attempt::Late(Arc::new(error)),
         }
     }
 }
@@ -297,7 +483,10 @@ fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
     }
 }
 
-fn reason(tried: &Tried, error: Option<&reqwest::Error>) -> String {
+fn reason(
+    tried: &Tried,
+    error: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
+) -> String {
     let Some(error) = error else {
         return tried
             .status

@@ -123,6 +123,9 @@ pub struct Pulled {
     /// The provider's own count for the whole range, where it gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_total: Option<u64>,
+    /// What an operator should know of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// Why a range is pulled.

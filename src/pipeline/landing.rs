@@ -18,6 +18,7 @@ use super::error::RunError;
 use super::ids::Ids;
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
+use super::whole::twin;
 use super::{Job, Lane, Tally};
 use crate::lake::{Change, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled};
 use crate::model::{Record, Timestamp};
@@ -63,9 +64,37 @@ struct Slot {
     window: InFlight,
     counts: Counts,
     total: Option<u64>,
+    /// What an operator should know.
+    remarks: Vec<String>,
+    /// Of the records without id in the present answer: how many there were of each.
+    twins: HashMap<String, usize>,
+    /// In the whole range, whatever was committed.
+    outside: u64,
 }
 
 impl Slot {
+    fn new(window: InFlight) -> Self {
+        Self {
+            window,
+            counts: Counts::default(),
+            total: None,
+            remarks: Vec::new(),
+            twins: HashMap::new(),
+            outside: 0,
+        }
+    }
+
+    fn remark(&mut self, text: String) {
+        tracing::warn!(stream = self.window.stream, range = %self.window.range, "{text}");
+        if !self.remarks.contains(&text) {
+            self.remarks.push(text);
+        }
+    }
+
+    fn has_something(&self) -> bool {
+        self.counts != Counts::default() || !self.remarks.is_empty()
+    }
+
     fn pulled(&mut self, finished: bool) -> Pulled {
         Pulled {
             stream: self.window.stream.clone(),
@@ -74,6 +103,7 @@ impl Slot {
             finished,
             counts: std::mem::take(&mut self.counts),
             provider_total: self.total,
+            remarks: std::mem::take(&mut self.remarks),
         }
     }
 }
@@ -137,22 +167,28 @@ impl<'a> Landing<'a> {
                     .open
                     .retain(|open| open.range.intersection(&window.range).is_none());
                 self.quarantine.begin(slot);
-                self.slots.insert(
-                    slot,
-                    Slot {
-                        window,
-                        counts: Counts::default(),
-                        total: None,
-                    },
-                );
+                self.slots.insert(slot, Slot::new(window));
             }
             Arrival::Page {
                 slot,
                 page,
+                ids,
+                begins,
                 received_at,
-            } => self.land(slot, &page, received_at).await?,
+            } => {
+                if begins && let Some(slot) = self.slots.get_mut(&slot) {
+                    slot.twins.clear();
+                }
+                self.land(slot, &page, &ids, received_at).await?;
+            }
             Arrival::Finished { slot, narrowed } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
+                    if slot.outside > 0 {
+                        slot.remark(format!(
+                            "{} new records lie outside the bounds that were asked",
+                            slot.outside
+                        ));
+                    }
                     let window = &slot.window;
                     let progress = self.progress.entry(window.stream.clone()).or_default();
                     plan::finish(progress, window.range, window.asked_at, &self.job.policy);
@@ -193,7 +229,7 @@ impl<'a> Landing<'a> {
                 .or_default()
                 .open
                 .extend(slot.window.unfinished());
-            if slot.counts != Counts::default() {
+            if slot.has_something() {
                 pulled.push(slot.pulled(false));
             }
         }
@@ -246,6 +282,9 @@ impl<'a> Landing<'a> {
         };
         have.range = have.range.hull(&pulled.range);
         have.counts += pulled.counts;
+        have.remarks.extend(pulled.remarks);
+        have.remarks.sort();
+        have.remarks.dedup();
         have.provider_total = have
             .provider_total
             .zip(pulled.provider_total)
@@ -255,10 +294,7 @@ impl<'a> Landing<'a> {
     fn has_something(&self, planned_at: Option<Timestamp>) -> bool {
         planned_at.is_some()
             || !self.pulled.is_empty()
-            || self
-                .slots
-                .values()
-                .any(|slot| slot.counts != Counts::default())
+            || self.slots.values().any(Slot::has_something)
     }
 
     /// A window that is no longer pulled: what it added is kept, and where it stood, so that the next run goes on.
@@ -268,7 +304,7 @@ impl<'a> Landing<'a> {
         };
         let progress = self.progress.entry(slot.window.stream.clone()).or_default();
         progress.open.extend(slot.window.unfinished());
-        if slot.counts != Counts::default() {
+        if slot.has_something() {
             self.pulled.push(slot.pulled(false));
         }
     }
@@ -278,17 +314,19 @@ impl<'a> Landing<'a> {
         &mut self,
         slot: usize,
         page: &Page,
+        ids: &[Option<String>],
         received_at: Timestamp,
     ) -> Result<(), RunError> {
         let Some(mut of) = self.slots.remove(&slot) else {
             return Ok(());
         };
-        let mut twins = HashMap::new();
+        let mut ids = ids.iter();
         for spans in page.records.chunks(AT_A_TIME) {
             let mut records = Vec::with_capacity(spans.len());
             for span in spans {
                 of.counts.fetched += 1;
-                match self.read(&page.text[span.clone()], &mut twins) {
+                let id = ids.next().and_then(Option::as_deref);
+                match self.read(&page.text[span.clone()], id, &mut of.twins) {
                     Ok(record) => records.push((span, record)),
                     Err(reason) => {
                         of.counts.quarantined += 1;
@@ -309,31 +347,33 @@ impl<'a> Landing<'a> {
             }
         }
         of.total = page.total.or(of.total);
+        if let Some(remark) = &page.remark {
+            of.remark(remark.clone());
+        }
         of.window.cursor = page.next.clone().filter(|_| page.resumable);
         self.slots.insert(slot, of);
         Ok(())
     }
 
-    /// Reads a record. One without an id gets a hash of its content for one; equal ones on a page are twins.
+    /// Reads a record. One without an id gets a hash of its content for one, if it has none yet; equal ones of an answer
+    /// are twins.
     fn read<'p>(
         &self,
         raw: &'p str,
-        twins: &mut HashMap<String, u32>,
+        id: Option<&str>,
+        twins: &mut HashMap<String, usize>,
     ) -> Result<Record<'p>, String> {
         let mut record = self.job.source.adapter.record(raw)?;
-        if record.event_id.is_empty() {
+        if let Some(id) = id {
+            record.event_id = id.to_owned().into();
+        } else if record.event_id.is_empty() {
             let lasting = self.job.source.adapter.lasting(raw);
             let hash = canonical_hash(&lasting).map_err(|error| crate::telemetry::chain(&error))?;
-            let twin = twins
+            let number = twins
                 .entry(hash.clone())
                 .and_modify(|count| *count += 1)
                 .or_insert(1);
-            record.event_id = if *twin == 1 {
-                hash
-            } else {
-                format!("{hash}#{twin}")
-            }
-            .into();
+            record.event_id = twin(&hash, *number).into();
         }
         Ok(record)
     }
@@ -391,6 +431,7 @@ impl<'a> Landing<'a> {
                 of.counts.new += 1;
                 of.counts.late += u64::from(covered);
                 of.counts.outside += u64::from(outside);
+                of.outside += u64::from(outside);
                 Ok(Ok(()))
             }
             Err(error @ RowError::TooLarge { .. }) => Ok(Err(error.to_string())),

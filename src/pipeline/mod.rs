@@ -5,6 +5,8 @@ mod ids;
 mod landing;
 mod pull;
 mod quarantine;
+mod queue;
+mod whole;
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -25,7 +27,7 @@ use crate::source::{Source, SourceError};
 
 pub use error::RunError;
 use landing::Landing;
-use pull::Queue;
+use queue::Queue;
 
 /// How long a claim keeps other runs off, unless a test says otherwise.
 const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);

@@ -1,8 +1,7 @@
 //! Step 2 of a run: windows are taken off a queue and pulled page by page, several at a time.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tokio::sync::mpsc;
@@ -11,16 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::error::RunError;
-use super::{Conduct, Failure, Job, Lane};
+use super::queue::Queue;
+use super::whole::{self, READINGS, Verdict, Whole};
+use super::{Conduct, Job};
 use crate::client::ClientError;
 use crate::clock::{Clock, real_now};
-use crate::lake::{Open, Progress, Work};
-use crate::model::{Kind, Range, Timestamp};
-use crate::plan::{self, Task};
+use crate::lake::{Open, Work};
+use crate::model::{Range, Timestamp};
+use crate::plan::{Policy, Task};
 use crate::providers::{Ask, Cursor, Page, Refusal, Stream};
-use crate::source::{Source, SourceError, failed};
+use crate::source::{Piece, Source, SourceError};
 
-/// How often a range is begun again because its cursor was refused, before that counts as a failure.
+/// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a
+/// failure.
 const RESTARTS: u32 = 3;
 
 /// What a worker tells the landing. A slot is one window in flight.
@@ -32,6 +34,10 @@ pub(super) enum Arrival {
     Page {
         slot: usize,
         page: Page,
+        /// Each record's id, for a provider that gives none.
+        ids: Vec<Option<String>>,
+        /// Whether it begins an answer: equal records of one answer are twins.
+        begins: bool,
         received_at: Timestamp,
     },
     /// The range was pulled to its last page; the stream's windows are narrowed to this, if any.
@@ -55,141 +61,6 @@ pub(super) struct InFlight {
     pub(super) cursor: Option<Cursor>,
     /// Whether it goes on from an earlier run's cursor.
     pub(super) resumed: bool,
-}
-
-/// The windows of a run, streams taking turns.
-pub(super) struct Queue {
-    state: Mutex<State>,
-    /// No window is begun after this.
-    until: Option<tokio::time::Instant>,
-}
-
-struct State {
-    streams: VecDeque<(Stream, Box<dyn Iterator<Item = Task> + Send>)>,
-    /// Windows that proved too large, by stream.
-    narrowed: BTreeMap<String, TimeDelta>,
-    failures: Vec<Failure>,
-    unfinished: bool,
-}
-
-impl Queue {
-    pub(super) fn new(
-        streams: &[Stream],
-        progress: &BTreeMap<String, Progress>,
-        lane: Lane,
-        now: Timestamp,
-        job: &Job,
-    ) -> Self {
-        let mut state = State {
-            streams: VecDeque::new(),
-            narrowed: BTreeMap::new(),
-            failures: Vec::new(),
-            unfinished: false,
-        };
-        for stream in streams {
-            let progress = progress.get(&stream.id).cloned().unwrap_or_default();
-            if let Some(seconds) = progress
-                .window
-                .and_then(|seconds| i64::try_from(seconds).ok())
-            {
-                state
-                    .narrowed
-                    .insert(stream.id.clone(), TimeDelta::seconds(seconds));
-            }
-            state
-                .streams
-                .push_back((stream.clone(), tasks(&progress, lane, now, &job.policy)));
-        }
-        let until = match lane {
-            Lane::Due => None,
-            Lane::Backfill { turn, .. } => {
-                Some(tokio::time::Instant::now() + turn.to_std().unwrap_or_default())
-            }
-        };
-        Self {
-            state: Mutex::new(state),
-            until,
-        }
-    }
-
-    /// The next window, of the stream whose turn it is.
-    fn next(&self, stop: &CancellationToken) -> Option<(Stream, Task)> {
-        let mut state = self.lock();
-        while let Some((stream, mut tasks)) = state.streams.pop_front() {
-            let Some(task) = tasks.next() else { continue };
-            if stop.is_cancelled()
-                || self
-                    .until
-                    .is_some_and(|until| tokio::time::Instant::now() >= until)
-            {
-                state.unfinished = true;
-                return None;
-            }
-            state.streams.push_back((stream.clone(), tasks));
-            return Some((stream, task));
-        }
-        None
-    }
-
-    /// What failed, and whether windows are left that were not even begun or not finished.
-    pub(super) fn leftovers(&self) -> (Vec<Failure>, bool) {
-        let mut state = self.lock();
-        (std::mem::take(&mut state.failures), state.unfinished)
-    }
-
-    /// A stream that failed gets no further window in this run; the others go on.
-    fn fail(&self, stream: &str, range: Range, error: RunError) {
-        let mut state = self.lock();
-        state.streams.retain(|(other, _)| other.id != stream);
-        if state
-            .failures
-            .iter()
-            .all(|failure| failure.stream != stream)
-        {
-            state.failures.push(Failure {
-                stream: stream.to_owned(),
-                range,
-                error,
-            });
-        }
-    }
-
-    fn narrowed(&self, stream: &str) -> Option<TimeDelta> {
-        self.lock().narrowed.get(stream).copied()
-    }
-
-    /// Windows of a stream become as small as `length`.
-    fn narrow(&self, stream: &str, length: TimeDelta) {
-        self.lock().narrowed.insert(stream.to_owned(), length);
-    }
-
-    /// After a success the stream's windows grow again, to twice what succeeded.
-    fn grow(&self, stream: &str, pulled: TimeDelta, window: TimeDelta) -> Option<TimeDelta> {
-        let mut state = self.lock();
-        let grown = state.narrowed.remove(stream)?.max(pulled * 2);
-        (grown < window).then(|| {
-            state.narrowed.insert(stream.to_owned(), grown);
-            grown
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn tasks(
-    progress: &Progress,
-    lane: Lane,
-    now: Timestamp,
-    policy: &plan::Policy,
-) -> Box<dyn Iterator<Item = Task> + Send> {
-    match lane {
-        Lane::Due => Box::new(plan::due(progress, now, policy)),
-        Lane::Backfill { range, refetch, .. } => {
-            Box::new(plan::backfill(progress, range, refetch, now, policy))
-        }
-    }
 }
 
 /// Starts the workers; what is returned ends when all of them have, and aborts them when dropped.
@@ -223,7 +94,7 @@ pub(super) fn spawn(
 struct Worker {
     slot: usize,
     source: Source,
-    policy: plan::Policy,
+    policy: Policy,
     queue: Arc<Queue>,
     stop: CancellationToken,
     arrivals: mpsc::Sender<Arrival>,
@@ -236,6 +107,16 @@ enum Ended {
     Failed(RunError),
     /// The run stops; what arrived is committed with its cursor.
     Stopped,
+}
+
+impl From<SourceError> for Ended {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Refused(said @ Refusal::TooLarge(_)) => Self::TooLarge(said),
+            SourceError::Client(ClientError::Stopped) => Self::Stopped,
+            error => Self::Failed(error.into()),
+        }
+    }
 }
 
 impl Worker {
@@ -255,12 +136,12 @@ impl Worker {
                 (None, Some(narrowed)) => narrowed,
                 _ => whole.length(),
             };
-            let Some(range) = Range::new(from, whole.to().min(from + length)) else {
+            let Some(range) = self.policy.first_piece(from, whole.to(), length) else {
                 return;
             };
             match self.range(stream, range, task.work, resume.take()).await {
                 Ok(()) => from = range.to(),
-                Err(Ended::TooLarge(said)) => match range.first_half(self.policy.min_window) {
+                Err(Ended::TooLarge(said)) => match self.policy.first_half(range) {
                     Some(half) => {
                         tracing::warn!(stream = stream.id, %range, reason = %said, "halving a window that is too large");
                         self.queue.narrow(&stream.id, half.length());
@@ -278,7 +159,7 @@ impl Worker {
                 },
                 Err(Ended::Failed(error)) => return self.queue.fail(&stream.id, range, error),
                 Err(Ended::Stopped) => {
-                    self.queue.lock().unfinished = true;
+                    self.queue.leave_unfinished();
                     return;
                 }
             }
@@ -301,7 +182,7 @@ impl Worker {
             reading: 0,
             now,
         };
-        let mut in_flight = InFlight {
+        let in_flight = InFlight {
             stream: stream.id.clone(),
             range,
             work,
@@ -310,19 +191,45 @@ impl Worker {
             resumed: resume.is_some(),
             cursor: resume.map(|open| open.cursor),
         };
-        let mut cursor = in_flight.cursor.clone();
-        let mut restarts = 0;
         self.send(Arrival::Began(self.slot, in_flight.clone()))
             .await?;
+        if self.source.adapter.has_ids() {
+            self.page_by_page(&ask, in_flight).await?;
+        } else {
+            self.as_a_whole(ask).await?;
+        }
+        let narrowed = self
+            .queue
+            .grow(&stream.id, range.length(), self.policy.window);
+        self.send(Arrival::Finished {
+            slot: self.slot,
+            narrowed,
+        })
+        .await
+    }
+
+    /// Hands each page on as it arrives.
+    async fn page_by_page(&self, ask: &Ask, mut in_flight: InFlight) -> Result<(), Ended> {
+        let mut reading = self.source.read(ask, in_flight.cursor.clone());
+        let mut restarts = 0;
         loop {
-            let page = match self.source.page(&ask, cursor.as_ref(), &self.stop).await {
-                Ok(page) => page,
-                Err(SourceError::Refused(Refusal::CursorGone(reason)))
-                    if cursor.is_some() && restarts < RESTARTS =>
-                {
-                    tracing::info!(stream = stream.id, %range, reason, "beginning a range again: its cursor is gone");
+            match reading.next(&self.stop).await {
+                Ok(Some(Piece { page, begins })) if !page.records.is_empty() || page.resumable => {
+                    self.send(Arrival::Page {
+                        slot: self.slot,
+                        page,
+                        ids: Vec::new(),
+                        begins,
+                        received_at: real_now(),
+                    })
+                    .await?;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(error) if error.is_cured_by_beginning_again() && restarts < RESTARTS => {
+                    let reason = crate::telemetry::chain(&error);
+                    tracing::info!(stream = in_flight.stream, range = %ask.range, reason, "beginning a range again");
                     restarts += 1;
-                    cursor = None;
                     in_flight = InFlight {
                         cursor: None,
                         resumed: false,
@@ -331,49 +238,46 @@ impl Worker {
                     };
                     self.send(Arrival::Began(self.slot, in_flight.clone()))
                         .await?;
-                    continue;
+                    reading = self.source.read(ask, None);
                 }
-                // there was no cursor to refuse: what was asked for doesn't exist there
-                Err(SourceError::Refused(Refusal::CursorGone(said))) if cursor.is_none() => {
-                    return Err(Ended::Failed(failed(Kind::Config, said).into()));
-                }
-                Err(SourceError::Refused(said @ Refusal::TooLarge(_))) => {
-                    return Err(Ended::TooLarge(said));
-                }
-                Err(SourceError::Client(ClientError::Stopped)) => return Err(Ended::Stopped),
-                Err(error) => return Err(Ended::Failed(error.into())),
-            };
-            let (next, wait) = (page.next.clone(), page.wait);
-            if !page.records.is_empty() || page.resumable {
-                self.send(Arrival::Page {
-                    slot: self.slot,
-                    page,
-                    received_at: real_now(),
-                })
-                .await?;
+                Err(error) => return Err(error.into()),
             }
-            match next {
-                None => {
-                    let narrowed = self
-                        .queue
-                        .grow(&stream.id, range.length(), self.policy.window);
+        }
+    }
+
+    /// Hands the range on once it is known how often each of its records is there.
+    async fn as_a_whole(&self, mut ask: Ask) -> Result<(), Ended> {
+        let mut whole = Whole::default();
+        let mut why = String::new();
+        for reading in 0..READINGS {
+            ask.reading = reading;
+            let mut pages = self.source.read(&ask, None);
+            while let Some(Piece { page, .. }) = pages.next(&self.stop).await? {
+                if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
+                    let said = format!("it shows more than {} MiB of records", whole::CAP >> 20);
+                    return Err(Ended::TooLarge(Refusal::TooLarge(said)));
+                }
+            }
+            match whole.end_of_reading() {
+                Verdict::Rows(page, ids) => {
                     return self
-                        .send(Arrival::Finished {
+                        .send(Arrival::Page {
                             slot: self.slot,
-                            narrowed,
+                            page,
+                            ids,
+                            begins: true,
+                            received_at: real_now(),
                         })
                         .await;
                 }
-                Some(_) if self.stop.is_cancelled() => return Err(Ended::Stopped),
-                Some(next) => cursor = Some(next),
-            }
-            if let Some(wait) = wait {
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = self.stop.cancelled() => return Err(Ended::Stopped),
+                Verdict::Again(reason) => {
+                    tracing::info!(stream = ask.stream.id, range = %ask.range, reason, "reading a range again");
+                    why = reason;
                 }
             }
         }
+        let said = format!("{READINGS} readings of it disagree: {why}");
+        Err(Ended::TooLarge(Refusal::TooLarge(said)))
     }
 
     /// The landing is gone only if the run has failed.

@@ -31,7 +31,7 @@ struct Line {
 struct Known {
     id: String,
     stream: String,
-    range: Range,
+    asked: Range,
     pulled_at: Timestamp,
 }
 
@@ -89,8 +89,8 @@ impl Quarantine {
             raw: raw.to_owned(),
             reason,
             stream: of.stream.clone(),
-            from: of.range.from(),
-            to: of.range.to(),
+            from: of.asked.from(),
+            to: of.asked.to(),
             pulled_at,
         };
         serde_json::to_writer(&mut self.open, &line).map_err(|error| LakeError::Unreadable {
@@ -103,7 +103,7 @@ impl Quarantine {
         self.known.get_or_insert_default().push(Known {
             id: line.id,
             stream: line.stream,
-            range: of.range,
+            asked: of.asked,
             pulled_at,
         });
         Ok(())
@@ -133,9 +133,9 @@ impl Quarantine {
             let mut expected = HashMap::new();
             for line in known {
                 let overlaps =
-                    line.stream == of.stream && line.range.intersection(&of.range).is_some();
+                    line.stream == of.stream && line.asked.intersection(&of.asked).is_some();
                 // a range that goes on from a cursor has put its earlier lines there itself
-                let own = of.resumed && line.range == of.range && line.pulled_at >= of.asked_at;
+                let own = of.resumed && line.asked == of.asked && line.pulled_at >= of.asked_at;
                 if overlaps && !own {
                     *expected.entry(line.id.clone()).or_default() += 1;
                 }
@@ -154,10 +154,10 @@ async fn read(lake: &Lake, job: &str) -> Result<Vec<Known>, RunError> {
             .filter(|line| !line.is_empty())
         {
             match serde_json::from_slice::<Line>(line) {
-                Ok(line) => known.extend(Range::new(line.from, line.to).map(|range| Known {
+                Ok(line) => known.extend(Range::new(line.from, line.to).map(|asked| Known {
                     id: line.id,
                     stream: line.stream,
-                    range,
+                    asked,
                     pulled_at: line.pulled_at,
                 })),
                 Err(error) => tracing::warn!(%file, %error, "a line of quarantine can't be read"),

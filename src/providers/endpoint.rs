@@ -131,7 +131,7 @@ pub struct Failed<'a> {
     pub status: StatusCode,
     /// The first kilobytes of the answer's body.
     pub body: &'a [u8],
-    /// How often the call has failed so by now; 1 the first time.
+    /// How often this call has failed so by now, 1 the first time; 429 is counted apart from all other statuses.
     pub times: u32,
     /// Whether it is a sign-in.
     pub signing_in: bool,

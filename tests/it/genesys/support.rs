@@ -1,19 +1,12 @@
-//! A job, wired to a simulator and to a lake in memory; and the lake's rows, read back without the code under test.
+//! What the tests of Genesys Cloud share.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
-use arrow::record_batch::RecordBatch;
-use auditlake::client::{Client, Limits, Settings};
-use auditlake::clock::Clock;
-use auditlake::lake::{self, Commit, Lake};
-use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::pipeline::{self, Conduct, Job, Lane, Outcome, Report};
+use auditlake::client::{Client, Settings};
+use auditlake::model::Timestamp;
+use auditlake::pipeline::Job;
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, Mode, Options};
 use auditlake::providers::{Endpoint, Place, SentIn, SignIn};
@@ -21,30 +14,17 @@ use auditlake::secret::Secret;
 use auditlake::sim;
 use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};
 use auditlake::source::Source;
-use chrono::{DateTime, TimeDelta};
-use futures_util::TryStreamExt;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use chrono::TimeDelta;
+use serde_json::Value;
+
+pub(super) use crate::support::rig::{
+    Row, Simulator, at, cells, failures, hasty, lake_in_memory, range,
+};
 
 pub(super) const JOB: &str = "genesys-audits";
 /// The most used service, which the realtime query knows, and one that it doesn't know.
 pub(super) const FIRST: &str = "PeoplePermissions";
 pub(super) const ASYNC_ONLY: &str = "Routing";
-
-pub(super) fn at(text: &str) -> Timestamp {
-    let text = if text.contains('T') {
-        text.to_owned()
-    } else {
-        format!("{text}T00:00:00Z")
-    };
-    DateTime::parse_from_rfc3339(&text).unwrap().to_utc()
-}
-
-pub(super) fn range(from: &str, to: &str) -> Range {
-    Range::new(at(from), at(to)).unwrap()
-}
 
 pub(super) fn fixture(name: &str) -> String {
     let path = format!(
@@ -92,22 +72,16 @@ pub(super) fn policy() -> Policy {
         min_window: TimeDelta::minutes(1),
         lag: TimeDelta::minutes(2),
         settle: vec![],
+        grain: TimeDelta::zero(),
     }
 }
 
-/// Retries without noticeable waits.
-pub(super) fn hasty() -> Limits {
-    Limits {
-        first_backoff: Duration::from_millis(2),
-        longest_backoff: Duration::from_millis(20),
-        drain: Duration::from_millis(500),
-        ..Limits::default()
-    }
-}
+pub(super) type Rig = crate::support::rig::Rig<sim::genesys::Genesys>;
 
-pub(super) struct Rig {
-    pub(super) sim: sim::genesys::Genesys,
-    pub(super) job: Job,
+impl Simulator for sim::genesys::Genesys {
+    fn set_now(&self, now: Timestamp) {
+        Self::set_now(self, now);
+    }
 }
 
 impl Rig {
@@ -129,10 +103,7 @@ impl Rig {
         let sim = sim::genesys::start(settings, Dataset::generate(spec))
             .await
             .unwrap();
-        let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
-        let partition_by = vec![PartitionColumn::Provider, PartitionColumn::EventDate];
-        let names: Vec<String> = partition_by.iter().map(|c| c.as_str().to_owned()).collect();
-        lake.prepare(&names).await.unwrap();
+        let (lake, partition_by) = lake_in_memory().await;
         let client = client(&sim, &secret, (1_000_000, Duration::from_secs(1)));
         let job = Job {
             name: JOB.to_owned(),
@@ -153,96 +124,6 @@ impl Rig {
 
     pub(super) fn set_options(&mut self, options: Options) {
         self.job.source.adapter = Arc::new(Genesys { options });
-    }
-
-    /// Both clocks at `now`, and all that is due.
-    pub(super) async fn run(&self, now: Timestamp) -> Report {
-        self.lane(Lane::Due, now, &CancellationToken::new()).await
-    }
-
-    pub(super) async fn lane(
-        &self,
-        lane: Lane,
-        now: Timestamp,
-        stop: &CancellationToken,
-    ) -> Report {
-        self.sim.set_now(now);
-        let conduct = Conduct {
-            clock: Clock::AsOf(now),
-            ..Conduct::new(stop.clone())
-        };
-        match pipeline::run(&self.job, lane, &conduct).await.unwrap() {
-            Outcome::Ran(report) => report,
-            Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
-        }
-    }
-
-    /// A run in which nothing fails and nothing is left.
-    pub(super) async fn tick(&self, now: Timestamp) -> Report {
-        let report = self.run(now).await;
-        assert_eq!(failures(&report), "");
-        assert!(!report.unfinished);
-        report
-    }
-
-    pub(super) async fn backfill(&self, range: Range, refetch: bool, now: Timestamp) -> Report {
-        let turn = TimeDelta::hours(1);
-        let lane = Lane::Backfill {
-            range,
-            refetch,
-            turn,
-        };
-        self.lane(lane, now, &CancellationToken::new()).await
-    }
-
-    pub(super) async fn newest(&self) -> Commit {
-        lake::newest(&self.job.lake, JOB).await.unwrap().unwrap()
-    }
-
-    /// Every row that a glob shows, by time and id.
-    pub(super) async fn rows(&self) -> Vec<Row> {
-        let store = &self.job.lake.store;
-        let folder = self.job.lake.layout.table();
-        let files: Vec<_> = store.list(Some(&folder)).try_collect().await.unwrap();
-        let mut rows = Vec::new();
-        for file in files {
-            let bytes = store
-                .get(&file.location)
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap();
-            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
-            for batch in reader.build().unwrap() {
-                rows.extend(Row::of(&batch.unwrap()));
-            }
-        }
-        rows.sort();
-        rows
-    }
-
-    /// Every line of quarantine.
-    pub(super) async fn quarantine(&self) -> Vec<Value> {
-        let store = &self.job.lake.store;
-        let folder = self.job.lake.layout.job(JOB).quarantine();
-        let files: Vec<_> = store.list(Some(&folder)).try_collect().await.unwrap();
-        let mut lines = Vec::new();
-        for file in files {
-            let bytes = store
-                .get(&file.location)
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap();
-            let text = String::from_utf8(bytes.to_vec()).unwrap();
-            lines.extend(
-                text.lines()
-                    .map(|line| serde_json::from_str::<Value>(line).unwrap()),
-            );
-        }
-        lines
     }
 
     /// The lake holds exactly what the provider shows at `seen_at` of `[from, to)`, byte for byte, and nothing twice.
@@ -335,105 +216,4 @@ pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Dura
         limits: hasty(),
     })
     .unwrap()
-}
-
-/// Each failure as `stream range kind: message`, with its causes, but for what differs from run to run.
-pub(super) fn failures(report: &Report) -> String {
-    let mut text = String::new();
-    for failure in &report.failures {
-        let mut chain = failure.error.to_string();
-        let mut cause = std::error::Error::source(&failure.error);
-        while let Some(error) = cause {
-            write!(chain, ": {error}").unwrap();
-            cause = error.source();
-        }
-        if let Some((said, _)) = chain.split_once(", correlation id") {
-            chain.truncate(said.len());
-        }
-        let (stream, range, kind) = (&failure.stream, failure.range, failure.error.kind());
-        writeln!(text, "{stream} {range} {kind}: {chain}").unwrap();
-    }
-    text
-}
-
-/// What tests look at of a row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Row {
-    pub(super) time: i64,
-    pub(super) id: String,
-    pub(super) raw: String,
-    pub(super) ingested_at: i64,
-    pub(super) late_by_ms: Option<i64>,
-}
-
-impl Row {
-    fn of(batch: &RecordBatch) -> Vec<Self> {
-        let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>();
-        let time = |name: &str| {
-            batch
-                .column_by_name(name)
-                .unwrap()
-                .as_primitive::<TimestampMicrosecondType>()
-        };
-        let late = batch
-            .column_by_name("late_by_ms")
-            .unwrap()
-            .as_primitive::<Int64Type>();
-        (0..batch.num_rows())
-            .map(|row| Self {
-                time: time("event_time").value(row),
-                id: text("event_id").value(row).to_owned(),
-                raw: text("raw").value(row).to_owned(),
-                ingested_at: time("ingested_at").value(row),
-                late_by_ms: late.is_valid(row).then(|| late.value(row)),
-            })
-            .collect()
-    }
-
-    fn into_key(self) -> (i64, String, String) {
-        (self.time, self.id, self.raw)
-    }
-}
-
-/// The rows of a batch, every column: times as text, maps as objects.
-pub(super) fn cells(batch: &RecordBatch) -> Vec<BTreeMap<String, Value>> {
-    let schema = batch.schema();
-    (0..batch.num_rows())
-        .map(|row| {
-            let columns = schema.fields().iter().zip(batch.columns());
-            columns
-                .map(|(field, array)| (field.name().clone(), cell(array, row)))
-                .collect()
-        })
-        .collect()
-}
-
-fn cell(array: &dyn Array, row: usize) -> Value {
-    if array.is_null(row) {
-        return Value::Null;
-    }
-    let all = |array: &dyn Array| (0..array.len()).map(|row| cell(array, row)).collect();
-    match array.data_type() {
-        DataType::Utf8 => array.as_string::<i32>().value(row).into(),
-        DataType::Timestamp(..) => {
-            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
-            json!(DateTime::from_timestamp_micros(micros).unwrap().to_string())
-        }
-        DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
-        DataType::List(_) => all(&array.as_list::<i32>().value(row)),
-        DataType::Map(..) => {
-            let entries = array.as_map().value(row);
-            let (keys, values) = (entries.column(0), entries.column(1));
-            let entry = |row| {
-                let key = cell(keys, row).as_str().unwrap().to_owned();
-                (key, cell(values, row))
-            };
-            Value::Object((0..entries.len()).map(entry).collect())
-        }
-        DataType::Struct(fields) => (fields.iter())
-            .zip(array.as_struct().columns())
-            .map(|(field, column)| (field.name().clone(), cell(column, row)))
-            .collect(),
-        other => panic!("no column has the type {other}"),
-    }
 }

@@ -4,4 +4,5 @@
 
 pub(crate) mod provider;
 pub(crate) mod reader;
+pub(crate) mod rig;
 pub(crate) mod store;

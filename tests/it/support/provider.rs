@@ -166,6 +166,7 @@ impl Provider {
                 min_window: TimeDelta::minutes(1),
                 lag: TimeDelta::zero(),
                 settle: vec![TimeDelta::minutes(90)],
+                grain: TimeDelta::zero(),
             },
             source: Source {
                 adapter: Arc::new(Scripted),

@@ -1,0 +1,41 @@
+//! HTTP Basic: no call signs in, every call carries the password.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Credentials, SignedIn, margin, sensitive, unfit};
+use crate::client::body::Hidden;
+use crate::client::error::ClientError;
+use crate::client::wire::Wire;
+
+/// How long a password is used before it is read anew.
+const LIFE: Duration = Duration::from_mins(1);
+
+/// The header of these credentials.
+pub(super) fn sign(wire: &Wire, credentials: &Credentials) -> Result<SignedIn, ClientError> {
+    let Credentials {
+        user,
+        password,
+        extra,
+    } = credentials;
+    if user.contains(':') {
+        // RFC 7617: the server would take what follows it for the password's beginning
+        return Err(unfit(
+            wire,
+            "the username holds a colon, which HTTP Basic can't carry",
+        ));
+    }
+    let pair = format!("{user}:{password}");
+    let authorization = sensitive(&format!("Basic {}", STANDARD.encode(&pair)))
+        .ok_or_else(|| unfit(wire, "the username and password don't fit into a header"))?;
+    let secrets = [user.as_str(), password.as_str(), pair.as_str()];
+    Ok(SignedIn {
+        authorization,
+        hidden: Hidden::new(secrets.into_iter().chain(extra.texts())),
+        life: LIFE,
+        margin: margin(LIFE),
+        session: None,
+    })
+}

@@ -1,0 +1,485 @@
+//! Signing in, and what signs a call after that.
+
+mod basic;
+mod oauth;
+mod session;
+
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::session::Session;
+use super::body::Hidden;
+use super::error::{ClientError, Request, Tried};
+use super::wire::{Outgoing, To, Wire};
+use crate::model::Kind;
+use crate::providers::{Answer, Place, SignIn};
+use crate::secret::Secret;
+
+/// How long a token is taken to live where nothing says it, or says nonsense. If that is wrong, a 401 renews it.
+const USUAL_LIFE: Duration = Duration::from_hours(1);
+
+/// No token is trusted for longer.
+const LONGEST_LIFE: Duration = Duration::from_hours(24 * 7);
+
+/// What a sign-in's answer may measure, in bytes.
+const ANSWER_CAP: u64 = 64 * 1024;
+
+/// What signs a call: the headers that go with it; never shown.
+pub(super) struct Token {
+    headers: HeaderMap,
+    hidden: Hidden,
+    number: u64,
+    issued: Instant,
+    /// What it was asked for with, as a number.
+    credentials: u64,
+    /// It was asked for because its predecessor was refused.
+    after_refusal: bool,
+    accepted: AtomicBool,
+}
+
+impl Token {
+    /// `Authorization` and the endpoint's own headers; sensitive, so that nothing prints them.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    /// Hides the token, and what goes with it, in what a server says.
+    pub(super) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// Notes that the API took it.
+    pub(super) fn accept(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The sign-in of one connection: at most one at a time, its outcome shared by all who wait for it.
+pub(super) struct Auth {
+    sign_in: SignIn,
+    /// Headers that go with every signed call and each sign-in.
+    headers: Vec<(&'static str, Secret)>,
+    /// How long a refused sign-in isn't tried again with the same secrets.
+    memory: Duration,
+    state: Mutex<State>,
+    /// How many sign-ins have ended, well or not.
+    ended: AtomicU64,
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// How the last sign-in failed, if it did.
+    failure: Option<ClientError>,
+    refused: Option<Refused>,
+}
+
+/// The present token.
+struct Held {
+    token: Arc<Token>,
+    /// When to look for a new one.
+    renew: Instant,
+    /// When it is no longer used.
+    until: Instant,
+    /// What keeps it up, where it is a session's.
+    session: Option<Session>,
+}
+
+struct Refused {
+    at: Instant,
+    credentials: u64,
+    error: ClientError,
+}
+
+/// Revealed for one sign-in.
+struct Credentials {
+    /// The user, or the client's id.
+    user: String,
+    /// The user's password, or the client's secret.
+    password: String,
+    extra: Extra,
+}
+
+/// The endpoint's own headers, revealed.
+#[derive(Clone, Default)]
+struct Extra(Vec<(HeaderName, String)>);
+
+impl Extra {
+    fn headers(&self, wire: &Wire) -> Result<HeaderMap, ClientError> {
+        self.0
+            .iter()
+            .map(|(name, text)| {
+                let value = sensitive(text).ok_or_else(|| {
+                    unfit(wire, &format!("the header `{name}` can't hold its value"))
+                })?;
+                Ok((name.clone(), value))
+            })
+            .collect()
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, text)| text.as_str())
+    }
+}
+
+/// What a sign-in brings.
+struct SignedIn {
+    authorization: HeaderValue,
+    hidden: Hidden,
+    /// How long it is used, from the asking.
+    life: Duration,
+    /// How long before its end a new one is looked for.
+    margin: Duration,
+    session: Option<Session>,
+}
+
+impl Auth {
+    pub(super) fn new(
+        sign_in: SignIn,
+        headers: Vec<(&'static str, Secret)>,
+        memory: Duration,
+    ) -> Self {
+        Self {
+            sign_in,
+            headers,
+            memory,
+            state: Mutex::default(),
+            ended: AtomicU64::new(0),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Whether a new token may help where this one was refused, `of_token` if the refusal may speak of the token.
+    ///
+    /// It does if the secrets have changed since. Else not if it was itself asked for because of a refusal and never
+    /// worked, until the memory of that fades; and never where nothing but the secrets makes it.
+    pub(super) fn is_worth_renewing(&self, wire: &Wire, token: &Token, of_token: bool) -> bool {
+        let once_more = !token.after_refusal
+            || token.accepted.load(Ordering::Relaxed)
+            || token.issued.elapsed() >= self.memory;
+        let asked_for = !matches!(self.sign_in, SignIn::Basic { .. });
+        (of_token && asked_for && once_more)
+            || self
+                .reveal(wire)
+                .is_ok_and(|credentials| self.number(&credentials) != token.credentials)
+    }
+
+    /// Notes that a call was refused for good, so that nothing sends a password that doesn't fit again and again.
+    ///
+    /// A token is its sign-in's matter, and isn't noted.
+    pub(super) async fn refuse(&self, token: &Token, error: &ClientError) {
+        if !matches!(self.sign_in, SignIn::Basic { .. }) {
+            return;
+        }
+        let mut state = self.state.lock().await;
+        if let Some(held) = &state.held
+            && held.token.credentials != token.credentials
+        {
+            return; // another password by now
+        }
+        state.held = None;
+        state.refused = Some(Refused {
+            at: Instant::now(),
+            credentials: token.credentials,
+            error: error.clone(),
+        });
+    }
+
+    /// A token that is good for now and isn't `refused`; signs in if there is none.
+    ///
+    /// A token near its end is renewed; if that fails it serves until its end.
+    pub(super) async fn token(
+        &self,
+        wire: &Wire,
+        refused: Option<&Token>,
+        stop: &CancellationToken,
+    ) -> Result<Arc<Token>, ClientError> {
+        let ended = self.ended.load(Ordering::Acquire);
+        let mut state = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(ClientError::Stopped),
+            state = self.state.lock() => state,
+        };
+        let now = Instant::now();
+        let usable = state.held.as_ref().filter(|held| {
+            now < held.until && refused.is_none_or(|refused| refused.number != held.token.number)
+        });
+        if let Some(held) = usable
+            && now < held.renew
+        {
+            return Ok(Arc::clone(&held.token));
+        }
+        let usable = usable.map(|held| Arc::clone(&held.token));
+        // a sign-in that was under way when this caller came was also this caller's
+        let shared = (self.ended.load(Ordering::Acquire) > ended)
+            .then(|| state.failure.clone())
+            .flatten();
+        let signed_in = match shared {
+            Some(error) => Err(error),
+            None => {
+                self.renew(&mut state, wire, usable.is_some(), refused.is_some(), stop)
+                    .await
+            }
+        };
+        match (signed_in, usable) {
+            (Err(error), Some(token)) if !matches!(error, ClientError::Stopped) => {
+                tracing::warn!(
+                    connection = wire.connection,
+                    kind = %error.kind(),
+                    "the sign-in can't be renewed yet"
+                );
+                if let Some(held) = &mut state.held {
+                    held.renew = now + margin(held.until - token.issued) / 4;
+                }
+                Ok(token)
+            }
+            (signed_in, _) => signed_in,
+        }
+    }
+
+    /// Signs in, `early` if the present token still serves: then one attempt is enough, and a session is kept up
+    /// instead if it can be.
+    async fn renew(
+        &self,
+        state: &mut State,
+        wire: &Wire,
+        early: bool,
+        after_refusal: bool,
+        stop: &CancellationToken,
+    ) -> Result<Arc<Token>, ClientError> {
+        if early
+            && let Some(held) = &mut state.held
+            && let Some(token) = self.keep_up(held, wire, stop).await?
+        {
+            return Ok(token);
+        }
+        let credentials = self.reveal(wire)?;
+        let number = self.number(&credentials);
+        if let Some(refused) = &state.refused
+            && refused.credentials == number
+            && refused.at.elapsed() < self.memory
+        {
+            return Err(refused.error.clone());
+        }
+        let asked = Instant::now();
+        let outcome = self.ask(wire, &credentials, asked, !early, stop).await;
+        if matches!(outcome, Err(ClientError::Stopped)) {
+            return Err(ClientError::Stopped); // this caller's alone: whoever waits signs in
+        }
+        let ended = self.ended.fetch_add(1, Ordering::Release);
+        state.failure = outcome.as_ref().err().cloned();
+        state.refused = None;
+        match outcome {
+            Ok((headers, signed_in)) => {
+                let token = Arc::new(Token {
+                    headers,
+                    hidden: signed_in.hidden,
+                    number: ended,
+                    issued: asked,
+                    credentials: number,
+                    after_refusal,
+                    accepted: AtomicBool::new(false),
+                });
+                let until = asked + signed_in.life;
+                state.held = Some(Held {
+                    token: Arc::clone(&token),
+                    renew: until - signed_in.margin,
+                    until,
+                    session: signed_in.session,
+                });
+                tracing::debug!(
+                    connection = wire.connection,
+                    life_s = signed_in.life.as_secs(),
+                    "signed in"
+                );
+                Ok(token)
+            }
+            Err(error) => {
+                if matches!(error.kind(), Kind::Auth | Kind::Config | Kind::Data) {
+                    state.refused = Some(Refused {
+                        at: Instant::now(),
+                        credentials: number,
+                        error: error.clone(),
+                    });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Signs in by these; returns the headers of a signed call and all else that comes of it.
+    async fn ask(
+        &self,
+        wire: &Wire,
+        credentials: &Credentials,
+        asked: Instant,
+        retried: bool,
+        stop: &CancellationToken,
+    ) -> Result<(HeaderMap, SignedIn), ClientError> {
+        let mut headers = credentials.extra.headers(wire)?;
+        let signed_in = match &self.sign_in {
+            SignIn::ClientCredentials {
+                token_url, sent, ..
+            } => {
+                let token = Ask {
+                    wire,
+                    place: token_url,
+                    retried,
+                    stop,
+                };
+                oauth::ask(token, *sent, headers.clone(), credentials).await?
+            }
+            SignIn::Basic { .. } => basic::sign(wire, credentials)?,
+            SignIn::Session { login, .. } => {
+                let login = Ask {
+                    wire,
+                    place: login,
+                    retried,
+                    stop,
+                };
+                session::log_in(login, headers.clone(), credentials, asked).await?
+            }
+        };
+        headers.insert(AUTHORIZATION, signed_in.authorization.clone());
+        Ok((headers, signed_in))
+    }
+
+    fn reveal(&self, wire: &Wire) -> Result<Credentials, ClientError> {
+        let reveal = |secret: &Secret| {
+            secret.reveal().map_err(|source| ClientError::Secret {
+                connection: wire.connection.clone(),
+                source: Arc::new(source),
+            })
+        };
+        let (user, password) = match &self.sign_in {
+            SignIn::ClientCredentials {
+                client_id,
+                client_secret,
+                ..
+            } => (client_id, client_secret),
+            SignIn::Basic { username, password }
+            | SignIn::Session {
+                username, password, ..
+            } => (username, password),
+        };
+        let extra = self.headers.iter().map(|(name, secret)| {
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| unfit(wire, &format!("`{name}` can't be a header's name")))?;
+            Ok((name, reveal(secret)?))
+        });
+        Ok(Credentials {
+            user: reveal(user)?,
+            password: reveal(password)?,
+            extra: Extra(extra.collect::<Result<_, ClientError>>()?),
+        })
+    }
+
+    /// Stands for the secrets without holding them.
+    fn number(&self, credentials: &Credentials) -> u64 {
+        let Credentials {
+            user,
+            password,
+            extra,
+        } = credentials;
+        self.hasher.hash_one((user, password, &extra.0))
+    }
+}
+
+/// One request of a sign-in.
+struct Ask<'a> {
+    wire: &'a Wire,
+    place: &'a Place,
+    /// Sent again after a passing failure.
+    retried: bool,
+    stop: &'a CancellationToken,
+}
+
+impl Ask<'_> {
+    /// Posts the body; returns the answer, and the request for what there is to say about it.
+    async fn post(
+        &self,
+        mut headers: HeaderMap,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+        hidden: &Hidden,
+    ) -> Result<(Request, Answer), ClientError> {
+        let spot = self.wire.find(self.place, self.stop).await?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let mut out = Outgoing {
+            headers,
+            body: Some(body.into()),
+            retried: self.retried,
+            body_cap: ANSWER_CAP,
+            ..Outgoing::new(&Method::POST, spot, To::Login, hidden)
+        };
+        let answer = self.wire.send(&mut out, self.stop).await?;
+        Ok((out.request, answer))
+    }
+}
+
+/// The members of an answer that is a JSON object; none of another.
+fn fields(answer: &Answer) -> serde_json::Map<String, Value> {
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+fn tried(answer: &Answer, said: Option<String>) -> Tried {
+    Tried {
+        attempts: 1,
+        status: Some(answer.status),
+        said,
+        ..Tried::default()
+    }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Secrets that can't be sent as they are.
+fn unfit(wire: &Wire, problem: &str) -> ClientError {
+    ClientError::Settings {
+        connection: wire.connection.clone(),
+        problem: problem.to_owned(),
+        source: None,
+    }
+}
+
+/// How long before its end a token is renewed.
+fn margin(life: Duration) -> Duration {
+    (life / 10).min(Duration::from_mins(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_a_tenth_of_its_life_before_its_end_but_at_most_five_minutes() {
+        assert_eq!(margin(Duration::from_secs(100)), Duration::from_secs(10));
+        assert_eq!(margin(Duration::from_hours(24)), Duration::from_mins(5));
+    }
+}

@@ -1,0 +1,241 @@
+//! A user's session: logged in once, kept up while it is used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ask, Auth, Credentials, Extra, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, fields, margin,
+    sensitive, tried, unfit,
+};
+use crate::client::body::{self, Hidden};
+use crate::client::error::ClientError;
+use crate::client::wire::{Wire, count};
+use crate::providers::{Answer, SignIn};
+
+/// A session that is older than this since its last sign of life is kept up at its next use.
+const KEEP_UP: Duration = Duration::from_mins(4);
+
+/// One that is older than this is taken for gone. Its sign of life is a login or a refresh that worked: whether a call
+/// is one, no provider says.
+const ALIVE: Duration = Duration::from_mins(6);
+
+/// What keeps a session up; all of it is secret.
+pub(super) struct Session {
+    csrf: String,
+    /// By name.
+    cookies: BTreeMap<String, String>,
+    extra: Extra,
+    /// When it ends however often it is kept up, as the login's answer says.
+    ends: Instant,
+    /// How long before that a new one is looked for.
+    margin: Duration,
+}
+
+impl Session {
+    fn cookie(&self) -> String {
+        let pairs: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("; ")
+    }
+
+    fn hidden(&self, bearer: &str) -> Hidden {
+        let cookie = self.cookie();
+        let own = [bearer, self.csrf.as_str(), cookie.as_str()];
+        let cookies = self.cookies.values().map(String::as_str);
+        Hidden::new(own.into_iter().chain(cookies).chain(self.extra.texts()))
+    }
+
+    /// How long it is used from `now`, its last sign of life, and how long before that it is kept up or replaced.
+    fn life(&self, now: Instant) -> (Duration, Duration) {
+        let left = self.ends.saturating_duration_since(now);
+        let until = ALIVE.min(left);
+        let renew = KEEP_UP.min(left.saturating_sub(self.margin));
+        (until, until.saturating_sub(renew))
+    }
+
+    /// Takes over what an answer sets: cookies by name, and a text in the place of the one before.
+    fn take(&mut self, answer: &Answer, csrf: &str) {
+        self.cookies.extend(cookies(&answer.headers));
+        if !csrf.is_empty() {
+            csrf.clone_into(&mut self.csrf);
+        }
+    }
+}
+
+/// Logs in, with these headers; `asked` is when.
+pub(super) async fn log_in(
+    ask: Ask<'_>,
+    headers: HeaderMap,
+    credentials: &Credentials,
+    asked: Instant,
+) -> Result<SignedIn, ClientError> {
+    let Credentials {
+        user,
+        password,
+        extra,
+    } = credentials;
+    let secrets = [user.as_str(), password.as_str()];
+    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts()));
+    let body = json!({ "username": user, "password": password }).to_string();
+    count(&ask.wire.counts.sign_ins);
+    let (request, answer) = ask.post(headers, "application/json", body, &hidden).await?;
+    let fields = fields(&answer);
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let bearer = text("bearer");
+    // an answer that holds a token isn't shown
+    let said = || body::excerpt(&answer.body, &hidden).filter(|_| bearer.is_empty());
+    if matches!(answer.status.as_u16(), 400 | 401 | 403 | 451) {
+        let tried = tried(&answer, said());
+        return Err(ClientError::Auth { request, tried });
+    }
+    let authorization = sensitive(&format!("Bearer {bearer}"))
+        .filter(|_| answer.status.is_success() && !bearer.is_empty());
+    let Some(authorization) = authorization else {
+        // what a 2xx without a token says isn't an error text, and may hold one under another name
+        return Err(ClientError::SignIn {
+            request,
+            tried: tried(&answer, said().filter(|_| !answer.status.is_success())),
+        });
+    };
+    let life = life(fields.get("sessionTTl"));
+    let mut session = Session {
+        csrf: String::new(),
+        cookies: BTreeMap::new(),
+        extra: extra.clone(),
+        ends: asked + life,
+        margin: margin(life),
+    };
+    session.take(&answer, text("csrf"));
+    let (life, margin) = session.life(asked);
+    Ok(SignedIn {
+        authorization,
+        hidden: session.hidden(bearer),
+        life,
+        margin,
+        session: Some(session),
+    })
+}
+
+impl Auth {
+    /// Keeps a session up, if it is one that can be and has some time left; nothing if a login is due instead.
+    pub(super) async fn keep_up(
+        &self,
+        held: &mut Held,
+        wire: &Wire,
+        stop: &CancellationToken,
+    ) -> Result<Option<Arc<Token>>, ClientError> {
+        let SignIn::Session { refresh, .. } = &self.sign_in else {
+            return Ok(None);
+        };
+        let asked = Instant::now();
+        let Some(session) = held
+            .session
+            .as_mut()
+            .filter(|session| !session.csrf.is_empty() && asked + session.margin < session.ends)
+        else {
+            return Ok(None);
+        };
+        let mut headers = held.token.headers();
+        headers.remove(AUTHORIZATION);
+        let cookie = session.cookie();
+        if !cookie.is_empty() {
+            let cookie = sensitive(&cookie)
+                .ok_or_else(|| unfit(wire, "the session's cookie doesn't fit into a header"))?;
+            headers.insert(COOKIE, cookie);
+        }
+        let ask = Ask {
+            wire,
+            place: refresh,
+            retried: false,
+            stop,
+        };
+        let body = json!({ "csrf": session.csrf }).to_string();
+        let hidden = session.hidden("");
+        let refreshed = ask.post(headers, "application/json", body, &hidden).await;
+        let why = match refreshed {
+            Ok((_, answer)) if answer.status.is_success() => {
+                let fields = fields(&answer);
+                let text =
+                    |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+                session.take(&answer, text("csrf"));
+                let (life, margin) = session.life(asked);
+                held.until = asked + life;
+                held.renew = held.until - margin;
+                let bearer = text("bearer");
+                let changed = sensitive(&format!("Bearer {bearer}"))
+                    .filter(|value| !bearer.is_empty() && !held.token.is(value));
+                if let Some(authorization) = changed {
+                    let number = self.ended.fetch_add(1, Ordering::Release);
+                    let hidden = session.hidden(bearer);
+                    held.token = Arc::new(held.token.with(authorization, hidden, number, asked));
+                }
+                return Ok(Some(Arc::clone(&held.token)));
+            }
+            Ok((_, answer)) => format!("status {}", answer.status.as_u16()),
+            Err(ClientError::Stopped) => return Err(ClientError::Stopped),
+            Err(error) => error.kind().to_string(),
+        };
+        tracing::debug!(
+            connection = wire.connection,
+            reason = why,
+            "the session can't be kept up"
+        );
+        Ok(None)
+    }
+}
+
+impl Token {
+    fn is(&self, authorization: &HeaderValue) -> bool {
+        self.headers.get(AUTHORIZATION) == Some(authorization)
+    }
+
+    /// The same with another token in it.
+    fn with(&self, value: HeaderValue, hidden: Hidden, number: u64, issued: Instant) -> Self {
+        let mut headers = self.headers.clone();
+        headers.insert(AUTHORIZATION, value);
+        Self {
+            headers,
+            hidden,
+            number,
+            issued,
+            credentials: self.credentials,
+            after_refusal: self.after_refusal,
+            accepted: AtomicBool::new(self.accepted.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// How long a session lasts by its `sessionTTl`, in milliseconds: a number in a string, or a number.
+fn life(ttl: Option<&Value>) -> Duration {
+    let millis = match ttl {
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(Value::Number(number)) => number.as_f64(),
+        _ => None,
+    };
+    millis
+        .filter(|millis: &f64| *millis > 0.0)
+        .map_or(USUAL_LIFE, |millis| {
+            Duration::from_secs_f64((millis / 1000.0).min(LONGEST_LIFE.as_secs_f64()))
+        })
+}
+
+/// What an answer's `Set-Cookie` headers set: names and values, without attributes. One that is set to nothing is gone.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
+    headers.get_all(SET_COOKIE).iter().filter_map(|value| {
+        let text = value.to_str().ok()?;
+        let (name, value) = text.split(';').next()?.split_once('=')?;
+        let (name, value) = (name.trim(), value.trim());
+        (!name.is_empty() && !value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+    })
+}

@@ -1,0 +1,278 @@
+//! Hosts that a provider names when asked: looked up once, and anew when one stops answering.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::{HeaderValue, Method};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::body::{self, Hidden};
+use super::error::{ClientError, Tried};
+use super::guard;
+use super::wire::{Outgoing, To, Wire};
+use crate::providers::{Answer, Named, Place};
+
+/// What a look-up's answer may measure, in bytes.
+const ANSWER_CAP: u64 = 64 * 1024;
+
+/// Where a request goes, and which look-up said so, if one did.
+#[derive(Debug, Clone)]
+pub(super) struct Spot<'a> {
+    pub(super) url: Url,
+    named: Option<(&'a Named, u64)>,
+}
+
+impl Spot<'_> {
+    /// There, for good.
+    pub(super) fn at(url: Url) -> Self {
+        Self { url, named: None }
+    }
+
+    /// The same host, with the URL that `change` makes of its own.
+    pub(super) fn map<E>(self, change: impl FnOnce(&Url) -> Result<Url, E>) -> Result<Self, E> {
+        let url = change(&self.url)?;
+        Ok(Self { url, ..self })
+    }
+
+    /// Whether a look-up named the host.
+    pub(super) fn is_looked_up(&self) -> bool {
+        self.named.is_some()
+    }
+}
+
+/// The look-ups of one connection: one at a time per service, its outcome shared by all who wait for it.
+#[derive(Debug)]
+pub(super) struct Directory {
+    trusted_hosts: Vec<String>,
+    allow_http: bool,
+    /// By service and question.
+    services: Mutex<BTreeMap<(&'static str, String), Arc<Service>>>,
+}
+
+#[derive(Debug, Default)]
+struct Service {
+    /// What was named last, if it hasn't been forgotten since.
+    found: Mutex<Option<Found>>,
+    /// Held by the one who looks up; how that failed the last time, if it did.
+    turn: tokio::sync::Mutex<Option<ClientError>>,
+    /// How many look-ups have ended, well or not.
+    ended: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+struct Found {
+    /// Scheme, host and port.
+    host: Url,
+    number: u64,
+}
+
+impl Service {
+    fn found(&self) -> Option<Found> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.clone()
+    }
+
+    fn set(&self, found: Option<Found>) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// Forgets what this look-up named; a later one's answer stays.
+    fn forget(&self, number: u64) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.as_ref().is_some_and(|found| found.number == number) {
+            *found = None;
+        }
+    }
+}
+
+impl Directory {
+    pub(super) fn new(trusted_hosts: Vec<String>, allow_http: bool) -> Self {
+        Self {
+            trusted_hosts,
+            allow_http,
+            services: Mutex::default(),
+        }
+    }
+
+    fn service(&self, named: &Named) -> Arc<Service> {
+        let key = (named.service, named.question.to_string());
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(services.entry(key).or_default())
+    }
+}
+
+impl Wire {
+    /// The place's URL; looks its host up if that isn't known.
+    pub(super) async fn find<'a>(
+        &self,
+        place: &'a Place,
+        stop: &CancellationToken,
+    ) -> Result<Spot<'a>, ClientError> {
+        let named = match place {
+            Place::At(url) => return Ok(Spot::at(url.clone())),
+            Place::Named(named) => named,
+        };
+        let found = self.host(named, true, stop).await?;
+        // the path was checked with the settings
+        let url =
+            guard::with_path(&found.host, &named.path).map_err(|problem| self.settings(problem))?;
+        Ok(Spot {
+            url,
+            named: Some((named, found.number)),
+        })
+    }
+
+    /// Forgets the host that has stopped answering, and looks it up anew, once; says whether the spot has moved.
+    ///
+    /// Where that fails the spot stays as it is: whoever comes next looks up again.
+    pub(super) async fn find_anew(
+        &self,
+        spot: &mut Spot<'_>,
+        stop: &CancellationToken,
+    ) -> Result<bool, ClientError> {
+        let Some((named, number)) = &mut spot.named else {
+            return Ok(false);
+        };
+        self.directory.service(named).forget(*number);
+        let found = match self.host(named, false, stop).await {
+            Ok(found) => found,
+            Err(ClientError::Stopped) => return Err(ClientError::Stopped),
+            Err(error) => {
+                tracing::warn!(
+                    connection = self.connection,
+                    service = named.service,
+                    kind = %error.kind(),
+                    "the host can't be looked up anew"
+                );
+                return Ok(false);
+            }
+        };
+        *number = found.number;
+        let same = spot.url.host() == found.host.host() && spot.url.port() == found.host.port();
+        if same {
+            return Ok(false);
+        }
+        let moved = spot.url.set_host(found.host.host_str()).is_ok()
+            && spot.url.set_port(found.host.port()).is_ok();
+        Ok(moved)
+    }
+
+    /// Forgets the host of a request that was given up.
+    pub(super) fn forget(&self, spot: &Spot<'_>) {
+        if let Some((named, number)) = spot.named {
+            self.directory.service(named).forget(number);
+        }
+    }
+
+    async fn host(
+        &self,
+        named: &Named,
+        retried: bool,
+        stop: &CancellationToken,
+    ) -> Result<Found, ClientError> {
+        let service = self.directory.service(named);
+        if let Some(found) = service.found() {
+            return Ok(found);
+        }
+        let ended = service.ended.load(Ordering::Acquire);
+        let mut failure = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(ClientError::Stopped),
+            failure = service.turn.lock() => failure,
+        };
+        if let Some(found) = service.found() {
+            return Ok(found);
+        }
+        // a look-up that was under way when this caller came was also this caller's
+        if service.ended.load(Ordering::Acquire) > ended
+            && let Some(error) = &*failure
+        {
+            return Err(error.clone());
+        }
+        let outcome = self.look_up(named, retried, stop).await;
+        if matches!(outcome, Err(ClientError::Stopped)) {
+            return Err(ClientError::Stopped); // this caller's alone: whoever waits looks up
+        }
+        let number = service.ended.fetch_add(1, Ordering::Release);
+        *failure = outcome.as_ref().err().cloned();
+        let found = Found {
+            host: outcome?,
+            number,
+        };
+        service.set(Some(found.clone()));
+        tracing::debug!(
+            connection = self.connection,
+            service = named.service,
+            host = found.host.host_str(),
+            "looked up"
+        );
+        Ok(found)
+    }
+
+    /// Boxed, because a request may look up and a look-up is a request.
+    fn look_up<'a>(
+        &'a self,
+        named: &'a Named,
+        retried: bool,
+        stop: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Url, ClientError>> {
+        Box::pin(async move {
+            let hidden = Hidden::default();
+            let spot = Spot::at(named.question.clone());
+            let mut out = Outgoing {
+                retried,
+                body_cap: ANSWER_CAP,
+                ..Outgoing::new(&Method::GET, spot, To::Directory, &hidden)
+            };
+            let json = HeaderValue::from_static("application/json");
+            out.headers.insert(ACCEPT, json);
+            let identity = HeaderValue::from_static("identity");
+            out.headers.insert(ACCEPT_ENCODING, identity);
+            let answer: Answer = self
+                .send(&mut out, stop)
+                .await
+                .map_err(|error| match error {
+                    ClientError::Stopped => ClientError::Stopped,
+                    error => ClientError::LookUp {
+                        service: named.service,
+                        source: Arc::new(error),
+                    },
+                })?;
+            let text = String::from_utf8_lossy(&answer.body);
+            let host = Some(&text)
+                .filter(|_| answer.status.is_success())
+                .and_then(|text| (named.host)(text, named.service));
+            let Some(host) = host else {
+                return Err(ClientError::NoHost {
+                    service: named.service,
+                    request: out.request,
+                    tried: Tried {
+                        attempts: 1,
+                        status: Some(answer.status),
+                        said: body::excerpt(&answer.body, &hidden),
+                        ..Tried::default()
+                    },
+                });
+            };
+            let Directory {
+                trusted_hosts,
+                allow_http,
+                ..
+            } = &self.directory;
+            guard::named_host(named, &host, trusted_hosts, *allow_http)
+                .map_err(|problem| self.settings(problem))
+        })
+    }
+
+    fn settings(&self, problem: String) -> ClientError {
+        ClientError::Settings {
+            connection: self.connection.clone(),
+            problem,
+            source: None,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! An answer whose body is read while it arrives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{ClientError, Request};
+use crate::providers::Answer;
+
+/// What [`Client::open`](super::Client::open) brings.
+#[derive(Debug)]
+pub enum Opened {
+    /// An answer of another status than 2xx, whole.
+    Answer(Answer),
+    /// A 2xx answer, whose body is still to come.
+    Body(Body),
+}
+
+/// A body that arrives.
+///
+/// Dropping it before its end closes its connection.
+pub struct Body {
+    /// 2xx.
+    pub status: StatusCode,
+    /// As received.
+    pub headers: HeaderMap,
+    request: Request,
+    response: Box<reqwest::Response>,
+    received: u64,
+    /// How it broke, if it did: what is left of it then is no end.
+    broken: Option<ClientError>,
+}
+
+impl Body {
+    pub(super) fn new(
+        request: Request,
+        status: StatusCode,
+        headers: HeaderMap,
+        response: reqwest::Response,
+    ) -> Self {
+        Self {
+            status,
+            headers,
+            request,
+            response: Box::new(response),
+            received: 0,
+            broken: None,
+        }
+    }
+
+    /// The next bytes, none at the body's end, which is never a place where it only broke off.
+    ///
+    /// Fails with [`ClientError::Broken`] if the body breaks, if nothing comes for
+    /// [`Limits::read_timeout`](super::Limits::read_timeout), or if the whole takes longer than
+    /// [`Limits::stream_timeout`](super::Limits::stream_timeout), and at once with [`ClientError::Stopped`] when `stop`
+    /// is cancelled. Nothing is asked for again. Dropping the future loses no bytes.
+    pub async fn chunk(&mut self, stop: &CancellationToken) -> Result<Option<Bytes>, ClientError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let chunk = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(ClientError::Stopped),
+            chunk = self.response.chunk() => chunk,
+        };
+        match chunk {
+            Ok(chunk) => {
+                self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                Ok(chunk)
+            }
+            Err(error) => {
+                let error = ClientError::Broken {
+                    request: self.request.clone(),
+                    received: self.received,
+                    source: Arc::new(error.without_url()),
+                };
+                self.broken = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("request", &self.request)
+            .field("status", &self.status)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! The windows of a run, each handed out once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::error::RunError;
+use super::{Failure, Job, Lane};
+use crate::lake::Progress;
+use crate::model::{Range, Timestamp};
+use crate::plan::{self, Task};
+use crate::providers::Stream;
+
+/// The windows of a run, streams taking turns.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// No window is begun after this.
+    until: Option<tokio::time::Instant>,
+}
+
+struct State {
+    streams: VecDeque<(Stream, Box<dyn Iterator<Item = Task> + Send>)>,
+    /// Windows that proved too large, by stream.
+    narrowed: BTreeMap<String, TimeDelta>,
+    failures: Vec<Failure>,
+    unfinished: bool,
+}
+
+impl Queue {
+    pub(super) fn new(
+        streams: &[Stream],
+        progress: &BTreeMap<String, Progress>,
+        lane: Lane,
+        now: Timestamp,
+        job: &Job,
+    ) -> Self {
+        let mut state = State {
+            streams: VecDeque::new(),
+            narrowed: BTreeMap::new(),
+            failures: Vec::new(),
+            unfinished: false,
+        };
+        for stream in streams {
+            let progress = progress.get(&stream.id).cloned().unwrap_or_default();
+            if let Some(seconds) = progress
+                .window
+                .and_then(|seconds| i64::try_from(seconds).ok())
+            {
+                state
+                    .narrowed
+                    .insert(stream.id.clone(), TimeDelta::seconds(seconds));
+            }
+            state
+                .streams
+                .push_back((stream.clone(), tasks(&progress, lane, now, &job.policy)));
+        }
+        let until = match lane {
+            Lane::Due => None,
+            Lane::Backfill { turn, .. } => {
+                Some(tokio::time::Instant::now() + turn.to_std().unwrap_or_default())
+            }
+        };
+        Self {
+            state: Mutex::new(state),
+            until,
+        }
+    }
+
+    /// The next window, of the stream whose turn it is.
+    pub(super) fn next(&self, stop: &CancellationToken) -> Option<(Stream, Task)> {
+        let mut state = self.lock();
+        while let Some((stream, mut tasks)) = state.streams.pop_front() {
+            let Some(task) = tasks.next() else { continue };
+            if stop.is_cancelled()
+                || self
+                    .until
+                    .is_some_and(|until| tokio::time::Instant::now() >= until)
+            {
+                state.unfinished = true;
+                return None;
+            }
+            state.streams.push_back((stream.clone(), tasks));
+            return Some((stream, task));
+        }
+        None
+    }
+
+    /// What failed, and whether windows are left that were not even begun or not finished.
+    pub(super) fn leftovers(&self) -> (Vec<Failure>, bool) {
+        let mut state = self.lock();
+        (std::mem::take(&mut state.failures), state.unfinished)
+    }
+
+    /// A stream that failed gets no further window in this run; the others go on.
+    pub(super) fn fail(&self, stream: &str, range: Range, error: RunError) {
+        let mut state = self.lock();
+        state.streams.retain(|(other, _)| other.id != stream);
+        if state
+            .failures
+            .iter()
+            .all(|failure| failure.stream != stream)
+        {
+            state.failures.push(Failure {
+                stream: stream.to_owned(),
+                range,
+                error,
+            });
+        }
+    }
+
+    pub(super) fn narrowed(&self, stream: &str) -> Option<TimeDelta> {
+        self.lock().narrowed.get(stream).copied()
+    }
+
+    /// Windows of a stream become as small as `length`.
+    pub(super) fn narrow(&self, stream: &str, length: TimeDelta) {
+        self.lock().narrowed.insert(stream.to_owned(), length);
+    }
+
+    /// After a success the stream's windows grow again, to twice what succeeded.
+    pub(super) fn grow(
+        &self,
+        stream: &str,
+        pulled: TimeDelta,
+        window: TimeDelta,
+    ) -> Option<TimeDelta> {
+        let mut state = self.lock();
+        let grown = state.narrowed.remove(stream)?.max(pulled * 2);
+        (grown < window).then(|| {
+            state.narrowed.insert(stream.to_owned(), grown);
+            grown
+        })
+    }
+
+    /// The run stops before all of it was pulled.
+    pub(super) fn leave_unfinished(&self) {
+        self.lock().unfinished = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tasks(
+    progress: &Progress,
+    lane: Lane,
+    now: Timestamp,
+    policy: &plan::Policy,
+) -> Box<dyn Iterator<Item = Task> + Send> {
+    match lane {
+        Lane::Due => Box::new(plan::due(progress, now, policy)),
+        Lane::Backfill { range, refetch, .. } => {
+            Box::new(plan::backfill(progress, range, refetch, now, policy))
+        }
+    }
+}

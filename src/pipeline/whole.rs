@@ -1,0 +1,427 @@
+//! A range whose records have no ids, read to its end before any of it lands.
+//!
+//! Such records are told apart by what they say, and equal ones by how many there are. Equal rows on one page are
+//! twins. Equal rows on two pages may be one row that moved while the pages were read, and then another one may have
+//! been passed over: such a range is read again, and its rows are landed once what was seen adds up.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::hex;
+use crate::providers::Page;
+use crate::table::canonical_hash;
+
+/// How often a range is read before it counts as too large to stand still.
+pub(super) const READINGS: u32 = 3;
+/// How much text a range may show, in bytes; all of it is held until its end.
+pub(super) const CAP: usize = 64 << 20;
+
+/// What all readings of a range have shown.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    /// Which record is where in `seen`, by the hash of what it says.
+    places: HashMap<String, usize>,
+    seen: Vec<Seen>,
+    bytes: usize,
+    total: Option<u64>,
+    total_binds: bool,
+    moved: bool,
+    rows: u64,
+    readings: u32,
+}
+
+/// One record, and how many there are of it.
+#[derive(Debug)]
+struct Seen {
+    /// The hash; nothing for what has none and can't become a row.
+    id: Option<String>,
+    /// As received, as many as any reading has shown.
+    raws: Vec<String>,
+    /// The most on one page of any reading: so many there are for certain.
+    on_one_page: usize,
+    /// In this reading, and on how many of its pages.
+    now: usize,
+    pages_now: usize,
+    /// In the reading before.
+    before: usize,
+}
+
+/// What a reading has come to.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The range's rows, each as often as it is there, with ids (none for what can't become a row).
+    Rows(Page, Vec<Option<String>>),
+    /// It has to be read again; why.
+    Again(String),
+}
+
+impl Whole {
+    /// Takes in the next page of this reading; `lasting` is what two readings of a record have in common. `false` if the
+    /// range shows more than can be held.
+    pub(super) fn take(
+        &mut self,
+        page: &Page,
+        lasting: impl for<'r> Fn(&'r str) -> Cow<'r, str>,
+    ) -> bool {
+        if page.total_binds {
+            self.moved |= self
+                .total
+                .is_some_and(|total| page.total.is_some_and(|now| now != total));
+        }
+        self.total_binds |= page.total_binds;
+        self.total = page.total.or(self.total);
+        self.rows += page.records.len() as u64;
+        let mut on_page: HashMap<usize, usize> = HashMap::new();
+        for span in &page.records {
+            let raw = &page.text[span.clone()];
+            let place = self.place(raw, &lasting(raw));
+            *on_page.entry(place).or_default() += 1;
+        }
+        for (place, count) in on_page {
+            let seen = &mut self.seen[place];
+            seen.on_one_page = seen.on_one_page.max(count);
+            seen.pages_now += 1;
+        }
+        self.bytes <= CAP
+    }
+
+    fn place(&mut self, raw: &str, lasting: &str) -> usize {
+        let id = canonical_hash(lasting).ok();
+        let key = id
+            .clone()
+            .unwrap_or_else(|| format!("unreadable {}", hex(&Sha256::digest(raw))));
+        let next = self.seen.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.seen.push(Seen {
+                id,
+                raws: Vec::new(),
+                on_one_page: 0,
+                now: 0,
+                pages_now: 0,
+                before: 0,
+            });
+        }
+        let seen = &mut self.seen[place];
+        seen.now += 1;
+        if seen.now > seen.raws.len() {
+            self.bytes += raw.len();
+            seen.raws.push(raw.to_owned());
+        }
+        place
+    }
+
+    /// The reading has come to its end.
+    ///
+    /// It is accepted by itself if the count stood still and no record was on two pages. Else what all readings have
+    /// shown is: each record as often as it was on one page, or as often as two readings in a row have shown it, if
+    /// that adds up to what the provider counts. And what two readings in a row show alike is accepted whatever the
+    /// provider counts.
+    pub(super) fn end_of_reading(&mut self) -> Verdict {
+        self.readings += 1;
+        let counted = self.total.filter(|_| self.total_binds).unwrap_or(self.rows);
+        let split = self.seen.iter().filter(|seen| seen.pages_now > 1).count();
+        let first = self.readings == 1;
+        if !self.moved && split == 0 && counted == self.rows {
+            return self.rows(|seen| seen.now, None);
+        }
+        if !self.moved && !first {
+            let sure = |seen: &Seen| {
+                let agreed = if seen.now == seen.before { seen.now } else { 0 };
+                seen.on_one_page.max(agreed)
+            };
+            if self.seen.iter().map(|seen| sure(seen) as u64).sum::<u64>() == counted {
+                return self.rows(sure, None);
+            }
+            if self.seen.iter().all(|seen| seen.now == seen.before) {
+                let remark = format!(
+                    "the provider counts {counted} records and shows {}",
+                    self.rows
+                );
+                return self.rows(|seen| seen.now, Some(remark));
+            }
+        }
+        let why = if self.moved {
+            "the provider's count changed while the pages were read".to_owned()
+        } else if counted == self.rows {
+            format!("{split} records were on more than one page")
+        } else {
+            format!(
+                "the provider counts {counted} records and shows {}",
+                self.rows
+            )
+        };
+        for seen in &mut self.seen {
+            seen.before = std::mem::take(&mut seen.now);
+            seen.pages_now = 0;
+        }
+        (self.total, self.moved, self.rows) = (None, false, 0);
+        Verdict::Again(why)
+    }
+
+    /// One page of all rows, twins numbered.
+    fn rows(&mut self, count: impl Fn(&Seen) -> usize, remark: Option<String>) -> Verdict {
+        let mut page = Page {
+            total: self.total,
+            total_binds: self.total_binds,
+            remark,
+            ..Page::default()
+        };
+        let mut ids = Vec::new();
+        for seen in std::mem::take(&mut self.seen) {
+            for (index, raw) in seen.raws.iter().take(count(&seen)).enumerate() {
+                let from = page.text.len();
+                page.text.push_str(raw);
+                page.records.push(from..page.text.len());
+                ids.push(seen.id.as_ref().map(|id| twin(id, index + 1)));
+            }
+        }
+        Verdict::Rows(page, ids)
+    }
+}
+
+/// The id of the first, second, ... of equal records.
+pub(super) fn twin(hash: &str, number: usize) -> String {
+    if number == 1 {
+        hash.to_owned()
+    } else {
+        format!("{hash}#{number}")
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(records: &[&str], total: Option<u64>) -> Page {
+        let mut page = Page {
+            total,
+            total_binds: total.is_some(),
+            ..Page::default()
+        };
+        for record in records {
+            let from = page.text.len();
+            page.text.push_str(record);
+            page.records.push(from..page.text.len());
+        }
+        page
+    }
+
+    /// One reading: its pages, each with the provider's count.
+    fn read(
+        whole: &mut Whole,
+        pages: &[(&[&str], Option<u64>)],
+    ) -> Option<BTreeMap<String, usize>> {
+        for (records, total) in pages {
+            assert!(whole.take(&page(records, *total), |raw| Cow::Borrowed(raw)));
+        }
+        match whole.end_of_reading() {
+            Verdict::Again(_) => None,
+            Verdict::Rows(page, ids) => {
+                assert_eq!(page.records.len(), ids.len());
+                let mut ids: Vec<String> = ids.into_iter().flatten().collect();
+                ids.sort();
+                ids.dedup();
+                assert_eq!(
+                    ids.len(),
+                    page.records.len(),
+                    "each row has an id of its own"
+                );
+                let mut rows = BTreeMap::new();
+                for span in page.records {
+                    *rows.entry(page.text[span].to_owned()).or_default() += 1;
+                }
+                Some(rows)
+            }
+        }
+    }
+
+    fn rows(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
+        list.iter()
+            .map(|(row, count)| ((*row).to_owned(), *count))
+            .collect()
+    }
+
+    #[test]
+    fn a_range_that_stood_still_is_read_once() {
+        let all = Some(rows(&[("1", 1), ("2", 2), ("3", 1)]));
+        for total in [None, Some(4)] {
+            let pages: [(&[&str], _); 2] = [(&["1", "2", "2"], total), (&["3"], total)];
+            assert_eq!(read(&mut Whole::default(), &pages), all);
+        }
+        assert_eq!(
+            read(&mut Whole::default(), &[(&[], Some(0))]),
+            Some(rows(&[]))
+        );
+        assert_eq!(read(&mut Whole::default(), &[]), Some(rows(&[])));
+    }
+
+    #[test]
+    fn equal_rows_on_two_pages_are_twins_if_another_reading_agrees() {
+        let mut whole = Whole::default();
+        assert_eq!(
+            read(&mut whole, &[(&["1", "2"], None), (&["2", "3"], None)]),
+            None
+        );
+        let agreed = read(
+            &mut whole,
+            &[(&["1"], None), (&["2"], None), (&["2", "3"], None)],
+        );
+        assert_eq!(agreed, Some(rows(&[("1", 1), ("2", 2), ("3", 1)])));
+    }
+
+    #[test]
+    fn a_row_that_moved_is_one_and_the_one_passed_over_is_found() {
+        // 2 and 3 are of one instant: the first page took 2, and so did the second
+        let mut whole = Whole::default();
+        let moved: [(&[&str], _); 2] = [(&["1", "2"], Some(4)), (&["2", "4"], Some(4))];
+        assert_eq!(read(&mut whole, &moved), None);
+        let other: [(&[&str], _); 2] = [(&["1", "2", "3"], Some(4)), (&["4"], Some(4))];
+        assert_eq!(
+            read(&mut whole, &other),
+            Some(rows(&[("1", 1), ("2", 1), ("3", 1), ("4", 1)]))
+        );
+
+        // no reading is whole by itself, both together are
+        let mut whole = Whole::default();
+        assert_eq!(read(&mut whole, &moved), None);
+        let other: [(&[&str], _); 2] = [(&["1", "3"], Some(4)), (&["3", "4"], Some(4))];
+        assert_eq!(
+            read(&mut whole, &other),
+            Some(rows(&[("1", 1), ("2", 1), ("3", 1), ("4", 1)]))
+        );
+    }
+
+    #[test]
+    fn a_count_that_changes_means_another_reading() {
+        let mut whole = Whole::default();
+        assert_eq!(
+            read(
+                &mut whole,
+                &[(&["1", "2"], Some(3)), (&["2", "3"], Some(4))]
+            ),
+            None
+        );
+        let steady: [(&[&str], _); 2] = [(&["1", "0"], Some(4)), (&["2", "3"], Some(4))];
+        assert_eq!(
+            read(&mut whole, &steady),
+            Some(rows(&[("0", 1), ("1", 1), ("2", 1), ("3", 1)]))
+        );
+        let mut whole = Whole::default();
+        for _ in 0..READINGS {
+            assert_eq!(
+                read(&mut whole, &[(&["1"], Some(1)), (&["2"], Some(2))]),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_wrong_twice_alike_is_told() {
+        let mut whole = Whole::default();
+        assert_eq!(read(&mut whole, &[(&["1", "2"], Some(3))]), None);
+        assert!(whole.take(&page(&["1", "2"], Some(3)), |raw| Cow::Borrowed(raw)));
+        let Verdict::Rows(page, ids) = whole.end_of_reading() else {
+            panic!("both readings agree");
+        };
+        assert_eq!(ids.len(), 2);
+        assert_eq!(
+            page.remark.unwrap(),
+            "the provider counts 3 records and shows 2"
+        );
+    }
+
+    #[test]
+    fn what_has_no_hash_is_handed_on_without_an_id() {
+        let mut whole = Whole::default();
+        let broken = r#""\ud800""#;
+        assert!(
+            whole.take(&page(&[broken, broken, "1"], None), |raw| Cow::Borrowed(
+                raw
+            ))
+        );
+        let Verdict::Rows(page, ids) = whole.end_of_reading() else {
+            panic!("nothing is on two pages");
+        };
+        assert_eq!(page.records.len(), 3);
+        assert_eq!(ids.iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn what_two_readings_have_in_common_counts() {
+        let mut whole = Whole::default();
+        assert!(
+            whole.take(&page(&["[1] ", "[1]"], None), |raw| Cow::Borrowed(
+                raw.trim()
+            ))
+        );
+        let Verdict::Rows(page, ids) = whole.end_of_reading() else {
+            panic!("nothing is on two pages");
+        };
+        assert_eq!((page.text.as_str(), page.records.len()), ("[1] [1]", 2));
+        assert_eq!(
+            ids[1].as_deref(),
+            Some(twin(ids[0].as_deref().unwrap(), 2).as_str())
+        );
+    }
+
+    #[test]
+    fn a_range_has_a_cap() {
+        let half = format!("\"{}\"", "x".repeat(CAP / 2));
+        let mut whole = Whole::default();
+        assert!(whole.take(&page(&[&half], None), |raw| Cow::Borrowed(raw)));
+        assert!(!whole.take(&page(&[&half], None), |raw| Cow::Borrowed(raw)));
+    }
+
+    proptest! {
+        /// Rows of one instant, true twins among them, in an order that changes from page to page during the first
+        /// reading and stands still within each later one: the truth is found, by the third reading at the latest.
+        #[test]
+        fn a_disturbed_reading_is_made_up_for(
+            times in prop::collection::vec((0_u8..6, 0_u8..4), 0..30),
+            sizes in [2_usize..9, 2..9, 2..9],
+            seeds in prop::collection::vec(any::<u64>(), 40),
+            counted in any::<bool>(),
+        ) {
+            let text = |(time, name): &(u8, u8)| format!("[{time},{name}]");
+            let mut truth: BTreeMap<String, usize> = BTreeMap::new();
+            for row in &times {
+                *truth.entry(text(row)).or_default() += 1;
+            }
+            let total = counted.then_some(times.len() as u64);
+            let mut whole = Whole::default();
+            let mut accepted = None;
+            for (reading, size) in sizes.into_iter().enumerate() {
+                for call in 0..=times.len() / size {
+                    let seed = seeds[if reading == 0 { call } else { reading }];
+                    // the whole list in an order of this seed's own, and a page cut out of it
+                    let mut list: Vec<(u8, u64, String)> = (0_u64..)
+                        .zip(&times)
+                        .map(|(index, row)| (row.0, (seed ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15), text(row)))
+                        .collect();
+                    list.sort();
+                    let texts: Vec<&str> =
+                        list.iter().skip(call * size).take(size).map(|(.., text)| text.as_str()).collect();
+                    prop_assert!(whole.take(&page(&texts, total), |raw| Cow::Borrowed(raw)));
+                }
+                if let Verdict::Rows(page, _) = whole.end_of_reading() {
+                    accepted = Some(page);
+                    break;
+                }
+            }
+            let page = accepted.unwrap();
+            let mut rows: BTreeMap<String, usize> = BTreeMap::new();
+            for span in page.records {
+                *rows.entry(page.text[span].to_owned()).or_default() += 1;
+            }
+            prop_assert_eq!(rows, truth);
+        }
+    }
+}
