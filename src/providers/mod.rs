@@ -11,6 +11,7 @@ mod endpoint;
 pub mod everyware;
 pub mod genesys;
 mod json;
+pub mod liveperson;
 mod registry;
 mod time;
 

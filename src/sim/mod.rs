@@ -16,6 +16,7 @@ pub mod everyware;
 mod faults;
 pub mod genesys;
 mod late;
+pub mod liveperson;
 mod oauth;
 mod rate;
 mod server;
