@@ -2,6 +2,7 @@
 
 mod genesys;
 mod layering;
+mod liveperson;
 mod process;
 mod protocol;
 mod s3;
