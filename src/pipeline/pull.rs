@@ -258,7 +258,8 @@ impl Worker {
                     return Err(Ended::TooLarge(Refusal::TooLarge(said)));
                 }
             }
-            match whole.end_of_reading() {
+            let adapter = &self.source.adapter;
+            match whole.end_of_reading(|raw| Some(adapter.record(raw).ok()?.event_time)) {
                 Verdict::Rows(page, ids) => {
                     return self
                         .send(Arrival::Page {

@@ -1,15 +1,16 @@
 //! A range whose records have no ids, read to its end before any of it lands.
 //!
 //! Such records are told apart by what they say, and equal ones by how many there are. Equal rows on one page are
-//! twins. Equal rows on two pages may be one row that moved while the pages were read, and then another one may have
-//! been passed over: such a range is read again, and its rows are landed once what was seen adds up.
+//! twins. Equal rows on two pages may be one row that moved, as rows of one instant come in no certain order; then
+//! another one was passed over. So the range is read again with pages cut elsewhere: of an instant whose rows are all
+//! on one page, all is known.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::hex;
+use crate::model::{Timestamp, hex};
 use crate::providers::Page;
 use crate::table::canonical_hash;
 
@@ -29,6 +30,8 @@ pub(super) struct Whole {
     total_binds: bool,
     moved: bool,
     rows: u64,
+    /// Which records are first and last on each page of this reading.
+    edges: Vec<(usize, usize)>,
     readings: u32,
 }
 
@@ -39,8 +42,10 @@ struct Seen {
     id: Option<String>,
     /// As received, as many as any reading has shown.
     raws: Vec<String>,
-    /// The most on one page of any reading: so many there are for certain.
+    /// The most on one page of any reading: so many there are at least.
     on_one_page: usize,
+    /// How many the last reading showed in which no page was cut at this record's instant: so many there are.
+    certain: Option<usize>,
     /// In this reading, and on how many of its pages.
     now: usize,
     pages_now: usize,
@@ -74,11 +79,14 @@ impl Whole {
         self.total = page.total.or(self.total);
         self.rows += page.records.len() as u64;
         let mut on_page: HashMap<usize, usize> = HashMap::new();
+        let mut edge = None;
         for span in &page.records {
             let raw = &page.text[span.clone()];
             let place = self.place(raw, &lasting(raw));
+            edge = Some((edge.map_or(place, |(first, _)| first), place));
             *on_page.entry(place).or_default() += 1;
         }
+        self.edges.extend(edge);
         for (place, count) in on_page {
             let seen = &mut self.seen[place];
             seen.on_one_page = seen.on_one_page.max(count);
@@ -99,6 +107,7 @@ impl Whole {
                 id,
                 raws: Vec::new(),
                 on_one_page: 0,
+                certain: None,
                 now: 0,
                 pages_now: 0,
                 before: 0,
@@ -113,29 +122,51 @@ impl Whole {
         place
     }
 
-    /// The reading has come to its end.
+    /// The reading has come to its end. `time_of` is when a record happened, if it can be read.
     ///
-    /// It is accepted by itself if the count stood still and no record was on two pages. Else what all readings have
-    /// shown is: each record as often as it was on one page, or as often as two readings in a row have shown it, if
-    /// that adds up to what the provider counts. And what two readings in a row show alike is accepted whatever the
-    /// provider counts.
-    pub(super) fn end_of_reading(&mut self) -> Verdict {
+    /// It is accepted by itself if the provider's count stood still and no record was on two pages: then none was passed
+    /// over. Else each record is there as often as the last reading showed that didn't cut a page at its instant. Where
+    /// all of them did (more rows of an instant than fit on a page), it is there as often as it was on one page, or as
+    /// often as the last two readings showed it. That is accepted if it adds up to what the provider counts; and what
+    /// two readings in a row show alike is, if the provider's count is of something else.
+    pub(super) fn end_of_reading(
+        &mut self,
+        time_of: impl Fn(&str) -> Option<Timestamp>,
+    ) -> Verdict {
         self.readings += 1;
         let counted = self.total.filter(|_| self.total_binds).unwrap_or(self.rows);
-        let split = self.seen.iter().filter(|seen| seen.pages_now > 1).count();
-        let first = self.readings == 1;
+        let is_split = |seen: &Seen| seen.pages_now > 1;
+        let split = self.seen.iter().filter(|seen| is_split(seen)).count();
         if !self.moved && split == 0 && counted == self.rows {
             return self.rows(|seen| seen.now, None);
         }
-        if !self.moved && !first {
+        let times: Vec<Option<Timestamp>> = (self.seen.iter())
+            .map(|seen| seen.raws.first().and_then(|raw| time_of(raw)))
+            .collect();
+        let cut_at = self.cut_at(&times);
+        // in order of time, a row is on two pages only where they meet
+        self.moved |= (self.seen.iter().zip(&times))
+            .any(|(seen, time)| is_split(seen) && !cut_at.contains(time));
+        if !self.moved {
+            for (seen, time) in self.seen.iter_mut().zip(&times) {
+                if !cut_at.contains(time) {
+                    seen.certain = Some(seen.now);
+                }
+            }
+            let is_last = self.readings == READINGS;
             let sure = |seen: &Seen| {
-                let agreed = if seen.now == seen.before { seen.now } else { 0 };
-                seen.on_one_page.max(agreed)
+                let agreed = if is_last && seen.now == seen.before {
+                    seen.now
+                } else {
+                    0
+                };
+                seen.certain.unwrap_or(seen.on_one_page.max(agreed))
             };
             if self.seen.iter().map(|seen| sure(seen) as u64).sum::<u64>() == counted {
                 return self.rows(sure, None);
             }
-            if self.seen.iter().all(|seen| seen.now == seen.before) {
+            let alike = self.readings > 1 && self.seen.iter().all(|seen| seen.now == seen.before);
+            if alike && counted != self.rows {
                 let remark = format!(
                     "the provider counts {counted} records and shows {}",
                     self.rows
@@ -144,7 +175,7 @@ impl Whole {
             }
         }
         let why = if self.moved {
-            "the provider's count changed while the pages were read".to_owned()
+            "records came or went while the pages were read".to_owned()
         } else if counted == self.rows {
             format!("{split} records were on more than one page")
         } else {
@@ -158,7 +189,22 @@ impl Whole {
             seen.pages_now = 0;
         }
         (self.total, self.moved, self.rows) = (None, false, 0);
+        self.edges.clear();
         Verdict::Again(why)
+    }
+
+    /// The instants at which this reading's pages meet. Beside a record whose time can't be read, it may be either one.
+    fn cut_at(&self, times: &[Option<Timestamp>]) -> HashSet<Option<Timestamp>> {
+        let mut cut_at = HashSet::new();
+        for pages in self.edges.windows(2) {
+            if let [(_, last), (first, _)] = pages {
+                let (before, behind) = (times[*last], times[*first]);
+                if before == behind || before.is_none() || behind.is_none() {
+                    cut_at.extend([before, behind]);
+                }
+            }
+        }
+        cut_at
     }
 
     /// One page of all rows, twins numbered.
@@ -222,7 +268,7 @@ mod tests {
         for (records, total) in pages {
             assert!(whole.take(&page(records, *total), |raw| Cow::Borrowed(raw)));
         }
-        match whole.end_of_reading() {
+        match whole.end_of_reading(time_of) {
             Verdict::Again(_) => None,
             Verdict::Rows(page, ids) => {
                 assert_eq!(page.records.len(), ids.len());
@@ -328,7 +374,7 @@ mod tests {
         let mut whole = Whole::default();
         assert_eq!(read(&mut whole, &[(&["1", "2"], Some(3))]), None);
         assert!(whole.take(&page(&["1", "2"], Some(3)), |raw| Cow::Borrowed(raw)));
-        let Verdict::Rows(page, ids) = whole.end_of_reading() else {
+        let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("both readings agree");
         };
         assert_eq!(ids.len(), 2);
@@ -347,7 +393,7 @@ mod tests {
                 raw
             ))
         );
-        let Verdict::Rows(page, ids) = whole.end_of_reading() else {
+        let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("nothing is on two pages");
         };
         assert_eq!(page.records.len(), 3);
@@ -362,7 +408,7 @@ mod tests {
                 raw.trim()
             ))
         );
-        let Verdict::Rows(page, ids) = whole.end_of_reading() else {
+        let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("nothing is on two pages");
         };
         assert_eq!((page.text.as_str(), page.records.len()), ("[1] [1]", 2));
@@ -411,7 +457,7 @@ mod tests {
                         list.iter().skip(call * size).take(size).map(|(.., text)| text.as_str()).collect();
                     prop_assert!(whole.take(&page(&texts, total), |raw| Cow::Borrowed(raw)));
                 }
-                if let Verdict::Rows(page, _) = whole.end_of_reading() {
+                if let Verdict::Rows(page, _) = whole.end_of_reading(time_of) {
                     accepted = Some(page);
                     break;
                 }

@@ -8,3 +8,4 @@ mod process;
 mod protocol;
 mod s3;
 mod support;
+mod week;
