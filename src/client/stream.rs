@@ -15,7 +15,7 @@ use crate::providers::Answer;
 pub enum Opened {
     /// An answer of another status than 2xx, whole.
     Answer(Answer),
-    /// A 2xx answer, whose body is still to come.
+    /// A 2xx answer, whose body is on its way.
     Body(Body),
 }
 
