@@ -91,6 +91,7 @@ impl Source {
 }
 
 /// A range being read: its pages, one after the other.
+#[derive(Debug)]
 pub struct Reading<'a> {
     source: &'a Source,
     ask: &'a Ask,
@@ -99,17 +100,30 @@ pub struct Reading<'a> {
 }
 
 /// Where a reading is.
+#[derive(Debug)]
 enum At {
     /// Before the next call, which is to wait so long.
     Call { wait: Option<Duration> },
     /// In an answer that is taken apart while it arrives.
-    Body {
-        body: Body,
-        splitter: Box<dyn Splitter>,
-        begins: bool,
-    },
+    Body(Box<Arriving>),
     /// Behind the last page.
     End,
+}
+
+/// An answer on its way.
+struct Arriving {
+    body: Body,
+    splitter: Box<dyn Splitter>,
+    /// Whether nothing of it has been taken yet.
+    begins: bool,
+}
+
+impl std::fmt::Debug for Arriving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arriving")
+            .field("begins", &self.begins)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A page, or a part of one that is very large.
@@ -129,19 +143,16 @@ impl Reading<'_> {
         match std::mem::replace(&mut self.at, At::End) {
             At::End => Ok(None),
             At::Call { wait } => self.call(wait, stop).await,
-            At::Body {
-                body,
-                splitter,
-                begins,
-            } => self
-                .rest_of(body, splitter, begins, stop)
-                .await
-                .map_err(|error| match error.kind() {
-                    Kind::Transient if !is_stopped(&error) => SourceError::BrokenOff {
-                        source: Box::new(error),
-                    },
-                    _ => error,
-                }),
+            At::Body(arriving) => {
+                self.rest_of(arriving, stop)
+                    .await
+                    .map_err(|error| match error.kind() {
+                        Kind::Transient if !is_stopped(&error) => SourceError::BrokenOff {
+                            source: Box::new(error),
+                        },
+                        _ => error,
+                    })
+            }
         }
     }
 
@@ -162,11 +173,11 @@ impl Reading<'_> {
             Some(splitter) => match client.open(&call, stop).await? {
                 Opened::Answer(answer) => Ok(answer),
                 Opened::Body(body) => {
-                    self.at = At::Body {
+                    self.at = At::Body(Box::new(Arriving {
                         body,
                         splitter,
                         begins: true,
-                    };
+                    }));
                     return Box::pin(self.next(stop)).await;
                 }
             },
@@ -203,23 +214,18 @@ impl Reading<'_> {
     /// The records that are complete with the body's next bytes, or with its end.
     async fn rest_of(
         &mut self,
-        mut body: Body,
-        mut splitter: Box<dyn Splitter>,
-        begins: bool,
+        mut arriving: Box<Arriving>,
         stop: &CancellationToken,
     ) -> Result<Option<Piece>, SourceError> {
-        while let Some(bytes) = body.chunk(stop).await? {
-            let page = splitter.feed(&bytes)?;
+        let begins = std::mem::take(&mut arriving.begins);
+        while let Some(bytes) = arriving.body.chunk(stop).await? {
+            let page = arriving.splitter.feed(&bytes)?;
             if !page.records.is_empty() {
-                self.at = At::Body {
-                    body,
-                    splitter,
-                    begins: false,
-                };
+                self.at = At::Body(arriving);
                 return Ok(Some(Piece { page, begins }));
             }
         }
-        let page = splitter.end()?;
+        let page = arriving.splitter.end()?;
         self.go_on_from(&page)?;
         Ok(Some(Piece { page, begins }))
     }

@@ -68,12 +68,15 @@ pub(super) fn check_named(
         path,
         ..
     } = named;
-    let look_up = format!("look-up of `{service}`");
+    let look_up = format!("`{service}` look-up's url");
     check_scheme(&look_up, question, &bare(question), allow_http)?;
     let url = with_path(question, path)?;
-    if url.fragment().is_some() || (url.query().is_some() && !may_query) {
-        let shown = path.escape_debug();
-        return Err(format!("the {what}'s path `{shown}` is more than a path"));
+    let shown = path.escape_debug();
+    if url.fragment().is_some() {
+        return Err(format!("the {what} can't have a fragment: `{shown}`"));
+    }
+    if url.query().is_some() && !may_query {
+        return Err(format!("the {what} can't have a query: `{shown}`"));
     }
     Ok(())
 }

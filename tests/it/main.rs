@@ -1,8 +1,10 @@
 //! What the parts do together: one test binary, one module a subject.
 
 mod avaya;
+mod everyware;
 mod genesys;
 mod layering;
+mod liveperson;
 mod process;
 mod protocol;
 mod s3;

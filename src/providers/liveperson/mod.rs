@@ -1,0 +1,344 @@
+//! LivePerson Conversational Cloud: the audit trail, asked for in GraphQL.
+//!
+//! Facts and their sources: `docs/providers/liveperson.md`. Four things shape this file:
+//! - a row has no id, and its time is local to a zone that is asked for, so that zone is one without folds by default;
+//! - filters go by days of a zone that nobody names, so a day more is asked for on each side;
+//! - a server may show fewer rows than asked for, so pages go on until an empty one;
+//! - how lists are written, and which names of UTC are known, is not documented, so it is found out once.
+
+mod answer;
+mod hosts;
+mod query;
+mod record;
+mod settings;
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::answer::failed;
+use super::call::post;
+use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
+use crate::model::{Kind, Range, Record, Timestamp, hex};
+use answer::{Reply, read, total_count};
+use query::{Lists, Question};
+use record::{instant, lasting, read_record};
+
+pub use query::FIELDS;
+pub use settings::{Options, SPEC};
+
+const PATH: &str = "/api/account/{account}/configuration/metadata/audit";
+/// The names under which a server may know the zone without folds, in the order in which they are tried.
+const UTC_NAMES: [&str; 3] = ["UTC", "Etc/UTC", "GMT"];
+/// Zones lie between twelve hours behind UTC and fourteen ahead of it.
+const FARTHEST_BEHIND: TimeDelta = TimeDelta::hours(12);
+const FARTHEST_AHEAD: TimeDelta = TimeDelta::hours(14);
+/// How much smaller the pages of each further reading are, so that they are cut elsewhere.
+const CUT_ELSEWHERE: u32 = 7;
+
+/// The adapter of one job.
+#[derive(Debug)]
+pub struct LivePerson {
+    /// What the job pulls, and how.
+    pub options: Options,
+    /// The number of the dialect that is known to work, counted from 1; 0 while none is.
+    understood: AtomicUsize,
+}
+
+/// A way of asking that the server may understand or not.
+#[derive(Debug, Clone, Copy)]
+struct Dialect<'a> {
+    lists: Lists,
+    timezone: &'a str,
+}
+
+/// Where a range stands between two calls: what the cursor holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    /// How many rows have come.
+    offset: u64,
+    /// The number of the dialect, counted from 0.
+    dialect: usize,
+    /// What the provider said to the dialects that it didn't understand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refusals: Vec<String>,
+}
+
+impl State {
+    fn cursor(&self) -> Option<Cursor> {
+        serde_json::to_string(self).ok().map(Cursor)
+    }
+}
+
+impl Adapter for LivePerson {
+    fn stream_calls(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
+        Ok(self.listed_streams())
+    }
+
+    fn listed_streams(&self) -> Vec<Stream> {
+        vec![Stream {
+            id: self.stream_id(),
+            realtime: false,
+        }]
+    }
+
+    /// Whole days, as far as they may reach: in a zone that isn't known they begin up to 14 hours before they do in
+    /// UTC, and end up to 12 hours after.
+    fn asked(&self, range: Range) -> Range {
+        let (from, to) = self.days(range);
+        let to = to.succ_opt().unwrap_or(to);
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN);
+        let bounds = if self.options.days_in_timezone {
+            instant(midnight(from), self.zone()).zip(instant(midnight(to), self.zone()))
+        } else {
+            Some((
+                midnight(from).and_utc() - FARTHEST_AHEAD,
+                midnight(to).and_utc() + FARTHEST_BEHIND,
+            ))
+        };
+        bounds
+            .and_then(|(from, to)| Range::new(from, to))
+            .unwrap_or(range)
+    }
+
+    fn grain(&self) -> TimeDelta {
+        TimeDelta::days(1)
+    }
+
+    fn has_ids(&self) -> bool {
+        false
+    }
+
+    fn least_calls(&self, _: &Ask) -> u32 {
+        1
+    }
+
+    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+        let state = self.state(cursor)?;
+        let dialects = self.dialects();
+        let dialect = dialects
+            .get(state.dialect)
+            .ok_or_else(|| Refusal::CursorGone("it is of other options".to_owned()))?;
+        let (from, to) = self.days(ask.range);
+        let question = Question {
+            from,
+            to,
+            first: u64::from(self.page_size(ask)),
+            offset: state.offset,
+            lists: dialect.lists,
+            timezone: dialect.timezone,
+            language: &self.options.language,
+            users: &self.options.users,
+            component_types: &self.options.component_types,
+        };
+        let body = json!({ "query": question.text() }).to_string();
+        Ok(Call {
+            // a day can't be halved: the client tries again
+            gateway_timeout_is_answer: false,
+            ..post(PATH, Vec::new(), body)
+        })
+    }
+
+    fn page(&self, _: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+        let state = self.state(cursor)?;
+        let total = total_count(&answer.headers);
+        match read(answer)? {
+            Reply::Rows(text, records) => {
+                self.understood
+                    .store(state.dialect.saturating_add(1), Ordering::Relaxed);
+                let rows = u64::try_from(records.len()).unwrap_or(u64::MAX);
+                let next = State {
+                    offset: state.offset.saturating_add(rows),
+                    dialect: state.dialect,
+                    refusals: Vec::new(),
+                };
+                let (total, remark) = compared(total, state.offset, rows);
+                Ok(Page {
+                    text,
+                    records,
+                    next: if rows == 0 { None } else { next.cursor() },
+                    total,
+                    remark,
+                    ..Page::default()
+                })
+            }
+            Reply::NotUnderstood(said) => self.in_another_dialect(state, said, cursor.is_some()),
+        }
+    }
+
+    fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
+        read_record(raw, self.zone())
+    }
+
+    /// With the time as an instant, and without `actionType`, which only some revisions show.
+    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        lasting(raw, self.zone()).map_or(Cow::Borrowed(raw), Cow::Owned)
+    }
+}
+
+impl LivePerson {
+    /// The adapter of a job with these options.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            understood: AtomicUsize::new(0),
+        }
+    }
+
+    /// The zone that times are local to; each that is tried without being named is UTC.
+    fn zone(&self) -> Tz {
+        self.options.timezone.unwrap_or(Tz::UTC)
+    }
+
+    /// Other filters make another stream. Language and zone don't: they change how a row reads, not which rows there
+    /// are.
+    fn stream_id(&self) -> String {
+        let options = &self.options;
+        if options.users.is_empty() && options.component_types.is_empty() {
+            return "audit".to_owned();
+        }
+        let filters = json!([options.users, options.component_types]).to_string();
+        format!("audit#{}", hex(&Sha256::digest(filters)[..4]))
+    }
+
+    /// Every way of asking, in the order in which they are tried.
+    fn dialects(&self) -> Vec<Dialect<'_>> {
+        let timezones = match &self.options.timezone {
+            Some(zone) => vec![zone.name()],
+            None => UTC_NAMES.to_vec(),
+        };
+        let mut lists = vec![Lists::Strings, Lists::Words];
+        if !self.options.component_types.is_empty() {
+            lists.push(Lists::OrderWords);
+        }
+        let pairs = timezones.into_iter().flat_map(|timezone| {
+            let with = move |&lists: &Lists| Dialect { lists, timezone };
+            lists.iter().map(with).collect::<Vec<_>>()
+        });
+        pairs.collect()
+    }
+
+    /// The dialect that is known to work, counted from 0.
+    fn known(&self) -> Option<usize> {
+        self.understood.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    fn state(&self, cursor: Option<&Cursor>) -> Result<State, Refusal> {
+        let Some(cursor) = cursor else {
+            return Ok(State {
+                dialect: self.known().unwrap_or(0),
+                ..State::default()
+            });
+        };
+        serde_json::from_str(&cursor.0)
+            .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
+    }
+
+    /// The first and the last day to ask for.
+    fn days(&self, range: Range) -> (NaiveDate, NaiveDate) {
+        let last = range.to() - TimeDelta::microseconds(1);
+        if self.options.days_in_timezone {
+            let day = |at: Timestamp| at.with_timezone(&self.zone()).date_naive();
+            return (day(range.from()), day(last));
+        }
+        let (from, to) = (range.from().date_naive(), last.date_naive());
+        (from.pred_opt().unwrap_or(from), to.succ_opt().unwrap_or(to))
+    }
+
+    fn page_size(&self, ask: &Ask) -> u32 {
+        let less = ask.reading.saturating_mul(CUT_ELSEWHERE);
+        self.options.page_size.saturating_sub(less).max(1)
+    }
+
+    /// Asks again, as long as no dialect is known to work and there is one left to try.
+    fn in_another_dialect(
+        &self,
+        mut state: State,
+        said: String,
+        dialect_is_certain: bool,
+    ) -> Result<Page, Refusal> {
+        // `state` of a range's first call is made anew: the call may have gone out before another range's call found
+        // the dialect
+        let next = match self.known() {
+            Some(0) => None,
+            Some(known) if dialect_is_certain && known == state.dialect => None,
+            Some(known) => Some(known),
+            None => Some(state.dialect + 1).filter(|next| *next < self.dialects().len()),
+        };
+        state.refusals.push(said);
+        if let Some(dialect) = next {
+            state.dialect = dialect;
+            return Ok(Page {
+                next: state.cursor(),
+                ..Page::default()
+            });
+        }
+        let mut said = state.refusals;
+        said.dedup();
+        Err(failed(Kind::Config, said.join("; ")))
+    }
+}
+
+/// The total of all pages, as far as the header's count is one, and what is odd about the count.
+///
+/// Whether the header counts the page's rows or all pages' is not documented, so it proves nothing; but it must be one
+/// of the two. `before` rows came on earlier pages, `rows` on this one.
+fn compared(count: Option<u64>, before: u64, rows: u64) -> (Option<u64>, Option<String>) {
+    let Some(count) = count else {
+        return (None, None);
+    };
+    let so_far = before.saturating_add(rows);
+    let ended = rows == 0;
+    let of_all = if ended {
+        count == so_far
+    } else {
+        count >= so_far
+    };
+    // the first page's own count says nothing about the others
+    let certain = of_all && (ended || count > rows);
+    let odd = !of_all && count != rows;
+    let remark = odd.then(|| {
+        format!(
+            "`X-Total-Count` is {count} on a page of {rows} rows after {before}; it counts neither the page nor all pages"
+        )
+    });
+    (certain.then_some(count), remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_of_the_page_or_of_all_pages_or_odd() {
+        for (count, before, rows, total, odd) in [
+            (None, 0, 5, None, false),
+            (Some(5), 0, 5, None, false),
+            (Some(12), 0, 5, Some(12), false),
+            (Some(12), 5, 5, Some(12), false),
+            (Some(5), 5, 5, None, false),
+            (Some(0), 10, 0, None, false),
+            (Some(10), 10, 0, Some(10), false),
+            (Some(0), 0, 0, Some(0), false),
+            (Some(3), 0, 5, None, true),
+            (Some(9), 5, 5, None, true),
+            (Some(11), 10, 0, None, true),
+        ] {
+            let (found, remark) = compared(count, before, rows);
+            assert_eq!(
+                (found, remark.is_some()),
+                (total, odd),
+                "{count:?} {before} {rows}"
+            );
+        }
+    }
+}
