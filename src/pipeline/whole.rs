@@ -116,9 +116,9 @@ impl Whole {
     /// The reading has come to its end.
     ///
     /// It is accepted by itself if the count stood still and no record was on two pages. Else what all readings have
-    /// shown is: each record as often as it was on one page, or as often as two readings in a row have shown it, if
-    /// that adds up to what the provider counts. And what two readings in a row show alike is accepted whatever the
-    /// provider counts.
+    /// shown is: each record as often as it was on one page, if that adds up to what the provider counts. And what two
+    /// readings in a row show alike is accepted whatever the provider counts. Nothing less will do: where some records
+    /// still move, one that two readings show twice may make up in number for one that neither shows.
     pub(super) fn end_of_reading(&mut self) -> Verdict {
         self.readings += 1;
         let counted = self.total.filter(|_| self.total_binds).unwrap_or(self.rows);
@@ -128,10 +128,7 @@ impl Whole {
             return self.rows(|seen| seen.now, None);
         }
         if !self.moved && !first {
-            let sure = |seen: &Seen| {
-                let agreed = if seen.now == seen.before { seen.now } else { 0 };
-                seen.on_one_page.max(agreed)
-            };
+            let sure = |seen: &Seen| seen.on_one_page;
             if self.seen.iter().map(|seen| sure(seen) as u64).sum::<u64>() == counted {
                 return self.rows(sure, None);
             }
