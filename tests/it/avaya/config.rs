@@ -19,15 +19,15 @@ const BASE: &str = "    base_url: https://axp.example.com\n";
 
 /// A valid file, in which `old` is replaced by `new`.
 fn with(old: &str, new: &str) -> String {
-    let yaml = yaml("https://axp.example.com", SETTLED);
+    let yaml = yaml("https://axp.example.com", "settle: []");
     assert!(yaml.contains(old), "{old}");
     problems(&yaml.replace(old, new))
 }
 
 fn with_options(options: &str) -> String {
     with(
-        "    settle: []",
-        &format!("    settle: []\n    options: {{{options}}}"),
+        "settle: []",
+        &format!("settle: []\n    options: {{{options}}}"),
     )
 }
 
@@ -44,7 +44,7 @@ fn a_region_or_a_base_names_the_host() {
 
 #[test]
 fn all_credentials_are_needed() {
-    let yaml = yaml("https://axp.example.com", SETTLED);
+    let yaml = yaml("https://axp.example.com", "settle: []");
     let bare: Vec<&str> = yaml
         .lines()
         .filter(|line| {
@@ -88,7 +88,7 @@ fn options_are_held_against_the_providers_bounds() {
 #[test]
 fn two_jobs_may_not_pull_the_same_stream() {
     let two = |options: &str| {
-        let yaml = yaml("https://axp.example.com", SETTLED);
+        let yaml = yaml("https://axp.example.com", "settle: []");
         let job = yaml
             .split_once("jobs:\n")
             .unwrap()
@@ -105,7 +105,7 @@ fn two_jobs_may_not_pull_the_same_stream() {
 
 #[test]
 fn a_connection_says_where_and_how_to_sign_in() {
-    let yaml = yaml("https://axp.example.com", SETTLED).replace(
+    let yaml = yaml("https://axp.example.com", "settle: []").replace(
         BASE,
         "    region: eu\n    allowed_hosts: [proxy.example.com]\n",
     );
@@ -149,7 +149,7 @@ fn a_connection_says_where_and_how_to_sign_in() {
 }
 
 fn yaml_with_base(base_url: &str) -> String {
-    yaml(base_url, SETTLED)
+    yaml(base_url, "settle: []")
 }
 
 #[test]

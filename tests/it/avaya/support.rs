@@ -164,7 +164,8 @@ pub(super) async fn rig(spec: &DatasetSpec, settings: AvayaSettings, job: &str) 
     Rig::of(sim, &yaml).await
 }
 
-pub(super) const SETTLED: &str = "settle: []";
+/// No settle passes, and the two types that [`two_days`] has.
+pub(super) const SETTLED: &str = "settle: []\n    options: {types: [USER, QUEUE]}";
 
 impl Rig {
     /// The lake holds what the provider shows at `seen_at` of `[from, to)`, each record as often as it is there.
