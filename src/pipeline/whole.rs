@@ -126,9 +126,9 @@ impl Whole {
     ///
     /// It is accepted by itself if the provider's count stood still and no record was on two pages: then none was passed
     /// over. Else each record is there as often as the last reading showed that didn't cut a page at its instant. Where
-    /// all of them did (more rows of an instant than fit on a page), it is there as often as it was on one page, or as
-    /// often as the last two readings showed it. That is accepted if it adds up to what the provider counts; and what
-    /// two readings in a row show alike is, if the provider's count is of something else.
+    /// all of them did, it is there as often as it was on one page, or in the end as often as the last two readings
+    /// showed it, if they are alike: one record that moves may make up in number for one not shown. That is accepted if
+    /// it adds up to what the provider counts; and what two readings show alike is, if its count is of something else.
     pub(super) fn end_of_reading(
         &mut self,
         time_of: impl Fn(&str) -> Option<Timestamp>,
@@ -153,24 +153,20 @@ impl Whole {
                     seen.certain = Some(seen.now);
                 }
             }
-            let is_last = self.readings == READINGS;
-            let sure = |seen: &Seen| {
-                let agreed = if is_last && seen.now == seen.before {
-                    seen.now
-                } else {
-                    0
-                };
-                seen.certain.unwrap_or(seen.on_one_page.max(agreed))
+            // more rows of an instant than fit on a page are cut whatever the size: their readings must be alike
+            let alike = self.readings > 1
+                && (self.seen.iter()).all(|seen| seen.certain.is_some() || seen.now == seen.before);
+            let agreed = alike && self.readings == READINGS;
+            let sure = |seen: &Seen| match seen.certain {
+                Some(certain) => certain,
+                None if agreed => seen.now,
+                None => seen.on_one_page,
             };
             if self.seen.iter().map(|seen| sure(seen) as u64).sum::<u64>() == counted {
                 return self.rows(sure, None);
             }
-            let alike = self.readings > 1 && self.seen.iter().all(|seen| seen.now == seen.before);
             if alike && counted != self.rows {
-                let remark = format!(
-                    "the provider counts {counted} records and shows {}",
-                    self.rows
-                );
+                let remark = format!("the provider counts {counted} records and shows {}", self.rows);
                 return self.rows(|seen| seen.now, Some(remark));
             }
         }

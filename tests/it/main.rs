@@ -1,5 +1,6 @@
 //! What the parts do together: one test binary, one module a subject.
 
+mod avaya;
 mod everyware;
 mod genesys;
 mod layering;

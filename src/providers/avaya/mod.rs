@@ -29,12 +29,6 @@ use page::{Place, Results};
 
 pub use settings::{Filters, Options, SPEC};
 
-/// The documented maximum, and ten times the default.
-const PAGE_SIZE: u32 = 50;
-/// By how much the pages of each further reading are smaller, so that they end elsewhere.
-const CUT_BY: u32 = 3;
-/// The documented minimum.
-const LEAST_PAGE_SIZE: u32 = 5;
 /// The finest bounds that a search takes.
 const BOUND: TimeDelta = TimeDelta::milliseconds(1);
 
@@ -79,10 +73,10 @@ impl Adapter for Avaya {
 
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         let (service, kind) = self.search(&ask.stream)?;
-        let place = Place::of(cursor)?;
+        let place = Place::of(cursor, ask.reading)?;
         let query = vec![
             ("pageNumber", place.page.to_string()),
-            ("pageSize", page_size(ask).to_string()),
+            ("pageSize", place.size.to_string()),
             // defaults differ from service to service
             ("orderBy", "date asc".to_owned()),
         ];
@@ -103,20 +97,22 @@ impl Adapter for Avaya {
 
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         problem::expect_success(&answer)?;
-        let place = Place::of(cursor)?;
+        let place = Place::of(cursor, ask.reading)?;
         let text = text_of(answer)?;
         let results = Results::read(&text, place.page)?;
-        let total = results.total;
-        let next = place.next(&results, page_size(ask));
-        let records = results.records;
-        Ok(Page {
-            text,
-            records,
-            next,
-            total,
+        let mut page = Page {
+            total: results.total,
             total_binds: true,
             ..Page::default()
-        })
+        };
+        if let Some(anew) = place.cut_anew(&results, ask.reading) {
+            page.next = Some(anew);
+        } else {
+            page.next = place.next(&results);
+            page.records = results.records;
+            page.text = text;
+        }
+        Ok(page)
     }
 
     fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
@@ -151,13 +147,6 @@ impl Avaya {
                 )
             })
     }
-}
-
-/// How many records a page of this reading holds.
-fn page_size(ask: &Ask) -> u32 {
-    PAGE_SIZE
-        .saturating_sub(ask.reading.saturating_mul(CUT_BY))
-        .max(LEAST_PAGE_SIZE)
 }
 
 /// To the millisecond, rounded up: an end that were rounded down would leave records out.

@@ -8,41 +8,72 @@ use crate::providers::answer::{failed, number, parse, spans};
 use crate::providers::json::{Object, Text};
 use crate::providers::{Cursor, Refusal};
 
+/// The documented maximum of a page, and ten times the default.
+const LARGEST: u32 = 50;
+/// The documented minimum.
+const SMALLEST: u32 = 5;
+/// By how much the pages of each reading are smaller than the largest. None of the first 250 records then lies within
+/// six of a page's end in two readings, so that what shares an instant at one's end is whole in the next.
+const CUT_BY: [u32; 3] = [0, 8, 14];
+
 /// Which page is asked for: what the cursor holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
     /// From 1 on.
     pub(super) page: u32,
+    /// How many records a page is to hold.
+    pub(super) size: u32,
     /// How many records the pages before it held.
     received: u64,
 }
 
 impl Place {
     /// No cursor means the first page.
-    pub(super) fn of(cursor: Option<&Cursor>) -> Result<Self, Refusal> {
+    pub(super) fn of(cursor: Option<&Cursor>, reading: u32) -> Result<Self, Refusal> {
         let Some(cursor) = cursor else {
-            return Ok(Self {
-                page: 1,
-                received: 0,
-            });
+            return Ok(Self::first(cut(LARGEST, reading)));
         };
         serde_json::from_str(&cursor.0)
             .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
+    }
+
+    fn first(size: u32) -> Self {
+        Self {
+            page: 1,
+            size,
+            received: 0,
+        }
+    }
+
+    /// Where to begin a confirming reading anew, its first page unused, because the provider gives smaller pages than
+    /// it was asked for: those would end where the pages of the reading before ended.
+    pub(super) fn cut_anew(self, results: &Results, reading: u32) -> Option<Cursor> {
+        if reading == 0 || self.page > 1 {
+            return None;
+        }
+        let count = u64::try_from(results.records.len()).unwrap_or(u64::MAX);
+        let more = results.total.is_none_or(|total| total > count);
+        let given = results.size.unwrap_or(count).min(count);
+        let given = u32::try_from(given).ok()?;
+        let size = cut(given, reading);
+        (more && given > 0 && given < self.size && size < self.size)
+            .then(|| Self::first(size).cursor())
+            .flatten()
     }
 
     /// Where to go on, unless these are the last records: links are never followed.
     ///
     /// The last page is the one that `total` ends on. A provider that gives fewer records than it says gives the rest
     /// later, and one that gives no total ends with an empty page.
-    pub(super) fn next(self, results: &Results, asked_size: u32) -> Option<Cursor> {
+    pub(super) fn next(self, results: &Results) -> Option<Cursor> {
         let count = u64::try_from(results.records.len()).unwrap_or(u64::MAX);
         if count == 0 {
             return None;
         }
         let received = self.received.saturating_add(count);
-        let asked_size = u64::from(asked_size);
-        let size = results.size.filter(|size| (1..asked_size).contains(size));
-        let covered = u64::from(self.page).saturating_mul(size.unwrap_or(asked_size));
+        let asked = u64::from(self.size);
+        let size = results.size.filter(|size| (1..asked).contains(size));
+        let covered = u64::from(self.page).saturating_mul(size.unwrap_or(asked));
         let last = results
             .total
             .is_some_and(|total| covered >= total && received >= total);
@@ -52,9 +83,24 @@ impl Place {
         let next = Self {
             page: self.page.checked_add(1)?,
             received,
+            ..self
         };
-        serde_json::to_string(&next).ok().map(Cursor)
+        next.cursor()
     }
+
+    fn cursor(self) -> Option<Cursor> {
+        serde_json::to_string(&self).ok().map(Cursor)
+    }
+}
+
+/// The size of a reading's pages, where those of the first one held `most`: less in proportion, and by one at least.
+fn cut(most: u32, reading: u32) -> u32 {
+    let by = usize::try_from(reading)
+        .ok()
+        .and_then(|reading| CUT_BY.get(reading).copied())
+        .unwrap_or(CUT_BY[CUT_BY.len() - 1]);
+    let by = (most.saturating_mul(by) / LARGEST).max(reading);
+    most.saturating_sub(by).max(SMALLEST)
 }
 
 /// What a page says.

@@ -18,12 +18,12 @@ pub(super) struct Place<'a> {
     pub(super) swaps: bool,
 }
 
-/// Puts records into the order asked for. `call` is the number of the call.
-pub(super) fn order(found: &mut [&Record], paging: Paging, ties: Ties, call: u64) {
+/// Puts records into the order asked for. `nth` is how often this page has been asked for.
+pub(super) fn order(found: &mut [&Record], paging: Paging, ties: Ties, nth: u64) {
     let salt = match ties {
         Ties::Kept => None,
-        Ties::ByPage => Some((paging.number as u64, paging.size as u64)),
-        Ties::ByCall => Some((call, 0)),
+        Ties::ByPage => Some((paging.number, paging.size, 0)),
+        Ties::ByCall => Some((paging.number, paging.size, nth)),
     };
     // twins must be shuffled, too: it is the place in the log that counts
     let mut numbered: Vec<(u64, &Record)> = (0_u64..)

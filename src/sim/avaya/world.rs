@@ -1,6 +1,6 @@
 //! One simulated provider: what it holds, and what it answers to each call.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +21,9 @@ use crate::sim::oauth::{self, Tokens, random_text};
 use crate::sim::rate::{RateState, RateWindow};
 use crate::sim::stage::{self, Call, Stage};
 
+/// A page: its type of object, its dates, its number and its size.
+type Asked = (&'static str, i64, i64, usize, usize);
+
 /// Everything that the server holds.
 #[derive(Debug)]
 pub(super) struct World {
@@ -35,6 +38,8 @@ pub(super) struct World {
     spike: RateWindow,
     quota: RateWindow,
     searches: AtomicU64,
+    /// How often each page was asked for: what is shuffled anew then doesn't hang on who else asks.
+    asked: Mutex<HashMap<Asked, u64>>,
 }
 
 impl stage::World for World {
@@ -80,6 +85,7 @@ impl World {
             spike: RateWindow::new(settings.spike_limit),
             quota: RateWindow::new(settings.quota),
             searches: AtomicU64::new(0),
+            asked: Mutex::default(),
             settings,
         }
     }
@@ -231,7 +237,20 @@ impl World {
         }
         paging.size = paging.size.min(settings.largest_page.max(1));
         let number = self.searches.fetch_add(1, Ordering::Relaxed);
-        page::order(&mut found, paging, settings.ties, number);
+        let asked = (
+            filter.kind,
+            filter.start,
+            filter.end,
+            paging.number,
+            paging.size,
+        );
+        let times = {
+            let mut all = lock(&self.asked);
+            let times = all.entry(asked).or_default();
+            *times += 1;
+            *times
+        };
+        page::order(&mut found, paging, settings.ties, times);
         let records: Vec<String> = page::cut(&found, paging.number, paging.size)
             .iter()
             .map(|record| self.shown(record, number))
