@@ -127,12 +127,7 @@ fn every_problem_is_told_where_it_is_and_what_would_be_valid() {
 #[test]
 fn two_jobs_of_one_account_are_refused() {
     let text = file(&good(""), "users: [a]");
-    let second = "\
-  - name: more
-    connection: cloud
-    schedule: '@hourly'
-    start: 2026-01-01
-";
+    let second = "  - {name: more, connection: cloud, schedule: '@hourly', start: 2026-01-01}\n";
     let config = Config::parse("jobs.yaml", &format!("{text}{second}"), &|_| None);
     insta::assert_snapshot!(config.unwrap_err().to_string());
 }
