@@ -30,3 +30,8 @@ pub mod table;
 pub mod telemetry;
 pub mod tls;
 pub mod yaml;
+
+/// What the page says of a new provider is compiled with the other documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/adding-a-provider.md")]
+mod adding_a_provider {}

@@ -13,7 +13,8 @@ use url::Url;
 use super::body::{self, Hidden};
 use super::error::{ClientError, Tried};
 use super::guard;
-use super::wire::{Outgoing, To, Wire};
+use super::outgoing::{Outgoing, To};
+use super::wire::Wire;
 use crate::providers::{Answer, Named, Place};
 
 /// What a look-up's answer may measure, in bytes.

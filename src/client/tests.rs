@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod api;
+mod basic;
 mod calls;
 mod canary;
+mod endpoint;
+mod look_ups;
+mod session;
 mod sign_in;
+mod streams;
 mod tls;
 
 use std::num::NonZeroU32;

@@ -58,6 +58,37 @@ pub struct Record<'a> {
     pub attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
+impl Record<'_> {
+    /// An event of which nothing but its time is known.
+    pub fn at(event_time: Timestamp) -> Self {
+        Self {
+            event_id: Cow::default(),
+            event_time,
+            account_id: None,
+            action: None,
+            activity: Activity::Other,
+            outcome: Outcome::Unknown,
+            outcome_reason: None,
+            service: None,
+            entity_type: None,
+            entity_id: None,
+            entity_name: None,
+            actor_id: None,
+            actor_name: None,
+            actor_login: None,
+            actor_type: None,
+            client_id: None,
+            user_agent: None,
+            session_id: None,
+            transaction_id: None,
+            client_ips: Vec::new(),
+            message: None,
+            changes: Vec::new(),
+            attributes: Vec::new(),
+        }
+    }
+}
+
 /// One property that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Change<'a> {

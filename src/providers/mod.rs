@@ -5,8 +5,10 @@
 
 mod activity;
 mod answer;
+pub mod avaya;
 mod call;
 mod endpoint;
+pub mod everyware;
 pub mod genesys;
 mod json;
 pub mod liveperson;
@@ -161,17 +163,24 @@ pub trait Splitter: Send {
 
 /// A provider's adapter for one job: its filters and modes are inside.
 pub trait Adapter: Debug + Send + Sync {
-    /// The calls whose answers tell which streams there are; none if the options say it all.
-    fn stream_calls(&self) -> Vec<Call>;
-
-    /// The job's streams, from the answers to [`Adapter::stream_calls`] in the same order.
-    fn streams(&self, answers: &[Answer]) -> Result<Vec<Stream>, Refusal>;
-
     /// The streams that the options name by themselves; none if only the provider knows them.
     fn listed_streams(&self) -> Vec<Stream>;
 
+    /// The calls whose answers tell which streams there are; none if the options say it all.
+    fn stream_calls(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    /// The job's streams, from the answers to [`Adapter::stream_calls`] in the same order.
+    fn streams(&self, answers: &[Answer]) -> Result<Vec<Stream>, Refusal> {
+        let _ = answers;
+        Ok(self.listed_streams())
+    }
+
     /// The bounds that are really asked for when `range` is wanted: wider where the provider's bounds are unknown.
-    fn asked(&self, range: Range) -> Range;
+    fn asked(&self, range: Range) -> Range {
+        range
+    }
 
     /// The least length that the provider can be asked for, counted from the epoch; zero if any bounds will do. What is
     /// due within one such length is one range.
@@ -186,7 +195,10 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// The fewest calls that an ask can take; for estimates.
-    fn least_calls(&self, ask: &Ask) -> u32;
+    fn least_calls(&self, ask: &Ask) -> u32 {
+        let _ = ask;
+        1
+    }
 
     /// The next call; no cursor means the range's start.
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal>;

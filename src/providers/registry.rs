@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Adapter, Endpoint, genesys, liveperson};
+use super::{Adapter, Endpoint, avaya, everyware, genesys, liveperson};
 use crate::model::RateLimit;
 use crate::yaml::Fields;
 
 /// All providers, in the order in which messages list them.
-pub static PROVIDERS: &[ProviderSpec] = &[genesys::SPEC, liveperson::SPEC];
+pub static PROVIDERS: &[ProviderSpec] = &[
+    genesys::SPEC,
+    avaya::SPEC,
+    liveperson::SPEC,
+    everyware::SPEC,
+];
 
 /// What the configuration needs to know of a provider.
 #[derive(Debug)]

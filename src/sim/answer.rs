@@ -1,6 +1,8 @@
 //! Answers before they become responses.
 
-use axum::body::Body;
+use std::fmt;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
 /// A response in the making.
@@ -9,6 +11,19 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
+    /// The sizes of the pieces in which the body goes out, over and over; in one if there are none.
+    pub(super) pieces: Vec<usize>,
+    /// What follows the body, made up while it goes out.
+    pub(super) rest: Option<Rest>,
+}
+
+/// Pieces of a body that is never held whole.
+pub(super) struct Rest(pub(super) Box<dyn Iterator<Item = Vec<u8>> + Send>);
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rest")
+    }
 }
 
 impl Answer {
@@ -21,6 +36,8 @@ impl Answer {
             status,
             headers: vec![("content-type", content_type.to_owned())],
             body: body.into(),
+            pieces: Vec::new(),
+            rest: None,
         }
     }
 
@@ -38,7 +55,7 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
+        let mut response = Response::new(body(self.body, self.pieces, self.rest));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers {
@@ -50,4 +67,26 @@ impl Answer {
         }
         response
     }
+}
+
+/// In one piece with its length announced, or in as many as were asked for.
+fn body(whole: Vec<u8>, sizes: Vec<usize>, rest: Option<Rest>) -> Body {
+    if sizes.is_empty() && rest.is_none() {
+        return Body::from(whole);
+    }
+    let mut whole = Bytes::from(whole);
+    let mut sizes = sizes.into_iter().cycle();
+    let pieces = std::iter::from_fn(move || {
+        let size = sizes
+            .next()
+            .unwrap_or(usize::MAX)
+            .clamp(1, whole.len().max(1));
+        (!whole.is_empty()).then(|| whole.split_to(size))
+    });
+    let rest = rest
+        .into_iter()
+        .flat_map(|Rest(rest)| rest)
+        .map(Bytes::from);
+    let pieces = pieces.chain(rest).map(Ok::<_, std::convert::Infallible>);
+    Body::from_stream(futures_util::stream::iter(pieces))
 }

@@ -9,13 +9,16 @@
 //! lies in the module that bears its name.
 
 mod answer;
+pub mod avaya;
 mod clock;
 mod counters;
+pub mod everyware;
 mod faults;
 pub mod genesys;
 mod late;
 pub mod liveperson;
 mod oauth;
+mod providers;
 mod rate;
 mod server;
 mod socket;
@@ -27,6 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use clock::Clock;
 pub use counters::Counters;
 pub use faults::{Fault, FaultRule, Faults};
+pub use providers::{Providers, ProvidersSpec};
 pub use rate::RateLimit;
 pub use server::SimError;
 

@@ -145,7 +145,14 @@ async fn respond<W: World>(
 /// Does to an answer what a fault does on its way.
 fn spoil(mut answer: Answer, fault: Option<&Fault>, breaker: &Breaker) -> Answer {
     match fault {
-        Some(Fault::TruncatedBody) => answer.body.truncate(answer.body.len() / 2),
+        Some(Fault::TruncatedBody) => {
+            answer.body.truncate(answer.body.len() / 2);
+            answer.rest = None;
+        }
+        // Of what is never held whole, the length isn't known; it is more than this.
+        Some(Fault::CutBody) if answer.rest.is_some() => {
+            breaker.close_after(HEADERS_AT_MOST + 64_000);
+        }
         // Enough for the headers, and never for all of a body that is padded to twice that.
         Some(Fault::CutBody) => {
             answer

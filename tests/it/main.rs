@@ -1,5 +1,6 @@
 //! What the parts do together: one test binary, one module a subject.
 
+mod everyware;
 mod genesys;
 mod layering;
 mod liveperson;

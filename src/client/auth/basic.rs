@@ -5,7 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Credentials, SignedIn, margin, sensitive, unfit};
+use super::credentials::{Credentials, sensitive, unfit};
+use super::{SignedIn, margin};
 use crate::client::body::Hidden;
 use crate::client::error::ClientError;
 use crate::client::wire::Wire;

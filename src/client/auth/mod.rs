@@ -1,29 +1,33 @@
 //! Signing in, and what signs a call after that.
 
+mod ask;
 mod basic;
+mod credentials;
 mod oauth;
 mod session;
+mod token;
 
-use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::Value;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::token::Token;
+
+use self::ask::Ask;
+use self::credentials::{Credentials, Extra, unfit};
 use self::session::Session;
 use super::body::Hidden;
-use super::error::{ClientError, Request, Tried};
-use super::wire::{Outgoing, To, Wire};
+use super::error::ClientError;
+use super::wire::Wire;
 use crate::model::Kind;
-use crate::providers::{Answer, Place, SignIn};
+use crate::providers::SignIn;
 use crate::secret::Secret;
 
 /// How long a token is taken to live where nothing says it, or says nonsense. If that is wrong, a 401 renews it.
@@ -31,47 +35,6 @@ const USUAL_LIFE: Duration = Duration::from_hours(1);
 
 /// No token is trusted for longer.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 7);
-
-/// What a sign-in's answer may measure, in bytes.
-const ANSWER_CAP: u64 = 64 * 1024;
-
-/// What signs a call: the headers that go with it; never shown.
-pub(super) struct Token {
-    headers: HeaderMap,
-    hidden: Hidden,
-    number: u64,
-    issued: Instant,
-    /// What it was asked for with, as a number.
-    credentials: u64,
-    /// It was asked for because its predecessor was refused.
-    after_refusal: bool,
-    accepted: AtomicBool,
-}
-
-impl Token {
-    /// `Authorization` and the endpoint's own headers; sensitive, so that nothing prints them.
-    pub(super) fn headers(&self) -> HeaderMap {
-        self.headers.clone()
-    }
-
-    /// Hides the token, and what goes with it, in what a server says.
-    pub(super) fn hidden(&self) -> &Hidden {
-        &self.hidden
-    }
-
-    /// Notes that the API took it.
-    pub(super) fn accept(&self) {
-        self.accepted.store(true, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("number", &self.number)
-            .finish_non_exhaustive()
-    }
-}
 
 /// The sign-in of one connection: at most one at a time, its outcome shared by all who wait for it.
 pub(super) struct Auth {
@@ -109,37 +72,6 @@ struct Refused {
     at: Instant,
     credentials: u64,
     error: ClientError,
-}
-
-/// Revealed for one sign-in.
-struct Credentials {
-    /// The user, or the client's id.
-    user: String,
-    /// The user's password, or the client's secret.
-    password: String,
-    extra: Extra,
-}
-
-/// The endpoint's own headers, revealed.
-#[derive(Clone, Default)]
-struct Extra(Vec<(HeaderName, String)>);
-
-impl Extra {
-    fn headers(&self, wire: &Wire) -> Result<HeaderMap, ClientError> {
-        self.0
-            .iter()
-            .map(|(name, text)| {
-                let value = sensitive(text).ok_or_else(|| {
-                    unfit(wire, &format!("the header `{name}` can't hold its value"))
-                })?;
-                Ok((name.clone(), value))
-            })
-            .collect()
-    }
-
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(_, text)| text.as_str())
-    }
 }
 
 /// What a sign-in brings.
@@ -402,69 +334,6 @@ impl Auth {
             extra,
         } = credentials;
         self.hasher.hash_one((user, password, &extra.0))
-    }
-}
-
-/// One request of a sign-in.
-struct Ask<'a> {
-    wire: &'a Wire,
-    place: &'a Place,
-    /// Sent again after a passing failure.
-    retried: bool,
-    stop: &'a CancellationToken,
-}
-
-impl Ask<'_> {
-    /// Posts the body; returns the answer, and the request for what there is to say about it.
-    async fn post(
-        &self,
-        mut headers: HeaderMap,
-        content_type: &'static str,
-        body: impl Into<Bytes>,
-        hidden: &Hidden,
-    ) -> Result<(Request, Answer), ClientError> {
-        let spot = self.wire.find(self.place, self.stop).await?;
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut out = Outgoing {
-            headers,
-            body: Some(body.into()),
-            retried: self.retried,
-            body_cap: ANSWER_CAP,
-            ..Outgoing::new(&Method::POST, spot, To::Login, hidden)
-        };
-        let answer = self.wire.send(&mut out, self.stop).await?;
-        Ok((out.request, answer))
-    }
-}
-
-/// The members of an answer that is a JSON object; none of another.
-fn fields(answer: &Answer) -> serde_json::Map<String, Value> {
-    serde_json::from_slice(&answer.body).unwrap_or_default()
-}
-
-fn tried(answer: &Answer, said: Option<String>) -> Tried {
-    Tried {
-        attempts: 1,
-        status: Some(answer.status),
-        said,
-        ..Tried::default()
-    }
-}
-
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Secrets that can't be sent as they are.
-fn unfit(wire: &Wire, problem: &str) -> ClientError {
-    ClientError::Settings {
-        connection: wire.connection.clone(),
-        problem: problem.to_owned(),
-        source: None,
     }
 }
 

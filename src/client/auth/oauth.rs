@@ -8,10 +8,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::{
-    Ask, Credentials, Extra, LONGEST_LIFE, SignedIn, USUAL_LIFE, fields, margin, sensitive, tried,
-    unfit,
-};
+use super::ask::{Ask, fields, tried};
+use super::credentials::{Credentials, Extra, sensitive, unfit};
+use super::{LONGEST_LIFE, SignedIn, USUAL_LIFE, margin};
 use crate::client::body::{self, Hidden};
 use crate::client::error::{ClientError, Request};
 use crate::client::wire::count;

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Ask, Auth, Credentials, Extra, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, fields, margin,
-    sensitive, tried, unfit,
-};
+use super::ask::{Ask, fields, tried};
+use super::credentials::{Credentials, Extra, sensitive};
+use super::{Auth, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
 use crate::client::body::{self, Hidden};
 use crate::client::error::ClientError;
 use crate::client::wire::{Wire, count};
@@ -150,8 +149,9 @@ impl Auth {
         headers.remove(AUTHORIZATION);
         let cookie = session.cookie();
         if !cookie.is_empty() {
-            let cookie = sensitive(&cookie)
-                .ok_or_else(|| unfit(wire, "the session's cookie doesn't fit into a header"))?;
+            let Some(cookie) = sensitive(&cookie) else {
+                return Ok(None);
+            };
             headers.insert(COOKIE, cookie);
         }
         let ask = Ask {

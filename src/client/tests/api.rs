@@ -61,6 +61,15 @@ impl Reply {
         self
     }
 
+    /// One more header of a name that may be there.
+    pub(super) fn and_header(mut self, name: &'static str, value: &str) -> Self {
+        self.response.headers_mut().append(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        );
+        self
+    }
+
     pub(super) fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -186,7 +195,12 @@ impl Api {
         self.all(|seen| seen.path == "/oauth/token")
     }
 
-    fn all(&self, which: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    /// How many requests for this path came.
+    pub(super) fn count(&self, path: &str) -> usize {
+        self.all(|seen| seen.path == path).len()
+    }
+
+    pub(super) fn all(&self, which: impl Fn(&Seen) -> bool) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|seen| which(seen)).cloned().collect()
     }

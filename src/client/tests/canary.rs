@@ -19,6 +19,16 @@ const CANARIES: [&str; 5] = [
     "canary-query_5",
 ];
 
+/// A header's value, a user, a password, a bearer, a csrf, a cookie's value.
+const OTHERS: [&str; 6] = [
+    "canary~key/1",
+    "canary/user+2",
+    "canary\"pass\\3",
+    "canary.bearer~4",
+    "canary\"csrf-5",
+    "canary+cookie/6",
+];
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -43,11 +53,17 @@ impl MakeWriter<'_> for Log {
 
 fn forms(canary: &str) -> Vec<String> {
     let pair = format!("{}:{}", CANARIES[0], CANARIES[1]);
+    let other = format!("{}:{}", OTHERS[1], OTHERS[2]);
     vec![
         canary.to_owned(),
         STANDARD.encode(canary),
         URL_SAFE_NO_PAD.encode(canary),
         STANDARD.encode(&pair),
+        STANDARD.encode(&other),
+        serde_json::Value::from(canary)
+            .to_string()
+            .trim_matches('"')
+            .to_owned(),
         utf8_percent_encode(canary, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(canary.as_bytes()).collect(),
     ]
@@ -156,6 +172,117 @@ async fn nothing_that_is_printed_holds_a_secret() {
     shown.push(log);
     for text in &shown {
         for canary in CANARIES {
+            for form in forms(canary) {
+                assert!(!text.contains(&form), "{form} in {text}");
+            }
+        }
+    }
+}
+
+/// Logs in and refreshes, and echoes all it was sent.
+async fn echo() -> Api {
+    let [.., bearer, csrf, cookie] = OTHERS;
+    Api::start(move |seen, before| {
+        let headers: Vec<String> = seen
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+            .collect();
+        let echo = format!("{} {}", seen.body, headers.join(" "));
+        // the first part of it that is of interest, as an excerpt is short
+        let at = headers.join(" ").find("authorization").unwrap_or(0);
+        let part: String = headers.join(" ").chars().skip(at).collect();
+        let json = serde_json::json!({ "message": seen.body, "code": part, "contextId": echo });
+        match &*seen.path {
+            "/login" if before % 2 == 0 => Some(
+                reply(
+                    200,
+                    serde_json::json!({ "bearer": bearer, "csrf": csrf, "sessionTTl": "999999" })
+                        .to_string(),
+                )
+                .header("set-cookie", &format!("Session_id={cookie}; Path=/")),
+            ),
+            "/login" => Some(reply(451, json.to_string())),
+            "/refresh" => Some(reply(500, echo)),
+            "/token" if before % 2 == 0 => Some(token(bearer)),
+            "/token" => Some(reply(400, json.to_string())),
+            "/base/fine" => None,
+            "/base/text" => Some(reply(503, format!("{part} {}", seen.body))),
+            "/base/key" => Some(reply(503, seen.header("x-key").unwrap().to_owned())),
+            "/base/refused" => Some(reply(401, json.to_string())),
+            _ => Some(reply(503, json.to_string())),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn nor_does_it_hold_one_of_another_way_to_sign_in() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let guard = tracing::subscriber::set_default(subscriber);
+    let [key, user, password, ..] = OTHERS.map(Secret::text);
+    let api = echo().await;
+    let at = |path: &str| Place::At(Url::parse(&api.url(path)).unwrap());
+    let ways = [
+        SignIn::ClientCredentials {
+            token_url: at("/token"),
+            client_id: user.clone(),
+            client_secret: password.clone(),
+            sent: SentIn::Form,
+        },
+        SignIn::Basic {
+            username: user.clone(),
+            password: password.clone(),
+        },
+        SignIn::Session {
+            login: at("/login"),
+            refresh: at("/refresh"),
+            username: user.clone(),
+            password: password.clone(),
+        },
+    ];
+    let mut shown = Vec::new();
+    let mut redacted = 0;
+    for sign_in in ways {
+        let change = |settings: &mut Settings| {
+            settings.endpoint.headers = vec![("x-key", key.clone())];
+            settings.endpoint.sign_in = sign_in.clone();
+        };
+        let client = with(&api, change);
+        for path in ["/fine", "/text", "/key", "/json", "/refused"] {
+            match send(&client, &get(path)).await {
+                Ok(answer) => assert_eq!(path, "/fine", "{}", answer.status),
+                Err(error) => {
+                    let text = format!("{error} {error:?} {}", chain(&api, &error));
+                    redacted += usize::from(text.contains("[redacted]"));
+                    shown.push(text);
+                }
+            }
+        }
+        // a session's refresh fails, and then its second login
+        pass(Duration::from_mins(5)).await;
+        let later = send(&client, &get("/text")).await.unwrap_err();
+        let fresh = with(&api, change);
+        let refused = send(&fresh, &get("/refused")).await.unwrap_err();
+        let mut settings = settings(&api);
+        change(&mut settings);
+        shown.push(format!(
+            "{later:?} {later} {refused:?} {refused} {settings:?}"
+        ));
+        shown.push(format!("{client:?} {fresh:?} {:?}", settings.endpoint));
+    }
+    assert!(redacted >= 9, "the echoes were seen: {redacted}");
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("the session can't be kept up"));
+    shown.push(log);
+    for text in &shown {
+        for canary in OTHERS {
             for form in forms(canary) {
                 assert!(!text.contains(&form), "{form} in {text}");
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::lake::Lake;
-use auditlake::model::{Activity, Outcome, PartitionColumn, Range, Record, Timestamp};
+use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
 use auditlake::pipeline::Job;
 use auditlake::plan::Policy;
 use auditlake::providers::{
@@ -212,27 +212,11 @@ struct Fields {
 }
 
 impl Adapter for Scripted {
-    fn stream_calls(&self) -> Vec<Call> {
-        Vec::new()
-    }
-
-    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
-        Ok(self.listed_streams())
-    }
-
     fn listed_streams(&self) -> Vec<Stream> {
         vec![Stream {
             id: "all".to_owned(),
             realtime: false,
         }]
-    }
-
-    fn asked(&self, range: Range) -> Range {
-        range
-    }
-
-    fn least_calls(&self, _: &Ask) -> u32 {
-        1
     }
 
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
@@ -278,28 +262,7 @@ impl Adapter for Scripted {
         let fields: Fields = serde_json::from_str(raw).map_err(|error| error.to_string())?;
         Ok(Record {
             event_id: fields.id.into(),
-            event_time: fields.at,
-            account_id: None,
-            action: None,
-            activity: Activity::Other,
-            outcome: Outcome::Unknown,
-            outcome_reason: None,
-            service: None,
-            entity_type: None,
-            entity_id: None,
-            entity_name: None,
-            actor_id: None,
-            actor_name: None,
-            actor_login: None,
-            actor_type: None,
-            client_id: None,
-            user_agent: None,
-            session_id: None,
-            transaction_id: None,
-            client_ips: Vec::new(),
-            message: None,
-            changes: Vec::new(),
-            attributes: Vec::new(),
+            ..Record::at(fields.at)
         })
     }
 }

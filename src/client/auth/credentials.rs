@@ -1,0 +1,52 @@
+//! Secrets, revealed for one sign-in.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::client::error::ClientError;
+use crate::client::wire::Wire;
+
+/// Revealed for one sign-in.
+pub(super) struct Credentials {
+    /// The user, or the client's id.
+    pub(super) user: String,
+    /// The user's password, or the client's secret.
+    pub(super) password: String,
+    pub(super) extra: Extra,
+}
+
+/// The endpoint's own headers, revealed.
+#[derive(Clone, Default)]
+pub(super) struct Extra(pub(super) Vec<(HeaderName, String)>);
+
+impl Extra {
+    pub(super) fn headers(&self, wire: &Wire) -> Result<HeaderMap, ClientError> {
+        self.0
+            .iter()
+            .map(|(name, text)| {
+                let value = sensitive(text).ok_or_else(|| {
+                    unfit(wire, &format!("the header `{name}` can't hold its value"))
+                })?;
+                Ok((name.clone(), value))
+            })
+            .collect()
+    }
+
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, text)| text.as_str())
+    }
+}
+
+pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Secrets that can't be sent as they are.
+pub(super) fn unfit(wire: &Wire, problem: &str) -> ClientError {
+    ClientError::Settings {
+        connection: wire.connection.clone(),
+        problem: problem.to_owned(),
+        source: None,
+    }
+}

@@ -1,0 +1,144 @@
+//! A request as it goes out, and what is made of its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::Limits;
+use super::body::{self, Hidden, ReadError};
+use super::directory::Spot;
+use super::error::Request;
+use super::stream::{Body, Opened};
+use crate::providers::Answer;
+
+/// Whose rate budget a request is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// The connection's: it waits for its turn, obeys and causes pauses, and the answer's headers correct the budget.
+    Api,
+    /// The connection's, too, but the answer's headers speak of another count: a sign-in.
+    Login,
+    /// The same for the look-up of a host.
+    Directory,
+    /// Nobody's that is known: a download.
+    Elsewhere,
+}
+
+/// One request as it goes out, and how its answers are taken.
+pub(super) struct Outgoing<'a> {
+    pub(super) request: Request,
+    pub(super) method: &'a Method,
+    pub(super) spot: Spot<'a>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+    pub(super) to: To,
+    /// Sent again after a passing failure.
+    pub(super) retried: bool,
+    pub(super) body_cap: u64,
+    pub(super) gateway_timeout_is_answer: bool,
+    /// What an excerpt of the answer must not show.
+    pub(super) hidden: &'a Hidden,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A bare request, tried again after passing failures, whose answer has no body.
+    pub(super) fn new(method: &'a Method, spot: Spot<'a>, to: To, hidden: &'a Hidden) -> Self {
+        Self {
+            request: Request::new(method, &spot.url),
+            method,
+            spot,
+            headers: HeaderMap::new(),
+            body: None,
+            to,
+            retried: true,
+            body_cap: 0,
+            gateway_timeout_is_answer: false,
+            hidden,
+        }
+    }
+}
+
+/// What is made of an answer that isn't a passing failure.
+pub(super) trait Taken: Send + Sized {
+    /// How long a request and all of its answer may take.
+    fn timeout(limits: &Limits) -> Duration;
+
+    /// Takes the answer to `out`, which began so and whose body is in `response`.
+    fn take(
+        head: (StatusCode, HeaderMap),
+        response: reqwest::Response,
+        out: &Outgoing<'_>,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<Self, ReadError>> + Send;
+
+    fn status(&self) -> StatusCode;
+
+    /// The answer where it is there whole.
+    fn whole(&self) -> Option<&Answer>;
+}
+
+impl Taken for Answer {
+    fn timeout(limits: &Limits) -> Duration {
+        limits.total_timeout
+    }
+
+    async fn take(
+        (status, headers): (StatusCode, HeaderMap),
+        response: reqwest::Response,
+        out: &Outgoing<'_>,
+        _limits: &Limits,
+    ) -> Result<Self, ReadError> {
+        let body = body::read(response, out.body_cap).await?;
+        Ok(Self {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn whole(&self) -> Option<&Answer> {
+        Some(self)
+    }
+}
+
+impl Taken for Opened {
+    fn timeout(limits: &Limits) -> Duration {
+        limits.stream_timeout
+    }
+
+    async fn take(
+        (status, headers): (StatusCode, HeaderMap),
+        response: reqwest::Response,
+        out: &Outgoing<'_>,
+        limits: &Limits,
+    ) -> Result<Self, ReadError> {
+        if status.is_success() {
+            let request = out.request.clone();
+            return Ok(Self::Body(Body::new(request, status, headers, response)));
+        }
+        let answer = Answer::take((status, headers), response, out, limits);
+        let answer = tokio::time::timeout(limits.total_timeout, answer)
+            .await
+            .map_err(ReadError::Late)?;
+        Ok(Self::Answer(answer?))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Answer(answer) => answer.status,
+            Self::Body(body) => body.status,
+        }
+    }
+
+    fn whole(&self) -> Option<&Answer> {
+        match self {
+            Self::Answer(answer) => Some(answer),
+            Self::Body(_) => None,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! From a connection's settings to what sends its requests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::HeaderName;
+use url::Url;
+
+use super::error::Cause;
+use super::{Settings, guard};
+use crate::providers::{Endpoint, Place, SignIn};
+use crate::secret::Secret;
+use crate::tls;
+
+/// The place itself, or where it is asked for.
+pub(super) fn asked(place: &Place) -> &Url {
+    match place {
+        Place::At(url) => url,
+        Place::Named(named) => &named.question,
+    }
+}
+
+/// A problem with the settings, and what is underneath.
+pub(super) type Problem = (String, Option<Cause>);
+
+/// Refuses what can't work, or would bring credentials where they may not go.
+pub(super) fn check(settings: &Settings) -> Result<(), Problem> {
+    let plain = |problem| (problem, None);
+    let Endpoint {
+        api,
+        sign_in,
+        headers,
+        trusted_hosts,
+        ..
+    } = &settings.endpoint;
+    let allow_http = settings.allow_http;
+    let check = |what: &str, place: &Place, may_query: bool| match place {
+        Place::At(url) if may_query => {
+            guard::check_trusted(what, url, trusted_hosts, allow_http).map_err(plain)
+        }
+        Place::At(url) => {
+            guard::check_credentialed(what, url, trusted_hosts, allow_http).map_err(plain)
+        }
+        Place::Named(named) => {
+            guard::check_named(what, named, may_query, allow_http).map_err(plain)
+        }
+    };
+    check("api's url", api, false)?;
+    match sign_in {
+        SignIn::ClientCredentials { token_url, .. } => check("token url", token_url, true)?,
+        SignIn::Basic { .. } => {}
+        SignIn::Session { login, refresh, .. } => {
+            check("login's url", login, true)?;
+            check("refresh's url", refresh, true)?;
+        }
+    }
+    for (name, _) in headers {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            return Err(plain(format!("`{name}` can't be a header's name")));
+        }
+    }
+    let (limit, per) = settings.rate_limit;
+    if limit == 0 || per.is_zero() {
+        let problem = format!("the rate limit `{limit}` per `{per:?}` lets nothing through");
+        return Err(plain(problem));
+    }
+    Ok(())
+}
+
+pub(super) fn http_client(settings: &Settings) -> Result<reqwest::Client, Problem> {
+    tls::install();
+    let limits = &settings.limits;
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("auditlake/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .dns_resolver(guard::Resolver)
+        .connect_timeout(limits.connect_timeout)
+        .read_timeout(limits.read_timeout)
+        .timeout(limits.total_timeout);
+    if let Some(path) = &settings.ca_file {
+        builder = builder.tls_certs_merge(certificates(path)?);
+    }
+    if let Some(proxy) = &settings.proxy {
+        builder = builder.proxy(proxy_of(proxy)?);
+    } else if guard::is_loopback(asked(&settings.endpoint.api)) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| {
+        let problem = "the http client can't be set up".to_owned();
+        (problem, Some(Arc::new(error) as Cause))
+    })
+}
+
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Problem> {
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| {
+        let problem = format!("the ca_file `{shown}` can't be read");
+        (problem, Some(Arc::new(error) as Cause))
+    })?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| {
+        let problem = format!("the ca_file `{shown}` isn't PEM");
+        (problem, Some(Arc::new(error) as Cause))
+    })?;
+    if certificates.is_empty() {
+        let problem = format!("the ca_file `{shown}` holds no PEM certificate");
+        return Err((problem, None));
+    }
+    Ok(certificates)
+}
+
+/// The proxy; the error never holds its URL, which may hold a password.
+fn proxy_of(secret: &Secret) -> Result<reqwest::Proxy, Problem> {
+    let text = secret.reveal().map_err(|error| {
+        let problem = "the proxy's url can't be read".to_owned();
+        (problem, Some(Arc::new(error) as Cause))
+    })?;
+    Url::parse(&text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .and_then(|url| reqwest::Proxy::all(url).ok())
+        .ok_or_else(|| ("the proxy isn't an http or https url".to_owned(), None))
+}

@@ -1,0 +1,72 @@
+//! The services that share the audit search, and the types of objects that each of them audits.
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// Its name in jobs.yaml, in streams and in the column `service`.
+    pub(super) name: &'static str,
+    /// Where its API begins.
+    pub(super) base_path: &'static str,
+    /// What can be asked for, one at a time.
+    pub(super) types: &'static [&'static str],
+    /// The longest `ipAddress` filter.
+    pub(super) longest_ip: usize,
+}
+
+pub(super) static SERVICES: [Service; 6] = [
+    Service {
+        name: "user",
+        base_path: "/api/admin/user/v1",
+        types: &[
+            "PROFILE",
+            "USER",
+            "RESOURCE_PARTITION",
+            "USERS_DEFAULT_RESOURCE",
+        ],
+        longest_ip: 15,
+    },
+    Service {
+        name: "account",
+        base_path: "/api/admin/account/v1",
+        types: &["ACCOUNT"],
+        longest_ip: 15,
+    },
+    Service {
+        name: "inventory",
+        base_path: "/api/admin/inventory/v1",
+        types: &["ELEMENT"],
+        longest_ip: 15,
+    },
+    Service {
+        name: "group",
+        base_path: "/api/admin/group/v1",
+        types: &["GROUP"],
+        longest_ip: 15,
+    },
+    Service {
+        name: "match",
+        base_path: "/api/admin/match/v1",
+        types: &["QUEUE", "ATTRIBUTE"],
+        longest_ip: 15,
+    },
+    Service {
+        name: "business_hours",
+        base_path: "/api/business-hours/v1",
+        types: &["TIMETABLE"],
+        longest_ip: 50,
+    },
+];
+
+/// Every service with each of its types: what there is to ask for.
+pub(super) fn searches() -> impl Iterator<Item = (&'static Service, &'static str)> + Clone {
+    SERVICES
+        .iter()
+        .flat_map(|service| service.types.iter().map(move |kind| (service, *kind)))
+}
+
+/// The service whose objects are of this type; a record doesn't name it.
+pub(super) fn service_of(kind: &str) -> Option<&'static str> {
+    searches()
+        .find(|(_, known)| *known == kind)
+        .map(|(service, _)| service.name)
+}

@@ -1,0 +1,168 @@
+//! Avaya Experience Platform (AXP): the audit search that six of its services share.
+//!
+//! Facts and their sources: `docs/providers/avaya_axp.md`. Four things shape this folder:
+//! - a search takes exactly one type of object, so each type of each service is a stream;
+//! - records have no id and dates have no second order, so a range counts as read only if its pages agree, and a
+//!   reading that is to confirm another one cuts its pages elsewhere;
+//! - links lead in circles, so pages are numbered and counted from `total`;
+//! - whether the bounds are inclusive is not documented, so one second more is asked for on the left.
+
+mod catalogue;
+mod changes;
+mod page;
+mod problem;
+mod record;
+mod settings;
+
+use std::borrow::Cow;
+
+use chrono::{SecondsFormat, SubsecRound, TimeDelta};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::answer::{failed, text_of};
+use super::call::post;
+use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
+use crate::model::{Kind, Range, Record, Timestamp, hex};
+use catalogue::{Service, searches};
+use page::{Place, Results};
+
+pub use settings::{Filters, Options, SPEC};
+
+/// The documented maximum, and ten times the default.
+const PAGE_SIZE: u32 = 50;
+/// By how much the pages of each further reading are smaller, so that they end elsewhere.
+const CUT_BY: u32 = 3;
+/// The documented minimum.
+const LEAST_PAGE_SIZE: u32 = 5;
+/// The finest bounds that a search takes.
+const BOUND: TimeDelta = TimeDelta::milliseconds(1);
+
+/// The adapter of one job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Avaya {
+    /// What the job pulls.
+    pub options: Options,
+}
+
+impl Adapter for Avaya {
+    fn stream_calls(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
+        Ok(self.listed_streams())
+    }
+
+    fn listed_streams(&self) -> Vec<Stream> {
+        searches()
+            .filter(|(service, kind)| self.options.takes(service.name, kind))
+            .map(|(service, kind)| Stream {
+                id: self.stream_id(service, kind),
+                realtime: false,
+            })
+            .collect()
+    }
+
+    fn asked(&self, range: Range) -> Range {
+        let second = TimeDelta::seconds(1);
+        Range::new(range.from() - second, range.to() + second).unwrap_or(range)
+    }
+
+    fn has_ids(&self) -> bool {
+        false
+    }
+
+    fn least_calls(&self, _: &Ask) -> u32 {
+        1
+    }
+
+    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+        let (service, kind) = self.search(&ask.stream)?;
+        let place = Place::of(cursor)?;
+        let query = vec![
+            ("pageNumber", place.page.to_string()),
+            ("pageSize", page_size(ask).to_string()),
+            // defaults differ from service to service
+            ("orderBy", "date asc".to_owned()),
+        ];
+        let path = format!(
+            "{}/accounts/{{account}}/audit-records:search",
+            service.base_path
+        );
+        let mut body = json!({
+            "startDate": instant(ask.range.from() - TimeDelta::seconds(1)),
+            "endDate": instant(ask.range.to()),
+            "type": kind,
+        });
+        for (name, value) in self.options.filters.members() {
+            body[name] = value.into();
+        }
+        Ok(post(&path, query, body.to_string()))
+    }
+
+    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+        problem::expect_success(&answer)?;
+        let place = Place::of(cursor)?;
+        let text = text_of(answer)?;
+        let results = Results::read(&text, place.page)?;
+        let total = results.total;
+        let next = place.next(&results, page_size(ask));
+        let records = results.records;
+        Ok(Page {
+            text,
+            records,
+            next,
+            total,
+            total_binds: true,
+            ..Page::default()
+        })
+    }
+
+    fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
+        record::read(raw)
+    }
+
+    /// With its date in one form: both forms that are published mean the same record.
+    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        record::with_one_date_form(raw)
+    }
+}
+
+impl Avaya {
+    /// The service and the type, and a hash of the filters where there are any: other filters make another stream.
+    fn stream_id(&self, service: &Service, kind: &str) -> String {
+        let name = format!("{}/{kind}", service.name);
+        let members = self.options.filters.members();
+        if members.is_empty() {
+            return name;
+        }
+        let hash = hex(&Sha256::digest(json!(members).to_string())[..4]);
+        format!("{name}#{hash}")
+    }
+
+    fn search(&self, stream: &Stream) -> Result<(&'static Service, &'static str), Refusal> {
+        searches()
+            .find(|(service, kind)| self.stream_id(service, kind) == stream.id)
+            .ok_or_else(|| {
+                failed(
+                    Kind::Config,
+                    format!("`{}` is no stream of this job", stream.id),
+                )
+            })
+    }
+}
+
+/// How many records a page of this reading holds.
+fn page_size(ask: &Ask) -> u32 {
+    PAGE_SIZE
+        .saturating_sub(ask.reading.saturating_mul(CUT_BY))
+        .max(LEAST_PAGE_SIZE)
+}
+
+/// To the millisecond, rounded up: an end that were rounded down would leave records out.
+fn instant(at: Timestamp) -> String {
+    let floor = at.trunc_subsecs(3);
+    let at = if floor == at { at } else { floor + BOUND };
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,0 +1,137 @@
+//! What the provider's refusals say and mean: problem+json (RFC 7807), of which every member may be missing or null.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::providers::answer::{quoted, refused};
+use crate::providers::json::{List, Object, Text, shortened};
+use crate::providers::{Answer, Failed, Manners, Refusal};
+
+/// "Too many records within the requested time interval"; published for the export only.
+const TOO_MANY_RECORDS: &str = "20007";
+/// A null where a value must be, and a value against its pattern: no matter of size.
+const NO_MATTER_OF_SIZE: [&str; 2] = ["20002", "20006"];
+/// How long a used-up tenant quota is left alone at first; twice that the second time, and so on.
+const QUOTA_REST: Duration = Duration::from_mins(1);
+/// How long a spike limit is left alone at first.
+const SPIKE_REST: Duration = Duration::from_secs(1);
+
+/// What the provider wants beyond what HTTP says.
+pub(super) const MANNERS: Manners = Manners {
+    rest,
+    token_refused,
+};
+
+/// The `status` is not read: it is published as a number and as text, and HTTP has it.
+#[derive(Debug, Default, Deserialize)]
+struct Problem<'a> {
+    #[serde(borrow, default)]
+    title: Text<'a>,
+    #[serde(borrow, default)]
+    detail: Text<'a>,
+    #[serde(borrow, default)]
+    violations: List<Object<Violation<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Violation<'a> {
+    #[serde(borrow, default)]
+    field: Text<'a>,
+    #[serde(borrow, default)]
+    message: Text<'a>,
+    #[serde(borrow, default)]
+    code: Text<'a>,
+}
+
+impl Violation<'_> {
+    /// Whether a smaller range may do better.
+    fn is_about_the_interval(&self) -> bool {
+        let code = self.code.as_deref();
+        let field = self.field.as_deref().unwrap_or_default();
+        code == Some(TOO_MANY_RECORDS)
+            || ["interval", "startDate", "endDate"].contains(&field)
+                && !code.is_some_and(|code| NO_MATTER_OF_SIZE.contains(&code))
+    }
+
+    fn said(&self) -> String {
+        let mut said = String::new();
+        // writing to a string doesn't fail
+        if let Some(field) = self.field.as_deref() {
+            let _ = write!(said, "`{}` ", shortened(field));
+        }
+        let message = self.message.as_deref().unwrap_or("is refused");
+        said.push_str(&shortened(message));
+        if let Some(code) = self.code.as_deref() {
+            let _ = write!(said, " (code {})", shortened(code));
+        }
+        said
+    }
+}
+
+/// Anything but a 2xx, by what it means.
+pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(&answer.body);
+    let problem: Option<Problem> = serde_json::from_str(&body).ok();
+    let said = problem.as_ref().and_then(said);
+    let said = said.unwrap_or_else(|| quoted(&body));
+    let violations = problem.map(|problem| problem.violations.0);
+    let too_large = answer.status == StatusCode::BAD_REQUEST
+        && violations
+            .into_iter()
+            .flatten()
+            .any(|Object(violation)| violation.is_about_the_interval());
+    if too_large {
+        return Err(Refusal::TooLarge(format!(
+            "the provider answered {}: {said}",
+            answer.status
+        )));
+    }
+    Err(refused(answer.status, &said))
+}
+
+/// Title, detail and violations as one sentence; nothing if there is none of them.
+fn said(problem: &Problem<'_>) -> Option<String> {
+    let mut parts: Vec<String> = [&problem.title, &problem.detail]
+        .into_iter()
+        .filter_map(|text| text.as_deref())
+        .map(|text| shortened(text).into_owned())
+        .collect();
+    let violations = &problem.violations.0;
+    parts.extend(violations.iter().map(|Object(violation)| violation.said()));
+    (!parts.is_empty()).then(|| parts.join(": "))
+}
+
+/// The tenant's quota takes minutes to come back, a spike seconds. Both are 429; only the detail tells them apart.
+fn rest(failed: Failed<'_>) -> Duration {
+    if failed.status != StatusCode::TOO_MANY_REQUESTS {
+        return Duration::ZERO;
+    }
+    let doublings = failed.times.saturating_sub(1);
+    if detail(failed.body).contains("quota") {
+        QUOTA_REST * 2_u32.pow(doublings.min(2))
+    } else {
+        (SPIKE_REST * 2_u32.pow(doublings.min(5))).min(Duration::from_secs(30))
+    }
+}
+
+/// A 401 names the app key or the access token: a new token helps only with the latter.
+fn token_refused(body: &[u8]) -> bool {
+    let detail = detail(body);
+    let names_app_key = ["appkey", "app key", "app-key", "application key"]
+        .iter()
+        .any(|name| detail.contains(name));
+    detail.contains("token") || !names_app_key
+}
+
+/// What the body says in detail, in lower case; all of it if it isn't the documented JSON.
+fn detail(body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body);
+    let problem: Problem = serde_json::from_str(&body).unwrap_or_default();
+    problem.detail.as_deref().unwrap_or(&body).to_lowercase()
+}

@@ -1,0 +1,346 @@
+//! What jobs.yaml says about Avaya Experience Platform.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use url::Url;
+
+use super::Avaya;
+use super::catalogue::{SERVICES, searches};
+use super::problem::MANNERS;
+use crate::model::RateLimit;
+use crate::providers::{
+    Endpoint, Place, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, SignIn,
+    StreamSet,
+};
+use crate::yaml::shape::{SecretText, Text, UrlText, choice, choices};
+use crate::yaml::{Fields, Value};
+
+/// AXP in the registry.
+pub const SPEC: ProviderSpec = ProviderSpec {
+    name: "avaya_axp",
+    // The provider publishes no number. A call a second leaves room for whoever else uses the account.
+    rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
+    connection,
+    options,
+    default_adapter: || Arc::new(Avaya::default()),
+    connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
+    options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
+};
+
+/// All hosts of the platform are below it.
+const DOMAIN: &str = "avayacloud.com";
+/// The longest `author` and `searchKeyword`.
+const LONGEST_TEXT: usize = 255;
+/// What the search can be narrowed to. The Account service shows two more, which can't be asked for.
+const EVENTS: [&str; 3] = ["CREATED", "UPDATED", "DELETED"];
+
+/// What a job pulls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The services to pull; none means all.
+    pub services: Vec<&'static str>,
+    /// The types of objects to pull; none means all that the services have.
+    pub types: Vec<&'static str>,
+    /// What records must match.
+    pub filters: Filters,
+}
+
+impl Options {
+    pub(super) fn takes(&self, service: &str, kind: &str) -> bool {
+        let names = |list: &[&str], name: &str| list.is_empty() || list.contains(&name);
+        names(&self.services, service) && names(&self.types, kind)
+    }
+}
+
+/// What records must match, all of it; the provider evaluates it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// The verb.
+    pub event: Option<String>,
+    /// Who did it: a login, or an application's id.
+    pub author: Option<String>,
+    /// Where it came from.
+    pub ip_address: Option<String>,
+    /// A text in any field but the date.
+    pub search_keyword: Option<String>,
+}
+
+impl Filters {
+    /// Those that are set, by their names in the API.
+    pub(super) fn members(&self) -> Vec<(&'static str, &str)> {
+        [
+            ("event", &self.event),
+            ("author", &self.author),
+            ("ipAddress", &self.ip_address),
+            ("searchKeyword", &self.search_keyword),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .collect()
+    }
+}
+
+fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
+    let region = fields.optional("region");
+    let base_url = fields.optional("base_url");
+    let app_key = fields.required("app_key").and_then(|key| key.secret());
+    let client_id = fields.required("client_id").and_then(|id| id.secret());
+    let client_secret = fields
+        .required("client_secret")
+        .and_then(|secret| secret.secret());
+    let account = account(fields, reach);
+    let api = api(fields, reach, region, base_url);
+    let (api, account) = (api?, account?);
+    let (app_key, client_id, client_secret) = (app_key?, client_id?, client_secret?);
+    let mut token_url = api.clone();
+    token_url.set_path(&format!(
+        "{}/api/auth/v1/{account}/protocol/openid-connect/token",
+        api.path().trim_end_matches('/')
+    ));
+    let host = api.host_str()?.to_owned();
+    let own = if is_own(&host) {
+        DOMAIN.to_owned()
+    } else {
+        host
+    };
+    let trusted = std::iter::once(own).chain(reach.allowed_hosts.iter().cloned());
+    let sign_in = SignIn::ClientCredentials {
+        token_url: Place::At(token_url),
+        client_id,
+        client_secret,
+        sent: SentIn::Form,
+    };
+    Some(ProviderConnection {
+        account_id: Some(account.clone()),
+        identity: format!("{api} {account}"),
+        endpoint: Endpoint {
+            account: Some(account),
+            headers: vec![("appkey", app_key)],
+            manners: MANNERS,
+            ..Endpoint::new(api, sign_in, trusted.collect())
+        },
+    })
+}
+
+fn is_own(host: &str) -> bool {
+    host.strip_suffix(DOMAIN)
+        .is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// The API's base: of a region, or any other.
+fn api(
+    fields: &Fields<'_>,
+    reach: &Reach,
+    region: Option<Value<'_>>,
+    base_url: Option<Value<'_>>,
+) -> Option<Url> {
+    let name = fields.name();
+    match (region, base_url) {
+        (Some(region), None) => {
+            let host = region.parse(host_prefix)?;
+            Url::parse(&format!("https://{host}.api.{DOMAIN}")).ok()
+        }
+        (None, Some(base_url)) => base_url.base_url(reach.allow_http),
+        (Some(region), Some(_)) => {
+            region.report(format!(
+                "{name} has a `region` and a `base_url`; keep the one or the other"
+            ));
+            None
+        }
+        (None, None) => {
+            fields.report(format!(
+                "{name} lacks the key `region` (or `base_url`, for any other host)"
+            ));
+            None
+        }
+    }
+}
+
+/// Which regions there are is not published in full.
+fn host_prefix(text: &str) -> Result<String, &'static str> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.chars().all(fits) && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`")
+    }
+}
+
+/// The account's id, which stands in every path.
+fn account(fields: &mut Fields<'_>, reach: &Reach) -> Option<String> {
+    let Some(account) = &reach.account_id else {
+        fields.lack("account_id");
+        return None;
+    };
+    let valid = account.len() == 6 && account.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !valid {
+        let value = fields.entries().find(|(key, _)| key.text == "account_id");
+        value.and_then(|(_, value)| {
+            value.parse(|_| {
+                Err::<(), _>("is no account's id: it has exactly six letters, like `ABCDEF`")
+            })
+        });
+    }
+    valid.then(|| account.clone())
+}
+
+fn options(fields: &mut Fields<'_>) -> ProviderOptions {
+    let services = names(
+        fields.optional("services"),
+        &SERVICES.iter().map(|service| service.name),
+    );
+    let types = fields.optional("types");
+    let listed = names(types.clone(), &searches().map(|(_, kind)| kind));
+    let event = fields
+        .optional("event")
+        .and_then(|event| event.choose(EVENTS.map(|name| (name, name))));
+    let author = fields
+        .optional("author")
+        .and_then(|text| text.parse(author));
+    let ip = fields.optional("ip_address");
+    let keyword = fields
+        .optional("search_keyword")
+        .and_then(|text| text.parse(|text| at_most(text, LONGEST_TEXT)));
+    let mut options = Options {
+        services,
+        types: listed,
+        filters: Filters {
+            event: event.map(str::to_owned),
+            author,
+            ip_address: None,
+            search_keyword: keyword,
+        },
+    };
+    if let Some(types) = types {
+        report_stray_types(&types, &options);
+    }
+    options.filters.ip_address = ip.and_then(|ip| ip.parse(|text| ip_address(text, &options)));
+    let all = options.services.is_empty() && options.types.is_empty();
+    let streams = if all {
+        StreamSet::All
+    } else {
+        let taken = searches().filter(|(service, kind)| options.takes(service.name, kind));
+        StreamSet::Only(
+            taken
+                .map(|(service, kind)| format!("{}/{kind}", service.name))
+                .collect(),
+        )
+    };
+    ProviderOptions {
+        adapter: Arc::new(Avaya { options }),
+        streams,
+    }
+}
+
+/// The choices that a list names, each once.
+fn names(
+    list: Option<Value<'_>>,
+    choices: &(impl Iterator<Item = &'static str> + Clone),
+) -> Vec<&'static str> {
+    let items = list.and_then(|list| list.list()).unwrap_or_default();
+    let mut names = Vec::new();
+    for item in items {
+        let name = item.choose(choices.clone().map(|name| (name, name)));
+        names.extend(name.filter(|name| !names.contains(name)));
+    }
+    names
+}
+
+/// A type that none of the services audits would silently pull nothing.
+fn report_stray_types(types: &Value<'_>, options: &Options) {
+    for kind in &options.types {
+        let owner = searches().find(|(_, known)| known == kind);
+        if let Some((service, _)) = owner
+            && !options.takes(service.name, kind)
+        {
+            types.report(format!(
+                "`types` has `{kind}`, but `services` lacks `{}`, whose type it is",
+                service.name
+            ));
+        }
+    }
+}
+
+fn author(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "@._-".contains(c);
+    if !text.chars().all(fits) {
+        return Err("is no author that can be searched for: letters, digits and `@._-`".to_owned());
+    }
+    at_most(text, LONGEST_TEXT)
+}
+
+/// The shortest of the bounds of the services that are asked.
+fn ip_address(text: &str, options: &Options) -> Result<String, String> {
+    let asked = SERVICES.iter().filter(|service| {
+        service
+            .types
+            .iter()
+            .any(|kind| options.takes(service.name, kind))
+    });
+    let longest = asked.map(|service| service.longest_ip).min().unwrap_or(0);
+    at_most(text, longest)
+        .map_err(|why| format!("{why}, so only `business_hours` can be searched for IPv6"))
+}
+
+fn at_most(text: &str, longest: usize) -> Result<String, String> {
+    let length = text.chars().count();
+    if length > longest {
+        return Err(format!(
+            "is too long: {length} characters, of which the provider takes {longest}"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A connection to Avaya Experience Platform. Its `account_id` is the account's own: six letters.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("required" = ["account_id", "app_key", "client_id", "client_secret"]))]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct ConnectionShape {
+    /// What stands before `.api.avayacloud.com`: `na`, `eu` or another one.
+    region: Option<Text>,
+    /// The API's base, sign-in included, for hosts that no region names; instead of `region`.
+    base_url: Option<UrlText>,
+    /// The application key, sent with every call.
+    app_key: SecretText,
+    /// The id of a client of that account that may read audit records.
+    client_id: SecretText,
+    /// That client's secret.
+    client_secret: SecretText,
+}
+
+/// What an AXP job pulls.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct OptionsShape {
+    /// The services to pull. None means all.
+    #[schemars(default, schema_with = "services_schema", extend("default" = []))]
+    services: Option<()>,
+    /// The types of objects to pull. None means all that the services have.
+    #[schemars(default, schema_with = "types_schema", extend("default" = []))]
+    types: Option<()>,
+    /// The verb that records must have.
+    #[schemars(default, schema_with = "event_schema")]
+    event: Option<()>,
+    /// Who must have done it: a login, or an application's id.
+    author: Option<Text>,
+    /// Where it must have come from; at most 15 characters, but 50 if only `business_hours` is pulled.
+    ip_address: Option<Text>,
+    /// A text that some field other than the date must hold.
+    search_keyword: Option<Text>,
+}
+
+fn services_schema(_: &mut SchemaGenerator) -> Schema {
+    choices(SERVICES.iter().map(|service| service.name))
+}
+
+fn types_schema(_: &mut SchemaGenerator) -> Schema {
+    choices(searches().map(|(_, kind)| kind))
+}
+
+fn event_schema(_: &mut SchemaGenerator) -> Schema {
+    choice(EVENTS)
+}

@@ -1,0 +1,182 @@
+//! Eurotech Everyware Cloud: the audit log of the user's account, by whole days, in one answer without bound.
+//!
+//! Facts and their sources: `docs/providers/everyware_cloud.md`. Three things shape this file:
+//! - the zone of the provider's days is not documented, so one day more is asked for on each side;
+//! - an answer has no pages, so it is taken apart while it arrives;
+//! - a hidden cap on its records is possible, so round counts are told of.
+
+mod days;
+mod entry;
+mod settings;
+mod split;
+mod value;
+
+use chrono::TimeDelta;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::answer::{failed, quoted, refused};
+use super::call::get;
+use super::json::{Text, shortened};
+use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream};
+use crate::model::{Kind, Range, Record, hex};
+use days::{Days, written};
+use entry::read_record;
+use split::AuditSplitter;
+
+pub use settings::{Action, Options, ResultCode, SPEC};
+
+/// The adapter of one Everyware Cloud job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Everyware {
+    /// What the job pulls, and how.
+    pub options: Options,
+}
+
+impl Adapter for Everyware {
+    fn stream_calls(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
+        Ok(self.listed_streams())
+    }
+
+    fn listed_streams(&self) -> Vec<Stream> {
+        vec![Stream {
+            id: self.stream_id(),
+            realtime: false,
+        }]
+    }
+
+    /// All instants that the days asked for may mean.
+    fn asked(&self, range: Range) -> Range {
+        let zone = self.options.timezone;
+        (Days::touching(range, zone).instants(zone)).map_or(range, |asked| asked.hull(&range))
+    }
+
+    fn grain(&self) -> TimeDelta {
+        TimeDelta::days(1)
+    }
+
+    fn least_calls(&self, _: &Ask) -> u32 {
+        1
+    }
+
+    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+        if let Some(Cursor(cursor)) = cursor {
+            return Err(Refusal::CursorGone(format!(
+                "its answers have no pages, so `{}` leads nowhere",
+                shortened(cursor)
+            )));
+        }
+        Ok(get("/audit".to_owned(), self.query(ask)))
+    }
+
+    fn page(&self, ask: &Ask, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+        match answer.status {
+            // how a Java server may say that there is nothing
+            StatusCode::NO_CONTENT => Ok(Page::default()),
+            status if status.is_success() => {
+                let mut splitter = AuditSplitter::new(self.options.max_rows);
+                let page = splitter.feed(&answer.body)?;
+                let last = splitter.end()?;
+                Ok(Page {
+                    remark: last.remark,
+                    ..page
+                })
+            }
+            StatusCode::BAD_REQUEST => {
+                let asked: Vec<String> = self
+                    .query(ask)
+                    .iter()
+                    .map(|(name, value)| format!("{name} `{}`", shortened(value)))
+                    .collect();
+                Err(failed(
+                    Kind::Config,
+                    format!(
+                        "the provider answered {}: {}; it was asked for {}",
+                        answer.status,
+                        said(&answer),
+                        asked.join(", ")
+                    ),
+                ))
+            }
+            StatusCode::NOT_FOUND => Err(failed(
+                Kind::Config,
+                format!(
+                    "the provider answered {}: {}; is `base_url` right, up to and with `/v2`?",
+                    answer.status,
+                    said(&answer)
+                ),
+            )),
+            status => Err(refused(status, &said(&answer))),
+        }
+    }
+
+    fn splitter(&self, _: &Ask) -> Option<Box<dyn Splitter>> {
+        Some(Box::new(AuditSplitter::new(self.options.max_rows)))
+    }
+
+    fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
+        read_record(raw)
+    }
+}
+
+impl Everyware {
+    /// Never without dates: what the provider shows then is not documented.
+    fn query(&self, ask: &Ask) -> Vec<(&'static str, String)> {
+        let days = Days::touching(ask.range, self.options.timezone);
+        let mut query = vec![
+            ("startDate", written(days.first)),
+            ("stopDate", written(days.last)),
+        ];
+        query.extend(self.options.filters());
+        query
+    }
+
+    /// A hash of the filters goes with the name where there are any: other filters make another stream.
+    fn stream_id(&self) -> String {
+        let filters = self.options.filters();
+        if filters.is_empty() {
+            return "audit".to_owned();
+        }
+        let hash = hex(&Sha256::digest(json!(filters).to_string())[..4]);
+        format!("audit#{hash}")
+    }
+}
+
+/// `ErrorBean`, of which nothing but `message` is known.
+#[derive(Debug, Default, Deserialize)]
+struct ErrorBean<'a> {
+    #[serde(borrow, default)]
+    message: Text<'a>,
+    #[serde(borrow, default)]
+    code: Text<'a>,
+}
+
+/// What an error's body says: JSON, or the HTML or XML of whatever stands before the provider.
+fn said(answer: &Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.body);
+    let bean: ErrorBean = serde_json::from_str(&text).unwrap_or_default();
+    match (bean.message.as_deref(), bean.code.as_deref()) {
+        (Some(message), None) => shortened(message).into_owned(),
+        (Some(message), Some(code)) => {
+            format!("{}, code `{}`", shortened(message), shortened(code))
+        }
+        (None, _) => ["message", "title"]
+            .iter()
+            .find_map(|name| element(&text, name))
+            .map_or_else(|| quoted(&text), quoted),
+    }
+}
+
+/// What the first element of that name holds, in HTML or XML; nothing if it is empty.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (content, _) = rest.split_once(&format!("</{name}>"))?;
+    let content = content.trim();
+    (!content.is_empty()).then_some(content)
+}

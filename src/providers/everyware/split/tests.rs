@@ -1,0 +1,285 @@
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at what it does not expect"
+)]
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::*;
+
+/// Feeds the pieces: the records, and what the end said.
+fn split(
+    splitter: &mut AuditSplitter,
+    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> (Vec<String>, Result<Page, Refusal>) {
+    let mut records = Vec::new();
+    for piece in pieces {
+        match splitter.feed(piece.as_ref()) {
+            Ok(page) => {
+                let texts = page
+                    .records
+                    .iter()
+                    .map(|span| page.text[span.clone()].to_owned());
+                records.extend(texts);
+            }
+            Err(refusal) => return (records, Err(refusal)),
+        }
+    }
+    let end = splitter.end();
+    (records, end)
+}
+
+/// In one piece and byte by byte, which must not differ: the records, or the refusal.
+fn read(body: impl AsRef<[u8]>) -> String {
+    let body = body.as_ref();
+    let shown = |(records, end): (Vec<String>, Result<Page, Refusal>)| match end {
+        Ok(page) => format!("{records:?}{}", page.remark.unwrap_or_default()),
+        Err(refusal) => format!("{records:?} {}: {refusal}", refusal.kind()),
+    };
+    let bytes = split(&mut AuditSplitter::new(None), body.chunks(1));
+    let bytes = shown(bytes);
+    let (records, end) = split(&mut AuditSplitter::new(None), [body]);
+    match end {
+        // records before a fault may be lost with the piece that holds it, but the refusal is the same
+        Err(refusal) => {
+            let said = format!("] {}: {refusal}", refusal.kind());
+            assert!(bytes.ends_with(&said), "{said}");
+        }
+        end => assert_eq!(shown((records, end)), bytes),
+    }
+    bytes
+}
+
+#[test]
+fn every_form_of_nothing_and_of_one_is_known() {
+    for (body, records) in [
+        (r#"{"audit":[]}"#, "[]"),
+        (r#"{"audit":[ ]}"#, "[]"),
+        (r#"{"audit":null}"#, "[]"),
+        (r#"{"audit":""}"#, "[]"),
+        ("{}", "[]"),
+        (" \r\n{ } \n", "[]"),
+        (r#"{"limitExceeded":false}"#, "[]"),
+        (r#"{"message":null}"#, "[]"),
+        (r#"{"audit":{"id":1}}"#, r#"["{\"id\":1}"]"#),
+        (r#"{"audit":[{"id":1}]}"#, r#"["{\"id\":1}"]"#),
+        (r#"{ "audit" : [ { "id" : 1 } ] }"#, r#"["{ \"id\" : 1 }"]"#),
+        (r#"{"\u0061udit":[{}]}"#, r#"["{}"]"#),
+        (
+            r#"{"a":{"audit":[1]},"b":[{"]":"}"}],"audit":[{}],"c":-1.5e3,"d":"\\\"]","e":true}"#,
+            r#"["{}"]"#,
+        ),
+        (
+            r#"{"audit":[1,null,"a]\"",[[]],NaN]}"#,
+            r#"["1", "null", "\"a]\\\"\"", "[[]]", "NaN"]"#,
+        ),
+        ("\u{feff}{\"audit\":[{}]}", r#"["{}"]"#),
+    ] {
+        assert_eq!(read(body), records, "{body}");
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_refused_with_a_reason() {
+    let mut said = Vec::new();
+    for body in [
+        "",
+        "   ",
+        "{",
+        r#"{"audit":[{"id":1},{"id":2}"#,
+        r#"{"audit":[{"id":1}]"#,
+        r#"{"audit":12"#,
+        r#"{"aud"#,
+        "[{\"id\":1}]",
+        "<html>\r\n<head><title>502</title></head></html>",
+        "<?xml version=\"1.0\"?><auditResult/>",
+        "null",
+        r#"{"audit":[{"id":1}}]}"#,
+        r#"{"audit":[{"id":1} {"id":2}]}"#,
+        r#"{"audit":[{"id":1},]}"#,
+        r#"{"audit":[,]}"#,
+        r#"{"audit":[<p>]}"#,
+        r#"{"audit" [1]}"#,
+        r#"{"audit":[]} x"#,
+        "{audit:[]}",
+        r#"{"audit":false}"#,
+        r#"{"audit":"none"}"#,
+        r#"{"message":"Session expired"}"#,
+        r#"{"audit":[{"id":1}],"limitExceeded":true}"#,
+    ] {
+        said.push(format!("{body:<46} {}", read(body)));
+    }
+    let long = format!("<p>{}", "x y ".repeat(1_000));
+    said.push(format!("{:<46} {}", "a long page", read(long)));
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn bytes_that_are_no_text_cost_no_more_than_their_record() {
+    let mut body = br#"{"audit":[{"id":1},{"id":2,"username":"a"#.to_vec();
+    body.extend([0xff, 0xc3]);
+    body.extend(br#"b"},{"id":3}]}"#);
+    assert_eq!(
+        read(body),
+        r#"["{\"id\":1}", "{\"id\":2,\"username\":\"a��b\"}", "{\"id\":3}"]"#
+    );
+}
+
+#[test]
+fn a_record_has_its_cap() {
+    let fits = format!(r#"{{"x":"{}"}}"#, "y".repeat(90));
+    let body = format!(
+        r#"{{"audit":[{fits},{fits}],"other":"{}"}}"#,
+        "z".repeat(1_000)
+    );
+    let (records, end) = split(&mut AuditSplitter::capped(100), body.as_bytes().chunks(7));
+    assert_eq!(records, [fits.clone(), fits]);
+    assert!(end.is_ok());
+    let body = format!(r#"{{"audit":[{{}},{{"x":"{}"}}]}}"#, "y".repeat(1_000));
+    let (_, end) = split(&mut AuditSplitter::capped(100), body.as_bytes().chunks(7));
+    insta::assert_snapshot!(end.unwrap_err(), @"the answer holds a record of more than 100 bytes, record 2 of it");
+}
+
+#[test]
+fn nesting_has_its_cap_too() {
+    let body = format!(r#"{{"other":{}"#, "[".repeat(20_000));
+    insta::assert_snapshot!(read(body), @"[] data: the answer is not the JSON that was expected, at byte 10010");
+}
+
+#[test]
+fn no_more_is_held_than_one_record() {
+    let record = format!(r#"{{"id":1,"x":"{}"}}"#, "y".repeat(500));
+    let mut splitter = AuditSplitter::new(None);
+    splitter.feed(br#"{"audit":["#).unwrap();
+    for _ in 0..2_000 {
+        for piece in record.as_bytes().chunks(64) {
+            splitter.feed(piece).unwrap();
+        }
+        splitter.feed(b",").unwrap();
+        assert!(splitter.kept.capacity() < 4 * record.len());
+    }
+    assert_eq!(splitter.records, 2_000);
+}
+
+#[test]
+fn round_counts_are_told_of_and_a_known_cap_is_too_many() {
+    let mut said = Vec::new();
+    for (rows, max_rows) in [
+        (0, None),
+        (49, None),
+        (50, None),
+        (51, None),
+        (100, None),
+        (1_000, None),
+        (50, Some(100)),
+        (99, Some(100)),
+        (100, Some(100)),
+        (101, Some(100)),
+    ] {
+        let body = format!(r#"{{"audit":[{}]}}"#, vec!["{}"; rows].join(","));
+        let (records, end) = split(&mut AuditSplitter::new(max_rows), [body]);
+        assert_eq!(records.len(), rows);
+        let end = match end {
+            Ok(page) => page.remark.unwrap_or_default(),
+            Err(refusal) => format!("{}: {refusal}", refusal.kind()),
+        };
+        said.push(format!("{rows} of {max_rows:?}: {end}"));
+    }
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+/// Any JSON value, as text with whitespace of all sorts.
+fn json(depth: u32) -> impl Strategy<Value = String> {
+    let text = prop::collection::vec(
+        prop_oneof![
+            Just("a".to_owned()),
+            Just("\\\"".to_owned()),
+            Just("\\\\".to_owned()),
+            Just("\\u00e9\\ud83d\\ude00".to_owned()),
+            Just("]}{[,:".to_owned()),
+            "[^\"\\\\\u{0}-\u{1f}]{0,4}",
+        ],
+        0..4,
+    )
+    .prop_map(|parts| format!("\"{}\"", parts.concat()));
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("-12.5e-3".to_owned()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        text.clone(),
+    ];
+    let space = "[ \r\n\t]{0,2}";
+    leaf.prop_recursive(depth, 24, 4, move |inner| {
+        prop_oneof![
+            (prop::collection::vec(inner.clone(), 0..4), space).prop_map(|(items, space)| {
+                format!(
+                    "[{space}{}{space}]",
+                    items.join(&format!("{space},{space}"))
+                )
+            }),
+            (prop::collection::vec((text.clone(), inner), 0..4), space).prop_map(
+                |(members, space)| {
+                    let members: Vec<String> = members
+                        .into_iter()
+                        .map(|(name, value)| format!("{name}{space}:{space}{value}"))
+                        .collect();
+                    format!("{{{space}{}{space}}}", members.join(&format!("{space},")))
+                }
+            ),
+        ]
+    })
+}
+
+#[derive(serde::Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow)]
+    audit: Vec<&'a RawValue>,
+}
+
+proptest! {
+    #[test]
+    fn however_it_is_cut_it_holds_what_a_whole_reader_finds(
+        before in prop::option::of(json(3)),
+        records in prop::collection::vec(json(4), 0..6),
+        after in prop::option::of(json(3)),
+        space in "[ \r\n\t]{0,2}",
+        cuts in prop::collection::vec(1_usize..20, 1..40),
+    ) {
+        let before = before.map(|value| format!(r#""x":{value},"#)).unwrap_or_default();
+        let after = after.map(|value| format!(r#","y":{value}"#)).unwrap_or_default();
+        let records = records.join(&format!("{space},{space}"));
+        let body = format!(r#"{space}{{{before}"audit"{space}:[{space}{records}{space}]{after}}}{space}"#);
+        let whole: Whole = serde_json::from_str(&body).unwrap();
+        let whole: Vec<&str> = whole.audit.iter().map(|record| record.get()).collect();
+        let mut rest = body.as_bytes();
+        let pieces = cuts.iter().cycle().map_while(|cut| {
+            let (piece, more) = rest.split_at((*cut).min(rest.len()));
+            rest = more;
+            (!piece.is_empty()).then_some(piece)
+        });
+        let (found, end) = split(&mut AuditSplitter::new(None), pieces);
+        prop_assert!(end.is_ok());
+        prop_assert_eq!(found, whole);
+    }
+
+    #[test]
+    fn a_body_that_lacks_its_end_never_passes(
+        records in prop::collection::vec(json(3), 1..4), cut in any::<prop::sample::Index>(),
+    ) {
+        let body = format!(r#"{{"audit":[{}]}}"#, records.join(","));
+        let cut = &body.as_bytes()[..cut.index(body.len())];
+        let (_, end) = split(&mut AuditSplitter::new(None), [cut]);
+        prop_assert_eq!(end.unwrap_err().kind(), Kind::Transient);
+    }
+
+    #[test]
+    fn whatever_comes_is_survived(bytes in prop::collection::vec(prop::sample::select(
+        b"{}[]\",:\\au audit 1tn<\xff".to_vec()), 0..60), cut in 1_usize..9) {
+        for prefix in ["", r#"{"audit":["#, r#"{"audit":[{"a":"#] {
+            let whole = [prefix.as_bytes(), &bytes].concat();
+            let _ = split(&mut AuditSplitter::new(None), whole.chunks(cut));
+        }
+    }
+}

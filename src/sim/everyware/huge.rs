@@ -1,0 +1,52 @@
+//! A day with more records than anybody wants to hold, made up while it is sent.
+
+use chrono::{NaiveDate, NaiveTime};
+
+/// More than the records of any day; a prime, so that every record has its turn.
+const STRIDE: u64 = 1_000_003;
+/// How many records go out at once.
+const AT_ONCE: u64 = 200;
+/// No other record has such an id.
+const FIRST_ID: u64 = 4_000_000_000_000_000_000;
+
+/// Many records of one day in UTC, in the log of the first account. They can be seen at any time, and match every
+/// filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HugeDay {
+    /// The day.
+    pub day: NaiveDate,
+    /// How many records it has; at most a million.
+    pub records: u64,
+    /// How many bytes of each record's text carry nothing.
+    pub padding: usize,
+}
+
+impl HugeDay {
+    /// One of the records, by its number from 0 on: its id, its time in microseconds since 1970, its text.
+    pub fn record(&self, number: u64) -> (String, i64, String) {
+        let id = FIRST_ID + number;
+        let midnight = self.day.and_time(NaiveTime::MIN).and_utc();
+        let millis =
+            midnight.timestamp_millis() + i64::try_from(number % 86_400_000).unwrap_or_default();
+        let padding = "x".repeat(self.padding);
+        let text = format!(
+            r#"{{"id":{id},"accountId":1803,"occurredOn":{millis},"userId":15076,"username":"meter","sessionId":null,"entityId":"{number}","eventType":"UPDATE","eventResultCode":"TRUE","eventResultFailure":"","eventInput1":"{padding}"}}"#
+        );
+        (id.to_string(), millis * 1_000, text)
+    }
+
+    /// The members of the list, in an order of their own, each after a comma if others stand before.
+    pub(super) fn pieces(self, mut first: bool) -> impl Iterator<Item = Vec<u8>> + Send {
+        (0..self.records.div_ceil(AT_ONCE)).map(move |piece| {
+            let mut text = String::new();
+            for turn in piece * AT_ONCE..((piece + 1) * AT_ONCE).min(self.records) {
+                if !first {
+                    text.push(',');
+                }
+                first = false;
+                text.push_str(&self.record(turn * STRIDE % self.records).2);
+            }
+            text.into_bytes()
+        })
+    }
+}
