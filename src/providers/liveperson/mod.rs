@@ -4,6 +4,7 @@
 //! - a row has no id, and its time is local to a zone that is asked for, so that zone is one without folds by default;
 //! - filters go by days of a zone that nobody names, so a day more is asked for on each side;
 //! - a server may show fewer rows than asked for, so pages go on until an empty one;
+//! - rows of one second come in no order, perhaps in another with each call, so no page ends within a second;
 //! - how lists are written, and which names of UTC are known, is not documented, so it is found out once.
 
 mod answer;
@@ -13,7 +14,7 @@ mod record;
 mod settings;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
@@ -27,7 +28,7 @@ use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
 use crate::model::{Kind, Range, Record, Timestamp, hex};
 use answer::{Reply, read, total_count};
 use query::{Lists, Question};
-use record::{instant, lasting, read_record};
+use record::{instant, lasting, read_record, rows_of_last_time};
 
 pub use query::FIELDS;
 pub use settings::{Options, SPEC};
@@ -39,7 +40,7 @@ const UTC_NAMES: [&str; 3] = ["UTC", "Etc/UTC", "GMT"];
 const FARTHEST_BEHIND: TimeDelta = TimeDelta::hours(12);
 const FARTHEST_AHEAD: TimeDelta = TimeDelta::hours(14);
 /// How much smaller the pages of each further reading are, so that they are cut elsewhere.
-const CUT_ELSEWHERE: u32 = 7;
+const CUT_ELSEWHERE: u64 = 7;
 
 /// The adapter of one job.
 #[derive(Debug)]
@@ -48,6 +49,9 @@ pub struct LivePerson {
     pub options: Options,
     /// The number of the dialect that is known to work, counted from 1; 0 while none is.
     understood: AtomicUsize,
+    /// The most rows of a page that wasn't the last: the server may show no more, whatever is asked for. 0 while there
+    /// was none.
+    fullest: AtomicU64,
 }
 
 /// A way of asking that the server may understand or not.
@@ -60,8 +64,11 @@ struct Dialect<'a> {
 /// Where a range stands between two calls: what the cursor holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
-    /// How many rows have come.
+    /// How many rows have been taken.
     offset: u64,
+    /// How many rows the page before had.
+    #[serde(default)]
+    before: u64,
     /// The number of the dialect, counted from 0.
     dialect: usize,
     /// What the provider said to the dialects that it didn't understand.
@@ -132,7 +139,7 @@ impl Adapter for LivePerson {
         let question = Question {
             from,
             to,
-            first: u64::from(self.page_size(ask)),
+            first: self.page_size(ask),
             offset: state.offset,
             lists: dialect.lists,
             timezone: dialect.timezone,
@@ -148,28 +155,14 @@ impl Adapter for LivePerson {
         })
     }
 
-    fn page(&self, _: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         let state = self.state(cursor)?;
-        let total = total_count(&answer.headers);
+        let count = total_count(&answer.headers);
         match read(answer)? {
             Reply::Rows(text, records) => {
-                self.understood
-                    .store(state.dialect.saturating_add(1), Ordering::Relaxed);
-                let rows = u64::try_from(records.len()).unwrap_or(u64::MAX);
-                let next = State {
-                    offset: state.offset.saturating_add(rows),
-                    dialect: state.dialect,
-                    refusals: Vec::new(),
-                };
-                let (total, remark) = compared(total, state.offset, rows);
-                Ok(Page {
-                    text,
-                    records,
-                    next: if rows == 0 { None } else { next.cursor() },
-                    total,
-                    remark,
-                    ..Page::default()
-                })
+                let dialect = state.dialect.saturating_add(1);
+                self.understood.store(dialect, Ordering::Relaxed);
+                Ok(self.taken(ask, &state, count, text, records))
             }
             Reply::NotUnderstood(said) => self.in_another_dialect(state, said, cursor.is_some()),
         }
@@ -191,6 +184,7 @@ impl LivePerson {
         Self {
             options,
             understood: AtomicUsize::new(0),
+            fullest: AtomicU64::new(0),
         }
     }
 
@@ -254,9 +248,55 @@ impl LivePerson {
         (from.pred_opt().unwrap_or(from), to.succ_opt().unwrap_or(to))
     }
 
-    fn page_size(&self, ask: &Ask) -> u32 {
-        let less = ask.reading.saturating_mul(CUT_ELSEWHERE);
-        self.options.page_size.saturating_sub(less).max(1)
+    fn page_size(&self, ask: &Ask) -> u64 {
+        let wanted = u64::from(self.options.page_size);
+        if ask.reading == 0 {
+            return wanted;
+        }
+        // less than what the server shows at most, or the pages would be cut where they were
+        let shown = match self.fullest.load(Ordering::Relaxed) {
+            0 => wanted,
+            fullest => wanted.min(fullest),
+        };
+        let less = u64::from(ask.reading).saturating_mul(CUT_ELSEWHERE);
+        shown.saturating_sub(less).max(1)
+    }
+
+    /// A page of what has come, but for the rows of the last second where it may be cut within that: they are asked for
+    /// again, from their first one on.
+    fn taken(
+        &self,
+        ask: &Ask,
+        state: &State,
+        count: Option<u64>,
+        text: String,
+        mut records: Vec<std::ops::Range<usize>>,
+    ) -> Page {
+        let rows = records.len() as u64;
+        if rows > 0 {
+            self.fullest.fetch_max(state.before, Ordering::Relaxed);
+        }
+        let fullest = self.fullest.load(Ordering::Relaxed);
+        let may_be_cut = rows >= self.page_size(ask) || (fullest > 0 && rows >= fullest);
+        let last = rows_of_last_time(&text, &records);
+        if may_be_cut && last < records.len() {
+            records.truncate(records.len() - last);
+        }
+        let next = State {
+            offset: state.offset.saturating_add(records.len() as u64),
+            before: rows,
+            dialect: state.dialect,
+            refusals: Vec::new(),
+        };
+        let (total, remark) = compared(count, state.offset, rows);
+        Page {
+            text,
+            records,
+            next: if rows == 0 { None } else { next.cursor() },
+            total,
+            remark,
+            ..Page::default()
+        }
     }
 
     /// Asks again, as long as no dialect is known to work and there is one left to try.

@@ -50,6 +50,14 @@ struct Row<'a> {
     action_type: Text<'a>,
 }
 
+/// What of a row tells its place.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Dated<'a> {
+    #[serde(borrow)]
+    change_date: Text<'a>,
+}
+
 /// Reads one row whose times are local to `zone`; the error is the reason for quarantine.
 pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
@@ -130,6 +138,17 @@ pub(super) fn lasting(raw: &str, zone: Tz) -> Option<String> {
     row.insert(Cow::Borrowed("changeDate"), &instant);
     row.remove("actionType");
     serde_json::to_string(&row).ok()
+}
+
+/// How many of the rows, at their end, show the time of the last one.
+pub(super) fn rows_of_last_time(text: &str, rows: &[std::ops::Range<usize>]) -> usize {
+    let date = |row: &std::ops::Range<usize>| {
+        let row: Dated = serde_json::from_str(text.get(row.clone())?).ok()?;
+        row.change_date.0
+    };
+    let last = rows.last().and_then(date);
+    let same = rows.iter().rev().map(date).take_while(|date| *date == last);
+    same.count()
 }
 
 /// `2026-03-01 13:05:46.0`, with up to nine digits or no fraction, local to `zone`; one with an offset of its own is

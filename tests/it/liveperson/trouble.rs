@@ -51,6 +51,10 @@ async fn a_look_up_that_fails_says_of_which_service() {
         assert!(said.contains(&format!("`{service}`")), "{service}: {said}");
         assert!(rig.rows().await.is_empty());
         rig.sim.fail_look_up(service, 200);
+        // a sign-in that failed for good isn't tried again at once
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_hours(1)).await;
+        tokio::time::resume();
         rig.tick(at("2026-03-06T00:10:00Z")).await;
         rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
             .await;
