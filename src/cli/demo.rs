@@ -1,14 +1,18 @@
-//! `demo`: the main job on this machine, with nothing installed and no account: the repository's own jobs.yaml, a
-//! simulated provider, a local lake.
+//! `demo`: all of it on this machine, with nothing installed and no account: the repository's own jobs.yaml, simulated
+//! providers, a local lake.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use arrow::array::{Array as _, AsArray as _};
 use chrono::TimeDelta;
 use clap::Args;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::once::run_when_free;
 use super::report::{self, Failure, Out, count};
+use super::table::render;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit};
@@ -16,7 +20,7 @@ use crate::model::Timestamp;
 use crate::pipeline::{Conduct, Job, Lane, Report};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
-use crate::sim;
+use crate::sim::{Providers, ProvidersSpec};
 use crate::telemetry::chain;
 
 /// The file that a new user begins with; it runs here as it is.
@@ -24,6 +28,15 @@ const JOBS: &str = include_str!("../../jobs.yaml");
 /// The demo's data: a day that ends at a fixed instant, so that it prints the same tomorrow.
 const DAY: &str = "2026-03-02";
 const DAY_ENDS: &str = "2026-03-03T00:10:00Z";
+const RATE_LIMITS: [&str; 4] = [
+    "GENESYS_RATE_LIMIT",
+    "AVAYA_RATE_LIMIT",
+    "LIVEPERSON_RATE_LIMIT",
+    "EVERYWARE_RATE_LIMIT",
+];
+/// The ones that are counted by themselves.
+const ACTIVITIES: [&str; 4] = ["create", "update", "delete", "login"];
+/// In Genesys Cloud; each of the others holds a fifth of that.
 const RECORDS: usize = 5_000;
 
 #[derive(Debug, Args)]
@@ -39,13 +52,23 @@ pub(super) async fn run(
     out: &mut Out,
 ) -> Result<u8, Failure> {
     let (day, evening) = (at(DAY)?, at(DAY_ENDS)?);
-    let provider = start_provider(day, evening).await?;
+    let providers = Providers::start(ProvidersSpec {
+        records: RECORDS,
+        from: day,
+        to: day + TimeDelta::days(1),
+        now: evening,
+        latency: Duration::ZERO,
+    })
+    .await
+    .map_err(|error| Failure::run(chain(&error)))?;
     let folder =
         std::path::absolute(&args.lake).map_err(|error| Failure::run(error.to_string()))?;
-    let config = configuration(&provider, &folder)?;
+    let config = configuration(&providers, &folder)?;
     out.line(format_args!(
-        "A simulated Genesys Cloud holds {} audits of {DAY}; jobs.yaml pulls them.\n",
-        count(RECORDS as u64)
+        "Simulated: Genesys Cloud holds {} audits of {DAY}, Avaya AXP, LivePerson and Everyware Cloud {} each.\n\
+         jobs.yaml pulls them.\n",
+        count(RECORDS as u64),
+        count(RECORDS as u64 / 5),
     ));
 
     let jobs = super::ready_jobs(&config, &[]).await?;
@@ -56,7 +79,7 @@ pub(super) async fn run(
             evening + TimeDelta::hours(25),
         ),
     ] {
-        provider.set_now(now);
+        providers.set_now(now);
         out.line(format_args!("{what} (as of {}):", report::time(now)));
         for ScheduledJob { job, .. } in &jobs {
             let conduct = Conduct {
@@ -68,27 +91,33 @@ pub(super) async fn run(
             ended_well(job, &report)?;
         }
     }
-    provider.shutdown().await;
+    providers.shutdown().await;
 
     out.line(format_args!("\n3. The lake, {}:", args.lake.display()));
     tree(&folder, 1, out).map_err(|error| Failure::run(format!("can't list the lake: {error}")))?;
+    out.line(format_args!("\n4. The newest entry of each commit log:"));
     for ScheduledJob { job, .. } in &jobs {
         if let Some(newest) = lake::newest(&job.lake, &job.name)
             .await
             .map_err(Failure::lake)?
         {
-            out.line(format_args!(
-                "\n4. The last entry of the commit log of {}:",
-                job.name
-            ));
             last_entry(&newest, out);
         }
     }
+    let table = folder.join("audit_events");
+    let found = by_provider(&table)
+        .map_err(|error| Failure::run(format!("can't read the lake: {error}")))?;
     out.line(format_args!(
-        "\n5. Look at it, for example with DuckDB:\n\n   \
-         SELECT service, activity, count(*) AS events, count(late_by_ms) AS late\n   \
+        "\n5. One table. What it holds, counted here:\n"
+    ));
+    for line in found.lines() {
+        out.line(format_args!("   {line}"));
+    }
+    out.line(format_args!(
+        "\n6. Ask it yourself, for example with DuckDB. Who deleted something, wherever?\n\n   \
+         SELECT event_time, provider, coalesce(actor_login, actor_name, actor_id) AS who, entity_type, entity_name\n   \
          FROM read_parquet('{}/audit_events/**/*.parquet', hive_partitioning = true)\n   \
-         GROUP BY ALL ORDER BY events DESC;\n\n\
+         WHERE activity = 'delete' ORDER BY event_time DESC LIMIT 20;\n\n\
          Run the demo again: it adds no row.",
         args.lake.display()
     ));
@@ -99,44 +128,14 @@ fn at(text: &str) -> Result<Timestamp, Failure> {
     super::time(text).map_err(Failure::run)
 }
 
-async fn start_provider(
-    day: Timestamp,
-    evening: Timestamp,
-) -> Result<sim::genesys::Genesys, Failure> {
-    let spec = sim::genesys::DatasetSpec {
-        records: RECORDS,
-        from: day,
-        to: day + TimeDelta::days(1),
-        ..sim::genesys::DatasetSpec::default()
-    };
-    let settings = sim::genesys::GenesysSettings {
-        clock: sim::Clock::Fixed(evening),
-        running_polls: 0,
-        token_lifetime: std::time::Duration::from_hours(24 * 30),
-        ..sim::genesys::GenesysSettings::default()
-    };
-    let data = tokio::task::spawn_blocking(move || sim::genesys::Dataset::generate(&spec));
-    let data = data
-        .await
-        .map_err(|error| Failure::run(error.to_string()))?;
-    sim::genesys::start(settings, data)
-        .await
-        .map_err(|error| Failure::run(chain(&error)))
-}
-
 /// jobs.yaml with every variable that it names.
-fn configuration(provider: &sim::genesys::Genesys, folder: &Path) -> Result<Config, Failure> {
-    let settings = sim::genesys::GenesysSettings::default();
-    let variables = BTreeMap::from([
-        ("LAKE_URL", format!("file://{}", folder.display())),
-        ("GENESYS_API_URL", provider.base_url()),
-        ("GENESYS_LOGIN_URL", provider.login_url()),
-        ("GENESYS_ALLOW_HTTP", "true".to_owned()),
-        ("GENESYS_CLIENT_ID", settings.client_id),
-        ("GENESYS_CLIENT_SECRET", settings.client_secret),
-        ("GENESYS_RATE_LIMIT", "1000/s".to_owned()),
-        ("GENESYS_START", DAY.to_owned()),
-    ]);
+fn configuration(providers: &Providers, folder: &Path) -> Result<Config, Failure> {
+    let mut variables: BTreeMap<&str, String> = providers.environment().into_iter().collect();
+    variables.insert("LAKE_URL", format!("file://{}", folder.display()));
+    variables.insert("AUDITLAKE_START", DAY.to_owned());
+    for name in RATE_LIMITS {
+        variables.insert(name, "1000/s".to_owned());
+    }
     Config::parse("jobs.yaml", JOBS, &|name| variables.get(name).cloned()).map_err(Failure::config)
 }
 
@@ -181,17 +180,80 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The entry without what would be the same for every stream.
+/// The entry in a line: the streams of a job stand where the slowest of them stands.
 fn last_entry(newest: &Commit, out: &mut Out) {
-    out.line(format_args!("   version            {}", newest.version));
+    let watermarks = newest
+        .current()
+        .filter_map(|(_, progress)| progress.watermark);
+    let watermark = watermarks
+        .min()
+        .map_or_else(|| "-".to_owned(), report::time);
     out.line(format_args!(
-        "   published_through  {}",
-        newest.published_through
+        "   {:<18} version {:<3} watermark {watermark}  {}",
+        newest.job,
+        newest.version,
+        report::counted(newest.streams.len() as u64, "stream"),
     ));
-    for (stream, progress) in newest.current() {
-        let watermark = progress
-            .watermark
-            .map_or_else(|| "-".to_owned(), report::time);
-        out.line(format_args!("   watermark          {watermark}  {stream}"));
+}
+
+/// How many events of each activity the table holds, by provider: what the query
+/// `SELECT provider, count(*), … GROUP BY provider` would say.
+fn by_provider(table: &Path) -> std::io::Result<String> {
+    let mut found: BTreeMap<String, [u64; 7]> = BTreeMap::new();
+    for file in files(table)? {
+        let provider = file
+            .iter()
+            .find_map(|part| part.to_str()?.strip_prefix("provider="))
+            .unwrap_or_default();
+        let counts = found.entry(provider.to_owned()).or_default();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file)?)
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .map_err(std::io::Error::other)?;
+        for batch in reader {
+            let batch = batch.map_err(std::io::Error::other)?;
+            let column = |name: &str| {
+                batch
+                    .column_by_name(name)
+                    .ok_or(std::io::ErrorKind::InvalidData)
+            };
+            let (activities, late) = (
+                column("activity")?.as_string::<i32>(),
+                column("late_by_ms")?,
+            );
+            for activity in activities.iter().flatten() {
+                let place = ACTIVITIES.iter().position(|known| *known == activity);
+                counts[1 + place.unwrap_or(ACTIVITIES.len())] += 1;
+            }
+            counts[0] += batch.num_rows() as u64;
+            counts[6] += (late.len() - late.null_count()) as u64;
+        }
     }
+    let rows: Vec<[String; 8]> = found
+        .into_iter()
+        .map(|(provider, counts)| {
+            let mut cells = counts.map(count).into_iter();
+            let mut row = std::array::from_fn(|_| String::new());
+            row[0] = provider;
+            row[1..].fill_with(|| cells.next().unwrap_or_default());
+            row
+        })
+        .collect();
+    let heading = [
+        "provider", "events", "create", "update", "delete", "login", "other", "late",
+    ];
+    let right = [false, true, true, true, true, true, true, true];
+    Ok(render(heading, right, &rows))
+}
+
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }

@@ -153,7 +153,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Health(args) => health::run(&source, &args, &mut out).await,
         Command::Demo(args) => {
             let shutdown = listen()?;
-            interruptible(&shutdown, demo::run(&args, &shutdown, &mut out)).await
+            interruptible(&shutdown, Box::pin(demo::run(&args, &shutdown, &mut out))).await
         }
     }
 }

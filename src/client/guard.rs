@@ -188,6 +188,9 @@ pub(super) fn api_url(
     url.set_path(&format!("{below}{path}"));
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
+        // a space: `%20` is one everywhere, `+` only where the query is taken for a form; a plus itself is `%2B`
+        let spaced = url.query().map(|query| query.replace('+', "%20"));
+        url.set_query(spaced.as_deref());
     }
     // what the above means to guarantee, whatever the parser makes of a path
     if url.origin() != base.origin() || !url.path().starts_with(&format!("{below}/")) {
@@ -309,7 +312,7 @@ mod tests {
         let query = [("interval", "a/b +c&d".to_owned())];
         assert_eq!(
             api_url(&base, "/audits/a%2Fb", &query).unwrap().as_str(),
-            "https://api.example.com/v2/audits/a%2Fb?interval=a%2Fb+%2Bc%26d"
+            "https://api.example.com/v2/audits/a%2Fb?interval=a%2Fb%20%2Bc%26d"
         );
         assert_eq!(
             api_url(&url("https://api.example.com"), "/x", &[])

@@ -29,6 +29,17 @@ fn environment(name: &str) -> Option<String> {
     let value = match name {
         "GENESYS_CLIENT_ID" => "the-id",
         "GENESYS_CLIENT_SECRET" => "a: [secret, 'with'] #syntax",
+        "AVAYA_ACCOUNT_ID" => "ABCDEF",
+        "LIVEPERSON_ACCOUNT_ID" => "le12345678",
+        name if ["AVAYA_", "LIVEPERSON_", "EVERYWARE_"]
+            .iter()
+            .any(|own| name.starts_with(own))
+            && ["KEY", "ID", "SECRET", "USERNAME", "PASSWORD"]
+                .iter()
+                .any(|what| name.ends_with(what)) =>
+        {
+            "a-credential"
+        }
         "EMPTY" => "",
         _ => return None,
     };

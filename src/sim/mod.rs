@@ -18,6 +18,7 @@ pub mod genesys;
 mod late;
 pub mod liveperson;
 mod oauth;
+mod providers;
 mod rate;
 mod server;
 mod socket;
@@ -29,6 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use clock::Clock;
 pub use counters::Counters;
 pub use faults::{Fault, FaultRule, Faults};
+pub use providers::{Providers, ProvidersSpec};
 pub use rate::RateLimit;
 pub use server::SimError;
 

@@ -3,6 +3,7 @@
 mod everyware;
 mod genesys;
 mod layering;
+mod liveperson;
 mod process;
 mod protocol;
 mod s3;

@@ -102,6 +102,15 @@ async fn validate() {
     let environment = [
         ("GENESYS_CLIENT_ID", "id"),
         ("GENESYS_CLIENT_SECRET", "secret"),
+        ("AVAYA_ACCOUNT_ID", "ABCDEF"),
+        ("AVAYA_APP_KEY", "key"),
+        ("AVAYA_CLIENT_ID", "id"),
+        ("AVAYA_CLIENT_SECRET", "secret"),
+        ("LIVEPERSON_ACCOUNT_ID", "le12345678"),
+        ("LIVEPERSON_CLIENT_ID", "id"),
+        ("LIVEPERSON_CLIENT_SECRET", "secret"),
+        ("EVERYWARE_USERNAME", "user"),
+        ("EVERYWARE_PASSWORD", "password"),
     ];
     shown.run(world.path(), &["validate"], &environment).await;
     world.configure(

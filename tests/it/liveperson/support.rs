@@ -1,0 +1,199 @@
+//! What the tests of LivePerson share.
+
+use std::sync::Arc;
+
+use auditlake::config::Config;
+use auditlake::model::Timestamp;
+use auditlake::providers::liveperson::{FIELDS, LivePerson, Options};
+use auditlake::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
+use auditlake::sim;
+use auditlake::sim::liveperson::{Dataset, DatasetSpec, LivePersonSettings};
+use bytes::Bytes;
+use chrono_tz::Tz;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+pub(super) use crate::support::rig::{Simulator, at, cells, failures, range};
+
+pub(super) const JOB: &str = "liveperson-audits";
+pub(super) const ACCOUNT: &str = "le12345678";
+
+pub(super) fn fixture(name: &str) -> String {
+    let path = format!(
+        "{}/tests/fixtures/liveperson/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    std::fs::read_to_string(path).unwrap()
+}
+
+pub(super) fn adapter() -> LivePerson {
+    LivePerson::new(Options::default())
+}
+
+/// The first of March, read for the `reading`th time.
+pub(super) fn ask(reading: u32) -> Ask {
+    Ask {
+        stream: Stream {
+            id: "audit".to_owned(),
+            realtime: false,
+        },
+        range: range("2026-03-01", "2026-03-02"),
+        first: true,
+        reading,
+        now: at("2026-03-03"),
+    }
+}
+
+pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
+    Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: body.into(),
+    }
+}
+
+pub(super) fn sample(status: u16, name: &str) -> Answer {
+    answer(status, fixture(name))
+}
+
+/// A page of so many rows.
+pub(super) fn rows(count: usize) -> Answer {
+    let row =
+        |number: usize| format!(r#"{{"element":"{number}","changeDate":"2026-03-01 13:05:46.0"}}"#);
+    let rows: Vec<String> = (0..count).map(row).collect();
+    answer(
+        200,
+        format!(r#"{{"data":{{"auditData":[{}]}}}}"#, rows.join(",")),
+    )
+}
+
+/// The GraphQL text of a call.
+pub(super) fn query_of(call: &Call) -> String {
+    let Target::Api { path, query } = &call.target else {
+        panic!("a call to the API");
+    };
+    assert_eq!(path, "/api/account/{account}/configuration/metadata/audit");
+    assert_eq!((call.method.as_str(), query.len()), ("POST", 0));
+    let body: Value = serde_json::from_str(call.body.as_deref().unwrap()).unwrap();
+    assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
+    body["query"].as_str().unwrap().to_owned()
+}
+
+/// The text of the call that a range's reading goes on with.
+pub(super) fn query(adapter: &LivePerson, ask: &Ask, cursor: Option<&Cursor>) -> String {
+    query_of(&adapter.call(ask, cursor).unwrap())
+}
+
+/// What a page says besides its records.
+pub(super) fn outline(page: &Result<Page, Refusal>) -> String {
+    match page {
+        Ok(page) => {
+            let mut text = format!("{} records", page.records.len());
+            if let Some(total) = page.total {
+                text = format!("{text} of {total}");
+            }
+            if let Some(remark) = &page.remark {
+                text = format!("{text} ({remark})");
+            }
+            match &page.next {
+                Some(next) => format!("{text}, next {}", next.0),
+                None => format!("{text}, end"),
+            }
+        }
+        Err(refusal) => format!("{}: {refusal}", refusal.kind()),
+    }
+}
+
+pub(super) type Rig = crate::support::rig::Rig<sim::liveperson::LivePerson>;
+
+impl Simulator for sim::liveperson::LivePerson {
+    fn set_now(&self, now: Timestamp) {
+        Self::set_now(self, now);
+    }
+}
+
+/// Three days; some rows arrive up to a day late.
+pub(super) fn three_days() -> DatasetSpec {
+    DatasetSpec {
+        rows: 900,
+        from: at("2026-03-01"),
+        to: at("2026-03-04"),
+        late_share: 0.1,
+        latest: std::time::Duration::from_hours(24),
+        ..DatasetSpec::default()
+    }
+}
+
+/// A file with one job that pulls the simulator; the connection's credentials, and the job's options.
+pub(super) fn yaml(domain_url: &str, credentials: &str, options: &str) -> String {
+    format!(
+        "\
+lake: {{url: memory://}}
+connections:
+  cloud:
+    provider: liveperson
+    account_id: {ACCOUNT}
+    domain_url: {domain_url}
+    allow_http: true
+    rate_limit: 1000000/s
+    {credentials}
+jobs:
+  - name: {JOB}
+    connection: cloud
+    schedule: '@hourly'
+    start: 2026-03-01
+    lag: 2m
+    settle: [1h, 24h]
+    options: {{{options}}}
+"
+    )
+}
+
+pub(super) const APP: &str = "client_id: sim-client\n    client_secret: sim-secret";
+pub(super) const USER: &str = "auth: login\n    username: svc-audit\n    password: sim-password";
+
+impl Rig {
+    pub(super) async fn new(spec: &DatasetSpec, settings: LivePersonSettings) -> Self {
+        Self::with(spec, settings, APP, "").await
+    }
+
+    pub(super) async fn with(
+        spec: &DatasetSpec,
+        settings: LivePersonSettings,
+        credentials: &str,
+        options: &str,
+    ) -> Self {
+        let dataset = Arc::new(Dataset::generate(spec));
+        let sim = sim::liveperson::start(settings, dataset).await.unwrap();
+        let text = yaml(&sim.domain_url(), credentials, options);
+        Self::of(sim, &text).await
+    }
+
+    /// What the provider shows now of `[from, to)`, by time and bytes.
+    pub(super) fn truth(&self, from: &str, to: &str, zone: Tz) -> Vec<(i64, String)> {
+        let dataset = self.sim.dataset();
+        let truth = dataset.truth(at(from), at(to), self.sim.now(), &FIELDS, zone);
+        assert!(!truth.is_empty());
+        let key = |row: sim::liveperson::Truth| (row.event_time_micros, row.raw);
+        truth.into_iter().map(key).collect()
+    }
+
+    /// Pulls every six hours until all has arrived and settled; the lake then holds the truth.
+    pub(super) async fn pull_three_days(&self) {
+        let mut now = at("2026-03-01T06:00:00Z");
+        while now <= at("2026-03-06") {
+            self.tick(now).await;
+            now += chrono::TimeDelta::hours(6);
+        }
+        let truth = self.truth("2026-03-01", "2026-03-04", Tz::UTC);
+        assert_eq!(truth.len(), 900);
+        self.assert_holds(truth).await;
+    }
+}
+
+/// What the only connection of a file came to.
+pub(super) fn connection(text: &str) -> auditlake::config::Connection {
+    let config = Config::parse("jobs.yaml", text, &|_| None);
+    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+    config.connections.into_values().next().unwrap()
+}

@@ -1,0 +1,99 @@
+//! What goes wrong, what is said of it, and that nothing is lost by it.
+
+use auditlake::sim::Clock;
+use auditlake::sim::liveperson::{DatasetSpec, LivePersonSettings, endpoint};
+use chrono_tz::Tz;
+
+use super::support::{Rig, USER, at, failures, three_days};
+
+fn settings() -> LivePersonSettings {
+    LivePersonSettings {
+        clock: Clock::Fixed(at("2026-03-01")),
+        ..LivePersonSettings::default()
+    }
+}
+
+/// Rows that come with errors are no page: nothing of them lands, and the next run gets all.
+#[tokio::test]
+async fn partial_data_moves_nothing() {
+    let rig = Rig::new(&three_days(), settings()).await;
+    rig.sim.make_partial(1_000);
+    let report = rig.run(at("2026-03-06")).await;
+    let said = failures(&report);
+    assert!(said.contains("transient: the provider answered with rows, and with errors: Exception while fetching data (/auditData[1]/objectName)"), "{said}");
+    assert!(rig.rows().await.is_empty());
+    rig.sim.make_partial(0);
+    rig.tick(at("2026-03-06T00:10:00Z")).await;
+    rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
+        .await;
+}
+
+#[tokio::test]
+async fn a_missing_privilege_is_told() {
+    let rig = Rig::new(&three_days(), settings()).await;
+    rig.sim.forbid();
+    let said = failures(&rig.run(at("2026-03-06")).await);
+    assert!(said.contains("auth: "), "{said}");
+    assert!(said.contains("Missing privilege for audit trail"), "{said}");
+}
+
+/// A service whose look-up fails is named, also where another one's goes well.
+#[tokio::test]
+async fn a_look_up_that_fails_says_of_which_service() {
+    for (credentials, service) in [
+        (super::support::APP, "sentinel"),
+        (super::support::APP, "accountConfigReadOnly"),
+        (USER, "agentVep"),
+    ] {
+        let rig = Rig::with(&three_days(), settings(), credentials, "").await;
+        rig.sim.fail_look_up(service, 400);
+        let said = failures(&rig.run(at("2026-03-06")).await);
+        assert!(said.contains(&format!("`{service}`")), "{service}: {said}");
+        assert!(rig.rows().await.is_empty());
+        rig.sim.fail_look_up(service, 200);
+        rig.tick(at("2026-03-06T00:10:00Z")).await;
+        rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
+            .await;
+    }
+}
+
+/// Neither a password nor a token goes to a host that the look-up may not name.
+#[tokio::test]
+async fn a_foreign_host_gets_no_credentials() {
+    for service in ["sentinel", "accountConfigReadOnly"] {
+        let rig = Rig::new(&three_days(), settings()).await;
+        rig.sim.name_host(service, "evil.example.com");
+        let said = failures(&rig.run(at("2026-03-06")).await);
+        assert!(said.contains("evil.example.com"), "{said}");
+        assert_eq!(rig.sim.counters().calls(endpoint::AUDIT), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_waits_in_quarantine_once() {
+    let spec = DatasetSpec {
+        poison: 9,
+        ..three_days()
+    };
+    let rig = Rig::new(&spec, settings()).await;
+    for now in ["2026-03-05", "2026-03-06", "2026-03-07"] {
+        rig.tick(at(now)).await;
+    }
+    rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
+        .await;
+    let lines = rig.quarantine().await;
+    let mut reasons: Vec<&str> = lines
+        .iter()
+        .map(|line| line["reason"].as_str().unwrap())
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    assert_eq!(
+        reasons,
+        [
+            "`changeDate` is no date: `0000-00-00 00:00:00.0`",
+            "the record has no `changeDate`",
+            "the record is not a JSON object",
+        ]
+    );
+}
