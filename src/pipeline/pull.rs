@@ -214,7 +214,9 @@ impl Worker {
         let mut restarts = 0;
         loop {
             match reading.next(&self.stop).await {
-                Ok(Some(Piece { page, begins })) if !page.records.is_empty() || page.resumable => {
+                Ok(Some(Piece { page, begins }))
+                    if !page.records.is_empty() || page.resumable || page.remark.is_some() =>
+                {
                     self.send(Arrival::Page {
                         slot: self.slot,
                         page,

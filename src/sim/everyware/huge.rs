@@ -1,6 +1,11 @@
 //! A day with more records than anybody wants to hold, made up while it is sent.
 
+use std::sync::LazyLock;
+
 use chrono::{NaiveDate, NaiveTime};
+use rand::SeedableRng as _;
+use rand::distr::{Alphanumeric, SampleString as _};
+use rand::rngs::StdRng;
 
 /// More than the records of any day; a prime, so that every record has its turn.
 const STRIDE: u64 = 1_000_003;
@@ -8,6 +13,10 @@ const STRIDE: u64 = 1_000_003;
 const AT_ONCE: u64 = 200;
 /// No other record has such an id.
 const FIRST_ID: u64 = 4_000_000_000_000_000_000;
+
+/// Text that no compression makes much smaller, as it is longer than what one remembers.
+static NOISE: LazyLock<String> =
+    LazyLock::new(|| Alphanumeric.sample_string(&mut StdRng::seed_from_u64(1), 1 << 20));
 
 /// Many records of one day in UTC, in the log of the first account. They can be seen at any time, and match every
 /// filter.
@@ -17,7 +26,7 @@ pub struct HugeDay {
     pub day: NaiveDate,
     /// How many records it has; at most a million.
     pub records: u64,
-    /// How many bytes of each record's text carry nothing.
+    /// How many bytes of each record's text carry nothing; at most 512 KiB.
     pub padding: usize,
 }
 
@@ -28,7 +37,9 @@ impl HugeDay {
         let midnight = self.day.and_time(NaiveTime::MIN).and_utc();
         let millis =
             midnight.timestamp_millis() + i64::try_from(number % 86_400_000).unwrap_or_default();
-        let padding = "x".repeat(self.padding);
+        let padding = self.padding.min(NOISE.len() / 2);
+        let from = usize::try_from(number % 100).unwrap_or_default() * 4_099;
+        let padding = NOISE.get(from..from + padding).unwrap_or_default();
         let text = format!(
             r#"{{"id":{id},"accountId":1803,"occurredOn":{millis},"userId":15076,"username":"meter","sessionId":null,"entityId":"{number}","eventType":"UPDATE","eventResultCode":"TRUE","eventResultFailure":"","eventInput1":"{padding}"}}"#
         );

@@ -8,3 +8,6 @@
 mod awkward;
 mod config;
 mod golden;
+mod huge;
+mod pulls;
+mod support;
