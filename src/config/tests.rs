@@ -189,7 +189,7 @@ jbos: []
     jobs.yaml:12:5: unknown key `cleint_id` in connection `prod`; did you mean `client_id`? valid keys: provider, account_id, rate_limit, proxy, ca_file, allow_http, allowed_hosts, region, base_url, login_url, client_id, client_secret
     jobs.yaml:13:20: `client_secret` needs the environment variable `NOT_SET`, which isn't set; set it, or write `${file:PATH}`
     jobs.yaml:14:17: invalid `rate_limit`: `fast` is no rate; write `300/min`, `10/s` or `5000/h`
-    jobs.yaml:16:15: unknown `provider` `genesis_cloud`; did you mean `genesys_cloud`? valid: genesys_cloud, everyware_cloud
+    jobs.yaml:16:15: unknown `provider` `genesis_cloud`; did you mean `genesys_cloud`? valid: genesys_cloud, avaya_axp, liveperson, everyware_cloud
     jobs.yaml:19:11: invalid `name`: `genesys audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit
     jobs.yaml:20:17: unknown `connection` `pord`; did you mean `prod`? valid: other, prod
     jobs.yaml:21:5: unknown key `shedule` in a job; did you mean `schedule`? valid keys: name, connection, schedule, timezone, start, window, min_window, lag, settle, options
@@ -301,7 +301,7 @@ fn a_connection_is_checked() {
     assert_eq!(with("proxy: ${EMPTY}"), "no problem");
     insta::assert_snapshot!(problems_with("client_secret: s3cret", "client_secret: ${file:/no/such}"), @"jobs.yaml:7:20: `client_secret` needs the file `/no/such`, which can't be read: there is none");
     insta::assert_snapshot!(problems_with("client_secret: s3cret", "client_secret: ''"), @"jobs.yaml:7:20: `client_secret` is empty");
-    insta::assert_snapshot!(problems_with("genesys_cloud", "avaya"), @"jobs.yaml:4:15: unknown `provider` `avaya`; valid: genesys_cloud, everyware_cloud");
+    insta::assert_snapshot!(problems_with("genesys_cloud", "avaya"), @"jobs.yaml:4:15: unknown `provider` `avaya`; valid: genesys_cloud, avaya_axp, liveperson, everyware_cloud");
     insta::assert_snapshot!(problems_with("  prod:", "  pr/od:"), @"
     jobs.yaml:3:3: invalid name of a connection: `pr/od` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit
     jobs.yaml:10:17: unknown `connection` `prod`; did you mean `pr/od`? valid: pr/od

@@ -63,7 +63,7 @@ impl Violation<'_> {
             let _ = write!(said, "`{}` ", shortened(field));
         }
         let message = self.message.as_deref().unwrap_or("is refused");
-        said.push_str(&shortened(message));
+        said.push_str(&shortened(message.trim_end_matches('.')));
         if let Some(code) = self.code.as_deref() {
             let _ = write!(said, " (code {})", shortened(code));
         }
@@ -78,7 +78,9 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     }
     let body = String::from_utf8_lossy(&answer.body);
     let problem: Option<Problem> = serde_json::from_str(&body).ok();
-    let said = problem.as_ref().and_then(said);
+    let said = problem
+        .as_ref()
+        .and_then(|problem| said(answer.status, problem));
     let said = said.unwrap_or_else(|| quoted(&body));
     let violations = problem.map(|problem| problem.violations.0);
     let too_large = answer.status == StatusCode::BAD_REQUEST
@@ -95,13 +97,19 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     Err(refused(answer.status, &said))
 }
 
-/// Title, detail and violations as one sentence; nothing if there is none of them.
-fn said(problem: &Problem<'_>) -> Option<String> {
-    let mut parts: Vec<String> = [&problem.title, &problem.detail]
-        .into_iter()
-        .filter_map(|text| text.as_deref())
-        .map(|text| shortened(text).into_owned())
-        .collect();
+/// Title, detail and violations as one sentence; nothing if there is none of them. A title that says no more than the
+/// status is left out.
+fn said(status: StatusCode, problem: &Problem<'_>) -> Option<String> {
+    let reason = status.canonical_reason();
+    let title = problem.title.as_deref();
+    let mut parts: Vec<String> = [
+        title.filter(|title| Some(*title) != reason),
+        problem.detail.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|text| shortened(text.trim_end_matches('.')).into_owned())
+    .collect();
     let violations = &problem.violations.0;
     parts.extend(violations.iter().map(|Object(violation)| violation.said()));
     (!parts.is_empty()).then(|| parts.join(": "))

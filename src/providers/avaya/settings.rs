@@ -280,8 +280,10 @@ fn ip_address(text: &str, options: &Options) -> Result<String, String> {
             .any(|kind| options.takes(service.name, kind))
     });
     let longest = asked.map(|service| service.longest_ip).min().unwrap_or(0);
-    at_most(text, longest)
-        .map_err(|why| format!("{why}, so only `business_hours` can be searched for IPv6"))
+    at_most(text, longest).map_err(|why| match longest {
+        15 => format!("{why}, so only `business_hours` can be searched for IPv6"),
+        _ => why,
+    })
 }
 
 fn at_most(text: &str, longest: usize) -> Result<String, String> {

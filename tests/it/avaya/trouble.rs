@@ -83,7 +83,7 @@ async fn a_forbidden_service_blocks_only_itself() {
     let rig = rig(&two_days(), settings(), "settle: []").await;
     rig.sim.forbid_service("account");
     let report = rig.run(at(NOW)).await;
-    insta::assert_snapshot!(failures(&report), @"account/ACCOUNT 2026-03-01T00:00:00Z..2026-03-01T06:00:00Z auth: the provider answered 403 Forbidden: Forbidden: The caller lacks permission for this account or resource.");
+    insta::assert_snapshot!(failures(&report), @"account/ACCOUNT 2026-03-01T00:00:00Z..2026-03-01T06:00:00Z auth: the provider answered 403 Forbidden: The caller lacks permission for this account or resource");
     rig.assert_exact(at("2026-03-01"), at("2026-03-03"), at(NOW))
         .await;
     rig.sim.allow_service("account");
