@@ -166,7 +166,10 @@ impl Whole {
                 return self.rows(sure, None);
             }
             if alike && counted != self.rows {
-                let remark = format!("the provider counts {counted} records and shows {}", self.rows);
+                let remark = format!(
+                    "the provider counts {counted} records and shows {}",
+                    self.rows
+                );
                 return self.rows(|seen| seen.now, Some(remark));
             }
         }
@@ -238,9 +241,16 @@ pub(super) fn twin(hash: &str, number: usize) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Records are written `[second,name]`.
+    fn time_of(raw: &str) -> Option<Timestamp> {
+        let (second, _): (i64, i64) = serde_json::from_str(raw).ok()?;
+        DateTime::from_timestamp(second, 0)
+    }
 
     fn page(records: &[&str], total: Option<u64>) -> Page {
         let mut page = Page {
@@ -256,139 +266,187 @@ mod tests {
         page
     }
 
-    /// One reading: its pages, each with the provider's count.
-    fn read(
-        whole: &mut Whole,
-        pages: &[(&[&str], Option<u64>)],
-    ) -> Option<BTreeMap<String, usize>> {
-        for (records, total) in pages {
-            assert!(whole.take(&page(records, *total), |raw| Cow::Borrowed(raw)));
-        }
-        match whole.end_of_reading(time_of) {
-            Verdict::Again(_) => None,
-            Verdict::Rows(page, ids) => {
-                assert_eq!(page.records.len(), ids.len());
-                let mut ids: Vec<String> = ids.into_iter().flatten().collect();
-                ids.sort();
-                ids.dedup();
-                assert_eq!(
-                    ids.len(),
-                    page.records.len(),
-                    "each row has an id of its own"
-                );
-                let mut rows = BTreeMap::new();
-                for span in page.records {
-                    *rows.entry(page.text[span].to_owned()).or_default() += 1;
-                }
-                Some(rows)
-            }
-        }
-    }
+    type Rows = BTreeMap<String, usize>;
 
-    fn rows(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    fn rows(list: &[(&str, usize)]) -> Rows {
         list.iter()
             .map(|(row, count)| ((*row).to_owned(), *count))
             .collect()
     }
 
+    /// What a page holds; each row has an id of its own.
+    fn taken(page: Page, ids: Vec<Option<String>>) -> Rows {
+        assert_eq!(page.records.len(), ids.len());
+        let mut ids: Vec<String> = ids.into_iter().flatten().collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), page.records.len());
+        let mut rows = Rows::new();
+        for span in page.records {
+            *rows.entry(page.text[span].to_owned()).or_default() += 1;
+        }
+        rows
+    }
+
+    /// One reading: its pages, all with the provider's count.
+    fn read(whole: &mut Whole, pages: &[&[&str]], total: Option<u64>) -> Option<Rows> {
+        for records in pages {
+            assert!(whole.take(&page(records, total), |raw| Cow::Borrowed(raw)));
+        }
+        match whole.end_of_reading(time_of) {
+            Verdict::Again(_) => None,
+            Verdict::Rows(page, ids) => Some(taken(page, ids)),
+        }
+    }
+
     #[test]
     fn a_range_that_stood_still_is_read_once() {
-        let all = Some(rows(&[("1", 1), ("2", 2), ("3", 1)]));
+        let all = rows(&[("[1,0]", 1), ("[2,0]", 2), ("[3,0]", 1)]);
         for total in [None, Some(4)] {
-            let pages: [(&[&str], _); 2] = [(&["1", "2", "2"], total), (&["3"], total)];
-            assert_eq!(read(&mut Whole::default(), &pages), all);
+            let pages: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[2,0]"], &["[3,0]"]];
+            assert_eq!(
+                read(&mut Whole::default(), &pages, total),
+                Some(all.clone())
+            );
         }
+        // rows of one instant on two pages, none of them on both
+        let pages: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["[2,1]"]];
+        let all = rows(&[("[1,0]", 1), ("[2,0]", 1), ("[2,1]", 1)]);
+        assert_eq!(read(&mut Whole::default(), &pages, Some(3)), Some(all));
         assert_eq!(
-            read(&mut Whole::default(), &[(&[], Some(0))]),
+            read(&mut Whole::default(), &[&[]], Some(0)),
             Some(rows(&[]))
         );
-        assert_eq!(read(&mut Whole::default(), &[]), Some(rows(&[])));
+        assert_eq!(read(&mut Whole::default(), &[], None), Some(rows(&[])));
     }
 
     #[test]
-    fn equal_rows_on_two_pages_are_twins_if_another_reading_agrees() {
-        let mut whole = Whole::default();
-        assert_eq!(
-            read(&mut whole, &[(&["1", "2"], None), (&["2", "3"], None)]),
-            None
-        );
-        let agreed = read(
-            &mut whole,
-            &[(&["1"], None), (&["2"], None), (&["2", "3"], None)],
-        );
-        assert_eq!(agreed, Some(rows(&[("1", 1), ("2", 2), ("3", 1)])));
-    }
-
-    #[test]
-    fn a_row_that_moved_is_one_and_the_one_passed_over_is_found() {
-        // 2 and 3 are of one instant: the first page took 2, and so did the second
-        let mut whole = Whole::default();
-        let moved: [(&[&str], _); 2] = [(&["1", "2"], Some(4)), (&["2", "4"], Some(4))];
-        assert_eq!(read(&mut whole, &moved), None);
-        let other: [(&[&str], _); 2] = [(&["1", "2", "3"], Some(4)), (&["4"], Some(4))];
-        assert_eq!(
-            read(&mut whole, &other),
-            Some(rows(&[("1", 1), ("2", 1), ("3", 1), ("4", 1)]))
-        );
-
-        // no reading is whole by itself, both together are
-        let mut whole = Whole::default();
-        assert_eq!(read(&mut whole, &moved), None);
-        let other: [(&[&str], _); 2] = [(&["1", "3"], Some(4)), (&["3", "4"], Some(4))];
-        assert_eq!(
-            read(&mut whole, &other),
-            Some(rows(&[("1", 1), ("2", 1), ("3", 1), ("4", 1)]))
-        );
-    }
-
-    #[test]
-    fn a_count_that_changes_means_another_reading() {
-        let mut whole = Whole::default();
-        assert_eq!(
-            read(
-                &mut whole,
-                &[(&["1", "2"], Some(3)), (&["2", "3"], Some(4))]
-            ),
-            None
-        );
-        let steady: [(&[&str], _); 2] = [(&["1", "0"], Some(4)), (&["2", "3"], Some(4))];
-        assert_eq!(
-            read(&mut whole, &steady),
-            Some(rows(&[("0", 1), ("1", 1), ("2", 1), ("3", 1)]))
-        );
-        let mut whole = Whole::default();
-        for _ in 0..READINGS {
+    fn equal_rows_on_two_pages_are_twins_if_they_are_on_one_page_of_another_reading() {
+        for total in [None, Some(4)] {
+            let mut whole = Whole::default();
             assert_eq!(
-                read(&mut whole, &[(&["1"], Some(1)), (&["2"], Some(2))]),
+                read(
+                    &mut whole,
+                    &[&["[1,0]", "[2,0]"], &["[2,0]", "[3,0]"]],
+                    total
+                ),
                 None
+            );
+            let other = read(
+                &mut whole,
+                &[&["[1,0]", "[2,0]", "[2,0]"], &["[3,0]"]],
+                total,
+            );
+            assert_eq!(
+                other,
+                Some(rows(&[("[1,0]", 1), ("[2,0]", 2), ("[3,0]", 1)]))
             );
         }
     }
 
     #[test]
+    fn a_row_that_moved_is_one_and_the_one_passed_over_is_found() {
+        let moved: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["[2,0]", "[4,0]"]];
+        let all = rows(&[("[1,0]", 1), ("[2,0]", 1), ("[2,1]", 1), ("[4,0]", 1)]);
+        for total in [None, Some(4)] {
+            let mut whole = Whole::default();
+            assert_eq!(read(&mut whole, &moved, total), None);
+            let other: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[2,1]"], &["[4,0]"]];
+            assert_eq!(read(&mut whole, &other, total), Some(all.clone()));
+
+            // no reading is whole by itself, both together are
+            let mut whole = Whole::default();
+            assert_eq!(read(&mut whole, &moved, total), None);
+            let other: [&[&str]; 2] = [&["[1,0]", "[2,1]"], &["[2,1]", "[4,0]"]];
+            assert_eq!(read(&mut whole, &other, total), Some(all.clone()));
+        }
+    }
+
+    #[test]
+    fn two_readings_with_the_same_mistake_are_not_enough() {
+        let mut whole = Whole::default();
+        let mistaken: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["[2,0]", "[4,0]"]];
+        for _ in 0..2 {
+            assert_eq!(read(&mut whole, &mistaken, Some(4)), None);
+        }
+        let other: [&[&str]; 2] = [&["[1,0]"], &["[2,1]", "[2,0]", "[4,0]"]];
+        let all = rows(&[("[1,0]", 1), ("[2,0]", 1), ("[2,1]", 1), ("[4,0]", 1)]);
+        assert_eq!(read(&mut whole, &other, Some(4)), Some(all));
+    }
+
+    #[test]
+    fn more_rows_of_an_instant_than_fit_on_a_page_count_if_the_last_readings_are_alike() {
+        let twins: [&[&str]; 3] = [&["[2,0]", "[2,0]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
+        let mut whole = Whole::default();
+        for _ in 1..READINGS {
+            assert_eq!(read(&mut whole, &twins, None), None);
+        }
+        assert_eq!(
+            read(&mut whole, &twins, None),
+            Some(rows(&[("[2,0]", 4), ("[2,1]", 1)]))
+        );
+        let mut whole = Whole::default();
+        let other: [&[&str]; 3] = [&["[2,0]", "[2,1]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
+        for pages in [twins, other, twins] {
+            assert_eq!(read(&mut whole, &pages, None), None);
+        }
+    }
+
+    #[test]
+    fn a_count_that_changes_means_another_reading() {
+        let mut whole = Whole::default();
+        let changing = |whole: &mut Whole| {
+            for (records, total) in [(["[1,0]", "[2,0]"], 3), (["[3,0]", "[4,0]"], 4)] {
+                assert!(whole.take(&page(&records, Some(total)), |raw| Cow::Borrowed(raw)));
+            }
+            matches!(whole.end_of_reading(time_of), Verdict::Again(_))
+        };
+        assert!(changing(&mut whole));
+        let all = rows(&[("[0,0]", 1), ("[1,0]", 1), ("[2,0]", 1), ("[3,0]", 1)]);
+        let steady: [&[&str]; 2] = [&["[0,0]", "[1,0]"], &["[2,0]", "[3,0]"]];
+        assert_eq!(read(&mut whole, &steady, Some(4)), Some(all));
+        let mut whole = Whole::default();
+        for _ in 0..READINGS {
+            assert!(changing(&mut whole));
+        }
+    }
+
+    #[test]
+    fn rows_that_move_by_more_than_one_place_are_noticed_without_a_count() {
+        let mut whole = Whole::default();
+        let pushed: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[3,0]"], &["[2,0]", "[3,0]", "[4,0]"]];
+        assert_eq!(read(&mut whole, &pushed, None), None);
+        assert_eq!(read(&mut whole, &pushed, None), None);
+        let steady: [&[&str]; 2] = [&["[0,0]", "[0,1]", "[1,0]"], &["[2,0]", "[3,0]", "[4,0]"]];
+        assert_eq!(
+            read(&mut whole, &steady, None)
+                .unwrap()
+                .values()
+                .sum::<usize>(),
+            6
+        );
+    }
+
+    #[test]
     fn a_count_that_is_wrong_twice_alike_is_told() {
         let mut whole = Whole::default();
-        assert_eq!(read(&mut whole, &[(&["1", "2"], Some(3))]), None);
-        assert!(whole.take(&page(&["1", "2"], Some(3)), |raw| Cow::Borrowed(raw)));
+        let pages: [&[&str]; 1] = [&["[1,0]", "[2,0]"]];
+        assert_eq!(read(&mut whole, &pages, Some(3)), None);
+        assert!(whole.take(&page(pages[0], Some(3)), |raw| Cow::Borrowed(raw)));
         let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("both readings agree");
         };
-        assert_eq!(ids.len(), 2);
-        assert_eq!(
-            page.remark.unwrap(),
-            "the provider counts 3 records and shows 2"
-        );
+        let remark = page.remark.clone();
+        assert_eq!(taken(page, ids), rows(&[("[1,0]", 1), ("[2,0]", 1)]));
+        assert_eq!(remark.unwrap(), "the provider counts 3 records and shows 2");
     }
 
     #[test]
     fn what_has_no_hash_is_handed_on_without_an_id() {
         let mut whole = Whole::default();
         let broken = r#""\ud800""#;
-        assert!(
-            whole.take(&page(&[broken, broken, "1"], None), |raw| Cow::Borrowed(
-                raw
-            ))
-        );
+        let records = [broken, broken, "[1,0]"];
+        assert!(whole.take(&page(&records, None), |raw| Cow::Borrowed(raw)));
         let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("nothing is on two pages");
         };
@@ -399,19 +457,14 @@ mod tests {
     #[test]
     fn what_two_readings_have_in_common_counts() {
         let mut whole = Whole::default();
-        assert!(
-            whole.take(&page(&["[1] ", "[1]"], None), |raw| Cow::Borrowed(
-                raw.trim()
-            ))
-        );
+        let page_of_two = page(&["[1,0]", "[1,9]"], None);
+        assert!(whole.take(&page_of_two, |raw| Cow::Borrowed(&raw[1..2])));
         let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("nothing is on two pages");
         };
-        assert_eq!((page.text.as_str(), page.records.len()), ("[1] [1]", 2));
-        assert_eq!(
-            ids[1].as_deref(),
-            Some(twin(ids[0].as_deref().unwrap(), 2).as_str())
-        );
+        assert_eq!(page.text, "[1,0][1,9]");
+        let first = ids[0].as_deref().unwrap();
+        assert_eq!(ids[1].as_deref(), Some(twin(first, 2).as_str()));
     }
 
     #[test]
@@ -422,48 +475,64 @@ mod tests {
         assert!(!whole.take(&page(&[&half], None), |raw| Cow::Borrowed(raw)));
     }
 
+    /// One page of a list in order of time, whose rows of one instant come in the order that the seed has for them.
+    fn cut(times: &[(i64, u8)], seed: u64, size: usize, number: usize) -> Vec<String> {
+        let mut list: Vec<(i64, u64, u8)> = (0_u64..)
+            .zip(times)
+            .map(|(index, (time, name))| {
+                (
+                    *time,
+                    (seed ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                    *name,
+                )
+            })
+            .collect();
+        list.sort_unstable();
+        let page = list.iter().skip(number * size).take(size);
+        page.map(|(time, _, name)| format!("[{time},{name}]"))
+            .collect()
+    }
+
     proptest! {
-        /// Rows of one instant, true twins among them, in an order that changes from page to page during the first
-        /// reading and stands still within each later one: the truth is found, by the third reading at the latest.
+        /// Rows of one instant, true twins among them, come in another order with every page. If each instant is whole
+        /// on a page of some reading, what is accepted is the truth.
         #[test]
-        fn a_disturbed_reading_is_made_up_for(
-            times in prop::collection::vec((0_u8..6, 0_u8..4), 0..30),
-            sizes in [2_usize..9, 2..9, 2..9],
-            seeds in prop::collection::vec(any::<u64>(), 40),
+        fn whatever_moves_within_an_instant_the_truth_is_found(
+            times in prop::collection::vec((0_i64..12, 0_u8..3), 0..30),
+            sizes in [3_usize..12, 3..12, 3..12],
+            seeds in prop::collection::vec(any::<u64>(), 33),
             counted in any::<bool>(),
         ) {
-            let text = |(time, name): &(u8, u8)| format!("[{time},{name}]");
-            let mut truth: BTreeMap<String, usize> = BTreeMap::new();
-            for row in &times {
-                *truth.entry(text(row)).or_default() += 1;
+            let mut truth = Rows::new();
+            let mut groups: BTreeMap<i64, usize> = BTreeMap::new();
+            for (time, name) in &times {
+                *truth.entry(format!("[{time},{name}]")).or_default() += 1;
+                *groups.entry(*time).or_default() += 1;
             }
             let total = counted.then_some(times.len() as u64);
             let mut whole = Whole::default();
-            let mut accepted = None;
+            let mut known: HashSet<i64> = HashSet::new();
             for (reading, size) in sizes.into_iter().enumerate() {
-                for call in 0..=times.len() / size {
-                    let seed = seeds[if reading == 0 { call } else { reading }];
-                    // the whole list in an order of this seed's own, and a page cut out of it
-                    let mut list: Vec<(u8, u64, String)> = (0_u64..)
-                        .zip(&times)
-                        .map(|(index, row)| (row.0, (seed ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15), text(row)))
-                        .collect();
-                    list.sort();
-                    let texts: Vec<&str> =
-                        list.iter().skip(call * size).take(size).map(|(.., text)| text.as_str()).collect();
-                    prop_assert!(whole.take(&page(&texts, total), |raw| Cow::Borrowed(raw)));
+                let mut offset = 0;
+                for (time, count) in &groups {
+                    if offset / size == (offset + count - 1) / size {
+                        known.insert(*time);
+                    }
+                    offset += count;
                 }
-                if let Verdict::Rows(page, _) = whole.end_of_reading(time_of) {
-                    accepted = Some(page);
-                    break;
+                let pages: Vec<Vec<String>> =
+                    (0..=times.len() / size).map(|number| cut(&times, seeds[reading * 11 + number], size, number)).collect();
+                let pages: Vec<Vec<&str>> =
+                    pages.iter().map(|page| page.iter().map(String::as_str).collect()).collect();
+                let pages: Vec<&[&str]> = pages.iter().map(Vec::as_slice).collect();
+                if let Some(rows) = read(&mut whole, &pages, total) {
+                    if known.len() == groups.len() || reading + 1 < sizes.len() {
+                        prop_assert_eq!(rows, truth);
+                    }
+                    return Ok(());
                 }
+                prop_assert!(known.len() < groups.len() || reading == 0, "all was known");
             }
-            let page = accepted.unwrap();
-            let mut rows: BTreeMap<String, usize> = BTreeMap::new();
-            for span in page.records {
-                *rows.entry(page.text[span].to_owned()).or_default() += 1;
-            }
-            prop_assert_eq!(rows, truth);
         }
     }
 }
