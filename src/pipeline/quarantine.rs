@@ -29,7 +29,6 @@ struct Line {
 /// What was put there, without the text.
 #[derive(Debug)]
 struct Known {
-    id: String,
     stream: String,
     asked: Range,
     pulled_at: Timestamp,
@@ -40,10 +39,10 @@ struct Known {
 pub(super) struct Quarantine {
     lake: Lake,
     job: String,
-    /// What is in the lake's quarantine or on its way; read when the first unreadable record arrives.
-    known: Option<Vec<Known>>,
-    /// By slot: what its range has in quarantine already and was not yet seen again.
-    expected: HashMap<usize, HashMap<String, u64>>,
+    /// What is in the lake's quarantine or on its way, by id; read when the first unreadable record arrives.
+    known: Option<HashMap<String, Vec<Known>>>,
+    /// By slot and id: how many its range has shown.
+    shown: HashMap<usize, HashMap<String, usize>>,
     open: Vec<u8>,
     lines: u64,
 }
@@ -54,7 +53,7 @@ impl Quarantine {
             lake,
             job: job.to_owned(),
             known: None,
-            expected: HashMap::new(),
+            shown: HashMap::new(),
             open: Vec::new(),
             lines: 0,
         }
@@ -62,7 +61,7 @@ impl Quarantine {
 
     /// A slot begins a range.
     pub(super) fn begin(&mut self, slot: usize) {
-        self.expected.remove(&slot);
+        self.shown.remove(&slot);
     }
 
     /// Takes an unreadable record, unless its range has it in quarantine already: a re-read adds only what exceeds
@@ -78,9 +77,15 @@ impl Quarantine {
     ) -> Result<(), RunError> {
         let raw = &text[span.clone()];
         let id = id_of(raw);
-        let expected = self.expected(slot, of).await?;
-        if let Some(left) = expected.get_mut(&id).filter(|left| **left > 0) {
-            *left -= 1;
+        if self.known.is_none() {
+            self.known = Some(read(&self.lake, &self.job).await?);
+        }
+        let shown = self.shown.entry(slot).or_default();
+        let shown = shown.entry(id.clone()).or_default();
+        *shown += 1;
+        let known = self.known.get_or_insert_default();
+        let known = known.entry(id.clone()).or_default();
+        if *shown <= known.iter().filter(|line| line.counts_for(of)).count() {
             return Ok(());
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
@@ -100,8 +105,7 @@ impl Quarantine {
         self.open.push(b'\n');
         self.lines += 1;
         // a range that is begun again in this run, or halved, shows it again
-        self.known.get_or_insert_default().push(Known {
-            id: line.id,
+        known.push(Known {
             stream: line.stream,
             asked: of.asked,
             pulled_at,
@@ -119,47 +123,35 @@ impl Quarantine {
         let lines = std::mem::take(&mut self.lines);
         (lines > 0).then(|| (std::mem::take(&mut self.open), lines))
     }
+}
 
-    async fn expected(
-        &mut self,
-        slot: usize,
-        of: &InFlight,
-    ) -> Result<&mut HashMap<String, u64>, RunError> {
-        if self.known.is_none() {
-            self.known = Some(read(&self.lake, &self.job).await?);
-        }
-        let known = self.known.iter().flatten();
-        Ok(self.expected.entry(slot).or_insert_with(|| {
-            let mut expected = HashMap::new();
-            for line in known {
-                let overlaps =
-                    line.stream == of.stream && line.asked.intersection(&of.asked).is_some();
-                // a range that goes on from a cursor has put its earlier lines there itself
-                let own = of.resumed && line.asked == of.asked && line.pulled_at >= of.asked_at;
-                if overlaps && !own {
-                    *expected.entry(line.id.clone()).or_default() += 1;
-                }
-            }
-            expected
-        }))
+impl Known {
+    /// Whether a range may show this one: it asks for instants that were asked for when it was found. A range that goes
+    /// on from a cursor doesn't show what its earlier part has put here.
+    fn counts_for(&self, of: &InFlight) -> bool {
+        let own = of.resumed && self.asked == of.asked && self.pulled_at >= of.asked_at;
+        self.stream == of.stream && self.asked.intersection(&of.asked).is_some() && !own
     }
 }
 
 /// All lines of a job's quarantine. A line that isn't ours is left alone: it can't be told what it stands for.
-async fn read(lake: &Lake, job: &str) -> Result<Vec<Known>, RunError> {
-    let mut known = Vec::new();
+async fn read(lake: &Lake, job: &str) -> Result<HashMap<String, Vec<Known>>, RunError> {
+    let mut known: HashMap<String, Vec<Known>> = HashMap::new();
     lake.read_quarantine(job, |file, lines| {
         for line in lines
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
             match serde_json::from_slice::<Line>(line) {
-                Ok(line) => known.extend(Range::new(line.from, line.to).map(|asked| Known {
-                    id: line.id,
-                    stream: line.stream,
-                    asked,
-                    pulled_at: line.pulled_at,
-                })),
+                Ok(line) => {
+                    let asked = Range::new(line.from, line.to);
+                    let of_id = known.entry(line.id).or_default();
+                    of_id.extend(asked.map(|asked| Known {
+                        stream: line.stream,
+                        asked,
+                        pulled_at: line.pulled_at,
+                    }));
+                }
                 Err(error) => tracing::warn!(%file, %error, "a line of quarantine can't be read"),
             }
         }

@@ -145,8 +145,10 @@ impl Whole {
             .collect();
         let cut_at = self.cut_at(&times);
         // in order of time, a row is on two pages only where they meet
-        self.moved |= (self.seen.iter().zip(&times))
-            .any(|(seen, time)| is_split(seen) && !cut_at.contains(time));
+        let has_moved = |(seen, time): (&Seen, &Option<Timestamp>)| {
+            is_split(seen) && time.is_some() && !cut_at.contains(time)
+        };
+        self.moved |= self.seen.iter().zip(&times).any(has_moved);
         if !self.moved {
             for (seen, time) in self.seen.iter_mut().zip(&times) {
                 if !cut_at.contains(time) {
@@ -452,6 +454,13 @@ mod tests {
         };
         assert_eq!(page.records.len(), 3);
         assert_eq!(ids.iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn equal_records_without_a_time_may_be_anywhere() {
+        let pages: [&[&str]; 2] = [&["null", "[1,0]"], &["[2,0]", "null"]];
+        let all = rows(&[("null", 2), ("[1,0]", 1), ("[2,0]", 1)]);
+        assert_eq!(read(&mut Whole::default(), &pages, None), Some(all));
     }
 
     #[test]
