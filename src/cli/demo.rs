@@ -37,7 +37,7 @@ const RATE_LIMITS: [&str; 4] = [
 /// The ones that are counted by themselves.
 const ACTIVITIES: [&str; 4] = ["create", "update", "delete", "login"];
 /// In Genesys Cloud; each of the others holds a fifth of that.
-const RECORDS: usize = 5_000;
+const RECORDS: usize = 6_000;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {

@@ -79,7 +79,10 @@ fn read(name: &str, value: &Value<'_>) -> Known {
     let provider = fields
         .required("provider")
         .and_then(|value| value.choose(PROVIDERS.iter().map(|spec| (spec.name, spec))));
-    let account_id = fields.optional("account_id").and_then(|value| value.text());
+    let account_id = match provider.and_then(|spec| spec.account_id) {
+        Some(read) => (fields.required("account_id")).and_then(|value| value.parse(read)),
+        None => fields.optional("account_id").and_then(|value| value.text()),
+    };
     let rate_limit = fields
         .optional("rate_limit")
         .and_then(|value| value.parse(rate_limit));

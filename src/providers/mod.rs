@@ -25,7 +25,8 @@ use http::{HeaderMap, Method, StatusCode};
 
 pub use endpoint::{Endpoint, Failed, Manners, Named, Place, SentIn, SignIn};
 pub use registry::{
-    PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, StreamSet, provider,
+    PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, ReadAccount, StreamSet,
+    provider,
 };
 
 use crate::model::{Kind, Range, Record, Timestamp};

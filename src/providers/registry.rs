@@ -24,6 +24,8 @@ pub struct ProviderSpec {
     pub name: &'static str,
     /// The rate budget of a connection that names none.
     pub rate_limit: RateLimit,
+    /// Reads the account's id, where the provider's calls name it: then the key is required.
+    pub account_id: Option<ReadAccount>,
     /// Reads the keys of a connection that are the provider's own.
     ///
     /// Asks for all of its keys whatever it finds, so that the keys it asks for are the valid ones.
@@ -38,6 +40,9 @@ pub struct ProviderSpec {
     pub options_schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
+/// Reads an account's id. The error's subject is the text: `is no account's id, ...`.
+pub type ReadAccount = fn(&str) -> Result<String, &'static str>;
+
 /// How far a connection may reach, from the keys that all providers share.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
@@ -45,7 +50,7 @@ pub struct Reach {
     pub allow_http: bool,
     /// Host suffixes that credentials may go to, beyond the provider's own.
     pub allowed_hosts: Vec<String>,
-    /// What the file gives as the account's id.
+    /// The account's id, as far as the file gives one that will do.
     pub account_id: Option<String>,
 }
 

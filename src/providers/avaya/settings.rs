@@ -22,6 +22,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     name: "avaya_axp",
     // The provider publishes no number. A call a second leaves room for whoever else uses the account.
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
+    account_id: Some(account_id),
     connection,
     options,
     default_adapter: || Arc::new(Avaya::default()),
@@ -90,7 +91,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     let client_secret = fields
         .required("client_secret")
         .and_then(|secret| secret.secret());
-    let account = account(fields, reach);
+    let account = reach.account_id.clone();
     let api = api(fields, reach, region, base_url);
     let (api, account) = (api?, account?);
     let (app_key, client_id, client_secret) = (app_key?, client_id?, client_secret?);
@@ -169,21 +170,12 @@ fn host_prefix(text: &str) -> Result<String, &'static str> {
 }
 
 /// The account's id, which stands in every path.
-fn account(fields: &mut Fields<'_>, reach: &Reach) -> Option<String> {
-    let Some(account) = &reach.account_id else {
-        fields.lack("account_id");
-        return None;
-    };
-    let valid = account.len() == 6 && account.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if !valid {
-        let value = fields.entries().find(|(key, _)| key.text == "account_id");
-        value.and_then(|(_, value)| {
-            value.parse(|_| {
-                Err::<(), _>("is no account's id: it has exactly six letters, like `ABCDEF`")
-            })
-        });
+fn account_id(text: &str) -> Result<String, &'static str> {
+    if text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("is no account's id: it has exactly six letters, like `ABCDEF`")
     }
-    valid.then(|| account.clone())
 }
 
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {

@@ -22,6 +22,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     name: "everyware_cloud",
     // Nothing is documented; a call is a day, so a year's first load still takes minutes.
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
+    account_id: None,
     connection,
     options,
     default_adapter: || Arc::new(Everyware::default()),

@@ -20,6 +20,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     name: "genesys_cloud",
     // What the platform grants each client-credentials token.
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(300).expect("300 isn't 0"), 60),
+    account_id: None,
     connection,
     options,
     default_adapter: || Arc::new(Genesys::default()),

@@ -26,6 +26,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     name: "liveperson",
     // no limit of the audit trail is published; bursts are to be avoided
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
+    account_id: Some(account_id),
     connection,
     options,
     default_adapter: || Arc::new(LivePerson::new(Options::default())),
@@ -104,7 +105,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     let login_url = fields.optional("login_url");
     let keys = ["client_id", "client_secret", "username", "password"];
     let given = keys.map(|key| (key, fields.optional(key)));
-    let account = account(fields, reach);
+    let account = reach.account_id.clone();
     let retired = retired_keys(fields);
     let auth = match auth {
         None => Some(Auth::OAuth2),
@@ -175,22 +176,13 @@ fn rest(failed: Failed<'_>) -> Duration {
 }
 
 /// The account's id, which stands in every path.
-fn account(fields: &mut Fields<'_>, reach: &Reach) -> Option<String> {
-    let Some(account) = &reach.account_id else {
-        fields.lack("account_id");
-        return None;
-    };
+fn account_id(text: &str) -> Result<String, &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let valid = (1..=20).contains(&account.len()) && account.chars().all(fits);
-    if !valid {
-        let value = fields.entries().find(|(key, _)| key.text == "account_id");
-        value.and_then(|(_, value)| {
-            value.parse(|_| {
-                Err::<(), _>("is no account's id: 1 to 20 letters, digits or underscores")
-            })
-        });
+    if (1..=20).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("is no account's id: 1 to 20 letters, digits or underscores")
     }
-    valid.then(|| account.clone())
 }
 
 /// Whether there is a key of OAuth 1.0; each is reported.

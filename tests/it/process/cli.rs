@@ -374,6 +374,6 @@ async fn the_demo_runs_twice_and_adds_nothing() {
         assert_eq!(ended.stderr, "");
         rows.push(super::support::Lake(folder.path().join("demo-lake")).rows());
     }
-    assert_eq!(rows[0].len(), 5_000 + 3 * 1_000);
+    assert_eq!(rows[0].len(), 6_000 + 3 * 1_200);
     assert!(rows[0] == rows[1]);
 }
