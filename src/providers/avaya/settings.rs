@@ -139,10 +139,7 @@ fn api(
 ) -> Option<Url> {
     let name = fields.name();
     match (region, base_url) {
-        (Some(region), None) => {
-            let host = region.parse(host_prefix)?;
-            Url::parse(&format!("https://{host}.api.{DOMAIN}")).ok()
-        }
+        (Some(region), None) => region.parse(of_region),
         (None, Some(base_url)) => base_url.base_url(reach.allow_http),
         (Some(region), Some(_)) => {
             region.report(format!(
@@ -159,14 +156,14 @@ fn api(
     }
 }
 
-/// Which regions there are is not published in full.
-fn host_prefix(text: &str) -> Result<String, &'static str> {
+/// The base of a region's API. Which regions there are is not published in full.
+fn of_region(text: &str) -> Result<Url, &'static str> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if text.chars().all(fits) && !text.starts_with('-') && !text.ends_with('-') {
-        Ok(text.to_owned())
-    } else {
-        Err("is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`")
-    }
+    let host = format!("https://{text}.api.{DOMAIN}");
+    Some(host)
+        .filter(|_| text.chars().all(fits) && !text.starts_with('-') && !text.ends_with('-'))
+        .and_then(|host| Url::parse(&host).ok())
+        .ok_or("is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`")
 }
 
 /// The account's id, which stands in every path.

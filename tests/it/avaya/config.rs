@@ -38,6 +38,8 @@ fn a_region_or_a_base_names_the_host() {
     insta::assert_snapshot!(with(BASE, ""), @"jobs.yaml:4:5: connection `avaya-prod` lacks the key `region` (or `base_url`, for any other host)");
     insta::assert_snapshot!(with(BASE, "    region: EU\n"), @"jobs.yaml:5:13: invalid `region`: `EU` is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`");
     insta::assert_snapshot!(with(BASE, "    region: eu.api\n"), @"jobs.yaml:5:13: invalid `region`: `eu.api` is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`");
+    // letters and hyphens that make no host
+    insta::assert_snapshot!(with(BASE, "    region: xn--0\n"), @"jobs.yaml:5:13: invalid `region`: `xn--0` is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`");
     insta::assert_snapshot!(with(BASE, "    region: eu\n    base_url: https://h\n"), @"jobs.yaml:5:13: connection `avaya-prod` has a `region` and a `base_url`; keep the one or the other");
     insta::assert_snapshot!(with("    allow_http: true\n    rate_limit: 1000000/s\n", "    region: eu\n"), @"jobs.yaml:10:13: connection `avaya-prod` has a `region` and a `base_url`; keep the one or the other");
 }
