@@ -116,6 +116,9 @@ pub struct AvayaSettings {
     pub longest_interval: Option<Duration>,
     /// The most records that a search may match, if there is a limit.
     pub most_records: Option<usize>,
+    /// The most records that all pages of a search show together, if there is a limit; `pagination.total` counts the
+    /// others, too.
+    pub deepest: Option<usize>,
     /// Services that the client lacks the permission for, by the names of the data set.
     pub forbidden_services: Vec<String>,
     /// Time by which every answer is delayed.
@@ -151,6 +154,7 @@ impl Default for AvayaSettings {
             plus_is_space: false,
             longest_interval: None,
             most_records: None,
+            deepest: None,
             forbidden_services: Vec::new(),
             latency: Duration::ZERO,
         }

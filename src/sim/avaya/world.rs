@@ -251,6 +251,8 @@ impl World {
             *times
         };
         page::order(&mut found, paging, settings.ties, times);
+        let total = found.len();
+        found.truncate(settings.deepest.unwrap_or(total));
         let records: Vec<String> = page::cut(&found, paging.number, paging.size)
             .iter()
             .map(|record| self.shown(record, number))
@@ -261,8 +263,8 @@ impl World {
             account,
             swaps: service.name == "user",
         };
-        let links = page::links(settings.links, paging, found.len(), place);
-        let body = page::body(&records, paging, found.len(), settings.pagination, links);
+        let links = page::links(settings.links, paging, total, place);
+        let body = page::body(&records, paging, total, settings.pagination, links);
         Ok(Answer::json(200, body))
     }
 

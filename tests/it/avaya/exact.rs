@@ -247,6 +247,11 @@ async fn a_range_that_is_too_large_is_halved() {
             most_records: Some(40),
             ..settings()
         },
+        // without a word, but that it counts more than it shows
+        AvayaSettings {
+            deepest: Some(40),
+            ..settings()
+        },
     ] {
         rig(&two_days(), settings, SETTLED)
             .await
