@@ -40,14 +40,6 @@ pub struct Avaya {
 }
 
 impl Adapter for Avaya {
-    fn stream_calls(&self) -> Vec<Call> {
-        Vec::new()
-    }
-
-    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
-        Ok(self.listed_streams())
-    }
-
     fn listed_streams(&self) -> Vec<Stream> {
         searches()
             .filter(|(service, kind)| self.options.takes(service.name, kind))
@@ -65,10 +57,6 @@ impl Adapter for Avaya {
 
     fn has_ids(&self) -> bool {
         false
-    }
-
-    fn least_calls(&self, _: &Ask) -> u32 {
-        1
     }
 
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {

@@ -63,21 +63,15 @@ impl Place {
 
     /// Where to go on, unless these are the last records: links are never followed.
     ///
-    /// The last page is the one that `total` ends on. A provider that gives fewer records than it says gives the rest
-    /// later, and one that gives no total ends with an empty page.
+    /// The last page is the one with which `total` is reached. A provider that gives fewer records than it says gives
+    /// the rest later, and one that gives no total ends with an empty page.
     pub(super) fn next(self, results: &Results) -> Option<Cursor> {
         let count = u64::try_from(results.records.len()).unwrap_or(u64::MAX);
         if count == 0 {
             return None;
         }
         let received = self.received.saturating_add(count);
-        let asked = u64::from(self.size);
-        let size = results.size.filter(|size| (1..asked).contains(size));
-        let covered = u64::from(self.page).saturating_mul(size.unwrap_or(asked));
-        let last = results
-            .total
-            .is_some_and(|total| covered >= total && received >= total);
-        if last {
+        if results.total.is_some_and(|total| received >= total) {
             return None;
         }
         let next = Self {
