@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use auditlake::providers::avaya::{Avaya, Options};
-use auditlake::providers::{Adapter as _, Ask};
+use auditlake::providers::{Adapter as _, Ask, Refusal};
 use serde_json::{Value, json};
 
 use super::support::*;
@@ -406,5 +406,41 @@ fn any_type_of_any_field_is_survived() {
         );
         let record = adapter.record(&record).unwrap();
         assert!(record.changes.is_empty());
+        assert!(!record.client_ips.iter().any(|ip| ip.is_empty()), "{value}");
     }
+}
+
+/// What was deleted may show only what it was.
+#[test]
+fn an_object_that_is_gone_is_named_by_its_earlier_state() {
+    let adapter = Avaya::default();
+    for now in ["null", "{}"] {
+        let record = format!(
+            r#"{{"date":"2026-03-01T10:00:00Z","event":"DELETED","type":"USER","auditData":{now},"previousData":{{"userId":"u-1","name":"Ada"}}}}"#
+        );
+        let record = adapter.record(&record).unwrap();
+        assert_eq!(record.entity_id.as_deref(), Some("u-1"));
+        assert_eq!(record.entity_name.as_deref(), Some("Ada"));
+        assert_eq!(record.changes.len(), 2);
+        assert!(record.attributes.is_empty());
+    }
+}
+
+/// What a smaller range may cure is told from what it can't.
+#[test]
+fn only_a_violation_about_the_intervals_length_halves_the_range() {
+    let refusal = |status, field: &str, code: &str| {
+        let body = json!({ "violations": [{ "field": field, "message": "no", "code": code }] });
+        let answer = answer(status, body.to_string());
+        let page = Avaya::default().page(&ask("user/USER"), None, answer);
+        matches!(page, Err(Refusal::TooLarge(_)))
+    };
+    for field in ["interval", "startDate", "endDate"] {
+        assert!(refusal(400, field, "20009"), "{field}");
+        assert!(!refusal(400, field, "20002"), "{field}");
+        assert!(!refusal(400, field, "20006"), "{field}");
+        assert!(!refusal(403, field, "20009"), "{field}");
+    }
+    assert!(refusal(400, "anything", "20007"));
+    assert!(!refusal(400, "pageSize", "20009"));
 }
