@@ -83,14 +83,6 @@ impl State {
 }
 
 impl Adapter for LivePerson {
-    fn stream_calls(&self) -> Vec<Call> {
-        Vec::new()
-    }
-
-    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
-        Ok(self.listed_streams())
-    }
-
     fn listed_streams(&self) -> Vec<Stream> {
         vec![Stream {
             id: self.stream_id(),
@@ -123,10 +115,6 @@ impl Adapter for LivePerson {
 
     fn has_ids(&self) -> bool {
         false
-    }
-
-    fn least_calls(&self, _: &Ask) -> u32 {
-        1
     }
 
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
@@ -309,8 +297,7 @@ impl LivePerson {
         // `state` of a range's first call is made anew: the call may have gone out before another range's call found
         // the dialect
         let next = match self.known() {
-            Some(0) => None,
-            Some(known) if dialect_is_certain && known == state.dialect => None,
+            Some(known) if known == state.dialect && (dialect_is_certain || known == 0) => None,
             Some(known) => Some(known),
             None => Some(state.dialect + 1).filter(|next| *next < self.dialects().len()),
         };

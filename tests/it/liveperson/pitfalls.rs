@@ -234,6 +234,13 @@ fn no_page_ends_within_a_second() {
     assert_eq!(cursor, None);
     assert_eq!(taken, [2, 4, 2, 1, 3, 0]);
 
+    // what a page held counts, not what was taken of it
+    let adapter = options(|options| options.page_size = 4);
+    let first = adapter.page(&ask(0), None, page(&["01", "02", "03", "03"]));
+    let cursor = first.unwrap().next;
+    let second = adapter.page(&ask(0), cursor.as_ref(), page(&["03", "04"]));
+    assert_eq!(second.unwrap().records.len(), 2);
+
     // a server that shows three at most, whatever is asked for, is found out by its second page
     let adapter = options(|options| options.page_size = 500);
     let mut cursor = None;
@@ -370,6 +377,23 @@ fn what_was_understood_once_is_not_doubted_again() {
         "{}",
         outline(&again)
     );
+}
+
+#[test]
+fn the_first_dialect_is_neither_asked_twice_nor_given_up() {
+    let adapter = adapter();
+    let refused = || sample(200, "error_200_graphql_errors");
+    // this range goes on in words, while another one is understood as it asks
+    let astray = adapter.page(&ask(0), None, refused()).unwrap().next;
+    assert!(query(&adapter, &ask(0), astray.as_ref()).contains("orderBy:[changeTimestamp]"));
+    adapter.page(&ask(0), None, rows(2)).unwrap();
+    let back = adapter.page(&ask(0), astray.as_ref(), refused());
+    let back = back.unwrap().next;
+    assert!(query(&adapter, &ask(0), back.as_ref()).contains(r#"orderBy:["changeTimestamp"]"#));
+    for cursor in [None, back.as_ref()] {
+        let page = adapter.page(&ask(0), cursor, refused());
+        assert!(outline(&page).starts_with("config: "), "{}", outline(&page));
+    }
 }
 
 #[test]
