@@ -445,7 +445,8 @@ struct OptionsShape {
     /// How many rows are asked for at once.
     #[schemars(extend("default" = 500))]
     page_size: Option<Whole>,
-    /// Whether the provider's day filters go by `timezone`: then no day more is asked for on each side.
+    /// Whether the provider's day filters go by `timezone` and take in the last day: then no day more is asked for on
+    /// each side.
     #[schemars(extend("default" = false))]
     days_in_timezone: Option<Flag>,
 }

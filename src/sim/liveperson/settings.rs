@@ -116,6 +116,8 @@ pub struct LivePersonSettings {
     pub largest_page: usize,
     /// Which zone's days the filters mean.
     pub day_zone: DayZone,
+    /// Whether rows of the day `toDate` are shown, too.
+    pub last_day_included: bool,
     /// The account's zone.
     pub account_zone: Tz,
     /// What rows are sorted by.
@@ -157,6 +159,7 @@ impl Default for LivePersonSettings {
             action_type: false,
             largest_page: 500,
             day_zone: DayZone::Argument,
+            last_day_included: true,
             account_zone: Tz::Europe__Athens,
             order: Order::Instant,
             ties: Ties::Shuffled,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::http::HeaderMap;
+use chrono::Days;
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, graphql_errors, oauth_error};
@@ -355,9 +356,13 @@ impl World {
                 .and_utc()
                 .timestamp_micros(),
         };
+        let to = match question.to {
+            Some(to) if !settings.last_day_included => Some(to - Days::new(1)),
+            to => to,
+        };
         let rows = self
             .dataset
-            .select(question.from, question.to, zone, now)
+            .select(question.from, to, zone, now)
             .filter(|(_, row)| wanted(row));
         let mut found: Vec<((i64, u64), usize)> = rows
             .map(|(number, row)| ((time(row), place_in_tie(number)), number))

@@ -58,6 +58,23 @@ async fn days_may_be_the_accounts_own() {
     }
 }
 
+/// That the last day is shown is inferred, not documented. Where it isn't, a day's last rows come with the next day.
+#[tokio::test]
+async fn the_last_day_may_be_left_out() {
+    for zone in [Tz::UTC, Tz::Pacific__Kiritimati] {
+        let settings = LivePersonSettings {
+            last_day_included: false,
+            day_zone: DayZone::Account,
+            account_zone: zone,
+            ..settings()
+        };
+        Rig::new(&three_days(), settings)
+            .await
+            .pull_three_days(24)
+            .await;
+    }
+}
+
 #[tokio::test]
 async fn every_dialect_is_found() {
     for (list_form, refused, status) in [
