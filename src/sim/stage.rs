@@ -59,6 +59,33 @@ pub(super) struct Call<'a> {
     pub(super) body: &'a [u8],
 }
 
+/// What a call's header says, if it says it once and in ASCII.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    only?.to_str().ok()
+}
+
+/// Whether a call's body is of this type, whatever its parameters.
+pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let kind = header(headers, "content-type").and_then(|kind| kind.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
+}
+
+/// Whether a call takes JSON for an answer.
+pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
+    if !headers.contains_key("accept") {
+        return true;
+    }
+    let accept = header(headers, "accept").unwrap_or_default();
+    ["*/*", "application/*", "application/json"]
+        .iter()
+        .any(|kind| accept.contains(kind))
+}
+
+/// The type of a form.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// One simulated provider.
 pub(super) trait World: Send + Sync + 'static {
     /// Which of the provider's hosts a call came to.

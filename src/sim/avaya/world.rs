@@ -19,7 +19,7 @@ use crate::sim::late::micros;
 use crate::sim::lock;
 use crate::sim::oauth::{self, Tokens, random_text};
 use crate::sim::rate::{RateState, RateWindow};
-use crate::sim::stage::{self, Call, Stage};
+use crate::sim::stage::{self, Call, FORM, Stage, accepts_json, has_type};
 
 /// A page: its type of object, its dates, its number and its size.
 type Asked = (&'static str, i64, i64, usize, usize);
@@ -93,7 +93,7 @@ impl World {
     fn token(&self, account: &str, call: &Call<'_>) -> Result<Answer, Problem> {
         self.shows_app_key(call.headers)?;
         self.is_account(account)?;
-        if !has_type(call.headers, "application/x-www-form-urlencoded") {
+        if !has_type(call.headers, FORM) {
             return Err(Problem::of_status(415));
         }
         let mut form = BTreeMap::new();
@@ -296,22 +296,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let kind = headers
-        .get("content-type")
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next());
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
-}
-
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let Some(accept) = headers.get("accept") else {
-        return true;
-    };
-    let accept = accept.to_str().unwrap_or_default();
-    ["*/*", "application/*", "application/json"]
-        .iter()
-        .any(|kind| accept.contains(kind))
 }

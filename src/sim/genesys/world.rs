@@ -23,7 +23,7 @@ use crate::sim::answer::Answer;
 use crate::sim::lock;
 use crate::sim::oauth::{self, Tokens};
 use crate::sim::rate::{RateState, RateWindow};
-use crate::sim::stage::{self, Stage};
+use crate::sim::stage::{self, FORM, Stage, has_type};
 
 /// Everything that the servers share.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl World {
     }
 
     fn authorized(&self, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
-        if call.target.takes_json() && !is_json(call.headers) {
+        if call.target.takes_json() && !has_type(call.headers, "application/json") {
             return Err(Refusal::of_status(415));
         }
         match call.target {
@@ -173,8 +173,7 @@ impl World {
         if oauth::basic(call.headers) != Some(wanted) {
             return oauth_error(401, "invalid_client", "authentication failed");
         }
-        let form =
-            header(call.headers, "content-type") == Some("application/x-www-form-urlencoded");
+        let form = has_type(call.headers, FORM);
         let mut grants =
             url::form_urlencoded::parse(call.body).filter(|(name, _)| name == "grant_type");
         match (form, grants.next(), grants.next()) {
@@ -470,15 +469,6 @@ fn with_rate(answer: Answer, rate: RateState, context: &str) -> Answer {
 
 fn context() -> String {
     Uuid::now_v7().to_string()
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = header(headers, "content-type").and_then(|kind| kind.split(';').next());
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn oauth_error(status: u16, error: &str, description: &str) -> Answer {

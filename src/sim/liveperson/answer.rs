@@ -44,6 +44,7 @@ impl Refusal {
             403 => Self::forbidden(),
             404 => Self::new(404, 14, "NOT_FOUND", "Not found"),
             405 => Self::new(405, 15, "METHOD_NOT_ALLOWED", "Method not allowed"),
+            406 => Self::new(406, 18, "NOT_ACCEPTABLE", "Not acceptable"),
             413 => Self::new(
                 413,
                 16,

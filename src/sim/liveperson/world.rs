@@ -5,7 +5,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::http::HeaderMap;
 use chrono::Days;
 use serde_json::{Value, json};
 
@@ -20,7 +19,7 @@ use crate::sim::answer::Answer;
 use crate::sim::lock;
 use crate::sim::oauth;
 use crate::sim::rate::RateWindow;
-use crate::sim::stage::{self, Call, Stage};
+use crate::sim::stage::{self, Call, FORM, Stage, accepts_json, has_type, header};
 
 /// Everything that the servers share.
 #[derive(Debug)]
@@ -148,9 +147,7 @@ impl World {
         if let Err(refusal) = self.is_account(account) {
             return refusal.into_answer();
         }
-        let form =
-            header(call.headers, "content-type") == Some("application/x-www-form-urlencoded");
-        if !form || !call.query.is_empty() {
+        if !has_type(call.headers, FORM) || !call.query.is_empty() {
             return oauth_error(400, "invalid_request", "a form without a query is required");
         }
         let mut fields: Vec<(String, String)> = url::form_urlencoded::parse(call.body)
@@ -377,9 +374,11 @@ impl World {
 
 /// A JSON body that is an object of exactly these texts, their names sorted.
 fn json_object(call: &Call<'_>, names: &[&str]) -> Result<Value, Refusal> {
-    let kind = header(call.headers, "content-type").and_then(|kind| kind.split(';').next());
-    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+    if !has_type(call.headers, "application/json") {
         return Err(Refusal::of_status(415));
+    }
+    if !accepts_json(call.headers) {
+        return Err(Refusal::of_status(406));
     }
     let body: Value = serde_json::from_slice(call.body)
         .map_err(|error| Refusal::bad_request(format!("Malformed JSON: {error}")))?;
@@ -401,8 +400,4 @@ fn json_object(call: &Call<'_>, names: &[&str]) -> Result<Value, Refusal> {
             names.join(", ")
         )))
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }

@@ -133,6 +133,25 @@ async fn only_the_right_form_gets_a_token() {
 }
 
 #[tokio::test]
+async fn a_question_is_json_and_so_is_its_answer() {
+    let client = Client::new(settled(), &small()).await;
+    let status = async |kind: &str, accept: &str| {
+        let request = client.http.post(client.audit_url());
+        let request = request
+            .header("content-type", kind)
+            .header("accept", accept)
+            .bearer_auth(&client.bearer);
+        let body = json!({ "query": question("") }).to_string();
+        Reply::of(request.body(body)).await.status
+    };
+    let json = "application/json";
+    assert_eq!(status(json, json).await, 200);
+    assert_eq!(status("application/json; charset=utf-8", "*/*").await, 200);
+    assert_eq!(status("text/plain", json).await, 415);
+    assert_eq!(status(json, "text/csv").await, 406);
+}
+
+#[tokio::test]
 async fn a_session_is_kept_up_with_cookie_and_csrf_or_dies() {
     let mut client = Client::new(settled(), &small()).await;
     let base = format!("{}/api/account/{ACCOUNT}", client.sim.login_url());
