@@ -125,6 +125,11 @@ impl Adapter for LivePerson {
         false
     }
 
+    /// The provider writes types and elements in that language.
+    fn wording(&self) -> Option<String> {
+        Some(format!("language: {}", self.options.language))
+    }
+
     fn least_calls(&self, _: &Ask) -> u32 {
         1
     }
