@@ -114,10 +114,11 @@ pub(super) async fn run(
         out.line(format_args!("   {line}"));
     }
     out.line(format_args!(
-        "\n6. Ask it yourself, for example with DuckDB. Who deleted something, wherever?\n\n   \
-         SELECT event_time, provider, coalesce(actor_login, actor_name, actor_id) AS who, entity_type, entity_name\n   \
+        "\n6. Ask it yourself, for example with DuckDB. Who changed what, in whichever system?\n\n   \
+         SELECT event_time, provider, coalesce(actor_login, actor_name, actor_id) AS who,\n   \
+         \u{20}      activity, entity_type, entity_name\n   \
          FROM read_parquet('{}/audit_events/**/*.parquet', hive_partitioning = true)\n   \
-         WHERE activity = 'delete' ORDER BY event_time DESC LIMIT 20;\n\n\
+         WHERE activity IN ('create', 'update', 'delete') ORDER BY event_time DESC LIMIT 20;\n\n\
          Run the demo again: it adds no row.",
         args.lake.display()
     ));
@@ -153,7 +154,7 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
     let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     let indent = "   ".repeat(depth);
-    let most = 4;
+    let most = 2;
     let files = entries
         .iter()
         .filter(|entry| entry.path().is_file())

@@ -9,7 +9,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use crate::config::Problems;
 use crate::lake::LakeError;
 use crate::model::{Kind, Timestamp};
-use crate::pipeline::{Job, Report, RunError};
+use crate::pipeline::{self, Job, Report, RunError};
 use crate::runtime::SetupError;
 use crate::telemetry::{self, chain};
 
@@ -197,11 +197,15 @@ pub(super) fn summary(job: &str, report: &Report) -> String {
     text
 }
 
-/// The streams that failed, on stderr.
+/// The streams that failed, on stderr: what failed alike in one line.
 pub(super) fn failures(job: &Job, report: &Report) {
-    for failure in &report.failures {
+    for (failure, others) in alike(&report.failures) {
+        let others = match others {
+            0 => String::new(),
+            others => format!(" and {}", counted(others, "other stream")),
+        };
         complain(&format!(
-            "job `{}`, stream `{}`, range {}, failed ({}): {}{}",
+            "job `{}`, stream `{}`{others}, range {}, failed ({}): {}{}",
             job.name,
             failure.stream,
             failure.range,
@@ -212,9 +216,56 @@ pub(super) fn failures(job: &Job, report: &Report) {
     }
 }
 
+/// The first failure of each kind and text, and how many others there are like it.
+fn alike(failures: &[pipeline::Failure]) -> Vec<(&pipeline::Failure, u64)> {
+    let mut found: Vec<(&pipeline::Failure, u64)> = Vec::new();
+    for failure in failures {
+        let text = chain(&failure.error);
+        match found
+            .iter_mut()
+            .find(|(first, _)| chain(&first.error) == text)
+        {
+            Some((_, others)) => *others += 1,
+            None => found.push((failure, 0)),
+        }
+    }
+    found
+}
+
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
+    use crate::model::Range;
+
+    #[test]
+    fn what_failed_alike_is_told_once() {
+        let failure = |stream: &str, text: &str| pipeline::Failure {
+            stream: stream.to_owned(),
+            range: Range::new(
+                DateTime::UNIX_EPOCH,
+                DateTime::UNIX_EPOCH + TimeDelta::hours(1),
+            )
+            .unwrap(),
+            error: RunError::Reworded {
+                was: text.to_owned(),
+                is: String::new(),
+            },
+        };
+        let failures = [
+            failure("a", "x"),
+            failure("b", "y"),
+            failure("c", "x"),
+            failure("d", "x"),
+        ];
+        let told: Vec<(&str, u64)> = alike(&failures)
+            .into_iter()
+            .map(|(first, others)| (first.stream.as_str(), others))
+            .collect();
+        assert_eq!(told, [("a", 2), ("b", 0)]);
+    }
 
     #[test]
     fn numbers_and_lengths_read_well() {

@@ -81,6 +81,9 @@ pub struct Origin {
     pub connection: String,
     /// The account, where records don't name it themselves.
     pub account_id: String,
+    /// What the text of records depends on, where ids are made of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wording: Option<String>,
 }
 
 /// Who holds a job until when. It only saves work: safety rests on create-if-absent.

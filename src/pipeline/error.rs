@@ -22,8 +22,8 @@ pub enum RunError {
     Row(#[from] RowError),
     /// A window can't be made smaller.
     #[error(
-        "the window `{range}` is too large for the provider and can't be halved below `min_window`; lower it, or narrow \
-         the job with filters"
+        "the window `{range}` is too large for the provider and can't be halved further; lower `min_window` if that is in \
+         the way, or narrow the job with filters"
     )]
     TooLarge {
         /// The window.
@@ -44,6 +44,17 @@ pub enum RunError {
         /// What it is now.
         is: String,
     },
+    /// The provider writes the job's records otherwise than at its last commit, and their ids are made of their text.
+    #[error(
+        "the job's records were read with `{was}`, and would read otherwise with `{is}`: what is read again would be there \
+         twice; set it back, or give what is read so to another job with a `start` of its own"
+    )]
+    Reworded {
+        /// What it was at the last commit.
+        was: String,
+        /// What it is now.
+        is: String,
+    },
     /// A task of the run panicked: a defect.
     #[error("the run panicked")]
     Panicked(#[from] tokio::task::JoinError),
@@ -58,7 +69,7 @@ impl RunError {
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
             Self::TooLarge { .. } => Kind::Data,
-            Self::Moved { .. } => Kind::Config,
+            Self::Moved { .. } | Self::Reworded { .. } => Kind::Config,
             Self::Panicked(_) => Kind::Transient,
         }
     }

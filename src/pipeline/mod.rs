@@ -60,11 +60,12 @@ impl Job {
         Origin {
             connection: self.connection.clone(),
             account_id: self.account_id.clone(),
+            wording: self.source.adapter.wording(),
         }
     }
 
     /// Ids are looked up in the folder where a record would land. If that folder has got another name since the job's
-    /// last commit, what is read again would be landed a second time.
+    /// last commit, or if records read otherwise now, what is read again would be landed a second time.
     fn refuse_if_moved(&self, newest: &Commit) -> Result<(), RunError> {
         let Some(was) = &newest.origin else {
             return Ok(());
@@ -89,7 +90,13 @@ impl Job {
                 });
             }
         }
-        Ok(())
+        match (&was.wording, self.source.adapter.wording()) {
+            (Some(was), Some(is)) if *was != is => Err(RunError::Reworded {
+                was: was.clone(),
+                is,
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -207,6 +207,12 @@ pub trait Adapter: Debug + Send + Sync {
     /// What the answer to that call means.
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal>;
 
+    /// What of the options the text of records depends on, like `language: en-US`. Under another wording, what is read
+    /// again would have other ids: the pipeline refuses that.
+    fn wording(&self) -> Option<String> {
+        None
+    }
+
     /// Takes a successful answer apart while it arrives, in the place of [`Adapter::page`]: for answers without bound.
     fn splitter(&self, ask: &Ask) -> Option<Box<dyn Splitter>> {
         let _ = ask;

@@ -36,28 +36,7 @@ pub(super) fn context() -> RowContext<'static> {
 pub(super) fn record(event_id: &str, second: i64) -> Record<'static> {
     Record {
         event_id: event_id.to_owned().into(),
-        event_time: at(second),
-        account_id: None,
-        action: None,
-        activity: Activity::Other,
-        outcome: Outcome::Unknown,
-        outcome_reason: None,
-        service: None,
-        entity_type: None,
-        entity_id: None,
-        entity_name: None,
-        actor_id: None,
-        actor_name: None,
-        actor_login: None,
-        actor_type: None,
-        client_id: None,
-        user_agent: None,
-        session_id: None,
-        transaction_id: None,
-        client_ips: Vec::new(),
-        message: None,
-        changes: Vec::new(),
-        attributes: Vec::new(),
+        ..Record::at(at(second))
     }
 }
 

@@ -117,6 +117,11 @@ impl Adapter for LivePerson {
         false
     }
 
+    /// The provider writes types and elements in that language.
+    fn wording(&self) -> Option<String> {
+        Some(format!("language: {}", self.options.language))
+    }
+
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         let state = self.state(cursor)?;
         let dialects = self.dialects();

@@ -12,3 +12,4 @@ mod pitfalls;
 mod sign_in;
 mod support;
 mod trouble;
+mod wording;
