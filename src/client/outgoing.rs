@@ -117,7 +117,7 @@ impl Taken for Opened {
         out: &Outgoing<'_>,
         limits: &Limits,
     ) -> Result<Self, ReadError> {
-        if status.is_success() {
+        if status.is_success() && status != StatusCode::NO_CONTENT {
             let request = out.request.clone();
             return Ok(Self::Body(Body::new(request, status, headers, response)));
         }

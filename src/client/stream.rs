@@ -13,9 +13,9 @@ use crate::providers::Answer;
 /// What [`Client::open`](super::Client::open) brings.
 #[derive(Debug)]
 pub enum Opened {
-    /// An answer of another status than 2xx, whole.
+    /// An answer of another status than 2xx, or 204, which has no body: whole.
     Answer(Answer),
-    /// A 2xx answer, whose body is on its way.
+    /// Another 2xx answer, whose body is on its way.
     Body(Body),
 }
 

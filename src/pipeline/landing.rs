@@ -68,8 +68,6 @@ struct Slot {
     remarks: Vec<String>,
     /// Of the records without id in the present answer: how many there were of each.
     twins: HashMap<String, usize>,
-    /// In the whole range, whatever was committed.
-    outside: u64,
 }
 
 impl Slot {
@@ -80,7 +78,6 @@ impl Slot {
             total: None,
             remarks: Vec::new(),
             twins: HashMap::new(),
-            outside: 0,
         }
     }
 
@@ -95,7 +92,15 @@ impl Slot {
         self.counts != Counts::default() || !self.remarks.is_empty()
     }
 
+    /// What has been added since the last commit, also by a range that then fails or is begun again: what lies outside
+    /// is no news to its next reading.
     fn pulled(&mut self, finished: bool) -> Pulled {
+        if self.counts.outside > 0 {
+            self.remark(format!(
+                "{} new records lie outside the bounds that were asked",
+                self.counts.outside
+            ));
+        }
         Pulled {
             stream: self.window.stream.clone(),
             range: self.window.range,
@@ -183,12 +188,6 @@ impl<'a> Landing<'a> {
             }
             Arrival::Finished { slot, narrowed } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
-                    if slot.outside > 0 {
-                        slot.remark(format!(
-                            "{} new records lie outside the bounds that were asked",
-                            slot.outside
-                        ));
-                    }
                     let window = &slot.window;
                     let progress = self.progress.entry(window.stream.clone()).or_default();
                     plan::finish(progress, window.range, window.asked_at, &self.job.policy);
@@ -431,7 +430,6 @@ impl<'a> Landing<'a> {
                 of.counts.new += 1;
                 of.counts.late += u64::from(covered);
                 of.counts.outside += u64::from(outside);
-                of.outside += u64::from(outside);
                 Ok(Ok(()))
             }
             Err(error @ RowError::TooLarge { .. }) => Ok(Err(error.to_string())),

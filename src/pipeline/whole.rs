@@ -30,6 +30,8 @@ pub(super) struct Whole {
     total_binds: bool,
     moved: bool,
     rows: u64,
+    /// What the first page said of itself that had something to say.
+    remark: Option<String>,
     /// Which records are first and last on each page of this reading.
     edges: Vec<(usize, usize)>,
     readings: u32,
@@ -77,6 +79,7 @@ impl Whole {
         }
         self.total_binds |= page.total_binds;
         self.total = page.total.or(self.total);
+        self.remark = self.remark.take().or_else(|| page.remark.clone());
         self.rows += page.records.len() as u64;
         let mut on_page: HashMap<usize, usize> = HashMap::new();
         let mut edge = None;
@@ -211,6 +214,8 @@ impl Whole {
 
     /// One page of all rows, twins numbered.
     fn rows(&mut self, count: impl Fn(&Seen) -> usize, remark: Option<String>) -> Verdict {
+        let remarks = remark.into_iter().chain(self.remark.take());
+        let remark = remarks.reduce(|all, remark| format!("{all}; {remark}"));
         let mut page = Page {
             total: self.total,
             total_binds: self.total_binds,
@@ -456,6 +461,32 @@ mod tests {
         for _ in 0..READINGS {
             assert_eq!(read(&mut whole, &[&[]], Some(3)), None);
         }
+    }
+
+    #[test]
+    fn what_a_page_says_of_itself_is_handed_on() {
+        let mut whole = Whole::default();
+        for (record, remark) in [
+            ("[1,0]", None),
+            ("[2,0]", Some("odd")),
+            ("[3,0]", Some("too")),
+        ] {
+            let page = Page {
+                remark: remark.map(str::to_owned),
+                ..page(&[record], Some(4))
+            };
+            assert!(whole.take(&page, |raw| Cow::Borrowed(raw)));
+        }
+        assert_eq!(whole.remark.as_deref(), Some("odd"));
+        let verdict = whole.end_of_reading(time_of);
+        assert!(matches!(verdict, Verdict::Again(_)));
+        let records = ["[1,0]", "[2,0]", "[3,0]"];
+        assert!(whole.take(&page(&records, Some(4)), |raw| Cow::Borrowed(raw)));
+        let Verdict::Rows(page, _) = whole.end_of_reading(time_of) else {
+            panic!("both readings agree");
+        };
+        let remark = page.remark.unwrap();
+        assert_eq!(remark, "the provider counts 4 records and shows 3; odd");
     }
 
     #[test]

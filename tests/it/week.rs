@@ -141,6 +141,7 @@ fn judge(
         doubled.len()
     );
     assert!(truth.len() > 2_000);
+    assert!(made <= week.perfect + week.perfect / 10, "{made} calls");
     assert!(
         lost.is_empty() && doubled.is_empty(),
         "lost {:?}, doubled or altered {:?}",

@@ -75,6 +75,7 @@ async fn what_comes_before_the_body_is_as_for_any_call() {
         ("/base/x", 1) => Some(reply(401, "")),
         ("/base/x", _) => Some(reply(200, "fine")),
         ("/base/bad", _) => Some(reply(400, "bad")),
+        ("/base/nothing", _) => Some(reply(204, "")),
         ("/base/large", _) => Some(reply(400, "x".repeat(101))),
         ("/base/down", _) => Some(reply(503, "down")),
         ("/base/refused", _) => Some(reply(401, "no")),
@@ -84,9 +85,11 @@ async fn what_comes_before_the_body_is_as_for_any_call() {
     let client = with(&api, |settings| settings.limits.body_cap = 100);
     assert_eq!(read(&mut body(&client, "/x").await).await.unwrap(), b"fine");
     assert_eq!(api.sign_ins().len(), 2);
-    match open(&client, "/bad").await.unwrap() {
-        Opened::Answer(answer) => assert_eq!(&answer.body[..], b"bad"),
-        Opened::Body(body) => panic!("{body:?}"),
+    for (path, said) in [("/bad", "bad"), ("/nothing", "")] {
+        match open(&client, path).await.unwrap() {
+            Opened::Answer(answer) => assert_eq!(&answer.body[..], said.as_bytes()),
+            Opened::Body(body) => panic!("{body:?}"),
+        }
     }
     let kind = async |path| open(&client, path).await.unwrap_err().kind();
     assert_eq!(kind("/large").await, Kind::Data);

@@ -7,7 +7,7 @@ use crate::providers::json::shortened;
 use crate::providers::{Page, Refusal, Splitter};
 
 /// What a record may grow to: many times over what any real one is.
-const RECORD_CAP: usize = 64 << 20;
+pub(super) const RECORD_CAP: usize = 64 << 20;
 /// How much of what isn't JSON is looked at, for the message.
 const BEGINNING: usize = 600;
 /// Counts of records at which providers tend to cut answers off.
@@ -179,7 +179,7 @@ impl AuditSplitter {
                 let name: String = serde_json::from_slice(&self.kept).unwrap_or_default();
                 let member = match name.as_str() {
                     "audit" => Member::Audit,
-                    "message" => Member::Message,
+                    "message" | "error" => Member::Message,
                     "limitExceeded" => Member::LimitExceeded,
                     _ => Member::Other,
                 };
@@ -194,9 +194,11 @@ impl AuditSplitter {
                 match member {
                     Member::Audit => self.lone(page)?,
                     Member::Message => {
-                        let text: Option<String> =
-                            serde_json::from_slice(&self.kept).unwrap_or_default();
-                        self.message = text.map(|text| shortened(&text).into_owned());
+                        let text = String::from_utf8_lossy(&self.kept);
+                        let said = serde_json::from_str::<String>(&text);
+                        let said = said.unwrap_or_else(|_| text.into_owned());
+                        let is_nothing = matches!(said.as_str(), "" | "null" | "false");
+                        self.message = (!is_nothing).then(|| shortened(&said).into_owned());
                     }
                     Member::LimitExceeded => {
                         self.limit_exceeded = self.kept == b"true" || self.kept == b"\"true\"";

@@ -1,7 +1,8 @@
 //! Finds where a JSON value ends, in bytes that arrive in pieces.
 
-/// The deepest nesting that is followed; a reader of JSON gives up long before.
-const DEEPEST: usize = 10_000;
+/// The deepest nesting that is followed: a byte is held for each. A record has no room for more, and whether it can be
+/// read is a question of its own.
+const DEEPEST: usize = super::split::RECORD_CAP;
 
 /// A value that is being passed over: where it stands, not what it says. Brackets must match and strings must end;
 /// whether all else is JSON, whoever reads the value finds out.

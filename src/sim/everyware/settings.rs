@@ -45,6 +45,8 @@ pub enum Empty {
     Null,
     /// `{}`.
     Object,
+    /// A 204, without a body.
+    NoContent,
 }
 
 /// How an error looks.

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 
 use super::dataset::{Dataset, Filter};
 use super::huge::HugeDay;
-use super::settings::{EverywareSettings, Form};
+use super::settings::{Empty, EverywareSettings, Form};
 use super::{body, endpoint, request};
 use crate::sim::answer::{Answer, Rest};
 use crate::sim::lock;
@@ -100,6 +100,9 @@ impl World {
             .filter(|huge| log == 0 && holds(filter, *huge));
         if form == Form::Xml {
             return Answer::typed(200, "application/xml", body::xml(&records));
+        }
+        if settings.empty == Empty::NoContent && records.is_empty() && huge.is_none() {
+            return Answer::typed(204, "application/json", "");
         }
         let (head, tail) = body::json(&records, limited, huge.is_some(), settings);
         let mut answer = match huge {

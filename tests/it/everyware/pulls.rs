@@ -107,6 +107,26 @@ async fn dates_that_mean_nothing_are_noticed_and_the_lake_is_exact_all_the_same(
 }
 
 #[tokio::test]
+async fn what_lies_outside_is_told_of_though_the_answer_broke_off_behind_it() {
+    let settings = EverywareSettings {
+        dates: Dates::Ignored,
+        ..settings()
+    };
+    let rig = Rig::new(&three_days(), settings, "start: 2026-03-08").await;
+    rig.sim.faults().next(endpoint::AUDIT, 100, Fault::CutBody);
+    let report = rig.run(at("2026-03-09")).await;
+    assert!(failures(&report).contains("broke off"));
+    let outside: u64 = (rig.remarks().await.iter())
+        .filter_map(|remark| {
+            remark.strip_suffix(" new records lie outside the bounds that were asked")
+        })
+        .map(|count| count.parse::<u64>().unwrap())
+        .sum();
+    assert!(outside > 100, "{outside}");
+    assert_eq!(outside, rig.counts().await.outside);
+}
+
+#[tokio::test]
 async fn a_hidden_cap_is_told_of_and_a_known_one_stops_the_day() {
     let spec = DatasetSpec {
         late_share: 0.0,
@@ -235,6 +255,7 @@ async fn every_form_of_an_answer_is_the_same_log() {
         (Empty::List, false, Form::Json),
         (Empty::Null, true, Form::Xml),
         (Empty::Object, true, Form::Json),
+        (Empty::NoContent, true, Form::Json),
     ] {
         let settings = EverywareSettings {
             empty,

@@ -62,6 +62,7 @@ fn every_form_of_nothing_and_of_one_is_known() {
         (" \r\n{ } \n", "[]"),
         (r#"{"limitExceeded":false}"#, "[]"),
         (r#"{"message":null}"#, "[]"),
+        (r#"{"message":"","error":false}"#, "[]"),
         (r#"{"audit":{"id":1}}"#, r#"["{\"id\":1}"]"#),
         (r#"{"audit":[{"id":1}]}"#, r#"["{\"id\":1}"]"#),
         (r#"{ "audit" : [ { "id" : 1 } ] }"#, r#"["{ \"id\" : 1 }"]"#),
@@ -106,6 +107,8 @@ fn what_is_no_answer_is_refused_with_a_reason() {
         r#"{"audit":false}"#,
         r#"{"audit":"none"}"#,
         r#"{"message":"Session expired"}"#,
+        r#"{"message":{"text":"Session expired"}}"#,
+        r#"{"error":"Session expired","code":7}"#,
         r#"{"audit":[{"id":1}],"limitExceeded":true}"#,
     ] {
         said.push(format!("{body:<46} {}", read(body)));
@@ -142,9 +145,19 @@ fn a_record_has_its_cap() {
 }
 
 #[test]
-fn nesting_has_its_cap_too() {
-    let body = format!(r#"{{"other":{}"#, "[".repeat(20_000));
-    insta::assert_snapshot!(read(body), @"[] data: the answer is not the JSON that was expected, at byte 10010");
+fn nesting_stops_nothing_and_has_a_cap_all_the_same() {
+    let deep = format!(
+        r#"{{"id":1,"occurredOn":0,"x":{}{}}}"#,
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    );
+    let body = format!(r#"{{"audit":[{deep},{{}}]}}"#);
+    let (records, end) = split(&mut AuditSplitter::new(None), [body]);
+    assert_eq!(records, [deep, "{}".to_owned()]);
+    assert!(end.is_ok());
+    let body = format!(r#"{{"other":{}"#, "[".repeat(RECORD_CAP + 1));
+    let (_, end) = split(&mut AuditSplitter::new(None), [body]);
+    insta::assert_snapshot!(end.unwrap_err(), @"the answer is not the JSON that was expected, at byte 67108874");
 }
 
 #[test]

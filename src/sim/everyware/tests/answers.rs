@@ -131,6 +131,7 @@ async fn nothing_and_one_have_forms_of_their_own() {
     let client = Client::new(settled(), &spec).await;
     let record = client.get("").await.records().remove(0);
     for (empty, text) in [
+        (Empty::NoContent, ""),
         (Empty::List, r#"{"audit":[]}"#),
         (Empty::Null, r#"{"audit":null}"#),
         (Empty::Object, "{}"),
