@@ -154,15 +154,16 @@ impl Whole {
         };
         self.moved |= self.seen.iter().zip(&times).any(has_moved);
         if !self.moved {
+            // a reading that shows less than is counted is of nothing the whole
             for (seen, time) in self.seen.iter_mut().zip(&times) {
-                if !cut_at.contains(time) {
+                if !cut_at.contains(time) && self.rows >= counted {
                     seen.certain = Some(seen.now);
                 }
             }
+            let is_alike = |seen: &Seen| seen.now == seen.before;
             // more rows of an instant than fit on a page are cut whatever the size: their readings must be alike
-            let alike = self.readings > 1
-                && (self.seen.iter()).all(|seen| seen.certain.is_some() || seen.now == seen.before);
-            let agreed = alike && self.readings == READINGS;
+            let agreed = self.readings == READINGS
+                && (self.seen.iter()).all(|seen| seen.certain.is_some() || is_alike(seen));
             let sure = |seen: &Seen| match seen.certain {
                 Some(certain) => certain,
                 None if agreed => seen.now,
@@ -171,7 +172,8 @@ impl Whole {
             if self.seen.iter().map(|seen| sure(seen) as u64).sum::<u64>() == counted {
                 return self.rows(sure, None);
             }
-            if alike && counted < self.rows {
+            let all_alike = self.readings > 1 && self.seen.iter().all(is_alike);
+            if all_alike && counted < self.rows {
                 let remark = format!(
                     "the provider counts {counted} records and shows {}",
                     self.rows
@@ -500,6 +502,16 @@ mod tests {
         };
         assert_eq!(page.records.len(), 3);
         assert_eq!(ids.iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn readings_that_each_leave_something_out_are_put_together() {
+        let mut whole = Whole::default();
+        let (one, other): ([&[&str]; 1], [&[&str]; 1]) =
+            ([&["[1,0]", "[2,0]"]], [&["[1,0]", "[3,0]"]]);
+        assert_eq!(read(&mut whole, &one, Some(3)), None);
+        let all = rows(&[("[1,0]", 1), ("[2,0]", 1), ("[3,0]", 1)]);
+        assert_eq!(read(&mut whole, &other, Some(3)), Some(all));
     }
 
     #[test]
