@@ -475,7 +475,7 @@ mod tests {
         ] {
             let page = Page {
                 remark: remark.map(str::to_owned),
-                ..page(&[record], Some(4))
+                ..page(&[record], Some(2))
             };
             assert!(whole.take(&page, |raw| Cow::Borrowed(raw)));
         }
@@ -483,12 +483,12 @@ mod tests {
         let verdict = whole.end_of_reading(time_of);
         assert!(matches!(verdict, Verdict::Again(_)));
         let records = ["[1,0]", "[2,0]", "[3,0]"];
-        assert!(whole.take(&page(&records, Some(4)), |raw| Cow::Borrowed(raw)));
+        assert!(whole.take(&page(&records, Some(2)), |raw| Cow::Borrowed(raw)));
         let Verdict::Rows(page, _) = whole.end_of_reading(time_of) else {
             panic!("both readings agree");
         };
         let remark = page.remark.unwrap();
-        assert_eq!(remark, "the provider counts 4 records and shows 3; odd");
+        assert_eq!(remark, "the provider counts 2 records and shows 3; odd");
     }
 
     #[test]
