@@ -574,6 +574,8 @@ mod tests {
         assert_eq!(halves(0, 7 * DAY), [range(0, 3 * DAY), range(0, DAY)]);
         assert_eq!(halves(DAY / 2, 2 * DAY), [range(DAY / 2, DAY)]);
         assert_eq!(halves(DAY / 2, DAY + 60), [range(DAY / 2, DAY)]);
+        // a part of a day is asked for as a day, so it may be shorter than `min_window`
+        assert_eq!(halves(DAY - 30, 2 * DAY), [range(DAY - 30, DAY)]);
         assert_eq!(halves(60, DAY), []);
         let coarse = Policy {
             min_window: TimeDelta::days(2),

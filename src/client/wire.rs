@@ -124,7 +124,8 @@ impl Wire {
             }
             let wait = retries.next(started.elapsed(), asked, rest);
             let Some(wait) = wait.filter(|_| out.retried) else {
-                if source.is_some() {
+                // an old host may also answer that it is down, forever
+                if tried.status != Some(StatusCode::TOO_MANY_REQUESTS) {
                     self.forget(&out.spot);
                 }
                 return Err(ClientError::GaveUp {

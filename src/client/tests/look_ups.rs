@@ -207,6 +207,22 @@ async fn the_same_host_again_is_tried_as_usual() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_given_up_for_what_it_answers_is_forgotten_unless_it_only_asks_for_patience()
+{
+    for (status, look_ups) in [(503, 2), (429, 1)] {
+        let api =
+            Api::start(move |seen, _| (seen.path == "/base/x").then(|| reply(status, ""))).await;
+        let address = api.address.to_string();
+        let directory = Api::start(move |_, _| Some(reply(200, address.clone()))).await;
+        let client = looking_up(&directory);
+        for _ in 0..2 {
+            send(&client, &get("/x")).await.unwrap_err();
+        }
+        assert_eq!(directory.count("/where/audits"), look_ups, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_look_up_that_fails_meanwhile_is_no_reason_to_give_up() {
     let served = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&served);

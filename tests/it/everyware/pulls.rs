@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::support::{Rig, settings, three_days};
-use crate::support::rig::{at, failures, range};
+use crate::support::rig::{Row, at, failures, range};
 
 const SETTLE: &str = "settle: [1h, 24h]";
 
@@ -103,6 +103,41 @@ async fn dates_that_mean_nothing_are_noticed_and_the_lake_is_exact_all_the_same(
             .iter()
             .any(|remark| remark.ends_with("new records lie outside the bounds that were asked")),
         "{remarks:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_day_shows_of_others_lands_if_they_were_pulled_and_not_before_the_start() {
+    let rig = Rig::new(
+        &three_days(),
+        settings(),
+        "settle: []\n    start: 2026-03-02",
+    )
+    .await;
+    rig.tick(at("2026-03-03T06:00:00Z")).await;
+    let truth = |to: &str| {
+        let truth = rig
+            .sim
+            .dataset()
+            .truth(at("2026-03-02"), at(to), Some("acme"), rig.sim.now());
+        truth
+            .into_iter()
+            .map(|truth| (truth.event_time_micros, truth.raw.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    rig.assert_holds(truth("2026-03-03T05:58:00Z")).await;
+    // all is visible; the day before and the one behind are shown with the one that is read again
+    let before = rig.rows().await.len();
+    rig.backfill(range("2026-03-02", "2026-03-03"), true, at("2026-03-08"))
+        .await;
+    rig.assert_holds(truth("2026-03-03T05:58:00Z")).await;
+    let rows = rig.rows().await;
+    let late =
+        |row: &&Row| row.late_by_ms.is_some() && row.time >= at("2026-03-03").timestamp_micros();
+    assert!(
+        rows.iter().filter(late).count() > 0,
+        "{before} rows, now {}",
+        rows.len()
     );
 }
 
