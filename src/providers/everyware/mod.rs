@@ -36,14 +36,6 @@ pub struct Everyware {
 }
 
 impl Adapter for Everyware {
-    fn stream_calls(&self) -> Vec<Call> {
-        Vec::new()
-    }
-
-    fn streams(&self, _: &[Answer]) -> Result<Vec<Stream>, Refusal> {
-        Ok(self.listed_streams())
-    }
-
     fn listed_streams(&self) -> Vec<Stream> {
         vec![Stream {
             id: self.stream_id(),
@@ -59,10 +51,6 @@ impl Adapter for Everyware {
 
     fn grain(&self) -> TimeDelta {
         TimeDelta::days(1)
-    }
-
-    fn least_calls(&self, _: &Ask) -> u32 {
-        1
     }
 
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
