@@ -8,5 +8,6 @@ mod liveperson;
 mod process;
 mod protocol;
 mod s3;
+mod soak;
 mod support;
 mod week;
