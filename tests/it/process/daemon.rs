@@ -234,3 +234,33 @@ async fn only_the_jobs_named_are_kept() {
     process.says("run ended").await;
     process.signalled("INT").await.assert_code(0);
 }
+
+/// Memory in kilobytes, open files, threads.
+#[cfg(target_os = "linux")]
+fn held(process: u32) -> [usize; 3] {
+    let folder = std::path::Path::new("/proc").join(process.to_string());
+    let status = std::fs::read_to_string(folder.join("status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let memory = line.unwrap().split_whitespace().nth(1).unwrap();
+    let count = |name| std::fs::read_dir(folder.join(name)).unwrap().count();
+    [memory.parse().unwrap(), count("fd"), count("task")]
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_holds_no_more_after_many_ticks() {
+    let ticks = std::env::var("AUDITLAKE_SOAK_TICKS").map_or(24, |text| text.parse().unwrap());
+    let world = World::live(&lately()).await;
+    world.change("*/2 * * * * *", "* * * * * *");
+    let daemon = world.start(&["run"]);
+    daemon.says_times("run ended", ticks / 3).await;
+    let first = held(daemon.id());
+    daemon.says_times("run ended", ticks).await;
+    let last = held(daemon.id());
+    daemon.signalled("TERM").await.assert_code(0);
+    let said = format!("after {} runs {first:?}, after {ticks} {last:?}", ticks / 3);
+    assert!(last[0] < first[0] + first[0] / 10 + 4_000, "memory: {said}");
+    // connections to the provider and threads of the pool come and go
+    assert!(last[1] <= first[1] + 4, "open files: {said}");
+    assert!(last[2] <= first[2] + 4, "threads: {said}");
+}

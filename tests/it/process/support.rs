@@ -336,6 +336,10 @@ impl Process {
         self.stdout.text.lock().unwrap().clone()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Where a daemon listens, as it says.
     pub(crate) async fn address(&self) -> String {
         let line = self.says("answering /healthz").await;
@@ -345,7 +349,7 @@ impl Process {
 
     /// Sends TERM, INT, HUP or KILL.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap();
+        let id = self.id();
         let kill = format!("kill -{name} {id}");
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success(), "{kill}");
