@@ -14,10 +14,10 @@ VENV := target/venv
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
 
-.PHONY: help build test lint doc tests deny demo clean
+.PHONY: help build test lint doc tests attack chaos soak shortcuts fuzz deny demo clean
 
 help: ## Show this
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -nE 's/^([a-z]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
 build: ## Build the binary for use: target/release/auditlake
 	$(CARGO) build --release --locked
@@ -44,6 +44,29 @@ $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
+
+# What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.
+attack: ## All attacks at length, one after the other, and what was tried: about two hours
+	mkdir -p target
+	status=0; $(MAKE) --keep-going chaos soak shortcuts fuzz 2>&1 | tee target/attack.log || status=$$?; \
+	echo; sed -nE 's/^ *(tried: .*)/\1/p' target/attack.log; exit $$status
+
+chaos: export AUDITLAKE_CHAOS_ROUNDS ?= 200
+chaos: export AUDITLAKE_CHAOS ?= full
+chaos: $(VENV)/installed ## Crashes, rivals and faults at length: kill -9 in 200 rounds, every schedule of two runs
+	$(CARGO) nextest run --locked --profile long --run-ignored all --success-output immediate chaos:: protocol:: faults::
+
+soak: export AUDITLAKE_SOAK_WEEKS ?= 26
+soak: export AUDITLAKE_SOAK_ROWS ?= 1000000
+soak: export AUDITLAKE_SOAK_TICKS ?= 600
+soak: ## Half a year of ticks, and a range of a million rows: does anything grow?
+	$(CARGO) nextest run --locked --profile long --success-output immediate soak:: it_holds_no_more
+
+shortcuts: ## Put each known mistake into the commit protocol, and see a test catch it
+	tests/shortcuts/run.sh
+
+fuzz: ## Fuzz each target for FUZZ_SECONDS (60)
+	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 deny: ## Check licences, advisories and sources; installs cargo-deny
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)

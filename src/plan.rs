@@ -259,12 +259,15 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
 fn settle_due(progress: &Progress, now: Timestamp, policy: &Policy) -> RangeSet {
     let mut due = RangeSet::default();
     for (&delay, unsettled) in &progress.unsettled {
-        let pass_is_due =
-            |range: &Range| cell_end(range.from(), policy.window) + seconds(delay) <= now;
-        if policy.settle.contains(&seconds(delay)) {
-            on_grid(unsettled.clone(), policy.window)
-                .filter(pass_is_due)
-                .for_each(|range| due.insert(range));
+        let delay = seconds(delay);
+        if policy.settle.contains(&delay) {
+            // the end of the last whole window that is old enough
+            let through = cell_end(now - delay, policy.window) - policy.window;
+            for range in unsettled.iter() {
+                if let Some(old) = Range::new(range.from(), range.to().min(through)) {
+                    due.insert(old);
+                }
+            }
         }
     }
     due
