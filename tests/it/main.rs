@@ -7,6 +7,7 @@ mod layering;
 mod liveperson;
 mod process;
 mod protocol;
+mod quarantine;
 mod s3;
 mod support;
 mod week;
