@@ -121,7 +121,7 @@ pub fn due(
         match open.work {
             Work::Pull => missing.remove(open.range),
             Work::Settle => again.remove(open.range),
-            Work::Backfill => {}
+            Work::Backfill | Work::Replay => {}
         }
     }
     let fresh: Box<dyn Iterator<Item = Task> + Send> = if policy.is_grained() {
@@ -252,6 +252,19 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
     if let Some(refetch) = &mut progress.refetch {
         refetch.left.remove(range);
     }
+}
+
+/// The holes in a stream's coverage: what lies between the job's start and the last that was pulled, and was not pulled
+/// itself, as far as the last run that went through its plan had planned.
+///
+/// Behind that, windows of a run that is under way, or was interrupted, end in any order: what is missing there is still
+/// to come. How long that may take is a matter of the watermark's age.
+pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy) -> RangeSet {
+    let last = progress.coverage.iter().next_back().map(|last| last.to());
+    let end = last.zip(planned_at.map(|at| policy.horizon(at)));
+    end.and_then(|(last, planned)| Range::new(policy.start, last.min(planned)))
+        .map(|whole| progress.coverage.missing(whole))
+        .unwrap_or_default()
 }
 
 /// What settle passes have to read now: a window's pass is due once its delay has passed since the window's end. One
@@ -513,6 +526,30 @@ mod tests {
         };
         assert_eq!(ranges(&run(&mut progress, 10_000, &calm), Work::Settle), []);
         assert!(progress.unsettled.is_empty());
+    }
+
+    #[test]
+    fn a_hole_is_what_a_whole_plan_left_out_before_something_that_was_pulled() {
+        let mut progress = Progress::default();
+        let holes = |progress: &Progress, planned_at: Option<i64>| -> Vec<Range> {
+            let found = super::holes(progress, planned_at.map(at), &policy());
+            found.iter().collect()
+        };
+        assert_eq!(holes(&progress, Some(1_000)), []);
+        // a first load under way: its second window is through before its first
+        finish(&mut progress, range(60, 120), at(500), &policy());
+        assert_eq!(holes(&progress, None), []);
+        // it went through its plan, and the first window failed
+        assert_eq!(holes(&progress, Some(500)), [range(0, 60)]);
+        finish(&mut progress, range(180, 240), at(500), &policy());
+        assert_eq!(holes(&progress, Some(500)), [range(0, 60), range(120, 180)]);
+        // the next run is under way: what it has still to bring is no hole
+        assert_eq!(holes(&progress, Some(130)), [range(0, 60)]);
+        finish(&mut progress, range(0, 60), at(500), &policy());
+        finish(&mut progress, range(-60, -30), at(500), &policy());
+        assert_eq!(holes(&progress, Some(130)), []);
+        // nothing at all was pulled up to the plan's end: that is the watermark's matter
+        assert_eq!(holes(&progress, Some(5_000)), [range(120, 180)]);
     }
 
     const DAY: i64 = 86_400;

@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use crate::client::{Client, ClientError, Limits, Settings};
 use crate::config::{self, Config};
 use crate::lake::{Lake, LakeError};
 use crate::model::PartitionColumn;
+use crate::model::Timestamp;
 use crate::pipeline;
 use crate::plan::Policy;
 use crate::schedule::Schedule;
 use crate::source::Source;
+
+/// How long after it was due a run must have moved the watermark, unless the configuration says otherwise.
+const GRACE: TimeDelta = TimeDelta::hours(1);
 
 /// A configured job and when it is due.
 #[derive(Debug, Clone)]
@@ -19,6 +25,25 @@ pub struct ScheduledJob {
     pub schedule: Schedule,
     /// What.
     pub job: pipeline::Job,
+    /// How old its watermark may get, if the configuration says so.
+    pub max_staleness: Option<TimeDelta>,
+}
+
+impl ScheduledJob {
+    /// Until when this may be the watermark of one of the job's streams: after that the job is stale. Where the
+    /// configuration doesn't say, an hour after a run was due that would have moved it. A stream that was never pulled
+    /// stands at the job's start.
+    pub fn fresh_until(&self, watermark: Option<Timestamp>) -> Option<Timestamp> {
+        let policy = &self.job.policy;
+        let watermark = watermark.unwrap_or(policy.start);
+        match self.max_staleness {
+            Some(most) => watermark.checked_add_signed(most),
+            // a run moves it to its own time less the lag
+            None => (self.schedule)
+                .next_after(watermark + policy.lag)?
+                .checked_add_signed(GRACE),
+        }
+    }
 }
 
 /// A client can't be made of a connection, or the lake can't be opened.
@@ -105,6 +130,7 @@ pub fn jobs(
         };
         jobs.push(ScheduledJob {
             schedule: job.schedule.clone(),
+            max_staleness: job.max_staleness,
             job: pipeline::Job {
                 name: job.name.clone(),
                 connection: connection.name.clone(),
@@ -136,5 +162,90 @@ pub fn policy(job: &config::Job) -> Policy {
         lag: job.lag,
         settle: job.settle.clone(),
         grain: job.adapter.grain(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// A job of a provider that knows days only, as its watermark is none of theirs.
+    fn job(keys: &str) -> ScheduledJob {
+        let text = format!(
+            "lake: {{url: memory://}}
+connections:
+  prod: {{provider: everyware_cloud, username: u, password: p}}
+jobs:
+  - {{name: audits, connection: prod, {keys}}}
+"
+        );
+        let config = Config::parse("jobs.yaml", &text, &|_| None).unwrap();
+        let lake = lake(&config.lake).unwrap();
+        jobs(&config, &lake, &[]).unwrap().remove(0)
+    }
+
+    fn fresh_until(keys: &str, watermark: Option<&str>) -> String {
+        let until = job(keys).fresh_until(watermark.map(at)).unwrap();
+        until.to_rfc3339()
+    }
+
+    #[test]
+    fn a_watermark_is_fresh_until_an_hour_after_the_run_that_would_have_moved_it() {
+        let hourly = "schedule: '@hourly', start: 2026-03-01";
+        let daily = "schedule: '0 6 * * *', timezone: Europe/Berlin, start: 2026-03-01";
+        // the run at 10:00 took it to 09:58, the next one was due at 11:00
+        assert_eq!(
+            fresh_until(hourly, Some("2026-03-02T09:58:00Z")),
+            "2026-03-02T12:00:00+00:00"
+        );
+        // it only got so far
+        assert_eq!(
+            fresh_until(hourly, Some("2026-03-02T09:57:59Z")),
+            "2026-03-02T11:00:00+00:00"
+        );
+        assert_eq!(
+            fresh_until(daily, Some("2026-03-02T04:58:07Z")),
+            "2026-03-03T06:00:00+00:00"
+        );
+        // never pulled: from its start on, also one that lies ahead
+        assert_eq!(fresh_until(hourly, None), "2026-03-01T02:00:00+00:00");
+        let ahead = "schedule: '@hourly', start: 2126-03-01";
+        assert_eq!(fresh_until(ahead, None), "2126-03-01T02:00:00+00:00");
+        let lagging = "schedule: '@hourly', start: 2026-03-01, lag: 6h";
+        assert_eq!(fresh_until(lagging, None), "2026-03-01T08:00:00+00:00");
+    }
+
+    #[test]
+    fn a_watermark_may_be_as_old_as_the_configuration_says() {
+        let keys = "schedule: '@hourly', start: 2026-03-01, max_staleness: 90m";
+        assert_eq!(
+            fresh_until(keys, Some("2026-03-02T09:58:00Z")),
+            "2026-03-02T11:28:00+00:00"
+        );
+        assert_eq!(fresh_until(keys, None), "2026-03-01T01:30:00+00:00");
+    }
+
+    proptest! {
+        /// A job whose runs are on time is never stale before the next of them is an hour late, and is after that.
+        #[test]
+        fn a_job_that_runs_on_time_is_fresh(
+            minutes in prop_oneof![Just("*/15 * * * *"), Just("7 * * * *"), Just("30 2 * * *"), Just("0 9 * * MON")],
+            lag in 0_i64..10_000,
+            started in 1_772_000_000_i64..1_790_000_000,
+            late in 0_i64..30_000_000,
+        ) {
+            let job = job(&format!("schedule: '{minutes}', start: 2026-01-01, lag: {lag}s"));
+            let tick = job.schedule.next_after(chrono::DateTime::from_timestamp(started, 0).unwrap()).unwrap();
+            let planned = tick + TimeDelta::microseconds(late); // a run begins a moment after its tick
+            let until = job.fresh_until(Some(job.job.policy.horizon(planned))).unwrap();
+            prop_assert_eq!(until, job.schedule.next_after(planned).unwrap() + GRACE);
+        }
     }
 }

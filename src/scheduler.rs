@@ -118,7 +118,7 @@ impl Attempts {
 
 /// Keeps one job: it never overlaps itself, as its next run is only armed when the last one has ended.
 async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationToken) {
-    let ScheduledJob { schedule, job } = scheduled;
+    let ScheduledJob { schedule, job, .. } = scheduled;
     let mut attempts = Attempts::default();
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once

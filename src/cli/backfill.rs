@@ -59,7 +59,7 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let asked = super::range(args.from, args.to)?;
     let jobs = super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
-    let Some(ScheduledJob { schedule, job }) = jobs.into_iter().next() else {
+    let Some(ScheduledJob { schedule, job, .. }) = jobs.into_iter().next() else {
         return Ok(0);
     };
     // fixed for all turns: the command ends, however long it takes

@@ -7,6 +7,7 @@ mod demo;
 mod health;
 mod once;
 mod plan;
+mod quarantine;
 mod report;
 mod schema;
 mod status;
@@ -74,8 +75,10 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Check the configuration, offline
     Validate,
-    /// Show where each job stands
+    /// Show where each job stands; with --check, whether somebody should look
     Status(status::StatusArgs),
+    /// Records that could not be read: list, show, replay, ack
+    Quarantine(quarantine::QuarantineArgs),
     /// Show the table `audit_events`: as text, JSON or DDL, or the JSON Schema of jobs.yaml
     Schema(schema::SchemaArgs),
     /// List what a connection's provider can be asked for, as JSON lines
@@ -147,6 +150,12 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
+        Command::Quarantine(args) if args.lands() => {
+            let (config, shutdown) = (load(&source)?, listen()?);
+            let running = quarantine::run(&config, &args, Some(&shutdown), &mut out);
+            interruptible(&shutdown, Box::pin(running)).await
+        }
+        Command::Quarantine(args) => quarantine::run(&load(&source)?, &args, None, &mut out).await,
         Command::Schema(args) => schema::run(&source, &args, &mut out),
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
         Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::report::{self, Failure, Out};
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
-use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report};
+use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report, RunError};
 use crate::shutdown::Shutdown;
 
 /// How many jobs run at a time.
@@ -60,10 +60,22 @@ pub(super) async fn run_when_free(
     lane: Lane,
     conduct: &Conduct,
 ) -> Result<Report, Failure> {
+    when_free(job, conduct, async || {
+        pipeline::run(job, lane, conduct).await
+    })
+    .await
+}
+
+/// Tries until nobody else holds the job.
+pub(super) async fn when_free<R>(
+    job: &Job,
+    conduct: &Conduct,
+    attempt: impl AsyncFn() -> Result<Outcome<R>, RunError>,
+) -> Result<R, Failure> {
     let patience = Instant::now() + CLAIM_WAIT;
     let mut told = false;
     loop {
-        let claim = match pipeline::run(job, lane, conduct).await {
+        let claim = match attempt().await {
             Ok(Outcome::Ran(report)) => return Ok(report),
             Ok(Outcome::Held(claim)) => claim,
             Err(error) => return Err(Failure::of_run(job, &error)),

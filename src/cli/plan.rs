@@ -216,5 +216,6 @@ fn work(work: Work) -> &'static str {
         Work::Pull => "pull",
         Work::Settle => "settle",
         Work::Backfill => "backfill",
+        Work::Replay => "replay",
     }
 }

@@ -33,6 +33,8 @@ pub struct Job {
     pub lag: TimeDelta,
     /// How long after its end a range is read again for late arrivals; ascending.
     pub settle: Vec<TimeDelta>,
+    /// How old the watermark may get; longer than `lag`. None: an hour after a run was due that would have moved it.
+    pub max_staleness: Option<TimeDelta>,
     /// The provider's adapter, with the job's options inside.
     pub adapter: Arc<dyn Adapter>,
 }
@@ -52,15 +54,27 @@ pub(super) struct Timing {
     min_window: Option<TimeDelta>,
     lag: Option<TimeDelta>,
     settle: Option<Vec<TimeDelta>>,
+    max_staleness: Option<TimeDelta>,
     /// The required keys that are given, even if they have problems.
     given: BTreeSet<&'static str>,
     /// Where a window is given last.
     windows_at: Option<Position>,
+    /// Where `lag` or `max_staleness` is given last.
+    staleness_at: Option<Position>,
 }
 
 impl Timing {
     fn read(fields: &mut Fields<'_>) -> Self {
-        let [schedule, zone, start, window, min_window, lag, settle] = [
+        let [
+            schedule,
+            zone,
+            start,
+            window,
+            min_window,
+            lag,
+            settle,
+            max_staleness,
+        ] = [
             "schedule",
             "timezone",
             "start",
@@ -68,16 +82,19 @@ impl Timing {
             "min_window",
             "lag",
             "settle",
+            "max_staleness",
         ]
         .map(|key| fields.optional(key));
         let given = [("schedule", &schedule), ("start", &start)];
         let windows_at = [&window, &min_window].into_iter().flatten().map(Value::at);
+        let staleness_at = [&lag, &max_staleness].into_iter().flatten().map(Value::at);
         Self {
             given: given
                 .into_iter()
                 .filter_map(|(key, value)| value.as_ref().map(|_| key))
                 .collect(),
             windows_at: windows_at.max(),
+            staleness_at: staleness_at.max(),
             schedule: schedule.and_then(|value| value.parse(str::parse)),
             zone: zone.and_then(|value| value.parse(read_zone)),
             start: start.and_then(|value| value.parse(time)),
@@ -93,6 +110,7 @@ impl Timing {
                     .into_iter()
                     .collect()
             }),
+            max_staleness: max_staleness.and_then(|value| value.parse(positive_duration)),
         }
     }
 
@@ -107,8 +125,10 @@ impl Timing {
             min_window: self.min_window.or(defaults.min_window),
             lag: self.lag.or(defaults.lag),
             settle: self.settle.or(defaults.settle),
+            max_staleness: self.max_staleness.or(defaults.max_staleness),
             given: &self.given | &defaults.given,
             windows_at: self.windows_at.or(defaults.windows_at),
+            staleness_at: self.staleness_at.or(defaults.staleness_at),
         }
     }
 }
@@ -189,6 +209,16 @@ fn read(
             ),
         );
     }
+    let lag = timing.lag.unwrap_or(LAG);
+    if timing.max_staleness.is_some_and(|most| most <= lag) {
+        fields.report_at(
+            timing.staleness_at.unwrap_or(fields.at()),
+            format!(
+                "`max_staleness` of {} is not longer than its `lag`, so it would always be stale",
+                fields.name()
+            ),
+        );
+    }
     let known = connection.as_ref().and_then(|(_, known)| *known);
     let options = read_options(&fields, options.as_ref(), known);
     if let (Some(name), Some(known), Some(options)) = (&name, known, &options) {
@@ -202,8 +232,9 @@ fn read(
         start: timing.start?,
         window,
         min_window,
-        lag: timing.lag.unwrap_or(LAG),
+        lag,
         settle: timing.settle.unwrap_or_else(|| SETTLE.to_vec()),
+        max_staleness: timing.max_staleness,
         adapter: options?.adapter,
     })
 }

@@ -177,6 +177,9 @@ struct TimingShape {
     /// How long after its end a range is read again for late arrivals. None means never.
     #[schemars(extend("default" = ["1h", "24h"]))]
     settle: Option<Vec<DurationText>>,
+    /// How old the watermark may get before `status --check` calls the job stale; longer than `lag`. Default: an hour
+    /// after a run was due that would have moved it.
+    max_staleness: Option<DurationText>,
 }
 
 /// One connection pulled on one schedule. `schedule` and `start` are required here or in `defaults`.

@@ -95,7 +95,7 @@ fn the_least_file_gets_the_defaults() {
         ),
         (false, &None, &None)
     );
-    insta::assert_snapshot!(format!("{:?}", config.jobs), @r#"[Job { name: "audits", connection: "prod", schedule: Schedule(@hourly (UTC)), start: 2026-01-01T00:00:00Z, window: TimeDelta { secs: 3600, nanos: 0 }, min_window: TimeDelta { secs: 60, nanos: 0 }, lag: TimeDelta { secs: 120, nanos: 0 }, settle: [TimeDelta { secs: 3600, nanos: 0 }, TimeDelta { secs: 86400, nanos: 0 }], adapter: Genesys { options: Options { mode: Auto, services: [], filters: [], realtime_days: 14, realtime_page_size: 500 } } }]"#);
+    insta::assert_snapshot!(format!("{:?}", config.jobs), @r#"[Job { name: "audits", connection: "prod", schedule: Schedule(@hourly (UTC)), start: 2026-01-01T00:00:00Z, window: TimeDelta { secs: 3600, nanos: 0 }, min_window: TimeDelta { secs: 60, nanos: 0 }, lag: TimeDelta { secs: 120, nanos: 0 }, settle: [TimeDelta { secs: 3600, nanos: 0 }, TimeDelta { secs: 86400, nanos: 0 }], max_staleness: None, adapter: Genesys { options: Options { mode: Auto, services: [], filters: [], realtime_days: 14, realtime_page_size: 500 } } }]"#);
 }
 
 #[test]
@@ -192,7 +192,7 @@ jbos: []
     jobs.yaml:16:15: unknown `provider` `genesis_cloud`; did you mean `genesys_cloud`? valid: genesys_cloud, avaya_axp, liveperson, everyware_cloud
     jobs.yaml:19:11: invalid `name`: `genesys audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit
     jobs.yaml:20:17: unknown `connection` `pord`; did you mean `prod`? valid: other, prod
-    jobs.yaml:21:5: unknown key `shedule` in a job; did you mean `schedule`? valid keys: name, connection, schedule, timezone, start, window, min_window, lag, settle, options
+    jobs.yaml:21:5: unknown key `shedule` in a job; did you mean `schedule`? valid keys: name, connection, schedule, timezone, start, window, min_window, lag, settle, max_staleness, options
     jobs.yaml:22:15: invalid `timezone`: `Mars/Olympus` is no IANA time zone; write `UTC`, `Europe/Berlin` or the like
     jobs.yaml:23:12: invalid `start`: `yesterday` is no time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)
     jobs.yaml:24:13: invalid `window`: `1 hour` is no duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`
@@ -319,6 +319,14 @@ fn a_job_is_checked() {
     ");
     insta::assert_snapshot!(with("x-schedule: '@hourly'"), @"jobs.yaml:9:5: job `audits` lacks the key `schedule`");
     assert_eq!(with("schedule: '@hourly'\n    settle: []"), "no problem");
+    assert_eq!(
+        with("schedule: '@hourly'\n    max_staleness: 6h"),
+        "no problem"
+    );
+    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: soon"), @"jobs.yaml:12:20: invalid `max_staleness`: `soon` is no duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`");
+    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 0s"), @"jobs.yaml:12:20: invalid `max_staleness`: `0s` is no time at all; write at least `1s`");
+    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 2m"), @"jobs.yaml:12:20: `max_staleness` of job `audits` is not longer than its `lag`, so it would always be stale");
+    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 1h\n    lag: 1h"), @"jobs.yaml:13:10: `max_staleness` of job `audits` is not longer than its `lag`, so it would always be stale");
     assert_eq!(with("schedule: '@hourly'\n    window: 30s"), "no problem");
     let name = |name: &str| problems_with("name: audits", &format!("name: {name}"));
     insta::assert_snapshot!(name("a-0190c0de-0000-7000-8000-000000000000-1"), @"jobs.yaml:9:11: invalid `name`: `a-0190c0de-0000-7000-8000-000000000000-1` ends like the name of one of the lake's files, `-<run>-<n>`; give it another end");
@@ -333,7 +341,7 @@ fn defaults_hold_for_jobs_that_do_not_say_otherwise() {
         "    schedule: '@hourly'\n    start: 2026-01-01\n",
         "    lag: 5m\n",
     );
-    let defaults = "defaults: {schedule: '@daily', timezone: Europe/Berlin, start: 2026-02-01, window: 2h, lag: 1h, settle: [2d, 1h, 1h]}\n";
+    let defaults = "defaults: {schedule: '@daily', timezone: Europe/Berlin, start: 2026-02-01, window: 2h, lag: 1h, settle: [2d, 1h, 1h], max_staleness: 2d}\n";
     let config = parse(&format!("{text}{defaults}")).unwrap();
     let job = &config.jobs[0];
     assert_eq!(job.schedule.to_string(), "@daily (Europe/Berlin)");
@@ -345,6 +353,7 @@ fn defaults_hold_for_jobs_that_do_not_say_otherwise() {
         .map(chrono::TimeDelta::num_hours)
         .collect();
     assert_eq!(settle, [1, 48]);
+    assert_eq!(job.max_staleness, Some(chrono::TimeDelta::days(2)));
 }
 
 #[test]

@@ -141,6 +141,8 @@ pub enum Work {
     Settle,
     /// By hand.
     Backfill,
+    /// Not at all: records that were in quarantine are tried again.
+    Replay,
 }
 
 /// Records of a range, by what became of them: `fetched` is the sum of the others.

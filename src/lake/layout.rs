@@ -75,6 +75,28 @@ pub fn is_of_job(file_name: &str, job: &str) -> bool {
         .is_some_and(|(run, n)| Uuid::try_parse(run).is_ok() && n.parse::<u64>().is_ok())
 }
 
+/// Whether a name in the quarantine's folder is that of a file of ours.
+pub fn is_quarantined(name: &str) -> bool {
+    name.strip_suffix(".jsonl")
+        .and_then(|stem| stem.rsplit_once('-'))
+        .is_some_and(|(run, n)| Uuid::try_parse(run).is_ok() && n.parse::<u64>().is_ok())
+}
+
+/// Whether a name in the folder of acknowledgements is that of a file of ours.
+pub fn is_acknowledgement(name: &str) -> bool {
+    name.strip_suffix(".jsonl")
+        .is_some_and(|id| Uuid::try_parse(id).is_ok())
+}
+
+/// What follows `folder/` in a key.
+pub fn name_in(folder: &Path, key: &Path) -> String {
+    let Some(parts) = key.prefix_match(folder) else {
+        return key.to_string();
+    };
+    let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+    parts.join("/")
+}
+
 /// The keys of one job's log, staging and quarantine.
 #[derive(Debug, Clone)]
 pub struct JobLayout {
@@ -117,6 +139,16 @@ impl JobLayout {
     /// `_auditlake/jobs/<job>/quarantine/<run>-<n>.jsonl`
     pub fn quarantined(&self, run: Uuid, n: u64) -> Path {
         self.quarantine().join(format!("{run}-{n}.jsonl"))
+    }
+
+    /// `_auditlake/jobs/<job>/acknowledged`
+    pub fn acknowledged(&self) -> Path {
+        self.root.clone().join("acknowledged")
+    }
+
+    /// `_auditlake/jobs/<job>/acknowledged/<id>.jsonl`
+    pub fn acknowledgement(&self, id: Uuid) -> Path {
+        self.acknowledged().join(format!("{id}.jsonl"))
     }
 }
 
@@ -191,5 +223,27 @@ mod tests {
         ));
         assert!(!is_of_job(&file, "gen"));
         assert!(!is_of_job("genesys.parquet", "genesys"));
+    }
+
+    #[test]
+    fn quarantine_and_its_acknowledgements_are_told_from_foreign_objects() {
+        let job = Layout::new(Path::from("p")).job("j");
+        for (folder, key) in [
+            (job.quarantine(), job.quarantined(RUN, 3)),
+            (job.acknowledged(), job.acknowledgement(RUN)),
+        ] {
+            let name = name_in(&folder, &key);
+            assert_eq!(folder.join(name.as_str()), key);
+            assert_eq!(is_quarantined(&name), key == job.quarantined(RUN, 3));
+            assert_eq!(is_acknowledgement(&name), key == job.acknowledgement(RUN));
+        }
+        for name in [
+            "README.md",
+            &format!("{RUN}-x.jsonl"),
+            &format!("old/{RUN}-0.jsonl"),
+            &format!("{RUN}-0.jsonl.bak"),
+        ] {
+            assert!(!is_quarantined(name) && !is_acknowledgement(name), "{name}");
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod layout;
 mod log;
 mod open;
 mod publish;
+pub mod quarantine;
 
 pub use commit::{
     Claim, Commit, CommitKind, CommittedFile, Counts, FORMAT, Open, Origin, Process, Progress,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -168,26 +167,6 @@ impl Lake {
         Ok(Some(
             found.bytes().await.map_err(LakeError::at("read", key))?,
         ))
-    }
-
-    /// Gives each file of a job's quarantine to `take`, one after another: its key and its lines.
-    pub async fn read_quarantine(
-        &self,
-        job: &str,
-        mut take: impl FnMut(&Path, &[u8]),
-    ) -> Result<(), LakeError> {
-        let folder = self.layout.job(job).quarantine();
-        let mut files = self.store.list(Some(&folder));
-        while let Some(file) = files
-            .try_next()
-            .await
-            .map_err(LakeError::at("list", &folder))?
-        {
-            if let Some(lines) = self.read(&file.location).await? {
-                take(&file.location, &lines);
-            }
-        }
-        Ok(())
     }
 
     /// Creates the object; `false` if there is one already.

@@ -34,6 +34,11 @@ impl Partition {
         self.used = true;
         self.ids.insert(EventIdHash::of(event_id))
     }
+
+    /// Takes an id out that [`Partition::take`] took in, as its record wasn't landed after all.
+    pub(super) fn forget(&mut self, event_id: &str) {
+        self.ids.remove(&EventIdHash::of(event_id));
+    }
 }
 
 impl Ids {

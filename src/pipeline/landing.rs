@@ -59,6 +59,17 @@ pub(super) struct Landing<'a> {
     tally: Tally,
 }
 
+/// What became of a record that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It is in the open part.
+    New,
+    /// The lake has it, or the open part.
+    Duplicate,
+    /// It can't be a row; why.
+    Refused(String),
+}
+
 /// A window in flight, and what it has added since the last commit.
 struct Slot {
     window: InFlight,
@@ -119,7 +130,7 @@ impl<'a> Landing<'a> {
         Self {
             ids: Ids::new(job.lake.clone(), &job.name),
             quarantine: Quarantine::new(job.lake.clone(), &job.name),
-            streams: Vec::new(),
+            streams: newest.streams,
             progress: newest.progress,
             slots: BTreeMap::new(),
             wanted_from: job.policy.start,
@@ -148,6 +159,7 @@ impl<'a> Landing<'a> {
 
     /// Every stream has an entry from its first run on; a refetch is noted, so that repeating it goes on.
     pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane) {
+        self.streams.clear();
         for stream in streams {
             self.progress.entry(stream.id.clone()).or_default();
             self.streams.push(stream.id.clone());
@@ -387,7 +399,7 @@ impl<'a> Landing<'a> {
         ingested_at: Timestamp,
     ) -> Result<Result<(), String>, RunError> {
         let window = &of.window;
-        let (job, at) = (self.job, record.event_time);
+        let at = record.event_time;
         let outside = !window.asked.contains(at);
         let covered = (self.progress.get(&window.stream))
             .is_some_and(|progress| progress.coverage.contains(at));
@@ -398,6 +410,28 @@ impl<'a> Landing<'a> {
             of.counts.waiting += 1;
             return Ok(Ok(()));
         }
+        let late_by_ms = covered.then(|| (ingested_at - at).num_milliseconds());
+        match self.put(record, raw, ingested_at, late_by_ms).await? {
+            Put::Duplicate => of.counts.duplicate += 1,
+            Put::Refused(reason) => return Ok(Err(reason)),
+            Put::New => {
+                of.counts.new += 1;
+                of.counts.late += u64::from(covered);
+                of.counts.outside += u64::from(outside);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Appends a record to the open part of its partition, unless the lake has it.
+    async fn put(
+        &mut self,
+        record: &Record<'_>,
+        raw: &str,
+        ingested_at: Timestamp,
+        late_by_ms: Option<i64>,
+    ) -> Result<Put, RunError> {
+        let job = self.job;
         let context = RowContext {
             provider: job.provider,
             connection: &job.connection,
@@ -410,13 +444,12 @@ impl<'a> Landing<'a> {
             job.provider,
             &job.connection,
             context.account_id(record),
-            at,
+            record.event_time,
         );
-        if !self.ids.of(&partition).await?.take(&record.event_id) {
-            of.counts.duplicate += 1;
-            return Ok(Ok(()));
+        let ids = self.ids.of(&partition).await?;
+        if !ids.take(&record.event_id) {
+            return Ok(Put::Duplicate);
         }
-        let late_by_ms = covered.then(|| (ingested_at - at).num_milliseconds());
         let run = self.log.run().id;
         let part = self.parts.entry(partition).or_insert_with(|| {
             Part::new(PartSpec {
@@ -426,15 +459,43 @@ impl<'a> Landing<'a> {
             })
         });
         match part.push(record, &context, raw, late_by_ms) {
-            Ok(()) => {
-                of.counts.new += 1;
-                of.counts.late += u64::from(covered);
-                of.counts.outside += u64::from(outside);
-                Ok(Ok(()))
+            Ok(()) => Ok(Put::New),
+            Err(error @ RowError::TooLarge { .. }) => {
+                ids.forget(&record.event_id); // neither the lake nor the part has it
+                Ok(Put::Refused(error.to_string()))
             }
-            Err(error @ RowError::TooLarge { .. }) => Ok(Err(error.to_string())),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Lands a record that was in quarantine: the `number`th of those equal to it, where records have no ids. It wasn't
+    /// late: an earlier pull did see it. What is refused can still not be read, and nothing has become of it.
+    pub(super) async fn land_again(
+        &mut self,
+        raw: &str,
+        number: usize,
+        pulled_at: Timestamp,
+    ) -> Result<Put, RunError> {
+        match self.read_again(raw, number) {
+            Ok(record) => self.put(&record, raw, pulled_at, None).await,
+            Err(reason) => Ok(Put::Refused(reason)),
+        }
+    }
+
+    fn read_again<'p>(&self, raw: &'p str, number: usize) -> Result<Record<'p>, String> {
+        let adapter = &self.job.source.adapter;
+        let mut record = adapter.record(raw)?;
+        if !adapter.has_ids() || record.event_id.is_empty() {
+            let hash = canonical_hash(&adapter.lasting(raw))
+                .map_err(|error| crate::telemetry::chain(&error))?;
+            record.event_id = twin(&hash, number).into();
+        }
+        Ok(record)
+    }
+
+    /// What was done under a claim beside pulling; the next commit says so.
+    pub(super) fn note_all(&mut self, pulled: impl IntoIterator<Item = Pulled>) {
+        self.pulled.extend(pulled);
     }
 
     /// Every open part and the quarantine, under keys that are this run's alone.

@@ -6,6 +6,7 @@ mod landing;
 mod pull;
 mod quarantine;
 mod queue;
+mod replay;
 mod whole;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::source::{Source, SourceError};
 pub use error::RunError;
 use landing::Landing;
 use queue::Queue;
+pub use replay::{Became, Replayed, Tried, replay};
 
 /// How long a claim keeps other runs off, unless a test says otherwise.
 const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);
@@ -179,11 +181,11 @@ impl AddAssign for Tally {
 
 /// How a run ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Outcome<R = Report> {
     /// Another run holds the job; nothing was done.
     Held(Claim),
     /// The run went as far as it could.
-    Ran(Report),
+    Ran(R),
 }
 
 /// What a run did.
@@ -227,6 +229,19 @@ pub struct Failure {
 
 /// Runs `job` once: the whole of design §4 for one claim.
 pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
+    claimed(job, conduct, &lane, async |log| {
+        under_claim(job, log, lane, conduct).await
+    })
+    .await
+}
+
+/// Does `work` under a claim of its own, which is kept alive meanwhile and given up after it.
+async fn claimed<R>(
+    job: &Job,
+    conduct: &Conduct,
+    lane: &(dyn fmt::Display + Sync),
+    work: impl AsyncFnOnce(&JobLog) -> Result<R, RunError>,
+) -> Result<Outcome<R>, RunError> {
     let run = Run::new(&job.name, conduct.claim_life);
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
     async {
@@ -237,7 +252,7 @@ pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, Ru
         };
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
-            result = under_claim(job, &log, lane, conduct) => result,
+            result = work(&log) => result,
         };
         let may_release = result
             .as_ref()

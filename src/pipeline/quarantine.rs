@@ -1,30 +1,13 @@
-//! Where unreadable records wait: one JSON object a line, with the reason and where it came from.
+//! What a run adds to the quarantine of its job.
 
 use std::collections::HashMap;
 use std::ops::Range as Bytes;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
 use super::error::RunError;
 use super::pull::InFlight;
+use crate::lake::quarantine::{self, QuarantineLine};
 use crate::lake::{Lake, LakeError};
-use crate::model::{Range, Timestamp, hex};
-
-/// One line of a quarantine file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Line {
-    /// Hash of the record's bytes.
-    id: String,
-    /// The text as received.
-    raw: String,
-    reason: String,
-    stream: String,
-    /// The range asked.
-    from: Timestamp,
-    to: Timestamp,
-    pulled_at: Timestamp,
-}
+use crate::model::{Range, Timestamp};
 
 /// What was put there, without the text.
 #[derive(Debug)]
@@ -76,7 +59,7 @@ impl Quarantine {
         pulled_at: Timestamp,
     ) -> Result<(), RunError> {
         let raw = &text[span.clone()];
-        let id = id_of(raw);
+        let id = quarantine::id_of(raw.as_bytes());
         if self.known.is_none() {
             self.known = Some(read(&self.lake, &self.job).await?);
         }
@@ -89,15 +72,7 @@ impl Quarantine {
             return Ok(());
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
-        let line = Line {
-            id,
-            raw: raw.to_owned(),
-            reason,
-            stream: of.stream.clone(),
-            from: of.asked.from(),
-            to: of.asked.to(),
-            pulled_at,
-        };
+        let line = QuarantineLine::new(raw, reason, &of.stream, of.asked, pulled_at);
         serde_json::to_writer(&mut self.open, &line).map_err(|error| LakeError::Unreadable {
             key: "quarantine".to_owned(),
             reason: error.to_string(),
@@ -134,32 +109,20 @@ impl Known {
     }
 }
 
-/// All lines of a job's quarantine. A line that isn't ours is left alone: it can't be told what it stands for.
+/// All lines of a job's quarantine, acknowledged or not: a re-read shows them again. A line that isn't ours is left
+/// alone: it can't be told what it stands for.
 async fn read(lake: &Lake, job: &str) -> Result<HashMap<String, Vec<Known>>, RunError> {
     let mut known: HashMap<String, Vec<Known>> = HashMap::new();
-    lake.read_quarantine(job, |file, lines| {
-        for line in lines
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            match serde_json::from_slice::<Line>(line) {
-                Ok(line) => {
-                    let asked = Range::new(line.from, line.to);
-                    let of_id = known.entry(line.id).or_default();
-                    of_id.extend(asked.map(|asked| Known {
-                        stream: line.stream,
-                        asked,
-                        pulled_at: line.pulled_at,
-                    }));
-                }
-                Err(error) => tracing::warn!(%file, %error, "a line of quarantine can't be read"),
-            }
+    quarantine::read(lake, job, |found| match found.line {
+        Ok(line) => known.entry(line.id).or_default().push(Known {
+            stream: line.stream,
+            asked: line.asked.0,
+            pulled_at: line.pulled_at,
+        }),
+        Err(reason) => {
+            tracing::warn!(place = %found.place, reason, "a line of quarantine can't be read");
         }
     })
     .await?;
     Ok(known)
-}
-
-fn id_of(raw: &str) -> String {
-    hex(&Sha256::digest(raw)[..16])
 }

@@ -8,6 +8,7 @@ mod layering;
 mod liveperson;
 mod process;
 mod protocol;
+mod quarantine;
 mod s3;
 mod soak;
 mod support;

@@ -13,7 +13,16 @@ async fn help() {
     let mut shown = Transcript::default();
     shown.run(folder.path(), &["--help"], &[]).await;
     for command in [
-        "run", "backfill", "plan", "validate", "status", "schema", "services", "related", "health",
+        "run",
+        "backfill",
+        "plan",
+        "validate",
+        "status",
+        "quarantine",
+        "schema",
+        "services",
+        "related",
+        "health",
         "demo",
     ] {
         shown.run(folder.path(), &[command, "-h"], &[]).await;
@@ -281,7 +290,7 @@ async fn status() {
         "{}",
         table.stdout
     );
-    assert_eq!(row[row.len() - 2..], ["0", "0"], "{}", table.stdout);
+    assert_eq!(row[row.len() - 3..], ["0", "0", "-"], "{}", table.stdout);
 
     let json = world.run(&["status", "--json"]).await.assert_code(0);
     let mut all: Value = serde_json::from_str(&json.stdout).unwrap();
@@ -301,6 +310,10 @@ async fn status() {
             "{key}: {there}"
         );
     }
+    // how old the watermark is depends on the day
+    let findings = all[0]["findings"].take();
+    assert_eq!(findings[0]["kind"], "stale", "{findings}");
+    assert_eq!(findings.as_array().map(Vec::len), Some(1), "{findings}");
     all[0]["streams"]
         .as_object_mut()
         .unwrap()

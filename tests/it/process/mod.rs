@@ -5,4 +5,5 @@ mod crash;
 mod daemon;
 mod logs;
 mod once;
+mod quarantine;
 pub(crate) mod support;

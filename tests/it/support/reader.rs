@@ -108,7 +108,7 @@ impl Reader {
         let seen = self.seen.lock().unwrap();
         let mut raws = Vec::new();
         for (key, (bytes, _)) in &seen.files {
-            if key.extension() == Some("jsonl") {
+            if key.as_ref().contains("/quarantine/") {
                 for line in serde_json::Deserializer::from_slice(bytes).into_iter() {
                     let line: serde_json::Value = line.unwrap();
                     raws.push(line["raw"].as_str().unwrap().to_owned());
@@ -129,7 +129,9 @@ pub(crate) async fn keys(store: &Arc<dyn ObjectStore>, folder: &str) -> Vec<Path
 
 fn is_published(key: &Path) -> bool {
     let key = key.as_ref();
-    key.starts_with("audit_events/") && key.ends_with(".parquet") || key.contains("/quarantine/")
+    key.starts_with("audit_events/") && key.ends_with(".parquet")
+        || key.contains("/quarantine/")
+        || key.contains("/acknowledged/")
 }
 
 fn rows(file: &Bytes) -> Vec<Row> {

@@ -1,0 +1,546 @@
+//! `quarantine`: the records that could not be read; look at them, try them again, put them aside.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::once::when_free;
+use super::report::{self, Failure, Out, count};
+use super::table;
+use crate::clock::real_now;
+use crate::config::Config;
+use crate::lake::Lake;
+use crate::lake::quarantine::{
+    self, Acknowledged, Acknowledgement, By, Found, Place, QuarantineLine,
+};
+use crate::pipeline::{self, Became, Conduct, Job};
+use crate::runtime::ScheduledJob;
+use crate::shutdown::Shutdown;
+
+/// How many digits of an id are shown: as many as it takes to name a line.
+const SHORT: usize = 12;
+/// How much of a reason a line of the table shows, in characters.
+const REASON: usize = 120;
+/// How many reasons are counted by name.
+const REASONS: usize = 20;
+/// How many ids a message names.
+const NAMED: usize = 5;
+
+#[derive(Debug, Args)]
+pub(super) struct QuarantineArgs {
+    #[command(subcommand)]
+    command: QuarantineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum QuarantineCommand {
+    /// List the open lines, and count them by reason
+    List(ListArgs),
+    /// Show whole lines, with the record as received, as JSON
+    Show(ShowArgs),
+    /// Try open lines again with this version, and land what it can read
+    Replay(ReplayArgs),
+    /// Put open lines aside: they stay where they are and no longer count
+    Ack(AckArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only this job; may be repeated
+    #[arg(long = "job", value_name = "NAME")]
+    jobs: Vec<String>,
+
+    /// Acknowledged lines, too
+    #[arg(long)]
+    all: bool,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The job
+    #[arg(long, value_name = "NAME")]
+    job: String,
+
+    /// The beginning of a line's id, or `<file>:<line>`
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The job
+    #[arg(long, value_name = "NAME")]
+    job: String,
+
+    /// The beginning of a line's id, or `<file>:<line>`; every open line if there is none
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct AckArgs {
+    /// The job
+    #[arg(long, value_name = "NAME")]
+    job: String,
+
+    /// The beginning of a line's id, or `<file>:<line>`
+    #[arg(required_unless_present = "all", value_name = "ID")]
+    ids: Vec<String>,
+
+    /// Every open line
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+
+    /// Why, for whoever looks later
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+impl QuarantineArgs {
+    /// Whether a signal is to let it finish what it has begun.
+    pub(super) fn lands(&self) -> bool {
+        matches!(self.command, QuarantineCommand::Replay(_))
+    }
+}
+
+pub(super) async fn run(
+    config: &Config,
+    args: &QuarantineArgs,
+    shutdown: Option<&Shutdown>,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    match &args.command {
+        QuarantineCommand::List(args) => list(config, args, out).await,
+        QuarantineCommand::Show(args) => show(config, args, out).await,
+        QuarantineCommand::Ack(args) => ack(config, args, out).await,
+        QuarantineCommand::Replay(args) => replay(config, args, shutdown, out).await,
+    }
+}
+
+fn job(config: &Config, name: &str) -> Result<Job, Failure> {
+    let jobs = super::jobs(config, &[name.to_owned()])?;
+    let first = jobs.into_iter().next();
+    first
+        .map(|ScheduledJob { job, .. }| job)
+        .ok_or_else(|| Failure::usage(format!("there is no job `{name}`")))
+}
+
+/// Where a line stands: open, or what acknowledged it.
+fn state(by: Option<By>) -> &'static str {
+    match by {
+        None => "open",
+        Some(By::Ack) => "acknowledged",
+        Some(By::Replay) => "replayed",
+    }
+}
+
+async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Failure> {
+    // of a line everything but its record is kept
+    let (mut rows, mut objects) = (Vec::new(), Vec::new());
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    for ScheduledJob { job, .. } in super::jobs(config, &args.jobs)? {
+        let acknowledged = Acknowledged::read(&job.lake, &job.name)
+            .await
+            .map_err(Failure::lake)?;
+        quarantine::read(&job.lake, &job.name, |found| {
+            let by = acknowledged.by(&found.place, &found.id);
+            if by.is_some() && !args.all {
+                return;
+            }
+            if args.json {
+                return objects.push(listed(&job.name, &found, by));
+            }
+            let row = row(&job.name, &found, by);
+            *reasons.entry(row[7].clone()).or_default() += 1;
+            rows.push(row);
+        })
+        .await
+        .map_err(Failure::lake)?;
+    }
+    if args.json {
+        out.line(format_args!("{:#}", Value::from(objects)));
+    } else if rows.is_empty() {
+        let open = if args.all { "" } else { "open " };
+        out.line(format_args!("no {open}lines"));
+    } else {
+        let heading = [
+            "job",
+            "id",
+            "stream",
+            "range",
+            "pulled at",
+            "bytes",
+            "state",
+            "reason",
+        ];
+        let right = [false, false, false, false, false, true, false, false];
+        out.text(table::render(heading, right, &rows));
+        out.line(format_args!(""));
+        let mut reasons: Vec<(String, u64)> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
+        for (reason, lines) in reasons.iter().take(REASONS) {
+            out.line(format_args!(
+                "{}: {reason}",
+                report::counted(*lines, "line")
+            ));
+        }
+        if reasons.len() > REASONS {
+            let lines: u64 = reasons[REASONS..].iter().map(|(_, lines)| lines).sum();
+            let others = report::counted((reasons.len() - REASONS) as u64, "other reason");
+            out.line(format_args!("{}: {others}", report::counted(lines, "line")));
+        }
+    }
+    Ok(0)
+}
+
+fn row(job: &str, found: &Found<'_>, by: Option<By>) -> [String; 8] {
+    let (stream, range, pulled_at, bytes, reason) = match &found.line {
+        Ok(line) => (
+            line.stream.clone(),
+            line.asked.0.to_string(),
+            report::time(line.pulled_at),
+            line.raw.len(),
+            one_line(&line.reason),
+        ),
+        Err(reason) => (
+            "-".to_owned(),
+            found.place.to_string(),
+            "-".to_owned(),
+            found.bytes.len(),
+            format!("no line of auditlake's: {}", one_line(reason)),
+        ),
+    };
+    [
+        job.to_owned(),
+        found.id.chars().take(SHORT).collect(),
+        stream,
+        range,
+        pulled_at,
+        count(bytes as u64),
+        state(by).to_owned(),
+        reason,
+    ]
+}
+
+/// The beginning of a text, without what would break a line.
+fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(REASON)
+        .collect();
+    if text.chars().nth(REASON).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+fn listed(job: &str, found: &Found<'_>, by: Option<By>) -> Value {
+    let mut listed = json!({
+        "job": job,
+        "id": found.id,
+        "file": found.place.file,
+        "line": found.place.line,
+        "state": state(by),
+    });
+    match &found.line {
+        Ok(line) => {
+            listed["stream"] = json!(line.stream);
+            listed["from"] = json!(line.asked.0.from());
+            listed["to"] = json!(line.asked.0.to());
+            listed["pulled_at"] = json!(line.pulled_at);
+            listed["reason"] = json!(line.reason);
+            listed["bytes"] = json!(line.raw.len());
+        }
+        Err(reason) => {
+            listed["damaged"] = json!(reason);
+            listed["bytes"] = json!(found.bytes.len());
+        }
+    }
+    listed
+}
+
+async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Failure> {
+    let job = job(config, &args.job)?;
+    let named = named(&job.lake, &job.name, &args.ids).await?;
+    let mut said: HashMap<Place, Vec<Acknowledgement>> = HashMap::new();
+    quarantine::read_acknowledgements(&job.lake, &job.name, |one| {
+        let place = Place {
+            file: one.file.clone(),
+            line: one.line,
+        };
+        if named
+            .iter()
+            .any(|(line, id)| *line == place && *id == one.id)
+        {
+            said.entry(place).or_default().push(one);
+        }
+    })
+    .await
+    .map_err(Failure::lake)?;
+    let places: BTreeSet<Place> = named.into_iter().map(|(place, _)| place).collect();
+    quarantine::read(&job.lake, &job.name, |found| {
+        if places.contains(&found.place) {
+            let said = said.remove(&found.place).unwrap_or_default();
+            out.line(format_args!("{:#}", whole(&found, &said)));
+        }
+    })
+    .await
+    .map_err(Failure::lake)?;
+    Ok(0)
+}
+
+/// All that is known of a line.
+fn whole(found: &Found<'_>, said: &[Acknowledgement]) -> Value {
+    let mut whole = match &found.line {
+        Ok(line) => {
+            let QuarantineLine {
+                id,
+                raw,
+                reason,
+                stream,
+                asked,
+                pulled_at,
+            } = line;
+            json!({
+                "id": id, "raw": raw, "reason": reason, "stream": stream,
+                "from": asked.0.from(), "to": asked.0.to(), "pulled_at": pulled_at,
+            })
+        }
+        Err(reason) => {
+            let text = String::from_utf8_lossy(found.bytes);
+            json!({ "id": found.id, "damaged": reason, "text": text })
+        }
+    };
+    whole["file"] = json!(found.place.file);
+    whole["line"] = json!(found.place.line);
+    whole["acknowledged"] = (said.iter())
+        .map(|one| {
+            let mut one_said = json!({ "by": one.by, "at": one.at });
+            if let Some(note) = &one.note {
+                one_said["note"] = json!(note);
+            }
+            one_said
+        })
+        .collect();
+    whole
+}
+
+async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failure> {
+    let job = job(config, &args.job)?;
+    let named = if args.all {
+        None
+    } else {
+        Some(named(&job.lake, &job.name, &args.ids).await?)
+    };
+    let (open, closed) = open_of(&job, named.as_deref()).await?;
+    let (lake, note) = (&job.lake, args.note.as_deref());
+    quarantine::acknowledge(lake, &job.name, &open, By::Ack, note, real_now())
+        .await
+        .map_err(Failure::lake)?;
+    let closed = match closed {
+        0 => String::new(),
+        closed => format!("; done with already: {}", count(closed)),
+    };
+    let acknowledged = report::counted(open.len() as u64, "line");
+    out.line(format_args!(
+        "{}: {acknowledged} acknowledged{closed}",
+        job.name
+    ));
+    Ok(0)
+}
+
+/// The open ones of these lines, or of all; and how many of those that were named are not open.
+async fn open_of(
+    job: &Job,
+    named: Option<&[(Place, String)]>,
+) -> Result<(Vec<(Place, String)>, u64), Failure> {
+    let acknowledged = Acknowledged::read(&job.lake, &job.name)
+        .await
+        .map_err(Failure::lake)?;
+    let Some(named) = named else {
+        let mut open = Vec::new();
+        quarantine::read(&job.lake, &job.name, |found| {
+            if acknowledged.is_open(&found) {
+                open.push((found.place, found.id));
+            }
+        })
+        .await
+        .map_err(Failure::lake)?;
+        return Ok((open, 0));
+    };
+    let is_open = |(place, id): &&(Place, String)| acknowledged.by(place, id).is_none();
+    let open: Vec<_> = named.iter().filter(is_open).cloned().collect();
+    let closed = named.len() - open.len();
+    Ok((open, closed as u64))
+}
+
+async fn replay(
+    config: &Config,
+    args: &ReplayArgs,
+    shutdown: Option<&Shutdown>,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    let job = job(config, &args.job)?;
+    let named = match &args.ids[..] {
+        [] => None,
+        ids => Some(named(&job.lake, &job.name, ids).await?),
+    };
+    let (open, _) = open_of(&job, named.as_deref()).await?;
+    if open.is_empty() {
+        out.line(format_args!("{}: no open lines to replay", job.name));
+        return Ok(0);
+    }
+    super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
+    let these: Option<BTreeSet<Place>> =
+        named.map(|named| named.into_iter().map(|(place, _)| place).collect());
+    let stop = shutdown.map(|shutdown| shutdown.stop.clone());
+    let conduct = Conduct::new(stop.unwrap_or_default());
+    let replayed = when_free(&job, &conduct, async || {
+        pipeline::replay(&job, these.as_ref(), &conduct).await
+    })
+    .await?;
+    let (mut landed, mut duplicate, mut unreadable) = (0, 0, 0);
+    for line in &replayed.lines {
+        let id: String = line.id.chars().take(SHORT).collect();
+        match &line.became {
+            Became::Landed => {
+                landed += 1;
+                out.line(format_args!("{id} landed"));
+            }
+            Became::Duplicate => {
+                duplicate += 1;
+                out.line(format_args!("{id} duplicate: the lake has it"));
+            }
+            Became::Unreadable(reason) => {
+                unreadable += 1;
+                let reason = one_line(reason);
+                out.line(format_args!("{id} still unreadable: {reason}"));
+            }
+        }
+    }
+    let rest = if replayed.unfinished {
+        "; interrupted, repeat the command to go on"
+    } else {
+        ""
+    };
+    out.line(format_args!(
+        "{}: {} landed, {} duplicate, {} still unreadable{rest}",
+        job.name,
+        count(landed),
+        count(duplicate),
+        count(unreadable),
+    ));
+    Ok(shutdown.and_then(Shutdown::exit_code).unwrap_or(0))
+}
+
+/// The lines that the arguments name, in the order in which they lie: each argument one id, of however many lines.
+async fn named(lake: &Lake, job: &str, names: &[String]) -> Result<Vec<(Place, String)>, Failure> {
+    let names: Vec<Name> = names.iter().map(|name| Name::of(name)).collect();
+    let mut ids: Vec<BTreeSet<String>> = vec![BTreeSet::new(); names.len()];
+    let mut lines = Vec::new();
+    quarantine::read(lake, job, |found| {
+        let mut is_named = false;
+        for (name, ids) in names.iter().zip(&mut ids) {
+            if name.is_of(&found.place, &found.id) {
+                is_named = true;
+                if ids.len() <= NAMED {
+                    ids.insert(found.id.clone());
+                }
+            }
+        }
+        if is_named {
+            lines.push((found.place, found.id));
+        }
+    })
+    .await
+    .map_err(Failure::lake)?;
+    for (name, ids) in names.iter().zip(ids) {
+        name.must_be_one(job, &ids)?;
+    }
+    Ok(lines)
+}
+
+/// How a line may be named.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Place(Place),
+    /// The beginning of an id.
+    Id(String),
+}
+
+impl Name {
+    fn of(text: &str) -> Self {
+        text.parse()
+            .map_or_else(|_| Self::Id(text.to_ascii_lowercase()), Self::Place)
+    }
+
+    fn is_of(&self, place: &Place, id: &str) -> bool {
+        match self {
+            Self::Place(this) => this == place,
+            Self::Id(beginning) => !beginning.is_empty() && id.starts_with(beginning),
+        }
+    }
+
+    fn must_be_one(&self, job: &str, ids: &BTreeSet<String>) -> Result<(), Failure> {
+        let name = match self {
+            Self::Place(place) => place.to_string(),
+            Self::Id(beginning) => beginning.clone(),
+        };
+        match ids.len() {
+            1 => Ok(()),
+            0 => Err(Failure::usage(format!(
+                "the quarantine of job `{job}` has no line `{name}`; `quarantine list --job {job} --all` lists them"
+            ))),
+            found => {
+                let some: Vec<&str> = ids.iter().take(NAMED).map(String::as_str).collect();
+                let more = if found > NAMED { "`, …" } else { "`" };
+                Err(Failure::usage(format!(
+                    "`{name}` begins more than one id: `{}{more}; write more of it",
+                    some.join("`, `")
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_named_by_its_place_or_by_the_beginning_of_its_id() {
+        let place = Place {
+            file: "0-1.jsonl".to_owned(),
+            line: 3,
+        };
+        let id = "00ff31";
+        let is_of = |name: &str| Name::of(name).is_of(&place, id);
+        assert!(is_of("00f") && is_of("00FF31") && is_of("0-1.jsonl:3"));
+        assert!(!is_of("") && !is_of("ff") && !is_of("0-1.jsonl:4") && !is_of("0-1.jsonl"));
+        let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect();
+        let refused = |found: BTreeSet<String>| {
+            let refused = Name::of("00").must_be_one("audits", &found).err();
+            refused.map(|failure| (failure.code(), failure.message().to_owned()))
+        };
+        assert_eq!(refused(ids(&["00ff"])), None);
+        let says = |found: &[&str]| {
+            let (code, message) = refused(ids(found)).unwrap_or_default();
+            assert_eq!(code, 2);
+            message
+        };
+        insta::assert_snapshot!(says(&[]), @"the quarantine of job `audits` has no line `00`; `quarantine list --job audits --all` lists them");
+        insta::assert_snapshot!(says(&["00ff", "00fe"]), @"`00` begins more than one id: `00fe`, `00ff`; write more of it");
+    }
+
+    #[test]
+    fn a_reason_keeps_to_its_line() {
+        assert_eq!(one_line("a\nb\u{7}c"), "a b c");
+        assert_eq!(one_line(&"é".repeat(200)), format!("{}…", "é".repeat(120)));
+    }
+}

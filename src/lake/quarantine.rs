@@ -1,0 +1,365 @@
+//! The lake's quarantine: files of unreadable records, one JSON object a line, and the acknowledgements of lines.
+//!
+//! Neither is ever changed. A line is open until another file says otherwise: an acknowledgement names exactly one line,
+//! by its file, its number and its hash, so a new appearance of the same bytes is open again. A line that isn't ours is
+//! reported and counts as open: nobody knows what it stands for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use futures_util::TryStreamExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::error::LakeError;
+use super::layout;
+use super::open::Lake;
+use crate::model::{Range, Timestamp, hex};
+
+/// How many acknowledgements one file holds.
+const LINES_A_FILE: usize = 10_000;
+
+/// One unreadable record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineLine {
+    /// Hash of the record's bytes.
+    pub id: String,
+    /// The text as received.
+    pub raw: String,
+    /// Why it couldn't be read.
+    pub reason: String,
+    /// The stream that showed it.
+    pub stream: String,
+    /// The bounds that were asked.
+    #[serde(flatten)]
+    pub asked: Asked,
+    /// When it was received.
+    pub pulled_at: Timestamp,
+}
+
+/// A range, written as `from` and `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "FromTo", into = "FromTo")]
+pub struct Asked(pub Range);
+
+#[derive(Serialize, Deserialize)]
+struct FromTo {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl TryFrom<FromTo> for Asked {
+    type Error = <Range as TryFrom<(Timestamp, Timestamp)>>::Error;
+
+    fn try_from(text: FromTo) -> Result<Self, Self::Error> {
+        Range::try_from((text.from, text.to)).map(Self)
+    }
+}
+
+impl From<Asked> for FromTo {
+    fn from(asked: Asked) -> Self {
+        let (from, to) = asked.0.into();
+        Self { from, to }
+    }
+}
+
+impl QuarantineLine {
+    /// The line of a record.
+    pub fn new(
+        raw: &str,
+        reason: String,
+        stream: &str,
+        asked: Range,
+        pulled_at: Timestamp,
+    ) -> Self {
+        Self {
+            id: id_of(raw.as_bytes()),
+            raw: raw.to_owned(),
+            reason,
+            stream: stream.to_owned(),
+            asked: Asked(asked),
+            pulled_at,
+        }
+    }
+}
+
+/// The id of a record: a hash of its bytes, 32 hexadecimal digits.
+pub fn id_of(raw: &[u8]) -> String {
+    hex(&Sha256::digest(raw)[..16])
+}
+
+/// Where a line lies. What lies there never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The file's name in the quarantine's folder.
+    pub file: String,
+    /// From 1; empty lines count.
+    pub line: u64,
+}
+
+/// `<file>:<line>`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl FromStr for Place {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (file, line) = text.rsplit_once(':').unwrap_or((text, ""));
+        Ok(Self {
+            file: file.to_owned(),
+            line: line.parse()?,
+        })
+    }
+}
+
+/// A line, where it lies, and what it holds.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// Where.
+    pub place: Place,
+    /// The hash of the record's bytes; of a line that isn't ours, of the line itself.
+    pub id: String,
+    /// The line's own bytes.
+    pub bytes: &'a [u8],
+    /// What it holds, or why that can't be told.
+    pub line: Result<QuarantineLine, String>,
+}
+
+/// One file of a job's quarantine.
+#[derive(Debug)]
+pub struct QuarantineFile {
+    name: String,
+    key: Path,
+}
+
+impl QuarantineFile {
+    /// Its content; nothing if it is gone.
+    pub async fn read(&self, lake: &Lake) -> Result<bytes::Bytes, LakeError> {
+        Ok(lake.read(&self.key).await?.unwrap_or_default())
+    }
+
+    /// The lines of its content.
+    pub fn lines<'a>(&'a self, content: &'a [u8]) -> impl Iterator<Item = Found<'a>> {
+        let is_ours = layout::is_quarantined(&self.name);
+        numbered(content).map(move |(number, bytes)| {
+            let line = if is_ours {
+                parse(bytes)
+            } else {
+                Err("it lies in no file that auditlake wrote".to_owned())
+            };
+            Found {
+                place: Place {
+                    file: self.name.clone(),
+                    line: number,
+                },
+                id: match &line {
+                    Ok(line) => line.id.clone(),
+                    Err(_) => id_of(bytes),
+                },
+                bytes,
+                line,
+            }
+        })
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<QuarantineLine, String> {
+    let line: QuarantineLine = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if line.id == id_of(line.raw.as_bytes()) {
+        Ok(line)
+    } else {
+        Err("its id is not the hash of its record".to_owned())
+    }
+}
+
+/// The lines that aren't empty, numbered from 1.
+fn numbered(content: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    (1..)
+        .zip(content.split(|&byte| byte == b'\n'))
+        .filter(|(_, line)| !line.is_empty())
+}
+
+/// The files of a job's quarantine, by name.
+pub async fn files(lake: &Lake, job: &str) -> Result<Vec<QuarantineFile>, LakeError> {
+    in_folder(lake, &lake.layout.job(job).quarantine()).await
+}
+
+/// Gives each line of a job's quarantine to `take`, one file in memory at a time.
+pub async fn read(
+    lake: &Lake,
+    job: &str,
+    mut take: impl FnMut(Found<'_>),
+) -> Result<(), LakeError> {
+    for file in files(lake, job).await? {
+        let content = file.read(lake).await?;
+        file.lines(&content).for_each(&mut take);
+    }
+    Ok(())
+}
+
+async fn in_folder(lake: &Lake, folder: &Path) -> Result<Vec<QuarantineFile>, LakeError> {
+    let mut files: Vec<QuarantineFile> = lake
+        .store
+        .list(Some(folder))
+        .map_ok(|object| QuarantineFile {
+            name: layout::name_in(folder, &object.location),
+            key: object.location,
+        })
+        .try_collect()
+        .await
+        .map_err(LakeError::at("list", folder))?;
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+/// What acknowledged a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Somebody, by hand.
+    Ack,
+    /// A replay: the lake has its record.
+    Replay,
+}
+
+/// Says of one line that it is done with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The quarantine file's name.
+    pub file: String,
+    /// The line's number in it, from 1.
+    pub line: u64,
+    /// The line's id.
+    pub id: String,
+    /// What acknowledged it.
+    pub by: By,
+    /// What somebody had to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Gives each acknowledgement of a job's quarantine to `take`. One that isn't ours acknowledges nothing, and is logged.
+pub async fn read_acknowledgements(
+    lake: &Lake,
+    job: &str,
+    mut take: impl FnMut(Acknowledgement),
+) -> Result<(), LakeError> {
+    for file in in_folder(lake, &lake.layout.job(job).acknowledged()).await? {
+        let content = file.read(lake).await?;
+        if !layout::is_acknowledgement(&file.name) {
+            tracing::warn!(file = %file.key, "this is no file that auditlake wrote; it acknowledges nothing");
+            continue;
+        }
+        for (line, bytes) in numbered(&content) {
+            match serde_json::from_slice(bytes) {
+                Ok(acknowledgement) => take(acknowledgement),
+                Err(error) => {
+                    tracing::warn!(file = %file.key, line, %error, "a line can't be read; it acknowledges nothing");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which lines of a job's quarantine are acknowledged.
+#[derive(Debug, Default)]
+pub struct Acknowledged {
+    by_file: HashMap<String, HashMap<u64, Vec<(String, By)>>>,
+}
+
+impl Acknowledged {
+    /// All that is acknowledged now.
+    pub async fn read(lake: &Lake, job: &str) -> Result<Self, LakeError> {
+        let mut all = Self::default();
+        read_acknowledgements(lake, job, |one| {
+            let of_file = all.by_file.entry(one.file).or_default();
+            of_file.entry(one.line).or_default().push((one.id, one.by));
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// What acknowledged the line, if anything has; a replay counts for more than a hand.
+    pub fn by(&self, place: &Place, id: &str) -> Option<By> {
+        let of_line = self.by_file.get(&place.file)?.get(&place.line)?;
+        let mut by = of_line.iter().filter(|(of, _)| of == id).map(|(_, by)| *by);
+        let first = by.next()?;
+        Some(by.fold(first, |first, by| match by {
+            By::Replay => by,
+            By::Ack => first,
+        }))
+    }
+
+    /// Whether nothing has acknowledged the line.
+    pub fn is_open(&self, found: &Found<'_>) -> bool {
+        self.by(&found.place, &found.id).is_none()
+    }
+}
+
+/// How many lines a job's quarantine has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LineCounts {
+    /// Not acknowledged; with the lines that aren't ours.
+    pub open: u64,
+    /// Acknowledged.
+    pub acknowledged: u64,
+}
+
+/// Counts the lines of a job's quarantine.
+pub async fn count(lake: &Lake, job: &str) -> Result<LineCounts, LakeError> {
+    let acknowledged = Acknowledged::read(lake, job).await?;
+    let mut counts = LineCounts::default();
+    read(lake, job, |found| {
+        if acknowledged.is_open(&found) {
+            counts.open += 1;
+        } else {
+            counts.acknowledged += 1;
+        }
+    })
+    .await?;
+    Ok(counts)
+}
+
+/// Acknowledges lines, in files of their own. A line may be acknowledged twice; that changes nothing.
+pub async fn acknowledge(
+    lake: &Lake,
+    job: &str,
+    lines: &[(Place, String)],
+    by: By,
+    note: Option<&str>,
+    at: Timestamp,
+) -> Result<(), LakeError> {
+    for some in lines.chunks(LINES_A_FILE) {
+        let key = lake.layout.job(job).acknowledgement(Uuid::now_v7());
+        let mut text = Vec::new();
+        for (place, id) in some {
+            let line = Acknowledgement {
+                file: place.file.clone(),
+                line: place.line,
+                id: id.clone(),
+                by,
+                note: note.map(str::to_owned),
+                at,
+            };
+            serde_json::to_writer(&mut text, &line).map_err(|error| LakeError::Unreadable {
+                key: key.to_string(),
+                reason: error.to_string(),
+            })?;
+            text.push(b'\n');
+        }
+        // nobody else makes this key: what exists there is ours, and only its answer was lost
+        let _: bool = lake.create(&key, text.into()).await?;
+    }
+    Ok(())
+}

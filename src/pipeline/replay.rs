@@ -1,0 +1,303 @@
+//! Tries what is in quarantine again with the present adapter, and lands what it can read now.
+//!
+//! A replay is a run like any other: claim, recover, de-duplicate against the lake's own ids, stage, commit, publish.
+//! Only then are the lines acknowledged. A crash in between leaves lines open whose records are in the lake: replayed
+//! again they are duplicates, and are acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::error::RunError;
+use super::landing::{Landing, Put};
+use super::{Conduct, Job, Outcome, claimed};
+use crate::clock::real_now;
+use crate::lake::quarantine::{self, Acknowledged, By, Found, Place};
+use crate::lake::{Counts, JobLog, LakeError, Pulled, Work};
+use crate::model::{Range, Timestamp};
+
+/// How many lines are committed and acknowledged at once.
+const AT_ONCE: usize = 10_000;
+
+/// What a replay did.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The run.
+    pub run: Uuid,
+    /// Each line that was tried, and what became of it.
+    pub lines: Vec<Tried>,
+    /// Whether it was stopped before it had tried all of them.
+    pub unfinished: bool,
+}
+
+/// A line that was tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Where it lies.
+    pub place: Place,
+    /// Its id.
+    pub id: String,
+    /// What became of it.
+    pub became: Became,
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Became {
+    /// A row; the line is acknowledged.
+    Landed,
+    /// The lake had the row; the line is acknowledged.
+    Duplicate,
+    /// Nothing: it can still not be read, and why; the line stays open.
+    Unreadable(String),
+}
+
+/// Tries open lines of the job's quarantine again: these, or all of them.
+///
+/// Coverage, watermarks and what is to be settled stay as they are. Lines that were acknowledged meanwhile are left out.
+pub async fn replay(
+    job: &Job,
+    these: Option<&BTreeSet<Place>>,
+    conduct: &Conduct,
+) -> Result<Outcome<Replayed>, RunError> {
+    claimed(job, conduct, &"replay", async |log| {
+        under_claim(job, log, these, conduct).await
+    })
+    .await
+}
+
+async fn under_claim(
+    job: &Job,
+    log: &JobLog,
+    these: Option<&BTreeSet<Place>>,
+    conduct: &Conduct,
+) -> Result<Replayed, RunError> {
+    log.recover().await?;
+    job.refuse_if_moved(&log.newest().await)?;
+
+    // read under the claim: another replay may have been here, and recovery may have published lines
+    let acknowledged = Acknowledged::read(&job.lake, &job.name).await?;
+    let numbers = numbers(&job.lake, &job.name).await?;
+    let landing = Landing::new(job, log, conduct.tally.clone()).await;
+    let mut replay = Replay {
+        job,
+        landing,
+        pulled: BTreeMap::new(),
+        done: Vec::new(),
+        tried: Vec::new(),
+    };
+    let is_wanted = |found: &Found<'_>| {
+        these.is_none_or(|these| these.contains(&found.place)) && acknowledged.is_open(found)
+    };
+    let mut unfinished = false;
+    'files: for file in quarantine::files(&job.lake, &job.name).await? {
+        let content = file.read(&job.lake).await?;
+        for found in file.lines(&content).filter(is_wanted) {
+            if conduct.stop.is_cancelled() {
+                unfinished = true;
+                break 'files;
+            }
+            let number = numbers.get(&found.place).copied().unwrap_or(1);
+            replay.try_again(found, number).await?;
+        }
+    }
+    replay.commit().await?;
+    Ok(Replayed {
+        run: log.run().id,
+        lines: replay.tried,
+        unfinished,
+    })
+}
+
+struct Replay<'a> {
+    job: &'a Job,
+    landing: Landing<'a>,
+    /// What was landed since the last commit, by stream and bounds.
+    pulled: BTreeMap<(String, Range), Counts>,
+    /// Lines whose records are in the lake once the next commit is published.
+    done: Vec<(Place, String)>,
+    tried: Vec<Tried>,
+}
+
+impl Replay<'_> {
+    async fn try_again(&mut self, found: Found<'_>, number: usize) -> Result<(), RunError> {
+        let Found {
+            place, id, line, ..
+        } = found;
+        let became = match line {
+            Err(reason) => Became::Unreadable(format!("the line itself is damaged: {reason}")),
+            Ok(line) => {
+                let put = self
+                    .landing
+                    .land_again(&line.raw, number, line.pulled_at)
+                    .await?;
+                let counts = self.pulled.entry((line.stream, line.asked.0)).or_default();
+                match put {
+                    Put::New => {
+                        counts.fetched += 1;
+                        counts.new += 1;
+                        Became::Landed
+                    }
+                    Put::Duplicate => {
+                        counts.fetched += 1;
+                        counts.duplicate += 1;
+                        Became::Duplicate
+                    }
+                    Put::Refused(reason) => Became::Unreadable(reason),
+                }
+            }
+        };
+        if !matches!(became, Became::Unreadable(_)) {
+            self.done.push((place.clone(), id.clone()));
+        }
+        self.tried.push(Tried { place, id, became });
+        if self.landing.is_full() || self.done.len() >= AT_ONCE {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Commits and publishes what was landed, and only then acknowledges its lines.
+    async fn commit(&mut self) -> Result<(), RunError> {
+        let pulled = std::mem::take(&mut self.pulled).into_iter();
+        let new = pulled.filter(|(_, counts)| counts.new > 0);
+        self.landing
+            .note_all(new.map(|((stream, range), counts)| Pulled {
+                stream,
+                range,
+                work: Work::Replay,
+                finished: false,
+                counts,
+                provider_total: None,
+                remarks: Vec::new(),
+            }));
+        self.landing.commit(None).await?;
+        let done = std::mem::take(&mut self.done);
+        let (lake, job) = (&self.job.lake, &self.job.name);
+        quarantine::acknowledge(lake, job, &done, By::Replay, None, real_now()).await?;
+        Ok(())
+    }
+}
+
+/// A line among those with the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Twin {
+    pulled_at: Timestamp,
+    file: Arc<str>,
+    line: u64,
+    asked: Range,
+}
+
+/// Which of equal records each line holds, from 1; lines that aren't told hold the first.
+///
+/// A range that shows a record so many times has put as many lines there, by one reading or several: lines of ranges that
+/// overlap have different numbers, as far as a re-read of such a range will number its records. Acknowledged lines
+/// count: a line's number never changes, whatever is replayed before it.
+async fn numbers(lake: &crate::lake::Lake, job: &str) -> Result<HashMap<Place, usize>, LakeError> {
+    let mut equal: HashMap<(String, String), Vec<Twin>> = HashMap::new();
+    let mut file: Arc<str> = "".into();
+    quarantine::read(lake, job, |found| {
+        let Ok(line) = found.line else { return };
+        if *file != *found.place.file {
+            file = found.place.file.as_str().into();
+        }
+        equal.entry((line.stream, line.id)).or_default().push(Twin {
+            pulled_at: line.pulled_at,
+            file: Arc::clone(&file),
+            line: found.place.line,
+            asked: line.asked.0,
+        });
+    })
+    .await?;
+    let mut numbers = HashMap::new();
+    for twins in equal.into_values().filter(|twins| twins.len() > 1) {
+        for (twin, number) in numbered(twins) {
+            if number > 1 {
+                let file = twin.file.as_ref().to_owned();
+                let line = twin.line;
+                numbers.insert(Place { file, line }, number);
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// The lines of one stream with the same bytes, each with its number, in the order in which they were found: the least
+/// that no earlier line of a range that overlaps has.
+fn numbered(mut twins: Vec<Twin>) -> Vec<(Twin, usize)> {
+    twins.sort();
+    let mut numbers: Vec<usize> = Vec::with_capacity(twins.len());
+    for twin in &twins {
+        let mut taken: Vec<usize> = twins
+            .iter()
+            .zip(&numbers)
+            .filter(|(other, _)| other.asked.intersection(&twin.asked).is_some())
+            .map(|(_, number)| *number)
+            .collect();
+        taken.sort_unstable();
+        taken.dedup();
+        let free = (1..).zip(&taken).find(|(number, taken)| number != *taken);
+        numbers.push(free.map_or(taken.len() + 1, |(number, _)| number));
+    }
+    twins.into_iter().zip(numbers).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn twin(index: usize, from: i64, to: i64) -> Twin {
+        Twin {
+            pulled_at: at(0),
+            file: "f".into(),
+            line: index as u64,
+            asked: Range::new(at(from), at(to)).unwrap(),
+        }
+    }
+
+    fn numbers(ranges: &[(i64, i64)]) -> Vec<usize> {
+        let twins = ranges.iter().enumerate();
+        let twins = twins.map(|(index, &(from, to))| twin(index, from, to));
+        let numbered = numbered(twins.collect());
+        numbered.into_iter().map(|(_, number)| number).collect()
+    }
+
+    #[test]
+    fn equal_lines_are_counted_where_their_ranges_overlap() {
+        assert_eq!(numbers(&[(0, 9), (0, 9), (0, 9)]), [1, 2, 3]);
+        assert_eq!(numbers(&[(0, 3), (3, 6), (6, 9)]), [1, 1, 1]);
+        assert_eq!(numbers(&[(0, 3), (3, 6), (2, 4), (0, 1)]), [1, 1, 2, 2]);
+        assert_eq!(numbers(&[(0, 1), (0, 9), (5, 9)]), [1, 2, 1]);
+    }
+
+    proptest! {
+        /// All lines that hold one instant have numbers of their own, and what is found later changes none.
+        #[test]
+        fn lines_of_one_instant_have_numbers_of_their_own(
+            ranges in prop::collection::vec((0_i64..20, 1_i64..10), 1..12),
+            cut in 0_usize..12,
+        ) {
+            let ranges: Vec<(i64, i64)> = ranges.into_iter().map(|(from, length)| (from, from + length)).collect();
+            let all = numbers(&ranges);
+            for second in 0..30 {
+                let there = ranges.iter().zip(&all).filter(|((from, to), _)| (*from..*to).contains(&second));
+                let mut there: Vec<usize> = there.map(|(_, number)| *number).collect();
+                let count = there.len();
+                there.sort_unstable();
+                there.dedup();
+                prop_assert_eq!(there.len(), count);
+            }
+            let cut = cut.min(ranges.len());
+            prop_assert_eq!(&numbers(&ranges[..cut])[..], &all[..cut]);
+        }
+    }
+}
