@@ -2,6 +2,7 @@
 
 mod ask;
 mod backfill;
+mod check;
 mod daemon;
 mod demo;
 mod health;
@@ -72,8 +73,10 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     /// Show what `run` or `backfill` would do now; calls no provider
     Plan(plan::PlanArgs),
-    /// Check the configuration, offline
+    /// Check the configuration, offline; `check` goes on from there
     Validate,
+    /// Sign in and read one page of each connection, and try what the lake needs of its store; lands nothing
+    Check(check::CheckArgs),
     /// Show where each job stands
     Status(status::StatusArgs),
     /// Show the table `audit_events`: as text, JSON or DDL, or the JSON Schema of jobs.yaml
@@ -146,6 +149,10 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             validate(&load(&source)?, &source, &mut out);
             Ok(0)
         }
+        Command::Check(args) => {
+            let (config, shutdown) = (load(&source)?, listen()?);
+            interruptible(&shutdown, check::run(&config, &args, &shutdown, &mut out)).await
+        }
         Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
         Command::Schema(args) => schema::run(&source, &args, &mut out),
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
@@ -205,6 +212,13 @@ async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJ
 
 /// The configured jobs that `wanted` names; a name that isn't there is a usage error. Makes no request.
 fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+    known_jobs(config, wanted)?;
+    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
+    runtime::jobs(config, &lake, wanted).map_err(Failure::setup)
+}
+
+/// A name that isn't there is a usage error.
+fn known_jobs(config: &Config, wanted: &[String]) -> Result<(), Failure> {
     for name in wanted {
         if config.jobs.iter().all(|job| job.name != *name) {
             let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
@@ -214,8 +228,7 @@ fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure
             )));
         }
     }
-    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
-    runtime::jobs(config, &lake, wanted).map_err(Failure::setup)
+    Ok(())
 }
 
 fn as_of(instant: Option<Timestamp>) -> Result<Clock, Failure> {

@@ -212,6 +212,12 @@ impl Client {
         self.take(call, stop).await
     }
 
+    /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
+    pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
+        let Inner { wire, auth, .. } = &*self.inner;
+        auth.token(wire, None, stop).await.map(drop)
+    }
+
     /// What was sent up to now.
     pub fn requests(&self) -> Requests {
         self.inner.wire.counts.snapshot()

@@ -6,6 +6,7 @@ mod error;
 pub mod layout;
 mod log;
 mod open;
+mod probe;
 mod publish;
 
 pub use commit::{
@@ -15,3 +16,4 @@ pub use commit::{
 pub use error::LakeError;
 pub use log::{Change, Claimed, JobLog, Run, newest};
 pub use open::Lake;
+pub use probe::{Outcome, Probe, Probed, probe};

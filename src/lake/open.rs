@@ -47,6 +47,24 @@ impl Lake {
     /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
     /// keys) override. A relative `file://` URL counts from the working directory.
     pub fn at(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
+        Self::open(url, options, retries())
+    }
+
+    /// The same for somebody who waits: a store that fails is given up after some seconds.
+    pub fn at_briefly(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
+        let few = RetryConfig {
+            max_retries: 2,
+            retry_timeout: Duration::from_secs(10),
+            ..retries()
+        };
+        Self::open(url, options, few)
+    }
+
+    fn open(
+        url: &str,
+        options: &BTreeMap<String, Secret>,
+        retries: RetryConfig,
+    ) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Url {
             url: url.to_owned(),
             reason,
@@ -75,7 +93,7 @@ impl Lake {
             ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
         macro_rules! cloud {
             ($builder:ty) => {{
-                let mut builder = <$builder>::from_env().with_url(url).with_retry(retries());
+                let mut builder = <$builder>::from_env().with_url(url).with_retry(retries);
                 for (key, value) in settings {
                     let key = key
                         .parse()
@@ -143,7 +161,7 @@ impl Lake {
     }
 
     /// Whether there is a lake, laid out so; an error if it is laid out otherwise.
-    async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
+    pub(super) async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
         let key = self.layout.lake_file();
         let Some(bytes) = self.read(&key).await? else {
             return Ok(false);
