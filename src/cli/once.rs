@@ -1,16 +1,18 @@
 //! `run --once`: all that can be pulled now, then exit.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::report::{self, Failure, Out};
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
-use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report};
+use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report, RunError};
 use crate::shutdown::Shutdown;
+use crate::telemetry::said_of_panic;
 
 /// How many jobs run at a time.
 const AT_A_TIME: usize = 8;
@@ -63,7 +65,11 @@ pub(super) async fn run_when_free(
     let patience = Instant::now() + CLAIM_WAIT;
     let mut told = false;
     loop {
-        let claim = match pipeline::run(job, lane, conduct).await {
+        let run = AssertUnwindSafe(pipeline::run(job, lane, conduct));
+        let ended = run.catch_unwind().await;
+        // a panic in one job is that job's failure
+        let ended = ended.unwrap_or_else(|panic| Err(RunError::Panicked(said_of_panic(&*panic))));
+        let claim = match ended {
             Ok(Outcome::Ran(report)) => return Ok(report),
             Ok(Outcome::Held(claim)) => claim,
             Err(error) => return Err(Failure::of_run(job, &error)),

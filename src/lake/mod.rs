@@ -1,6 +1,7 @@
 //! The lake: object storage, the commit log in it, and the files that it publishes.
 
 mod claim;
+mod closed;
 mod commit;
 mod error;
 pub mod layout;

@@ -17,6 +17,7 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::closed::{self, Closed};
 use super::error::LakeError;
 use super::layout::Layout;
 use crate::secret::Secret;
@@ -69,12 +70,12 @@ impl Lake {
             url: url.to_owned(),
             reason,
         };
-        let mut settings = Vec::new();
+        let mut settings = BTreeMap::new();
         for (key, value) in options {
             let value = value
                 .reveal()
                 .map_err(|error| refuse(format!("`{key}`: {error}")))?;
-            settings.push((key.to_ascii_lowercase(), value));
+            settings.insert(key.to_ascii_lowercase(), value);
         }
         let url_of = |text: &str| Url::parse(text).map_err(|error| refuse(error.to_string()));
 
@@ -89,6 +90,7 @@ impl Lake {
         }
 
         let parsed = url_of(url)?;
+        let hidden = closed::hidden(&settings);
         let (scheme, path) =
             ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
         macro_rules! cloud {
@@ -100,8 +102,11 @@ impl Lake {
                         .map_err(|_| refuse(format!("unknown storage option `{key}`")))?;
                     builder = builder.with_config(key, value);
                 }
-                Arc::new(builder.build().map_err(|error| refuse(error.to_string()))?)
-                    as Arc<dyn ObjectStore>
+                let store = builder.build();
+                // an option that can't be used may be told with its value
+                let store =
+                    store.map_err(|error| refuse(hidden.apply(&error.to_string()).into_owned()))?;
+                Arc::new(Closed::new(Arc::new(store), hidden)) as Arc<dyn ObjectStore>
             }};
         }
         crate::tls::install();
