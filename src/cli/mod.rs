@@ -73,7 +73,7 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     /// Show what `run` or `backfill` would do now; calls no provider
     Plan(plan::PlanArgs),
-    /// Check the configuration, offline; `check` goes on from there
+    /// Check the configuration, offline
     Validate,
     /// Sign in and read one page of each connection, and try what the lake needs of its store; lands nothing
     Check(check::CheckArgs),

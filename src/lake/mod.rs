@@ -4,6 +4,7 @@ mod claim;
 mod closed;
 mod commit;
 mod error;
+mod http;
 pub mod layout;
 mod log;
 mod open;

@@ -19,6 +19,7 @@ use url::Url;
 
 use super::closed::{self, Closed};
 use super::error::LakeError;
+use super::http::NoRedirects;
 use super::layout::Layout;
 use crate::secret::Secret;
 
@@ -95,7 +96,10 @@ impl Lake {
             ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
         macro_rules! cloud {
             ($builder:ty) => {{
-                let mut builder = <$builder>::from_env().with_url(url).with_retry(retries);
+                let mut builder = <$builder>::from_env()
+                    .with_url(url)
+                    .with_http_connector(NoRedirects)
+                    .with_retry(retries);
                 for (key, value) in settings {
                     let key = key
                         .parse()

@@ -351,6 +351,11 @@ impl Process {
         assert!(sent.unwrap().success(), "{kill}");
     }
 
+    /// The process's id while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     pub(crate) async fn ended(mut self) -> Ended {
         let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
             panic!("still running after {PATIENCE:?}:\n{}", self.stderr());
