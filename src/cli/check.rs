@@ -226,15 +226,12 @@ fn feed(config: &Config, connection: &Connection, jobs: &[String], client: Clien
     let job = config.jobs.iter().find(|job| {
         job.connection == connection.name && (jobs.is_empty() || jobs.contains(&job.name))
     });
-    let (adapter, of, lag, window): (Arc<dyn Adapter>, _, _, _) = match job {
-        Some(job) => {
-            let of = format!("as job `{}` does", job.name);
-            (Arc::clone(&job.adapter), of, job.lag, job.min_window)
-        }
-        None => {
-            let adapter = (provider(connection.provider)?.default_adapter)();
-            (adapter, "no job pulls it".to_owned(), MINUTE, MINUTE)
-        }
+    let (adapter, of, lag, window): (Arc<dyn Adapter>, _, _, _) = if let Some(job) = job {
+        let of = format!("as job `{}` does", job.name);
+        (Arc::clone(&job.adapter), of, job.lag, job.min_window)
+    } else {
+        let adapter = (provider(connection.provider)?.default_adapter)();
+        (adapter, "no job pulls it".to_owned(), MINUTE, MINUTE)
     };
     Some(Feed {
         source: Source { adapter, client },

@@ -431,15 +431,15 @@ mod tests {
             wrong,
         });
         let lake = Lake::in_store("memory:///", Arc::clone(&store) as _, Path::from("a/b"));
-        let mut marks = String::new();
+        let mut marks = Vec::new();
         let mut first = String::new();
         for probed in probe(&lake, &["event_date".to_owned()]).await {
             let name = probed.probe.as_str();
             match probed.outcome {
                 Outcome::Works(_) => {}
-                Outcome::Untried(_) => marks.push_str(&format!("({name}) ")),
+                Outcome::Untried(_) => marks.push(format!("({name})")),
                 Outcome::Fails(error) => {
-                    marks.push_str(&format!("{name} "));
+                    marks.push(name.to_owned());
                     if first.is_empty() {
                         first = error.to_string();
                     }
@@ -447,7 +447,7 @@ mod tests {
             }
         }
         let left: Vec<ObjectMeta> = store.store.list(None).try_collect().await.unwrap();
-        (marks.trim_end().to_owned(), first, left.len())
+        (marks.join(" "), first, left.len())
     }
 
     #[tokio::test]

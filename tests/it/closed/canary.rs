@@ -1,6 +1,7 @@
 //! Secrets that sing when they get out, and the search for them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -13,11 +14,10 @@ const PIECE: usize = 12;
 
 /// A secret for one place, like no other, with characters that every encoding changes.
 pub(crate) fn canary(place: &str) -> String {
-    let hash: String = Sha256::digest(place)
-        .iter()
-        .take(18)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut hash = String::new();
+    for byte in Sha256::digest(place).iter().take(18) {
+        write!(hash, "{byte:02x}").unwrap();
+    }
     format!("{}/+{}=&\"{}", &hash[..13], &hash[13..20], &hash[20..])
 }
 

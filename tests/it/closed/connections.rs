@@ -52,6 +52,7 @@ pub(crate) const DOWNLOADS: &str = "download.genesys.test";
 const RECORDS: usize = 60;
 
 impl Connections {
+    #[expect(clippy::too_many_lines, reason = "four providers, one after the other")]
     pub(crate) async fn start(way: Way) -> Self {
         let canaries = Canaries::default();
         let to = DateTime::from_timestamp(now().timestamp(), 0).unwrap() - TimeDelta::minutes(10);
@@ -60,7 +61,7 @@ impl Connections {
         let hatch = |place: &str| canaries.hatch(place);
         let (genesys, avaya, liveperson, everyware) = (
             genesys::GenesysSettings {
-                clock: clock.clone(),
+                clock,
                 client_id: hatch("genesys client_id"),
                 client_secret: hatch("genesys client_secret"),
                 large_results_over: Some(1),
@@ -68,14 +69,14 @@ impl Connections {
                 ..genesys::GenesysSettings::default()
             },
             avaya::AvayaSettings {
-                clock: clock.clone(),
+                clock,
                 app_key: hatch("avaya app_key"),
                 client_id: hatch("avaya client_id"),
                 client_secret: hatch("avaya client_secret"),
                 ..avaya::AvayaSettings::default()
             },
             liveperson::LivePersonSettings {
-                clock: clock.clone(),
+                clock,
                 client_id: hatch("liveperson client_id"),
                 client_secret: hatch("liveperson client_secret"),
                 username: hatch("liveperson username"),

@@ -1,6 +1,7 @@
 //! A proxy that is the whole internet: every host that is ever asked for is seen, and those that there are can lie.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -29,10 +30,8 @@ impl Seen {
         let mut text = format!("{} {}{}\n", self.method, self.host, self.path);
         for (name, value) in &self.headers {
             if name != "proxy-authorization" {
-                text.push_str(&format!(
-                    "{name}: {}\n",
-                    String::from_utf8_lossy(value.as_bytes())
-                ));
+                let value = String::from_utf8_lossy(value.as_bytes());
+                writeln!(text, "{name}: {value}").unwrap();
             }
         }
         text + &self.body

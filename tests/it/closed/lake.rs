@@ -1,5 +1,6 @@
 //! A lake that refuses and echoes what it was sent, and one that redirects to another host.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -64,7 +65,8 @@ async fn foreign() -> (String, Arc<Mutex<Vec<u8>>>) {
             let all = Arc::clone(&all);
             tokio::spawn(async move {
                 let mut bytes = [0; 4096];
-                while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+                // what matters comes first; then it hangs up
+                if let Ok(read) = stream.read(&mut bytes).await {
                     all.lock().unwrap().extend(&bytes[..read]);
                 }
             });
@@ -91,7 +93,7 @@ async fn with_lake(endpoint: &str, in_file: bool) -> Connections {
         format!("aws_endpoint: {endpoint}, aws_allow_http: true, aws_region: us-east-1");
     for (key, secret) in &secrets {
         if in_file {
-            options.push_str(&format!(", {key}: '{secret}'"));
+            write!(options, ", {key}: '{secret}'").unwrap();
         }
     }
     connections.change(
