@@ -20,7 +20,7 @@ use crate::model::{Kind, Timestamp};
 use crate::pipeline::{self, Conduct, Lane, Outcome, Report, RunError};
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, said_of_panic};
 
 /// The longest sleep: the machine's clock may be set meanwhile.
 const NAP: TimeDelta = TimeDelta::minutes(15);
@@ -165,9 +165,7 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
             }
             Err(panic) => {
                 attempts.note(&[Kind::Transient], None);
-                let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-                let said = said.unwrap_or("no message");
+                let said = said_of_panic(&*panic);
                 tracing::error!(
                     job = job.name,
                     panic = said,

@@ -1,7 +1,11 @@
 //! Secrets, redacted by type from the configuration to the header that carries them.
 
+mod hidden;
+
 use std::fmt;
 use std::path::PathBuf;
+
+pub use hidden::Hidden;
 
 /// A string that is never shown: `Debug` prints `[redacted]`, there is no `Display` and no `Serialize`.
 ///

@@ -67,7 +67,35 @@ impl Source {
         for call in self.adapter.stream_calls() {
             answers.push(self.answer(&call, stop).await?);
         }
-        Ok(self.adapter.streams(&answers)?)
+        self.closed(self.adapter.streams(&answers))
+    }
+
+    /// The entries of an answer to a catalogue or related call.
+    pub fn entries(&self, answer: Answer) -> Result<Page, SourceError> {
+        self.closed(self.adapter.entries(answer))
+    }
+
+    /// What the adapter tells of an answer may be an echo of what was sent: without the connection's secrets.
+    fn closed<T>(&self, told: Result<T, Refusal>) -> Result<T, SourceError> {
+        told.map_err(|refusal| {
+            let redact = |text: String| self.client.redact(&text);
+            match refusal {
+                Refusal::CursorGone(said) => Refusal::CursorGone(redact(said)),
+                Refusal::TooLarge(said) => Refusal::TooLarge(redact(said)),
+                Refusal::Failed { kind, message } => Refusal::Failed {
+                    kind,
+                    message: redact(message),
+                },
+            }
+            .into()
+        })
+    }
+
+    /// The same for a page, which may tell something, too.
+    fn closed_page(&self, told: Result<Page, Refusal>) -> Result<Page, SourceError> {
+        let mut page = self.closed(told)?;
+        page.remark = page.remark.map(|remark| self.client.redact(&remark));
+        Ok(page)
     }
 
     /// Begins to read what is asked for, at `cursor` or at the range's start.
@@ -167,7 +195,9 @@ impl Reading<'_> {
             () = tokio::time::sleep(wait.unwrap_or_default()) => {}
         }
         let Source { adapter, client } = self.source;
-        let call = adapter.call(self.ask, self.cursor.as_ref())?;
+        let call = self
+            .source
+            .closed(adapter.call(self.ask, self.cursor.as_ref()))?;
         let answer = match adapter.splitter(self.ask) {
             None => client.send(&call, stop).await,
             Some(splitter) => match client.open(&call, stop).await? {
@@ -203,9 +233,9 @@ impl Reading<'_> {
         let page = match adapter.page(self.ask, self.cursor.as_ref(), answer) {
             // there was no cursor to refuse: what was asked for doesn't exist there
             Err(Refusal::CursorGone(said)) if self.cursor.is_none() => {
-                return Err(failed(Kind::Config, said));
+                return Err(failed(Kind::Config, self.source.client.redact(&said)));
             }
-            page => page?,
+            page => self.source.closed_page(page)?,
         };
         self.go_on_from(&page)?;
         Ok(Some(Piece { page, begins: true }))
@@ -219,13 +249,13 @@ impl Reading<'_> {
     ) -> Result<Option<Piece>, SourceError> {
         let begins = std::mem::take(&mut arriving.begins);
         while let Some(bytes) = arriving.body.chunk(stop).await? {
-            let page = arriving.splitter.feed(&bytes)?;
+            let page = self.source.closed_page(arriving.splitter.feed(&bytes))?;
             if !page.records.is_empty() {
                 self.at = At::Body(arriving);
                 return Ok(Some(Piece { page, begins }));
             }
         }
-        let page = arriving.splitter.end()?;
+        let page = self.source.closed_page(arriving.splitter.end())?;
         self.go_on_from(&page)?;
         Ok(Some(Piece { page, begins }))
     }

@@ -1,5 +1,6 @@
 //! Logs: what is written to stderr, and how errors read in it.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -39,6 +40,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
         .with_writer(io::stderr)
         .with_target(false);
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+    tell_of_panics();
     // an error only says that logging has begun already
     let _ = match format {
         LogFormat::Text => {
@@ -62,6 +64,28 @@ pub fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// What a panic says, if it is the program's own words. Others are withheld: a panic may quote what it stumbled over.
+pub fn said_of_panic(payload: &(dyn Any + Send)) -> &'static str {
+    own_words(payload)
+}
+
+fn own_words(payload: &dyn Any) -> &'static str {
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    literal.unwrap_or("its message is withheld, as it may quote what was read")
+}
+
+/// Makes panics be said as any other complaint, with their place.
+fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let said = own_words(panic.payload());
+        let place = panic.location().map(ToString::to_string);
+        let place = place.unwrap_or_default();
+        complain(&format!(
+            "a defect, please report it: panic at {place}: {said}"
+        ));
+    }));
+}
+
 /// An error and its causes in one line: `can't write `x`: permission denied`.
 ///
 /// A cause that its error's own text ends with already isn't said again.
@@ -79,12 +103,27 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
     #[error("the file `x` can't be read")]
     struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_panic_says_only_what_the_program_itself_says() {
+        let canary = "c4nary";
+        let of = |panics: fn(&str)| {
+            let caught = std::panic::catch_unwind(|| panics(canary));
+            said_of_panic(&*caught.unwrap_err())
+        };
+        assert_eq!(of(|_| panic!("a defect")), "a defect");
+        let quoted = of(|text| panic!("not {text}"));
+        assert!(quoted.contains("withheld") && !quoted.contains(canary));
+        let sliced = of(|text| assert!(text[..=text.len()].is_empty()));
+        assert!(sliced.contains("withheld") && !sliced.contains(canary));
+    }
 
     #[test]
     fn causes_are_said_once() {

@@ -115,10 +115,7 @@ async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Fa
         .answer(call, &CancellationToken::new())
         .await
         .map_err(failed)?;
-    source
-        .adapter
-        .entries(answer)
-        .map_err(|refusal| failed(refusal.into()))
+    source.entries(answer).map_err(failed)
 }
 
 /// JSON without line breaks; a string can't hold one unescaped, so only the space between tokens changes.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod backfill;
+mod check;
 mod daemon;
 mod demo;
 mod health;
@@ -75,6 +76,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Check the configuration, offline
     Validate,
+    /// Sign in and read one page of each connection, and try what the lake needs of its store; lands nothing
+    Check(check::CheckArgs),
     /// Show where each job stands; with --check, whether somebody should look
     Status(status::StatusArgs),
     /// Records that could not be read: list, show, replay, ack
@@ -149,6 +152,10 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             validate(&load(&source)?, &source, &mut out);
             Ok(0)
         }
+        Command::Check(args) => {
+            let (config, shutdown) = (load(&source)?, listen()?);
+            interruptible(&shutdown, check::run(&config, &args, &shutdown, &mut out)).await
+        }
         Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
         Command::Quarantine(args) if args.lands() => {
             let (config, shutdown) = (load(&source)?, listen()?);
@@ -214,6 +221,13 @@ async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJ
 
 /// The configured jobs that `wanted` names; a name that isn't there is a usage error. Makes no request.
 fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+    known_jobs(config, wanted)?;
+    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
+    runtime::jobs(config, &lake, wanted).map_err(Failure::setup)
+}
+
+/// A name that isn't there is a usage error.
+fn known_jobs(config: &Config, wanted: &[String]) -> Result<(), Failure> {
     for name in wanted {
         if config.jobs.iter().all(|job| job.name != *name) {
             let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
@@ -223,8 +237,7 @@ fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure
             )));
         }
     }
-    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
-    runtime::jobs(config, &lake, wanted).map_err(Failure::setup)
+    Ok(())
 }
 
 fn as_of(instant: Option<Timestamp>) -> Result<Clock, Failure> {

@@ -1,9 +1,10 @@
 //! `run --once`: all that can be pulled now, then exit.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::report::{self, Failure, Out};
@@ -11,6 +12,7 @@ use crate::clock::{Clock, real_now};
 use crate::config::Config;
 use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report, RunError};
 use crate::shutdown::Shutdown;
+use crate::telemetry::said_of_panic;
 
 /// How many jobs run at a time.
 const AT_A_TIME: usize = 8;
@@ -75,7 +77,10 @@ pub(super) async fn when_free<R>(
     let patience = Instant::now() + CLAIM_WAIT;
     let mut told = false;
     loop {
-        let claim = match attempt().await {
+        let ended = AssertUnwindSafe(attempt()).catch_unwind().await;
+        // a panic in one job is that job's failure
+        let ended = ended.unwrap_or_else(|panic| Err(RunError::Panicked(said_of_panic(&*panic))));
+        let claim = match ended {
             Ok(Outcome::Ran(report)) => return Ok(report),
             Ok(Outcome::Held(claim)) => claim,
             Err(error) => return Err(Failure::of_run(job, &error)),

@@ -1,12 +1,11 @@
 //! Reading a body within its cap, and what of an error's body is worth showing.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::{Bytes, BytesMut};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::error::Elapsed;
 use url::Url;
+
+use crate::secret::Hidden;
 
 /// How much of an error's body is looked at, in bytes.
 pub(super) const ERROR_CAP: u64 = 64 * 1024;
@@ -52,56 +51,15 @@ pub(super) async fn read_some(mut response: reqwest::Response) -> Bytes {
     body.freeze()
 }
 
-/// Texts that must not be shown even where a server echoes them.
-#[derive(Clone, Default)]
-pub(super) struct Hidden(Vec<String>);
-
-impl Hidden {
-    /// Hides these texts, also in base64, percent-encoded, and escaped as in JSON.
-    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hidden: Vec<String> = texts
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .flat_map(|text| {
-                [
-                    text.to_owned(),
-                    STANDARD.encode(text),
-                    STANDARD_NO_PAD.encode(text),
-                    URL_SAFE_NO_PAD.encode(text),
-                    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
-                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
-                    Value::from(text).to_string().trim_matches('"').to_owned(),
-                ]
-            })
-            .collect();
-        // the longest first, so that no rest of it stays
-        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        hidden.dedup();
-        Self(hidden)
-    }
-
-    /// Hides a URL's query and its values, but for short ones that are no secret.
-    pub(super) fn query(url: &Url) -> Self {
-        let values: Vec<String> = url
-            .query_pairs()
-            .map(|(_, value)| value.into_owned())
-            .chain(url.query().map(str::to_owned))
-            .filter(|text| text.len() >= 8)
-            .collect();
-        Self::new(values.iter().map(String::as_str))
-    }
-
-    fn apply(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, hidden| {
-            text.replace(hidden, "[redacted]")
-        })
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
+/// Hides a URL's query and its values, but for short ones that are no secret.
+pub(super) fn hidden_query(url: &Url) -> Hidden {
+    let values: Vec<String> = url
+        .query_pairs()
+        .map(|(_, value)| value.into_owned())
+        .chain(url.query().map(str::to_owned))
+        .filter(|text| text.len() >= 8)
+        .collect();
+    Hidden::new(values.iter().map(String::as_str))
 }
 
 /// What an error's body says, short and printable: the provider's message, code and correlation id where it is JSON,

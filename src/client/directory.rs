@@ -10,7 +10,7 @@ use http::{HeaderValue, Method};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::body::{self, Hidden};
+use super::body;
 use super::error::{ClientError, Tried};
 use super::guard;
 use super::outgoing::{Outgoing, To};
@@ -222,7 +222,7 @@ impl Wire {
         stop: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<Url, ClientError>> {
         Box::pin(async move {
-            let hidden = Hidden::default();
+            let hidden = self.hidden.clone();
             let spot = Spot::at(named.question.clone());
             let mut out = Outgoing {
                 retried,

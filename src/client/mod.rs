@@ -34,13 +34,12 @@ pub use self::error::{Cause, ClientError, Request, Tried};
 pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
-use self::body::Hidden;
 use self::directory::{Directory, Spot};
 use self::outgoing::{Outgoing, Taken, To};
 use self::pacing::Pacer;
 use self::wire::{Counts, Wire};
 use crate::providers::{Answer, Call, Endpoint, Place, Target};
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 
 /// What stands in a path as it is; all else is percent-encoded (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -168,9 +167,11 @@ impl Client {
             replicas,
             allow_http,
             limits,
+            proxy,
             ..
         } = settings;
         let memory = limits.refusal_memory;
+        let hidden = proxy.as_ref().map(setup::hidden).unwrap_or_default();
         let inner = Inner {
             auth: Auth::new(endpoint.sign_in, endpoint.headers, memory),
             api: endpoint.api,
@@ -185,6 +186,7 @@ impl Client {
                 manners: endpoint.manners,
                 limits,
                 counts: Counts::default(),
+                hidden,
             },
         };
         Ok(Self {
@@ -212,6 +214,19 @@ impl Client {
         self.take(call, stop).await
     }
 
+    /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
+    pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
+        let Inner { wire, auth, .. } = &*self.inner;
+        auth.token(wire, None, stop).await.map(drop)
+    }
+
+    /// The text without the connection's secrets, those of its last sign-ins and what they brought: for what is told of
+    /// an answer, which may echo what was sent.
+    pub fn redact(&self, text: &str) -> String {
+        let text = self.inner.auth.redact(text);
+        self.inner.wire.hidden.apply(&text).into_owned()
+    }
+
     /// What was sent up to now.
     pub fn requests(&self) -> Requests {
         self.inner.wire.counts.snapshot()
@@ -233,7 +248,7 @@ impl Client {
             Target::Download { url } => {
                 let url = guard::download_url(url, self.inner.allow_http).map_err(forbidden)?;
                 // a download's query is its credential
-                let hidden = Hidden::query(&url);
+                let hidden = body::hidden_query(&url).and(&self.inner.wire.hidden);
                 let mut out = self.outgoing(call, Spot::at(url), None, &hidden);
                 self.inner.wire.send(&mut out, stop).await
             }

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::Limits;
-use super::body::{self, Hidden, ReadError};
+use super::body::{self, ReadError};
 use super::directory::Spot;
 use super::error::Request;
 use super::stream::{Body, Opened};
 use crate::providers::Answer;
+use crate::secret::Hidden;
 
 /// Whose rate budget a request is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

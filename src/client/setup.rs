@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::Cause;
 use super::{Settings, guard};
 use crate::providers::{Endpoint, Place, SignIn};
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 use crate::tls;
 
 /// The place itself, or where it is asked for.
@@ -108,6 +109,20 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Problem> {
         return Err((problem, None));
     }
     Ok(certificates)
+}
+
+/// What is secret about a proxy: all of its URL that signs in to it, as it stands there and decoded.
+pub(super) fn hidden(proxy: &Secret) -> Hidden {
+    let url = proxy.reveal().ok().and_then(|url| Url::parse(&url).ok());
+    let Some((user, password)) = url
+        .as_ref()
+        .and_then(|url| Some((url.username(), url.password()?)))
+    else {
+        return Hidden::default();
+    };
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pair = format!("{}:{}", decoded(user), decoded(password));
+    Hidden::new([password, decoded(password).as_str(), pair.as_str()])
 }
 
 /// The proxy; the error never holds its URL, which may hold a password.

@@ -18,6 +18,7 @@ use super::retry::{self, Retries};
 use super::{Limits, Requests};
 use crate::clock;
 use crate::providers::{Failed, Manners};
+use crate::secret::Hidden;
 
 /// What all requests of a connection share.
 pub(super) struct Wire {
@@ -29,6 +30,8 @@ pub(super) struct Wire {
     pub(super) manners: Manners,
     pub(super) limits: Limits,
     pub(super) counts: Counts,
+    /// What no excerpt may show, whatever was sent: a proxy's password.
+    pub(super) hidden: Hidden,
 }
 
 /// See [`Requests`].

@@ -35,6 +35,14 @@ pub enum LakeError {
         /// The lake.
         url: String,
     },
+    /// The store answers, but not as a lake needs it.
+    #[error("the store doesn't do what a lake needs, seen at `{key}`: {reason}; use another store")]
+    Unproven {
+        /// The object or prefix.
+        key: String,
+        /// What it does.
+        reason: String,
+    },
     /// The lake was laid out in another way than the configuration says.
     #[error(
         "the lake `{url}` is partitioned by [{have}], jobs.yaml says [{want}]: set `partition_by` back, or give the new \
@@ -134,6 +142,7 @@ impl LakeError {
             }
             | Self::Url { .. }
             | Self::NoConditionalCreate { .. }
+            | Self::Unproven { .. }
             | Self::NewerFormat { .. }
             | Self::OtherLayout { .. } => Kind::Config,
             Self::Store { .. } | Self::NoAnswer { .. } => Kind::Transient,

@@ -54,6 +54,11 @@ impl Layout {
             .join(format!("{job}-{run}-{n}.parquet")))
     }
 
+    /// `_auditlake/probe/<uuid>`: what `check` writes, and deletes again.
+    pub fn probe(&self, id: Uuid) -> Path {
+        self.internal().join("probe").join(id.to_string())
+    }
+
     /// The keys of one job.
     pub fn job(&self, job: &str) -> JobLayout {
         JobLayout {

@@ -1,11 +1,14 @@
 //! The lake: object storage, the commit log in it, and the files that it publishes.
 
 mod claim;
+mod closed;
 mod commit;
 mod error;
+mod http;
 pub mod layout;
 mod log;
 mod open;
+mod probe;
 mod publish;
 pub mod quarantine;
 
@@ -16,3 +19,4 @@ pub use commit::{
 pub use error::LakeError;
 pub use log::{Change, Claimed, JobLog, Run, newest};
 pub use open::Lake;
+pub use probe::{Outcome, Probe, Probed, probe};

@@ -16,7 +16,9 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::closed::{self, Closed};
 use super::error::LakeError;
+use super::http::NoRedirects;
 use super::layout::Layout;
 use crate::secret::Secret;
 
@@ -46,16 +48,34 @@ impl Lake {
     /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
     /// keys) override. A relative `file://` URL counts from the working directory.
     pub fn at(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
+        Self::open(url, options, retries())
+    }
+
+    /// The same for somebody who waits: a store that fails is given up after some seconds.
+    pub fn at_briefly(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
+        let few = RetryConfig {
+            max_retries: 2,
+            retry_timeout: Duration::from_secs(10),
+            ..retries()
+        };
+        Self::open(url, options, few)
+    }
+
+    fn open(
+        url: &str,
+        options: &BTreeMap<String, Secret>,
+        retries: RetryConfig,
+    ) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Url {
             url: url.to_owned(),
             reason,
         };
-        let mut settings = Vec::new();
+        let mut settings = BTreeMap::new();
         for (key, value) in options {
             let value = value
                 .reveal()
                 .map_err(|error| refuse(format!("`{key}`: {error}")))?;
-            settings.push((key.to_ascii_lowercase(), value));
+            settings.insert(key.to_ascii_lowercase(), value);
         }
         let url_of = |text: &str| Url::parse(text).map_err(|error| refuse(error.to_string()));
 
@@ -70,19 +90,26 @@ impl Lake {
         }
 
         let parsed = url_of(url)?;
+        let hidden = closed::hidden(&settings);
         let (scheme, path) =
             ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
         macro_rules! cloud {
             ($builder:ty) => {{
-                let mut builder = <$builder>::from_env().with_url(url).with_retry(retries());
+                let mut builder = <$builder>::from_env()
+                    .with_url(url)
+                    .with_http_connector(NoRedirects)
+                    .with_retry(retries);
                 for (key, value) in settings {
                     let key = key
                         .parse()
                         .map_err(|_| refuse(format!("unknown storage option `{key}`")))?;
                     builder = builder.with_config(key, value);
                 }
-                Arc::new(builder.build().map_err(|error| refuse(error.to_string()))?)
-                    as Arc<dyn ObjectStore>
+                let store = builder.build();
+                // an option that can't be used may be told with its value
+                let store =
+                    store.map_err(|error| refuse(hidden.apply(&error.to_string()).into_owned()))?;
+                Arc::new(Closed::new(Arc::new(store), hidden)) as Arc<dyn ObjectStore>
             }};
         }
         crate::tls::install();
@@ -142,7 +169,7 @@ impl Lake {
     }
 
     /// Whether there is a lake, laid out so; an error if it is laid out otherwise.
-    async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
+    pub(super) async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
         let key = self.layout.lake_file();
         let Some(bytes) = self.read(&key).await? else {
             return Ok(false);

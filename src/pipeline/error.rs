@@ -4,6 +4,7 @@ use crate::lake::LakeError;
 use crate::model::{Kind, PartitionColumn};
 use crate::source::SourceError;
 use crate::table::{ReadError, RowError};
+use crate::telemetry::said_of_panic;
 
 /// A failure of a run; each variant's own text says what and where.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +57,18 @@ pub enum RunError {
         is: String,
     },
     /// A task of the run panicked: a defect.
-    #[error("the run panicked")]
-    Panicked(#[from] tokio::task::JoinError),
+    #[error("the run panicked: {0}")]
+    Panicked(&'static str),
+}
+
+impl From<tokio::task::JoinError> for RunError {
+    /// Without what the panic quotes.
+    fn from(ended: tokio::task::JoinError) -> Self {
+        Self::Panicked(match ended.try_into_panic() {
+            Ok(panic) => said_of_panic(&*panic),
+            Err(_) => "a task was aborted",
+        })
+    }
 }
 
 impl RunError {

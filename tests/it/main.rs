@@ -2,6 +2,7 @@
 
 mod avaya;
 mod corpus;
+mod closed;
 mod everyware;
 mod genesys;
 mod layering;

@@ -6,11 +6,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::body::Hidden;
 use crate::client::error::{ClientError, Request, Tried};
 use crate::client::outgoing::{Outgoing, To};
 use crate::client::wire::Wire;
 use crate::providers::{Answer, Place};
+use crate::secret::Hidden;
 
 /// What a sign-in's answer may measure, in bytes.
 const ANSWER_CAP: u64 = 64 * 1024;

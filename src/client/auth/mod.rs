@@ -7,9 +7,10 @@ mod oauth;
 mod session;
 mod token;
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -23,12 +24,11 @@ pub(super) use self::token::Token;
 use self::ask::Ask;
 use self::credentials::{Credentials, Extra, unfit};
 use self::session::Session;
-use super::body::Hidden;
 use super::error::ClientError;
 use super::wire::Wire;
 use crate::model::Kind;
 use crate::providers::SignIn;
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 
 /// How long a token is taken to live where nothing says it, or says nonsense. If that is wrong, a 401 renews it.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
@@ -47,7 +47,12 @@ pub(super) struct Auth {
     /// How many sign-ins have ended, well or not.
     ended: AtomicU64,
     hasher: RandomState,
+    /// What the last sign-ins brought and were done with: calls that are under way carry it.
+    known: std::sync::Mutex<VecDeque<Hidden>>,
 }
+
+/// How many sign-ins are remembered for what must not be shown.
+const KNOWN: usize = 4;
 
 #[derive(Default)]
 struct State {
@@ -98,7 +103,22 @@ impl Auth {
             state: Mutex::default(),
             ended: AtomicU64::new(0),
             hasher: RandomState::new(),
+            known: std::sync::Mutex::default(),
         }
+    }
+
+    /// The text without any secret of this connection.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        (known.iter()).fold(text.to_owned(), |text, hidden| {
+            hidden.apply(&text).into_owned()
+        })
+    }
+
+    fn know(&self, hidden: &Hidden) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.truncate(KNOWN - 1);
+        known.push_front(hidden.clone());
     }
 
     /// Whether a new token may help where this one was refused, `of_token` if the refusal may speak of the token.
@@ -293,6 +313,7 @@ impl Auth {
             }
         };
         headers.insert(AUTHORIZATION, signed_in.authorization.clone());
+        self.know(&signed_in.hidden);
         Ok((headers, signed_in))
     }
 

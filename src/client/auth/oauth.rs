@@ -9,14 +9,15 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::ask::{Ask, fields, tried};
-use super::credentials::{Credentials, Extra, sensitive, unfit};
+use super::credentials::{Credentials, sensitive, unfit};
 use super::{LONGEST_LIFE, SignedIn, USUAL_LIFE, margin};
-use crate::client::body::{self, Hidden};
+use crate::client::body;
 use crate::client::error::{ClientError, Request};
 use crate::client::wire::count;
 use crate::clock;
 use crate::model::Timestamp;
 use crate::providers::{Answer, SentIn};
+use crate::secret::Hidden;
 
 /// Asks for a token, with these headers and the credentials where they belong.
 pub(super) async fn ask(
@@ -32,7 +33,7 @@ pub(super) async fn ask(
     } = credentials;
     let pair = format!("{user}:{password}");
     let secrets = [user.as_str(), password.as_str(), pair.as_str()];
-    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts()));
+    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
     let mut form = vec![("grant_type", "client_credentials")];
     match sent {
         SentIn::Header => {
@@ -53,16 +54,11 @@ pub(super) async fn ask(
     count(&ask.wire.counts.sign_ins);
     let content_type = "application/x-www-form-urlencoded";
     let (request, answer) = ask.post(headers, content_type, form, &hidden).await?;
-    read(request, &answer, &hidden, extra)
+    read(request, &answer, &hidden)
 }
 
 /// The token in a token endpoint's answer.
-fn read(
-    request: Request,
-    answer: &Answer,
-    hidden: &Hidden,
-    extra: &Extra,
-) -> Result<SignedIn, ClientError> {
+fn read(request: Request, answer: &Answer, hidden: &Hidden) -> Result<SignedIn, ClientError> {
     let fields = fields(answer);
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let token = text("access_token");
@@ -81,7 +77,7 @@ fn read(
             let life = life(fields.get("expires_in"), token, clock::real_now());
             Ok(SignedIn {
                 authorization,
-                hidden: Hidden::new(extra.texts().chain([token])),
+                hidden: hidden.and(&Hidden::new([token])),
                 life,
                 margin: margin(life),
                 session: None,

@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{Ask, fields, tried};
-use super::credentials::{Credentials, Extra, sensitive};
+use super::credentials::{Credentials, sensitive};
 use super::{Auth, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
-use crate::client::body::{self, Hidden};
+use crate::client::body;
 use crate::client::error::ClientError;
 use crate::client::wire::{Wire, count};
 use crate::providers::{Answer, SignIn};
+use crate::secret::Hidden;
 
 /// A session that is older than this since its last sign of life is kept up at its next use.
 const KEEP_UP: Duration = Duration::from_mins(4);
@@ -31,7 +32,8 @@ pub(super) struct Session {
     csrf: String,
     /// By name.
     cookies: BTreeMap<String, String>,
-    extra: Extra,
+    /// What it was logged in with.
+    credentials: Hidden,
     /// When it ends however often it is kept up, as the login's answer says.
     ends: Instant,
     /// How long before that a new one is looked for.
@@ -52,7 +54,8 @@ impl Session {
         let cookie = self.cookie();
         let own = [bearer, self.csrf.as_str(), cookie.as_str()];
         let cookies = self.cookies.values().map(String::as_str);
-        Hidden::new(own.into_iter().chain(cookies).chain(self.extra.texts()))
+        self.credentials
+            .and(&Hidden::new(own.into_iter().chain(cookies)))
     }
 
     /// How long it is used from `now`, its last sign of life, and how long before that it is kept up or replaced.
@@ -85,7 +88,7 @@ pub(super) async fn log_in(
         extra,
     } = credentials;
     let secrets = [user.as_str(), password.as_str()];
-    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts()));
+    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
     let body = json!({ "username": user, "password": password }).to_string();
     count(&ask.wire.counts.sign_ins);
     let (request, answer) = ask.post(headers, "application/json", body, &hidden).await?;
@@ -111,7 +114,7 @@ pub(super) async fn log_in(
     let mut session = Session {
         csrf: String::new(),
         cookies: BTreeMap::new(),
-        extra: extra.clone(),
+        credentials: hidden.clone(),
         ends: asked + life,
         margin: margin(life),
     };
@@ -178,6 +181,7 @@ impl Auth {
                 if let Some(authorization) = changed {
                     let number = self.ended.fetch_add(1, Ordering::Release);
                     let hidden = session.hidden(bearer);
+                    self.know(&hidden);
                     held.token = Arc::new(held.token.with(authorization, hidden, number, asked));
                 }
                 return Ok(Some(Arc::clone(&held.token)));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::client::body::Hidden;
+use crate::secret::Hidden;
 
 /// What signs a call: the headers that go with it; never shown.
 pub(in crate::client) struct Token {

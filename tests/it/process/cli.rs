@@ -17,6 +17,7 @@ async fn help() {
         "backfill",
         "plan",
         "validate",
+        "check",
         "status",
         "quarantine",
         "schema",

@@ -1,0 +1,330 @@
+//! `check`: what `validate` can't know offline. Each connection signs in and reads a page, and the lake's store is tried.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use clap::Args;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::report::{self, Failure, Out};
+use crate::client::{Client, Limits};
+use crate::clock::real_now;
+use crate::config::{Config, Connection};
+use crate::lake::{self, Lake, LakeError, Outcome, Probe};
+use crate::model::{Kind, Range};
+use crate::providers::{Adapter, Ask, provider};
+use crate::runtime;
+use crate::shutdown::Shutdown;
+use crate::source::{Source, SourceError};
+use crate::telemetry::chain;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Only this job's connection, with the job's options; may be repeated
+    #[arg(long = "job", value_name = "NAME")]
+    jobs: Vec<String>,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Somebody waits for the answer: a provider that is down is told of at once, not after minutes of retries.
+const ATTEMPTS: u32 = 2;
+const ELAPSED: Duration = Duration::from_secs(30);
+/// How long a page may take, with a query job that has to be waited for.
+const PAGE: Duration = Duration::from_mins(2);
+/// The window that is read, and how far behind now it ends, where no job says it.
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
+
+/// What one probe showed.
+struct Line {
+    of: String,
+    probe: &'static str,
+    found: Found,
+}
+
+enum Found {
+    Works(String),
+    Fails {
+        error: String,
+        kind: Kind,
+        advice: String,
+    },
+    Untried(&'static str),
+}
+
+/// Where lines go: to the reader as they come, or into one JSON document.
+struct Lines<'o> {
+    out: &'o mut Out,
+    json: Option<Vec<Value>>,
+    failed: bool,
+}
+
+pub(super) async fn run(
+    config: &Config,
+    args: &CheckArgs,
+    shutdown: &Shutdown,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    super::known_jobs(config, &args.jobs)?;
+    let mut lines = Lines {
+        out,
+        json: args.json.then(Vec::new),
+        failed: false,
+    };
+    check_lake(config, &mut lines).await?;
+    for connection in wanted(config, &args.jobs) {
+        if shutdown.stop.is_cancelled() {
+            break;
+        }
+        check_connection(config, connection, &args.jobs, &shutdown.stop, &mut lines).await;
+    }
+    let failed = lines.failed;
+    if let Some(all) = lines.json {
+        out.line(format_args!("{:#}", Value::from(all)));
+    }
+    Ok(shutdown.exit_code().unwrap_or(u8::from(failed)))
+}
+
+/// The connections of these jobs; all of the file if no job is named.
+fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c Connection> {
+    let of_jobs: BTreeSet<&String> = config
+        .jobs
+        .iter()
+        .filter(|job| jobs.contains(&job.name))
+        .map(|job| &job.connection)
+        .collect();
+    let all = jobs.is_empty();
+    config
+        .connections
+        .iter()
+        .filter(move |(name, _)| all || of_jobs.contains(name))
+        .map(|(_, connection)| connection)
+}
+
+async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Result<(), Failure> {
+    let lake =
+        Lake::at_briefly(&config.lake.url, &config.lake.storage_options).map_err(Failure::lake)?;
+    for probed in lake::probe(&lake, &runtime::layout(&config.lake)).await {
+        let found = match probed.outcome {
+            Outcome::Works(done) => Found::Works(done),
+            Outcome::Untried(why) => Found::Untried(why),
+            Outcome::Fails(error) => Found::Fails {
+                kind: error.kind(),
+                advice: lake_advice(probed.probe, &error),
+                error: chain(&error),
+            },
+        };
+        lines.add(Line {
+            of: format!("lake `{}`", lake.url()),
+            probe: probed.probe.as_str(),
+            found,
+        });
+    }
+    Ok(())
+}
+
+/// What to do where the error doesn't say it itself.
+fn lake_advice(probe: Probe, error: &LakeError) -> String {
+    let permission = match probe {
+        Probe::Layout => "read objects (s3:GetObject)",
+        Probe::Write | Probe::ConditionalCreate => {
+            "write and read objects (s3:PutObject, s3:GetObject)"
+        }
+        Probe::List => "list the lake's prefix (s3:ListBucket)",
+        Probe::Copy => "copy objects (s3:GetObject, s3:PutObject)",
+        Probe::Delete => "delete objects (s3:DeleteObject)",
+    };
+    match error.kind() {
+        Kind::Auth => format!("check the store's credentials, and let them {permission}"),
+        Kind::Transient => {
+            "check the lake's `url` and `storage_options` (bucket, region, endpoint), and that the store can be reached \
+             from here"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+async fn check_connection(
+    config: &Config,
+    connection: &Connection,
+    jobs: &[String],
+    stop: &CancellationToken,
+    lines: &mut Lines<'_>,
+) {
+    let mut tell = |probe, found| {
+        lines.add(Line {
+            of: format!("connection `{}`", connection.name),
+            probe,
+            found,
+        });
+    };
+    let fails = |error: &(dyn std::error::Error + 'static), kind| Found::Fails {
+        error: chain(error),
+        kind,
+        advice: connection_advice(kind, &connection.name),
+    };
+    let client = match client(config, connection) {
+        Ok(client) => client,
+        Err(error) => return tell("settings", fails(&error, error.kind())),
+    };
+    match client.sign_in(stop).await {
+        Ok(()) if client.requests().sent == 0 => tell(
+            "sign in",
+            Found::Works("there is none: each call carries user and password".to_owned()),
+        ),
+        Ok(()) => tell("sign in", Found::Works("signed in".to_owned())),
+        Err(error) => {
+            tell("sign in", fails(&error, error.kind()));
+            return tell("read a page", Found::Untried("it isn't signed in"));
+        }
+    }
+    let Some(feed) = feed(config, connection, jobs, client) else {
+        return;
+    };
+    match tokio::time::timeout(PAGE, read_page(&feed, stop)).await {
+        Ok(Ok(done)) => tell("read a page", Found::Works(done)),
+        Ok(Err(error)) => tell("read a page", fails(&error, error.kind())),
+        Err(_) => tell(
+            "read a page",
+            Found::Fails {
+                error: format!("there is no page after {} s", PAGE.as_secs()),
+                kind: Kind::Transient,
+                advice: "try again later, or with other `options`".to_owned(),
+            },
+        ),
+    }
+}
+
+fn client(config: &Config, connection: &Connection) -> Result<Client, crate::client::ClientError> {
+    let mut settings = runtime::client_settings(connection, &config.server);
+    settings.limits = Limits {
+        attempts: ATTEMPTS,
+        elapsed: ELAPSED,
+        longest_wait: ELAPSED,
+        ..settings.limits
+    };
+    Client::new(settings)
+}
+
+/// What is read: a connection's feed by the options of a job, or of none.
+struct Feed {
+    source: Source,
+    /// The job, for whoever reads it.
+    of: String,
+    lag: TimeDelta,
+    window: TimeDelta,
+}
+
+/// The connection's feed by the first of its wanted jobs; nothing if its provider isn't known.
+fn feed(config: &Config, connection: &Connection, jobs: &[String], client: Client) -> Option<Feed> {
+    let job = config.jobs.iter().find(|job| {
+        job.connection == connection.name && (jobs.is_empty() || jobs.contains(&job.name))
+    });
+    let (adapter, of, lag, window): (Arc<dyn Adapter>, _, _, _) = if let Some(job) = job {
+        let of = format!("as job `{}` does", job.name);
+        (Arc::clone(&job.adapter), of, job.lag, job.min_window)
+    } else {
+        let adapter = (provider(connection.provider)?.default_adapter)();
+        (adapter, "no job pulls it".to_owned(), MINUTE, MINUTE)
+    };
+    Some(Feed {
+        source: Source { adapter, client },
+        of,
+        lag,
+        window,
+    })
+}
+
+/// Reads the newest window of the first stream up to its first page that has records, or to its end; says what it read.
+async fn read_page(feed: &Feed, stop: &CancellationToken) -> Result<String, SourceError> {
+    let Feed {
+        source, of, lag, ..
+    } = feed;
+    let streams = source.streams(stop).await?;
+    let count = report::counted(streams.len() as u64, "stream");
+    let now = real_now();
+    let second = |at: DateTime<_>| DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at);
+    let to = second(now - *lag);
+    let range = Range::new(to - feed.window, to);
+    let (Some(stream), Some(range)) = (streams.into_iter().next(), range) else {
+        return Ok(format!("there is no stream to read, {of}"));
+    };
+    let ask = Ask {
+        stream,
+        range,
+        first: true,
+        reading: 0,
+        now,
+    };
+    let mut reading = source.read(&ask, None);
+    let mut records = 0;
+    while let Some(piece) = reading.next(stop).await? {
+        records = piece.page.records.len();
+        if records > 0 {
+            break;
+        }
+    }
+    Ok(format!(
+        "{count}; a page of `{}` for {range} has {}, {of}",
+        ask.stream.id,
+        report::counted(records as u64, "record"),
+    ))
+}
+
+fn connection_advice(kind: Kind, connection: &str) -> String {
+    match kind {
+        Kind::Auth => report::what_to_do(kind, connection)
+            .trim_start_matches("; ")
+            .to_owned(),
+        Kind::Transient => "check that the host can be reached from here (name, network, `proxy`), and the provider's \
+                            status page"
+            .to_owned(),
+        Kind::RateLimited => "wait, or lower the connection's `rate_limit`".to_owned(),
+        Kind::Config => format!("check the settings of connection `{connection}`"),
+        Kind::Data | Kind::Conflict => String::new(),
+    }
+}
+
+impl Lines<'_> {
+    fn add(&mut self, line: Line) {
+        let Line { of, probe, found } = line;
+        self.failed |= matches!(found, Found::Fails { .. });
+        if let Some(all) = &mut self.json {
+            all.push(match found {
+                Found::Works(done) => json!({ "of": of, "probe": probe, "outcome": "ok", "done": done }),
+                Found::Untried(why) => json!({ "of": of, "probe": probe, "outcome": "untried", "why": why }),
+                Found::Fails { error, kind, advice } => json!({
+                    "of": of, "probe": probe, "outcome": "failed", "kind": kind.to_string(), "error": error,
+                    "advice": advice,
+                }),
+            });
+            return;
+        }
+        match found {
+            Found::Works(done) => self.out.line(format_args!("ok      {of}: {probe}: {done}")),
+            Found::Untried(why) => {
+                self.out.line(format_args!("untried {of}: {probe}: {why}"));
+            }
+            Found::Fails {
+                error,
+                kind,
+                advice,
+            } => {
+                let advice = if advice.is_empty() {
+                    advice
+                } else {
+                    format!("; {advice}")
+                };
+                self.out.line(format_args!(
+                    "FAILED  {of}: {probe} ({kind}): {error}{advice}"
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! Tries what a lake needs of its store, on objects of its own that are taken away again.
+//!
+//! Nothing here needs the lake to be laid out, and nothing lays it out.
+
+use chrono::TimeDelta;
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use uuid::Uuid;
+
+use super::error::LakeError;
+use super::open::Lake;
+use super::publish::delete;
+use crate::clock::real_now;
+use crate::model::Timestamp;
+
+/// What was tried, and what came of it.
+#[derive(Debug)]
+pub struct Probed {
+    /// What was tried.
+    pub probe: Probe,
+    /// What was done, or why it can't be.
+    pub outcome: Outcome,
+}
+
+/// What can be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// The layout file is read, if there is one.
+    Layout,
+    /// An object is written and read back.
+    Write,
+    /// An object is created only if absent, twice: the second time has to be refused and to change nothing.
+    ConditionalCreate,
+    /// A listing shows what was written, and nothing else.
+    List,
+    /// An object is copied on the store's side, and the copy has its bytes.
+    Copy,
+    /// All of it is deleted, and no longer there.
+    Delete,
+}
+
+impl Probe {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Layout => "layout",
+            Self::Write => "write",
+            Self::ConditionalCreate => "conditional create",
+            Self::List => "list",
+            Self::Copy => "copy",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What came of a probe.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It works; what was done.
+    Works(String),
+    /// It doesn't.
+    Fails(LakeError),
+    /// It couldn't be tried, as what it needs has failed.
+    Untried(&'static str),
+}
+
+/// A clock that is further off than this is worth a word. Stores tell whole seconds, and an answer takes its time.
+const SKEW: TimeDelta = TimeDelta::minutes(1);
+
+/// The objects of one probe.
+struct Objects {
+    folder: Path,
+    written: Path,
+    created: Path,
+    copied: Path,
+}
+
+/// Tries everything. Whatever fails, the rest is tried as far as it can be, and the probe's objects are deleted.
+pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<Probed> {
+    let folder = lake.layout.probe(Uuid::now_v7());
+    let objects = Objects {
+        written: folder.clone().join("written"),
+        created: folder.clone().join("created"),
+        copied: folder.clone().join("copied"),
+        folder,
+    };
+    let layout = layout(lake, partition_by).await;
+    let written = write(lake, &objects.written).await;
+    let created = create(lake, &objects.created).await;
+    let there: Vec<&Path> = [
+        written.is_ok().then_some(&objects.written),
+        created.is_ok().then_some(&objects.created),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let listed = list(lake, &objects.folder, &there).await;
+    let copied = match there.first() {
+        Some(from) => Some(copy(lake, from, &objects.copied).await),
+        None => None,
+    };
+    let deleted = delete_all(lake, &objects).await;
+    let deleted = match deleted {
+        Ok(_) if there.is_empty() => None, // deleting nothing always works
+        deleted => Some(deleted),
+    };
+    let untried = "nothing could be written";
+    [
+        (Probe::Layout, Some(layout)),
+        (Probe::Write, Some(written)),
+        (Probe::ConditionalCreate, Some(created)),
+        (Probe::List, Some(listed)),
+        (Probe::Copy, copied),
+        (Probe::Delete, deleted),
+    ]
+    .into_iter()
+    .map(|(probe, result)| Probed {
+        probe,
+        outcome: match result {
+            Some(Ok(done)) => Outcome::Works(done),
+            Some(Err(error)) => Outcome::Fails(error),
+            None => Outcome::Untried(untried),
+        },
+    })
+    .collect()
+}
+
+async fn layout(lake: &Lake, partition_by: &[String]) -> Result<String, LakeError> {
+    Ok(if lake.is_laid_out(partition_by).await? {
+        format!("partitioned by [{}]", partition_by.join(", "))
+    } else {
+        "not laid out yet; the first run does that".to_owned()
+    })
+}
+
+async fn write(lake: &Lake, key: &Path) -> Result<String, LakeError> {
+    let bytes = text(key, "written");
+    let before = real_now();
+    let put = lake.store.put(key, bytes.clone().into()).await;
+    put.map_err(LakeError::at("write", key))?;
+    let after = real_now();
+    expect(
+        lake,
+        key,
+        bytes.as_bytes(),
+        "an object that was just written",
+    )
+    .await?;
+    let meta = lake.store.head(key).await;
+    let skew = meta.ok().and_then(|meta| skew(&meta, before, after));
+    let skew = skew.map(|ahead| {
+        let way = if ahead < TimeDelta::zero() {
+            "behind"
+        } else {
+            "ahead of"
+        };
+        format!(
+            "; the store's clock is {} s {way} this machine's: set the one that is wrong, as claims go by it",
+            ahead.num_seconds().abs()
+        )
+    });
+    Ok(format!(
+        "an object was written and read back{}",
+        skew.unwrap_or_default()
+    ))
+}
+
+/// By how much the store's clock is ahead, if that is much.
+fn skew(meta: &ObjectMeta, before: Timestamp, after: Timestamp) -> Option<TimeDelta> {
+    let said = meta.last_modified;
+    let ahead = if said > after {
+        said - after
+    } else {
+        (said - before).min(TimeDelta::zero())
+    };
+    (ahead.abs() > SKEW).then_some(ahead)
+}
+
+async fn create(lake: &Lake, key: &Path) -> Result<String, LakeError> {
+    let first = text(key, "first");
+    if !lake.create(key, first.clone().into()).await? {
+        // its name is new: an answer of ours that was lost, or a store that refuses whatever is conditional
+        let there = lake.read(key).await?;
+        if there.is_none_or(|there| there != first) {
+            return Err(unproven(
+                key,
+                "the store refuses to create an object as if there were one, but there is none",
+            ));
+        }
+    }
+    let second = text(key, "second");
+    if lake.create(key, second.into()).await? {
+        return Err(LakeError::NoConditionalCreate {
+            url: lake.url().to_owned(),
+        });
+    }
+    expect(
+        lake,
+        key,
+        first.as_bytes(),
+        "an object that a refused create left",
+    )
+    .await?;
+    Ok("an object was created once; the second time was refused and changed nothing".to_owned())
+}
+
+async fn list(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, LakeError> {
+    let found = keys(lake, folder).await?;
+    if let Some(lacking) = there.iter().find(|key| !found.contains(key)) {
+        return Err(unproven(
+            folder,
+            &format!("a listing doesn't show `{lacking}`, which was just written"),
+        ));
+    }
+    Ok(format!("a listing shows what was written, {}", there.len()))
+}
+
+async fn copy(lake: &Lake, from: &Path, to: &Path) -> Result<String, LakeError> {
+    let bytes = lake.read(from).await?.unwrap_or_default();
+    let copied = lake.store.copy(from, to).await;
+    copied.map_err(LakeError::at("copy", from))?;
+    expect(lake, to, &bytes, "a copy").await?;
+    Ok("an object was copied, and the copy has its bytes".to_owned())
+}
+
+/// Deletes whatever may be there; an answer may have been lost, so it is tried for all, in any case.
+async fn delete_all(lake: &Lake, objects: &Objects) -> Result<String, LakeError> {
+    let all = [&objects.written, &objects.created, &objects.copied];
+    let mut failed = None;
+    for key in all {
+        if let Err(error) = delete(lake, key).await {
+            failed = failed.or(Some(error));
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    for key in all {
+        if lake.read(key).await?.is_some() {
+            return Err(unproven(key, "it is still there after it was deleted"));
+        }
+    }
+    Ok("all of it was deleted, and is gone".to_owned())
+}
+
+async fn keys(lake: &Lake, folder: &Path) -> Result<Vec<Path>, LakeError> {
+    lake.store
+        .list(Some(folder))
+        .map_ok(|meta| meta.location)
+        .try_collect()
+        .await
+        .map_err(LakeError::at("list", folder))
+}
+
+async fn expect(lake: &Lake, key: &Path, bytes: &[u8], what: &str) -> Result<(), LakeError> {
+    let why = match lake.read(key).await? {
+        Some(read) if read == bytes => return Ok(()),
+        Some(_) => "has other bytes than it should have",
+        None => "can't be found",
+    };
+    Err(unproven(key, &format!("{what} {why}")))
+}
+
+/// Each object's bytes are its own, so that no mix-up passes.
+fn text(key: &Path, what: &str) -> String {
+    format!("{what} by `auditlake check` at {key}; may be deleted\n")
+}
+
+fn unproven(key: &Path, reason: &str) -> LakeError {
+    LakeError::Unproven {
+        key: key.to_string(),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::fmt;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use futures_util::StreamExt;
+    use futures_util::stream::{self, BoxStream};
+    use object_store::memory::InMemory;
+    use object_store::{
+        CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, PutMode,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    };
+
+    use super::*;
+
+    /// What is wrong with a store.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Wrong {
+        Nothing,
+        /// It overwrites what it is told to create only if absent.
+        IgnoresCondition,
+        /// It says that there is an object already, whatever there is.
+        RefusesAllCreates,
+        /// It refuses the second create, but has overwritten all the same.
+        OverwritesAndRefuses,
+        /// The answer to the first create is lost: the store has tried again by itself.
+        LosesAnswerOfCreate,
+        HidesFromLists,
+        CopiesNothing,
+        CopiesOtherBytes,
+        KeepsWhatIsDeleted,
+        MayNotWrite,
+        MayNotRead,
+        MayNotList,
+        MayNotCopy,
+        MayNotDelete,
+    }
+
+    #[derive(Debug)]
+    struct Odd {
+        store: InMemory,
+        wrong: Wrong,
+    }
+
+    impl fmt::Display for Odd {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{:?}", self.wrong)
+        }
+    }
+
+    impl Odd {
+        fn may(&self, not: Wrong, key: &Path) -> Result<()> {
+            if self.wrong != not {
+                return Ok(());
+            }
+            Err(Error::PermissionDenied {
+                path: key.to_string(),
+                source: "no".into(),
+            })
+        }
+    }
+
+    fn exists(key: &Path) -> Error {
+        Error::AlreadyExists {
+            path: key.to_string(),
+            source: "it is there".into(),
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Odd {
+        async fn put_opts(
+            &self,
+            key: &Path,
+            payload: PutPayload,
+            mut options: PutOptions,
+        ) -> Result<PutResult> {
+            self.may(Wrong::MayNotWrite, key)?;
+            let creates = options.mode == PutMode::Create;
+            let is_there = self.store.head(key).await.is_ok();
+            match self.wrong {
+                Wrong::IgnoresCondition => options.mode = PutMode::Overwrite,
+                Wrong::RefusesAllCreates if creates => return Err(exists(key)),
+                Wrong::OverwritesAndRefuses if creates && is_there => {
+                    self.store.put(key, payload).await?;
+                    return Err(exists(key));
+                }
+                Wrong::LosesAnswerOfCreate if creates => {
+                    let _: Result<PutResult> = self.store.put_opts(key, payload, options).await;
+                    return Err(exists(key));
+                }
+                _ => {}
+            }
+            self.store.put_opts(key, payload, options).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            key: &Path,
+            options: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
+            self.store.put_multipart_opts(key, options).await
+        }
+
+        async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
+            self.may(Wrong::MayNotRead, key)?;
+            self.store.get_opts(key, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            keys: BoxStream<'static, Result<Path>>,
+        ) -> BoxStream<'static, Result<Path>> {
+            match self.wrong {
+                Wrong::KeepsWhatIsDeleted => keys,
+                Wrong::MayNotDelete => stream::iter([Err(Error::PermissionDenied {
+                    path: String::new(),
+                    source: "no".into(),
+                })])
+                .boxed(),
+                _ => self.store.delete_stream(keys),
+            }
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            if let Err(error) = self.may(Wrong::MayNotList, &Path::default()) {
+                return stream::iter([Err(error)]).boxed();
+            }
+            match self.wrong {
+                Wrong::HidesFromLists => stream::empty().boxed(),
+                _ => self.store.list(prefix),
+            }
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.store.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.may(Wrong::MayNotCopy, from)?;
+            match self.wrong {
+                Wrong::CopiesNothing => Ok(()),
+                Wrong::CopiesOtherBytes => self.store.put(to, "other".into()).await.map(drop),
+                _ => self.store.copy_opts(from, to, options).await,
+            }
+        }
+    }
+
+    /// Which probes fail, which aren't tried, what the first failure says, and what is left in the store.
+    async fn probed(wrong: Wrong) -> (String, String, usize) {
+        let store = Arc::new(Odd {
+            store: InMemory::new(),
+            wrong,
+        });
+        let lake = Lake::in_store("memory:///", Arc::clone(&store) as _, Path::from("a/b"));
+        let mut marks = Vec::new();
+        let mut first = String::new();
+        for probed in probe(&lake, &["event_date".to_owned()]).await {
+            let name = probed.probe.as_str();
+            match probed.outcome {
+                Outcome::Works(_) => {}
+                Outcome::Untried(_) => marks.push(format!("({name})")),
+                Outcome::Fails(error) => {
+                    marks.push(name.to_owned());
+                    if first.is_empty() {
+                        first = error.to_string();
+                    }
+                }
+            }
+        }
+        let left: Vec<ObjectMeta> = store.store.list(None).try_collect().await.unwrap();
+        (marks.join(" "), first, left.len())
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_all_of_it_passes_and_is_left_empty() {
+        assert_eq!(
+            probed(Wrong::Nothing).await,
+            (String::new(), String::new(), 0)
+        );
+        // a create that was sent twice by the store's client is told from a rival's
+        assert_eq!(
+            probed(Wrong::LosesAnswerOfCreate).await,
+            (String::new(), String::new(), 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_ignores_the_condition_is_found_out() {
+        let (marks, first, left) = probed(Wrong::IgnoresCondition).await;
+        assert_eq!((marks.as_str(), left), ("conditional create", 0));
+        assert!(first.contains("create only if absent"), "{first}");
+        let (marks, first, left) = probed(Wrong::RefusesAllCreates).await;
+        assert_eq!((marks.as_str(), left), ("conditional create", 0));
+        assert!(first.contains("but there is none"), "{first}");
+        let (marks, first, left) = probed(Wrong::OverwritesAndRefuses).await;
+        assert_eq!((marks.as_str(), left), ("conditional create", 0));
+        assert!(first.contains("has other bytes"), "{first}");
+    }
+
+    #[tokio::test]
+    async fn whatever_fails_the_rest_is_tried_and_nothing_is_left() {
+        for (wrong, marks, left) in [
+            (Wrong::HidesFromLists, "list", 0),
+            (Wrong::CopiesNothing, "copy", 0),
+            (Wrong::CopiesOtherBytes, "copy", 0),
+            (Wrong::MayNotList, "list", 0),
+            (Wrong::MayNotCopy, "copy", 0),
+            (
+                Wrong::MayNotWrite,
+                "write conditional create (copy) (delete)",
+                0,
+            ),
+            (
+                Wrong::MayNotRead,
+                "layout write conditional create (copy) delete",
+                0,
+            ),
+            // what can't be taken away is told
+            (Wrong::MayNotDelete, "delete", 3),
+            (Wrong::KeepsWhatIsDeleted, "delete", 3),
+        ] {
+            let (marked, _, remain) = probed(wrong).await;
+            assert_eq!((marked.as_str(), remain), (marks, left), "{wrong:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lake_is_neither_laid_out_nor_taken_for_one_of_another_layout() {
+        let lake = Lake::in_store("memory:///", Arc::new(InMemory::new()), Path::default());
+        let (day, month) = (["event_date".to_owned()], ["event_month".to_owned()]);
+        let said = |probed: Vec<Probed>| match probed.into_iter().next().unwrap().outcome {
+            Outcome::Works(done) => done,
+            Outcome::Fails(error) => error.to_string(),
+            Outcome::Untried(why) => why.to_owned(),
+        };
+        assert!(
+            said(probe(&lake, &day).await).starts_with("not laid out yet"),
+            "and not by the probe"
+        );
+        assert!(said(probe(&lake, &day).await).starts_with("not laid out yet"));
+        lake.prepare(&day).await.unwrap();
+        assert_eq!(
+            said(probe(&lake, &day).await),
+            "partitioned by [event_date]"
+        );
+        assert!(
+            said(probe(&lake, &month).await).contains("jobs.yaml says [event_month]"),
+            "another layout"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_off_by_more_than_a_minute_is_told() {
+        let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let ahead = |seconds| {
+            let meta = ObjectMeta {
+                location: Path::default(),
+                last_modified: at(seconds),
+                size: 0,
+                e_tag: None,
+                version: None,
+            };
+            skew(&meta, at(0), at(10)).map(|ahead| ahead.num_seconds())
+        };
+        assert_eq!([-60, 0, 5, 10, 70].map(ahead), [None; 5]);
+        assert_eq!(ahead(71), Some(61));
+        assert_eq!(ahead(-61), Some(-61));
+    }
+}

@@ -1,0 +1,87 @@
+//! A panic inside a run is a failed run, and says nothing of what it stumbled over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use auditlake::clock::Clock;
+use auditlake::model::Record;
+use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
+use auditlake::telemetry::chain;
+use tokio_util::sync::CancellationToken;
+
+use super::canary::Canaries;
+use crate::support::provider::{Event, Provider, at};
+use crate::support::rig::lake_in_memory;
+
+/// An adapter that panics over what it reads, until it is told not to.
+#[derive(Debug)]
+struct Panics {
+    inner: Arc<dyn Adapter>,
+    secret: String,
+    /// In `page`, which a worker calls; else in `call`.
+    in_page: bool,
+    armed: Arc<AtomicBool>,
+}
+
+impl Panics {
+    fn maybe(&self, here: bool) {
+        assert!(
+            !(here && self.armed.load(Ordering::Relaxed)),
+            "can't make sense of {}",
+            self.secret
+        );
+    }
+}
+
+impl Adapter for Panics {
+    fn listed_streams(&self) -> Vec<Stream> {
+        self.inner.listed_streams()
+    }
+
+    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+        self.maybe(!self.in_page);
+        self.inner.call(ask, cursor)
+    }
+
+    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+        self.maybe(self.in_page);
+        self.inner.page(ask, cursor, answer)
+    }
+
+    fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String> {
+        self.inner.record(raw)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failed_run_that_quotes_nothing_and_the_next_run_lands_all() {
+    for in_page in [true, false] {
+        let canaries = Canaries::default();
+        let provider = Provider::start(vec![Event::new("one", at(23, 30))]).await;
+        let (lake, _) = lake_in_memory().await;
+        let mut job = provider.job(lake, 1 << 20);
+        let armed = Arc::new(AtomicBool::new(true));
+        job.source.adapter = Arc::new(Panics {
+            inner: Arc::clone(&job.source.adapter),
+            secret: canaries.hatch("what a panic quotes"),
+            in_page,
+            armed: Arc::clone(&armed),
+        });
+        let conduct = Conduct {
+            clock: Clock::AsOf(at(26, 0)),
+            ..Conduct::new(CancellationToken::new())
+        };
+        let error = pipeline::run(&job, Lane::Due, &conduct).await.unwrap_err();
+        canaries.output("the error", format!("{} {error:?} {error}", chain(&error)));
+        assert!(chain(&error).contains("panicked"), "{error}");
+        armed.store(false, Ordering::Relaxed);
+        let pipeline::Outcome::Ran(report) =
+            pipeline::run(&job, Lane::Due, &conduct).await.unwrap()
+        else {
+            panic!("the panicked run still holds the job");
+        };
+        assert_eq!((report.tally.counts.new, report.failures.len()), (1, 0));
+        canaries.assert_silent("a panic");
+    }
+}
