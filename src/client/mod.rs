@@ -87,6 +87,8 @@ pub struct Limits {
     pub drain: Duration,
     /// The largest body, in bytes; a streamed one has no bound.
     pub body_cap: u64,
+    /// The most pages of one range: one that has more is asked for in smaller ranges.
+    pub pages: usize,
     /// How often a call is sent at most, the first time included.
     pub attempts: u32,
     /// How long a call's attempts and the waits between them take at most, queueing for the rate budget not included.
@@ -110,6 +112,7 @@ impl Default for Limits {
             stream_timeout: Duration::from_hours(1),
             drain: Duration::from_secs(5),
             body_cap: 64 * 1024 * 1024,
+            pages: 10_000,
             attempts: 8,
             elapsed: Duration::from_mins(5),
             first_backoff: Duration::from_secs(1),
@@ -210,6 +213,11 @@ impl Client {
     /// A body that breaks is [`ClientError::Broken`] and not asked for again: what of it was read is of no use then.
     pub async fn open(&self, call: &Call, stop: &CancellationToken) -> Result<Opened, ClientError> {
         self.take(call, stop).await
+    }
+
+    /// The most pages of one range.
+    pub fn pages_at_most(&self) -> usize {
+        self.inner.wire.limits.pages
     }
 
     /// What was sent up to now.
