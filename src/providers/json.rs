@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     pub(super) fn as_deref(&self) -> Option<&str> {
         self.0.as_deref()
     }

@@ -68,9 +68,12 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
+/// Changes an answer.
+type Change = dyn Fn(Asked<'_>, &mut Written) + Send + Sync;
+
 /// What becomes of an answer.
 #[derive(Clone)]
-pub struct Rewrite(Arc<dyn Fn(Asked<'_>, &mut Written) + Send + Sync>);
+pub struct Rewrite(Arc<Change>);
 
 impl fmt::Debug for Rewrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

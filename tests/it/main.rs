@@ -2,6 +2,7 @@
 
 mod avaya;
 mod everyware;
+mod faults;
 mod genesys;
 mod layering;
 mod liveperson;
