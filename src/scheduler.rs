@@ -330,6 +330,30 @@ mod tests {
         );
     }
 
+    /// However often a job is due, so many runs of it begin in an hour of failures: with eight attempts at a call, the
+    /// calls of that hour are bounded, too.
+    #[test]
+    fn an_hour_of_failures_is_an_hour_of_few_runs() {
+        let every_second: Schedule = "* * * * * *".parse().unwrap();
+        for (kind, asked, most) in [
+            (Kind::Transient, None, 16),
+            (Kind::Data, None, 16),
+            (Kind::Config, None, 16),
+            (Kind::RateLimited, None, 16),
+            (Kind::RateLimited, Some(Duration::from_mins(20)), 3),
+            (Kind::Auth, None, 6),
+        ] {
+            let begun = at("2026-11-20T10:00:00Z");
+            let (mut attempts, mut now, mut runs) = (Attempts::default(), begun, 0);
+            while now < begun + TimeDelta::hours(1) {
+                runs += 1;
+                attempts.note(&[kind], asked);
+                now = attempts.next(&every_second, now, now).unwrap();
+            }
+            assert!((2..=most).contains(&runs), "{kind}: {runs} runs");
+        }
+    }
+
     #[test]
     fn failures_back_off_refused_credentials_longer_and_a_success_forgets_them() {
         let now = at("2026-11-20T10:07:00Z");

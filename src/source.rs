@@ -1,5 +1,7 @@
 //! A provider's feed: the adapter says what to ask and what an answer means, the client asks.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use crate::model::Kind;
 use crate::providers::{
     Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
 };
+
+/// How many pages in a row may show the very same records, where records have ids.
+const SAME_AT_MOST: u32 = 3;
 
 /// One job's feed.
 #[derive(Debug, Clone)]
@@ -51,6 +56,11 @@ impl SourceError {
 }
 
 impl SourceError {
+    /// Whether the answer can't be understood.
+    pub fn is_no_page(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Failed { .. })) && self.kind() == Kind::Data
+    }
+
     /// Whether the range may go well from its start: its cursor is gone, or an answer broke off.
     pub fn is_cured_by_beginning_again(&self) -> bool {
         matches!(
@@ -103,7 +113,9 @@ impl Source {
         Reading {
             source: self,
             ask,
+            been: cursor.iter().map(|cursor| cursor.0.clone()).collect(),
             cursor,
+            last: None,
             at: At::Call { wait: None },
         }
     }
@@ -124,6 +136,10 @@ pub struct Reading<'a> {
     source: &'a Source,
     ask: &'a Ask,
     cursor: Option<Cursor>,
+    /// Every place it has been at, but for those that it waited at.
+    been: HashSet<String>,
+    /// A hash of the last page's records, and how many pages in a row have had it.
+    last: Option<(u64, u32)>,
     at: At,
 }
 
@@ -260,19 +276,48 @@ impl Reading<'_> {
         Ok(Some(Piece { page, begins }))
     }
 
+    /// A range has an end, whatever the provider says: its pages lead nowhere twice, are not all the same, and are not
+    /// more than any range has.
     fn go_on_from(&mut self, page: &Page) -> Result<(), SourceError> {
-        // a range can't end if every page leads to itself
-        if page.wait.is_none() && page.next.is_some() && page.next == self.cursor {
+        let Some(next) = &page.next else {
+            return Ok(());
+        };
+        if page.wait.is_none() && !self.been.insert(next.0.clone()) {
             return Err(failed(
                 Kind::Data,
-                "the provider's answer leads back to the same page",
+                "the provider's pages lead in a circle: one of them leads back to one that was read",
             ));
         }
-        if page.next.is_some() {
-            self.cursor.clone_from(&page.next);
-            self.at = At::Call { wait: page.wait };
+        if self.is_stuck(page) {
+            let said = format!("{SAME_AT_MOST} pages in a row show the very same records");
+            return Err(failed(Kind::Data, said));
         }
+        let most = self.source.client.pages_at_most();
+        if self.been.len() > most {
+            let said = format!("after {most} pages there are more");
+            return Err(Refusal::TooLarge(said).into());
+        }
+        self.cursor = Some(next.clone());
+        self.at = At::Call { wait: page.wait };
         Ok(())
+    }
+
+    /// Whether page after page is the same. Of records without ids, equal ones may be many.
+    fn is_stuck(&mut self, page: &Page) -> bool {
+        if !self.source.adapter.has_ids() || page.records.is_empty() {
+            return false;
+        }
+        let mut hasher = DefaultHasher::new();
+        for span in &page.records {
+            page.text[span.clone()].hash(&mut hasher);
+        }
+        let hash = hasher.finish();
+        let same = match self.last {
+            Some((last, same)) if last == hash => same + 1,
+            _ => 1,
+        };
+        self.last = Some((hash, same));
+        same >= SAME_AT_MOST
     }
 }
 

@@ -117,10 +117,12 @@ pub enum ClientError {
         tried: Tried,
     },
     /// The server's certificate isn't trusted, or isn't for this host.
-    #[error("{request} can't be sent: the server's certificate isn't accepted")]
+    #[error("{request} can't be sent: the server's certificate isn't accepted; {advice}")]
     Certificate {
         /// What was to be sent.
         request: Request,
+        /// What may be done about it.
+        advice: &'static str,
         /// Why not.
         source: Cause,
     },

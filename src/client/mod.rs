@@ -86,6 +86,8 @@ pub struct Limits {
     pub drain: Duration,
     /// The largest body, in bytes; a streamed one has no bound.
     pub body_cap: u64,
+    /// The most pages of one range: one that has more is asked for in smaller ranges.
+    pub pages: usize,
     /// How often a call is sent at most, the first time included.
     pub attempts: u32,
     /// How long a call's attempts and the waits between them take at most, queueing for the rate budget not included.
@@ -109,6 +111,7 @@ impl Default for Limits {
             stream_timeout: Duration::from_hours(1),
             drain: Duration::from_secs(5),
             body_cap: 64 * 1024 * 1024,
+            pages: 10_000,
             attempts: 8,
             elapsed: Duration::from_mins(5),
             first_backoff: Duration::from_secs(1),
@@ -225,6 +228,11 @@ impl Client {
     pub fn redact(&self, text: &str) -> String {
         let text = self.inner.auth.redact(text);
         self.inner.wire.hidden.apply(&text).into_owned()
+    }
+
+    /// The most pages of one range.
+    pub fn pages_at_most(&self) -> usize {
+        self.inner.wire.limits.pages
     }
 
     /// What was sent up to now.

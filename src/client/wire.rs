@@ -114,7 +114,7 @@ impl Wire {
                     asked = retry::retry_after(&headers, clock::real_now());
                     rest = self.rest(out, &mut failures, status, &body);
                 }
-                Attempt::Broken(error) => source = Some(Arc::new(passing(out, error)?) as Cause),
+                Attempt::Broken(error) => source = Some(passing(out, error)?),
                 Attempt::Late(error) => source = Some(error),
             }
             if source.is_some() {
@@ -325,34 +325,80 @@ impl Wire {
     }
 }
 
-/// The error itself if it may pass.
-fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<reqwest::Error, ClientError> {
-    if is_about_certificate(&error) {
+/// The error, if it may pass, with what may be done should it not.
+fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<Cause, ClientError> {
+    let tls = tls_error(&error);
+    if let Some(rustls::Error::InvalidCertificate(why)) = tls {
         return Err(ClientError::Certificate {
             request: out.request.clone(),
+            advice: advice(why),
             source: Arc::new(error),
         });
+    }
+    if matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
+        return Ok(Arc::new(Advised {
+            advice: "what answers there doesn't speak TLS (is the port right?)",
+            error,
+        }));
+    }
+    if is_no_http(&error) {
+        return Ok(Arc::new(Advised {
+            advice: "what answers there doesn't speak HTTP (is `https://` meant?)",
+            error,
+        }));
     }
     if error.is_builder() {
         return Err(ClientError::Forbidden {
             problem: format!("{} can't be made into a request", out.request),
         });
     }
-    Ok(error)
+    Ok(Arc::new(error))
 }
 
-/// Whether the server's certificate is the reason: that doesn't pass by trying again.
-fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+/// An error, and what may be done about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{advice}")]
+struct Advised {
+    advice: &'static str,
+    #[source]
+    error: reqwest::Error,
+}
+
+fn advice(why: &rustls::CertificateError) -> &'static str {
+    use rustls::CertificateError as Why;
+    match why {
+        Why::UnknownIssuer => "if an authority of your own signed it, `ca_file` can name that",
+        Why::Expired | Why::ExpiredContext { .. } => {
+            "it has expired, unless this machine's clock is wrong"
+        }
+        Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            "it isn't valid yet, unless this machine's clock is wrong"
+        }
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+            "it is for another host than the URL's"
+        }
+        _ => "whoever runs the server has to replace it",
+    }
+}
+
+/// Whether what came back is no HTTP at all.
+fn is_no_http(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_hyper = error.to_string() == "invalid HTTP version parsed";
+    is_hyper || error.source().is_some_and(is_no_http)
+}
+
+/// What TLS has to say of a failure. That about a certificate doesn't pass by trying again.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return matches!(tls, rustls::Error::InvalidCertificate(_));
+        return Some(tls);
     }
     // an I/O error's source is its inner error's source: the inner error itself has to be asked for
     let inner = error
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);
     match inner {
-        Some(inner) => is_about_certificate(inner),
-        None => error.source().is_some_and(is_about_certificate),
+        Some(inner) => tls_error(inner),
+        None => error.source().and_then(tls_error),
     }
 }
 

@@ -228,7 +228,12 @@ impl Worker {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(()),
-                Err(error) if error.is_cured_by_beginning_again() && restarts < RESTARTS => {
+                // a place that an earlier run left may lead nowhere by now, whatever is answered there
+                Err(error)
+                    if (error.is_cured_by_beginning_again()
+                        || (in_flight.resumed && error.is_no_page()))
+                        && restarts < RESTARTS =>
+                {
                     let reason = crate::telemetry::chain(&error);
                     tracing::info!(stream = in_flight.stream, range = %ask.range, reason, "beginning a range again");
                     restarts += 1;

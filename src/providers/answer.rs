@@ -1,6 +1,7 @@
 //! What adapters share in reading an answer, whatever the provider.
 
 use http::StatusCode;
+use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -8,14 +9,54 @@ use super::json::{Text, shortened, span};
 use super::{Answer, Refusal};
 use crate::model::Kind;
 
-/// The answer's body as text.
-pub(super) fn text_of(answer: Answer) -> Result<String, Refusal> {
-    String::from_utf8(answer.body.into())
-        .map_err(|error| failed(Kind::Data, format!("the answer is not UTF-8: {error}")))
+/// What a page is remarked with that isn't UTF-8.
+pub(super) const NOT_UTF8: &str = "bytes that are no UTF-8 stand as U+FFFD in what has landed";
+
+/// The answer's body as text, and what to remark of it. Bytes that are no UTF-8 are replaced, so that they cost a letter of
+/// a record and not the page.
+pub(super) fn text_of(answer: Answer) -> Result<(String, Option<String>), Refusal> {
+    let packed = answer.headers.get(CONTENT_ENCODING).cloned();
+    match (String::from_utf8(answer.body.into()), packed) {
+        (Ok(text), _) => Ok((text, None)),
+        (Err(_), Some(packed)) => Err(failed(
+            Kind::Data,
+            format!(
+                "the answer is packed (`{}`), which was not asked for; is a proxy in between?",
+                shortened(&String::from_utf8_lossy(packed.as_bytes()))
+            ),
+        )),
+        (Err(error), None) => {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            Ok((text, Some(NOT_UTF8.to_owned())))
+        }
+    }
 }
 
-/// The answer's JSON.
+/// The JSON of an answer, which is an object: a struct would also be read from a list.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    let beginning = text.trim_start();
+    if beginning.starts_with('<') {
+        let title = beginning
+            .split_once("<title>")
+            .and_then(|(_, rest)| Some(rest.split_once('<')?.0.trim()))
+            .filter(|title| !title.is_empty());
+        let titled = title.map_or_else(String::new, |title| format!(" titled {}", quoted(title)));
+        return Err(failed(
+            Kind::Data,
+            format!("the answer is a page{titled}, not JSON; is a proxy in between?"),
+        ));
+    }
+    if beginning.starts_with('[') {
+        return Err(failed(
+            Kind::Data,
+            "the answer is a JSON list, where an object was expected",
+        ));
+    }
+    parse_any(text)
+}
+
+/// The answer's JSON, or a part of it, whatever it is.
+pub(super) fn parse_any<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(text).map_err(|error| {
         failed(
             Kind::Data,

@@ -13,14 +13,9 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     pub(super) fn as_deref(&self) -> Option<&str> {
         self.0.as_deref()
-    }
-
-    /// The text, or the empty string.
-    pub(super) fn or_empty(self) -> Cow<'a, str> {
-        self.0.unwrap_or_default()
     }
 }
 
@@ -31,6 +26,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             .map(|text| Self(text.filter(|text| !text.is_empty())))
     }
 }
+
+/// The same, but a number is its own digits, as ids have more of them than a double holds, and perhaps more than 64 bits do.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Exact<'a>(pub(super) Option<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Exact<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = match raw.as_bytes().first() {
+            Some(b'"') => {
+                let text: Borrowed = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
+                Some(text.0).filter(|text| !text.is_empty())
+            }
+            None | Some(b'{' | b'[' | b'n') => None,
+            Some(_) => Some(Cow::Borrowed(raw)),
+        };
+        Ok(Self(text))
+    }
+}
+
+/// A string, borrowed where it needed no unescaping.
+#[derive(Debug, serde::Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 struct TextVisitor;
 

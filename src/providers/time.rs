@@ -1,6 +1,6 @@
 //! Times as providers write them.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 
 use super::json::shortened;
 use crate::model::Timestamp;
@@ -15,7 +15,29 @@ pub(super) fn time_of(name: &str, text: &str) -> Result<Timestamp, String> {
     let time = DateTime::parse_from_rfc3339(text)
         .map_err(|error| format!("`{name}` is no date: `{}` ({error})", shortened(text)))?
         .with_timezone(&Utc);
-    // what the table's type can't hold is no date either; and whole microseconds are what it holds
-    DateTime::from_timestamp_micros(time.timestamp_micros())
+    in_range(time.timestamp_micros())
         .ok_or_else(|| format!("`{name}` is out of range: `{}`", shortened(text)))
+}
+
+/// An instant in whole microseconds, which are what the table holds. What RFC 3339 can't write, no partition can be named
+/// after: a year beyond 9999 is a date of four digits plus an offset, or minus one.
+pub(super) fn in_range(micros: i64) -> Option<Timestamp> {
+    DateTime::from_timestamp_micros(micros).filter(|time| (0..=9_999).contains(&time.year()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_have_four_digits() {
+        for (text, is_good) in [
+            ("0000-01-01T00:00:00Z", true),
+            ("0000-01-01T00:00:00+00:01", false),
+            ("9999-12-31T23:59:59.999999Z", true),
+            ("9999-12-31T23:59:59-00:01", false),
+        ] {
+            assert_eq!(time_of("date", text).is_ok(), is_good, "{text}");
+        }
+    }
 }

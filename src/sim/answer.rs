@@ -4,6 +4,7 @@ use std::fmt;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use futures_util::{StreamExt as _, stream};
 
 /// A response in the making.
 #[derive(Debug)]
@@ -18,7 +19,28 @@ pub(super) struct Answer {
 }
 
 /// Pieces of a body that is never held whole.
-pub(super) struct Rest(pub(super) Box<dyn Iterator<Item = Vec<u8>> + Send>);
+pub(super) struct Rest {
+    pieces: Box<dyn Iterator<Item = Vec<u8>> + Send>,
+    /// Whether nothing comes behind them, not even the end.
+    stalls: bool,
+}
+
+impl Rest {
+    pub(super) fn of(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
+        Self {
+            pieces: Box::new(pieces),
+            stalls: false,
+        }
+    }
+
+    /// Nothing, for ever.
+    pub(super) fn stalled() -> Self {
+        Self {
+            pieces: Box::new(std::iter::empty()),
+            stalls: true,
+        }
+    }
+}
 
 impl fmt::Debug for Rest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,10 +105,15 @@ fn body(whole: Vec<u8>, sizes: Vec<usize>, rest: Option<Rest>) -> Body {
             .clamp(1, whole.len().max(1));
         (!whole.is_empty()).then(|| whole.split_to(size))
     });
+    let stalls = rest.as_ref().is_some_and(|rest| rest.stalls);
     let rest = rest
         .into_iter()
-        .flat_map(|Rest(rest)| rest)
+        .flat_map(|rest| rest.pieces)
         .map(Bytes::from);
     let pieces = pieces.chain(rest).map(Ok::<_, std::convert::Infallible>);
-    Body::from_stream(futures_util::stream::iter(pieces))
+    let pieces = stream::iter(pieces);
+    if stalls {
+        return Body::from_stream(pieces.chain(stream::pending()));
+    }
+    Body::from_stream(pieces)
 }

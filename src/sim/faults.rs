@@ -1,8 +1,12 @@
 //! Faults on demand: what a test wants to go wrong, and when.
 
-use std::sync::Mutex;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 
 use super::lock;
@@ -22,16 +26,72 @@ pub enum Fault {
         /// HTTP status.
         status: u16,
     },
+    /// The connection is reset; the call has no effect.
+    ResetBefore,
     /// The call takes effect; half of its answer's body is sent, as if that were all.
     TruncatedBody,
     /// The call takes effect; the connection closes in the middle of the body that was announced.
     CutBody,
     /// The call takes effect; the connection is reset before the answer's first byte.
     Reset,
+    /// The call takes effect; half of its answer's body is sent, and then nothing more, while the connection stays open.
+    Stall,
+    /// The call takes effect; its answer's body goes on with spaces and never ends.
+    Endless,
+    /// The call takes effect; its answer has these headers beside its own.
+    Headers(Vec<(&'static str, String)>),
+    /// The call takes effect; what is sent is what this makes of its answer.
+    Rewritten(Rewrite),
     /// The call takes effect; its answer comes this much later.
     Delay(Duration),
     /// The call has to wait, before it takes effect, until the token is cancelled.
     Hold(CancellationToken),
+}
+
+/// An answer before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// HTTP status.
+    pub status: u16,
+    /// Names and values; of equal names the last counts.
+    pub headers: Vec<(&'static str, String)>,
+    /// All of the body.
+    pub body: Vec<u8>,
+}
+
+/// What was asked, for whoever rewrites the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The query of the URL, as it came.
+    pub query: &'a str,
+    /// The call's body.
+    pub body: &'a [u8],
+}
+
+/// Changes an answer.
+type Change = dyn Fn(Asked<'_>, &mut Written) + Send + Sync;
+
+/// What becomes of an answer.
+#[derive(Clone)]
+pub struct Rewrite(Arc<Change>);
+
+impl fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rewrite")
+    }
+}
+
+impl Fault {
+    /// A fault that sends what `rewrite` makes of the answer.
+    pub fn rewritten(rewrite: impl Fn(Asked<'_>, &mut Written) + Send + Sync + 'static) -> Self {
+        Self::Rewritten(Rewrite(Arc::new(rewrite)))
+    }
+}
+
+impl Rewrite {
+    pub(super) fn apply(&self, asked: Asked<'_>, written: &mut Written) {
+        (self.0)(asked, written);
+    }
 }
 
 /// A fault, and the calls that it befalls.
@@ -51,6 +111,16 @@ pub struct FaultRule {
 #[derive(Debug, Default)]
 pub struct Faults {
     rules: Mutex<Vec<FaultRule>>,
+    chance: Mutex<Option<Chance>>,
+}
+
+/// Faults that befall calls at random.
+#[derive(Debug)]
+struct Chance {
+    rng: StdRng,
+    share: f64,
+    faults: Vec<Fault>,
+    taken: u64,
 }
 
 impl Faults {
@@ -79,9 +149,31 @@ impl Faults {
         });
     }
 
-    /// Forgets every fault that has not happened yet.
+    /// Makes every call of an endpoint fail, until all faults are forgotten.
+    pub fn always(&self, endpoint: &'static str, fault: Fault) {
+        self.next(endpoint, u32::MAX, fault);
+    }
+
+    /// From now on one of these befalls each call with this probability, unless a rule does. The same seed gives the same
+    /// draws, in the order of the calls.
+    pub fn at_random(&self, seed: u64, share: f64, faults: Vec<Fault>) {
+        *lock(&self.chance) = Some(Chance {
+            rng: StdRng::seed_from_u64(seed),
+            share: share.clamp(0.0, 1.0),
+            faults,
+            taken: 0,
+        });
+    }
+
+    /// How many calls have been befallen at random since that began.
+    pub fn at_random_so_far(&self) -> u64 {
+        lock(&self.chance).as_ref().map_or(0, |chance| chance.taken)
+    }
+
+    /// Forgets every fault that has not happened yet, those at random, too.
     pub fn clear(&self) {
         lock(&self.rules).clear();
+        *lock(&self.chance) = None;
     }
 
     /// The fault that befalls this call, if any.
@@ -96,10 +188,19 @@ impl Faults {
                 rule.skip -= 1;
                 continue;
             }
-            rule.times -= 1;
+            if rule.times < u32::MAX {
+                rule.times -= 1;
+            }
             return Some(rule.fault.clone());
         }
-        None
+        let mut chance = lock(&self.chance);
+        let chance = chance.as_mut()?;
+        if !chance.rng.random_bool(chance.share) {
+            return None;
+        }
+        let fault = chance.faults.choose(&mut chance.rng).cloned()?;
+        chance.taken += 1;
+        Some(fault)
     }
 }
 
@@ -121,5 +222,20 @@ mod tests {
             .map(|endpoint| faults.take(endpoint).is_some())
             .collect();
         assert_eq!(hits, [false, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn at_random_means_that_share_of_the_calls_and_a_seed_repeats_it() {
+        let draw = |seed| -> Vec<bool> {
+            let faults = Faults::default();
+            faults.at_random(seed, 0.2, vec![Fault::Reset, Fault::Stall]);
+            let hits = (0..2_000).map(|_| faults.take("a").is_some()).collect();
+            assert!((300..500).contains(&faults.at_random_so_far()));
+            faults.clear();
+            assert!(faults.take("a").is_none());
+            hits
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
     }
 }

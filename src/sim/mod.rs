@@ -29,7 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::Clock;
 pub use counters::Counters;
-pub use faults::{Fault, FaultRule, Faults};
+pub use faults::{Asked, Fault, FaultRule, Faults, Rewrite, Written};
 pub use providers::{Providers, ProvidersSpec};
 pub use rate::RateLimit;
 pub use server::SimError;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
+use super::answer::{Answer, Rest};
 use super::clock::SimClock;
+use super::faults::{Asked, Written};
 use super::socket::Breaker;
 use super::{Clock, Counters, Fault, Faults, lock};
 
@@ -149,11 +150,13 @@ async fn respond<W: World>(
         headers: &parts.headers,
         body: body.as_deref().unwrap_or_default(),
     };
-    let answer = match &fault {
+    let mut answer = match &fault {
         Some(Fault::Status {
             status,
             retry_after,
         }) => world.refuse(host, &call, *status, retry_after.as_deref()),
+        // what is said on a connection that is reset nobody hears
+        Some(Fault::ResetBefore) => Answer::html(503),
         Some(Fault::Html { status }) => Answer::html(*status),
         _ if body.is_err() => world.refuse(host, &call, 413, None),
         _ => world.answer(host, &call),
@@ -165,8 +168,31 @@ async fn respond<W: World>(
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
+    if let Some(Fault::Rewritten(rewrite)) = &fault {
+        let asked = Asked {
+            query: call.query,
+            body: call.body,
+        };
+        let mut written = Written {
+            status: answer.status,
+            headers: answer.headers,
+            body: answer.body,
+        };
+        rewrite.apply(asked, &mut written);
+        answer.status = written.status;
+        answer.headers = written.headers;
+        answer.body = written.body;
+    }
     stage.counters.answered(answer.status);
-    spoil(answer, fault.as_ref(), breaker).into_response()
+    let mut response = spoil(answer, fault.as_ref(), breaker).into_response();
+    if let Some(Fault::Headers(more)) = fault {
+        for (name, value) in more {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().append(name, value);
+            }
+        }
+    }
+    response
 }
 
 /// Does to an answer what a fault does on its way.
@@ -187,7 +213,15 @@ fn spoil(mut answer: Answer, fault: Option<&Fault>, breaker: &Breaker) -> Answer
                 .resize(answer.body.len() + 2 * HEADERS_AT_MOST, b' ');
             breaker.close_after(HEADERS_AT_MOST + answer.body.len() / 4);
         }
-        Some(Fault::Reset) => breaker.reset(),
+        Some(Fault::Reset | Fault::ResetBefore) => breaker.reset(),
+        Some(Fault::Stall) => {
+            answer.body.truncate(answer.body.len() / 2);
+            answer.rest = Some(Rest::stalled());
+        }
+        Some(Fault::Endless) => {
+            let spaces = std::iter::repeat_with(|| vec![b' '; 64 << 10]);
+            answer.rest = Some(Rest::of(spaces));
+        }
         _ => {}
     }
     answer

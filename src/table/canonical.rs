@@ -28,10 +28,38 @@ pub enum CanonicalError {
 /// goes through a double, so 9007199254740993 isn't 9007199254740992. An exponent beyond 64 bits is taken as written.
 /// Of a key that occurs twice the last value counts. A missing key isn't a null, and `1` isn't `"1"`.
 pub fn canonical_hash(raw: &str) -> Result<String, CanonicalError> {
+    if is_too_deep(raw) {
+        return Err(CanonicalError::TooDeep);
+    }
     let mut canonical = String::with_capacity(raw.len());
     push_value(&mut canonical, serde_json::from_str(raw)?, 0)?;
     let digest = Sha256::digest(canonical);
     Ok(hex(&digest[..16]))
+}
+
+/// Whether brackets are open within more of them than may be. One look at each byte: the levels that are allowed would be
+/// scanned one by one before the next is found to be too deep.
+fn is_too_deep(raw: &str) -> bool {
+    let (mut open, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in raw.bytes() {
+        if escaped {
+            escaped = false;
+        } else if in_string {
+            escaped = byte == b'\\';
+            in_string = byte != b'"';
+        } else {
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open > MAX_DEPTH + 1 {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Each level is scanned anew, so the time is bounded by [`MAX_DEPTH`] times the length.

@@ -4,6 +4,7 @@ mod avaya;
 mod corpus;
 mod closed;
 mod everyware;
+mod faults;
 mod genesys;
 mod layering;
 mod liveperson;

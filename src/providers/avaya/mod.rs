@@ -86,11 +86,12 @@ impl Adapter for Avaya {
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         problem::expect_success(&answer)?;
         let place = Place::of(cursor, ask.reading)?;
-        let text = text_of(answer)?;
+        let (text, remark) = text_of(answer)?;
         let results = Results::read(&text, place.page)?;
         let mut page = Page {
             total: results.total,
             total_binds: true,
+            remark,
             ..Page::default()
         };
         if let Some(anew) = place.cut_anew(&results, ask.reading) {

@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Datelike, Utc};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 use crate::model::{Activity, Outcome, Record, Timestamp};
 use crate::providers::activity::activity_of;
-use crate::providers::json::shortened;
-use crate::providers::time::time_of;
+use crate::providers::json::{Exact, shortened};
+use crate::providers::time::{in_range, time_of};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -47,30 +46,6 @@ struct Entry<'a> {
     #[serde(borrow)]
     event_output3: Exact<'a>,
 }
-
-/// A scalar as text; anything else, and the empty string, is nothing. A number is its own digits, as ids have more of
-/// them than a double holds, and perhaps more than 64 bits do.
-#[derive(Debug, Default, Clone)]
-struct Exact<'a>(Option<Cow<'a, str>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Exact<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let text = match raw.as_bytes().first() {
-            Some(b'"') => {
-                let text: Borrowed = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
-                Some(text.0).filter(|text| !text.is_empty())
-            }
-            None | Some(b'{' | b'[' | b'n') => None,
-            Some(_) => Some(Cow::Borrowed(raw)),
-        };
-        Ok(Self(text))
-    }
-}
-
-/// A string, borrowed where it needed no unescaping.
-#[derive(Debug, Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Reads one record; the error is the reason for quarantine.
 pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
@@ -130,9 +105,7 @@ pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
 /// Milliseconds since 1970, as a number or as text; or ISO 8601.
 fn occurred_on(text: &str) -> Result<Timestamp, String> {
     if let Some(micros) = micros(text) {
-        // what RFC 3339 can't write, no partition can be named after
-        return DateTime::from_timestamp_micros(micros)
-            .filter(|time| (0..=9_999).contains(&time.year()))
+        return in_range(micros)
             .ok_or_else(|| format!("`occurredOn` is out of range: `{}`", shortened(text)));
     }
     // the offset without a colon is what Java's serializers write by default

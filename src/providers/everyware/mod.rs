@@ -72,7 +72,7 @@ impl Adapter for Everyware {
                 let page = splitter.feed(&answer.body)?;
                 let last = splitter.end()?;
                 Ok(Page {
-                    remark: last.remark,
+                    remark: last.remark.or(page.remark),
                     ..page
                 })
             }

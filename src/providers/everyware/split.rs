@@ -1,8 +1,10 @@
 //! Takes the one unbounded answer apart while it arrives: each element of `audit`, as its own text.
 
+use std::borrow::Cow;
+
 use super::value::{Broken, Value};
 use crate::model::Kind;
-use crate::providers::answer::{failed, quoted};
+use crate::providers::answer::{NOT_UTF8, failed, quoted};
 use crate::providers::json::shortened;
 use crate::providers::{Page, Refusal, Splitter};
 
@@ -28,6 +30,8 @@ pub(super) struct AuditSplitter {
     records: u64,
     /// Whether there was a member `audit`.
     audit: bool,
+    /// The first member of no known meaning.
+    other: Option<String>,
     /// What an error says of itself.
     message: Option<String>,
     limit_exceeded: bool,
@@ -84,6 +88,7 @@ impl AuditSplitter {
             read: 0,
             records: 0,
             audit: false,
+            other: None,
             message: None,
             limit_exceeded: false,
         }
@@ -184,6 +189,9 @@ impl AuditSplitter {
                     _ => Member::Other,
                 };
                 self.audit |= member == Member::Audit;
+                if member == Member::Other && self.other.is_none() {
+                    self.other = Some(shortened(&name).into_owned());
+                }
                 State::Colon(member)
             }
             State::InElement => {
@@ -232,7 +240,11 @@ impl AuditSplitter {
     /// What was kept is a record. Bytes that are no UTF-8 are replaced, so that they cost one record at most.
     fn emit(&mut self, page: &mut Page) {
         let from = page.text.len();
-        page.text.push_str(&String::from_utf8_lossy(&self.kept));
+        let text = String::from_utf8_lossy(&self.kept);
+        if matches!(text, Cow::Owned(_)) {
+            page.remark = Some(NOT_UTF8.to_owned());
+        }
+        page.text.push_str(&text);
         page.records.push(from..page.text.len());
         self.records += 1;
     }
@@ -299,6 +311,13 @@ impl Splitter for AuditSplitter {
             return Err(failed(
                 Kind::Data,
                 format!("the answer has no `audit`, but a message: {message}"),
+            ));
+        }
+        // an object without any member is how some servers write an empty list; what says something else is no list
+        if let (false, Some(other)) = (self.audit, &self.other) {
+            return Err(failed(
+                Kind::Data,
+                format!("the answer has no `audit`, but a member `{other}`"),
             ));
         }
         let rows = self.records;

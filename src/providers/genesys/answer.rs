@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::audit::looks_like_a_record;
 use crate::model::Kind;
 use crate::providers::answer::{failed, parse, quoted, refused, spans, text_of};
-use crate::providers::json::{List, Object, Text, shortened};
+use crate::providers::json::{Exact, List, Object, Text, shortened};
 use crate::providers::{Answer, Refusal};
 
 /// A download may be compressed; what it may grow to.
@@ -31,7 +31,7 @@ pub(super) struct Results<'a> {
     #[serde(borrow, default)]
     pub(super) entities: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    pub(super) cursor: Text<'a>,
+    cursor: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) download_url: Text<'a>,
     #[serde(borrow, default)]
@@ -43,6 +43,18 @@ pub(super) struct Results<'a> {
 }
 
 impl Results<'_> {
+    /// Where the next page is. A place that can't be read isn't the range's end.
+    pub(super) fn cursor(&self) -> Result<Option<String>, Refusal> {
+        let Some(cursor) = self.cursor else {
+            return Ok(None);
+        };
+        match serde_json::from_str::<Exact>(cursor.get()) {
+            Ok(Exact(Some(cursor))) => Ok(Some(cursor.into_owned())),
+            Ok(Exact(None)) if matches!(cursor.get(), "null" | "\"\"") => Ok(None),
+            _ => Err(failed(Kind::Data, "the answer's `cursor` is no text")),
+        }
+    }
+
     /// Where the records lie. A page may leave `entities` out, but an answer that isn't a page at all must not pass
     /// for the end of a range.
     pub(super) fn records(self, text: &str) -> Result<Vec<std::ops::Range<usize>>, Refusal> {
@@ -131,7 +143,7 @@ pub(super) fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>
 
 pub(super) fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
     expect_success(answer)?;
-    let text = text_of(answer.clone())?;
+    let (text, _) = text_of(answer.clone())?;
     let mapping: Mapping = parse(&text)?;
     Ok(mapping
         .services

@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 
 use crate::model::{Activity, Change, Outcome, Record};
 use crate::providers::activity::activity_of;
-use crate::providers::json::{List, Object, Text, Texts};
+use crate::providers::json::{Exact, List, Object, Text, Texts};
 use crate::providers::time::time_of;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Audit<'a> {
     #[serde(borrow)]
-    id: Text<'a>,
+    id: Exact<'a>,
     #[serde(borrow)]
     user_home_org_id: Text<'a>,
     #[serde(borrow)]
@@ -186,7 +186,7 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
     );
 
     Ok(Record {
-        event_id: audit.id.or_empty(),
+        event_id: audit.id.0.unwrap_or_default(),
         event_time,
         account_id: None,
         activity: audit.action.as_deref().map_or(Activity::Other, activity_of),

@@ -234,7 +234,7 @@ impl Adapter for Genesys {
 
     fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
         expect_success(&answer)?;
-        let text = text_of(answer)?;
+        let (text, remark) = text_of(answer)?;
         let entries: Entries = parse(&text)?;
         let records = spans(
             &text,
@@ -243,6 +243,7 @@ impl Adapter for Genesys {
         Ok(Page {
             text,
             records,
+            remark,
             ..Page::default()
         })
     }
@@ -321,7 +322,7 @@ impl Genesys {
             }
             expected => expected?,
         }
-        let text = text_of(answer)?;
+        let (text, remark) = text_of(answer)?;
         let results: Results = parse(&text)?;
         let (total, count) = (number(&results.total), number(&results.page_count));
         let records = results.records(&text)?;
@@ -335,6 +336,7 @@ impl Genesys {
             records,
             next,
             total,
+            remark,
             ..Page::default()
         })
     }
@@ -343,7 +345,7 @@ impl Genesys {
 /// The answer to a submission or to the question for its state.
 fn poll(answer: &Answer, polls: u32, waited_ms: u64) -> Result<Page, Refusal> {
     expect_success(answer)?;
-    let text = text_of(answer.clone())?;
+    let (text, _) = text_of(answer.clone())?;
     let status: Status = parse(&text)?;
     let transaction = status
         .id
@@ -415,7 +417,7 @@ fn results_page(
         }
         expect_success(&answer)?;
     }
-    let text = if redirected {
+    let (text, remark) = if redirected {
         text_of(answer).unwrap_or_default()
     } else {
         text_of(answer)?
@@ -427,7 +429,7 @@ fn results_page(
     };
     // the status of a large result is known from release notes only: its body counts, too
     let large = redirected || (results.entities.is_none() && results.download_url.0.is_some());
-    let next = results.cursor.as_deref().map(str::to_owned);
+    let next = results.cursor()?;
     if next.is_some() && next == cursor {
         return Err(failed(
             Kind::Data,
@@ -479,6 +481,7 @@ fn results_page(
         records,
         resumable: next.is_some(),
         next,
+        remark,
         ..Page::default()
     })
 }

@@ -9,7 +9,7 @@ use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
 use crate::model::Kind;
-use crate::providers::answer::{failed, parse, quoted, refused, spans, text_of};
+use crate::providers::answer::{failed, parse, parse_any, quoted, refused, spans, text_of};
 use crate::providers::json::{List, Object, Text, shortened};
 use crate::providers::{Answer, Refusal};
 
@@ -57,11 +57,21 @@ struct Error<'a> {
     internal_code: Text<'a>,
 }
 
+/// The rows of an answer.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) text: String,
+    /// Where the rows lie in it.
+    pub(super) records: Vec<Range<usize>>,
+    /// What an operator should know of it.
+    pub(super) remark: Option<String>,
+}
+
 /// What one answer is.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// A page: its text, and where the rows lie in it.
-    Rows(String, Vec<Range<usize>>),
+    /// A page.
+    Rows(Rows),
     /// The question was not understood, with what the provider said of it.
     NotUnderstood(String),
 }
@@ -78,7 +88,7 @@ pub(super) fn read(answer: Answer) -> Result<Reply, Refusal> {
     if !status.is_success() {
         return Err(refused(status, &said(&answer)));
     }
-    let text = text_of(answer)?;
+    let (text, remark) = text_of(answer)?;
     let body: Body = parse(&text)?;
     let data: Data = match body.data {
         Some(data) if data.get().starts_with('{') => parse(data.get())?,
@@ -101,7 +111,7 @@ pub(super) fn read(answer: Answer) -> Result<Reply, Refusal> {
         Some("null") => Vec::new(),
         Some(list) if list.starts_with('[') => {
             // a slice of `text`, so its items are, too
-            let items: Vec<&RawValue> = parse(list)?;
+            let items: Vec<&RawValue> = parse_any(list)?;
             spans(&text, items)
         }
         Some(_) | None => {
@@ -111,7 +121,11 @@ pub(super) fn read(answer: Answer) -> Result<Reply, Refusal> {
             ));
         }
     };
-    Ok(Reply::Rows(text, found))
+    Ok(Reply::Rows(Rows {
+        text,
+        records: found,
+        remark,
+    }))
 }
 
 /// The header that counts rows: those of the page or those of all pages, nobody knows.

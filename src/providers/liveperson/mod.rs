@@ -26,7 +26,7 @@ use super::answer::failed;
 use super::call::post;
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
 use crate::model::{Kind, Range, Record, Timestamp, hex};
-use answer::{Reply, read, total_count};
+use answer::{Reply, Rows, read, total_count};
 use query::{Lists, Question};
 use record::{instant, lasting, read_record, rows_of_last_time};
 
@@ -152,10 +152,10 @@ impl Adapter for LivePerson {
         let state = self.state(cursor)?;
         let count = total_count(&answer.headers);
         match read(answer)? {
-            Reply::Rows(text, records) => {
+            Reply::Rows(rows) => {
                 let dialect = state.dialect.saturating_add(1);
                 self.understood.store(dialect, Ordering::Relaxed);
-                Ok(self.taken(ask, &state, count, text, records))
+                Ok(self.taken(ask, &state, count, rows))
             }
             Reply::NotUnderstood(said) => self.in_another_dialect(state, said, cursor.is_some()),
         }
@@ -257,14 +257,12 @@ impl LivePerson {
 
     /// A page of what has come, but for the rows of the last second where it may be cut within that: they are asked for
     /// again, from their first one on.
-    fn taken(
-        &self,
-        ask: &Ask,
-        state: &State,
-        count: Option<u64>,
-        text: String,
-        mut records: Vec<std::ops::Range<usize>>,
-    ) -> Page {
+    fn taken(&self, ask: &Ask, state: &State, count: Option<u64>, rows: Rows) -> Page {
+        let Rows {
+            text,
+            mut records,
+            remark: of_text,
+        } = rows;
         let rows = records.len() as u64;
         if rows > 0 {
             self.fullest.fetch_max(state.before, Ordering::Relaxed);
@@ -281,7 +279,9 @@ impl LivePerson {
             dialect: state.dialect,
             refusals: Vec::new(),
         };
-        let (total, remark) = compared(count, state.offset, rows);
+        let (total, of_count) = compared(count, state.offset, rows);
+        let remarks = [of_text, of_count].into_iter().flatten();
+        let remark = remarks.reduce(|all, remark| format!("{all}; {remark}"));
         Page {
             text,
             records,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::model::{Activity, Change, Outcome, Record, Timestamp};
 use crate::providers::activity::activity_of;
 use crate::providers::json::{Text, shortened};
-use crate::providers::time::time_of;
+use crate::providers::time::{in_range, time_of};
 
 /// What `element` says where no property changed.
 const NO_ELEMENT: &str = "N/A";
@@ -174,8 +174,7 @@ fn change_date(text: &str, zone: Tz) -> Result<Timestamp, String> {
     )
     .map_err(|_| no_date())?;
     let instant = instant(local, zone).ok_or_else(no_date)?;
-    // whole microseconds are what the table holds
-    Timestamp::from_timestamp_micros(instant.timestamp_micros()).ok_or_else(no_date)
+    in_range(instant.timestamp_micros()).ok_or_else(no_date)
 }
 
 /// A wall time as an instant. Of the two in the hour that clocks show twice, the earlier; in the hour that they leave

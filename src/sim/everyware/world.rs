@@ -110,7 +110,7 @@ impl World {
             Some(huge) => {
                 let rest = huge.pieces(records.is_empty()).chain([tail.into_bytes()]);
                 let mut answer = Answer::json(200, head);
-                answer.rest = Some(Rest(Box::new(rest)));
+                answer.rest = Some(Rest::of(rest));
                 answer
             }
         };

@@ -121,7 +121,7 @@ fn what_is_no_page_or_another_one_ends_nothing() {
         ),
         (
             "<html>",
-            "data: the answer is not the JSON that was expected, at line 1 column 1",
+            "data: the answer is a page, not JSON; is a proxy in between?",
         ),
         (
             r#"{"auditRecords":[],"pagination":{"pageNumber":7}}"#,
