@@ -7,10 +7,12 @@ mod demo;
 mod health;
 mod once;
 mod plan;
+mod progress;
 mod report;
 mod schema;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -76,6 +78,8 @@ enum Command {
     Validate,
     /// Show where each job stands
     Status(status::StatusArgs),
+    /// Hold a range of the lake against what the provider shows now
+    Verify(verify::VerifyArgs),
     /// Show the table `audit_events`: as text, JSON or DDL, or the JSON Schema of jobs.yaml
     Schema(schema::SchemaArgs),
     /// List what a connection's provider can be asked for, as JSON lines
@@ -147,6 +151,11 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
+        Command::Verify(args) => {
+            let (config, shutdown) = (load(&source)?, listen()?);
+            let running = verify::run(&config, &args, &shutdown, &mut out);
+            interruptible(&shutdown, Box::pin(running)).await
+        }
         Command::Schema(args) => schema::run(&source, &args, &mut out),
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
         Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,
