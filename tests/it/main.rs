@@ -9,4 +9,5 @@ mod process;
 mod protocol;
 mod s3;
 mod support;
+mod verify;
 mod week;
