@@ -10,12 +10,13 @@ use super::backfill::{self, ByHand};
 use super::progress::Bar;
 use super::report::{self, Failure, Out, complain, count};
 use super::table;
-use crate::clock::real_now;
+use crate::clock::{Clock, real_now};
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
 use crate::pipeline::{self, Conduct, Day, Found, Job, Tally, Verification};
 use crate::runtime::{self, ScheduledJob};
+use crate::schedule::Schedule;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 
@@ -69,7 +70,7 @@ pub(super) async fn run(
             "`--from {from}` is later than now less the job's lag of {lag}"
         )));
     }
-    let mut verification = verify(job, range, shutdown).await?;
+    let mut verification = verify(&scheduled, range, shutdown).await?;
     let mut repaired = None;
     let mut failed = false;
     let to_repair = !verification.to_repair.is_empty() || !verification.to_pull.is_empty();
@@ -89,7 +90,7 @@ pub(super) async fn run(
         repaired = Some(tally);
         let mut again = Vec::new();
         for range in verification.ranges_to_verify_again().iter() {
-            again.push(verify(job, range, shutdown).await?);
+            again.push(verify(&scheduled, range, shutdown).await?);
         }
         verification = verification.after_repair(again);
     }
@@ -101,7 +102,7 @@ pub(super) async fn run(
     }
     complain_of(job, &verification);
     if !args.json {
-        hint(&verification, args.repair);
+        hint(&verification, args.repair, out);
     }
     let code = if verification.found_something() {
         3
@@ -111,9 +112,20 @@ pub(super) async fn run(
     Ok(shutdown.exit_code().unwrap_or(code))
 }
 
-async fn verify(job: &Job, range: Range, shutdown: &Shutdown) -> Result<Verification, Failure> {
-    let bar = Bar::new(&job.name, pulled(job, range).await?, message);
+async fn verify(
+    ScheduledJob { schedule, job }: &ScheduledJob,
+    range: Range,
+    shutdown: &Shutdown,
+) -> Result<Verification, Failure> {
+    let newest = lake::newest(&job.lake, &job.name)
+        .await
+        .map_err(Failure::lake)?;
+    let total = newest
+        .as_ref()
+        .map_or(TimeDelta::zero(), |newest| pulled(newest, range));
+    let bar = Bar::new(&job.name, total, message);
     let conduct = Conduct {
+        clock: clock(newest.as_ref(), schedule),
         tally: bar.follow(Tally::default()),
         ..Conduct::new(shutdown.stop.clone())
     };
@@ -123,16 +135,27 @@ async fn verify(job: &Job, range: Range, shutdown: &Shutdown) -> Result<Verifica
 }
 
 /// How much event time there is to read again, summed over streams.
-async fn pulled(job: &Job, range: Range) -> Result<TimeDelta, Failure> {
-    let newest = lake::newest(&job.lake, &job.name)
-        .await
-        .map_err(Failure::lake)?;
-    let progress = newest.iter().flat_map(Commit::current);
-    let lengths = progress.map(|(_, progress)| {
+fn pulled(newest: &Commit, range: Range) -> TimeDelta {
+    let lengths = newest.current().map(|(_, progress)| {
         let within = progress.coverage.within(range);
         within.iter().map(|range| range.length()).sum::<TimeDelta>()
     });
-    Ok(lengths.sum())
+    lengths.sum()
+}
+
+/// Until the job's next run is overdue, it counts as up to date: what happened since its last one isn't held against it.
+fn clock(newest: Option<&Commit>, schedule: &Schedule) -> Clock {
+    let now = real_now();
+    let is_running = |newest: &Commit| {
+        let claim = newest.claim.as_ref();
+        claim.is_some_and(|claim| claim.is_live(now))
+    };
+    let up_to_date = newest.and_then(|newest| {
+        let at = newest.planned_at?;
+        let next = schedule.next_after(at);
+        (is_running(newest) || next.is_none_or(|next| next > now)).then_some(at)
+    });
+    up_to_date.map_or(Clock::System, Clock::AsOf)
 }
 
 fn message(done: &Tally) -> String {
@@ -314,17 +337,19 @@ fn complain_of(job: &Job, verification: &Verification) {
     }
 }
 
-fn hint(verification: &Verification, repaired: bool) {
+fn hint(verification: &Verification, repaired: bool, out: &mut Out) {
     let total = verification.total();
     let lacks = total.missing.count > 0 || !verification.not_pulled.is_empty();
     if lacks && !repaired {
-        complain("`--repair` lands what is missing and pulls what wasn't pulled");
+        out.line(format_args!(
+            "hint: `--repair` lands what is missing and pulls what wasn't pulled"
+        ));
     }
     if total.differs_for_good() {
-        complain(
-            "what is extra, altered or doubled can't be repaired: files in the table never change; docs/operations.md \
-             says what to do",
-        );
+        out.line(format_args!(
+            "hint: what is extra, altered or doubled can't be repaired, as files in the table never change; \
+             docs/operations.md says what to do"
+        ));
     }
 }
 

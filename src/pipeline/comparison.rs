@@ -1,6 +1,6 @@
 //! What a provider shows, held against what the lake has: pure counting, no I/O.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
@@ -41,6 +41,15 @@ impl Found {
             event_id: event_id.to_owned(),
         });
         self.shorten();
+    }
+
+    /// One less.
+    pub(super) fn take_back(&mut self, event_time: Timestamp, event_id: &str) {
+        self.count = self.count.saturating_sub(1);
+        self.examples.remove(&Example {
+            event_time: Some(event_time),
+            event_id: event_id.to_owned(),
+        });
     }
 
     fn shorten(&mut self) {
@@ -137,7 +146,7 @@ pub(super) enum Unshown {
 pub(super) struct Comparison {
     shown: HashMap<Box<str>, Shown>,
     /// Rows that the provider doesn't show.
-    unshown: HashSet<Box<str>>,
+    unshown: HashMap<Box<str>, Unshown>,
     days: BTreeMap<NaiveDate, Day>,
 }
 
@@ -186,16 +195,17 @@ impl Comparison {
         let day = self.days.entry(row.at.date_naive()).or_default();
         day.rows += 1;
         let Some(shown) = self.shown.get_mut(&key) else {
-            if self.unshown.contains(&key) {
+            if self.unshown.contains_key(&key) {
                 day.doubled.add(Some(row.at), &key);
                 return;
             }
-            match unshown() {
+            let unshown = unshown();
+            match unshown {
                 Unshown::Extra => day.extra.add(Some(row.at), &key),
                 Unshown::Unjudged => day.unjudged += 1,
                 Unshown::Landed => {}
             }
-            self.unshown.insert(key);
+            self.unshown.insert(key, unshown);
             return;
         };
         if shown.in_lake != InLake::Not {
@@ -210,6 +220,18 @@ impl Comparison {
         } else if shown.in_lake == InLake::Not {
             shown.in_lake = InLake::Alike;
         }
+    }
+
+    /// The events that count as extra.
+    pub(super) fn extras(&self) -> impl Iterator<Item = EventIdHash> {
+        let extras = (self.unshown.iter()).filter(|(_, unshown)| **unshown == Unshown::Extra);
+        extras.map(|(id, _)| EventIdHash::of(id))
+    }
+
+    /// The events that the provider shows and the lake has, and when they happened.
+    pub(super) fn found(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        let found = (self.shown.iter()).filter(|(_, shown)| shown.in_lake != InLake::Not);
+        found.map(|(id, shown)| (&**id, shown.at))
     }
 
     /// What was found, by day.

@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use object_store::path::Path;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::comparison::{Comparison, Day, Event, Found, Unshown, days};
@@ -30,6 +32,11 @@ use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
 /// A stream that gets no answer in so many days one after the other is left alone.
 const PATIENCE: u32 = 2;
 
+/// How often it is told how far the verification is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+/// How many extra events are remembered, in case a later day's asking shows one of them after all; 16 bytes each.
+const REMEMBERED: usize = 1_000_000;
+
 /// What a verification came to.
 #[derive(Debug)]
 pub struct Verification {
@@ -41,7 +48,7 @@ pub struct Verification {
     pub not_pulled: BTreeMap<Range, Vec<String>>,
     /// The same, of what lies before the job's start.
     pub before_start: BTreeMap<Range, Vec<String>>,
-    /// What of the range lies after now less the job's lag: no run has been to pull it yet.
+    /// What of the range lies after now (by the conduct's clock) less the job's lag: no run was to pull it yet.
     pub too_new: Option<Range>,
     /// What could not be verified, and why.
     pub unverified: Vec<Unverified>,
@@ -152,7 +159,7 @@ pub async fn verify(job: &Job, range: Range, conduct: &Conduct) -> Result<Verifi
         if asked > 0 {
             verifier.compare(asked - 1).await;
         }
-        Ok(verifier.verification)
+        Ok(verifier.end())
     }
     .instrument(span)
     .await
@@ -171,6 +178,8 @@ struct Verifier<'a> {
     pulled: BTreeMap<String, RangeSet>,
     /// What of the range was pulled of streams that the job no longer has.
     former: RangeSet,
+    /// What of the range settle passes have still to read again.
+    unsettled: RangeSet,
     /// What has been read again to its last page, by stream.
     read: BTreeMap<String, RangeSet>,
     narrowed: BTreeMap<String, TimeDelta>,
@@ -184,6 +193,8 @@ struct Verifier<'a> {
     strays: Comparison,
     stray_days: BTreeSet<NaiveDate>,
     known_strays: HashSet<EventIdHash>,
+    /// What counts as extra so far.
+    extras: HashSet<EventIdHash>,
     /// The job's quarantine, once an unreadable record was met.
     quarantine: Option<Held>,
     /// The unreadable records that were met.
@@ -191,6 +202,7 @@ struct Verifier<'a> {
     /// In how many pieces running a stream got no answer; [`PATIENCE`] if it is left alone.
     silent: BTreeMap<String, u32>,
     tally: Tally,
+    told_at: Instant,
     verification: Verification,
 }
 
@@ -244,11 +256,16 @@ impl<'a> Verifier<'a> {
             }
             pulled.insert(stream.id.clone(), coverage.within(range));
         }
+        let unsettled = (streams.iter())
+            .filter_map(|stream| progress.get(&stream.id))
+            .flat_map(|of| of.unsettled.values())
+            .flat_map(|ranges| Vec::from(ranges.within(range)));
         let is_former = |id: &String| streams.iter().all(|stream| stream.id != *id);
         let former = progress.iter().filter(|(id, _)| is_former(id));
         let former = former.flat_map(|(_, of)| Vec::from(of.coverage.within(range)));
         if let Some(newest) = &newest {
-            verification.notes = notes(job, newest, range, &streams).await?;
+            let unpublished = lake::unpublished(&job.lake, newest).await?;
+            verification.notes.extend(note_on_unpublished(&unpublished));
         }
         let pieces: Vec<Range> = due
             .into_iter()
@@ -263,6 +280,7 @@ impl<'a> Verifier<'a> {
             pieces,
             narrowed: queue::narrowed(&streams, &progress),
             former: former.collect(),
+            unsettled: unsettled.collect(),
             job,
             conduct,
             began,
@@ -277,12 +295,34 @@ impl<'a> Verifier<'a> {
             strays: Comparison::default(),
             stray_days: BTreeSet::new(),
             known_strays: HashSet::new(),
+            extras: HashSet::new(),
             quarantine: None,
             unreadable: Held::default(),
             silent: BTreeMap::new(),
             tally: Tally::default(),
+            told_at: Instant::now(),
             verification,
         })
+    }
+
+    /// What the log says that explains what was found.
+    fn end(mut self) -> Verification {
+        let total = self.verification.total();
+        if total.missing.count > 0 && !self.unsettled.is_empty() {
+            self.verification.notes.push(
+                "settle passes have still to read parts of the range again: what is missing may have come late, and be \
+                 found by them"
+                    .to_owned(),
+            );
+        }
+        if total.unjudged > 0 && !self.former.is_empty() {
+            self.verification.notes.push(
+                "the job has also pulled streams that it no longer has: rows that the provider doesn't show may be of \
+                 those, and don't count as extra"
+                    .to_owned(),
+            );
+        }
+        self.verification
     }
 
     /// Reads a piece from the provider: of each stream what was pulled. A range that can't be understood is passed over.
@@ -429,7 +469,10 @@ impl<'a> Verifier<'a> {
                 };
                 self.tally.windows += 1;
                 self.tally.covered += window.range.length();
-                self.conduct.tally.send_replace(self.tally);
+                if self.told_at.elapsed() >= TELL_EVERY {
+                    self.told_at = Instant::now();
+                    self.conduct.tally.send_replace(self.tally);
+                }
                 let read = self.read.entry(window.stream).or_default();
                 read.insert(window.range);
             }
@@ -549,6 +592,8 @@ impl<'a> Verifier<'a> {
         if let Err(error) = reading.await {
             return self.leave_unverified(None, [range].into_iter().collect(), error);
         }
+        let left = REMEMBERED.saturating_sub(self.extras.len());
+        self.extras.extend(comparison.extras().take(left));
         let found = comparison.end();
         if found.values().any(|day| day.missing.count > 0) {
             let shown_by = self.shown_by.remove(&piece).unwrap_or_default();
@@ -562,7 +607,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// What is filed elsewhere is looked for in its own day's partition. It doesn't count among that day's rows: the day
-    /// needn't be of the range, or is counted already.
+    /// needn't be of the range, or is counted already. What counted as extra is not.
     async fn look_strays_up(&mut self, piece: usize) {
         if self.strays.is_empty() {
             return;
@@ -583,6 +628,14 @@ impl<'a> Verifier<'a> {
         if let Err(error) = reading.await {
             let ranges = [self.pieces[piece]].into_iter().collect();
             return self.leave_unverified(None, ranges, error);
+        }
+        for (id, at) in strays.found() {
+            if self.extras.remove(&EventIdHash::of(id)) {
+                let day = self.verification.days.entry(at.date_naive());
+                let day = day.or_default();
+                day.extra.take_back(at, id);
+                day.shown += 1;
+            }
         }
         for (date, day) in strays.end() {
             if !day.differs() {
@@ -668,46 +721,15 @@ fn child(
     })?)
 }
 
-/// What the log says that explains what may be found.
-async fn notes(
-    job: &Job,
-    newest: &Commit,
-    range: Range,
-    streams: &[Stream],
-) -> Result<Vec<String>, RunError> {
-    let mut notes = Vec::new();
-    let unpublished = lake::unpublished(&job.lake, newest).await?;
-    if let (Some(first), Some(last)) = (unpublished.first(), unpublished.last()) {
-        let which = match (first.version, last.version) {
-            (first, last) if first == last => format!("commit {first} lists"),
-            (first, last) => format!("commits {first} to {last} list"),
-        };
-        notes.push(format!(
-            "{which} files that were not yet published when this began: a run is at it, or has died; their rows count as \
-             missing, and the job's next run publishes them"
-        ));
-    }
-    let current = |id: &String| streams.iter().any(|stream| stream.id == *id);
-    let (of_job, former): (Vec<_>, Vec<_>) =
-        newest.progress.iter().partition(|(id, _)| current(id));
-    let is_unsettled = |ranges: &RangeSet| !ranges.within(range).is_empty();
-    if (of_job.iter()).any(|(_, progress)| progress.unsettled.values().any(is_unsettled)) {
-        notes.push(
-            "settle passes have still to read parts of the range again: what is missing may have come late, and be found \
-             by them"
-                .to_owned(),
-        );
-    }
-    let former: Vec<&str> = (former.iter())
-        .filter(|(_, progress)| !progress.coverage.within(range).is_empty())
-        .map(|(id, _)| id.as_str())
-        .collect();
-    if !former.is_empty() {
-        notes.push(format!(
-            "the job has also pulled what it no longer does (`{}`): rows that the provider doesn't show may be of that, \
-             and don't count as extra",
-            former.join("`, `")
-        ));
-    }
-    Ok(notes)
+fn note_on_unpublished(commits: &[Commit]) -> Option<String> {
+    let (first, last) = (commits.first()?.version, commits.last()?.version);
+    let which = if first == last {
+        format!("commit {first} lists")
+    } else {
+        format!("commits {first} to {last} list")
+    };
+    Some(format!(
+        "{which} files that were not published when this began: a run is at it, or has died; their rows count as \
+         missing until the job's next run publishes them"
+    ))
 }

@@ -13,8 +13,8 @@ async fn help() {
     let mut shown = Transcript::default();
     shown.run(folder.path(), &["--help"], &[]).await;
     for command in [
-        "run", "backfill", "plan", "validate", "status", "schema", "services", "related", "health",
-        "demo",
+        "run", "backfill", "plan", "validate", "status", "verify", "schema", "services", "related",
+        "health", "demo",
     ] {
         shown.run(folder.path(), &[command, "-h"], &[]).await;
     }

@@ -6,3 +6,4 @@ mod daemon;
 mod logs;
 mod once;
 pub(crate) mod support;
+mod verify;

@@ -11,8 +11,9 @@ use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
 use auditlake::pipeline::{self, Conduct, Day, Verification};
 use chrono::DateTime;
+use futures_util::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::ObjectStoreExt as _;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +93,15 @@ pub(super) fn findings(verification: &Verification) -> BTreeMap<String, [u64; 4]
 pub(super) fn day_of(row: &Row) -> String {
     let time = DateTime::from_timestamp_micros(row.time).unwrap();
     time.date_naive().to_string()
+}
+
+/// Every object of the lake, and what tells it from an overwritten one.
+pub(super) async fn objects<S: Simulator>(rig: &Rig<S>) -> Vec<(String, Option<String>)> {
+    let objects = rig.job.lake.store.list(None);
+    let objects = objects.map_ok(|object| (object.location.to_string(), object.e_tag));
+    let mut objects: Vec<_> = objects.try_collect().await.unwrap();
+    objects.sort();
+    objects
 }
 
 async fn bytes_of<S: Simulator>(rig: &Rig<S>, file: &str) -> bytes::Bytes {
