@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{EVENING, Transcript, World, files, one_day};
+use super::support::{EVENING, Transcript, World, files, lately, one_day};
 
 const VERIFY: [&str; 7] = [
     "verify",
@@ -20,6 +20,9 @@ const VERIFY: [&str; 7] = [
     "--to",
     "2026-03-03",
 ];
+
+/// How far it is depends on the machine.
+const QUIET: [(&str, &str); 1] = [("RUST_LOG", "warn")];
 
 /// Two services' records of one day, pulled in the evening.
 async fn pulled() -> World {
@@ -45,20 +48,20 @@ async fn verify_finds_what_is_wrong_and_repairs_what_can_be() {
     let world = pulled().await;
     let mut shown = Transcript::default();
     let repair = [VERIFY.as_slice(), &["--repair"]].concat();
-    shown.run(world.path(), &VERIFY, &[]).await;
+    shown.run(world.path(), &VERIFY, &QUIET).await;
 
     for file in published(&world) {
         std::fs::remove_file(file).unwrap();
     }
-    shown.run(world.path(), &VERIFY, &[]).await;
-    shown.run(world.path(), &repair, &[]).await;
+    shown.run(world.path(), &VERIFY, &QUIET).await;
+    shown.run(world.path(), &repair, &QUIET).await;
     world.assert_all_landed();
-    shown.run(world.path(), &VERIFY, &[]).await;
+    shown.run(world.path(), &VERIFY, &QUIET).await;
 
     let file = published(&world).pop().unwrap();
     let copy = file.with_file_name("audits-01990000-0000-7000-8000-000000000001-0.parquet");
     std::fs::copy(&file, &copy).unwrap();
-    shown.run(world.path(), &repair, &[]).await;
+    shown.run(world.path(), &repair, &QUIET).await;
     std::fs::remove_file(copy).unwrap();
 
     let longer = [
@@ -70,7 +73,7 @@ async fn verify_finds_what_is_wrong_and_repairs_what_can_be() {
         "--to",
         "2026-03-05",
     ];
-    shown.run(world.path(), &longer, &[]).await;
+    shown.run(world.path(), &longer, &QUIET).await;
     assert_snapshot!(shown.text());
 }
 
@@ -86,6 +89,28 @@ async fn what_could_not_be_verified_is_said() {
     world.change("client_secret: sim-secret", "client_secret: wrong");
     let ended = world.run(&VERIFY).await.assert_code(1);
     ended.assert_says("job `audits` failed (auth): ");
+}
+
+#[tokio::test]
+async fn what_the_next_run_is_to_pull_is_not_missed() {
+    let world = World::live(&lately()).await;
+    world.change("*/2 * * * * *", "@yearly");
+    world.run(&["run", "--once"]).await.assert_code(0);
+    let rows = world.lake().rows().len();
+    let args = [
+        "verify",
+        "--job",
+        "audits",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "9999-01-01",
+    ];
+    let ended = world.run(&args).await.assert_code(0);
+    let total = format!("total    {rows}   {rows}        0");
+    ended
+        .assert_says("not verified, too new: ")
+        .assert_says(&total);
 }
 
 #[tokio::test]
