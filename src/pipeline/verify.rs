@@ -174,7 +174,7 @@ struct Verifier<'a> {
     /// What is held against the lake at a time.
     pieces: Vec<Range>,
     streams: Vec<Stream>,
-    /// What of the range was pulled, by stream.
+    /// What was pulled, by stream.
     pulled: BTreeMap<String, RangeSet>,
     /// What of the range was pulled of streams that the job no longer has.
     former: RangeSet,
@@ -254,7 +254,7 @@ impl<'a> Verifier<'a> {
                     }
                 }
             }
-            pulled.insert(stream.id.clone(), coverage.within(range));
+            pulled.insert(stream.id.clone(), coverage);
         }
         let unsettled = (streams.iter())
             .filter_map(|stream| progress.get(&stream.id))
@@ -529,7 +529,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// A record that can't be read should be in quarantine.
+    /// A record that can't be read should be in quarantine, if it was there to be pulled.
     async fn quarantined(
         &mut self,
         slot: usize,
@@ -548,11 +548,16 @@ impl<'a> Verifier<'a> {
             .days
             .entry(window.range.from().date_naive());
         let day = day.or_default();
+        // it may be of any time that was asked for: if not all of that was pulled, of one that is still to come
+        let may_be_of = Range::new(window.range.from(), window.asked.to());
+        let is_owed = (self.pulled.get(&window.stream).zip(may_be_of))
+            .is_some_and(|(pulled, may_be_of)| pulled.covers(may_be_of));
         if self.unreadable.adds(slot, window, id, received_at) {
             day.unreadable += 1;
         }
         if let Some(quarantine) = &mut self.quarantine
             && quarantine.adds(slot, window, id, received_at)
+            && is_owed
         {
             day.missing.add(None, id);
             self.verification.to_repair.insert(self.pieces[piece]);

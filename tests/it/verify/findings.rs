@@ -1,7 +1,7 @@
 //! What counts as a finding and what doesn't, on Genesys Cloud.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,8 +202,11 @@ async fn what_was_not_pulled_is_named_and_not_counted_as_missing() {
 async fn a_stream_that_is_refused_is_not_verified_and_the_rest_is() {
     let rig = pulled(&three_days()).await;
     let rows = rig.rows().await;
+    let truth = rig.sim.dataset();
+    let truth = truth.truth(at("2026-03-01"), at("2026-03-04"), Some(BOTH[0]), at(NOW));
+    let shown: BTreeSet<&str> = truth.iter().map(|truth| truth.id.as_str()).collect();
     let (lost, kept): (Vec<&Row>, Vec<&Row>) = (rows.iter())
-        .filter(|row| row.raw.contains("PeoplePermissions"))
+        .filter(|row| shown.contains(row.id.as_str()))
         .partition(|row| day_of(row) == "2026-03-02");
     assert!(!lost.is_empty() && !kept.is_empty());
     let mut files: Vec<&str> = (rows.iter())
@@ -319,6 +322,16 @@ async fn one_row_is_found_in_two_months_of_days() {
 }
 
 #[tokio::test]
+async fn it_is_asked_by_query_as_for_a_settle_pass() {
+    let rig = rig(&three_days(), "window: 6h\n    settle: []").await;
+    rig.tick(at(NOW)).await;
+    let calls = rig.sim.counters().calls(SUBMIT);
+    verify(&rig, all(), at(NOW)).await;
+    // the realtime query would need no job
+    assert_eq!(rig.sim.counters().calls(SUBMIT) - calls, 2 * 3 * 4);
+}
+
+#[tokio::test]
 async fn rows_that_land_meanwhile_are_not_extra_and_not_missing() {
     let spec = DatasetSpec {
         late_share: 0.3,
@@ -346,7 +359,7 @@ async fn rows_that_land_meanwhile_are_not_extra_and_not_missing() {
     let (verification, ()) =
         tokio::join!(verify(&rig, range, at("2026-03-03T01:00:00Z")), meanwhile);
     let first = &verification.days[&at("2026-03-01").date_naive()];
-    assert!(first.rows > first.shown, "{} rows then, {first:?}", known);
+    assert!(first.rows > first.shown, "{known} rows then, {first:?}");
     assert_eq!(findings(&verification), BTreeMap::new());
 }
 

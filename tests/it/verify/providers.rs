@@ -243,15 +243,14 @@ async fn liveperson() {
     attack(&rig, truth).await;
 }
 
-#[tokio::test]
-async fn everyware_cloud() {
+async fn everyware(poison: usize) -> Rig<everyware::Everyware> {
     let data = everyware::Dataset::generate(&everyware::DatasetSpec {
         records: 900,
         to: at("2026-03-04"),
         late_share: LATE_SHARE,
         latest: LATEST,
         times: everyware::TimeForm::Mixed,
-        poison: POISON,
+        poison,
         ..everyware::DatasetSpec::default()
     });
     let settings = everyware::EverywareSettings {
@@ -265,11 +264,45 @@ async fn everyware_cloud() {
         "    base_url: {}\n    username: sim-user\n    password: sim-secret",
         sim.base_url()
     );
-    let rig = Rig::of(sim, &jobs("everyware_cloud", &keys, JOB)).await;
+    Rig::of(sim, &jobs("everyware_cloud", &keys, JOB)).await
+}
+
+#[tokio::test]
+async fn everyware_cloud() {
+    let rig = everyware(POISON).await;
     let truth = rig
         .sim
         .dataset()
         .truth(at("2026-03-01"), at("2026-03-04"), None, end())
         .len();
     attack(&rig, truth).await;
+}
+
+#[tokio::test]
+async fn what_a_day_shows_beyond_what_was_pulled_is_not_missing() {
+    for poison in [0, 2 * POISON] {
+        let rig = everyware(poison).await;
+        rig.tick(at("2026-03-02T12:02:00Z")).await;
+        let rows = rig.rows().await;
+        let last = rows.last().unwrap();
+        rewrite(&rig, &last.file, |batch| without(&batch, &last.id)).await;
+        let later = at("2026-03-04T12:02:00Z");
+        let verification = verify(&rig, range("2026-03-01", "2026-03-04"), later).await;
+        let lacking: Vec<_> = verification.not_pulled.keys().collect();
+        let noon = at("2026-03-02T12:00:00Z");
+        assert_eq!(lacking[0].from(), noon);
+        // what came late before noon is missing, what happened later isn't, though the same answer shows it
+        let truth = rig.sim.dataset().truth(at("2026-03-01"), noon, None, later);
+        let total = verification.total();
+        let late = (truth.len() - rows.len() + 1) as u64;
+        if poison == 0 {
+            assert_eq!(total.missing.count, late);
+        }
+        // what can't be read may have happened in the afternoon, for all that anybody knows
+        let second = &verification.days[&noon.date_naive()];
+        assert!(second.unreadable > 0 || poison == 0);
+        let mut missing = second.missing.examples.iter();
+        assert!(missing.all(|example| example.event_time.is_some()));
+        assert_eq!([total.extra.count, total.unjudged], [0, 0]);
+    }
 }
