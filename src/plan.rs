@@ -189,6 +189,17 @@ pub fn backfill(
     rest.into_iter().chain(fresh)
 }
 
+/// What of `ranges` is asked to look at them once more: windows counted from the epoch, in whole grains.
+pub fn look_again(ranges: RangeSet, policy: &Policy) -> impl Iterator<Item = Task> + Send + use<> {
+    on_grid(ranges, policy.cell()).map(|range| Task::fresh(range, Work::Backfill))
+}
+
+/// `range` in pieces of a UTC day, or of a window where that is longer: what is held against the lake at a time.
+pub fn days_or_windows(range: Range, policy: &Policy) -> impl Iterator<Item = Range> + use<> {
+    let length = policy.cell().max(TimeDelta::days(1));
+    on_grid([range].into_iter().collect(), length)
+}
+
 /// Notes that the streams are to be read again over `range`. If they were being read again over just that range, and
 /// not all of them are through, it goes on; else it begins anew, and what earlier backfills left unfinished is void.
 pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Stream], range: Range) {
@@ -294,7 +305,7 @@ fn cut(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> {
 }
 
 /// Whole windows, counted from the epoch, so that a settle pass reads an hour once and not each of its pulls.
-fn on_grid(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> {
+fn on_grid(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> + Send {
     Vec::from(ranges).into_iter().flat_map(move |range| {
         let mut from = range.from();
         std::iter::from_fn(move || {

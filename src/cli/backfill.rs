@@ -1,21 +1,18 @@
 //! `backfill`: what a range lacks, in its own lane, so that fresh data never waits for it.
 
-use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::watch;
 
 use super::once::run_when_free;
+use super::progress::Bar;
 use super::report::{self, Failure, Out, complain, count};
 use crate::clock::real_now;
 use crate::config::Config;
-use crate::lake::{self, Commit, Counts};
+use crate::lake::{self, Commit};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::{Conduct, Job, Lane, Tally};
+use crate::pipeline::{Conduct, Job, Lane, Report, Tally};
 use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
@@ -70,55 +67,16 @@ pub(super) async fn run(
             "`--from {from}` is later than now less the job's lag of {lag}"
         )));
     };
-    let total = left_to_cover(&job, range, args.refetch, shutdown).await?;
-    let bar = Bar::new(&job.name, total);
-
-    let mut done = Tally::default();
-    let report = loop {
-        let turn = schedule
-            .next_after(real_now())
-            .map_or(TURN, |tick| tick - real_now())
-            .clamp(SHORTEST_TURN, TURN);
-        let lane = Lane::Backfill {
-            range,
-            refetch: args.refetch,
-            turn,
-        };
-        let conduct = Conduct {
-            at_a_time: usize::from(args.concurrency),
-            tally: bar.follow(done),
-            ..Conduct::new(shutdown.stop.clone())
-        };
-        let mut report = run_when_free(&job, lane, &conduct)
-            .await
-            .inspect_err(|_| bar.leave())?;
-        done += report.tally;
-        report.tally = done;
-        if !report.failures.is_empty() || !report.unfinished || shutdown.stop.is_cancelled() {
-            break report;
-        }
-        let newest = lake::newest(&job.lake, &job.name)
-            .await
-            .map_err(Failure::lake)?;
-        if args.refetch
-            && !newest
-                .as_ref()
-                .is_some_and(|newest| is_refetching(newest, range))
-        {
-            bar.leave();
-            return Err(Failure::run(format!(
-                "another refetch of job `{}` has begun; repeat the command when that one is through",
-                job.name
-            )));
-        }
-        if is_due(newest.as_ref(), &schedule) {
-            tokio::select! {
-                () = tokio::time::sleep(STEP_ASIDE) => {}
-                () = shutdown.stop.cancelled() => {}
-            }
-        }
+    let what = ByHand {
+        range,
+        refetch: args.refetch,
+        concurrency: args.concurrency,
     };
+    let total = left_to_cover(&job, &what, shutdown).await?;
+    let bar = Bar::new(&job.name, total, message);
+    let pulled = in_turns(&job, &schedule, &what, &bar, shutdown).await;
     bar.leave();
+    let report = pulled?;
     out.line(format_args!("{}", report::summary(&job.name, &report)));
     report::failures(&job, &report);
     if report.unfinished {
@@ -129,11 +87,72 @@ pub(super) async fn run(
         .unwrap_or(u8::from(!report.failures.is_empty())))
 }
 
-/// How much event time is left to pull, summed over streams.
-async fn left_to_cover(
+/// What is pulled by hand.
+pub(super) struct ByHand {
+    /// Event time.
+    pub(super) range: Range,
+    /// Whether to read again what was pulled before, too.
+    pub(super) refetch: bool,
+    /// How many windows are in flight at a time.
+    pub(super) concurrency: u8,
+}
+
+/// Pulls it, in turns with the job's due pulls.
+pub(super) async fn in_turns(
     job: &Job,
-    range: Range,
-    refetch: bool,
+    schedule: &Schedule,
+    what: &ByHand,
+    bar: &Bar,
+    shutdown: &Shutdown,
+) -> Result<Report, Failure> {
+    let mut done = Tally::default();
+    loop {
+        let turn = schedule
+            .next_after(real_now())
+            .map_or(TURN, |tick| tick - real_now())
+            .clamp(SHORTEST_TURN, TURN);
+        let lane = Lane::Backfill {
+            range: what.range,
+            refetch: what.refetch,
+            turn,
+        };
+        let conduct = Conduct {
+            at_a_time: usize::from(what.concurrency),
+            tally: bar.follow(done),
+            ..Conduct::new(shutdown.stop.clone())
+        };
+        let mut report = run_when_free(job, lane, &conduct).await?;
+        done += report.tally;
+        report.tally = done;
+        if !report.failures.is_empty() || !report.unfinished || shutdown.stop.is_cancelled() {
+            return Ok(report);
+        }
+        let newest = lake::newest(&job.lake, &job.name)
+            .await
+            .map_err(Failure::lake)?;
+        if what.refetch
+            && !newest
+                .as_ref()
+                .is_some_and(|newest| is_refetching(newest, what.range))
+        {
+            return Err(Failure::run(format!(
+                "another refetch of job `{}` has begun; repeat the command when that one is through",
+                job.name
+            )));
+        }
+        if is_due(newest.as_ref(), schedule) {
+            tokio::select! {
+                () = tokio::time::sleep(STEP_ASIDE) => {}
+                () = shutdown.stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// How much event time is left to pull, summed over streams.
+pub(super) async fn left_to_cover(
+    job: &Job,
+    &ByHand { range, refetch, .. }: &ByHand,
     shutdown: &Shutdown,
 ) -> Result<TimeDelta, Failure> {
     let streams = job.source.streams(&shutdown.stop).await;
@@ -172,85 +191,11 @@ fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
     })
 }
 
-/// A bar on a terminal, a line now and then elsewhere.
-struct Bar {
-    job: String,
-    bar: ProgressBar,
-    terminal: bool,
-    total: TimeDelta,
-    said: Arc<Mutex<Option<String>>>,
-}
-
-impl Bar {
-    fn new(job: &str, total: TimeDelta) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let seconds = total.num_seconds().unsigned_abs();
-        let bar = ProgressBar::with_draw_target(
-            Some(seconds),
-            if terminal {
-                ProgressDrawTarget::stderr()
-            } else {
-                ProgressDrawTarget::hidden()
-            },
-        );
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}%  {msg}  ETA {eta}")
-        {
-            bar.set_style(style);
-        }
-        bar.set_prefix(job.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self {
-            job: job.to_owned(),
-            bar,
-            terminal,
-            total,
-            said: Arc::default(),
-        }
-    }
-
-    /// Follows a run that comes after what is `done`.
-    fn follow(&self, done: Tally) -> watch::Sender<Tally> {
-        let (sender, mut receiver) = watch::channel(Tally::default());
-        let (bar, terminal, job, total) = (
-            self.bar.clone(),
-            self.terminal,
-            self.job.clone(),
-            self.total,
-        );
-        let said = Arc::clone(&self.said);
-        tokio::spawn(async move {
-            while receiver.changed().await.is_ok() {
-                let mut now = done;
-                now += *receiver.borrow();
-                bar.set_position(now.covered.num_seconds().unsigned_abs());
-                let message = message(now.windows, now.counts);
-                bar.set_message(message.clone());
-                if !terminal {
-                    let percent = now.covered.num_seconds() * 100 / total.num_seconds().max(1);
-                    let eta = bar.eta().as_secs();
-                    let line = format!("{job}: {percent} %, {message}, about {eta} s left");
-                    let mut last = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    if last.as_ref() != Some(&line) {
-                        tracing::info!("{line}");
-                        *last = Some(line);
-                    }
-                }
-            }
-        });
-        sender
-    }
-
-    fn leave(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-fn message(windows: u64, counts: Counts) -> String {
+pub(super) fn message(done: &Tally) -> String {
     format!(
         "{}, {} new, {} duplicate",
-        report::counted(windows, "window"),
-        count(counts.new),
-        count(counts.duplicate)
+        report::counted(done.windows, "window"),
+        count(done.counts.new),
+        count(done.counts.duplicate)
     )
 }

@@ -8,11 +8,13 @@ mod demo;
 mod health;
 mod once;
 mod plan;
+mod progress;
 mod quarantine;
 mod report;
 mod schema;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -82,6 +84,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Records that could not be read: list, show, replay, ack
     Quarantine(quarantine::QuarantineArgs),
+    /// Hold a range of the lake against what the provider shows now
+    Verify(verify::VerifyArgs),
     /// Show the table `audit_events`: as text, JSON or DDL, or the JSON Schema of jobs.yaml
     Schema(schema::SchemaArgs),
     /// List what a connection's provider can be asked for, as JSON lines
@@ -163,6 +167,11 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             interruptible(&shutdown, Box::pin(running)).await
         }
         Command::Quarantine(args) => quarantine::run(&load(&source)?, &args, None, &mut out).await,
+        Command::Verify(args) => {
+            let (config, shutdown) = (load(&source)?, listen()?);
+            let running = verify::run(&config, &args, &shutdown, &mut out);
+            interruptible(&shutdown, Box::pin(running)).await
+        }
         Command::Schema(args) => schema::run(&source, &args, &mut out),
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
         Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,

@@ -19,7 +19,7 @@ use super::commit::{Claim, Commit, CommitKind, CommittedFile, FORMAT, Origin, Pr
 use super::error::LakeError;
 use super::layout::{self, JobLayout};
 use super::open::{Lake, from_json, to_json};
-use super::publish::AT_A_TIME;
+use super::publish::{self, AT_A_TIME};
 use crate::clock::real_now;
 use crate::model::{Kind, Timestamp};
 
@@ -107,6 +107,25 @@ struct Hint {
 /// The newest commit of a job's log, or nothing if there is none.
 pub async fn newest(lake: &Lake, job: &str) -> Result<Option<Commit>, LakeError> {
     Ok(find_newest(lake, &lake.layout.job(job)).await?.0)
+}
+
+/// The commits up to `newest` whose files are not all published: a run is at it, or died over it, and the job's next run
+/// publishes them.
+pub async fn unpublished(lake: &Lake, newest: &Commit) -> Result<Vec<Commit>, LakeError> {
+    let keys = lake.layout.job(&newest.job);
+    let mut found = Vec::new();
+    for version in newest.published_through + 1..=newest.version {
+        let Some(commit) = read_commit(lake, &keys, version).await? else {
+            continue; // pruned meanwhile: published
+        };
+        for file in &commit.files {
+            if !publish::exists(lake, &publish::key_of(&file.key)?).await? {
+                found.push(commit);
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 async fn find_newest(lake: &Lake, keys: &JobLayout) -> Result<(Option<Commit>, u64), LakeError> {
@@ -423,7 +442,7 @@ impl JobLog {
 
     /// Copies each staged file to its final key and deletes the staged one; may be repeated.
     async fn publish(&self, files: &[CommittedFile]) -> Result<(), LakeError> {
-        super::publish::publish(&self.lake, files).await
+        publish::publish(&self.lake, files).await
     }
 
     async fn delete(&self, keys: Vec<Path>) -> Result<(), LakeError> {
@@ -436,7 +455,7 @@ impl JobLog {
         stream::iter(keys)
             .map(Ok)
             .try_for_each_concurrent(AT_A_TIME, |key| async move {
-                super::publish::delete(&self.lake, &key).await
+                publish::delete(&self.lake, &key).await
             })
             .await
     }

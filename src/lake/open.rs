@@ -168,8 +168,8 @@ impl Lake {
         Ok(())
     }
 
-    /// Whether there is a lake, laid out so; an error if it is laid out otherwise.
-    pub(super) async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
+    /// Whether there is a lake, laid out so; an error if it is laid out otherwise. Only reads.
+    pub async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
         let key = self.layout.lake_file();
         let Some(bytes) = self.read(&key).await? else {
             return Ok(false);

@@ -21,13 +21,15 @@ pub(super) async fn publish(lake: &Lake, files: &[CommittedFile]) -> Result<(), 
         .await
 }
 
+/// A key that a commit names.
+pub(super) fn key_of(text: &str) -> Result<Path, LakeError> {
+    Path::parse(text).map_err(|error| LakeError::Unreadable {
+        key: text.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
 async fn publish_one(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
-    let key_of = |text: &str| {
-        Path::parse(text).map_err(|error| LakeError::Unreadable {
-            key: text.to_owned(),
-            reason: error.to_string(),
-        })
-    };
     let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
     // not copied again: on a local disk a copy onto its own hard link leaves its temporary file in the table's folder
     if !exists(lake, &key).await? {
@@ -47,7 +49,8 @@ async fn publish_one(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError>
     delete(lake, &staged).await
 }
 
-async fn exists(lake: &Lake, key: &Path) -> Result<bool, LakeError> {
+/// Whether there is an object.
+pub(super) async fn exists(lake: &Lake, key: &Path) -> Result<bool, LakeError> {
     match lake.store.head(key).await {
         Ok(_) => Ok(true),
         Err(object_store::Error::NotFound { .. }) => Ok(false),

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::error::RunError;
 use crate::lake::{Lake, LakeError, layout};
@@ -70,22 +71,8 @@ impl Ids {
                     key: partition.to_owned(),
                     reason: error.to_string(),
                 })?;
-        let files: Vec<_> = self
-            .lake
-            .store
-            .list(Some(&folder))
-            .try_filter(|file| {
-                let of_job = file
-                    .location
-                    .filename()
-                    .is_some_and(|name| layout::is_of_job(name, &self.job));
-                std::future::ready(of_job)
-            })
-            .try_collect()
-            .await
-            .map_err(LakeError::at("list", &folder))?;
         let mut ids = HashSet::new();
-        for file in files {
+        for file in files_of(&self.lake, &self.job, &folder).await? {
             read_event_ids(
                 Arc::clone(&self.lake.store),
                 &file.location,
@@ -114,4 +101,21 @@ impl Ids {
             .values_mut()
             .for_each(|partition| partition.used = false);
     }
+}
+
+/// The files of a job below a folder of the table.
+pub(super) async fn files_of(
+    lake: &Lake,
+    job: &str,
+    folder: &Path,
+) -> Result<Vec<ObjectMeta>, LakeError> {
+    let of_job = |file: &ObjectMeta| {
+        let name = file.location.filename();
+        std::future::ready(name.is_some_and(|name| layout::is_of_job(name, job)))
+    };
+    let files = lake.store.list(Some(folder)).try_filter(of_job);
+    files
+        .try_collect()
+        .await
+        .map_err(LakeError::at("list", folder))
 }

@@ -15,16 +15,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::RunError;
+use super::identity::{self, Twins};
 use super::ids::Ids;
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
-use super::whole::twin;
 use super::{Job, Lane, Tally};
 use crate::lake::{Change, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled};
 use crate::model::{Record, Timestamp};
 use crate::plan;
 use crate::providers::{Page, Stream};
-use crate::table::{Part, PartSpec, RowContext, RowError, canonical_hash, partition_path};
+use crate::table::{Part, PartSpec, RowContext, RowError, partition_path};
 
 /// How old the last commit gets while there is something to commit: what a crash may cost.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
@@ -77,8 +77,8 @@ struct Slot {
     total: Option<u64>,
     /// What an operator should know.
     remarks: Vec<String>,
-    /// Of the records without id in the present answer: how many there were of each.
-    twins: HashMap<String, usize>,
+    /// Of the records without id in the present answer.
+    twins: Twins,
 }
 
 impl Slot {
@@ -88,7 +88,7 @@ impl Slot {
             counts: Counts::default(),
             total: None,
             remarks: Vec::new(),
-            twins: HashMap::new(),
+            twins: Twins::new(),
         }
     }
 
@@ -337,7 +337,8 @@ impl<'a> Landing<'a> {
             for span in spans {
                 of.counts.fetched += 1;
                 let id = ids.next().and_then(Option::as_deref);
-                match self.read(&page.text[span.clone()], id, &mut of.twins) {
+                let adapter = self.job.source.adapter.as_ref();
+                match identity::read(adapter, &page.text[span.clone()], id, &mut of.twins) {
                     Ok(record) => records.push((span, record)),
                     Err(reason) => {
                         of.counts.quarantined += 1;
@@ -364,29 +365,6 @@ impl<'a> Landing<'a> {
         of.window.cursor = page.next.clone().filter(|_| page.resumable);
         self.slots.insert(slot, of);
         Ok(())
-    }
-
-    /// Reads a record. One without an id gets a hash of its content for one, if it has none yet; equal ones of an answer
-    /// are twins.
-    fn read<'p>(
-        &self,
-        raw: &'p str,
-        id: Option<&str>,
-        twins: &mut HashMap<String, usize>,
-    ) -> Result<Record<'p>, String> {
-        let mut record = self.job.source.adapter.record(raw)?;
-        if let Some(id) = id {
-            record.event_id = id.to_owned().into();
-        } else if record.event_id.is_empty() {
-            let lasting = self.job.source.adapter.lasting(raw);
-            let hash = canonical_hash(&lasting).map_err(|error| crate::telemetry::chain(&error))?;
-            let number = twins
-                .entry(hash.clone())
-                .and_modify(|count| *count += 1)
-                .or_insert(1);
-            record.event_id = twin(&hash, *number).into();
-        }
-        Ok(record)
     }
 
     /// Appends a record to the open part of its partition, unless the lake has it or it waits for its own range. The
@@ -476,21 +454,10 @@ impl<'a> Landing<'a> {
         number: usize,
         pulled_at: Timestamp,
     ) -> Result<Put, RunError> {
-        match self.read_again(raw, number) {
+        match identity::read_again(self.job.source.adapter.as_ref(), raw, number) {
             Ok(record) => self.put(&record, raw, pulled_at, None).await,
             Err(reason) => Ok(Put::Refused(reason)),
         }
-    }
-
-    fn read_again<'p>(&self, raw: &'p str, number: usize) -> Result<Record<'p>, String> {
-        let adapter = &self.job.source.adapter;
-        let mut record = adapter.record(raw)?;
-        if !adapter.has_ids() || record.event_id.is_empty() {
-            let hash = canonical_hash(&adapter.lasting(raw))
-                .map_err(|error| crate::telemetry::chain(&error))?;
-            record.event_id = twin(&hash, number).into();
-        }
-        Ok(record)
     }
 
     /// What was done under a claim beside pulling; the next commit says so.

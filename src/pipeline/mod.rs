@@ -1,12 +1,15 @@
 //! One run of one job: claim, pull, stage, commit, publish (design §4).
 
+mod comparison;
 mod error;
+mod identity;
 mod ids;
 mod landing;
 mod pull;
 mod quarantine;
 mod queue;
 mod replay;
+mod verify;
 mod whole;
 
 use std::fmt;
@@ -26,10 +29,12 @@ use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 
+pub use comparison::{Day, Example, Found};
 pub use error::RunError;
 use landing::Landing;
 use queue::Queue;
 pub use replay::{Became, Replayed, Tried, replay};
+pub use verify::{Unverified, Verification, verify};
 
 /// How long a claim keeps other runs off, unless a test says otherwise.
 const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);

@@ -22,12 +22,57 @@ struct Known {
 pub(super) struct Quarantine {
     lake: Lake,
     job: String,
-    /// What is in the lake's quarantine or on its way, by id; read when the first unreadable record arrives.
-    known: Option<HashMap<String, Vec<Known>>>,
-    /// By slot and id: how many its range has shown.
-    shown: HashMap<usize, HashMap<String, usize>>,
+    /// What is in the lake's quarantine or on its way; read when the first unreadable record arrives.
+    held: Held,
+    is_read: bool,
     open: Vec<u8>,
     lines: u64,
+}
+
+/// Unreadable records that are known, and what of them each range in flight has shown.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// By id.
+    known: HashMap<String, Vec<Known>>,
+    /// By slot and id: how many its range has shown.
+    shown: HashMap<usize, HashMap<String, usize>>,
+}
+
+impl Held {
+    /// Reads what is in the lake's quarantine.
+    pub(super) async fn read(&mut self, lake: &Lake, job: &str) -> Result<(), RunError> {
+        self.known = read(lake, job).await?;
+        Ok(())
+    }
+
+    /// A slot begins a range.
+    pub(super) fn begin(&mut self, slot: usize) {
+        self.shown.remove(&slot);
+    }
+
+    /// Takes note of an unreadable record that a range shows; whether that is one more than were known of that range.
+    pub(super) fn adds(
+        &mut self,
+        slot: usize,
+        of: &InFlight,
+        id: &str,
+        pulled_at: Timestamp,
+    ) -> bool {
+        let shown = self.shown.entry(slot).or_default();
+        let shown = shown.entry(id.to_owned()).or_default();
+        *shown += 1;
+        let known = self.known.entry(id.to_owned()).or_default();
+        if *shown <= known.iter().filter(|line| line.counts_for(of)).count() {
+            return false;
+        }
+        // a range that is begun again in this run, or halved, shows it again
+        known.push(Known {
+            stream: of.stream.clone(),
+            asked: of.asked,
+            pulled_at,
+        });
+        true
+    }
 }
 
 impl Quarantine {
@@ -35,8 +80,8 @@ impl Quarantine {
         Self {
             lake,
             job: job.to_owned(),
-            known: None,
-            shown: HashMap::new(),
+            held: Held::default(),
+            is_read: false,
             open: Vec::new(),
             lines: 0,
         }
@@ -44,7 +89,7 @@ impl Quarantine {
 
     /// A slot begins a range.
     pub(super) fn begin(&mut self, slot: usize) {
-        self.shown.remove(&slot);
+        self.held.begin(slot);
     }
 
     /// Takes an unreadable record, unless its range has it in quarantine already: a re-read adds only what exceeds
@@ -60,15 +105,11 @@ impl Quarantine {
     ) -> Result<(), RunError> {
         let raw = &text[span.clone()];
         let id = quarantine::id_of(raw.as_bytes());
-        if self.known.is_none() {
-            self.known = Some(read(&self.lake, &self.job).await?);
+        if !self.is_read {
+            self.held.read(&self.lake, &self.job).await?;
+            self.is_read = true;
         }
-        let shown = self.shown.entry(slot).or_default();
-        let shown = shown.entry(id.clone()).or_default();
-        *shown += 1;
-        let known = self.known.get_or_insert_default();
-        let known = known.entry(id.clone()).or_default();
-        if *shown <= known.iter().filter(|line| line.counts_for(of)).count() {
+        if !self.held.adds(slot, of, &id, pulled_at) {
             return Ok(());
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
@@ -79,12 +120,6 @@ impl Quarantine {
         })?;
         self.open.push(b'\n');
         self.lines += 1;
-        // a range that is begun again in this run, or halved, shows it again
-        known.push(Known {
-            stream: line.stream,
-            asked: of.asked,
-            pulled_at,
-        });
         Ok(())
     }
 

@@ -20,8 +20,11 @@ pub(super) struct Queue {
     until: Option<tokio::time::Instant>,
 }
 
+/// The windows of one stream, cut as they are taken.
+pub(super) type Tasks = Box<dyn Iterator<Item = Task> + Send>;
+
 struct State {
-    streams: VecDeque<(Stream, Box<dyn Iterator<Item = Task> + Send>)>,
+    streams: VecDeque<(Stream, Tasks)>,
     /// Windows that proved too large, by stream.
     narrowed: BTreeMap<String, TimeDelta>,
     failures: Vec<Failure>,
@@ -36,26 +39,10 @@ impl Queue {
         now: Timestamp,
         job: &Job,
     ) -> Self {
-        let mut state = State {
-            streams: VecDeque::new(),
-            narrowed: BTreeMap::new(),
-            failures: Vec::new(),
-            unfinished: false,
-        };
-        for stream in streams {
+        let tasks = streams.iter().map(|stream| {
             let progress = progress.get(&stream.id).cloned().unwrap_or_default();
-            if let Some(seconds) = progress
-                .window
-                .and_then(|seconds| i64::try_from(seconds).ok())
-            {
-                state
-                    .narrowed
-                    .insert(stream.id.clone(), TimeDelta::seconds(seconds));
-            }
-            state
-                .streams
-                .push_back((stream.clone(), tasks(&progress, lane, now, &job.policy)));
-        }
+            (stream.clone(), tasks(&progress, lane, now, &job.policy))
+        });
         let until = match lane {
             Lane::Due => None,
             Lane::Backfill { turn, .. } => {
@@ -63,8 +50,25 @@ impl Queue {
             }
         };
         Self {
-            state: Mutex::new(state),
             until,
+            ..Self::of(tasks.collect(), narrowed(streams, progress))
+        }
+    }
+
+    /// All windows of these streams, however long that takes; `narrowed` as [`narrowed`] has it.
+    pub(super) fn of(
+        streams: VecDeque<(Stream, Tasks)>,
+        narrowed: BTreeMap<String, TimeDelta>,
+    ) -> Self {
+        let state = State {
+            streams,
+            narrowed,
+            failures: Vec::new(),
+            unfinished: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            until: None,
         }
     }
 
@@ -144,12 +148,19 @@ impl Queue {
     }
 }
 
-fn tasks(
-    progress: &Progress,
-    lane: Lane,
-    now: Timestamp,
-    policy: &plan::Policy,
-) -> Box<dyn Iterator<Item = Task> + Send> {
+/// How small the streams' windows have become, where one proved too large.
+pub(super) fn narrowed(
+    streams: &[Stream],
+    progress: &BTreeMap<String, Progress>,
+) -> BTreeMap<String, TimeDelta> {
+    let narrowed = streams.iter().filter_map(|stream| {
+        let seconds = i64::try_from(progress.get(&stream.id)?.window?).ok()?;
+        Some((stream.id.clone(), TimeDelta::seconds(seconds)))
+    });
+    narrowed.collect()
+}
+
+fn tasks(progress: &Progress, lane: Lane, now: Timestamp, policy: &plan::Policy) -> Tasks {
     match lane {
         Lane::Due => Box::new(plan::due(progress, now, policy)),
         Lane::Backfill { range, refetch, .. } => {

@@ -4,7 +4,7 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch, StringArray},
+    array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray},
     datatypes::TimestampMicrosecondType,
 };
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use crate::model::{Kind, Timestamp};
 const EVENT_ID: &str = "event_id";
 const EVENT_TIME: &str = "event_time";
 const RAW: &str = "raw";
+const INGESTED_AT: &str = "ingested_at";
 
 /// Read from a file's end at once; holds the footer of most files.
 const FOOTER_BYTES: usize = 64 << 10;
@@ -105,6 +106,8 @@ pub struct StoredRow<'a> {
     pub event_time: Timestamp,
     /// The record's JSON.
     pub raw: &'a str,
+    /// When it was pulled.
+    pub ingested_at: Timestamp,
 }
 
 /// Gives each event id of the file at `path`, `size` bytes long, to `take`, and says how many there were.
@@ -129,26 +132,26 @@ pub async fn read_event_ids(
 
 /// Gives each row of the file at `path`, `size` bytes long, to `take`, in the order of the file.
 ///
-/// Reads the three columns that it needs, one row group after another.
+/// Reads the four columns that it needs, one row group after another.
 pub async fn read_rows(
     store: Arc<dyn ObjectStore>,
     path: &Path,
     size: u64,
     mut take: impl FnMut(StoredRow<'_>),
 ) -> Result<(), ReadError> {
-    let mut batches = open(store, path, size, &[EVENT_ID, EVENT_TIME, RAW]).await?;
+    let mut batches = open(store, path, size, &[EVENT_ID, EVENT_TIME, RAW, INGESTED_AT]).await?;
     while let Some(batch) = next(&mut batches, path).await? {
         let ids = texts(&batch, path, EVENT_ID)?;
         let raws = texts(&batch, path, RAW)?;
-        let times = (batch.column_by_name(EVENT_TIME))
-            .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>())
-            .ok_or_else(|| no_column(path, EVENT_TIME))?;
-        for ((id, time), raw) in ids.iter().zip(times).zip(raws) {
-            let time = time.and_then(Timestamp::from_timestamp_micros);
+        let times = times(&batch, path, EVENT_TIME)?;
+        let ingested = self::times(&batch, path, INGESTED_AT)?;
+        for (((id, time), raw), ingested) in ids.iter().zip(times).zip(raws).zip(ingested) {
+            let instant = |micros: Option<i64>| micros.and_then(Timestamp::from_timestamp_micros);
             take(StoredRow {
                 event_id: id.ok_or_else(|| no_column(path, EVENT_ID))?,
-                event_time: time.ok_or_else(|| no_column(path, EVENT_TIME))?,
+                event_time: instant(time).ok_or_else(|| no_column(path, EVENT_TIME))?,
                 raw: raw.ok_or_else(|| no_column(path, RAW))?,
+                ingested_at: instant(ingested).ok_or_else(|| no_column(path, INGESTED_AT))?,
             });
         }
     }
@@ -197,6 +200,16 @@ fn texts<'a>(
 ) -> Result<&'a StringArray, ReadError> {
     (batch.column_by_name(column))
         .and_then(|texts| texts.as_string_opt())
+        .ok_or_else(|| no_column(path, column))
+}
+
+fn times<'a>(
+    batch: &'a RecordBatch,
+    path: &Path,
+    column: &'static str,
+) -> Result<&'a TimestampMicrosecondArray, ReadError> {
+    (batch.column_by_name(column))
+        .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>())
         .ok_or_else(|| no_column(path, column))
 }
 
@@ -337,6 +350,7 @@ mod tests {
         let mut rows = Vec::new();
         let reading = read_rows(store, &path, size, |row| {
             assert_eq!(row.raw, "{}");
+            assert_eq!(row.ingested_at, context().ingested_at);
             rows.push((row.event_time.timestamp(), row.event_id.to_owned()));
         });
         let on_any_thread: BoxFuture<'_, _> = reading.boxed();

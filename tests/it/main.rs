@@ -1,8 +1,8 @@
 //! What the parts do together: one test binary, one module a subject.
 
 mod avaya;
-mod corpus;
 mod closed;
+mod corpus;
 mod everyware;
 mod faults;
 mod genesys;
@@ -14,4 +14,5 @@ mod quarantine;
 mod s3;
 mod soak;
 mod support;
+mod verify;
 mod week;

@@ -20,6 +20,7 @@ async fn help() {
         "check",
         "status",
         "quarantine",
+        "verify",
         "schema",
         "services",
         "related",

@@ -7,3 +7,4 @@ mod logs;
 mod once;
 mod quarantine;
 pub(crate) mod support;
+mod verify;

@@ -1,0 +1,386 @@
+//! `verify`: a range of the lake held against what the provider shows now; `--repair` lands what is missing.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use clap::Args;
+use serde_json::json;
+
+use super::backfill::{self, ByHand};
+use super::progress::Bar;
+use super::report::{self, Failure, Out, complain, count};
+use super::table;
+use crate::clock::{Clock, real_now};
+use crate::config::Config;
+use crate::lake::{self, Commit};
+use crate::model::{Range, RangeSet, Timestamp};
+use crate::pipeline::{self, Conduct, Day, Found, Job, Tally, Verification};
+use crate::runtime::{self, ScheduledJob};
+use crate::schedule::Schedule;
+use crate::shutdown::Shutdown;
+use crate::telemetry::chain;
+
+/// How many streams a line names.
+const NAMED: usize = 3;
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The job
+    #[arg(long, value_name = "NAME")]
+    job: String,
+
+    /// First event time (RFC 3339 or a UTC date)
+    #[arg(long, value_name = "T", value_parser = super::time)]
+    from: Timestamp,
+
+    /// First event time after the range
+    #[arg(long, value_name = "T", value_parser = super::time)]
+    to: Timestamp,
+
+    /// Land what is missing, and verify that again
+    #[arg(long)]
+    repair: bool,
+
+    /// As JSON, with every day
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    config: &Config,
+    args: &VerifyArgs,
+    shutdown: &Shutdown,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    let range = super::range(args.from, args.to)?;
+    let jobs = super::jobs(config, std::slice::from_ref(&args.job))?;
+    let Some(scheduled) = jobs.into_iter().next() else {
+        return Ok(0);
+    };
+    let job = &scheduled.job;
+    // nothing is written unless something is to be repaired
+    job.lake
+        .is_laid_out(&runtime::layout(&config.lake))
+        .await
+        .map_err(Failure::lake)?;
+    let lag = job.policy.lag;
+    if args.from >= job.policy.horizon(real_now()) {
+        let (from, lag) = (report::time(args.from), report::length(lag));
+        return Err(Failure::usage(format!(
+            "`--from {from}` is later than now less the job's lag of {lag}"
+        )));
+    }
+    let mut verification = verify(&scheduled, range, shutdown).await?;
+    let mut repaired = None;
+    let mut failed = false;
+    let to_repair = !verification.to_repair.is_empty() || !verification.to_pull.is_empty();
+    if args.repair && to_repair && !shutdown.stop.is_cancelled() {
+        if !args.json {
+            tell(job, &verification, out);
+        }
+        let mut tally = Tally::default();
+        failed = !repair(config, &scheduled, &verification, shutdown, &mut tally).await?;
+        if !args.json {
+            out.line(format_args!(
+                "\nrepaired: {} landed, {} found there already; what was read is verified again\n",
+                report::counted(tally.counts.new, "event"),
+                count(tally.counts.duplicate)
+            ));
+        }
+        repaired = Some(tally);
+        let mut again = Vec::new();
+        for range in verification.ranges_to_verify_again().iter() {
+            again.push(verify(&scheduled, range, shutdown).await?);
+        }
+        verification = verification.after_repair(again);
+    }
+    if args.json {
+        let json = to_json(job, &verification, repaired);
+        out.line(format_args!("{json:#}"));
+    } else {
+        tell(job, &verification, out);
+    }
+    complain_of(job, &verification);
+    if !args.json {
+        hint(&verification, args.repair, out);
+    }
+    let code = if verification.found_something() {
+        3
+    } else {
+        u8::from(failed || verification.is_partial())
+    };
+    Ok(shutdown.exit_code().unwrap_or(code))
+}
+
+async fn verify(
+    scheduled: &ScheduledJob,
+    range: Range,
+    shutdown: &Shutdown,
+) -> Result<Verification, Failure> {
+    let ScheduledJob { schedule, job, .. } = scheduled;
+    let newest = lake::newest(&job.lake, &job.name)
+        .await
+        .map_err(Failure::lake)?;
+    let total = newest
+        .as_ref()
+        .map_or(TimeDelta::zero(), |newest| pulled(newest, range));
+    let bar = Bar::new(&job.name, total, message);
+    let conduct = Conduct {
+        clock: clock(newest.as_ref(), schedule),
+        tally: bar.follow(Tally::default()),
+        ..Conduct::new(shutdown.stop.clone())
+    };
+    let verified = pipeline::verify(job, range, &conduct).await;
+    bar.leave();
+    verified.map_err(|error| Failure::of_run(job, &error))
+}
+
+/// How much event time there is to read again, summed over streams.
+fn pulled(newest: &Commit, range: Range) -> TimeDelta {
+    let lengths = newest.current().map(|(_, progress)| {
+        let within = progress.coverage.within(range);
+        within.iter().map(|range| range.length()).sum::<TimeDelta>()
+    });
+    lengths.sum()
+}
+
+/// Until the job's next run is overdue, it counts as up to date: what happened since its last one isn't held against it.
+fn clock(newest: Option<&Commit>, schedule: &Schedule) -> Clock {
+    let now = real_now();
+    let is_running = |newest: &Commit| {
+        let claim = newest.claim.as_ref();
+        claim.is_some_and(|claim| claim.is_live(now))
+    };
+    let up_to_date = newest.and_then(|newest| {
+        let at = newest.planned_at?;
+        let next = schedule.next_after(at);
+        (is_running(newest) || next.is_none_or(|next| next > now)).then_some(at)
+    });
+    up_to_date.map_or(Clock::System, Clock::AsOf)
+}
+
+fn message(done: &Tally) -> String {
+    format!(
+        "{}, {} read",
+        report::counted(done.windows, "window"),
+        report::counted(done.counts.fetched, "record")
+    )
+}
+
+/// Reads again what something is missing of, and pulls what was not pulled, by the protocol of every run; `false` if not
+/// all of it could be.
+async fn repair(
+    config: &Config,
+    scheduled: &ScheduledJob,
+    verification: &Verification,
+    shutdown: &Shutdown,
+    tally: &mut Tally,
+) -> Result<bool, Failure> {
+    let ScheduledJob { schedule, job, .. } = scheduled;
+    let layout = runtime::layout(&config.lake);
+    job.lake.prepare(&layout).await.map_err(Failure::lake)?;
+    let again = verification.to_repair.iter().map(|range| (range, true));
+    let lacking: RangeSet = verification.not_pulled.keys().copied().collect();
+    let lacking = lacking.iter().map(|range| (range, false));
+    let mut done = true;
+    for (range, refetch) in again.chain(lacking) {
+        let what = ByHand {
+            range,
+            refetch,
+            concurrency: 4,
+        };
+        let total = backfill::left_to_cover(job, &what, shutdown).await?;
+        let bar = Bar::new(&job.name, total, backfill::message);
+        let pulled = backfill::in_turns(job, schedule, &what, &bar, shutdown).await;
+        bar.leave();
+        let pulled = pulled?;
+        report::failures(job, &pulled);
+        *tally += pulled.tally;
+        done &= pulled.failures.is_empty() && !pulled.unfinished;
+        if shutdown.stop.is_cancelled() {
+            return Ok(false);
+        }
+    }
+    Ok(done)
+}
+
+fn tell(job: &Job, verification: &Verification, out: &mut Out) {
+    let row = |name: String, day: &Day| {
+        let counts = [
+            day.shown,
+            day.rows,
+            day.missing.count,
+            day.extra.count,
+            day.altered.count,
+            day.doubled.count,
+            day.unreadable,
+        ];
+        let [shown, rows, missing, extra, altered, doubled, unreadable] = counts.map(count);
+        [
+            name, shown, rows, missing, extra, altered, doubled, unreadable,
+        ]
+    };
+    let total = verification.total();
+    let with_findings = verification.days.iter().filter(|(_, day)| day.differs());
+    let mut rows: Vec<_> = with_findings
+        .map(|(date, day)| row(date.to_string(), day))
+        .collect();
+    rows.push(row("total".to_owned(), &total));
+    out.line(format_args!("{} {}", job.name, verification.range));
+    let heading = [
+        "day",
+        "shown",
+        "rows",
+        "missing",
+        "extra",
+        "altered",
+        "doubled",
+        "unreadable",
+    ];
+    let right = [false, true, true, true, true, true, true, true];
+    out.text(table::render(heading, right, &rows));
+    for (date, day) in &verification.days {
+        for (what, found) in findings(day) {
+            if let Some(examples) = examples(found) {
+                out.line(format_args!("{what} {date}: {examples}"));
+            }
+        }
+    }
+    for (what, ranges) in [
+        ("not pulled yet", &verification.not_pulled),
+        (
+            "not pulled, before the job's start",
+            &verification.before_start,
+        ),
+    ] {
+        for (range, streams) in ranges {
+            out.line(format_args!("{what}: {range} of {}", named(streams)));
+        }
+    }
+    if let Some(range) = verification.too_new {
+        out.line(format_args!("not verified, too new: {range}"));
+    }
+    if total.unjudged > 0 {
+        out.line(format_args!(
+            "not judged: {} that the provider wasn't seen to show, where not all was read",
+            report::counted(total.unjudged, "row")
+        ));
+    }
+    for note in &verification.notes {
+        out.line(format_args!("note: {note}"));
+    }
+}
+
+fn findings(day: &Day) -> [(&'static str, &Found); 4] {
+    [
+        ("missing", &day.missing),
+        ("extra", &day.extra),
+        ("altered", &day.altered),
+        ("doubled", &day.doubled),
+    ]
+}
+
+/// `id (time), id (time) and 12 more`
+fn examples(found: &Found) -> Option<String> {
+    let shown = found.examples.iter().map(|example| {
+        let id = &example.event_id;
+        match example.event_time {
+            Some(at) => format!("{id} ({})", report::time(at)),
+            None => format!("{id} (unreadable, not in quarantine)"),
+        }
+    });
+    let text = shown.collect::<Vec<_>>().join(", ");
+    match found.count - found.examples.len() as u64 {
+        0 if found.count == 0 => None,
+        0 => Some(text),
+        more => Some(format!("{text} and {} more", count(more))),
+    }
+}
+
+/// `a, b, c and 12 others`
+fn named(streams: &[String]) -> String {
+    let names = &streams[..streams.len().min(NAMED)];
+    let others = (streams.len() - names.len()) as u64;
+    match others {
+        0 => names.join(", "),
+        others => format!(
+            "{} and {}",
+            names.join(", "),
+            report::counted(others, "other stream")
+        ),
+    }
+}
+
+/// What could not be verified, on stderr; what failed alike in one line.
+fn complain_of(job: &Job, verification: &Verification) {
+    let mut alike: BTreeMap<(String, String), (Vec<String>, &pipeline::Unverified)> =
+        BTreeMap::new();
+    for part in &verification.unverified {
+        let ranges: Vec<String> = part.ranges.iter().map(|range| range.to_string()).collect();
+        let key = (chain(&part.error), ranges.join(", "));
+        let (streams, _) = alike.entry(key).or_insert_with(|| (Vec::new(), part));
+        streams.extend(part.stream.clone());
+    }
+    for ((said, ranges), (streams, part)) in alike {
+        let what = match streams.as_slice() {
+            [] => "the lake".to_owned(),
+            streams => named(streams),
+        };
+        let kind = part.error.kind();
+        complain(&format!(
+            "job `{}`: {what}, {ranges}, could not be verified ({kind}): {said}{}",
+            job.name,
+            report::what_to_do(kind, &job.connection)
+        ));
+    }
+    if verification.unfinished {
+        complain("not all of the range was verified; repeat the command for the rest");
+    }
+}
+
+fn hint(verification: &Verification, repaired: bool, out: &mut Out) {
+    let total = verification.total();
+    let lacks = total.missing.count > 0 || !verification.not_pulled.is_empty();
+    if lacks && !repaired {
+        out.line(format_args!(
+            "hint: `--repair` lands what is missing and pulls what wasn't pulled"
+        ));
+    }
+    if total.differs_for_good() {
+        out.line(format_args!(
+            "hint: what is extra, altered or doubled can't be repaired, as files in the table never change; \
+             docs/operations.md says what to do"
+        ));
+    }
+}
+
+fn to_json(job: &Job, verification: &Verification, repaired: Option<Tally>) -> serde_json::Value {
+    let unverified: Vec<_> = (verification.unverified.iter())
+        .map(|part| {
+            json!({
+                "stream": part.stream, "ranges": part.ranges,
+                "kind": part.error.kind(), "error": chain(&part.error),
+            })
+        })
+        .collect();
+    let ranges = |ranges: &BTreeMap<Range, Vec<String>>| -> Vec<serde_json::Value> {
+        let ranges = ranges.iter();
+        ranges
+            .map(|(range, streams)| json!({ "range": range, "streams": streams }))
+            .collect()
+    };
+    json!({
+        "job": job.name,
+        "range": verification.range,
+        "equal": !verification.found_something() && !verification.is_partial(),
+        "total": verification.total(),
+        "days": verification.days,
+        "not_pulled": ranges(&verification.not_pulled),
+        "before_start": ranges(&verification.before_start),
+        "too_new": verification.too_new,
+        "unverified": unverified,
+        "unfinished": verification.unfinished,
+        "repaired": repaired.map(|tally| tally.counts),
+        "notes": verification.notes,
+    })
+}

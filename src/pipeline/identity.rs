@@ -1,0 +1,61 @@
+//! What stands for a record's id, and what two readings of a record have in common: the same for what lands and for what
+//! is compared with the lake.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::whole::twin;
+use crate::model::{Record, hex};
+use crate::providers::Adapter;
+use crate::table::canonical_hash;
+
+/// Of the records without id in one answer: how many there were of each.
+pub(super) type Twins = HashMap<String, usize>;
+
+/// Reads a record. One without an id gets a hash of its content for one, if it has none yet (`id`); equal ones of an
+/// answer are twins.
+pub(super) fn read<'p>(
+    adapter: &dyn Adapter,
+    raw: &'p str,
+    id: Option<&str>,
+    twins: &mut Twins,
+) -> Result<Record<'p>, String> {
+    let mut record = adapter.record(raw)?;
+    if let Some(id) = id {
+        record.event_id = id.to_owned().into();
+    } else if record.event_id.is_empty() {
+        let hash = hash(adapter, raw)?;
+        let number = twins
+            .entry(hash.clone())
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
+        record.event_id = twin(&hash, *number).into();
+    }
+    Ok(record)
+}
+
+/// Reads a record that was in quarantine: the `number`th of those equal to it, if it is told by its content.
+pub(super) fn read_again<'p>(
+    adapter: &dyn Adapter,
+    raw: &'p str,
+    number: usize,
+) -> Result<Record<'p>, String> {
+    let mut record = adapter.record(raw)?;
+    if !adapter.has_ids() || record.event_id.is_empty() {
+        record.event_id = twin(&hash(adapter, raw)?, number).into();
+    }
+    Ok(record)
+}
+
+fn hash(adapter: &dyn Adapter, raw: &str) -> Result<String, String> {
+    canonical_hash(&adapter.lasting(raw)).map_err(|error| crate::telemetry::chain(&error))
+}
+
+/// A hash of what a record says, without what its provider resolves at each reading; of its bytes, if it is no JSON that
+/// can be told apart otherwise.
+pub(super) fn content(adapter: &dyn Adapter, raw: &str) -> u128 {
+    let hash =
+        canonical_hash(&adapter.lasting(raw)).unwrap_or_else(|_| hex(&Sha256::digest(raw)[..16]));
+    u128::from_str_radix(&hash, 16).unwrap_or_default() // 32 digits, either way
+}
