@@ -82,7 +82,7 @@ impl Ids {
         let mut ids = HashSet::new();
         for file in files {
             read_event_ids(
-                Arc::clone(&self.lake.store),
+                Arc::clone(&self.lake.files),
                 &file.location,
                 file.size,
                 |id| {
