@@ -1,6 +1,7 @@
 //! What the parts do together: one test binary, one module a subject.
 
 mod avaya;
+mod chaos;
 mod everyware;
 mod genesys;
 mod layering;
