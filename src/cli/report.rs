@@ -65,7 +65,7 @@ impl Failure {
 
     pub(super) fn of_run(job: &Job, error: &RunError) -> Self {
         let (name, kind) = (&job.name, error.kind());
-        let what_to_do = what_to_do(kind, &job.connection);
+        let what_to_do = what_to_do_about(error, &job.connection);
         Self {
             code: code_of(kind),
             message: format!("job `{name}` failed ({kind}): {}{what_to_do}", chain(error)),
@@ -96,6 +96,16 @@ pub(super) fn what_to_do(kind: Kind, connection: &str) -> String {
             "; check the credentials of connection `{connection}` and what they are permitted to read"
         ),
         _ => String::new(),
+    }
+}
+
+/// The same for a run, which fails at its lake or at its provider.
+fn what_to_do_about(error: &RunError, connection: &str) -> String {
+    match error {
+        RunError::Lake(_) | RunError::Read(_) if error.kind() == Kind::Auth => {
+            "; check the lake's credentials, what they permit, and this machine's clock".to_owned()
+        }
+        _ => what_to_do(error.kind(), connection),
     }
 }
 
@@ -211,7 +221,7 @@ pub(super) fn failures(job: &Job, report: &Report) {
             failure.range,
             failure.error.kind(),
             chain(&failure.error),
-            what_to_do(failure.error.kind(), &job.connection)
+            what_to_do_about(&failure.error, &job.connection)
         ));
     }
 }

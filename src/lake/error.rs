@@ -1,5 +1,8 @@
 //! What can go wrong with a lake.
 
+use std::error::Error;
+use std::io;
+
 use object_store::path::Path;
 
 use crate::model::{Kind, Timestamp};
@@ -89,6 +92,17 @@ pub enum LakeError {
     ClaimExpired {
         /// When.
         at: Timestamp,
+        /// What the store said when it was tried.
+        source: Option<Box<LakeError>>,
+    },
+    /// The folder that the lake lies in isn't what it was when it was opened: removed, or its disk unmounted.
+    #[error(
+        "the lake `{url}` is gone: its folder was removed or its disk unmounted while it was in use; a log that began \
+         anew there would count as pulled what isn't there"
+    )]
+    Gone {
+        /// The lake.
+        url: String,
     },
     /// A commit was sent, and it can't be told whether it arrived.
     #[error(
@@ -132,10 +146,7 @@ impl LakeError {
     pub fn kind(&self) -> Kind {
         use object_store::Error as Store;
         match self {
-            Self::Store {
-                source: Store::PermissionDenied { .. } | Store::Unauthenticated { .. },
-                ..
-            } => Kind::Auth,
+            Self::Store { source, .. } if is_refusal(source) => Kind::Auth,
             Self::Store {
                 source: Store::NotSupported { .. } | Store::NotImplemented { .. },
                 ..
@@ -145,9 +156,76 @@ impl LakeError {
             | Self::Unproven { .. }
             | Self::NewerFormat { .. }
             | Self::OtherLayout { .. } => Kind::Config,
-            Self::Store { .. } | Self::NoAnswer { .. } => Kind::Transient,
+            Self::Store { .. } | Self::Gone { .. } | Self::NoAnswer { .. } => Kind::Transient,
             Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
             Self::Unreadable { .. } | Self::FileVanished { .. } => Kind::Data,
         }
+    }
+}
+
+/// Whether the store denies the right, not the means. Requests that name no single object, lists and deletes, and those
+/// on a local disk come without a variant of their own.
+fn is_refusal(error: &object_store::Error) -> bool {
+    use object_store::Error as Store;
+    if let Store::PermissionDenied { .. } | Store::Unauthenticated { .. } = error {
+        return true;
+    }
+    let Store::Generic { source, .. } = error else {
+        return false;
+    };
+    let mut cause: Option<&(dyn Error + 'static)> = Some(source.as_ref());
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            );
+        }
+        cause = error.source();
+    }
+    let said = source.to_string();
+    ["status code: 401", "status code: 403", "code: AccessDenied"]
+        .iter()
+        .any(|refusal| said.contains(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(source: impl Into<Box<dyn Error + Send + Sync>>) -> Kind {
+        let source = object_store::Error::Generic {
+            store: "S3",
+            source: source.into(),
+        };
+        LakeError::at("list", &Path::from("x"))(source).kind()
+    }
+
+    #[test]
+    fn what_is_not_permitted_is_told_from_what_fails() {
+        assert_eq!(
+            kind_of("Server returned non-2xx status code: 403 Forbidden: AccessDenied"),
+            Kind::Auth
+        );
+        assert_eq!(
+            kind_of("DeleteObjects request failed for key x: Access Denied (code: AccessDenied)"),
+            Kind::Auth
+        );
+        assert_eq!(
+            kind_of(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            Kind::Auth
+        );
+        assert_eq!(
+            kind_of(io::Error::from(io::ErrorKind::PermissionDenied)),
+            Kind::Auth
+        );
+        assert_eq!(
+            kind_of(io::Error::from(io::ErrorKind::StorageFull)),
+            Kind::Transient
+        );
+        assert_eq!(
+            kind_of("Server returned non-2xx status code: 503 Service Unavailable"),
+            Kind::Transient
+        );
     }
 }

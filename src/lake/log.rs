@@ -235,6 +235,7 @@ impl JobLog {
             .commits_between(claimed.published_through, claimed.version)
             .await?;
         let abandoned = self.staged_by_others().await?;
+        let half_written = self.lake.half_written(&self.keys.staging());
         self.stop_unless_newest().await?;
         // the job is ours, so nobody has pruned these: without one of them its rows would be missing for good
         for version in claimed.published_through + 1..claimed.version {
@@ -249,6 +250,11 @@ impl JobLog {
             self.publish(&commit.files).await?;
         }
         self.delete(abandoned).await?;
+        for file in half_written {
+            // they take up room, no more; the folder goes with the last of them
+            let _ = std::fs::remove_file(&file);
+            let _ = file.parent().map(std::fs::remove_dir);
+        }
         self.all_is_published().await;
         Ok(())
     }
@@ -325,7 +331,9 @@ impl JobLog {
         let mut head = self.head.lock().await;
         let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
         let mut commit = head.next(&self.run, kind, id, change);
+        let mut last = None;
         for attempt in 1..=ATTEMPTS {
+            self.lake.is_still_there()?;
             let now = real_now();
             if kind != CommitKind::Claim
                 && let Some(claim) = &head.newest.claim
@@ -333,6 +341,7 @@ impl JobLog {
             {
                 return Err(LakeError::ClaimExpired {
                     at: claim.expires_at,
+                    source: last,
                 });
             }
             commit.at = now;
@@ -378,6 +387,7 @@ impl JobLog {
                     source: Box::new(failure),
                 });
             }
+            last = Some(Box::new(failure));
             tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
         }
         Err(LakeError::TakenOver {

@@ -1,17 +1,20 @@
 //! Opens a lake: the store behind its URL, its layout file, and proof that the store keeps create-if-absent.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutPayload, RetryConfig,
+    BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode,
+    PutPayload, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -22,17 +25,28 @@ use super::http::NoRedirects;
 use super::layout::Layout;
 use crate::secret::Secret;
 
+/// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
+/// answer that never comes must be given up in time for another attempt.
+const ANSWER: &str = "10s";
+/// How long a file may be on its way: the largest that is usual, 128 MiB, needs 3.6 Mbit/s then. Claims are renewed
+/// meanwhile.
+const TRANSFER: &str = "5m";
+
 /// The layout that this version writes.
 const FORMAT: u32 = 1;
 
 /// An open lake. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
-    /// The store; every key below [`Lake::layout`].
+    /// The store; every key below [`Lake::layout`]. What doesn't answer a request within [`ANSWER`] is asked again.
     pub store: Arc<dyn ObjectStore>,
+    /// The same store for whole files, which may take longer on their way.
+    pub files: Arc<dyn ObjectStore>,
     /// The keys.
     pub layout: Layout,
     url: String,
+    /// Of a lake in a folder: the folder.
+    folder: Option<PathBuf>,
 }
 
 /// `_auditlake/lake.json`.
@@ -86,54 +100,103 @@ impl Lake {
                 .map_err(|error| refuse(error.to_string()))?
                 .with_automatic_cleanup(true) // a run's staging folder goes with its last file
                 .with_fsync(true); // a commit that was answered survives a power cut
-            return Ok(Self::in_store(url, Arc::new(store), Path::default()));
+            return Ok(Self {
+                folder: Some(folder),
+                ..Self::in_store(url, Arc::new(store), Path::default())
+            });
         }
 
         let parsed = url_of(url)?;
         let hidden = closed::hidden(&settings);
         let (scheme, path) =
             ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
-        macro_rules! cloud {
-            ($builder:ty) => {{
-                let mut builder = <$builder>::from_env()
-                    .with_url(url)
-                    .with_http_connector(NoRedirects)
-                    .with_retry(retries);
-                for (key, value) in settings {
-                    let key = key
-                        .parse()
-                        .map_err(|_| refuse(format!("unknown storage option `{key}`")))?;
-                    builder = builder.with_config(key, value);
-                }
-                let store = builder.build();
-                // an option that can't be used may be told with its value
-                let store =
-                    store.map_err(|error| refuse(hidden.apply(&error.to_string()).into_owned()))?;
-                Arc::new(Closed::new(Arc::new(store), hidden)) as Arc<dyn ObjectStore>
-            }};
-        }
         crate::tls::install();
-        let store = match scheme {
-            ObjectStoreScheme::Memory => Arc::new(InMemory::new()) as Arc<dyn ObjectStore>,
-            ObjectStoreScheme::AmazonS3 => cloud!(AmazonS3Builder),
-            ObjectStoreScheme::GoogleCloudStorage => cloud!(GoogleCloudStorageBuilder),
-            ObjectStoreScheme::MicrosoftAzure => cloud!(MicrosoftAzureBuilder),
-            _ => {
-                return Err(refuse(
-                    "use s3://, gs://, az://, file:// or memory://".into(),
-                ));
+        let open = |time_out: &str| {
+            macro_rules! cloud {
+                ($builder:ty, $key:ident) => {{
+                    let mut builder = <$builder>::from_env()
+                        .with_url(url)
+                        .with_http_connector(NoRedirects)
+                        .with_retry(retries.clone())
+                        .with_config($key::Client(ClientConfigKey::Timeout), time_out);
+                    for (key, value) in &settings {
+                        let key = key
+                            .parse()
+                            .map_err(|_| refuse(format!("unknown storage option `{key}`")))?;
+                        builder = builder.with_config(key, value);
+                    }
+                    // an option that can't be used may be told with its value
+                    let hide = |said: String| refuse(hidden.apply(&said).into_owned());
+                    let store = builder.build().map_err(|error| hide(error.to_string()))?;
+                    Arc::new(Closed::new(Arc::new(store), hidden.clone()))
+                }};
             }
+            let store: Arc<dyn ObjectStore> = match scheme {
+                ObjectStoreScheme::Memory => Arc::new(InMemory::new()),
+                ObjectStoreScheme::AmazonS3 => cloud!(AmazonS3Builder, AmazonS3ConfigKey),
+                ObjectStoreScheme::GoogleCloudStorage => {
+                    cloud!(GoogleCloudStorageBuilder, GoogleConfigKey)
+                }
+                ObjectStoreScheme::MicrosoftAzure => cloud!(MicrosoftAzureBuilder, AzureConfigKey),
+                _ => {
+                    return Err(refuse(
+                        "use s3://, gs://, az://, file:// or memory://".into(),
+                    ));
+                }
+            };
+            Ok(store)
         };
-        Ok(Self::in_store(url, store, path))
+        let mut lake = Self::in_store(url, open(ANSWER)?, path);
+        if scheme != ObjectStoreScheme::Memory {
+            lake.files = open(TRANSFER)?;
+        }
+        Ok(lake)
     }
 
     /// A lake in a store that is already open, below `root`.
     pub fn in_store(url: &str, store: Arc<dyn ObjectStore>, root: Path) -> Self {
         Self {
+            files: Arc::clone(&store),
             store,
             layout: Layout::new(root),
             url: url.to_owned(),
+            folder: None,
         }
+    }
+
+    /// Whether it lies in a folder of this machine.
+    pub(super) fn is_in_a_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// In a folder, files that a crash left half written below `key`: their names end in `#` and a number, and the store
+    /// doesn't show them.
+    pub(super) fn half_written(&self, key: &Path) -> Vec<PathBuf> {
+        let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let Some(folder) = &self.folder else {
+            return Vec::new();
+        };
+        let files = entries(folder.join(key.as_ref())).flat_map(|run| entries(run.path()));
+        files
+            .map(|file| file.path())
+            .filter(|file| file.to_string_lossy().contains(".staged#"))
+            .collect()
+    }
+
+    /// An error if this lake lies in a folder, and what lies there now isn't a lake any more. Looked at before each
+    /// commit, as the folders that one needs are made by the way: it would begin a log in an empty place, and say there
+    /// that what is gone has been pulled.
+    pub(super) fn is_still_there(&self) -> Result<(), LakeError> {
+        let is_gone = |folder: &PathBuf| {
+            let file = folder.join(self.layout.lake_file().as_ref());
+            std::fs::metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        if self.folder.as_ref().is_some_and(is_gone) {
+            return Err(LakeError::Gone {
+                url: self.url.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// The lake's URL, as configured.
@@ -204,6 +267,12 @@ impl Lake {
             .await
         {
             Ok(_) => Ok(true),
+            // S3 says so while another request for the key is under way; whether there will be an object is open
+            Err(error @ object_store::Error::AlreadyExists { .. })
+                if error.to_string().contains("ConditionalRequestConflict") =>
+            {
+                Err(LakeError::at("write", key)(error))
+            }
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(LakeError::at("write", key)(error)),
         }

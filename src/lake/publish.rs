@@ -31,10 +31,16 @@ pub(super) fn key_of(text: &str) -> Result<Path, LakeError> {
 
 async fn publish_one(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
     let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
-    // not copied again: on a local disk a copy onto its own hard link leaves its temporary file in the table's folder
     if !exists(lake, &key).await? {
-        match lake.store.copy(&staged, &key).await {
-            Ok(()) => {}
+        // on a local disk a plain copy goes by a temporary file in the table's folder, where a crash would leave it for
+        // whoever reads all that lies there
+        let copied = if lake.is_in_a_folder() {
+            lake.files.copy_if_not_exists(&staged, &key).await
+        } else {
+            lake.files.copy(&staged, &key).await
+        };
+        match copied {
+            Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => {}
             // unless a rival was faster
             Err(object_store::Error::NotFound { .. }) if exists(lake, &key).await? => {}
             Err(object_store::Error::NotFound { .. }) => {

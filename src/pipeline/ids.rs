@@ -74,7 +74,7 @@ impl Ids {
         let mut ids = HashSet::new();
         for file in files_of(&self.lake, &self.job, &folder).await? {
             read_event_ids(
-                Arc::clone(&self.lake.store),
+                Arc::clone(&self.lake.files),
                 &file.location,
                 file.size,
                 |id| {

@@ -499,7 +499,7 @@ impl<'a> Landing<'a> {
                 let staged = keys.staged(run, n);
                 async move {
                     let bytes = payload.content_length() as u64;
-                    lake.store
+                    lake.files
                         .put(&staged, payload)
                         .await
                         .map_err(LakeError::at("write", &staged))?;

@@ -355,6 +355,10 @@ impl Process {
         assert!(sent.unwrap().success(), "{kill}");
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) async fn ended(mut self) -> Ended {
         let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
             panic!("still running after {PATIENCE:?}:\n{}", self.stderr());

@@ -10,18 +10,18 @@ use tokio::process::Command;
 
 use crate::process::support::{EVENING, Ended, Process, World, one_day, until};
 
-const KEY: &str = "test-key";
-const SECRET: &str = "test-secret";
+pub(crate) const KEY: &str = "test-key";
+pub(crate) const SECRET: &str = "test-secret";
 
 /// SeaweedFS with the bucket `audit`; killed when dropped.
-struct Store {
-    endpoint: String,
+pub(crate) struct Store {
+    pub(crate) endpoint: String,
     _process: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Store {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let weed = tool("AUDITLAKE_TEST_WEED");
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
