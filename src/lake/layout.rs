@@ -58,6 +58,7 @@ impl Layout {
     pub fn job(&self, job: &str) -> JobLayout {
         JobLayout {
             root: self.internal().join("jobs").join(job),
+            job: job.to_owned(),
         }
     }
 
@@ -79,9 +80,15 @@ pub fn is_of_job(file_name: &str, job: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct JobLayout {
     root: Path,
+    job: String,
 }
 
 impl JobLayout {
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.job
+    }
+
     /// `_auditlake/jobs/<job>/commits`
     pub fn commits(&self) -> Path {
         self.root.clone().join("commits")
