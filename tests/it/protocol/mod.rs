@@ -16,5 +16,6 @@ mod damage;
 mod every;
 mod log;
 mod rivals;
+mod shortcuts;
 mod turns;
 mod world;
