@@ -63,6 +63,7 @@ impl Layout {
     pub fn job(&self, job: &str) -> JobLayout {
         JobLayout {
             root: self.internal().join("jobs").join(job),
+            job: job.to_owned(),
         }
     }
 
@@ -106,9 +107,15 @@ pub fn name_in(folder: &Path, key: &Path) -> String {
 #[derive(Debug, Clone)]
 pub struct JobLayout {
     root: Path,
+    job: String,
 }
 
 impl JobLayout {
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.job
+    }
+
     /// `_auditlake/jobs/<job>/commits`
     pub fn commits(&self) -> Path {
         self.root.clone().join("commits")

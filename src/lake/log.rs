@@ -169,16 +169,24 @@ async fn newest_version(
         .map_err(LakeError::at("list", &folder))
 }
 
+/// A commit; one that was copied here from elsewhere isn't taken for the one that belongs here.
 async fn read_commit(
     lake: &Lake,
     keys: &JobLayout,
     version: u64,
 ) -> Result<Option<Commit>, LakeError> {
     let key = keys.commit(version);
-    lake.read(&key)
-        .await?
-        .map(|bytes| from_json(&bytes, &key, FORMAT))
-        .transpose()
+    let Some(bytes) = lake.read(&key).await? else {
+        return Ok(None);
+    };
+    let commit: Commit = from_json(&bytes, &key, FORMAT)?;
+    if commit.version != version || commit.job != keys.name() {
+        return Err(LakeError::Unreadable {
+            key: key.to_string(),
+            reason: format!("it is commit {} of job `{}`", commit.version, commit.job),
+        });
+    }
+    Ok(Some(commit))
 }
 
 impl JobLog {

@@ -62,7 +62,7 @@ impl Lake {
     /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
     /// keys) override. A relative `file://` URL counts from the working directory.
     pub fn at(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
-        Self::open(url, options, retries())
+        Self::open(url, options, &retries())
     }
 
     /// The same for somebody who waits: a store that fails is given up after some seconds.
@@ -72,13 +72,13 @@ impl Lake {
             retry_timeout: Duration::from_secs(10),
             ..retries()
         };
-        Self::open(url, options, few)
+        Self::open(url, options, &few)
     }
 
     fn open(
         url: &str,
         options: &BTreeMap<String, Secret>,
-        retries: RetryConfig,
+        retries: &RetryConfig,
     ) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Url {
             url: url.to_owned(),

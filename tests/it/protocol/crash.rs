@@ -1,15 +1,18 @@
 //! The process dies at every single call to the store, before and after its effect.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use auditlake::lake::Progress;
-use object_store::ObjectStoreExt;
+use auditlake::lake::{CommitKind, Progress};
+use chrono::TimeDelta;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 
-use super::world::{STEPS, Step, World, lake, litter, provider};
+use super::world::{
+    COMMITS, STEPS, Step, World, copy_of, lake, lake_of_the_dead, litter, long_lake, provider,
+    short_provider,
+};
 use crate::support::provider::Provider;
-use crate::support::reader::keys;
 use crate::support::store::Fault;
 
 /// A step of a life in which nothing went wrong.
@@ -45,20 +48,10 @@ pub(super) async fn live(provider: &Provider) -> Vec<Lived> {
         let process = world.process(Fault::None);
         world.run(&process, step).await.unwrap();
         world.check(step, "without a fault").await;
-        store = copy_of(&world).await;
+        store = copy_of(&world.store).await;
         lived.push(Lived::of(step, before, process.calls(), &world).await);
     }
     lived
-}
-
-/// A copy of a world's lake.
-pub(super) async fn copy_of(world: &World) -> InMemory {
-    let copy = InMemory::new();
-    for key in keys(&world.store, "").await {
-        let bytes = world.store.get(&key).await.unwrap().bytes().await.unwrap();
-        copy.put(&key, bytes.into()).await.unwrap();
-    }
-    copy
 }
 
 /// Runs a step with a fault in it; what it leaves, the next run finishes: then the lake and the log stand as if nothing
@@ -67,8 +60,13 @@ pub(super) async fn suffer(provider: &Provider, lived: &Lived, fault: Fault, at_
     let context = format!("{:?}, {fault:?}", lived.step);
     let mut world = World::of(provider, lived.before.fork()).await;
     world.at_a_time = at_a_time;
-    world.live(&world.process(fault), lived.step).await;
-    world.run_clean(lived.step, &context).await;
+    let process = world.process(fault);
+    world.live(&process, lived.step).await;
+    match fault {
+        // a daemon lives on
+        Fault::FailBefore(_) => world.run_on(&process, lived.step, &context).await,
+        _ => world.run_clean(lived.step, &context).await,
+    }
     world.check(lived.step, &context).await;
     assert_eq!(world.progress().await, lived.progress, "{context}");
 }
@@ -80,6 +78,7 @@ async fn a_crash_before_any_call_leaves_what_the_next_run_finishes() {
         for n in 1..=lived.calls {
             suffer(&provider, &lived, Fault::DieBefore(n), 1).await;
         }
+        println!("{:?}: {} calls", lived.step, lived.calls);
     }
 }
 
@@ -97,6 +96,92 @@ async fn a_crash_after_any_call_leaves_what_the_next_run_finishes() {
         calls > 100,
         "{calls} calls: the life has become too short to tell"
     );
+}
+
+/// What a run that finds a dead one's commit does, and one that keeps house at its end: it rolls forward, sweeps, writes
+/// the hint and prunes.
+pub(super) async fn live_after_the_dead(provider: &Provider) -> Lived {
+    let before = lake_of_the_dead(provider, long_lake().await).await;
+    let world = World::of(provider, before.fork()).await;
+    let process = world.process(Fault::None).noted(0, &Arc::default());
+    world.run_on(&process, Step::FirstPull, "").await;
+    let told = process.told();
+    let did = |what: &str| told.iter().any(|call| call.starts_with(what));
+    let claimed = told
+        .iter()
+        .position(|call| call.starts_with("put"))
+        .unwrap();
+    let copied = told
+        .iter()
+        .position(|call| call.starts_with("copy"))
+        .unwrap();
+    let pulled = told
+        .iter()
+        .position(|call| call.starts_with("list audit_events"))
+        .unwrap();
+    assert!(
+        claimed < copied && copied < pulled,
+        "no roll-forward: {told:?}"
+    );
+    assert!(
+        did("put _auditlake/jobs/job/latest.json"),
+        "no hint: {told:?}"
+    );
+    assert!(
+        did(&format!("delete {COMMITS}")),
+        "nothing pruned: {told:?}"
+    );
+    assert!(
+        did("delete _auditlake/jobs/job/staging/"),
+        "nothing swept: {told:?}"
+    );
+    Lived::of(Step::FirstPull, before, process.calls(), &world).await
+}
+
+#[tokio::test]
+async fn a_crash_at_any_call_of_a_run_that_rolls_forward_and_prunes_leaves_what_the_next_run_finishes()
+ {
+    let provider = provider().await;
+    let lived = live_after_the_dead(&provider).await;
+    for n in 1..=lived.calls {
+        suffer(&provider, &lived, Fault::DieBefore(n), 1).await;
+        suffer(&provider, &lived, Fault::DieAfter(n), 1).await;
+    }
+    println!("{} calls, before and after", lived.calls);
+}
+
+/// The claim is renewed while a page is awaited; the process dies at every call all the same.
+#[tokio::test]
+async fn a_crash_at_any_call_of_a_run_that_renews_its_claim_leaves_what_the_next_run_finishes() {
+    let renewing = async |fault| {
+        let provider = short_provider().await;
+        let mut world = World::of(&provider, lake().await).await;
+        world.claim_life = TimeDelta::seconds(8);
+        provider.open.send_replace(false);
+        let process = world.process(fault);
+        let meanwhile = async {
+            process.sends(CommitKind::Renewal).await;
+            provider.open.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = world.live(&process, Step::FirstPull) => {}
+            () = meanwhile => {}
+        }
+        provider.open.send_replace(true);
+        let context = format!("{fault:?}");
+        if fault != Fault::None {
+            world.run_clean(Step::FirstPull, &context).await;
+        }
+        world.check(Step::FirstPull, &context).await;
+        process.calls()
+    };
+    let calls = renewing(Fault::None).await;
+    let faults = (1..=calls).flat_map(|n| [Fault::DieBefore(n), Fault::DieAfter(n)]);
+    // most of their time they wait for their claims' half-life
+    let tried = futures_util::future::join_all(faults.map(renewing)).await;
+    println!("{} points", tried.len());
+    assert!(tried.len() > 50);
 }
 
 /// With several windows in flight the order of calls is no longer the same each time: any will do.

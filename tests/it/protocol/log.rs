@@ -1,15 +1,17 @@
 //! The log is damaged, deleted, pruned, or shares its folder.
 
-use auditlake::lake::{Claimed, JobLog, Lake, Run};
+use auditlake::lake::{Claimed, JobLog, Run};
 use auditlake::model::Kind;
 use auditlake::pipeline::Outcome;
 use chrono::TimeDelta;
-use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::crash::{Lived, copy_of, live, suffer};
-use super::world::{COMMITS, STEPS, Step, World, lake, provider, short_provider};
+use super::crash::{Lived, live, suffer};
+use super::world::{
+    COMMITS, STEPS, Step, World, copy_of, lake, lake_of_the_dead, long_lake, provider,
+    short_provider, with_commits,
+};
 use crate::support::reader::keys;
 use crate::support::store::Fault;
 
@@ -21,35 +23,6 @@ fn commit(version: u64) -> Path {
 
 async fn put(store: &(impl ObjectStore + ?Sized), key: impl Into<Path>, text: &'static str) {
     store.put(&key.into(), text.into()).await.unwrap();
-}
-
-/// The lake with at least so many commits in its log, of runs that did nothing.
-pub(super) async fn with_commits(store: InMemory, least: u64) -> InMemory {
-    let lake = Lake::in_store(
-        "memory:///",
-        std::sync::Arc::new(store.fork()),
-        Path::default(),
-    );
-    while auditlake::lake::newest(&lake, "job")
-        .await
-        .unwrap()
-        .map_or(0, |newest| newest.version)
-        < least
-    {
-        let run = Run::new("job", TimeDelta::seconds(30));
-        let Claimed::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
-            panic!("nobody else is there");
-        };
-        log.recover().await.unwrap();
-        log.release().await.unwrap();
-    }
-    let copy = InMemory::new();
-    let inner = &lake.store;
-    for key in keys(inner, "").await {
-        let bytes = inner.get(&key).await.unwrap().bytes().await.unwrap();
-        copy.put(&key, bytes.into()).await.unwrap();
-    }
-    copy
 }
 
 #[tokio::test]
@@ -251,7 +224,41 @@ async fn pruning_never_takes_what_is_still_to_be_published() {
         suffer(&provider, &lived, Fault::DieAfter(n), 1).await;
     }
     // and what was pruned is missed by nobody
-    let world = World::of(&provider, copy_of(&world).await).await;
+    let world = World::of(&provider, copy_of(&world.store).await).await;
     world.run_clean(Step::FirstPull, "pruned").await;
     world.check(Step::FirstPull, "pruned").await;
+}
+
+/// A run finishes what a dead one committed, gets no further, and keeps house at its end; the process dies at every call of
+/// that.
+#[tokio::test]
+async fn a_run_that_only_recovers_prunes_nothing_that_its_successor_has_to_read() {
+    let provider = short_provider().await;
+    let before = lake_of_the_dead(&provider, long_lake().await).await;
+    let recover = async |fault| {
+        let world = World::of(&provider, before.fork()).await;
+        let process = world.process(fault);
+        tokio::select! {
+            biased;
+            () = process.died() => {}
+            () = async {
+                let run = Run::new("job", TimeDelta::seconds(30));
+                let Claimed::Mine(log) = JobLog::claim(&process.lake(), run).await.unwrap() else {
+                    panic!("nobody else is there");
+                };
+                log.recover().await.unwrap();
+                log.release().await.unwrap();
+            } => {}
+        }
+        let context = format!("only recovers, {fault:?}");
+        world.run_clean(Step::FirstPull, &context).await;
+        world.check(Step::FirstPull, &context).await;
+        process.calls()
+    };
+    let calls = recover(Fault::None).await;
+    for n in 1..=calls {
+        recover(Fault::DieBefore(n)).await;
+        recover(Fault::DieAfter(n)).await;
+    }
+    println!("{calls} calls, before and after");
 }

@@ -1,11 +1,21 @@
 //! Attacks on the commit protocol (design §4): crashes, rivals, lost answers, damaged logs.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::print_stdout,
+    reason = "how much was tried is for whoever runs the tests"
+)]
 
 mod adapters;
 mod answers;
+mod chaos;
 mod claims;
+mod clocks;
 mod crash;
+mod damage;
+mod every;
 mod log;
 mod rivals;
+mod shortcuts;
+mod turns;
 mod world;

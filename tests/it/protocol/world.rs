@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auditlake::clock::Clock;
-use auditlake::lake::{Commit, Lake, Progress};
+use auditlake::lake::{Claimed, Commit, CommitKind, JobLog, Lake, Progress, Run};
 use auditlake::pipeline::{self, Conduct, Lane, Outcome, RunError};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
@@ -19,7 +19,7 @@ use crate::support::store::{Fault, FaultStore};
 /// The folder of the job's log.
 pub(super) const COMMITS: &str = "_auditlake/jobs/job/commits";
 
-/// How large the open parts get before they are committed: some three records.
+/// Some three records.
 const TARGET: u64 = 1_500;
 
 /// One run of the job.
@@ -31,6 +31,15 @@ pub(super) enum Step {
     Backfill,
     /// The second window and the settle pass of the first, which finds what came late.
     Settle,
+    /// All of that once more, by hand.
+    Refetch,
+}
+
+impl Step {
+    /// Whether the provider shows what came late.
+    fn is_late(self) -> bool {
+        matches!(self, Self::Settle | Self::Refetch)
+    }
 }
 
 /// The steps of the job's life.
@@ -77,6 +86,8 @@ pub(super) struct World {
     pub(super) reader: Arc<Reader>,
     log: Vec<Event>,
     pub(super) at_a_time: usize,
+    /// How large the open parts get before they are committed.
+    pub(super) target: u64,
     pub(super) claim_life: TimeDelta,
 }
 
@@ -95,6 +106,62 @@ pub(super) async fn lake() -> InMemory {
     let store = InMemory::new();
     litter(&store).await;
     store
+}
+
+/// The same, with a log that is about to be pruned: of its 62 commits only the last is left, and no hint.
+pub(super) async fn long_lake() -> InMemory {
+    let store = with_commits(lake().await, 62).await;
+    let shared: Arc<dyn ObjectStore> = Arc::new(store);
+    let log = keys(&shared, COMMITS).await;
+    for key in &log[..log.len() - 1] {
+        shared.delete(key).await.unwrap();
+    }
+    copy_of(&shared).await
+}
+
+/// The same after a run that died with a commit just made: its files are staged, and still to be published.
+pub(super) async fn lake_of_the_dead(provider: &Provider, before: InMemory) -> InMemory {
+    let world = World::of(provider, before).await;
+    let process = world.process(Fault::None);
+    process.hold_copies(true);
+    tokio::select! {
+        result = world.run(&process, Step::FirstPull) => panic!("{result:?}"),
+        () = async {
+            process.sends(CommitKind::Data).await;
+            while world.newest().await.kind != CommitKind::Data {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    copy_of(&world.store).await
+}
+
+/// A copy of all that is in a store.
+pub(super) async fn copy_of(store: &Arc<dyn ObjectStore>) -> InMemory {
+    let copy = InMemory::new();
+    for key in keys(store, "").await {
+        let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+        copy.put(&key, bytes.into()).await.unwrap();
+    }
+    copy
+}
+
+/// The lake with at least so many commits in its log, of runs that did nothing.
+pub(super) async fn with_commits(store: InMemory, least: u64) -> InMemory {
+    let lake = Lake::in_store("memory:///", Arc::new(store), Path::default());
+    let version = async || {
+        let newest = auditlake::lake::newest(&lake, "job").await.unwrap();
+        newest.map_or(0, |newest| newest.version)
+    };
+    while version().await < least {
+        let run = Run::new("job", TimeDelta::seconds(30));
+        let Claimed::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
+            panic!("nobody else is there");
+        };
+        log.recover().await.unwrap();
+        log.release().await.unwrap();
+    }
+    copy_of(&lake.store).await
 }
 
 /// Puts a staged file there that no commit lists.
@@ -116,6 +183,7 @@ impl World {
             reader: Arc::default(),
             log: provider.log(),
             at_a_time: 1,
+            target: TARGET,
             claim_life: TimeDelta::seconds(30),
         };
         world.reader.look(&world.store).await;
@@ -134,17 +202,18 @@ impl World {
 
     /// Runs one step in a lake.
     pub(super) async fn run_in(&self, lake: Lake, step: Step) -> Result<Outcome, RunError> {
-        let job = self.provider.job(lake, TARGET);
-        self.provider.show_late(step == Step::Settle);
-        let before_the_start = Lane::Backfill {
-            range: hours(22, 23),
-            refetch: false,
+        let job = self.provider.job(lake, self.target);
+        self.provider.show_late(step.is_late());
+        let backfill = |range, refetch| Lane::Backfill {
+            range,
+            refetch,
             turn: TimeDelta::hours(1),
         };
         let (what, now) = match step {
             Step::FirstPull => (Lane::Due, at(25, 0)),
-            Step::Backfill => (before_the_start, at(25, 0)),
+            Step::Backfill => (backfill(hours(22, 23), false), at(25, 0)),
             Step::Settle => (Lane::Due, at(27, 30)),
+            Step::Refetch => (backfill(hours(23, 27), true), at(27, 30)),
         };
         let conduct = Conduct {
             clock: Clock::AsOf(now),
@@ -170,7 +239,12 @@ impl World {
 
     /// Runs one step in a process without faults; it must do all that it has to.
     pub(super) async fn run_clean(&self, step: Step, context: &str) {
-        match self.run(&self.process(Fault::None), step).await {
+        self.run_on(&self.process(Fault::None), step, context).await;
+    }
+
+    /// The same, in a process that may have run before.
+    pub(super) async fn run_on(&self, process: &FaultStore, step: Step, context: &str) {
+        match self.run(process, step).await {
             Ok(Outcome::Ran(report)) => {
                 assert!(
                     report.failures.is_empty(),
@@ -195,7 +269,7 @@ impl World {
         let staged = keys(&self.store, "_auditlake/jobs/job/staging").await;
         assert_eq!(staged, [], "{context}");
         let newest = self.newest().await;
-        let watermark = if step == Step::Settle {
+        let watermark = if step.is_late() {
             at(27, 30)
         } else {
             at(25, 0)
@@ -229,7 +303,7 @@ impl World {
         self.log.iter().filter(move |event| match step {
             Step::FirstPull => event.shown && hours(23, 25).contains(event.at),
             Step::Backfill => event.shown && hours(22, 25).contains(event.at),
-            Step::Settle => true,
+            Step::Settle | Step::Refetch => true,
         })
     }
 
@@ -251,7 +325,8 @@ impl World {
         rows
     }
 
-    fn unreadable(&self, step: Step) -> Vec<String> {
+    /// The unreadable records that must be in quarantine after `step`.
+    pub(super) fn unreadable(&self, step: Step) -> Vec<String> {
         let raws = self.due(step).map(|event| event.raw.clone());
         raws.filter(|raw| raw.contains("broken")).collect()
     }

@@ -49,6 +49,8 @@ pub(crate) struct Event {
     pub(crate) raw: String,
     /// Whether the provider shows it from the beginning.
     pub(crate) shown: bool,
+    /// Whether it shows it whatever is asked for.
+    stray: bool,
 }
 
 impl Event {
@@ -61,6 +63,7 @@ impl Event {
                 at.to_rfc3339()
             ),
             shown: true,
+            stray: false,
         }
     }
 
@@ -77,6 +80,14 @@ impl Event {
         Self {
             raw: format!(r#"{{"garbled":"{id}","at":"{}"}}"#, at.to_rfc3339()),
             ..Self::new(id, at)
+        }
+    }
+
+    /// One that every range shows.
+    pub(crate) fn stray(self) -> Self {
+        Self {
+            stray: true,
+            ..self
         }
     }
 
@@ -213,7 +224,8 @@ async fn page(
         .enumerate()
         .skip(wanted.after)
         .filter(|(_, event)| {
-            (event.shown || late) && event.at >= wanted.from && event.at < wanted.to
+            let asked = event.at >= wanted.from && event.at < wanted.to;
+            (event.shown || late) && (asked || event.stray)
         });
     let page: Vec<_> = found.by_ref().take(PAGE).collect();
     let next = match (page.last(), found.next()) {

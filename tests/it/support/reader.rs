@@ -1,7 +1,7 @@
 //! Somebody who queries the lake with nothing but a glob, and looks again after every change.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, AsArray};
@@ -118,6 +118,86 @@ impl Reader {
         raws.sort();
         raws
     }
+}
+
+/// Names for ids, and nothing for times: two executions in which the same happened read the same.
+///
+/// An id is named after the process that writes it first and how many that one wrote before, so that its name doesn't
+/// depend on what others do meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Mutex<HashMap<String, String>>);
+
+impl Names {
+    /// Names the ids in what `author` is about to write.
+    pub(crate) fn learn(&self, author: usize, text: &str) {
+        let names = &mut *self.0.lock().unwrap();
+        for id in ids(text) {
+            if !names.contains_key(id) {
+                let before = names
+                    .values()
+                    .filter(|name| name.starts_with(&format!("<{author}.")));
+                let name = format!("<{author}.{}>", before.count());
+                names.insert(id.to_owned(), name);
+            }
+        }
+    }
+
+    /// The text with names for the ids in it.
+    pub(crate) fn text(&self, text: &str) -> String {
+        let names = self.0.lock().unwrap();
+        let mut text = text.to_owned();
+        let found: Vec<String> = ids(&text).map(str::to_owned).collect();
+        for id in found {
+            if let Some(name) = names.get(&id) {
+                text = text.replace(&id, name);
+            }
+        }
+        text
+    }
+
+    /// What is in an object, but for times and lengths.
+    pub(crate) fn object(&self, key: &Path, bytes: &Bytes) -> String {
+        if bytes.starts_with(b"PAR1") {
+            return format!("{:?}", rows(bytes));
+        }
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        if key.as_ref().contains("/commits/")
+            && let Ok(mut commit) = serde_json::from_slice::<serde_json::Value>(bytes)
+        {
+            commit["at"].take();
+            commit["claim"]["expires_at"].take();
+            for file in commit["files"].as_array_mut().into_iter().flatten() {
+                file["bytes"].take();
+            }
+            text = commit.to_string();
+        }
+        self.text(&text)
+    }
+
+    /// All that is in a store.
+    pub(crate) async fn store(&self, store: &Arc<dyn ObjectStore>) -> String {
+        let mut text = String::new();
+        for key in keys(store, "").await {
+            let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+            let content = self.object(&key, &bytes);
+            writeln!(text, "{}: {content}", self.text(key.as_ref())).unwrap();
+        }
+        text
+    }
+}
+
+/// The UUIDs in a text.
+fn ids(text: &str) -> impl Iterator<Item = &str> {
+    let is_id = |text: &&str| {
+        let shape = text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+        shape && uuid::Uuid::try_parse(text).is_ok()
+    };
+    (0..text.len().saturating_sub(35))
+        .filter_map(|from| text.get(from..from + 36))
+        .filter(is_id)
 }
 
 /// Every key of the store below `folder`.

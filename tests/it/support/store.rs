@@ -20,7 +20,7 @@ use object_store::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::reader::Reader;
+use super::reader::{Names, Reader};
 
 /// What goes wrong, and at which call; calls count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +46,69 @@ pub(crate) enum Fault {
 /// One call that waits for its turn.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    go: oneshot::Sender<()>,
+    /// Whether it may create a commit.
+    pub(crate) commits: bool,
+    go: oneshot::Sender<Answer>,
     done: oneshot::Receiver<()>,
 }
 
 impl Turn {
     /// Lets the call have its effect.
-    pub(crate) async fn take(self) {
+    pub(crate) async fn take(self, answer: Answer) {
         // a run that ends drops its calls: then there is nothing to wait for
-        if self.go.send(()).is_ok() {
+        if self.go.send(answer).is_ok() {
             let _: std::result::Result<(), _> = self.done.await;
         }
+    }
+}
+
+/// Whether the caller learns what came of its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Answer {
+    Arrives,
+    IsLost,
+}
+
+/// What a process takes for now, and so what it makes of the others' claims.
+#[derive(Debug, Clone, Copy)]
+enum Clock {
+    /// A month ahead of all others: every claim but its own has expired, and every object is old enough to be pruned.
+    Ahead,
+    /// So much ahead of the true time; behind it if negative.
+    Skewed(TimeDelta),
+}
+
+impl Clock {
+    /// What a process with this clock makes of a commit: its real clock, which the code under test reads, is the true
+    /// one, so the commit is moved instead.
+    fn read(self, commit: &mut Commit, own: bool) {
+        match self {
+            Self::Skewed(by) => shift(commit, -by),
+            Self::Ahead if own => {}
+            Self::Ahead => {
+                if let Some(claim) = &mut commit.claim {
+                    claim.expires_at = Timestamp::UNIX_EPOCH;
+                }
+            }
+        }
+    }
+
+    fn listed(self, object: ObjectMeta) -> ObjectMeta {
+        let ahead = match self {
+            Self::Ahead => TimeDelta::days(31),
+            Self::Skewed(by) => by,
+        };
+        ObjectMeta {
+            last_modified: object.last_modified - ahead,
+            ..object
+        }
+    }
+}
+
+fn shift(commit: &mut Commit, by: TimeDelta) {
+    commit.at += by;
+    if let Some(claim) = &mut commit.claim {
+        claim.expires_at += by;
     }
 }
 
@@ -77,7 +129,15 @@ struct Process {
     hold_copies: watch::Sender<bool>,
     late: Mutex<Vec<(u64, Path, PutPayload, PutOptions)>>,
     turns: Option<mpsc::UnboundedSender<Turn>>,
+    clock: Clock,
+    /// Who it is, and how to write down what it is told.
+    names: Option<(usize, Arc<Names>)>,
+    told: Mutex<Vec<String>>,
+    /// Tells it from all others.
+    number: u64,
 }
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl FaultStore {
     /// A process on `store`, watched by `reader`. Its clock is a month ahead of all others: every claim but its own has
@@ -93,19 +153,55 @@ impl FaultStore {
             hold_copies: watch::Sender::new(false),
             late: Mutex::new(Vec::new()),
             turns: None,
+            clock: Clock::Ahead,
+            names: None,
+            told: Mutex::new(Vec::new()),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }))
     }
 
-    /// Every call of it waits for its turn.
-    pub(crate) fn in_turns(
-        store: &Arc<dyn ObjectStore>,
-        reader: &Arc<Reader>,
-        fault: Fault,
-    ) -> (Self, mpsc::UnboundedReceiver<Turn>) {
+    /// The same, its clock ahead of the true time by so much, or behind it.
+    pub(crate) fn skewed(mut self, by: TimeDelta) -> Self {
+        self.process().clock = Clock::Skewed(by);
+        self
+    }
+
+    /// The same; every call of it waits for its turn.
+    pub(crate) fn in_turns(mut self) -> (Self, mpsc::UnboundedReceiver<Turn>) {
         let (sender, turns) = mpsc::unbounded_channel();
-        let mut process = Self::new(store, reader, fault);
-        Arc::get_mut(&mut process.0).unwrap().turns = Some(sender);
-        (process, turns)
+        self.process().turns = Some(sender);
+        (self, turns)
+    }
+
+    /// The same; what it is told is written down, with names for ids.
+    pub(crate) fn noted(mut self, author: usize, names: &Arc<Names>) -> Self {
+        self.process().names = Some((author, Arc::clone(names)));
+        self
+    }
+
+    /// Of a process that nobody shares yet.
+    fn process(&mut self) -> &mut Process {
+        Arc::get_mut(&mut self.0).unwrap()
+    }
+
+    /// Each call of it so far, with what it was told.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.0.told.lock().unwrap().clone()
+    }
+
+    /// Writes down a call and what came of it: with the code, that is all that decides what the process does next.
+    fn note(&self, call: &str, key: &str, found: std::result::Result<&str, &Error>) {
+        let Some((_, names)) = &self.0.names else {
+            return;
+        };
+        let found = match found {
+            Ok(found) => names.text(found),
+            Err(Error::NotFound { .. }) => "not found".to_owned(),
+            Err(Error::AlreadyExists { .. }) => "already exists".to_owned(),
+            Err(_) => "no answer".to_owned(),
+        };
+        let told = format!("{call} {}: {found}", names.text(key));
+        self.0.told.lock().unwrap().push(told);
     }
 
     /// The lake in it.
@@ -145,15 +241,33 @@ impl FaultStore {
     }
 
     async fn call<T>(&self, effect: impl Future<Output = Result<T>>) -> Result<T> {
+        self.call_that(false, effect).await
+    }
+
+    async fn call_that<T>(
+        &self,
+        commits: bool,
+        effect: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let process = &*self.0;
         let mut done = None;
+        let mut answer = Answer::Arrives;
         if let Some(turns) = &process.turns {
             let (go, wait) = oneshot::channel();
             let (sender, receiver) = oneshot::channel();
             done = Some(sender);
-            let turn = Turn { go, done: receiver };
-            if turns.send(turn).is_err() || wait.await.is_err() {
-                std::future::pending::<()>().await;
+            let turn = Turn {
+                commits,
+                go,
+                done: receiver,
+            };
+            let granted = match turns.send(turn) {
+                Ok(()) => wait.await.ok(),
+                Err(_) => None,
+            };
+            match granted {
+                Some(granted) => answer = granted,
+                None => std::future::pending().await,
             }
         }
         let n = process.calls.fetch_add(1, Ordering::Relaxed) + 1;
@@ -176,6 +290,7 @@ impl FaultStore {
         }
         drop(done);
         match process.fault {
+            _ if answer == Answer::IsLost => Err(failure()),
             Fault::LoseAnswer(wanted) if wanted == n => Err(failure()),
             Fault::LoseAnswers(from, to) if (from..=to).contains(&n) => Err(failure()),
             _ => result,
@@ -194,8 +309,8 @@ impl FaultStore {
         }
     }
 
-    /// The claims of others have expired by this process's clock.
-    async fn with_claims_expired(&self, found: GetResult) -> Result<GetResult> {
+    /// A commit as this process's clock shows it, written down.
+    async fn by_its_clock(&self, found: GetResult) -> Result<GetResult> {
         let (meta, attributes, extensions) = (
             found.meta.clone(),
             found.attributes.clone(),
@@ -204,16 +319,19 @@ impl FaultStore {
         let range = found.range.clone();
         let bytes = found.bytes().await?;
         let (bytes, range) = match serde_json::from_slice::<Commit>(&bytes) {
-            Ok(mut commit) if !self.is_own(&commit) => {
-                if let Some(claim) = &mut commit.claim {
-                    claim.expires_at = Timestamp::UNIX_EPOCH;
-                }
+            Ok(mut commit) => {
+                let own = self.is_own(&commit);
+                self.0.clock.read(&mut commit, own);
                 let bytes = Bytes::from(serde_json::to_vec(&commit).unwrap());
                 let range = 0..bytes.len() as u64;
                 (bytes, range)
             }
             _ => (bytes, range),
         };
+        if let Some((_, names)) = &self.0.names {
+            let content = names.object(&meta.location, &bytes);
+            self.note("get", meta.location.as_ref(), Ok(&content));
+        }
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::iter([Ok(bytes)]).boxed()),
             meta,
@@ -232,20 +350,13 @@ fn failure() -> Error {
     }
 }
 
-fn long_ago(object: ObjectMeta) -> ObjectMeta {
-    ObjectMeta {
-        last_modified: object.last_modified - TimeDelta::days(31),
-        ..object
-    }
-}
-
 fn is_commit(key: &Path) -> bool {
     key.as_ref().contains("/commits/")
 }
 
 impl fmt::Display for FaultStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "faulty {}", self.0.store)
+        write!(f, "process {} on {}", self.0.number, self.0.store)
     }
 }
 
@@ -258,13 +369,25 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        if is_commit(location)
-            && let Ok(commit) = serde_json::from_slice::<Commit>(&Bytes::from(payload.clone()))
-        {
-            self.0.sent.send_replace(Some(commit));
-        }
         let process = &*self.0;
-        self.call(async {
+        let mut payload = payload;
+        let commits = is_commit(location);
+        if let Some((author, names)) = &process.names {
+            names.learn(*author, location.as_ref());
+        }
+        if commits
+            && let Ok(mut commit) = serde_json::from_slice::<Commit>(&Bytes::from(payload.clone()))
+        {
+            process.sent.send_replace(Some(commit.clone()));
+            if let Some((author, names)) = &process.names {
+                names.learn(*author, &serde_json::to_string(&commit).unwrap());
+            }
+            if let Clock::Skewed(by) = process.clock {
+                shift(&mut commit, by);
+                payload = serde_json::to_vec(&commit).unwrap().into();
+            }
+        }
+        let put = self.call_that(commits, async {
             let n = self.calls();
             match process.fault {
                 Fault::Exists(wanted) if wanted == n && opts.mode == PutMode::Create => {
@@ -280,8 +403,10 @@ impl ObjectStore for FaultStore {
                 }
                 _ => process.store.put_opts(location, payload, opts).await,
             }
-        })
-        .await
+        });
+        let put = put.await;
+        self.note("put", location.as_ref(), put.as_ref().map(|_| "done"));
+        put
     }
 
     async fn put_multipart_opts(
@@ -295,11 +420,15 @@ impl ObjectStore for FaultStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let head = options.head;
-        let found = self.call(self.0.store.get_opts(location, options)).await?;
-        if is_commit(location) && !head {
-            return self.with_claims_expired(found).await;
+        let found = self.call(self.0.store.get_opts(location, options)).await;
+        match found {
+            Ok(found) if is_commit(location) && !head => self.by_its_clock(found).await,
+            found => {
+                // what lies under a key of the table never changes; and the hint is but a number
+                self.note("get", location.as_ref(), found.as_ref().map(|_| "found"));
+                found
+            }
         }
-        Ok(found)
     }
 
     async fn get_ranges(
@@ -307,7 +436,9 @@ impl ObjectStore for FaultStore {
         location: &Path,
         ranges: &[std::ops::Range<u64>],
     ) -> Result<Vec<Bytes>> {
-        self.call(self.0.store.get_ranges(location, ranges)).await
+        let found = self.call(self.0.store.get_ranges(location, ranges)).await;
+        self.note("read", location.as_ref(), found.as_ref().map(|_| "found"));
+        found
     }
 
     fn delete_stream(
@@ -320,8 +451,13 @@ impl ObjectStore for FaultStore {
                 let process = process.clone();
                 async move {
                     let location = location?;
-                    process.call(process.0.store.delete(&location)).await?;
-                    Ok(location)
+                    let deleted = process.call(process.0.store.delete(&location)).await;
+                    process.note(
+                        "delete",
+                        location.as_ref(),
+                        deleted.as_ref().map(|()| "done"),
+                    );
+                    deleted.map(|()| location)
                 }
             })
             .boxed()
@@ -350,7 +486,9 @@ impl ObjectStore for FaultStore {
             .wait_for(|hold| !hold)
             .await
             .unwrap();
-        self.call(self.0.store.copy_opts(from, to, options)).await
+        let copied = self.call(self.0.store.copy_opts(from, to, options)).await;
+        self.note("copy", from.as_ref(), copied.as_ref().map(|()| "done"));
+        copied
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -368,14 +506,29 @@ impl FaultStore {
         let process = self.clone();
         let (prefix, offset) = (prefix.cloned(), offset.cloned());
         let found = async move {
-            let listing = match &offset {
-                Some(offset) => process.0.store.list_with_offset(prefix.as_ref(), offset),
-                None => process.0.store.list(prefix.as_ref()),
-            };
-            let found: Result<Vec<_>> = process.call(listing.try_collect()).await;
+            let found: Result<Vec<_>> = process
+                .call(async {
+                    // not before its turn: some stores look at once
+                    let listing = match &offset {
+                        Some(offset) => process.0.store.list_with_offset(prefix.as_ref(), offset),
+                        None => process.0.store.list(prefix.as_ref()),
+                    };
+                    listing.try_collect().await
+                })
+                .await;
+            let keys = found.as_ref().map(|found| {
+                let keys: Vec<&str> = found
+                    .iter()
+                    .map(|object| object.location.as_ref())
+                    .collect();
+                keys.join(", ")
+            });
+            let folder = prefix.map(String::from).unwrap_or_default();
+            process.note("list", &folder, keys.as_deref().map_err(|error| *error));
+            let clock = process.0.clock;
             match found {
                 Ok(found) => stream::iter(found)
-                    .map(|object| Ok(long_ago(object)))
+                    .map(move |object| Ok(clock.listed(object)))
                     .boxed(),
                 Err(error) => stream::iter([Err(error)]).boxed(),
             }

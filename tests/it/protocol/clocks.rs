@@ -1,0 +1,97 @@
+//! Every process has a clock of its own, minutes ahead of the true time or behind it: claims look live that have
+//! expired, and expired that are live. That may cost time, never rows.
+
+use auditlake::lake::{Claimed, JobLog, Run};
+use auditlake::pipeline::Outcome;
+use chrono::TimeDelta;
+
+use super::turns::{check_ends, take_turns};
+use super::world::{Step, World, copy_of, lake, short_provider};
+use crate::support::store::{Answer, Fault};
+
+const LIFE: TimeDelta = TimeDelta::seconds(30);
+
+/// A run claims the job and is never heard of again, on a machine whose clock is off; another one, whose clock is off too,
+/// comes later.
+#[tokio::test]
+async fn a_claim_holds_others_up_for_no_longer_than_its_life_and_the_clocks_difference() {
+    let provider = short_provider().await;
+    let skews = || (-10..=10).step_by(2).map(TimeDelta::minutes);
+    let longest = TimeDelta::minutes(10);
+    let (mut held, mut pairs) = (0, 0);
+    for (one, other) in skews().flat_map(|one| skews().map(move |other| (one, other))) {
+        pairs += 1;
+        let world = World::of(&provider, lake().await).await;
+        let process = world.process(Fault::None).skewed(one);
+        let claimed = JobLog::claim(&process.lake(), Run::new("job", LIFE)).await;
+        assert!(matches!(claimed, Ok(Claimed::Mine(_))));
+        let claims = async |after: TimeDelta| {
+            let world = World::of(&provider, copy_of(&world.store).await).await;
+            // so much later, by its own clock
+            let process = world.process(Fault::None).skewed(other + after);
+            let claimed = JobLog::claim(&process.lake(), Run::new("job", LIFE)).await;
+            matches!(claimed.unwrap(), Claimed::Mine(_))
+        };
+        let left = LIFE + one - other;
+        let most = left.min(longest).max(TimeDelta::zero());
+        let context = format!("clocks {one} and {other}");
+        assert!(
+            claims(most + TimeDelta::seconds(1)).await
+                || left > longest && claims(TimeDelta::zero()).await,
+            "{context}: longer than {most}"
+        );
+        // no more than a few seconds have passed since the claim was made
+        if left > TimeDelta::minutes(1) && left <= longest {
+            assert!(!claims(TimeDelta::zero()).await, "{context}: not held");
+            held += 1;
+        }
+        if left > longest {
+            assert!(
+                claims(TimeDelta::zero()).await,
+                "{context}: nobody can wait for {left}"
+            );
+        }
+    }
+    println!("{pairs} pairs of clocks, {held} claims held others up");
+    assert!(held > 10);
+}
+
+/// One run is paused after each number of calls, its successor does what its clock lets it do, then the first goes on.
+#[tokio::test]
+async fn clocks_that_are_off_cost_no_rows() {
+    let provider = short_provider().await;
+    let minutes = [-10, -5, 0, 5, 10];
+    let (mut taken, mut left) = (0, 0);
+    for (one, other) in minutes
+        .iter()
+        .flat_map(|one| minutes.map(|other| (*one, other)))
+    {
+        for pause in (1..40).step_by(3) {
+            let context = format!("clocks off by {one} and {other} minutes, paused after {pause}");
+            let world = World::of(&provider, lake().await).await;
+            let processes = [one, other]
+                .map(|by| world.process(Fault::None).skewed(TimeDelta::minutes(by)))
+                .into();
+            let mut done = 0;
+            let ended = take_turns(&world, Step::FirstPull, processes, |_, live| {
+                done += 1;
+                let wanted = usize::from(done > pause);
+                let next = live.iter().find(|next| next.run == wanted);
+                Some((next.unwrap_or(&live[0]).run, Answer::Arrives))
+            })
+            .await;
+            check_ends(&ended, &context);
+            match &ended[1] {
+                Some(Ok(Outcome::Held(_))) => left += 1,
+                _ => taken += 1,
+            }
+            world.run_clean(Step::FirstPull, &context).await;
+            world.check(Step::FirstPull, &context).await;
+        }
+    }
+    println!(
+        "{} schedules: {taken} taken over, {left} left alone",
+        taken + left
+    );
+    assert!(taken > 50 && left > 50, "{taken}, {left}");
+}

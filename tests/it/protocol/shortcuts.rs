@@ -1,0 +1,82 @@
+//! The shortcuts in `tests/shortcuts` are put into the code by its `run.sh`, to see that each is caught. That takes long;
+//! this only sees to it that they still fit the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// What `../shared/model`'s scenarios named `w-*` take back; the model is not part of this repository.
+const SHORTCUTS: [&str; 19] = [
+    "as-written",
+    "cache-filled-at-pull",
+    "cache-trusted",
+    "check-head-only",
+    "check-none",
+    "check-none-key-without-run",
+    "cursor-lists-full-parts-only",
+    "failing-run-cleans-up",
+    "ids-before-claim",
+    "ids-before-roll-forward",
+    "prune-not-yet-said",
+    "prune-unpublished",
+    "renewal-names-unpublished",
+    "roll-forward-read-after-check",
+    "same-run-id",
+    "sweep-by-claim-unchecked",
+    "sweep-listed-late",
+    "version-again",
+    "windows-own-id-sets",
+];
+
+/// What a hunk takes away and what it leaves, with the file it is for.
+fn hunks(patch: &str) -> Vec<(String, String)> {
+    let mut file = "";
+    let mut hunks: Vec<(String, String)> = Vec::new();
+    for line in patch.lines() {
+        if let Some(name) = line.strip_prefix("--- a/") {
+            file = name;
+        } else if line.starts_with("@@") {
+            hunks.push((file.to_owned(), String::new()));
+        } else if let Some((_, old)) = hunks.last_mut()
+            && let Some(kept) = line.strip_prefix([' ', '-'])
+            && !line.starts_with("---")
+        {
+            old.push_str(kept);
+            old.push('\n');
+        }
+    }
+    hunks
+}
+
+#[test]
+fn every_shortcut_still_fits_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    for found in fs::read_dir(root.join("tests/shortcuts")).unwrap() {
+        let entry = found.unwrap().path();
+        if entry
+            .extension()
+            .is_none_or(|extension| extension != "patch")
+        {
+            continue;
+        }
+        let name = entry.file_stem().unwrap().to_str().unwrap().to_owned();
+        let patch = fs::read_to_string(&entry).unwrap();
+        assert!(
+            patch.starts_with("Takes back: "),
+            "{name} doesn't say what it is"
+        );
+        let hunks = hunks(&patch);
+        assert!(!hunks.is_empty(), "{name} has no hunk");
+        for (file, old) in hunks {
+            let code = fs::read_to_string(root.join(&file)).unwrap();
+            assert_eq!(
+                code.matches(&old).count(),
+                1,
+                "{name} no longer fits {file}; make it anew with `diff -u`:\n{old}"
+            );
+        }
+        names.insert(name);
+    }
+    assert_eq!(names, SHORTCUTS.map(str::to_owned).into());
+}
