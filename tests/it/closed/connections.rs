@@ -232,6 +232,14 @@ impl Connections {
         }
     }
 
+    /// Makes the next run the first one.
+    pub(crate) fn forget_lake(&self) {
+        let lake = self.path().join("lake");
+        if lake.exists() {
+            std::fs::remove_dir_all(lake).unwrap();
+        }
+    }
+
     /// Keeps every file of the lake for the search: their bytes, and of Parquet all values, which are compressed.
     pub(crate) fn keep_lake(&self) -> usize {
         let all = files(&self.path().join("lake"));

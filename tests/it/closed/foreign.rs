@@ -103,6 +103,8 @@ async fn no_redirect_is_followed() {
             connections.internet.lie(move |seen, _| {
                 of(seen).then(|| Reply::new(status, "{}").with("location", location))
             });
+            // in the lake of the run before, nothing might be due
+            connections.forget_lake();
             connections.run(&["run", "--once"]).await;
             requests += assert_at_home(&connections, &format!("{status} of {what} to {location}"));
         }
