@@ -55,13 +55,13 @@ chaos: export AUDITLAKE_CHAOS_ROUNDS ?= 200
 chaos: export AUDITLAKE_CHAOS ?= full
 chaos: export AUDITLAKE_CHAOS_SCHEDULES ?= 10
 chaos: $(VENV)/installed ## Crashes, rivals and faults at length: kill -9 in 200 rounds, every schedule of two runs
-	$(CARGO) nextest run --locked --profile long --run-ignored all --success-output immediate chaos:: protocol:: faults::
+	$(CARGO) nextest run --locked --profile long --run-ignored all --no-fail-fast --success-output immediate chaos:: protocol:: faults::
 
 soak: export AUDITLAKE_SOAK_WEEKS ?= 26
 soak: export AUDITLAKE_SOAK_ROWS ?= 1000000
 soak: export AUDITLAKE_SOAK_TICKS ?= 600
 soak: ## Half a year of ticks, and a range of a million rows: does anything grow?
-	$(CARGO) nextest run --locked --profile long --success-output immediate soak:: it_holds_no_more
+	$(CARGO) nextest run --locked --profile long --no-fail-fast --success-output immediate soak:: it_holds_no_more
 
 shortcuts: ## Put each known mistake into the commit protocol, and see a test catch it
 	tests/shortcuts/run.sh
