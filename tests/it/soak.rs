@@ -227,7 +227,7 @@ async fn live_for_weeks(folder: &str) {
     let (first, second) = held.split_at(held.len() / 2);
     let (first, second) = (Held::most(first), Held::most(second));
     println!(
-        "{} weeks, {runs} runs, {rows} rows, {most_commits} commits of one job\nfirst half:  {first:?}\nsecond half: {second:?}",
+        "tried: a soak of {} weeks, {runs} runs, {rows} rows, {most_commits} commits of one job\nfirst half:  {first:?}\nsecond half: {second:?}",
         weeks()
     );
     assert!(rows > 0 && held.len() > 40, "a life too short to tell");
@@ -318,7 +318,7 @@ jobs:
     let peak = memory("VmHWM:");
     let rows: u64 = std::env::var("ROWS").unwrap().parse().unwrap();
     println!(
-        "{rows} rows in one range: {} MB at most, {} MB before",
+        "tried: {rows} rows in one range: {} MB at most, {} MB before",
         peak / 1_000,
         before / 1_000
     );

@@ -264,7 +264,7 @@ async fn kill_9_loses_and_doubles_nothing_in_s3() {
     let tally = kill_again_and_again(&world, &spec, Some(&proxy), rounds, &mut random).await;
     let rows = make_good(&world).await;
     println!(
-        "{rounds} rounds, {tally:?}, {rows} rows, {} requests, {:?}",
+        "tried: kill -9 on S3, {rounds} rounds, {tally:?}, {rows} rows, {} requests, {:?}",
         proxy.requests(),
         begun.elapsed()
     );
@@ -279,7 +279,7 @@ async fn kill_9_loses_and_doubles_nothing_on_disk() {
     let tally = kill_again_and_again(&world, &spec, None, rounds, &mut random).await;
     let rows = make_good(&world).await;
     println!(
-        "{rounds} rounds, {tally:?}, {rows} rows, {:?}",
+        "tried: kill -9 on disk, {rounds} rounds, {tally:?}, {rows} rows, {:?}",
         begun.elapsed()
     );
     let left = world.temporary_files();

@@ -113,7 +113,10 @@ server: { listen: '127.0.0.1:0', replicas: 3 }",
         daemon.signalled("TERM").await.assert_code(0);
     }
     let looks = reader.enough().await.looks();
-    println!("{} calls, {looks} looks of the reader", world.calls());
+    println!(
+        "tried: three replicas, {} calls, {looks} looks of the reader",
+        world.calls()
+    );
     assert_eq!(
         world.rate_limited(),
         0,

@@ -81,7 +81,7 @@ async fn a_store_that_fails_at_a_fifth_of_all_requests_ends_in_the_right_rows() 
     reader.enough().await;
     let rows = world.assert_all_landed().await;
     println!(
-        "{pulls} pulls, {failed} failed runs, {rows} rows, {} requests, {:?}, {:?}",
+        "tried: a failing store, {pulls} pulls, {failed} failed runs, {rows} rows, {} requests, {:?}, {:?}",
         proxy.requests(),
         proxy.faults(),
         begun.elapsed()
@@ -220,7 +220,7 @@ async fn a_store_that_is_down_is_not_hammered() {
     let refused = proxy.faults()[&Fault::SlowDown] - before;
     assert!(
         refused <= 4 * (9 + 6 * 18),
-        "{refused} requests to a store that is down"
+        "tried: {refused} requests to a store that is down"
     );
     println!("{refused} requests to a store that is down");
     proxy.choose(|_| None);

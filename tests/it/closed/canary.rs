@@ -78,7 +78,7 @@ impl Canaries {
             }
         }
         println!(
-            "{test}: {} canaries in {} forms ({} pieces of {PIECE} bytes) in none of {} outputs of {bytes} bytes",
+            "tried: {test}: {} canaries in {} forms ({} pieces of {PIECE} bytes) in none of {} outputs of {bytes} bytes",
             state.secrets.len(),
             FORMS,
             pieces.len(),

@@ -257,7 +257,7 @@ async fn survives_poison<W: World>() {
         let all = set.len();
         let (landed, quarantined) = keeps_each::<W>(set).await;
         println!(
-            "{}: {all} sent, {landed} landed, {quarantined} quarantined",
+            "tried: poison, {}: {all} sent, {landed} landed, {quarantined} quarantined",
             W::NAME
         );
     }

@@ -78,7 +78,10 @@ async fn a_crash_before_any_call_leaves_what_the_next_run_finishes() {
         for n in 1..=lived.calls {
             suffer(&provider, &lived, Fault::DieBefore(n), 1).await;
         }
-        println!("{:?}: {} calls", lived.step, lived.calls);
+        println!(
+            "tried: death at each call of {:?}: {} calls, before and after",
+            lived.step, lived.calls
+        );
     }
 }
 
@@ -147,7 +150,10 @@ async fn a_crash_at_any_call_of_a_run_that_rolls_forward_and_prunes_leaves_what_
         suffer(&provider, &lived, Fault::DieBefore(n), 1).await;
         suffer(&provider, &lived, Fault::DieAfter(n), 1).await;
     }
-    println!("{} calls, before and after", lived.calls);
+    println!(
+        "tried: death in a run that prunes, {} calls, before and after",
+        lived.calls
+    );
 }
 
 /// The claim is renewed while a page is awaited; the process dies at every call all the same.
@@ -180,7 +186,10 @@ async fn a_crash_at_any_call_of_a_run_that_renews_its_claim_leaves_what_the_next
     let faults = (1..=calls).flat_map(|n| [Fault::DieBefore(n), Fault::DieAfter(n)]);
     // most of their time they wait for their claims' half-life
     let tried = futures_util::future::join_all(faults.map(renewing)).await;
-    println!("{} points", tried.len());
+    println!(
+        "tried: death while a claim is renewed, {} points",
+        tried.len()
+    );
     assert!(tried.len() > 50);
 }
 

@@ -80,7 +80,7 @@ async fn a_commit_that_is_cut_off_anywhere_is_noticed() {
     for length in 0..text {
         refuses_newest(&world, &key, whole.slice(..length), Kind::Data).await;
     }
-    println!("{text} lengths");
+    println!("tried: a commit cut at {text} lengths");
     world.store.put(&key, whole.into()).await.unwrap();
     world.run_clean(Step::FirstPull, "whole again").await;
     world.check(Step::FirstPull, "whole again").await;
@@ -220,7 +220,7 @@ async fn a_log_that_is_restored_from_a_backup_loses_and_doubles_nothing() {
             assert_eq!(quarantined, world.unreadable(Step::Settle), "{context}");
         }
     }
-    println!("{} backups", last * 2);
+    println!("tried: {} backups of the log", last * 2);
 }
 
 /// After each crash, each single commit in turn is missing: the rows come out right, or the run says what is missing and
@@ -260,7 +260,7 @@ async fn a_commit_that_is_missing_is_noticed_or_not_needed() {
             world.check(Step::FirstPull, &context).await;
         }
     }
-    println!("{noticed} noticed, {fine} not needed");
+    println!("tried: a commit missing, {noticed} noticed, {fine} not needed");
     assert!(noticed > 0 && fine > 0, "{noticed}, {fine}");
 }
 
@@ -430,5 +430,5 @@ async fn damage_at_random_is_noticed_or_does_no_harm() {
         }
         world.check(Step::FirstPull, &context).await;
     }
-    println!("{noticed} noticed, {fine} did no harm");
+    println!("tried: damage at random, {noticed} noticed, {fine} did no harm");
 }

@@ -136,7 +136,7 @@ async fn every_schedule(case: Case<'_>) {
         }
     }
     println!(
-        "{}: {} {} states, {} lakes, {executed} executions, {ends} ends, the longest schedule has {longest} calls",
+        "tried: every schedule of {}: {} {} states, {} lakes, {executed} executions, {ends} ends, the longest schedule has {longest} calls",
         case.name,
         (case.switches).map_or("complete:".to_owned(), |most| format!(
             "all with up to {most} switches:"
