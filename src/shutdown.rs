@@ -32,7 +32,7 @@ impl Shutdown {
             let first = either(&mut term, &mut int).await;
             told.send_replace(Some(first));
             tracing::info!(
-                "stopping: the current pages finish and are committed; a second signal stops at once"
+                "stopping: the current pages finish, and a run commits them; a second signal stops at once"
             );
             stop.cancel();
             either(&mut term, &mut int).await;

@@ -76,7 +76,7 @@ pub(super) async fn run(
         json: args.json.then(Vec::new),
         failed: false,
     };
-    check_lake(config, &mut lines).await?;
+    check_lake(config, &mut lines).await;
     for connection in wanted(config, &args.jobs) {
         if shutdown.stop.is_cancelled() {
             break;
@@ -106,9 +106,21 @@ fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c C
         .map(|(_, connection)| connection)
 }
 
-async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Result<(), Failure> {
-    let lake =
-        Lake::at_briefly(&config.lake.url, &config.lake.storage_options).map_err(Failure::lake)?;
+async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
+    let lake = match Lake::at_briefly(&config.lake.url, &config.lake.storage_options) {
+        Ok(lake) => lake,
+        Err(error) => {
+            return lines.add(Line {
+                of: format!("lake `{}`", config.lake.url),
+                probe: "open",
+                found: Found::Fails {
+                    kind: error.kind(),
+                    advice: "check the lake's `url` and `storage_options`".to_owned(),
+                    error: chain(&error),
+                },
+            });
+        }
+    };
     for probed in lake::probe(&lake, &runtime::layout(&config.lake)).await {
         let found = match probed.outcome {
             Outcome::Works(done) => Found::Works(done),
@@ -125,7 +137,6 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Result<(), Failur
             found,
         });
     }
-    Ok(())
 }
 
 /// What to do where the error doesn't say it itself.
@@ -141,6 +152,9 @@ fn lake_advice(probe: Probe, error: &LakeError) -> String {
     };
     match error.kind() {
         Kind::Auth => format!("check the store's credentials, and let them {permission}"),
+        Kind::Transient if chain(error).contains("URL scheme is not allowed") => {
+            "an endpoint of `http://` needs `allow_http: \"true\"` in `storage_options`".to_owned()
+        }
         Kind::Transient => {
             "check the lake's `url` and `storage_options` (bucket, region, endpoint), and that the store can be reached \
              from here"

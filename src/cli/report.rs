@@ -100,7 +100,7 @@ pub(super) fn what_to_do(kind: Kind, connection: &str) -> String {
 }
 
 /// The same for a run, which fails at its lake or at its provider.
-fn what_to_do_about(error: &RunError, connection: &str) -> String {
+pub(super) fn what_to_do_about(error: &RunError, connection: &str) -> String {
     match error {
         RunError::Lake(_) | RunError::Read(_) if error.kind() == Kind::Auth => {
             "; check the lake's credentials, what they permit, and this machine's clock".to_owned()

@@ -40,6 +40,8 @@ pub(super) struct StatusArgs {
 /// Where one job stands.
 struct Standing {
     job: String,
+    /// The lake's URL.
+    lake: String,
     newest: Option<Commit>,
     /// The slowest stream's.
     watermark: Option<Timestamp>,
@@ -139,6 +141,7 @@ async fn standing(scheduled: &ScheduledJob, now: Timestamp) -> Result<Standing, 
     }
     Ok(Standing {
         job: job.name.clone(),
+        lake: job.lake.url().to_owned(),
         watermark,
         stale,
         fresh_until: scheduled.fresh_until(watermark),
@@ -208,7 +211,7 @@ impl Standing {
         self.fresh_until.filter(|until| *until < now)?;
         let job = &self.job;
         let what = match self.watermark {
-            None => "was never pulled".to_owned(),
+            None => format!("was never pulled into `{}`", self.lake),
             Some(watermark) => {
                 let named = &self.stale[..self.stale.len().min(NAMED)];
                 let others = match self.stale.len().saturating_sub(NAMED) {
@@ -238,8 +241,8 @@ impl Standing {
                 "quarantine",
                 format!("has {}", report::counted(open, "open line")),
                 format!(
-                    "`quarantine list --job {job}` shows why; `quarantine replay` tries them again, `quarantine ack` \
-                     puts them aside"
+                    "`quarantine list --job {job}` shows why; `quarantine replay --job {job}` tries them again, \
+                     `quarantine ack --job {job}` puts them aside"
                 ),
             )
         })

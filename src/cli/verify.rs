@@ -330,7 +330,7 @@ fn complain_of(job: &Job, verification: &Verification) {
         complain(&format!(
             "job `{}`: {what}, {ranges}, could not be verified ({kind}): {said}{}",
             job.name,
-            report::what_to_do(kind, &job.connection)
+            report::what_to_do_about(&part.error, &job.connection)
         ));
     }
     if verification.unfinished {
@@ -383,4 +383,39 @@ fn to_json(job: &Job, verification: &Verification, repaired: Option<Tally>) -> s
         "repaired": repaired.map(|tally| tally.counts),
         "notes": verification.notes,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::lake::Claim;
+
+    #[test]
+    fn a_job_is_held_to_its_last_run_until_the_next_is_overdue() {
+        let newest = |planned: TimeDelta, claim: Option<Claim>| -> Commit {
+            let planned = real_now() - planned;
+            let id = "01990000-0000-7000-8000-000000000001";
+            serde_json::from_value(json!({
+                "format": 1, "version": 1, "id": id, "run": id, "job": "audits", "kind": "data", "at": planned,
+                "claim": claim, "published_through": 0, "planned_at": planned, "pulled": [], "files": [],
+                "progress": {},
+            }))
+            .unwrap()
+        };
+        let hourly: Schedule = "@hourly".parse().unwrap();
+        let is_held_to_it = |newest: &Commit| {
+            let planned = newest.planned_at.unwrap();
+            matches!(clock(Some(newest), &hourly), Clock::AsOf(at) if at == planned)
+        };
+        assert!(matches!(clock(None, &hourly), Clock::System));
+        // planned ahead, so that no hour begins between that and now
+        assert!(is_held_to_it(&newest(-TimeDelta::hours(2), None)));
+        let overdue = TimeDelta::hours(3);
+        assert!(!is_held_to_it(&newest(overdue, None)));
+        // a run is at it
+        let until = |seconds| Claim::of_this_process(real_now() + TimeDelta::seconds(seconds));
+        assert!(is_held_to_it(&newest(overdue, Some(until(300)))));
+        assert!(!is_held_to_it(&newest(overdue, Some(until(-1)))));
+    }
 }

@@ -263,10 +263,9 @@ impl<'a> Verifier<'a> {
         let is_former = |id: &String| streams.iter().all(|stream| stream.id != *id);
         let former = progress.iter().filter(|(id, _)| is_former(id));
         let former = former.flat_map(|(_, of)| Vec::from(of.coverage.within(range)));
-        if let Some(newest) = &newest {
-            let unpublished = lake::unpublished(&job.lake, newest).await?;
-            verification.notes.extend(note_on_unpublished(&unpublished));
-        }
+        verification
+            .notes
+            .extend(note_on_log(job, newest.as_ref()).await?);
         let pieces: Vec<Range> = due
             .into_iter()
             .flat_map(|due| plan::days_or_windows(due, &job.policy))
@@ -724,6 +723,18 @@ fn child(
         key: name,
         reason: error.to_string(),
     })?)
+}
+
+/// What a reader should know of the log.
+async fn note_on_log(job: &Job, newest: Option<&Commit>) -> Result<Option<String>, LakeError> {
+    let Some(newest) = newest else {
+        return Ok(Some(format!(
+            "no run of this job has ever begun in the lake `{}`; is it the one that is meant?",
+            job.lake.url()
+        )));
+    };
+    let unpublished = lake::unpublished(&job.lake, newest).await?;
+    Ok(note_on_unpublished(&unpublished))
 }
 
 fn note_on_unpublished(commits: &[Commit]) -> Option<String> {

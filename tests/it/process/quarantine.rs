@@ -163,7 +163,7 @@ async fn check_tells_a_stale_watermark_and_a_gap() {
     let world = World::new(&one_day(), EVENING).await;
     // it never ran
     let never = world.run(&["status", "--check"]).await.assert_code(3);
-    assert_snapshot!(never.stdout, @"stale: audits was never pulled; `run --once --job audits` catches up, or says what is in the way");
+    assert_snapshot!(never.stdout, @"stale: audits was never pulled into `file://./lake`; `run --once --job audits` catches up, or says what is in the way");
     // nor need it have
     world.change("start: 2026-03-02", "start: 2126-03-02");
     let ahead = world.run(&["status", "--check"]).await.assert_code(0);
@@ -323,4 +323,22 @@ async fn a_log_that_can_t_be_read_is_no_clean_bill() {
         let ended = world.run(&args).await.assert_code(1);
         ended.assert_says("error: job `audits`: `_auditlake/jobs/audits/commits/");
     }
+
+    // nor does what is found in another job hide it
+    world.change(
+        "    start:",
+        "    options: {services: [Routing]}\n    start:",
+    );
+    let yaml = world.yaml();
+    let (_, job) = yaml.split_once("jobs:\n").unwrap();
+    let other = job.replace("audits", "others");
+    let file = world.path().join("jobs.yaml");
+    let both = std::fs::read_to_string(&file).unwrap();
+    world.configure(&format!(
+        "{both}{other}    options: {{services: [Architect]}}\n"
+    ));
+    let ended = world.run(&["status", "--check"]).await.assert_code(1);
+    ended
+        .assert_says("error: job `audits`: `_auditlake/jobs/audits/commits/")
+        .assert_says("stale: others was never pulled");
 }

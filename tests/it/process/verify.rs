@@ -78,6 +78,21 @@ async fn verify_finds_what_is_wrong_and_repairs_what_can_be() {
 }
 
 #[tokio::test]
+async fn repair_pulls_what_was_never_pulled() {
+    let world = pulled().await;
+    std::fs::remove_dir_all(world.path().join("lake")).unwrap();
+    let ended = world.run(&VERIFY).await.assert_code(3);
+    ended
+        .assert_says("not pulled yet: 2026-03-02T00:00:00Z..2026-03-03T00:00:00Z of ")
+        .assert_says("no run of this job has ever begun in the lake `file://./lake`")
+        .assert_says("hint: `--repair` lands what is missing and pulls what wasn't pulled");
+    let repair = [VERIFY.as_slice(), &["--repair"]].concat();
+    let ended = world.run(&repair).await.assert_code(0);
+    ended.assert_says("repaired: 300 events landed, 0 found there already");
+    world.assert_all_landed();
+}
+
+#[tokio::test]
 async fn what_could_not_be_verified_is_said() {
     let world = pulled().await;
     world.provider.forbid_service("Routing");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auditlake::lake::CommitKind;
-use auditlake::model::{Kind, Range};
+use auditlake::model::{Kind, PartitionColumn, Range};
 use auditlake::providers::genesys::{Genesys as Adapter, Options};
 use auditlake::sim::genesys::endpoint::SUBMIT;
 use auditlake::sim::genesys::{self, Dataset, DatasetSpec, Genesys, GenesysSettings};
@@ -154,6 +154,51 @@ async fn a_record_filed_elsewhere_is_looked_for_in_its_own_day() {
     }
     let mended = verify(&rig, days, now).await;
     assert_eq!(findings(&mended), BTreeMap::new());
+}
+
+/// It waits for no pull of its own: it is shown where it is filed, and nowhere else.
+#[tokio::test]
+async fn a_record_filed_elsewhere_is_missed_though_its_own_time_was_not_pulled() {
+    let spec = DatasetSpec {
+        to: at("2026-03-06"),
+        misfiled: 150,
+        misfiled_by: Duration::from_hours(70),
+        ..three_days()
+    };
+    let rig = rig(&spec, DAILY).await;
+    let now = at("2026-03-07T01:00:00Z");
+    let pulled = range("2026-03-03", "2026-03-06");
+    rig.backfill(pulled, false, now).await;
+    let rows = rig.rows().await;
+    let elsewhere: Vec<&Row> = rows
+        .iter()
+        .filter(|row| day_of(row).as_str() < "2026-03-03")
+        .collect();
+    assert!(!elsewhere.is_empty());
+    let asked = range("2026-03-01", "2026-03-06");
+    let clean = verify(&rig, asked, now).await;
+    assert_eq!(findings(&clean), BTreeMap::new());
+    let mut files: Vec<&str> = elsewhere.iter().map(|row| row.file.as_str()).collect();
+    files.sort_unstable();
+    files.dedup();
+    for file in files {
+        delete(&rig, file).await;
+    }
+    let broken = verify(&rig, asked, now).await;
+    assert_eq!(broken.total().missing.count, elsewhere.len() as u64);
+}
+
+/// A record may name an account of its own.
+#[tokio::test]
+async fn rows_are_looked_for_in_all_accounts_folders() {
+    let mut rig = rig(&three_days(), DAILY).await;
+    rig.job.partition_by = vec![PartitionColumn::AccountId, PartitionColumn::EventDate];
+    rig.tick(at(NOW)).await;
+    let first = Path::from("audit_events/account_id=0/note.txt");
+    rig.job.lake.store.put(&first, "x".into()).await.unwrap();
+    let verification = verify(&rig, all(), at(NOW)).await;
+    assert_eq!(findings(&verification), BTreeMap::new());
+    assert_eq!(counts(&verification.total())[..2], [600, 600]);
 }
 
 #[tokio::test]
@@ -460,9 +505,7 @@ async fn an_unreadable_record_that_is_not_in_quarantine_is_missing() {
 #[tokio::test]
 async fn a_job_that_reads_otherwise_now_is_not_compared() {
     let mut rig = pulled(&three_days()).await;
-    rig.job
-        .partition_by
-        .push(auditlake::model::PartitionColumn::AccountId);
+    rig.job.partition_by.push(PartitionColumn::AccountId);
     rig.job.account_id = "another".to_owned();
     let error = try_verify(&rig, all(), at(NOW)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
