@@ -103,12 +103,12 @@ impl Reader {
         rows
     }
 
-    /// The records in quarantine, sorted.
+    /// The records in quarantine, sorted; what else lies there is somebody else's.
     pub(crate) fn quarantined(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let mut raws = Vec::new();
         for (key, (bytes, _)) in &seen.files {
-            if key.as_ref().contains("/quarantine/") {
+            if key.as_ref().contains("/quarantine/") && key.extension() == Some("jsonl") {
                 for line in serde_json::Deserializer::from_slice(bytes).into_iter() {
                     let line: serde_json::Value = line.unwrap();
                     raws.push(line["raw"].as_str().unwrap().to_owned());
