@@ -250,13 +250,12 @@ impl Lake {
 
     /// The object's bytes, or nothing if there is none.
     pub(super) async fn read(&self, key: &Path) -> Result<Option<bytes::Bytes>, LakeError> {
-        let found = match self.store.get(key).await {
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            found => found.map_err(LakeError::at("read", key))?,
-        };
-        Ok(Some(
-            found.bytes().await.map_err(LakeError::at("read", key))?,
-        ))
+        read_from(&self.store, key).await
+    }
+
+    /// The same of a whole file, which may take longer on its way.
+    pub(super) async fn read_file(&self, key: &Path) -> Result<Option<bytes::Bytes>, LakeError> {
+        read_from(&self.files, key).await
     }
 
     /// Creates the object; `false` if there is one already.
@@ -277,6 +276,19 @@ impl Lake {
             Err(error) => Err(LakeError::at("write", key)(error)),
         }
     }
+}
+
+async fn read_from(
+    store: &Arc<dyn ObjectStore>,
+    key: &Path,
+) -> Result<Option<bytes::Bytes>, LakeError> {
+    let found = match store.get(key).await {
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        found => found.map_err(LakeError::at("read", key))?,
+    };
+    Ok(Some(
+        found.bytes().await.map_err(LakeError::at("read", key))?,
+    ))
 }
 
 /// Long enough for a store that slows us down; claims are renewed meanwhile.
@@ -373,6 +385,17 @@ mod tests {
                 .contains("not what auditlake writes there"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_quarantine_file_has_the_time_of_a_file() {
+        let mut lake = Lake::at("memory:///", &BTreeMap::new()).unwrap();
+        let key = lake.layout.job("job").quarantined(uuid::Uuid::nil(), 0);
+        lake.create(&key, "in ten seconds".into()).await.unwrap();
+        lake.files = Arc::new(InMemory::new());
+        lake.files.put(&key, "in time".into()).await.unwrap();
+        let found = crate::lake::quarantine::files(&lake, "job").await.unwrap();
+        assert_eq!(found[0].read(&lake).await.unwrap(), "in time");
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub struct QuarantineFile {
 impl QuarantineFile {
     /// Its content; nothing if it is gone.
     pub async fn read(&self, lake: &Lake) -> Result<bytes::Bytes, LakeError> {
-        Ok(lake.read(&self.key).await?.unwrap_or_default())
+        Ok(lake.read_file(&self.key).await?.unwrap_or_default())
     }
 
     /// The lines of its content.

@@ -671,7 +671,7 @@ async fn rows_of(
                 continue; // partitions may be longer than days
             }
             for file in files_of(&job.lake, &job.name, &folder).await? {
-                let store = Arc::clone(&job.lake.store);
+                let store = Arc::clone(&job.lake.files);
                 read_rows(store, &file.location, file.size, &mut take).await?;
             }
         }

@@ -82,6 +82,12 @@ server: { listen: '127.0.0.1:0', replicas: 3 }",
     };
     let sleeper = run_of(&["people"]);
     let victim = run_of(&["routing"]);
+    // `people` takes longer than anybody waits: whoever has it first keeps it
+    until("the one to be stopped has its job", async || {
+        let claim = world.newest("people").await.and_then(|newest| newest.claim);
+        claim.is_some_and(|claim| claim.pid == sleeper.id())
+    })
+    .await;
     let third = run_of(&["others", "people"]);
     until("they are at it", async || world.calls() >= 40).await;
 

@@ -166,8 +166,8 @@ async fn a_daemon_whose_provider_fails_backs_off() {
         .counters()
         .reached(everyware::endpoint::AUDIT, calls + 5)
         .await;
-    let tens = began.elapsed().as_secs() / 10;
     scheduler.stop().await;
+    let tens = began.elapsed().as_secs() / 10;
     for (number, rig) in failing.iter().enumerate() {
         let calls = rig.sim.counters().calls(everyware::endpoint::AUDIT);
         // eight attempts a run
