@@ -22,7 +22,7 @@ use crate::secret::Hidden;
 /// What in a key's name says that its value is a secret, or as good as one.
 const SECRET: [&str; 6] = ["key", "secret", "token", "password", "credential", "sas"];
 /// Keys whose values are known to be none, though they are named so.
-const PLAIN: [&str; 2] = ["skip_signature", "disable_tagging"];
+const PLAIN: [&str; 3] = ["skip_signature", "disable_tagging", "bucket_key_enabled"];
 /// Of an XML error these are worth showing. Others hold key ids, tokens, and what was signed.
 const SHOWN: [&str; 3] = ["Code", "Message", "RequestId"];
 

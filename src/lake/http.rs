@@ -26,7 +26,8 @@ impl HttpConnector for NoRedirects {
     }
 }
 
-/// A client by all of the store's options but `randomize_addresses`: addresses are taken as the system gives them.
+/// A client by all of the store's options but `randomize_addresses` (addresses are taken as the system gives them) and
+/// `user_agent`.
 fn builder(options: &ClientOptions) -> reqwest::Result<ClientBuilder> {
     let text = |key: Key| options.get_config_value(&key);
     let flag = |key| text(key).is_some_and(|text| is_yes(&text));

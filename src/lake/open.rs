@@ -38,7 +38,7 @@ const FORMAT: u32 = 1;
 /// An open lake. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
-    /// The store; every key below [`Lake::layout`]. What doesn't answer a request within [`ANSWER`] is asked again.
+    /// The store; every key below [`Lake::layout`]. What doesn't answer a request within ten seconds is asked again.
     pub store: Arc<dyn ObjectStore>,
     /// The same store for whole files, which may take longer on their way.
     pub files: Arc<dyn ObjectStore>,
