@@ -13,6 +13,8 @@ work=${AUDITLAKE_SHORTCUTS_DIR:-$root/target/shortcuts}
 tree=$work/tree
 export CARGO_TARGET_DIR=$work/target
 unset CARGO_BUILD_TARGET_DIR
+# each patch changes the library: nothing is saved, and the compiler has stumbled over its own notes here
+export CARGO_INCREMENTAL=0
 
 flags=()
 if [[ ${1-} == --all ]]; then
