@@ -26,7 +26,7 @@ use crate::clock::real_now;
 use crate::lake::{self, Commit, LakeError, quarantine};
 use crate::model::{Kind, PartitionColumn, Range, RangeSet, Timestamp};
 use crate::plan;
-use crate::providers::{Page, Stream};
+use crate::providers::{Adapter, Page, Stream};
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
 
 /// A stream that gets no answer in so many days one after the other is left alone.
@@ -582,12 +582,7 @@ impl<'a> Verifier<'a> {
             if !range.contains(row.event_time) {
                 return;
             }
-            let event = Event {
-                id: row.event_id,
-                at: row.event_time,
-                content: identity::content(adapter.as_ref(), row.raw),
-            };
-            comparison.row(event, || match row {
+            comparison.row(event_of(adapter.as_ref(), &row), || match row {
                 row if row.ingested_at >= began => Unshown::Landed,
                 row if is_judged(row.event_time) => Unshown::Extra,
                 _ => Unshown::Unjudged,
@@ -621,12 +616,7 @@ impl<'a> Verifier<'a> {
         let adapter = &self.job.source.adapter;
         let reading = rows_of(self.job, stray_days.into_iter(), |row| {
             if strays.shows(row.event_id) {
-                let event = Event {
-                    id: row.event_id,
-                    at: row.event_time,
-                    content: identity::content(adapter.as_ref(), row.raw),
-                };
-                strays.row(event, || Unshown::Landed);
+                strays.row(event_of(adapter.as_ref(), &row), || Unshown::Landed);
             }
         });
         if let Err(error) = reading.await {
@@ -655,6 +645,15 @@ impl<'a> Verifier<'a> {
             };
             *self.verification.days.entry(date).or_default() += &counted;
         }
+    }
+}
+
+/// A row as an event to be compared.
+fn event_of<'r>(adapter: &dyn Adapter, row: &StoredRow<'r>) -> Event<'r> {
+    Event {
+        id: row.event_id,
+        at: row.event_time,
+        content: identity::content(adapter, row.raw),
     }
 }
 
