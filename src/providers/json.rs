@@ -103,7 +103,14 @@ impl<'de, T: FromJson<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // the text is looked at first, as a list and a lone item can't be told apart by one visitor for all T
         let raw = <&RawValue>::deserialize(deserializer)?.get();
+        if raw == "[]" {
+            return Ok(Self::default());
+        }
         if raw.starts_with('[') {
+            // almost always each item can be read; one that can't is passed over
+            if let Ok(items) = serde_json::from_str::<Vec<T::Item>>(raw) {
+                return Ok(Self(items.into_iter().filter_map(T::of).collect()));
+            }
             let items: Vec<&RawValue> =
                 serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
             return Ok(Self(
@@ -119,15 +126,33 @@ impl<'de, T: FromJson<'de>> Deserialize<'de> for List<T> {
 
 /// What a [`List`] may hold.
 pub(super) trait FromJson<'a>: Sized {
+    /// Any value, as far as it may be an item.
+    type Item: Deserialize<'a>;
+
     /// The item, or nothing if the value is none.
-    fn from_json(raw: &'a str) -> Option<Self>;
+    fn of(value: Self::Item) -> Option<Self>;
+
+    /// The item that a text is; nothing if it is none, or can't be read.
+    fn from_json(raw: &'a str) -> Option<Self> {
+        serde_json::from_str(raw).ok().and_then(Self::of)
+    }
 }
 
 /// A list of texts keeps empty strings: they are values.
 impl<'de: 'a, 'a> FromJson<'de> for Cow<'a, str> {
-    fn from_json(raw: &'de str) -> Option<Self> {
-        let mut reader = serde_json::Deserializer::from_str(raw);
-        reader.deserialize_any(TextVisitor).ok().flatten()
+    type Item = AnyText<'a>;
+
+    fn of(value: AnyText<'a>) -> Option<Self> {
+        value.0
+    }
+}
+
+/// A scalar as text, be it empty; anything else is nothing.
+pub(super) struct AnyText<'a>(Option<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for AnyText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Self)
     }
 }
 
@@ -137,52 +162,62 @@ pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = deserializer.deserialize_any(ObjectVisitor(PhantomData))?;
+        Ok(Self(fields.unwrap_or_default()))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> FromJson<'de> for Object<T> {
+    type Item = AnyObject<T>;
+
+    fn of(value: AnyObject<T>) -> Option<Self> {
+        value.0.map(Self)
+    }
+}
+
+/// An object's fields; anything that isn't an object is nothing.
+pub(super) struct AnyObject<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnyObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_any(ObjectVisitor(PhantomData))
             .map(Self)
     }
 }
 
-impl<'de, T: Deserialize<'de>> FromJson<'de> for Object<T> {
-    fn from_json(raw: &'de str) -> Option<Self> {
-        raw.starts_with('{')
-            .then(|| serde_json::from_str(raw).ok().map(Self))
-            .flatten()
-    }
-}
-
 struct ObjectVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(entries))
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(entries)).map(Some)
     }
-    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
     }
-    fn visit_u64<E>(self, _: u64) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
     }
-    fn visit_i64<E>(self, _: i64) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
     }
-    fn visit_f64<E>(self, _: f64) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
     }
-    fn visit_str<E>(self, _: &str) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
     }
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::default())
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(T::default())
+        Ok(None)
     }
 }
 
