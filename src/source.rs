@@ -1,7 +1,6 @@
 //! A provider's feed: the adapter says what to ask and what an answer means, the client asks.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,8 +137,8 @@ pub struct Reading<'a> {
     cursor: Option<Cursor>,
     /// Every place it has been at, but for those that it waited at.
     been: HashSet<String>,
-    /// A hash of the last page's records, and how many pages in a row have had it.
-    last: Option<(u64, u32)>,
+    /// How many records the last page had, their bytes and checksum; and how many pages in a row have had the same.
+    last: Option<((usize, u32, u32), u32)>,
     at: At,
 }
 
@@ -307,16 +306,16 @@ impl Reading<'_> {
         if !self.source.adapter.has_ids() || page.records.is_empty() {
             return false;
         }
-        let mut hasher = DefaultHasher::new();
+        let mut crc = flate2::Crc::new();
         for span in &page.records {
-            page.text[span.clone()].hash(&mut hasher);
+            crc.update(page.text[span.clone()].as_bytes());
         }
-        let hash = hasher.finish();
+        let print = (page.records.len(), crc.amount(), crc.sum());
         let same = match self.last {
-            Some((last, same)) if last == hash => same + 1,
+            Some((last, same)) if last == print => same + 1,
             _ => 1,
         };
-        self.last = Some((hash, same));
+        self.last = Some((print, same));
         same >= SAME_AT_MOST
     }
 }
