@@ -13,7 +13,7 @@ use auditlake::model::{Range, Timestamp};
 use auditlake::plan::{self, Policy};
 use auditlake::providers::{Adapter, Answer, Ask, Cursor, PROVIDERS, Page, Stream, provider};
 use auditlake::schedule::Schedule;
-use auditlake::table::{Part, PartSpec, RowContext, RowError, canonical_hash};
+use auditlake::table::{Part, PartSpec, RowBuilder, RowContext, RowError, canonical_hash};
 use auditlake::yaml::value;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
@@ -231,9 +231,14 @@ pub fn record(data: &[u8]) {
         job: "job".to_owned(),
         run: "run".to_owned(),
     });
-    match part.push(&record, &context, raw, None) {
+    let mut rows = RowBuilder::new(&[]);
+    match rows.push(&record, &context, raw, None) {
         Ok(()) => {}
         Err(RowError::TooLarge { .. }) => return,
+        Err(error) => panic!("{error}"),
+    }
+    match rows.finish() {
+        Ok(rows) => part.push(rows),
         Err(error) => panic!("{error}"),
     }
     let file = match part.finish() {

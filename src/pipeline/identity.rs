@@ -7,15 +7,31 @@ use sha2::{Digest, Sha256};
 
 use super::whole::twin;
 use crate::model::{Record, hex};
-use crate::providers::Adapter;
+use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
 
 /// Of the records without id in one answer: how many there were of each.
 pub(super) type Twins = HashMap<String, usize>;
 
+/// Reads a page's records, each beside its text. `ids` are theirs, for a provider that gives none; `twins` are those of
+/// the page's answer so far.
+pub(super) fn read_all<'p>(
+    adapter: &dyn Adapter,
+    page: &'p Page,
+    ids: &[Option<String>],
+    twins: &mut Twins,
+) -> impl Iterator<Item = (&'p str, Result<Record<'p>, String>)> {
+    let mut ids = ids.iter();
+    page.records.iter().map(move |span| {
+        let raw = &page.text[span.clone()];
+        let id = ids.next().and_then(Option::as_deref);
+        (raw, read(adapter, raw, id, twins))
+    })
+}
+
 /// Reads a record. One without an id gets a hash of its content for one, if it has none yet (`id`); equal ones of an
 /// answer are twins.
-pub(super) fn read<'p>(
+fn read<'p>(
     adapter: &dyn Adapter,
     raw: &'p str,
     id: Option<&str>,

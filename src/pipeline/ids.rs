@@ -31,14 +31,9 @@ pub(super) struct Partition {
 
 impl Partition {
     /// Takes an id in; `false` if it is there already.
-    pub(super) fn take(&mut self, event_id: &str) -> bool {
+    pub(super) fn take(&mut self, id: EventIdHash) -> bool {
         self.used = true;
-        self.ids.insert(EventIdHash::of(event_id))
-    }
-
-    /// Takes an id out that [`Partition::take`] took in, as its record wasn't landed after all.
-    pub(super) fn forget(&mut self, event_id: &str) {
-        self.ids.remove(&EventIdHash::of(event_id));
+        self.ids.insert(id)
     }
 }
 

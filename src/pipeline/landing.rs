@@ -5,7 +5,7 @@
 //! part and says of each window how far it is, so no cursor passes a record that no commit lists, and a record that two
 //! windows show is landed by one of them and committed before either counts as pulled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,22 +14,22 @@ use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::decode::{Decoded, Decoder, Key};
 use super::error::RunError;
-use super::identity::{self, Twins};
 use super::ids::Ids;
+use super::memory::Running;
+use super::parts::{Cores, Parts};
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
 use super::{Job, Lane, Tally};
 use crate::lake::{Change, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled};
-use crate::model::{Record, Timestamp};
+use crate::model::Timestamp;
 use crate::plan;
-use crate::providers::{Page, Stream};
-use crate::table::{Part, PartSpec, RowContext, RowError, partition_path};
+use crate::providers::Stream;
+use crate::table::{self, PartSpec};
 
 /// How old the last commit gets while there is something to commit: what a crash may cost.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
-/// How many records are decoded at a time: they borrow from the page, their rows don't.
-const AT_A_TIME: usize = 1_000;
 /// How many parts are uploaded at a time.
 const UPLOADS: usize = 4;
 
@@ -48,7 +48,9 @@ pub(super) struct Landing<'a> {
     wanted_from: Timestamp,
     /// What windows that are no longer in flight have added since the last commit.
     pulled: Vec<Pulled>,
-    parts: HashMap<String, Part>,
+    decoder: Decoder,
+    parts: Parts,
+    running: Running,
     /// The next file's number.
     n: u64,
     committed_at: Instant,
@@ -70,6 +72,16 @@ pub(super) enum Put {
     Refused(String),
 }
 
+/// A record that may land, if the lake lacks it.
+#[derive(Debug, Clone, Copy)]
+struct Lands {
+    key: Key,
+    /// Whether an earlier pull of its range did not see it.
+    late: bool,
+    /// Whether it lies outside the bounds that were asked.
+    outside: bool,
+}
+
 /// A window in flight, and what it has added since the last commit.
 struct Slot {
     window: InFlight,
@@ -77,8 +89,6 @@ struct Slot {
     total: Option<u64>,
     /// What an operator should know.
     remarks: Vec<String>,
-    /// Of the records without id in the present answer.
-    twins: Twins,
 }
 
 impl Slot {
@@ -88,7 +98,6 @@ impl Slot {
             counts: Counts::default(),
             total: None,
             remarks: Vec::new(),
-            twins: Twins::new(),
         }
     }
 
@@ -125,8 +134,18 @@ impl Slot {
 }
 
 impl<'a> Landing<'a> {
-    pub(super) async fn new(job: &'a Job, log: &'a JobLog, told: watch::Sender<Tally>) -> Self {
+    pub(super) async fn new(
+        job: &'a Job,
+        log: &'a JobLog,
+        cores: Cores,
+        told: watch::Sender<Tally>,
+    ) -> Self {
         let newest = log.newest().await;
+        let spec = PartSpec {
+            partition_by: job.partition_by.clone(),
+            job: job.name.clone(),
+            run: log.run().id.to_string(),
+        };
         Self {
             ids: Ids::new(job.lake.clone(), &job.name),
             quarantine: Quarantine::new(job.lake.clone(), &job.name),
@@ -135,13 +154,15 @@ impl<'a> Landing<'a> {
             slots: BTreeMap::new(),
             wanted_from: job.policy.start,
             pulled: Vec::new(),
-            parts: HashMap::new(),
+            decoder: Decoder::new(job),
+            parts: Parts::new(spec, cores),
             n: 0,
             committed_at: Instant::now(),
             windows: 0,
             covered: TimeDelta::zero(),
             tally: Tally::default(),
             told,
+            running: job.memory.run(),
             job,
             log,
         }
@@ -174,7 +195,7 @@ impl<'a> Landing<'a> {
     }
 
     /// Takes what a worker brings.
-    pub(super) async fn take(&mut self, arrival: Arrival) -> Result<(), RunError> {
+    pub(super) async fn take(&mut self, arrival: Arrival<Decoded>) -> Result<(), RunError> {
         match arrival {
             Arrival::Began(slot, window) => {
                 self.put_down(slot);
@@ -189,14 +210,17 @@ impl<'a> Landing<'a> {
             Arrival::Page {
                 slot,
                 page,
-                ids,
-                begins,
-                received_at,
+                total,
+                remark,
+                cursor,
+                held: _held,
             } => {
-                if begins && let Some(slot) = self.slots.get_mut(&slot) {
-                    slot.twins.clear();
+                self.land(slot, page).await?;
+                if let Some(of) = self.slots.get_mut(&slot) {
+                    of.total = total.or(of.total);
+                    of.window.cursor = cursor;
+                    remark.into_iter().for_each(|remark| of.remark(remark));
                 }
-                self.land(slot, &page, &ids, received_at).await?;
             }
             Arrival::Finished { slot, narrowed } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
@@ -221,8 +245,9 @@ impl<'a> Landing<'a> {
 
     /// Whether the open parts are full.
     pub(super) fn is_full(&self) -> bool {
-        let open = self.parts.values().map(Part::bytes).sum::<usize>() + self.quarantine.bytes();
-        u64::try_from(open).is_ok_and(|open| open >= self.job.target_file_size)
+        let open = self.parts.bytes() + self.quarantine.bytes();
+        let share = self.running.share(self.job.target_file_size);
+        u64::try_from(open).is_ok_and(|open| open >= share)
     }
 
     /// Stages every open part and the quarantine, commits them with where every window stands, and publishes them.
@@ -320,130 +345,73 @@ impl<'a> Landing<'a> {
         }
     }
 
-    /// Lands a page, some records at a time.
-    async fn land(
-        &mut self,
-        slot: usize,
-        page: &Page,
-        ids: &[Option<String>],
-        received_at: Timestamp,
-    ) -> Result<(), RunError> {
+    /// Lands a page: what its window may land, and the lake lacks, goes to the open parts.
+    async fn land(&mut self, slot: usize, page: Decoded) -> Result<(), RunError> {
         let Some(mut of) = self.slots.remove(&slot) else {
             return Ok(());
         };
-        let mut ids = ids.iter();
-        for spans in page.records.chunks(AT_A_TIME) {
-            let mut records = Vec::with_capacity(spans.len());
-            for span in spans {
-                of.counts.fetched += 1;
-                let id = ids.next().and_then(Option::as_deref);
-                let adapter = self.job.source.adapter.as_ref();
-                match identity::read(adapter, &page.text[span.clone()], id, &mut of.twins) {
-                    Ok(record) => records.push((span, record)),
-                    Err(reason) => {
-                        of.counts.quarantined += 1;
-                        self.quarantine
-                            .take(slot, &of.window, &page.text, span, reason, received_at)
-                            .await?;
-                    }
-                }
-            }
-            for (span, record) in records {
-                let raw = &page.text[span.clone()];
-                if let Err(reason) = self.append(&mut of, &record, raw, received_at).await? {
-                    of.counts.quarantined += 1;
-                    self.quarantine
-                        .take(slot, &of.window, &page.text, span, reason, received_at)
-                        .await?;
-                }
-            }
+        of.counts.fetched += (page.keys.len() + page.refused.len()) as u64;
+        of.counts.quarantined += page.refused.len() as u64;
+        for refused in &page.refused {
+            (self.quarantine)
+                .take(slot, &of.window, refused, page.received_at)
+                .await?;
         }
-        of.total = page.total.or(of.total);
-        if let Some(remark) = &page.remark {
-            of.remark(remark.clone());
+        for (number, partition) in page.partitions.iter().enumerate() {
+            let of_this =
+                |(row, key): (u32, &Key)| (key.partition == number).then_some((row, *key));
+            let lands: Vec<(u32, Lands)> = (0..)
+                .zip(&page.keys)
+                .filter_map(of_this)
+                .filter_map(|(row, key)| Some((row, self.may_land(&mut of, key)?)))
+                .collect();
+            let late = |lands: &Lands| {
+                (lands.late).then(|| (page.received_at - lands.key.event_time).num_milliseconds())
+            };
+            let mut new = Vec::with_capacity(lands.len());
+            if !lands.is_empty() {
+                let ids = self.ids.of(partition).await?;
+                new.extend(lands.iter().filter(|(_, lands)| ids.take(lands.key.id)));
+            }
+            of.counts.duplicate += (lands.len() - new.len()) as u64;
+            of.counts.new += new.len() as u64;
+            of.counts.late += new.iter().filter(|(_, lands)| lands.late).count() as u64;
+            of.counts.outside += new.iter().filter(|(_, lands)| lands.outside).count() as u64;
+            let rows: Vec<_> = new.iter().map(|(row, lands)| (*row, late(lands))).collect();
+            self.append(partition, &page, &rows).await?;
         }
-        of.window.cursor = page.next.clone().filter(|_| page.resumable);
         self.slots.insert(slot, of);
         Ok(())
     }
 
-    /// Appends a record to the open part of its partition, unless the lake has it or it waits for its own range. The
-    /// inner error is why it can't be a row.
-    async fn append(
-        &mut self,
-        of: &mut Slot,
-        record: &Record<'_>,
-        raw: &str,
-        ingested_at: Timestamp,
-    ) -> Result<Result<(), String>, RunError> {
-        let window = &of.window;
-        let at = record.event_time;
+    /// Whether a record may land now, or waits for its own range.
+    fn may_land(&self, of: &mut Slot, key: Key) -> Option<Lands> {
+        let (window, at) = (&of.window, key.event_time);
         let outside = !window.asked.contains(at);
-        let covered = (self.progress.get(&window.stream))
+        let late = (self.progress.get(&window.stream))
             .is_some_and(|progress| progress.coverage.contains(at));
         // what lies before the range, or in a range that was pulled, isn't waited for: whoever files a record a moment
         // after the time that it shows doesn't show it to that time's own range
         let to_come = at >= window.range.to() || at < self.wanted_from;
-        if to_come && !covered && !outside {
+        if to_come && !late && !outside {
             of.counts.waiting += 1;
-            return Ok(Ok(()));
+            return None;
         }
-        let late_by_ms = covered.then(|| (ingested_at - at).num_milliseconds());
-        match self.put(record, raw, ingested_at, late_by_ms).await? {
-            Put::Duplicate => of.counts.duplicate += 1,
-            Put::Refused(reason) => return Ok(Err(reason)),
-            Put::New => {
-                of.counts.new += 1;
-                of.counts.late += u64::from(covered);
-                of.counts.outside += u64::from(outside);
-            }
-        }
-        Ok(Ok(()))
+        Some(Lands { key, late, outside })
     }
 
-    /// Appends a record to the open part of its partition, unless the lake has it.
-    async fn put(
+    /// Appends some of a page's rows to the open part of their partition.
+    async fn append(
         &mut self,
-        record: &Record<'_>,
-        raw: &str,
-        ingested_at: Timestamp,
-        late_by_ms: Option<i64>,
-    ) -> Result<Put, RunError> {
-        let job = self.job;
-        let context = RowContext {
-            provider: job.provider,
-            connection: &job.connection,
-            account_id: &job.account_id,
-            job: &job.name,
-            ingested_at,
-        };
-        let partition = partition_path(
-            &job.partition_by,
-            job.provider,
-            &job.connection,
-            context.account_id(record),
-            record.event_time,
-        );
-        let ids = self.ids.of(&partition).await?;
-        if !ids.take(&record.event_id) {
-            return Ok(Put::Duplicate);
+        partition: &str,
+        page: &Decoded,
+        rows: &[(u32, Option<i64>)],
+    ) -> Result<(), RunError> {
+        if rows.is_empty() {
+            return Ok(());
         }
-        let run = self.log.run().id;
-        let part = self.parts.entry(partition).or_insert_with(|| {
-            Part::new(PartSpec {
-                partition_by: job.partition_by.clone(),
-                job: job.name.clone(),
-                run: run.to_string(),
-            })
-        });
-        match part.push(record, &context, raw, late_by_ms) {
-            Ok(()) => Ok(Put::New),
-            Err(error @ RowError::TooLarge { .. }) => {
-                ids.forget(&record.event_id); // neither the lake nor the part has it
-                Ok(Put::Refused(error.to_string()))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let rows = table::pick(&page.rows, rows)?;
+        self.parts.push(partition, rows).await
     }
 
     /// Lands a record that was in quarantine: the `number`th of those equal to it, where records have no ids. It wasn't
@@ -454,10 +422,18 @@ impl<'a> Landing<'a> {
         number: usize,
         pulled_at: Timestamp,
     ) -> Result<Put, RunError> {
-        match identity::read_again(self.job.source.adapter.as_ref(), raw, number) {
-            Ok(record) => self.put(&record, raw, pulled_at, None).await,
-            Err(reason) => Ok(Put::Refused(reason)),
+        let page = self.decoder.again(raw, number, pulled_at)?;
+        if let Some(refused) = page.refused.into_iter().next() {
+            return Ok(Put::Refused(refused.reason));
         }
+        for (key, partition) in page.keys.iter().zip(&page.partitions) {
+            if !self.ids.of(partition).await?.take(key.id) {
+                return Ok(Put::Duplicate);
+            }
+            let row = table::pick(&page.rows, &[(0, None)])?;
+            self.parts.push(partition, row).await?;
+        }
+        Ok(Put::New)
     }
 
     /// What was done under a claim beside pulling; the next commit says so.
@@ -470,8 +446,7 @@ impl<'a> Landing<'a> {
         let run = self.log.run().id;
         let keys = self.job.lake.layout.job(&self.job.name);
         let mut staged = Vec::new();
-        for (partition, part) in std::mem::take(&mut self.parts) {
-            let Some(part) = part.finish()? else { continue };
+        for (partition, part) in self.parts.finish().await? {
             let key = self
                 .job
                 .lake

@@ -1,14 +1,18 @@
 //! One run of one job: claim, pull, stage, commit, publish (design §4).
 
 mod comparison;
+mod decode;
 mod error;
 mod identity;
 mod ids;
 mod landing;
+mod memory;
+mod parts;
 mod pull;
 mod quarantine;
 mod queue;
 mod replay;
+mod shown;
 mod verify;
 mod whole;
 
@@ -30,8 +34,11 @@ use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 
 pub use comparison::{Day, Example, Found};
+use decode::Decoder;
 pub use error::RunError;
 use landing::Landing;
+pub use memory::Memory;
+use parts::Cores;
 use queue::Queue;
 pub use replay::{Became, Replayed, Tried, replay};
 pub use verify::{Unverified, Verification, verify};
@@ -60,6 +67,8 @@ pub struct Job {
     pub partition_by: Vec<PartitionColumn>,
     /// When the open parts together are this large, they are committed; in bytes.
     pub target_file_size: u64,
+    /// What its runs may hold, and all others that share it.
+    pub memory: Memory,
 }
 
 impl Job {
@@ -291,11 +300,12 @@ async fn under_claim(
         Err(SourceError::Client(ClientError::Stopped)) => return Ok(Report::stopped(log)),
         streams => streams?,
     };
-    let mut landing = Landing::new(job, log, conduct.tally.clone()).await;
+    let cores = Cores::new(conduct.at_a_time);
+    let mut landing = Landing::new(job, log, cores.clone(), conduct.tally.clone()).await;
     landing.begin(&streams, lane);
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-    let workers = pull::spawn(job, &queue, conduct, &pages);
+    let workers = pull::spawn(job, &queue, conduct, Decoder::new(job), &cores, &pages);
     drop(pages); // so that the last worker's end is the end of the arrivals
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What

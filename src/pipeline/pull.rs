@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::decode::ReadPage;
 use super::error::RunError;
+use super::identity::Twins;
+use super::memory::{Held, Memory};
+use super::parts::Cores;
 use super::queue::Queue;
 use super::whole::{self, READINGS, Verdict, Whole};
 use super::{Conduct, Job};
@@ -20,6 +24,7 @@ use crate::model::{Range, Timestamp};
 use crate::plan::{Policy, Task};
 use crate::providers::{Ask, Cursor, Page, Refusal, Stream};
 use crate::source::{Piece, Source, SourceError};
+use crate::table::RowError;
 
 /// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a
 /// failure.
@@ -27,18 +32,21 @@ const RESTARTS: u32 = 3;
 
 /// What a worker tells the landing. A slot is one window in flight.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(super) enum Arrival<P> {
     /// A range is begun, or begun again; what its slot knew of another range is void.
     Began(usize, InFlight),
     /// A page arrived.
     Page {
         slot: usize,
-        page: Page,
-        /// Each record's id, for a provider that gives none.
-        ids: Vec<Option<String>>,
-        /// Whether it begins an answer: equal records of one answer are twins.
-        begins: bool,
-        received_at: Timestamp,
+        page: P,
+        /// The provider's own count for the whole range, where it gives one.
+        total: Option<u64>,
+        /// What an operator should know of it.
+        remark: Option<String>,
+        /// The place behind it, if a commit may record that.
+        cursor: Option<Cursor>,
+        /// Its share of the budget, until it has landed.
+        held: Held,
     },
     /// The range was pulled to its last page; the stream's windows are narrowed to this, if any.
     Finished {
@@ -64,17 +72,23 @@ pub(super) struct InFlight {
 }
 
 /// Starts the workers; what is returned ends when all of them have, and aborts them when dropped.
-pub(super) fn spawn(
+pub(super) fn spawn<R: ReadPage>(
     job: &Job,
     queue: &Arc<Queue>,
     conduct: &Conduct,
-    arrivals: &mpsc::Sender<Arrival>,
+    reader: R,
+    cores: &Cores,
+    arrivals: &mpsc::Sender<Arrival<R::Made>>,
 ) -> Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>> {
+    let reader = Arc::new(reader);
     let mut workers = JoinSet::new();
     for slot in 0..conduct.at_a_time.max(1) {
         let worker = Worker {
             slot,
             source: job.source.clone(),
+            reader: Arc::clone(&reader),
+            cores: cores.clone(),
+            memory: job.memory.clone(),
             policy: job.policy.clone(),
             queue: Arc::clone(queue),
             stop: conduct.stop.clone(),
@@ -91,13 +105,19 @@ pub(super) fn spawn(
     })
 }
 
-struct Worker {
+/// A page on its way, and the twins of its answer so far.
+type Decoding<P> = JoinHandle<Result<Result<(Arrival<P>, Twins), RowError>, JoinError>>;
+
+struct Worker<R: ReadPage> {
     slot: usize,
     source: Source,
+    reader: Arc<R>,
+    cores: Cores,
+    memory: Memory,
     policy: Policy,
     queue: Arc<Queue>,
     stop: CancellationToken,
-    arrivals: mpsc::Sender<Arrival>,
+    arrivals: mpsc::Sender<Arrival<R::Made>>,
     clock: Clock,
 }
 
@@ -119,7 +139,7 @@ impl From<SourceError> for Ended {
     }
 }
 
-impl Worker {
+impl<R: ReadPage> Worker<R> {
     async fn work(self) {
         while let Some((stream, task)) = self.queue.next(&self.stop) {
             self.window(&stream, task).await;
@@ -208,25 +228,28 @@ impl Worker {
         .await
     }
 
-    /// Hands each page on as it arrives.
+    /// Hands each page on as it arrives; the next one is fetched while it is decoded.
     async fn page_by_page(&self, ask: &Ask, mut in_flight: InFlight) -> Result<(), Ended> {
         let mut reading = self.source.read(ask, in_flight.cursor.clone());
         let mut restarts = 0;
+        let mut twins = Twins::new();
+        let mut decoding = None;
         loop {
-            match reading.next(&self.stop).await {
-                Ok(Some(Piece { page, begins }))
-                    if !page.records.is_empty() || page.resumable || page.remark.is_some() =>
-                {
-                    self.send(Arrival::Page {
-                        slot: self.slot,
-                        page,
-                        ids: Vec::new(),
-                        begins,
-                        received_at: real_now(),
-                    })
-                    .await?;
+            let next = reading.next(&self.stop).await;
+            if let Some(page) = decoding.take() {
+                twins = self.hand_on(page).await?;
+            }
+            match next {
+                Ok(Some(Piece { page, begins })) => {
+                    if begins {
+                        twins.clear();
+                    }
+                    if !page.records.is_empty() || page.resumable || page.remark.is_some() {
+                        let held = self.memory.hold(page.text.len()).await;
+                        let twins = std::mem::take(&mut twins);
+                        decoding = Some(self.decode(page, Vec::new(), twins, held));
+                    }
                 }
-                Ok(Some(_)) => {}
                 Ok(None) => return Ok(()),
                 // a place that an earlier run left may lead nowhere by now, whatever is answered there
                 Err(error)
@@ -255,11 +278,15 @@ impl Worker {
     /// Hands the range on once it is known how often each of its records is there.
     async fn as_a_whole(&self, mut ask: Ask) -> Result<(), Ended> {
         let mut whole = Whole::default();
+        let mut held = self.memory.nothing();
         let mut why = String::new();
         for reading in 0..READINGS {
             ask.reading = reading;
             let mut pages = self.source.read(&ask, None);
             while let Some(Piece { page, .. }) = pages.next(&self.stop).await? {
+                if reading == 0 {
+                    held.grow(page.text.len()).await; // another reading adds little
+                }
                 if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
                     let said = format!("it shows more than {} MiB of records", whole::CAP >> 20);
                     return Err(Ended::TooLarge(Refusal::TooLarge(said)));
@@ -268,15 +295,9 @@ impl Worker {
             let adapter = &self.source.adapter;
             match whole.end_of_reading(|raw| Some(adapter.record(raw).ok()?.event_time)) {
                 Verdict::Rows(page, ids) => {
-                    return self
-                        .send(Arrival::Page {
-                            slot: self.slot,
-                            page,
-                            ids,
-                            begins: true,
-                            received_at: real_now(),
-                        })
-                        .await;
+                    let page = self.decode(page, ids, Twins::new(), held);
+                    self.hand_on(page).await?;
+                    return Ok(());
                 }
                 Verdict::Again(reason) => {
                     tracing::info!(stream = ask.stream.id, range = %ask.range, reason, "reading a range again");
@@ -288,8 +309,40 @@ impl Worker {
         Err(Ended::TooLarge(Refusal::TooLarge(said)))
     }
 
+    /// Begins to decode a page that was received just now. `ids` are its records', for a provider that gives none.
+    fn decode(
+        &self,
+        page: Page,
+        ids: Vec<Option<String>>,
+        mut twins: Twins,
+        held: Held,
+    ) -> Decoding<R::Made> {
+        let reader = Arc::clone(&self.reader);
+        let (slot, received_at) = (self.slot, real_now());
+        self.cores.begin(move || {
+            let made = reader.read(&page, &ids, &mut twins, received_at)?;
+            let arrival = Arrival::Page {
+                slot,
+                page: made,
+                total: page.total,
+                remark: page.remark,
+                cursor: page.next.filter(|_| page.resumable),
+                held,
+            };
+            Ok((arrival, twins))
+        })
+    }
+
+    /// Hands a page on when it is decoded; what is returned are the twins of its answer so far.
+    async fn hand_on(&self, page: Decoding<R::Made>) -> Result<Twins, Ended> {
+        let decoded = async { Ok::<_, RunError>(page.await???) };
+        let (arrival, twins) = decoded.await.map_err(Ended::Failed)?;
+        self.send(arrival).await?;
+        Ok(twins)
+    }
+
     /// The landing is gone only if the run has failed.
-    async fn send(&self, arrival: Arrival) -> Result<(), Ended> {
+    async fn send(&self, arrival: Arrival<R::Made>) -> Result<(), Ended> {
         self.arrivals
             .send(arrival)
             .await

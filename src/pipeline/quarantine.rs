@@ -1,8 +1,8 @@
 //! What a run adds to the quarantine of its job.
 
 use std::collections::HashMap;
-use std::ops::Range as Bytes;
 
+use super::decode::Refused;
 use super::error::RunError;
 use super::pull::InFlight;
 use crate::lake::quarantine::{self, QuarantineLine};
@@ -98,12 +98,10 @@ impl Quarantine {
         &mut self,
         slot: usize,
         of: &InFlight,
-        text: &str,
-        span: &Bytes<usize>,
-        reason: String,
+        refused: &Refused,
         pulled_at: Timestamp,
     ) -> Result<(), RunError> {
-        let raw = &text[span.clone()];
+        let Refused { raw, reason } = refused;
         let id = quarantine::id_of(raw.as_bytes());
         if !self.is_read {
             self.held.read(&self.lake, &self.job).await?;
@@ -113,7 +111,7 @@ impl Quarantine {
             return Ok(());
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
-        let line = QuarantineLine::new(raw, reason, &of.stream, of.asked, pulled_at);
+        let line = QuarantineLine::new(raw, reason.clone(), &of.stream, of.asked, pulled_at);
         serde_json::to_writer(&mut self.open, &line).map_err(|error| LakeError::Unreadable {
             key: "quarantine".to_owned(),
             reason: error.to_string(),

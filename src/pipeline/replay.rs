@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::error::RunError;
 use super::landing::{Landing, Put};
+use super::parts::Cores;
 use super::{Conduct, Job, Outcome, claimed};
 use crate::clock::real_now;
 use crate::lake::quarantine::{self, Acknowledged, By, Found, Place};
@@ -79,7 +80,7 @@ async fn under_claim(
     // read under the claim: another replay may have been here, and recovery may have published lines
     let acknowledged = Acknowledged::read(&job.lake, &job.name).await?;
     let numbers = numbers(&job.lake, &job.name).await?;
-    let landing = Landing::new(job, log, conduct.tally.clone()).await;
+    let landing = Landing::new(job, log, Cores::new(1), conduct.tally.clone()).await;
     let mut replay = Replay {
         job,
         landing,

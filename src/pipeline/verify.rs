@@ -16,17 +16,19 @@ use tracing::Instrument;
 
 use super::comparison::{Comparison, Day, Event, Found, Unshown, days};
 use super::error::RunError;
-use super::identity::{self, Twins};
+use super::identity;
 use super::ids::files_of;
+use super::parts::Cores;
 use super::pull::{self, Arrival, InFlight};
 use super::quarantine::Held;
 use super::queue::{self, Queue, Tasks};
+use super::shown::{Shown, Shows};
 use super::{Conduct, Failure, Job, Tally};
 use crate::clock::real_now;
-use crate::lake::{self, Commit, LakeError, quarantine};
+use crate::lake::{self, Commit, LakeError};
 use crate::model::{Kind, PartitionColumn, Range, RangeSet, Timestamp};
 use crate::plan;
-use crate::providers::{Adapter, Page, Stream};
+use crate::providers::{Adapter, Stream};
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
 
 /// A stream that gets no answer in so many days one after the other is left alone.
@@ -183,7 +185,7 @@ struct Verifier<'a> {
     /// What has been read again to its last page, by stream.
     read: BTreeMap<String, RangeSet>,
     narrowed: BTreeMap<String, TimeDelta>,
-    slots: HashMap<usize, (InFlight, Twins)>,
+    slots: HashMap<usize, InFlight>,
     /// What the provider shows of pieces that are not compared yet.
     open: BTreeMap<usize, Comparison>,
     compared: usize,
@@ -401,7 +403,14 @@ impl<'a> Verifier<'a> {
         });
         let queue = Arc::new(Queue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-        let workers = pull::spawn(self.job, &queue, self.conduct, &pages);
+        let workers = pull::spawn(
+            self.job,
+            &queue,
+            self.conduct,
+            Shows(Arc::clone(&self.job.source.adapter)),
+            &Cores::new(self.conduct.at_a_time),
+            &pages,
+        );
         drop(pages); // so that the last worker's end is the end of the arrivals
         while let Some(arrival) = arrivals.recv().await {
             self.take(arrival, piece).await?;
@@ -429,37 +438,31 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    async fn take(&mut self, arrival: Arrival, piece: usize) -> Result<(), RunError> {
+    async fn take(&mut self, arrival: Arrival<Shown>, piece: usize) -> Result<(), RunError> {
         match arrival {
             Arrival::Began(slot, window) => {
                 self.unreadable.begin(slot);
                 if let Some(quarantine) = &mut self.quarantine {
                     quarantine.begin(slot);
                 }
-                self.slots.insert(slot, (window, Twins::new()));
+                self.slots.insert(slot, window);
             }
-            Arrival::Page {
-                slot,
-                page,
-                ids,
-                begins,
-                received_at,
-            } => {
-                let Some((window, mut twins)) = self.slots.remove(&slot) else {
+            Arrival::Page { slot, page, .. } => {
+                let Some(window) = self.slots.remove(&slot) else {
                     return Ok(());
                 };
-                if begins {
-                    twins.clear();
+                self.tally.counts.fetched += (page.events().len() + page.unreadable.len()) as u64;
+                for event in page.events() {
+                    self.shown(event, &window, piece);
                 }
-                let unreadable = self.show(&page, &ids, &window, &mut twins, piece);
-                for id in unreadable {
-                    self.quarantined(slot, &window, &id, received_at, piece)
+                for id in page.unreadable {
+                    self.quarantined(slot, &window, &id, page.received_at, piece)
                         .await?;
                 }
-                self.slots.insert(slot, (window, twins));
+                self.slots.insert(slot, window);
             }
             Arrival::Finished { slot, narrowed } => {
-                let Some((window, _)) = self.slots.remove(&slot) else {
+                let Some(window) = self.slots.remove(&slot) else {
                     return Ok(());
                 };
                 match narrowed {
@@ -477,36 +480,6 @@ impl<'a> Verifier<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Takes in what a page shows; the ids of what can't be read are returned.
-    fn show(
-        &mut self,
-        page: &Page,
-        ids: &[Option<String>],
-        window: &InFlight,
-        twins: &mut Twins,
-        piece: usize,
-    ) -> Vec<String> {
-        let mut unreadable = Vec::new();
-        let mut ids = ids.iter();
-        let adapter = Arc::clone(&self.job.source.adapter);
-        for span in &page.records {
-            let raw = &page.text[span.clone()];
-            let id = ids.next().and_then(Option::as_deref);
-            self.tally.counts.fetched += 1;
-            let Ok(record) = identity::read(adapter.as_ref(), raw, id, twins) else {
-                unreadable.push(quarantine::id_of(raw.as_bytes()));
-                continue;
-            };
-            let event = Event {
-                id: &record.event_id,
-                at: record.event_time,
-                content: identity::content(adapter.as_ref(), raw),
-            };
-            self.shown(event, window, piece);
-        }
-        unreadable
     }
 
     /// What lies within the bounds that were asked is owed if it was pulled; what lies outside of them always is: it

@@ -287,7 +287,7 @@ mod tests {
     use super::*;
     use crate::table::{
         Part, PartSpec,
-        testing::{context, record},
+        testing::{context, record, row},
     };
 
     async fn stored(bytes: Vec<u8>) -> (Arc<dyn ObjectStore>, Path, u64) {
@@ -316,8 +316,7 @@ mod tests {
         .with_group_rows(1_500);
         let ids: Vec<String> = (0..3_000).map(|index| format!("id {index} é")).collect();
         for (second, id) in (0..).zip(&ids) {
-            part.push(&record(id, second), &context(), "{}", None)
-                .unwrap();
+            part.push(row(&record(id, second), &[], "{}", None));
         }
         let bytes: Bytes = part.finish().unwrap().unwrap().payload.into();
         (bytes.to_vec(), ids)

@@ -15,9 +15,9 @@ pub mod schema;
 
 pub use canonical::{CanonicalError, canonical_hash};
 pub use ids::{EventIdHash, ReadError, StoredRow, read_event_ids, read_rows};
-pub use part::{FinishedPart, Part, PartSpec};
+pub use part::{EncodedGroup, FinishedPart, Group, Part, PartSpec};
 pub use partition::partition_path;
-pub use rows::{RowBuilder, RowContext, RowError};
+pub use rows::{RowBuilder, RowContext, RowError, pick};
 pub use schema::{COLUMNS, Column, SCHEMA_VERSION, TABLE_NAME, file_schema};
 
 #[cfg(test)]

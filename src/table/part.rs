@@ -1,23 +1,35 @@
 //! One Parquet file, made in memory.
 
-use std::{fmt, io};
+use std::{collections::VecDeque, fmt, io};
 
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    compute::interleave,
+    datatypes::{SchemaRef, TimestampMicrosecondType},
+};
 use object_store::{PutPayload, PutPayloadMut};
 use parquet::{
-    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    arrow::{
+        ArrowWriter,
+        arrow_writer::{
+            ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions,
+            compute_leaves,
+        },
+    },
     basic::{Compression, ZstdLevel},
     file::{
         metadata::{KeyValue, SortingColumn},
         properties::{EnabledStatistics, WriterProperties},
+        writer::SerializedFileWriter,
     },
     schema::types::ColumnPath,
 };
 
 use super::{
-    rows::{RowBuilder, RowContext, RowError},
+    rows::RowError,
     schema::{self, SCHEMA_VERSION},
 };
-use crate::model::{PartitionColumn, Record, Timestamp};
+use crate::model::{PartitionColumn, Timestamp};
 
 /// The most rows of a row group.
 const GROUP_ROWS: usize = 32_768;
@@ -41,16 +53,47 @@ pub struct PartSpec {
 
 /// An open Parquet file of one partition.
 ///
-/// Rows wait until they fill a row group, are sorted by `event_time` in it, and from then on are held encoded. Filling
-/// a row group encodes it at once, some tens of milliseconds of work.
+/// Rows wait until they fill a row group. [`Part::group`] then gives it out to be encoded, on whatever thread, and
+/// [`Part::add`] takes it back: row groups may be encoded at the same time, and are added in the order in which they
+/// were given out.
 pub struct Part {
     spec: PartSpec,
-    waiting: RowBuilder,
-    writer: Option<ArrowWriter<Blocks>>,
+    schema: SchemaRef,
+    waiting: VecDeque<Waiting>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    file: Option<File>,
     rows: u64,
     event_times: Option<(Timestamp, Timestamp)>,
     group_rows: usize,
     group_bytes: usize,
+}
+
+/// Rows that wait for their row group, and the memory that they hold.
+struct Waiting {
+    rows: RecordBatch,
+    bytes: usize,
+}
+
+/// The file itself, once it has a row group.
+struct File {
+    writer: SerializedFileWriter<Blocks>,
+    columns: ArrowRowGroupWriterFactory,
+    /// How many row groups were given out.
+    groups: usize,
+}
+
+/// The rows of one row group, to be encoded: tens of milliseconds of work.
+pub struct Group {
+    schema: SchemaRef,
+    rows: Vec<RecordBatch>,
+    writers: Vec<ArrowColumnWriter>,
+    bytes: usize,
+}
+
+/// A row group, encoded.
+pub struct EncodedGroup {
+    columns: Vec<ArrowColumnChunk>,
 }
 
 /// A whole Parquet file.
@@ -77,9 +120,12 @@ impl Part {
     /// A file without rows; it holds next to no memory.
     pub fn new(spec: PartSpec) -> Self {
         Self {
-            waiting: RowBuilder::new(&spec.partition_by),
+            schema: schema::file_schema(&spec.partition_by),
             spec,
-            writer: None,
+            waiting: VecDeque::new(),
+            waiting_rows: 0,
+            waiting_bytes: 0,
+            file: None,
             rows: 0,
             event_times: None,
             group_rows: GROUP_ROWS,
@@ -93,36 +139,100 @@ impl Part {
         Self { group_rows, ..self }
     }
 
-    /// Adds a row. After [`RowError::TooLarge`] the part is as it was; any other error spoils it.
-    pub fn push(
-        &mut self,
-        record: &Record<'_>,
-        context: &RowContext<'_>,
-        raw: &str,
-        late_by_ms: Option<i64>,
-    ) -> Result<(), RowError> {
-        self.waiting.push(record, context, raw, late_by_ms)?;
-        self.rows += 1;
-        let time = record.event_time;
-        let (min, max) = self.event_times.unwrap_or((time, time));
-        self.event_times = Some((min.min(time), max.max(time)));
-        if self.waiting.len() >= self.group_rows || self.waiting.filled() >= self.group_bytes {
-            self.write_group()?;
+    /// Adds rows, as [`RowBuilder`](super::RowBuilder) made them for this partitioning. They keep what they share of
+    /// larger arrays alive.
+    pub fn push(&mut self, rows: RecordBatch) {
+        for time in times(&rows).iter().filter_map(|&time| instant(time)) {
+            let (min, max) = self.event_times.unwrap_or((time, time));
+            self.event_times = Some((min.min(time), max.max(time)));
         }
+        self.rows += rows.num_rows() as u64;
+        self.waiting_rows += rows.num_rows();
+        let bytes = rows.get_array_memory_size();
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting { rows, bytes });
+    }
+
+    /// Gives out the rows of the next row group, if there are enough of them.
+    pub fn group(&mut self) -> Result<Option<Group>, RowError> {
+        if self.waiting_rows >= self.group_rows || self.waiting_bytes >= self.group_bytes {
+            self.next_group()
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Gives out the rows of the next row group, however few; nothing if no row waits.
+    pub fn next_group(&mut self) -> Result<Option<Group>, RowError> {
+        let (mut rows, mut bytes, mut room) = (Vec::new(), 0, self.group_rows);
+        while room > 0
+            && let Some(mut next) = self.waiting.pop_front()
+        {
+            let all = next.rows.num_rows();
+            if all > room && !rows.is_empty() && all <= self.group_rows {
+                self.waiting.push_front(next); // whole pages are in order of time, more often than not
+                break;
+            }
+            if all > room {
+                let rest = next.rows.slice(room, all - room);
+                let share = next.bytes / all * room;
+                self.waiting.push_front(Waiting {
+                    rows: rest,
+                    bytes: next.bytes - share,
+                });
+                next = Waiting {
+                    rows: next.rows.slice(0, room),
+                    bytes: share,
+                };
+            }
+            room -= next.rows.num_rows();
+            bytes += next.bytes;
+            rows.push(next.rows);
+        }
+        self.waiting_bytes -= bytes;
+        self.waiting_rows -= rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.open()?,
+        };
+        let writers = file.columns.create_column_writers(file.groups)?;
+        file.groups += 1;
+        self.file = Some(file);
+        Ok(Some(Group {
+            schema: self.schema.clone(),
+            rows,
+            writers,
+            bytes,
+        }))
+    }
+
+    /// Adds a row group that was encoded; the one that was given out first comes first.
+    pub fn add(&mut self, group: EncodedGroup) -> Result<(), RowError> {
+        let Some(file) = &mut self.file else {
+            return Ok(()); // it was given out by another part
+        };
+        let mut writer = file.writer.next_row_group()?;
+        for column in group.columns {
+            column.append_to_row_group(&mut writer)?;
+        }
+        writer.close()?;
         Ok(())
     }
 
-    /// The memory that it holds: what is encoded and what waits. The finished file is never larger than this by more
-    /// than its footer.
+    /// The memory that its rows hold, those that were given out aside. The finished file is larger than this, encoded
+    /// row groups included, by no more than its footer.
     pub fn bytes(&self) -> usize {
-        self.waiting.bytes() + self.encoded_bytes()
+        self.waiting_bytes + self.encoded_bytes()
     }
 
-    /// How large the file is so far, without the rows that wait for their row group.
+    /// How large the file is so far.
     pub fn encoded_bytes(&self) -> usize {
-        self.writer
+        self.file
             .as_ref()
-            .map_or(0, |writer| writer.bytes_written() + writer.memory_size())
+            .map_or(0, |file| file.writer.bytes_written())
     }
 
     /// How many rows were pushed.
@@ -130,56 +240,36 @@ impl Part {
         self.rows
     }
 
-    /// The first `event_time` so far.
-    pub fn min_event_time(&self) -> Option<Timestamp> {
-        self.event_times.map(|(min, _)| min)
-    }
-
-    /// The last `event_time` so far.
-    pub fn max_event_time(&self) -> Option<Timestamp> {
-        self.event_times.map(|(_, max)| max)
-    }
-
-    /// The whole file; nothing if no row was pushed.
+    /// The whole file; nothing if no row was pushed. What still waits is encoded here.
     pub fn finish(mut self) -> Result<Option<FinishedPart>, RowError> {
-        if !self.waiting.is_empty() {
-            self.write_group()?;
+        while let Some(group) = self.next_group()? {
+            self.add(group.encode()?)?;
         }
-        let Some((writer, (min_event_time, max_event_time))) = self.writer.zip(self.event_times)
-        else {
+        let Some((file, (min_event_time, max_event_time))) = self.file.zip(self.event_times) else {
             return Ok(None);
         };
         Ok(Some(FinishedPart {
-            payload: writer.into_inner()?.0.freeze(),
+            payload: file.writer.into_inner()?.0.freeze(),
             rows: self.rows,
             min_event_time,
             max_event_time,
         }))
     }
 
-    fn write_group(&mut self) -> Result<(), RowError> {
-        let batch = self.waiting.finish()?;
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => self.open()?,
-        };
-        writer.write(&batch)?;
-        writer.flush()?;
-        self.writer = Some(writer);
-        Ok(())
-    }
-
     /// Without Arrow's own copy of the schema in the footer: engines that know Arrow then read the types from the
     /// Parquet schema, as all the others do.
-    fn open(&self) -> Result<ArrowWriter<Blocks>, RowError> {
+    fn open(&self) -> Result<File, RowError> {
         let options = ArrowWriterOptions::new()
             .with_properties(self.properties()?)
             .with_skip_arrow_metadata(true);
-        Ok(ArrowWriter::try_new_with_options(
-            Blocks(PutPayloadMut::new().with_block_size(BLOCK_BYTES)),
-            self.waiting.schema().clone(),
-            options,
-        )?)
+        let blocks = Blocks(PutPayloadMut::new().with_block_size(BLOCK_BYTES));
+        let writer = ArrowWriter::try_new_with_options(blocks, self.schema.clone(), options)?;
+        let (writer, columns) = writer.into_serialized_writer()?;
+        Ok(File {
+            writer,
+            columns,
+            groups: 0,
+        })
     }
 
     fn properties(&self) -> Result<WriterProperties, RowError> {
@@ -218,6 +308,99 @@ impl Part {
     }
 }
 
+impl Group {
+    /// The memory that its rows hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Encodes it, sorted by `event_time`; rows of the same time keep their order. Holds one column twice, if the rows
+    /// have to be sorted, and gives each up as it goes.
+    pub fn encode(self) -> Result<EncodedGroup, RowError> {
+        let order = order(&self.rows.iter().map(times).collect::<Vec<_>>());
+        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.schema.fields().len()];
+        for rows in self.rows {
+            let (_, arrays, _) = rows.into_parts();
+            for (column, array) in columns.iter_mut().zip(arrays) {
+                column.push(array);
+            }
+        }
+        let mut writers = self.writers.into_iter();
+        let mut encoded = Vec::new();
+        for (field, arrays) in self.schema.fields().iter().zip(columns) {
+            let arrays = in_order(arrays, &order)?;
+            let mut open: Vec<ArrowColumnWriter> = Vec::new();
+            for array in &arrays {
+                let leaves = compute_leaves(field, array)?;
+                if open.is_empty() {
+                    open.extend(writers.by_ref().take(leaves.len()));
+                }
+                for (writer, leaf) in open.iter_mut().zip(&leaves) {
+                    writer.write(leaf)?;
+                }
+            }
+            for writer in open {
+                encoded.push(writer.close()?);
+            }
+        }
+        Ok(EncodedGroup { columns: encoded })
+    }
+}
+
+/// In which order rows are to be written.
+enum Order {
+    /// Batch after batch, in this order.
+    Batches(Vec<usize>),
+    /// Row after row: of which batch, and which of its rows.
+    Rows(Vec<(usize, usize)>),
+}
+
+/// The order of time; rows of the same time keep their order. Pages are mostly in order, each by itself and one after
+/// the other in its window, and then nothing has to be copied.
+fn order(times: &[&[i64]]) -> Order {
+    let mut batches: Vec<usize> = (0..times.len()).collect();
+    batches.sort_by_key(|&batch| times[batch].first());
+    let meet_in_order = batches.windows(2).all(|pair| {
+        let last = (times[pair[0]].last(), pair[0]);
+        last <= (times[pair[1]].first(), pair[1])
+    });
+    if meet_in_order && times.iter().all(|times| times.is_sorted()) {
+        return Order::Batches(batches);
+    }
+    let mut rows: Vec<(i64, usize, usize)> = (times.iter().enumerate())
+        .flat_map(|(batch, times)| {
+            (times.iter().enumerate()).map(move |(row, &at)| (at, batch, row))
+        })
+        .collect();
+    rows.sort_unstable();
+    Order::Rows(
+        rows.into_iter()
+            .map(|(_, batch, row)| (batch, row))
+            .collect(),
+    )
+}
+
+fn in_order(arrays: Vec<ArrayRef>, order: &Order) -> Result<Vec<ArrayRef>, RowError> {
+    Ok(match order {
+        Order::Batches(batches) => batches.iter().map(|&batch| arrays[batch].clone()).collect(),
+        Order::Rows(rows) => {
+            let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array.as_ref()).collect();
+            vec![interleave(&arrays, rows)?]
+        }
+    })
+}
+
+/// The `event_time`s of rows as [`RowBuilder`](super::RowBuilder) makes them, which always have that column.
+fn times(rows: &RecordBatch) -> &[i64] {
+    (rows.column_by_name("event_time"))
+        .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>())
+        .map_or(&[], |times| times.values())
+}
+
+fn instant(micros: i64) -> Option<Timestamp> {
+    Timestamp::from_timestamp_micros(micros)
+}
+
 /// `event_time`, ascending. No column before it nests, so its place among the columns is its place among the leaves.
 fn sorting_columns(partition_by: &[PartitionColumn]) -> Option<Vec<SortingColumn>> {
     let place = schema::file_columns(partition_by).position(|column| column.name == "event_time");
@@ -236,6 +419,20 @@ impl fmt::Debug for Part {
             .field("rows", &self.rows)
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EncodedGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodedGroup").finish_non_exhaustive()
     }
 }
 
@@ -270,7 +467,9 @@ mod tests {
 
     use super::*;
     use crate::model::PartitionColumn::{AccountId, Connection, EventDate, EventHour, Provider};
-    use crate::table::testing::{any_record, any_text, context, expected, record, rows_of};
+    use crate::model::Record;
+    use crate::table::RowBuilder;
+    use crate::table::testing::{any_record, any_text, context, expected, record, row, rows_of};
 
     fn part(partition_by: &[PartitionColumn]) -> Part {
         Part::new(PartSpec {
@@ -287,7 +486,7 @@ mod tests {
     fn file(records: &[Record<'_>], partition_by: &[PartitionColumn]) -> Bytes {
         let mut part = part(partition_by);
         for record in records {
-            part.push(record, &context(), r#"{"a": 1}"#, None).unwrap();
+            part.push(row(record, partition_by, r#"{"a": 1}"#, None));
         }
         bytes_of(part)
     }
@@ -311,12 +510,10 @@ mod tests {
         ) {
             let mut part = part(&[]).with_group_rows(group_rows);
             for (record, raw, late) in &records {
-                part.push(record, &context(), raw, *late).unwrap();
+                part.push(row(record, &[], raw, *late));
             }
             let times = || records.iter().map(|(record, ..)| record.event_time);
             prop_assert_eq!(part.rows(), records.len() as u64);
-            prop_assert_eq!(part.min_event_time(), times().min());
-            prop_assert_eq!(part.max_event_time(), times().max());
             let finished = part.finish().unwrap().unwrap();
             prop_assert_eq!(finished.rows, records.len() as u64);
             prop_assert_eq!(Some(finished.min_event_time), times().min());
@@ -341,17 +538,22 @@ mod tests {
     #[test]
     fn many_rows_make_row_groups_by_rows_and_by_bytes() {
         let mut part = part(&[]);
-        part.group_bytes = 40_000;
+        part.group_bytes = 100_000;
         for index in 0..500_i64 {
             let record = record(&index.to_string(), (index * 7_919) % 500);
-            part.push(&record, &context(), &"x".repeat(300), None)
-                .unwrap();
-            assert!(part.waiting.filled() < part.group_bytes);
-            assert!(part.bytes() >= part.encoded_bytes() + part.waiting.filled());
+            part.push(row(&record, &[], &"x".repeat(300), None));
+            if let Some(group) = part.group().unwrap() {
+                assert!(group.bytes() >= 100_000);
+                let before = part.encoded_bytes();
+                part.add(group.encode().unwrap()).unwrap();
+                assert!(part.encoded_bytes() > before);
+            }
+            assert!(part.waiting_bytes < part.group_bytes);
+            assert!(part.bytes() >= part.encoded_bytes() + 300 * part.waiting_rows);
         }
         let file = bytes_of(part);
         let groups = reader(&file).metadata().num_row_groups();
-        assert!((4..20).contains(&groups), "{groups}");
+        assert!((4..60).contains(&groups), "{groups}");
         let mut count = 0;
         for group in 0..groups {
             let rows = rows_of_group(&file, group);
@@ -359,6 +561,50 @@ mod tests {
             count += rows.len();
         }
         assert_eq!(count, 500);
+    }
+
+    proptest! {
+        /// Batches of any size, in any order of time, groups encoded as they fill or all at the end.
+        #[test]
+        fn rows_of_a_group_are_in_order_of_time_and_those_of_one_time_in_order_of_arrival(
+            batches in prop::collection::vec((prop::collection::vec(0_i64..6, 1..9), any::<bool>()), 1..9),
+            group_rows in 1_usize..20,
+        ) {
+            let mut part = part(&[]).with_group_rows(group_rows);
+            let mut seconds = Vec::new();
+            let mut open = VecDeque::new();
+            for (batch, sorted) in batches {
+                let mut rows = RowBuilder::new(&[]);
+                let mut batch = batch;
+                if sorted {
+                    batch.sort_unstable();
+                }
+                for second in batch {
+                    let id = seconds.len().to_string();
+                    rows.push(&record(&id, second), &context(), "{}", None).unwrap();
+                    seconds.push(second);
+                }
+                part.push(rows.finish().unwrap());
+                while let Some(group) = part.group().unwrap() {
+                    open.push_back(group);
+                }
+            }
+            for group in open {
+                part.add(group.encode().unwrap()).unwrap();
+            }
+            let file = bytes_of(part);
+            let mut seen = 0;
+            for group in 0..reader(&file).metadata().num_row_groups() {
+                let rows = rows_of_group(&file, group);
+                prop_assert!(rows.len() <= group_rows);
+                let ids: Vec<usize> = rows.iter().map(|row| row["event_id"].as_str().unwrap().parse().unwrap()).collect();
+                let mut expected: Vec<usize> = (seen..seen + rows.len()).collect();
+                seen += rows.len();
+                expected.sort_by_key(|&id| seconds[id]);
+                prop_assert_eq!(ids, expected);
+            }
+            prop_assert_eq!(seen, seconds.len());
+        }
     }
 
     #[test]
@@ -375,8 +621,7 @@ mod tests {
     fn text_survives_byte_for_byte() {
         let raw = "{\"a\":\t\"\\u0000 \u{0} ü 漢 😀 \u{feff}\u{202e} \r\n\" }  ";
         let mut part = part(&[]);
-        part.push(&record("nul \0 in id", 0), &context(), raw, Some(-5))
-            .unwrap();
+        part.push(row(&record("nul \0 in id", 0), &[], raw, Some(-5)));
         let row = &rows_of_group(&bytes_of(part), 0)[0];
         assert_eq!(row["raw"].as_str().unwrap().as_bytes(), raw.as_bytes());
         assert_eq!(row["event_id"], "nul \0 in id");
@@ -388,8 +633,10 @@ mod tests {
         let raw = format!("\"{}\"", "x".repeat(10_000_000));
         let mut part = part(&[]);
         for second in 0..4 {
-            part.push(&record("id", second), &context(), &raw, None)
-                .unwrap();
+            part.push(row(&record("id", second), &[], &raw, None));
+            if let Some(group) = part.group().unwrap() {
+                part.add(group.encode().unwrap()).unwrap();
+            }
         }
         let file = bytes_of(part);
         assert_eq!(reader(&file).metadata().num_row_groups(), 2);
@@ -397,13 +644,17 @@ mod tests {
     }
 
     #[test]
-    fn a_part_can_be_filled_on_any_thread() {
+    fn a_part_can_be_filled_and_its_groups_encoded_on_any_thread() {
         let mut part = part(&[]);
         let filled = std::thread::spawn(move || {
-            part.push(&record("id", 0), &context(), "{}", None).unwrap();
+            part.push(row(&record("id", 0), &[], "{}", None));
+            let group = part.next_group().unwrap().unwrap();
+            let encoded = std::thread::spawn(|| group.encode().unwrap());
+            part.add(encoded.join().unwrap()).unwrap();
             part
         });
-        assert_eq!(filled.join().unwrap().rows(), 1);
+        let file = filled.join().unwrap().finish().unwrap().unwrap();
+        assert_eq!(file.rows, 1);
     }
 
     #[test]

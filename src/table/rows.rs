@@ -4,11 +4,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, Date32Array, Int64Array, ListArray, MapArray, NullBufferBuilder, StringArray,
-        StructArray, TimestampMicrosecondArray, UInt32Array,
+        Array, ArrayRef, Date32Array, Int64Array, ListArray, MapArray, NullBufferBuilder,
+        StringArray, StructArray, TimestampMicrosecondArray, UInt32Array,
     },
     buffer::{Buffer, OffsetBuffer},
-    compute::take,
+    compute::take_record_batch,
     datatypes::SchemaRef,
     error::ArrowError,
     record_batch::RecordBatch,
@@ -93,7 +93,7 @@ impl RowError {
 pub struct RowBuilder {
     schema: SchemaRef,
     columns: Vec<(&'static Value, Cells)>,
-    times: Vec<i64>,
+    rows: usize,
     filled: usize,
     max_bytes: usize,
 }
@@ -106,10 +106,20 @@ impl RowBuilder {
             columns: schema::file_columns(partition_by)
                 .map(|column| (&column.value, Cells::new(&column.value)))
                 .collect(),
-            times: Vec::new(),
+            rows: 0,
             filled: 0,
             max_bytes: MAX_BYTES,
         }
+    }
+
+    /// With room for so many rows, whose records have so many bytes of JSON together.
+    #[must_use]
+    pub fn with_room(mut self, rows: usize, raw_bytes: usize) -> Self {
+        for (column, (_, cells)) in self.schema.fields().iter().zip(&mut self.columns) {
+            let is_raw = column.name() == "raw";
+            cells.reserve(rows, if is_raw { raw_bytes } else { 0 });
+        }
+        self
     }
 
     /// The schema of the batches.
@@ -119,18 +129,17 @@ impl RowBuilder {
 
     /// How many rows it holds.
     pub fn len(&self) -> usize {
-        self.times.len()
+        self.rows
     }
 
     /// Whether it holds no row.
     pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
+        self.rows == 0
     }
 
     /// The memory that it holds, with what was allocated ahead.
     pub fn bytes(&self) -> usize {
-        let columns: usize = self.columns.iter().map(|(_, cells)| cells.bytes()).sum();
-        columns + self.times.capacity() * size_of::<i64>()
+        self.columns.iter().map(|(_, cells)| cells.bytes()).sum()
     }
 
     /// How much its rows fill, whatever was allocated for them.
@@ -163,27 +172,19 @@ impl RowBuilder {
         for (value, cells) in &mut self.columns {
             cells.push(value, &row);
         }
-        self.times.push(record.event_time.timestamp_micros());
+        self.rows += 1;
         self.filled += size;
         Ok(())
     }
 
-    /// Takes the rows as one batch, sorted by `event_time`; rows of the same time keep their order.
+    /// Takes the rows as one batch, in the order in which they were pushed.
     pub fn finish(&mut self) -> Result<RecordBatch, RowError> {
-        let times = std::mem::take(&mut self.times);
         self.filled = 0;
-        let order = (!times.is_sorted()).then(|| order_of(&times));
-        drop(times);
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (value, cells) in &mut self.columns {
-            // each unsorted column goes before the next one is sorted
-            let array = std::mem::replace(cells, Cells::new(value)).finish()?;
-            arrays.push(match &order {
-                Some(order) => take(&array, order, None)?,
-                None => array,
-            });
-        }
-        Ok(RecordBatch::try_new(self.schema.clone(), arrays)?)
+        self.rows = 0;
+        let arrays: Result<Vec<ArrayRef>, ArrowError> = (self.columns.iter_mut())
+            .map(|(value, cells)| std::mem::replace(cells, Cells::new(value)).finish())
+            .collect();
+        Ok(RecordBatch::try_new(self.schema.clone(), arrays?)?)
     }
 
     fn size_of(&self, row: &Row<'_>) -> usize {
@@ -193,11 +194,24 @@ impl RowBuilder {
     }
 }
 
-/// The row numbers in the order of their times. 32 bits are enough for what [`MAX_BYTES`] lets in.
-fn order_of(times: &[i64]) -> UInt32Array {
-    let mut order: Vec<(i64, u32)> = times.iter().copied().zip(0..).collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, row)| row).collect()
+/// Of a batch's rows those with these numbers, in this order, each with its `late_by_ms`. All of them, if none is late,
+/// are shared rather than copied.
+pub fn pick(rows: &RecordBatch, picked: &[(u32, Option<i64>)]) -> Result<RecordBatch, RowError> {
+    let late: Int64Array = picked.iter().map(|&(_, late)| late).collect();
+    let all = (0..).zip(picked).all(|(row, &(this, _))| this == row);
+    let chosen = if all && picked.len() == rows.num_rows() {
+        rows.clone()
+    } else {
+        let numbers: UInt32Array = picked.iter().map(|&(row, _)| row).collect();
+        take_record_batch(rows, &numbers)?
+    };
+    if late.null_count() == late.len() {
+        return Ok(chosen);
+    }
+    let place = chosen.schema().index_of("late_by_ms")?;
+    let (schema, mut columns, _) = chosen.into_parts();
+    columns[place] = Arc::new(late);
+    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 fn size_of_value(value: &Value, row: &Row<'_>) -> usize {
@@ -252,6 +266,18 @@ impl Cells {
             Value::Texts(_) => Self::Texts(Texts::default()),
             Value::Changes(_) => Self::Changes(Box::default()),
             Value::Attributes(_) => Self::Attributes(Attributes::default()),
+        }
+    }
+
+    fn reserve(&mut self, rows: usize, text_bytes: usize) {
+        match self {
+            Self::Text(cells) => cells.reserve(rows, text_bytes),
+            Self::Time(cells) => cells.reserve(rows),
+            Self::Date(cells) => cells.reserve(rows),
+            Self::Integer(cells, _) => cells.reserve(rows),
+            Self::Texts(cells) => cells.lengths.0.reserve(rows),
+            Self::Changes(cells) => cells.lengths.0.reserve(rows),
+            Self::Attributes(cells) => cells.lengths.0.reserve(rows),
         }
     }
 
@@ -349,6 +375,11 @@ impl Default for Text {
 }
 
 impl Text {
+    fn reserve(&mut self, rows: usize, bytes: usize) {
+        self.lengths.0.reserve(rows);
+        self.joined.reserve(bytes);
+    }
+
     fn push(&mut self, text: Option<&str>) {
         let value = text.unwrap_or_default();
         self.joined.push_str(value);
@@ -360,7 +391,8 @@ impl Text {
         self.lengths.bytes() + self.joined.capacity() + self.valid.allocated_size()
     }
 
-    fn finish(self) -> Result<ArrayRef, ArrowError> {
+    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        self.joined.shrink_to_fit(); // rows may wait long for their row group
         let joined = Buffer::from_vec(self.joined.into_bytes());
         Ok(Arc::new(StringArray::try_new(
             self.lengths.finish()?,
@@ -445,28 +477,34 @@ struct Attributes {
     lengths: Lengths,
     keys: Text,
     values: Text,
+    /// The order of one row's keys, while it is pushed.
+    order: Vec<usize>,
 }
 
 impl Attributes {
     /// Keys in order, each once: of a key that comes twice the last value counts, as in most readers of JSON.
     fn push(&mut self, attributes: &[Attribute<'_>]) {
-        let mut entries: Vec<_> = attributes.iter().collect();
-        entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let key = |index: usize| &attributes[index].0;
+        self.order.clear();
+        self.order.extend(0..attributes.len());
+        self.order
+            .sort_by(|&left, &right| key(left).cmp(key(right)));
         let mut length = 0;
-        let mut entries = entries.into_iter().peekable();
-        while let Some((key, value)) = entries.next() {
-            if entries.peek().is_some_and(|(next, _)| next == key) {
+        for (place, &index) in self.order.iter().enumerate() {
+            let next = self.order.get(place + 1);
+            if next.is_some_and(|&next| key(next) == key(index)) {
                 continue;
             }
-            self.keys.push(Some(key));
-            self.values.push(Some(value));
+            self.keys.push(Some(key(index)));
+            self.values.push(Some(&attributes[index].1));
             length += 1;
         }
         self.lengths.push(length);
     }
 
     fn bytes(&self) -> usize {
-        self.lengths.bytes() + self.keys.bytes() + self.values.bytes()
+        let order = self.order.capacity() * size_of::<usize>();
+        self.lengths.bytes() + self.keys.bytes() + self.values.bytes() + order
     }
 
     fn finish(self) -> Result<ArrayRef, ArrowError> {
@@ -509,20 +547,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_batch_is_sorted_by_time_and_rows_of_one_time_keep_their_order(
-            seconds in prop::collection::vec(0_i64..6, 0..40),
-        ) {
-            let records: Vec<Record<'_>> = (seconds.iter().enumerate())
-                .map(|(index, &second)| record(&index.to_string(), second))
-                .collect();
-            let mut expected: Vec<(i64, usize)> = seconds.iter().copied().zip(0..).collect();
-            expected.sort_unstable();
-            let rows = testing::rows_of(&build(&records, &[]));
-            let ids: Vec<String> = expected.iter().map(|(_, index)| index.to_string()).collect();
-            prop_assert_eq!(rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
-        }
-
         #[test]
         fn the_memory_it_reports_covers_its_text(texts in prop::collection::vec(".{0,300}", 1..50)) {
             let mut rows = RowBuilder::new(&[]);
@@ -574,6 +598,34 @@ mod tests {
         assert!(error.to_string().starts_with("the record `two` takes 1"));
         assert_eq!((rows.len(), rows.filled(), rows.bytes()), before);
         assert_eq!(testing::rows_of(&rows.finish().unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_picked_of_rows_are_those_rows_with_how_late_they_were() {
+        let records = [record("a", 5), record("b", 4), record("c", 3)];
+        let all = build(&records, &[]);
+        let shown = |picked: &[(u32, Option<i64>)]| {
+            let rows = testing::rows_of(&pick(&all, picked).unwrap());
+            let shown = rows.iter().map(|row| {
+                let id = row["event_id"].as_str().unwrap().to_owned();
+                (id, row["late_by_ms"].as_i64())
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let row = |id: &str, late| (id.to_owned(), late);
+        assert_eq!(
+            shown(&[(0, None), (1, None), (2, None)]),
+            [row("a", None), row("b", None), row("c", None)]
+        );
+        assert_eq!(
+            shown(&[(0, None), (1, Some(7)), (2, None)]),
+            [row("a", None), row("b", Some(7)), row("c", None)]
+        );
+        assert_eq!(
+            shown(&[(0, Some(-1)), (2, None)]),
+            [row("a", Some(-1)), row("c", None)]
+        );
+        assert_eq!(shown(&[(1, None)]), [row("b", None)]);
     }
 
     #[test]

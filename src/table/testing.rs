@@ -13,8 +13,8 @@ use chrono::DateTime;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::RowContext;
-use crate::model::{Activity, Change, Outcome, Record, Timestamp};
+use super::{RowBuilder, RowContext};
+use crate::model::{Activity, Change, Outcome, PartitionColumn, Record, Timestamp};
 
 pub(super) const CONTEXT_ACCOUNT: &str = "org-1";
 
@@ -38,6 +38,18 @@ pub(super) fn record(event_id: &str, second: i64) -> Record<'static> {
         event_id: event_id.to_owned().into(),
         ..Record::at(at(second))
     }
+}
+
+/// A record as a batch of one row.
+pub(super) fn row(
+    record: &Record<'_>,
+    partition_by: &[PartitionColumn],
+    raw: &str,
+    late_by_ms: Option<i64>,
+) -> RecordBatch {
+    let mut rows = RowBuilder::new(partition_by);
+    rows.push(record, &context(), raw, late_by_ms).unwrap();
+    rows.finish().unwrap()
 }
 
 /// Any text that Rust can hold, mostly of a few characters: controls, NUL, all planes of Unicode.

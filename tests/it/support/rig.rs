@@ -12,7 +12,7 @@ use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
 use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::pipeline::{self, Conduct, Job, Lane, Outcome, Report};
+use auditlake::pipeline::{self, Conduct, Job, Lane, Memory, Outcome, Report};
 use auditlake::runtime;
 use auditlake::source::Source;
 use chrono::{DateTime, TimeDelta};
@@ -96,6 +96,7 @@ impl<S: Simulator> Rig<S> {
                 lake,
                 partition_by,
                 target_file_size: 64 << 20,
+                memory: Memory::default(),
             },
         }
     }

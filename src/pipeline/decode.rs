@@ -1,0 +1,198 @@
+//! A page taken apart: its records read and made into rows, beside the run. Which of them land is the landing's to say.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::Job;
+use super::identity::{self, Twins};
+use crate::model::{PartitionColumn, Record, Timestamp};
+use crate::providers::{Adapter, Page};
+use crate::table::{EventIdHash, RowBuilder, RowContext, RowError, partition_path};
+
+/// Within it, the partition of two records of one account is the same; in microseconds.
+const SAME_PARTITION: i64 = 3_600_000_000;
+
+/// What is made of a page, beside the run.
+pub(super) trait ReadPage: Send + Sync + 'static {
+    /// What is made of it.
+    type Made: Send;
+
+    /// Reads a page's records. `ids` are theirs, for a provider that gives none; `twins` are those of the page's answer
+    /// so far.
+    fn read(
+        &self,
+        page: &Page,
+        ids: &[Option<String>],
+        twins: &mut Twins,
+        received_at: Timestamp,
+    ) -> Result<Self::Made, RowError>;
+}
+
+/// Makes rows of pages; what it needs to know of a job.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    adapter: Arc<dyn Adapter>,
+    partition_by: Vec<PartitionColumn>,
+    provider: &'static str,
+    connection: String,
+    account_id: String,
+    job: String,
+}
+
+/// A page's records.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    /// Those that can be rows, in the page's order.
+    pub(super) keys: Vec<Key>,
+    /// The rows, one for each key.
+    pub(super) rows: RecordBatch,
+    /// The partitions that the keys point into.
+    pub(super) partitions: Vec<String>,
+    /// Those that can't be rows.
+    pub(super) refused: Vec<Refused>,
+    /// When the page was received.
+    pub(super) received_at: Timestamp,
+}
+
+/// What decides whether a row lands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) id: EventIdHash,
+    pub(super) event_time: Timestamp,
+    /// Which of [`Decoded::partitions`].
+    pub(super) partition: usize,
+}
+
+/// A record that can't be a row.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// As received.
+    pub(super) raw: String,
+    /// Why not.
+    pub(super) reason: String,
+}
+
+impl Decoder {
+    pub(super) fn new(job: &Job) -> Self {
+        Self {
+            adapter: Arc::clone(&job.source.adapter),
+            partition_by: job.partition_by.clone(),
+            provider: job.provider,
+            connection: job.connection.clone(),
+            account_id: job.account_id.clone(),
+            job: job.name.clone(),
+        }
+    }
+
+    /// Reads a record that was in quarantine: the `number`th of those equal to it, where records have no ids.
+    pub(super) fn again(
+        &self,
+        raw: &str,
+        number: usize,
+        received_at: Timestamp,
+    ) -> Result<Decoded, RowError> {
+        let record = identity::read_again(self.adapter.as_ref(), raw, number);
+        let rows = RowBuilder::new(&self.partition_by);
+        self.records(rows, std::iter::once((raw, record)), received_at)
+    }
+
+    fn records<'p>(
+        &self,
+        mut rows: RowBuilder,
+        records: impl Iterator<Item = (&'p str, Result<Record<'p>, String>)>,
+        received_at: Timestamp,
+    ) -> Result<Decoded, RowError> {
+        let context = RowContext {
+            provider: self.provider,
+            connection: &self.connection,
+            account_id: &self.account_id,
+            job: &self.job,
+            ingested_at: received_at,
+        };
+        let (mut keys, mut refused) = (Vec::new(), Vec::new());
+        let mut partitions = Partitions::default();
+        for (raw, record) in records {
+            let pushed = match &record {
+                Err(reason) => Err(reason.clone()),
+                Ok(record) => match rows.push(record, &context, raw, None) {
+                    Ok(()) => Ok(record),
+                    Err(error @ RowError::TooLarge { .. }) => Err(error.to_string()),
+                    Err(error) => return Err(error),
+                },
+            };
+            match pushed {
+                Ok(record) => keys.push(Key {
+                    id: EventIdHash::of(&record.event_id),
+                    event_time: record.event_time,
+                    partition: partitions.of(self, &context, record),
+                }),
+                Err(reason) => refused.push(Refused {
+                    raw: raw.to_owned(),
+                    reason,
+                }),
+            }
+        }
+        Ok(Decoded {
+            keys,
+            rows: rows.finish()?,
+            partitions: partitions.paths,
+            refused,
+            received_at,
+        })
+    }
+}
+
+impl ReadPage for Decoder {
+    type Made = Decoded;
+
+    fn read(
+        &self,
+        page: &Page,
+        ids: &[Option<String>],
+        twins: &mut Twins,
+        received_at: Timestamp,
+    ) -> Result<Decoded, RowError> {
+        let rows = RowBuilder::new(&self.partition_by).with_room(
+            page.records.len(),
+            page.records.iter().map(Range::len).sum(),
+        );
+        let records = identity::read_all(self.adapter.as_ref(), page, ids, twins);
+        self.records(rows, records, received_at)
+    }
+}
+
+/// The partitions of a page, each made once.
+#[derive(Default)]
+struct Partitions {
+    paths: Vec<String>,
+    /// The last record's hour and account, and which of `paths` was its.
+    last: Option<(i64, String, usize)>,
+}
+
+impl Partitions {
+    fn of(&mut self, decoder: &Decoder, context: &RowContext<'_>, record: &Record<'_>) -> usize {
+        let hour = (record.event_time.timestamp_micros()).div_euclid(SAME_PARTITION);
+        let account = context.account_id(record);
+        if let Some((last_hour, last_account, index)) = &self.last
+            && (*last_hour, last_account.as_str()) == (hour, account)
+        {
+            return *index;
+        }
+        let path = partition_path(
+            &decoder.partition_by,
+            context.provider,
+            context.connection,
+            account,
+            record.event_time,
+        );
+        let have = self.paths.iter().position(|have| *have == path);
+        let index = have.unwrap_or_else(|| {
+            self.paths.push(path);
+            self.paths.len() - 1
+        });
+        self.last = Some((hour, account.to_owned(), index));
+        index
+    }
+}

@@ -1,0 +1,130 @@
+//! The open parts of a run. Their row groups are encoded beside it, several at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
+
+use super::error::RunError;
+use crate::table::{EncodedGroup, FinishedPart, Group, Part, PartSpec, RowError};
+
+/// How much of a run is computed at a time, rather than waited for: as many pages or row groups as it has windows in
+/// flight.
+#[derive(Debug, Clone)]
+pub(super) struct Cores(Arc<Semaphore>);
+
+impl Cores {
+    pub(super) fn new(at_a_time: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_a_time.max(1))))
+    }
+
+    /// Begins `work` on a thread for such work, as soon as there is room.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<Result<T, JoinError>> {
+        let room = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let _permit = room.acquire_owned().await; // never closed
+            tokio::task::spawn_blocking(work).await
+        })
+    }
+}
+
+/// The open parts of a run.
+pub(super) struct Parts {
+    spec: PartSpec,
+    cores: Cores,
+    open: BTreeMap<String, Part>,
+    /// Row groups on their way, in the order in which they were given out.
+    encoding: VecDeque<Encoding>,
+}
+
+/// A row group on its way.
+struct Encoding {
+    partition: String,
+    bytes: usize,
+    task: JoinHandle<Result<Result<EncodedGroup, RowError>, JoinError>>,
+}
+
+/// How many row groups may be on their way; each holds its rows.
+const ON_THEIR_WAY: usize = 2;
+
+impl Parts {
+    pub(super) fn new(spec: PartSpec, cores: Cores) -> Self {
+        Self {
+            spec,
+            cores,
+            open: BTreeMap::new(),
+            encoding: VecDeque::new(),
+        }
+    }
+
+    /// Adds rows to the open part of a partition.
+    pub(super) async fn push(
+        &mut self,
+        partition: &str,
+        rows: RecordBatch,
+    ) -> Result<(), RunError> {
+        let part = match self.open.get_mut(partition) {
+            Some(part) => part,
+            None => (self.open.entry(partition.to_owned()))
+                .or_insert_with(|| Part::new(self.spec.clone())),
+        };
+        part.push(rows);
+        while let Some(group) = self.open.get_mut(partition).map_or(Ok(None), Part::group)? {
+            self.encode(partition, group);
+            self.take_back(ON_THEIR_WAY).await?;
+        }
+        Ok(())
+    }
+
+    /// The memory that they hold.
+    pub(super) fn bytes(&self) -> usize {
+        let encoding: usize = self.encoding.iter().map(|group| group.bytes).sum();
+        self.open.values().map(Part::bytes).sum::<usize>() + encoding
+    }
+
+    /// All of them as whole files, by partition.
+    pub(super) async fn finish(&mut self) -> Result<Vec<(String, FinishedPart)>, RunError> {
+        let partitions: Vec<String> = self.open.keys().cloned().collect();
+        for partition in &partitions {
+            while let Some(group) =
+                (self.open.get_mut(partition)).map_or(Ok(None), Part::next_group)?
+            {
+                self.encode(partition, group);
+                self.take_back(ON_THEIR_WAY).await?;
+            }
+        }
+        self.take_back(0).await?;
+        let mut files = Vec::new();
+        for (partition, part) in std::mem::take(&mut self.open) {
+            files.extend(part.finish()?.map(|file| (partition, file)));
+        }
+        Ok(files)
+    }
+
+    fn encode(&mut self, partition: &str, group: Group) {
+        self.encoding.push_back(Encoding {
+            partition: partition.to_owned(),
+            bytes: group.bytes(),
+            task: self.cores.begin(|| group.encode()),
+        });
+    }
+
+    /// Adds the row groups that are encoded to their parts, and waits until no more than so many are on their way.
+    async fn take_back(&mut self, at_most: usize) -> Result<(), RunError> {
+        while let Some(first) = self.encoding.front()
+            && (first.task.is_finished() || self.encoding.len() > at_most)
+            && let Some(first) = self.encoding.pop_front()
+        {
+            let group = first.task.await???;
+            if let Some(part) = self.open.get_mut(&first.partition) {
+                part.add(group)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What a page shows, as far as it is compared with the lake.
+
+use std::sync::Arc;
+
+use super::comparison::Event;
+use super::decode::ReadPage;
+use super::identity::{self, Twins};
+use crate::lake::quarantine;
+use crate::model::Timestamp;
+use crate::providers::{Adapter, Page};
+use crate::table::RowError;
+
+/// Reads pages for a comparison.
+#[derive(Debug)]
+pub(super) struct Shows(pub(super) Arc<dyn Adapter>);
+
+/// A page's records.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    events: Vec<(String, Timestamp, u128)>,
+    /// The ids, in quarantine, of what can't be read.
+    pub(super) unreadable: Vec<String>,
+    /// When the page was received.
+    pub(super) received_at: Timestamp,
+}
+
+impl Shown {
+    /// The events that it shows.
+    pub(super) fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
+        (self.events.iter()).map(|(id, at, content)| Event {
+            id,
+            at: *at,
+            content: *content,
+        })
+    }
+}
+
+impl ReadPage for Shows {
+    type Made = Shown;
+
+    fn read(
+        &self,
+        page: &Page,
+        ids: &[Option<String>],
+        twins: &mut Twins,
+        received_at: Timestamp,
+    ) -> Result<Shown, RowError> {
+        let adapter = self.0.as_ref();
+        let mut shown = Shown {
+            received_at,
+            ..Shown::default()
+        };
+        for (raw, record) in identity::read_all(adapter, page, ids, twins) {
+            match record {
+                Ok(record) => shown.events.push((
+                    record.event_id.into_owned(),
+                    record.event_time,
+                    identity::content(adapter, raw),
+                )),
+                Err(_) => shown.unreadable.push(quarantine::id_of(raw.as_bytes())),
+            }
+        }
+        Ok(shown)
+    }
+}
