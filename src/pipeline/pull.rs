@@ -63,8 +63,9 @@ pub(super) struct InFlight {
     pub(super) resumed: bool,
 }
 
-/// Starts the workers; what is returned ends when all of them have, and aborts them when dropped.
+/// Starts the workers, which pull from `feed`; what is returned ends when all of them have, and aborts them when dropped.
 pub(super) fn spawn(
+    feed: &Source,
     job: &Job,
     queue: &Arc<Queue>,
     conduct: &Conduct,
@@ -74,7 +75,7 @@ pub(super) fn spawn(
     for slot in 0..conduct.at_a_time.max(1) {
         let worker = Worker {
             slot,
-            source: job.source.clone(),
+            source: feed.clone(),
             policy: job.policy.clone(),
             queue: Arc::clone(queue),
             stop: conduct.stop.clone(),
@@ -178,7 +179,6 @@ impl Worker {
         let ask = Ask {
             stream: stream.clone(),
             range,
-            first: work == Work::Pull,
             reading: 0,
             now,
         };

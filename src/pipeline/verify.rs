@@ -401,7 +401,13 @@ impl<'a> Verifier<'a> {
         });
         let queue = Arc::new(Queue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-        let workers = pull::spawn(self.job, &queue, self.conduct, &pages);
+        let workers = pull::spawn(
+            &self.job.source.yielding(),
+            self.job,
+            &queue,
+            self.conduct,
+            &pages,
+        );
         drop(pages); // so that the last worker's end is the end of the arrivals
         while let Some(arrival) = arrivals.recv().await {
             self.take(arrival, piece).await?;
