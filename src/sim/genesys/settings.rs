@@ -61,6 +61,10 @@ pub enum DownloadAddress {
 
 /// Settings of the Genesys Cloud simulator.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own about the provider"
+)]
 pub struct GenesysSettings {
     /// Port of the API; 0 is any.
     pub port: u16,
