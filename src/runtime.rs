@@ -141,10 +141,7 @@ pub fn jobs(
                     .clone()
                     .unwrap_or_else(|| connection.name.clone()),
                 policy: policy(job),
-                source: Source {
-                    adapter: Arc::clone(&job.adapter),
-                    client,
-                },
+                source: Source::new(Arc::clone(&job.adapter), client),
                 lake: lake.clone(),
                 partition_by: config.lake.partition_by.clone(),
                 target_file_size: config.lake.target_file_size,

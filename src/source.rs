@@ -1,11 +1,12 @@
 //! A provider's feed: the adapter says what to ask and what an answer means, the client asks.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Body, Client, ClientError, Opened};
@@ -16,6 +17,9 @@ use crate::providers::{
 
 /// How many pages in a row may show the very same records, where records have ids.
 const SAME_AT_MOST: u32 = 3;
+/// How long it is taken for granted which streams there are, where the provider has to be asked. One that appears
+/// meanwhile loses nothing by that: it begins at the job's start.
+const STREAMS_LAST: Duration = Duration::from_hours(24);
 
 /// One job's feed.
 #[derive(Debug, Clone)]
@@ -24,6 +28,16 @@ pub struct Source {
     pub adapter: Arc<dyn Adapter>,
     /// Who asks; shared by all jobs of a connection, as they share its rate budget.
     pub client: Client,
+    /// What streams there are, where the provider had to be asked; shared by all clones.
+    named: Arc<Mutex<Option<Named>>>,
+}
+
+/// The streams that a provider named.
+#[derive(Debug, Clone)]
+struct Named {
+    /// When it was asked.
+    at: Instant,
+    streams: Vec<Stream>,
 }
 
 /// Why there is no page.
@@ -70,13 +84,56 @@ impl SourceError {
 }
 
 impl Source {
-    /// The job's streams as they are now.
+    /// A feed of which nothing is known yet.
+    pub fn new(adapter: Arc<dyn Adapter>, client: Client) -> Self {
+        Self {
+            adapter,
+            client,
+            named: Arc::default(),
+        }
+    }
+
+    /// The same feed, its calls made only while no other call of the connection waits.
+    #[must_use]
+    pub fn yielding(&self) -> Self {
+        Self {
+            client: self.client.yielding(),
+            ..self.clone()
+        }
+    }
+
+    /// The job's streams. Where the provider has to be asked, that is done once a day.
     pub async fn streams(&self, stop: &CancellationToken) -> Result<Vec<Stream>, SourceError> {
+        let calls = self.adapter.stream_calls();
+        if calls.is_empty() {
+            return self.closed(self.adapter.streams(&[]));
+        }
+        let asked = Instant::now();
+        let named = self.named().clone();
+        if let Some(Named { at, streams }) = named
+            && asked < at + STREAMS_LAST
+        {
+            return Ok(streams);
+        }
         let mut answers = Vec::new();
-        for call in self.adapter.stream_calls() {
+        for call in calls {
             answers.push(self.answer(&call, stop).await?);
         }
-        self.closed(self.adapter.streams(&answers))
+        let streams = self.closed(self.adapter.streams(&answers))?;
+        *self.named() = Some(Named {
+            at: asked,
+            streams: streams.clone(),
+        });
+        Ok(streams)
+    }
+
+    /// Something failed that other streams may be the reason of: [`Source::streams`] asks the provider again.
+    pub fn forget_streams(&self) {
+        *self.named() = None;
+    }
+
+    fn named(&self) -> MutexGuard<'_, Option<Named>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entries of an answer to a catalogue or related call.
@@ -209,7 +266,9 @@ impl Reading<'_> {
             () = stop.cancelled() => return Err(ClientError::Stopped.into()),
             () = tokio::time::sleep(wait.unwrap_or_default()) => {}
         }
-        let Source { adapter, client } = self.source;
+        let Source {
+            adapter, client, ..
+        } = self.source;
         let call = self
             .source
             .closed(adapter.call(self.ask, self.cursor.as_ref()))?;

@@ -77,7 +77,6 @@ fn ask(adapter: &dyn Adapter) -> Option<Ask> {
     Some(Ask {
         stream,
         range: Range::new(at(1_772_323_200), at(1_772_409_600))?,
-        first: true,
         reading: 0,
         now: at(1_775_000_000),
     })

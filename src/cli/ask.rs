@@ -100,7 +100,7 @@ fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source)
         .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", connection.provider)))?;
     let client = runtime::client(connection, &config.server)
         .map_err(|error| Failure::usage(chain(&error)))?;
-    Ok((connection, Source { adapter, client }))
+    Ok((connection, Source::new(adapter, client)))
 }
 
 async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Failure> {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::once::run_when_free;
+use super::once::when_free;
 use super::progress::Bar;
 use super::report::{self, Failure, Out, complain, count};
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::{Conduct, Job, Lane, Report, Tally};
+use crate::pipeline::{self, Conduct, Job, Lane, Report, Tally};
 use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
@@ -20,8 +20,8 @@ use crate::shutdown::Shutdown;
 
 /// The longest that a backfill holds its job before it looks around.
 const TURN: TimeDelta = TimeDelta::minutes(1);
-/// The shortest, so that it gets somewhere.
-const SHORTEST_TURN: TimeDelta = TimeDelta::seconds(5);
+/// The shortest, so that it gets somewhere however often its job is due.
+const SHORTEST_TURN: TimeDelta = TimeDelta::seconds(1);
 /// How long it steps aside when a pull is due; a daemon looks at a held job more often than that.
 const STEP_ASIDE: Duration = Duration::from_secs(4);
 
@@ -107,21 +107,19 @@ pub(super) async fn in_turns(
 ) -> Result<Report, Failure> {
     let mut done = Tally::default();
     loop {
-        let turn = schedule
-            .next_after(real_now())
-            .map_or(TURN, |tick| tick - real_now())
-            .clamp(SHORTEST_TURN, TURN);
-        let lane = Lane::Backfill {
+        // a turn ends with the next tick, however long the job was waited for
+        let lane = || Lane::Backfill {
             range: what.range,
             refetch: what.refetch,
-            turn,
+            turn: turn(schedule, real_now()),
         };
         let conduct = Conduct {
             at_a_time: usize::from(what.concurrency),
             tally: bar.follow(done),
             ..Conduct::new(shutdown.stop.clone())
         };
-        let mut report = run_when_free(job, lane, &conduct).await?;
+        let attempt = async || pipeline::run(job, lane(), &conduct).await;
+        let mut report = when_free(job, &conduct, attempt).await?;
         done += report.tally;
         report.tally = done;
         if !report.failures.is_empty() || !report.unfinished || shutdown.stop.is_cancelled() {
@@ -147,6 +145,14 @@ pub(super) async fn in_turns(
             }
         }
     }
+}
+
+/// How long a turn may begin windows that begins now.
+fn turn(schedule: &Schedule, now: Timestamp) -> TimeDelta {
+    schedule
+        .next_after(now)
+        .map_or(TURN, |tick| tick - now)
+        .clamp(SHORTEST_TURN, TURN)
 }
 
 /// How much event time is left to pull, summed over streams.
@@ -198,4 +204,25 @@ pub(super) fn message(done: &Tally) -> String {
         count(done.counts.new),
         count(done.counts.duplicate)
     )
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_ends_with_the_next_tick() {
+        let quarterly: Schedule = "*/15 * * * *".parse().unwrap();
+        for (now, seconds) in [
+            ("2026-11-20T10:01:00Z", 60),
+            ("2026-11-20T10:14:20Z", 40),
+            ("2026-11-20T10:14:57Z", 3),
+            ("2026-11-20T10:14:59.900Z", 1),
+            ("2026-11-20T10:15:00Z", 60),
+        ] {
+            let turn = turn(&quarterly, now.parse().unwrap());
+            assert_eq!(turn, TimeDelta::seconds(seconds), "{now}");
+        }
+    }
 }

@@ -248,7 +248,7 @@ fn feed(config: &Config, connection: &Connection, jobs: &[String], client: Clien
         (adapter, "no job pulls it".to_owned(), MINUTE, MINUTE)
     };
     Some(Feed {
-        source: Source { adapter, client },
+        source: Source::new(adapter, client),
         of,
         lag,
         window,
@@ -272,7 +272,6 @@ async fn read_page(feed: &Feed, stop: &CancellationToken) -> Result<String, Sour
     let ask = Ask {
         stream,
         range,
-        first: true,
         reading: 0,
         now,
     };

@@ -132,7 +132,6 @@ fn sum(
         let ask = Ask {
             stream: stream.clone(),
             range: task.range,
-            first: task.work == Work::Pull,
             reading: 0,
             now,
         };

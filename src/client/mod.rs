@@ -36,7 +36,7 @@ pub use self::stream::{Body, Opened};
 use self::auth::{Auth, Token};
 use self::directory::{Directory, Spot};
 use self::outgoing::{Outgoing, Taken, To};
-use self::pacing::Pacer;
+use self::pacing::{Pacer, Rank};
 use self::wire::{Counts, Wire};
 use crate::providers::{Answer, Call, Endpoint, Place, Target};
 use crate::secret::{Hidden, Secret};
@@ -139,6 +139,7 @@ pub struct Requests {
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    rank: Rank,
 }
 
 struct Inner {
@@ -194,7 +195,18 @@ impl Client {
         };
         Ok(Self {
             inner: Arc::new(inner),
+            rank: Rank::Prompt,
         })
+    }
+
+    /// The same client, of the same budget, whose calls wait as long as any other call of the connection does. What
+    /// serves all of them (a sign-in, the look-up of a host) doesn't.
+    #[must_use]
+    pub fn yielding(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            rank: Rank::Yielding,
+        }
     }
 
     /// Sends a call, signed if it goes to the API, bare if it is a download, and returns its answer, whole.
@@ -343,6 +355,7 @@ impl Client {
             body: call.body.clone().map(Bytes::from),
             body_cap: self.inner.wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer,
+            rank: self.rank,
             ..Outgoing::new(&call.method, spot, to, hidden)
         };
         let json = HeaderValue::from_static("application/json");

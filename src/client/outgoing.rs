@@ -9,6 +9,7 @@ use super::Limits;
 use super::body::{self, ReadError};
 use super::directory::Spot;
 use super::error::Request;
+use super::pacing::Rank;
 use super::stream::{Body, Opened};
 use crate::providers::Answer;
 use crate::secret::Hidden;
@@ -34,6 +35,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     pub(super) to: To,
+    /// Who else of the connection goes first.
+    pub(super) rank: Rank,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
     pub(super) body_cap: u64,
@@ -43,7 +46,7 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// A bare request, tried again after passing failures, whose answer has no body.
+    /// A bare request, tried again after passing failures, whose answer has no body; it yields to nobody.
     pub(super) fn new(method: &'a Method, spot: Spot<'a>, to: To, hidden: &'a Hidden) -> Self {
         Self {
             request: Request::new(method, &spot.url),
@@ -52,6 +55,7 @@ impl<'a> Outgoing<'a> {
             headers: HeaderMap::new(),
             body: None,
             to,
+            rank: Rank::Prompt,
             retried: true,
             body_cap: 0,
             gateway_timeout_is_answer: false,

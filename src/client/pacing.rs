@@ -1,6 +1,7 @@
 //! The rate budget of one connection: a token bucket, corrected by what the provider's headers say.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,16 +16,17 @@ use super::said::Said;
 struct Pace {
     /// Between two requests, in the long run.
     spacing: Duration,
-    /// How far a request may run ahead of that: 2 % of the window, which is the burst.
+    /// How far a request may run ahead of that: 1 % of the window, which is the burst, and makes up for what woke late.
     ahead: Duration,
 }
 
 impl Pace {
     /// A share of `limit` requests per `window`: no window of that length holds more than the share, rounded up, and
-    /// at full load 98 % of it is used. For that the spacing is stretched by what a burst may run ahead.
+    /// at full load 98 % of it is used. For that the spacing is stretched by 2 %: by what a burst may run ahead, and by as
+    /// much again, as requests don't arrive in the rhythm in which they are sent: the first of them waits for TLS.
     fn new(limit: u32, window: Duration, replicas: NonZeroU32) -> Self {
-        let ahead = window / 50;
-        let alone = window.saturating_add(ahead) / limit.max(1);
+        let ahead = window / 100;
+        let alone = window.saturating_add(2 * ahead) / limit.max(1);
         Self {
             spacing: alone
                 .saturating_add(Duration::from_nanos(1)) // rounded up
@@ -106,16 +108,55 @@ impl Bucket {
     }
 }
 
-/// The bucket with its queue: first come, first served.
+/// Who goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// Whoever comes first.
+    Prompt,
+    /// Whoever comes first once nobody of the other rank waits.
+    Yielding,
+}
+
+/// The bucket with its queues: of each rank, first come, first served.
 ///
 /// Whoever gives up waiting takes nothing out of the budget.
 #[derive(Debug)]
 pub(super) struct Pacer {
     bucket: Mutex<Bucket>,
-    /// Held by the one whose turn it is.
-    turn: tokio::sync::Mutex<()>,
+    prompt: Queue,
+    yielding: Queue,
+    /// Pauses, corrections, and nobody of the first rank being left.
     changed: Notify,
     origin: Instant,
+}
+
+/// Those of one rank who wait.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Held by the one whose turn it is.
+    turn: tokio::sync::Mutex<()>,
+    count: AtomicUsize,
+}
+
+/// One of them, until dropped.
+struct Waiting<'a> {
+    queue: &'a Queue,
+    changed: &'a Notify,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(queue: &'a Queue, changed: &'a Notify) -> Self {
+        queue.count.fetch_add(1, Ordering::SeqCst);
+        Self { queue, changed }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.queue.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.changed.notify_waiters();
+        }
+    }
 }
 
 /// The provider asked for a pause that lasts longer than the caller wants to wait.
@@ -127,7 +168,8 @@ impl Pacer {
     pub(super) fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
         Self {
             bucket: Mutex::new(Bucket::new(limit, per, replicas)),
-            turn: tokio::sync::Mutex::new(()),
+            prompt: Queue::default(),
+            yielding: Queue::default(),
             changed: Notify::new(),
             origin: Instant::now(),
         }
@@ -141,12 +183,21 @@ impl Pacer {
     /// Waits for its turn and for the budget, and takes one request out of it.
     ///
     /// Fails at once, also while waiting, if a pause lasts longer than `longest`.
-    pub(super) async fn take(&self, longest: Duration) -> Result<(), Paused> {
+    pub(super) async fn take(&self, rank: Rank, longest: Duration) -> Result<(), Paused> {
         self.check(longest)?;
-        let _turn = self.turn.lock().await;
+        let queue = match rank {
+            Rank::Prompt => &self.prompt,
+            Rank::Yielding => &self.yielding,
+        };
+        let _waiting = Waiting::new(queue, &self.changed);
+        let _turn = queue.turn.lock().await;
         loop {
             let changed = self.changed.notified();
             self.check(longest)?;
+            if rank == Rank::Yielding && self.prompt.count.load(Ordering::SeqCst) > 0 {
+                changed.await;
+                continue;
+            }
             let wait = self.with(Bucket::reserve);
             if wait.is_zero() {
                 return Ok(());
@@ -287,9 +338,51 @@ mod tests {
         }
     }
 
+    /// How many of these calls a provider refuses that allows `limit` of them per window: by windows that begin with a
+    /// call, by one that slides, and by a bucket that holds `burst` of them.
+    fn refused(mut arrivals: Vec<Duration>, limit: u32, burst: u32) -> [usize; 3] {
+        arrivals.sort();
+        let (mut begun, mut count, mut fixed) = (None, 0, 0);
+        let (mut full, mut bucket) = (Duration::ZERO, 0);
+        for &at in &arrivals {
+            if begun.is_none_or(|begun| at >= begun + MINUTE) {
+                (begun, count) = (Some(at), 0);
+            }
+            count += 1;
+            fixed += usize::from(count > limit);
+            let next = full.max(at) + MINUTE / limit;
+            if next <= at + MINUTE / limit * burst {
+                full = next;
+            } else {
+                bucket += 1;
+            }
+        }
+        let sliding = most_in_any(MINUTE, &arrivals).saturating_sub(limit as usize);
+        [fixed, sliding, bucket]
+    }
+
+    proptest! {
+        /// Requests take up to half a second longer than others to get to the provider.
+        #[test]
+        fn a_provider_that_counts_arrivals_refuses_none(
+            limit in prop_oneof![Just(60_u32), Just(300), 20_u32..1_000],
+            ways in prop::collection::vec(0_u64..500, 1..100),
+            idle in prop::collection::vec(prop_oneof![9 => Just(0.0), 1 => 0.0..0.5_f64], 1..400),
+        ) {
+            let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
+            let idle: Vec<Duration> = idle.into_iter().map(|part| MINUTE.mul_f64(part)).collect();
+            let taken = drive(&mut bucket, Duration::ZERO, 5 * MINUTE, &idle, Duration::ZERO);
+            let arrives = |(&at, &way): (&Duration, &u64)| at + Duration::from_millis(way);
+            let arrivals: Vec<Duration> = taken.iter().zip(ways.iter().cycle()).map(arrives).collect();
+            // what may come at once: a burst, and what overtakes
+            let burst = limit / 100 + limit / 120 + 3;
+            prop_assert_eq!(refused(arrivals, limit, burst), [0; 3]);
+        }
+    }
+
     #[test]
     fn the_burst_is_small() {
-        for (limit, burst) in [(10, 1), (50, 1), (300, 6), (1000, 20)] {
+        for (limit, burst) in [(10, 1), (60, 1), (300, 3), (1000, 10)] {
             let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
             let at_once = (0..limit)
                 .take_while(|_| bucket.reserve(MINUTE).is_zero())
@@ -352,7 +445,7 @@ mod tests {
                 let (pacer, taken) = (Arc::clone(&pacer), Arc::clone(&taken));
                 workers.spawn(async move {
                     loop {
-                        pacer.take(per).await.unwrap();
+                        pacer.take(Rank::Prompt, per).await.unwrap();
                         taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         tokio::time::sleep(Duration::from_millis(30)).await;
                     }
@@ -378,7 +471,7 @@ mod tests {
         for number in 0..6 {
             let (pacer, served) = (Arc::clone(&pacer), served.clone());
             tasks.push(tokio::spawn(async move {
-                pacer.take(MINUTE).await.unwrap();
+                pacer.take(Rank::Prompt, MINUTE).await.unwrap();
                 served.send(number).unwrap();
             }));
             tokio::task::yield_now().await;
@@ -399,13 +492,46 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn those_who_yield_are_served_when_nobody_else_waits() {
+        let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
+        while pacer.with(Bucket::reserve).is_zero() {}
+        let (served, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let take = |rank, name: &'static str| {
+            let (pacer, served) = (Arc::clone(&pacer), served.clone());
+            tokio::spawn(async move {
+                pacer.take(rank, MINUTE).await.unwrap();
+                served.send(name).unwrap();
+            })
+        };
+        let _yielding = [
+            take(Rank::Yielding, "yielding"),
+            take(Rank::Yielding, "last"),
+        ];
+        tokio::task::yield_now().await;
+        let gone = take(Rank::Prompt, "gone");
+        take(Rank::Prompt, "first");
+        take(Rank::Prompt, "second");
+        tokio::task::yield_now().await;
+        gone.abort(); // whoever leaves is waited for no longer
+        for name in ["first", "second", "yielding", "last"] {
+            assert_eq!(order.recv().await, Some(name));
+        }
+        // nor does the one who yields hold up anybody who comes while he sleeps
+        let yielding = take(Rank::Yielding, "yielding");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        take(Rank::Prompt, "overtakes");
+        assert_eq!(order.recv().await, Some("overtakes"));
+        yielding.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_pause_reaches_those_who_wait_already() {
         let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
         while pacer.with(Bucket::reserve).is_zero() {}
         let begun = Instant::now();
         let take = |longest| {
             let pacer = Arc::clone(&pacer);
-            tokio::spawn(async move { (pacer.take(longest).await, Instant::now()) })
+            tokio::spawn(async move { (pacer.take(Rank::Prompt, longest).await, Instant::now()) })
         };
         let soon = Duration::from_millis(1);
         let ten = Duration::from_secs(10);

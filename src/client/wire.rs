@@ -241,7 +241,7 @@ impl Wire {
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(ClientError::Stopped),
-            taken = self.pacer.take(self.limits.longest_wait) => {
+            taken = self.pacer.take(out.rank, self.limits.longest_wait) => {
                 taken.map_err(|Paused(retry_after)| ClientError::RateLimited {
                     request: out.request.clone(),
                     retry_after,

@@ -132,6 +132,17 @@ pub enum Lane {
     },
 }
 
+impl Lane {
+    /// The feed that windows are pulled from: what is due goes before a backfill, whose calls wait as long as any other
+    /// of the connection does.
+    fn feed(&self, job: &Job) -> Source {
+        match self {
+            Self::Due => job.source.clone(),
+            Self::Backfill { .. } => job.source.yielding(),
+        }
+    }
+}
+
 /// `due`, or `backfill` and its range.
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -305,7 +316,8 @@ async fn under_claim(
     landing.begin(&streams, lane);
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-    let workers = pull::spawn(job, &queue, conduct, Decoder::new(job), &cores, &pages);
+    let (feed, decoder) = (lane.feed(job), Decoder::new(job));
+    let workers = pull::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
     drop(pages); // so that the last worker's end is the end of the arrivals
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What
@@ -324,6 +336,9 @@ async fn under_claim(
     }
     workers.await?;
     let (failures, unfinished) = queue.leftovers();
+    if !failures.is_empty() {
+        job.source.forget_streams();
+    }
     let planned_at = (matches!(lane, Lane::Due) && !unfinished).then_some(now);
     landing.commit(planned_at).await?;
     Ok(Report {

@@ -71,8 +71,9 @@ pub(super) struct InFlight {
     pub(super) resumed: bool,
 }
 
-/// Starts the workers; what is returned ends when all of them have, and aborts them when dropped.
+/// Starts the workers, which pull from `feed`; what is returned ends when all of them have, and aborts them when dropped.
 pub(super) fn spawn<R: ReadPage>(
+    feed: &Source,
     job: &Job,
     queue: &Arc<Queue>,
     conduct: &Conduct,
@@ -85,7 +86,7 @@ pub(super) fn spawn<R: ReadPage>(
     for slot in 0..conduct.at_a_time.max(1) {
         let worker = Worker {
             slot,
-            source: job.source.clone(),
+            source: feed.clone(),
             reader: Arc::clone(&reader),
             cores: cores.clone(),
             memory: job.memory.clone(),
@@ -198,7 +199,6 @@ impl<R: ReadPage> Worker<R> {
         let ask = Ask {
             stream: stream.clone(),
             range,
-            first: work == Work::Pull,
             reading: 0,
             now,
         };

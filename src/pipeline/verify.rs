@@ -404,6 +404,7 @@ impl<'a> Verifier<'a> {
         let queue = Arc::new(Queue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
         let workers = pull::spawn(
+            &self.job.source.yielding(),
             self.job,
             &queue,
             self.conduct,

@@ -93,8 +93,6 @@ pub struct Ask {
     pub stream: Stream,
     /// For which event times.
     pub range: Range,
-    /// Whether it is a scheduled first pull, not a settle pass, a backfill or a verification.
-    pub first: bool,
     /// How often this run has read the range before. A reading that is to confirm another one had better cut its pages
     /// elsewhere.
     pub reading: u32,

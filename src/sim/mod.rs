@@ -31,7 +31,7 @@ pub use clock::Clock;
 pub use counters::Counters;
 pub use faults::{Asked, Fault, FaultRule, Faults, Rewrite, Written};
 pub use providers::{Providers, ProvidersSpec};
-pub use rate::RateLimit;
+pub use rate::{RateCount, RateLimit};
 pub use server::SimError;
 
 /// Locks a mutex, also one whose holder panicked: a simulator keeps answering.

@@ -1,5 +1,6 @@
-//! A fixed-window rate limit, as providers have it.
+//! A rate limit, counted in each of the ways in which providers may count.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::lock;
 
-/// So many calls in each window; a window begins with the first call after the last one's end.
+/// So many calls in each window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// Calls allowed in one window.
@@ -16,12 +17,27 @@ pub struct RateLimit {
     pub per: Duration,
 }
 
+/// What a window is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RateCount {
+    /// It begins with the first call after the last one's end. Calls that are refused count, too.
+    #[default]
+    Fixed,
+    /// It ends now. Calls that are refused don't count.
+    Sliding,
+    /// A bucket that holds so many calls at most and is filled evenly. Calls that are refused don't count.
+    Bucket {
+        /// How many calls it holds.
+        holds: u32,
+    },
+}
+
 /// Where the window stands after one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateState {
     pub(super) count: u32,
     pub(super) allowed: u32,
-    /// Whole seconds until the window ends, rounded up.
+    /// Whole seconds until a call is allowed again for certain, rounded up.
     pub(super) reset_s: u64,
     pub(super) exceeded: bool,
 }
@@ -29,27 +45,44 @@ pub(super) struct RateState {
 #[derive(Debug)]
 pub(super) struct RateWindow {
     limit: RateLimit,
-    window: Mutex<Option<(Instant, u32)>>,
+    count: RateCount,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    /// Of a fixed window: its begin and its calls.
+    fixed: Option<(Instant, u32)>,
+    /// Of a sliding one: when its calls came.
+    calls: VecDeque<Instant>,
+    /// Of a bucket: when it will be full again.
+    full_at: Option<Instant>,
 }
 
 impl RateWindow {
+    /// In fixed windows.
     pub(super) fn new(limit: RateLimit) -> Self {
+        Self::counted(limit, RateCount::default())
+    }
+
+    pub(super) fn counted(limit: RateLimit, count: RateCount) -> Self {
         Self {
             limit,
-            window: Mutex::new(None),
+            count,
+            window: Mutex::default(),
         }
     }
 
-    /// Counts one call. Calls that are refused count too, but do not move the window's end.
+    /// Counts one call.
     pub(super) fn call(&self) -> RateState {
         let now = Instant::now();
         let mut window = lock(&self.window);
-        let (began, count) = match *window {
-            Some((began, count)) if now < began + self.limit.per => (began, count + 1),
-            _ => (now, 1),
+        let (count, free_at) = match self.count {
+            RateCount::Fixed => self.fixed(&mut window, now),
+            RateCount::Sliding => self.sliding(&mut window, now),
+            RateCount::Bucket { holds } => self.bucket(&mut window, now, holds),
         };
-        *window = Some((began, count));
-        let left = (began + self.limit.per).saturating_duration_since(now);
+        let left = free_at.saturating_duration_since(now);
         RateState {
             count,
             allowed: self.limit.calls,
@@ -57,18 +90,57 @@ impl RateWindow {
             exceeded: count > self.limit.calls,
         }
     }
+
+    fn fixed(&self, window: &mut Window, now: Instant) -> (u32, Instant) {
+        let (began, count) = match window.fixed {
+            Some((began, count)) if now < began + self.limit.per => (began, count + 1),
+            _ => (now, 1),
+        };
+        window.fixed = Some((began, count));
+        (count, began + self.limit.per)
+    }
+
+    fn sliding(&self, window: &mut Window, now: Instant) -> (u32, Instant) {
+        while (window.calls.front()).is_some_and(|&call| call + self.limit.per <= now) {
+            window.calls.pop_front();
+        }
+        let count = u32::try_from(window.calls.len()).unwrap_or(u32::MAX) + 1;
+        if count <= self.limit.calls {
+            window.calls.push_back(now);
+        }
+        let first = window.calls.front().copied().unwrap_or(now);
+        (count, first + self.limit.per)
+    }
+
+    /// What is missing in the bucket stands for what was called.
+    fn bucket(&self, window: &mut Window, now: Instant, holds: u32) -> (u32, Instant) {
+        let each = self.limit.per / self.limit.calls.max(1);
+        let full_at = window.full_at.unwrap_or(now).max(now) + each;
+        if full_at <= now + each * holds {
+            window.full_at = Some(full_at);
+            return (1, full_at);
+        }
+        (self.limit.calls + 1, now + each)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TWO: RateLimit = RateLimit {
+        calls: 2,
+        per: Duration::from_mins(1),
+    };
+
+    async fn after(time: Duration, window: &RateWindow) -> bool {
+        tokio::time::advance(time).await;
+        !window.call().exceeded
+    }
+
     #[tokio::test(start_paused = true)]
     async fn refuses_beyond_the_limit_until_the_window_ends() {
-        let window = RateWindow::new(RateLimit {
-            calls: 2,
-            per: Duration::from_mins(1),
-        });
+        let window = RateWindow::new(TWO);
         assert!(!window.call().exceeded);
         assert!(!window.call().exceeded);
         tokio::time::advance(Duration::from_millis(18_500)).await;
@@ -81,5 +153,32 @@ mod tests {
         let fresh = window.call();
         assert!(!fresh.exceeded);
         assert_eq!((fresh.count, fresh.reset_s), (1, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_that_slides_has_no_end_to_wait_for() {
+        let second = Duration::from_secs;
+        let window = RateWindow::counted(TWO, RateCount::Sliding);
+        assert!(after(second(0), &window).await);
+        assert!(after(second(50), &window).await);
+        assert!(!after(second(9), &window).await);
+        assert!(after(second(1), &window).await);
+        assert!(!after(second(49), &window).await);
+        assert!(after(second(1), &window).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_is_filled_evenly() {
+        let second = Duration::from_secs;
+        for holds in [1, 2] {
+            let window = RateWindow::counted(TWO, RateCount::Bucket { holds });
+            for _ in 0..holds {
+                assert!(after(second(0), &window).await);
+            }
+            assert!(!after(second(29), &window).await);
+            assert!(after(second(1), &window).await);
+            assert!(!after(second(0), &window).await);
+            assert!(after(second(90), &window).await);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the parts do together: one test binary, one module a subject.
 
 mod avaya;
+mod calls;
 mod chaos;
 mod closed;
 mod corpus;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::audit::looks_like_a_record;
+use super::cost::Mapping;
 use crate::model::Kind;
 use crate::providers::answer::{failed, parse, quoted, refused, spans, text_of};
 use crate::providers::json::{Exact, List, Object, Text, shortened};
@@ -69,15 +70,36 @@ impl Results<'_> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Mapping<'a> {
+struct Services<'a> {
     #[serde(borrow, default)]
-    pub(super) services: List<Object<Service<'a>>>,
+    services: List<Object<Service<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Service<'a> {
     #[serde(borrow, default)]
-    pub(super) name: Text<'a>,
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    entities: List<Object<EntityType<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct EntityType<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    actions: List<Cow<'a, str>>,
+}
+
+impl EntityType<'_> {
+    /// With each of its actions; one without any counts, too.
+    fn pairs(&self) -> impl Iterator<Item = (String, String)> {
+        let name = self.name.as_deref().unwrap_or_default();
+        let alone = std::iter::once("");
+        let actions = self.actions.0.iter().map(|action| &**action);
+        let pair = move |action: &str| (name.to_owned(), action.to_owned());
+        alone.chain(actions).map(pair)
+    }
 }
 
 /// A mapping or related audits, entry by entry.
@@ -141,17 +163,21 @@ pub(super) fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>
         .map(|lines| spans(text, lines))
 }
 
-pub(super) fn service_names(answer: &Answer) -> Result<Vec<String>, Refusal> {
+/// The services that a mapping lists, in its order, and what it lists of each.
+pub(super) fn mapping(answer: &Answer) -> Result<(Vec<String>, Mapping), Refusal> {
     expect_success(answer)?;
     let (text, _) = text_of(answer.clone())?;
-    let mapping: Mapping = parse(&text)?;
-    Ok(mapping
-        .services
-        .0
-        .into_iter()
-        .filter_map(|Object(service)| service.name.0)
-        .map(Cow::into_owned)
-        .collect())
+    let services: Services = parse(&text)?;
+    let (mut names, mut mapping) = (Vec::new(), Mapping::new());
+    for Object(service) in services.services.0 {
+        let Some(name) = service.name.0.map(Cow::into_owned) else {
+            continue;
+        };
+        let pairs = (service.entities.0.iter()).flat_map(|Object(entity)| entity.pairs());
+        mapping.entry(name.clone()).or_default().extend(pairs);
+        names.push(name);
+    }
+    Ok((names, mapping))
 }
 
 /// Anything but a 2xx, by what it means.

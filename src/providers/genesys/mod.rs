@@ -8,6 +8,8 @@
 mod answer;
 mod audit;
 mod call;
+mod cost;
+mod patience;
 mod settings;
 
 use std::borrow::Cow;
@@ -26,10 +28,11 @@ use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
 use crate::model::{Kind, Range, Record, hex};
 use answer::{
     Entries, Results, Status, download_records, download_text, expect_success, is_still_there,
-    said, service_names,
+    mapping, said,
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
+use patience::{Asked, Patience};
 
 pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
 
@@ -37,16 +40,13 @@ pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
 const PAGE_SIZE: u32 = 500;
 /// How long a query's state is asked for before its range counts as too large.
 const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
-/// The longest wait between two questions for a query's state, as clients in the field have it.
-const POLL_EVERY: Duration = Duration::from_secs(2);
-/// Realtime queries over more than a day are known to time out, and a second more than the range is asked for.
-const REALTIME_LENGTH: TimeDelta = TimeDelta::days(1);
 
 /// The adapter of one job.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Genesys {
     /// What the job pulls, and how.
     pub options: Options,
+    patience: Patience,
 }
 
 /// Where a range stands between two calls: what the cursor holds.
@@ -60,6 +60,8 @@ enum State {
         transaction: String,
         polls: u32,
         waited_ms: u64,
+        #[serde(default)]
+        early: bool,
     },
     /// The query has succeeded; a page of its results is asked for.
     Results {
@@ -86,8 +88,8 @@ impl State {
 impl Adapter for Genesys {
     fn stream_calls(&self) -> Vec<Call> {
         match (self.options.mode, self.options.services.is_empty()) {
-            (Mode::Auto, true) => vec![mapping_call(), realtime_mapping_call()],
-            (Mode::Auto, false) | (Mode::Realtime, true) => vec![realtime_mapping_call()],
+            (Mode::Auto, _) => vec![mapping_call(), realtime_mapping_call()],
+            (Mode::Realtime, true) => vec![realtime_mapping_call()],
             (Mode::Async, true) => vec![mapping_call()],
             (Mode::Async | Mode::Realtime, false) => vec![],
         }
@@ -96,18 +98,17 @@ impl Adapter for Genesys {
     fn streams(&self, answers: &[Answer]) -> Result<Vec<Stream>, Refusal> {
         let mut mappings = Vec::new();
         for answer in answers {
-            mappings.push(service_names(answer)?);
+            mappings.push(mapping(answer)?);
         }
         let listed = &self.options.services;
-        let services = if listed.is_empty() {
-            mappings.first().cloned().unwrap_or_default()
-        } else {
-            listed.clone()
+        let services = match mappings.first() {
+            Some((names, _)) if listed.is_empty() => names.clone(),
+            _ => listed.clone(),
         };
-        let realtime = |service: &String| match self.options.mode {
-            Mode::Realtime => true,
-            Mode::Async => false,
-            Mode::Auto => mappings.last().is_some_and(|names| names.contains(service)),
+        let realtime = |service: &String| match (self.options.mode, &mappings[..]) {
+            (Mode::Realtime, _) => true,
+            (Mode::Auto, [(_, whole), (_, realtime)]) => cost::shows_all(service, realtime, whole),
+            _ => false,
         };
         if services.is_empty() {
             return Err(failed(
@@ -136,7 +137,11 @@ impl Adapter for Genesys {
     }
 
     fn least_calls(&self, ask: &Ask) -> u32 {
-        if self.by_realtime(ask) { 1 } else { 3 }
+        if self.by_realtime(ask) {
+            1
+        } else {
+            cost::AROUND_A_QUERY + 1
+        }
     }
 
     fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
@@ -187,13 +192,21 @@ impl Adapter for Genesys {
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         match cursor.map(state_of).transpose()? {
             None if self.by_realtime(ask) => self.realtime_page(1, answer),
-            None | Some(State::Submit) => poll(&answer, 0, 0),
+            None | Some(State::Submit) => self.poll(&answer, None),
             Some(State::Realtime { page }) => self.realtime_page(page, answer),
             Some(State::Poll {
-                polls, waited_ms, ..
+                polls,
+                waited_ms,
+                early,
+                ..
             }) => {
                 is_still_there(&answer)?;
-                poll(&answer, polls, waited_ms)
+                let asked = Asked {
+                    polls,
+                    waited_ms,
+                    early,
+                };
+                self.poll(&answer, Some(asked))
             }
             Some(State::Results {
                 transaction,
@@ -250,6 +263,14 @@ impl Adapter for Genesys {
 }
 
 impl Genesys {
+    /// The adapter of a job with these options.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            patience: Patience::default(),
+        }
+    }
+
     /// The service, and a hash of the filters where there are any: other filters make another stream.
     fn stream_id(&self, service: &str) -> String {
         if self.options.filters.is_empty() {
@@ -270,12 +291,7 @@ impl Genesys {
             Mode::Async => false,
             Mode::Realtime => true,
             Mode::Auto => {
-                // an hour's margin: the provider's clock decides, not ours
-                let reach =
-                    TimeDelta::days(i64::from(self.options.realtime_days)) - TimeDelta::hours(1);
-                let recent = ask.now - ask.range.from() < reach;
-                let short = ask.range.length() < REALTIME_LENGTH;
-                ask.first && ask.stream.realtime && recent && short
+                ask.stream.realtime && cost::reaches(ask.range, ask.now, self.options.realtime_days)
             }
         }
     }
@@ -326,6 +342,16 @@ impl Genesys {
         let results: Results = parse(&text)?;
         let (total, count) = (number(&results.total), number(&results.page_count));
         let records = results.records(&text)?;
+        if self.options.mode == Mode::Auto
+            && page == 1
+            && let (Some(count), Some(total)) = (count, total)
+            && cost::a_query_is_cheaper(count.saturating_sub(1), total)
+        {
+            return Ok(Page {
+                next: State::Submit.cursor(),
+                ..Page::default()
+            });
+        }
         let last = count.map_or(records.is_empty(), |count| u64::from(page) >= count);
         let next = State::Realtime {
             page: page.saturating_add(1),
@@ -340,60 +366,68 @@ impl Genesys {
             ..Page::default()
         })
     }
-}
 
-/// The answer to a submission or to the question for its state.
-fn poll(answer: &Answer, polls: u32, waited_ms: u64) -> Result<Page, Refusal> {
-    expect_success(answer)?;
-    let (text, _) = text_of(answer.clone())?;
-    let status: Status = parse(&text)?;
-    let transaction = status
-        .id
-        .as_deref()
-        .ok_or_else(|| {
-            failed(
-                Kind::Data,
-                "the provider's answer to a query has no transaction `id`",
-            )
-        })?
-        .to_owned();
-    match status.state.as_deref() {
-        Some("Succeeded") => {
-            let next = State::Results {
-                transaction,
-                cursor: None,
-                redirect: true,
-            };
-            Ok(Page {
-                next: next.cursor(),
-                ..Page::default()
-            })
-        }
-        // no reason is ever given; a smaller range is the one thing that can be tried
-        Some("Failed") => Err(Refusal::TooLarge("the query ended as `Failed`".to_owned())),
-        Some("Cancelled") => Err(failed(Kind::Transient, "the query ended as `Cancelled`")),
-        // `Queued`, `Running`, and whatever state may be invented: never taken for success
-        state => {
-            let waited = Duration::from_millis(waited_ms);
-            if waited >= QUERY_TIMEOUT {
-                return Err(Refusal::TooLarge(format!(
-                    "the query is still `{}` after {} s",
-                    state.unwrap_or("without a state"),
-                    waited.as_secs()
-                )));
+    /// The answer to a submission or, if it was asked for already, to the question for its state.
+    fn poll(&self, answer: &Answer, asked: Option<Asked>) -> Result<Page, Refusal> {
+        expect_success(answer)?;
+        let (text, _) = text_of(answer.clone())?;
+        let status: Status = parse(&text)?;
+        let transaction = status
+            .id
+            .as_deref()
+            .ok_or_else(|| {
+                failed(
+                    Kind::Data,
+                    "the provider's answer to a query has no transaction `id`",
+                )
+            })?
+            .to_owned();
+        match status.state.as_deref() {
+            Some("Succeeded") => {
+                if let Some(asked) = asked {
+                    self.patience.learn(asked);
+                }
+                let next = State::Results {
+                    transaction,
+                    cursor: None,
+                    redirect: true,
+                };
+                Ok(Page {
+                    next: next.cursor(),
+                    ..Page::default()
+                })
             }
-            let wait = POLL_EVERY.min(Duration::from_millis(250 << polls.min(8)));
-            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            let next = State::Poll {
-                transaction,
-                polls: polls.saturating_add(1),
-                waited_ms: waited_ms.saturating_add(wait_ms),
-            };
-            Ok(Page {
-                next: next.cursor(),
-                wait: Some(wait),
-                ..Page::default()
-            })
+            // no reason is ever given; a smaller range is the one thing that can be tried
+            Some("Failed") => Err(Refusal::TooLarge("the query ended as `Failed`".to_owned())),
+            Some("Cancelled") => Err(failed(Kind::Transient, "the query ended as `Cancelled`")),
+            // `Queued`, `Running`, and whatever state may be invented: never taken for success
+            state => {
+                let (polls, waited_ms) = asked.map_or((0, 0), |it| (it.polls, it.waited_ms));
+                let waited = Duration::from_millis(waited_ms);
+                if waited >= QUERY_TIMEOUT {
+                    return Err(Refusal::TooLarge(format!(
+                        "the query is still `{}` after {} s",
+                        state.unwrap_or("without a state"),
+                        waited.as_secs()
+                    )));
+                }
+                let (wait, early) = match asked {
+                    None => self.patience.first_wait(),
+                    Some(asked) => (Patience::next_wait(waited_ms), asked.early),
+                };
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let next = State::Poll {
+                    transaction,
+                    polls: polls.saturating_add(1),
+                    waited_ms: waited_ms.saturating_add(wait_ms),
+                    early,
+                };
+                Ok(Page {
+                    next: next.cursor(),
+                    wait: Some(wait),
+                    ..Page::default()
+                })
+            }
         }
     }
 }

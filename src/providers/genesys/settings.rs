@@ -84,7 +84,7 @@ pub enum Mode {
     Async,
     /// The realtime query only: recent days, fewer services.
     Realtime,
-    /// The realtime query where it reaches, else query jobs.
+    /// Whichever takes fewer calls, of those that show all of what is asked.
     Auto,
 }
 
@@ -264,7 +264,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
         realtime_page_size: realtime_page_size.unwrap_or(default.realtime_page_size),
     };
     ProviderOptions {
-        adapter: Arc::new(Genesys { options }),
+        adapter: Arc::new(Genesys::new(options)),
         streams,
     }
 }
@@ -316,7 +316,8 @@ struct ConnectionShape {
 #[expect(dead_code, reason = "it is there for its schema")]
 struct OptionsShape {
     /// How to read the log: by query jobs (`async`: any age, all services), by the realtime query (`realtime`: recent
-    /// days, fewer services), or by whichever fits (`auto`).
+    /// days, fewer services), or by whichever
+    /// takes fewer calls and shows all of it (`auto`).
     #[schemars(default, schema_with = "mode_schema", extend("default" = "auto"))]
     mode: Option<()>,
     /// The services to pull; `auditlake services` lists them. None means all that the account has.

@@ -84,23 +84,28 @@ pub(super) fn entities(service: &str) -> Entities {
         .map_or(UNKNOWN, |(_, entities)| entities)
 }
 
-/// The mapping of these services: services without records come without entities, in each of the ways seen.
-pub(super) fn mapping<'a>(services: impl Iterator<Item = (&'a str, bool)>) -> Value {
+/// The mapping of these services, without the entity types that it lacks: services without records come without
+/// entities, in each of the ways seen.
+pub(super) fn mapping<'a>(
+    services: impl Iterator<Item = (&'a str, bool)>,
+    lacks: &[String],
+) -> Value {
     let services: Vec<Value> = services
         .enumerate()
         .map(|(index, (name, quiet))| match (quiet, index % 3) {
             (true, 0) => json!({ "name": name }),
             (true, 1) => json!({ "name": name, "entities": [] }),
             (true, _) => json!({ "name": name, "entities": null }),
-            (false, _) => json!({ "name": name, "entities": entity_list(entities(name)) }),
+            (false, _) => json!({ "name": name, "entities": entity_list(entities(name), lacks) }),
         })
         .collect();
     json!({ "services": services })
 }
 
-fn entity_list(entities: Entities) -> Vec<Value> {
+fn entity_list(entities: Entities, lacks: &[String]) -> Vec<Value> {
     entities
         .iter()
+        .filter(|(name, _)| !lacks.iter().any(|lacked| lacked == name))
         .map(|(name, actions)| json!({ "name": name, "actions": actions }))
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sim::{Clock, RateLimit};
+use crate::sim::{Clock, RateCount, RateLimit};
 
 /// Whether an end of an interval belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,10 @@ pub enum DownloadAddress {
 
 /// Settings of the Genesys Cloud simulator.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own about the provider"
+)]
 pub struct GenesysSettings {
     /// Port of the API; 0 is any.
     pub port: u16,
@@ -76,6 +80,10 @@ pub struct GenesysSettings {
     pub clock: Clock,
     /// Calls allowed to the API in each window.
     pub rate_limit: RateLimit,
+    /// How they are counted.
+    pub rate_count: RateCount,
+    /// Whether each answer says how many calls were counted and are allowed.
+    pub rate_headers: bool,
     /// Status of an accepted query: 200 or 202, nobody knows.
     pub submit_status: u16,
     /// How many status calls (the submit's own answer not counted) say `Queued`.
@@ -98,6 +106,8 @@ pub struct GenesysSettings {
     pub realtime_reach: Duration,
     /// Services that the realtime query knows, as far as the data set has them.
     pub realtime_services: Vec<String>,
+    /// Entity types that the realtime query doesn't show, nor its mapping.
+    pub realtime_lacks: Vec<String>,
     /// How the realtime query shows totals.
     pub realtime_totals: Totals,
     /// Whether a record at exactly the interval's start is found.
@@ -106,6 +116,8 @@ pub struct GenesysSettings {
     pub interval_end: IntervalBound,
     /// Every so many pages of a query's results is empty, with a cursor; 0 is never, 1 counts as 2.
     pub empty_page_every: u32,
+    /// Whether the last page of every other query has a cursor, too, which leads to an empty page without one.
+    pub open_ends: bool,
     /// Whether each page after the first begins with the last record of the page before.
     pub repeat_records: bool,
     /// With more results than this and `allowRedirect`, there is a download; never if absent.
@@ -140,6 +152,8 @@ impl Default for GenesysSettings {
                 calls: 1_000_000,
                 per: Duration::from_mins(1),
             },
+            rate_count: RateCount::Fixed,
+            rate_headers: true,
             submit_status: 202,
             queued_polls: 0,
             running_polls: 1,
@@ -151,10 +165,12 @@ impl Default for GenesysSettings {
             realtime_longest_interval: days(1),
             realtime_reach: days(14),
             realtime_services: realtime_services.map(str::to_owned).to_vec(),
+            realtime_lacks: Vec::new(),
             realtime_totals: Totals::Shown,
             interval_start: IntervalBound::Inclusive,
             interval_end: IntervalBound::Exclusive,
             empty_page_every: 3,
+            open_ends: true,
             repeat_records: false,
             large_results_over: Some(10_000),
             download_records: 50_000,

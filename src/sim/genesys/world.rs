@@ -91,7 +91,7 @@ impl World {
             tokens: Tokens::default(),
             transactions: Mutex::default(),
             forbidden: Mutex::new(settings.forbidden_services.iter().cloned().collect()),
-            rate: RateWindow::new(settings.rate_limit),
+            rate: RateWindow::counted(settings.rate_limit, settings.rate_count),
             downloads: Downloads::new(download_base),
             settings,
         }
@@ -120,7 +120,7 @@ impl World {
             Target::Token => oauth_error(status, "server_error", "the sign-in failed"),
             Target::Download(_) => store_error(status, "InternalError", "The request failed."),
             Target::Nothing => refusal.into_answer(&context),
-            _ => with_rate(refusal.into_answer(&context), self.rate.call(), &context),
+            _ => self.with_rate(refusal.into_answer(&context), self.rate.call(), &context),
         };
         match retry_after {
             Some(text) => answer.with("retry-after", text),
@@ -145,7 +145,18 @@ impl World {
         } else {
             self.authorized(call, now).unwrap_or_else(refused)
         };
-        with_rate(answer, rate, &context)
+        self.with_rate(answer, rate, &context)
+    }
+
+    fn with_rate(&self, answer: Answer, rate: RateState, context: &str) -> Answer {
+        let answer = answer.with("inin-correlation-id", context);
+        if !self.settings.rate_headers {
+            return answer;
+        }
+        answer
+            .with("inin-ratelimit-count", rate.count.to_string())
+            .with("inin-ratelimit-allowed", rate.allowed.to_string())
+            .with("inin-ratelimit-reset", rate.reset_s.to_string())
     }
 
     fn authorized(&self, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
@@ -153,8 +164,11 @@ impl World {
             return Err(Refusal::of_status(415));
         }
         match call.target {
-            Target::Services => Ok(self.mapping(|_| true)),
-            Target::RealtimeServices => Ok(self.mapping(|name| self.is_realtime(name))),
+            Target::Services => Ok(self.mapping(|_| true, &[])),
+            Target::RealtimeServices => {
+                let lacks = &self.settings.realtime_lacks;
+                Ok(self.mapping(|name| self.is_realtime(name), lacks))
+            }
             Target::Submit => self.submit(call, now),
             Target::Status(id) => self.status(id, now),
             Target::Results(id) => self.results(id, call, now),
@@ -200,9 +214,9 @@ impl World {
         }
     }
 
-    fn mapping(&self, keep: impl Fn(&str) -> bool) -> Answer {
+    fn mapping(&self, keep: impl Fn(&str) -> bool, lacks: &[String]) -> Answer {
         let services = self.dataset.listed().filter(|(name, _)| keep(name));
-        Answer::json(200, catalogue::mapping(services).to_string())
+        Answer::json(200, catalogue::mapping(services, lacks).to_string())
     }
 
     fn is_realtime(&self, name: &str) -> bool {
@@ -225,7 +239,7 @@ impl World {
                 ": it must not be longer than {days} days"
             )));
         }
-        let rows = self.select(&query, service, now);
+        let rows = self.select(&query, service, now, &[]);
         let id = Uuid::now_v7().to_string();
         let lifetime = self.settings.transaction_lifetime;
         let mut transactions = lock(&self.transactions);
@@ -320,8 +334,8 @@ impl World {
         } else {
             cursor.row.saturating_add(request.page_size).min(rows.len())
         };
-        // Where the results end with the page, every other query says so only by one more page.
-        let more = to < rows.len() || (serial % 2 == 1 && left > 0);
+        let open_end = settings.open_ends && serial % 2 == 1 && left > 0;
+        let more = to < rows.len() || open_end;
         let next = if more {
             let back =
                 usize::from(settings.repeat_records && to > cursor.row + 1 && to < rows.len());
@@ -378,7 +392,7 @@ impl World {
         if query.interval.length() > settings.realtime_longest_interval {
             return Err(Refusal::of_status(504));
         }
-        let rows = self.select(&query, service, now);
+        let rows = self.select(&query, service, now, &settings.realtime_lacks);
         let from = (query.page_number - 1).saturating_mul(query.page_size);
         let to = from.saturating_add(query.page_size);
         let entities = page::list(&self.dataset, rows.places(from, to), expanded);
@@ -432,13 +446,13 @@ impl World {
         Ok(number)
     }
 
-    /// What a query finds now, in the order asked for.
-    fn select(&self, query: &Query, service: usize, now: i64) -> Rows {
+    /// What a query finds now, in the order asked for, but for what is of the entity types that it lacks.
+    fn select(&self, query: &Query, service: usize, now: i64, lacks: &[String]) -> Rows {
         let settings = &self.settings;
         let span = query
             .interval
             .span(settings.interval_start, settings.interval_end);
-        let keep = |record: &str| query.matches(record);
+        let keep = |record: &str| query.matches(record) && !is_of(record, lacks);
         let mut indexes = self.dataset.select(service, span, now, keep);
         if !query.ascending {
             indexes.reverse();
@@ -450,6 +464,16 @@ impl World {
     }
 }
 
+/// Whether a record is of one of these entity types.
+fn is_of(record: &str, entity_types: &[String]) -> bool {
+    if entity_types.is_empty() {
+        return false;
+    }
+    let record: Value = serde_json::from_str(record).unwrap_or_default();
+    let is = |name: &String| record["entityType"] == name.as_str();
+    entity_types.iter().any(is)
+}
+
 /// The end of the results, in each of the ways seen.
 fn last_cursor(serial: u64) -> CursorText {
     match serial % 3 {
@@ -457,14 +481,6 @@ fn last_cursor(serial: u64) -> CursorText {
         1 => CursorText::Null,
         _ => CursorText::Empty,
     }
-}
-
-fn with_rate(answer: Answer, rate: RateState, context: &str) -> Answer {
-    answer
-        .with("inin-ratelimit-count", rate.count.to_string())
-        .with("inin-ratelimit-allowed", rate.allowed.to_string())
-        .with("inin-ratelimit-reset", rate.reset_s.to_string())
-        .with("inin-correlation-id", context)
 }
 
 fn context() -> String {

@@ -34,7 +34,6 @@ pub(super) fn ask(stream: &str) -> Ask {
             realtime: false,
         },
         range: range("2026-03-01", "2026-03-02"),
-        first: true,
         reading: 0,
         now: at("2026-03-03T00:10:00Z"),
     }

@@ -31,7 +31,6 @@ pub(super) fn ask(adapter: &Everyware) -> Ask {
     Ask {
         stream: adapter.listed_streams().remove(0),
         range: Range::new(at("2026-03-01T00:00:00Z"), at("2026-03-02T00:00:00Z")).unwrap(),
-        first: true,
         reading: 0,
         now: at(NOW),
     }

@@ -21,16 +21,13 @@ pub(super) fn ask(service: &str) -> Ask {
             realtime: true,
         },
         range: range("2026-03-02", "2026-03-03"),
-        first: true,
         reading: 0,
         now: at(NOW),
     }
 }
 
 pub(super) fn adapter(mode: Mode) -> Genesys {
-    Genesys {
-        options: options(mode, &[]),
-    }
+    Genesys::new(options(mode, &[]))
 }
 
 pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
@@ -301,21 +298,19 @@ fn filters_are_asked_for_as_in_the_sample() {
         property,
         value: value.to_owned(),
     };
-    let adapter = Genesys {
-        options: Options {
-            mode: Mode::Async,
-            services: vec!["PeoplePermissions".to_owned()],
-            filters: vec![
-                filter(FilterProperty::Action, "AuthenticationFailed"),
-                filter(FilterProperty::EntityType, "AuthUser"),
-                filter(
-                    FilterProperty::UserId,
-                    "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
-                ),
-            ],
-            ..Options::default()
-        },
-    };
+    let adapter = Genesys::new(Options {
+        mode: Mode::Async,
+        services: vec!["PeoplePermissions".to_owned()],
+        filters: vec![
+            filter(FilterProperty::Action, "AuthenticationFailed"),
+            filter(FilterProperty::EntityType, "AuthUser"),
+            filter(
+                FilterProperty::UserId,
+                "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
+            ),
+        ],
+        ..Options::default()
+    });
     let stream = adapter.listed_streams().remove(0);
     // the stream's name tells its filters from others; the provider is asked for the service
     insta::assert_snapshot!(stream.id, @"PeoplePermissions#45836927");
@@ -334,13 +329,11 @@ fn filters_are_asked_for_as_in_the_sample() {
 
 #[test]
 fn the_realtime_query_is_asked_for_as_in_the_sample() {
-    let adapter = Genesys {
-        options: Options {
-            mode: Mode::Realtime,
-            realtime_page_size: 100,
-            ..Options::default()
-        },
-    };
+    let adapter = Genesys::new(Options {
+        mode: Mode::Realtime,
+        realtime_page_size: 100,
+        ..Options::default()
+    });
     let call = adapter.call(&ask("ContactCenter"), None).unwrap();
     let asked: Value = serde_json::from_str(call.body.as_deref().unwrap()).unwrap();
     let mut expected: Value = serde_json::from_str(&fixture("realtime_request")).unwrap();
@@ -380,9 +373,7 @@ fn related_audits_are_asked_for_as_in_the_samples() {
 #[test]
 fn a_mapping_lists_the_streams() {
     let ids = |mode, services: &[&str], answers: &[&str]| {
-        let adapter = Genesys {
-            options: options(mode, services),
-        };
+        let adapter = Genesys::new(options(mode, services));
         let calls: Vec<String> = adapter.stream_calls().iter().map(shown).collect();
         let answers: Vec<Answer> = answers.iter().map(|name| sample(200, name)).collect();
         assert_eq!(calls.len(), answers.len());
@@ -407,7 +398,8 @@ fn a_mapping_lists_the_streams() {
     let realtime = "realtime_servicemapping_response";
     let text = [
         ids(Mode::Auto, &[], &[whole, realtime]),
-        ids(Mode::Auto, &["Architect", "GDPR"], &[realtime]),
+        ids(Mode::Auto, &[], &[realtime, realtime]),
+        ids(Mode::Auto, &["Architect", "GDPR"], &[whole, whole]),
         ids(Mode::Async, &[], &[whole]),
         ids(Mode::Async, &["GDPR"], &[]),
         ids(Mode::Realtime, &[], &[realtime]),

@@ -6,6 +6,7 @@
 )]
 
 mod awkward;
+mod budget;
 mod golden;
 mod lanes;
 mod late;

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use auditlake::providers::genesys::{Filter, FilterProperty, Mode, Options};
 use auditlake::sim::RateLimit;
-use auditlake::sim::genesys::endpoint::{DOWNLOAD, REALTIME, RESULTS, STATUS, SUBMIT, TOKEN};
+use auditlake::sim::genesys::endpoint::{
+    DOWNLOAD, REALTIME, REALTIME_SERVICES, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN,
+};
 use auditlake::sim::genesys::{
     Compression, DatasetSpec, DownloadAddress, DownloadShape, GenesysSettings, IntervalBound,
     Totals,
@@ -36,6 +38,58 @@ async fn auto_takes_realtime_where_it_reaches() {
         assert_eq!(progress.watermark, Some(at("2026-03-02T00:58:00Z")));
         assert!(progress.open.is_empty());
     }
+}
+
+/// The provider gives small pages, and says how many.
+#[tokio::test]
+async fn auto_goes_over_to_a_query_where_that_takes_fewer_calls() {
+    let small = Options {
+        realtime_page_size: 20,
+        ..options(Mode::Auto, &[FIRST])
+    };
+    let rig = Rig::new(&day(), prompt(), small).await;
+    let report = rig.tick(at(NOW)).await;
+    rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
+        .await;
+    assert_eq!(
+        report.tally.counts.duplicate, 0,
+        "the query has read it all"
+    );
+    let calls = |endpoint| rig.sim.counters().calls(endpoint);
+    // of five windows, the last is an hour without a record
+    assert_eq!((calls(REALTIME), calls(SUBMIT)), (5, 4));
+}
+
+/// Nobody says what realtime does with what its mapping lacks; here it hides that.
+#[tokio::test]
+async fn auto_leaves_out_nothing_that_realtime_does_not_show() {
+    let settings = GenesysSettings {
+        realtime_lacks: vec!["Role".to_owned()],
+        ..prompt()
+    };
+    let rig = pull(&day(), settings, Options::default()).await;
+    assert_eq!(rig.sim.counters().calls(REALTIME), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_services_there_are_is_asked_once_a_day_and_after_a_failure() {
+    let rig = Rig::new(&day(), prompt(), Options::default()).await;
+    let asked = || {
+        let counters = rig.sim.counters();
+        (counters.calls(SERVICES), counters.calls(REALTIME_SERVICES))
+    };
+    rig.tick(at(NOW)).await;
+    rig.tick(at(NOW) + TimeDelta::hours(1)).await;
+    assert_eq!(asked(), (1, 1));
+    tokio::time::advance(Duration::from_hours(24)).await;
+    rig.tick(at(NOW) + TimeDelta::hours(2)).await;
+    assert_eq!(asked(), (2, 2));
+    rig.sim.forbid_service(ASYNC_ONLY);
+    let report = rig.run(at(NOW) + TimeDelta::hours(3)).await;
+    assert_eq!(report.failures.len(), 1);
+    rig.sim.allow_service(ASYNC_ONLY);
+    rig.tick(at(NOW) + TimeDelta::hours(4)).await;
+    assert_eq!(asked(), (3, 3));
 }
 
 #[tokio::test]

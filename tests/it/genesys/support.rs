@@ -111,10 +111,7 @@ impl Rig {
             provider: "genesys_cloud",
             account_id: "acme".to_owned(),
             policy,
-            source: Source {
-                adapter: Arc::new(Genesys { options }),
-                client,
-            },
+            source: Source::new(Arc::new(Genesys::new(options)), client),
             lake,
             partition_by,
             target_file_size: 64 << 20,
@@ -124,7 +121,10 @@ impl Rig {
     }
 
     pub(super) fn set_options(&mut self, options: Options) {
-        self.job.source.adapter = Arc::new(Genesys { options });
+        self.job.source = Source::new(
+            Arc::new(Genesys::new(options)),
+            self.job.source.client.clone(),
+        );
     }
 
     /// The lake holds exactly what the provider shows at `seen_at` of `[from, to)`, byte for byte, and nothing twice.

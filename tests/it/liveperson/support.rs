@@ -38,7 +38,6 @@ pub(super) fn ask(reading: u32) -> Ask {
             realtime: false,
         },
         range: range("2026-03-01", "2026-03-02"),
-        first: true,
         reading,
         now: at("2026-03-03"),
     }

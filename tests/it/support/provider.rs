@@ -199,13 +199,13 @@ impl Provider {
                 settle: vec![TimeDelta::minutes(90)],
                 grain: TimeDelta::zero(),
             },
-            source: Source {
-                adapter: Arc::new(Scripted {
+            source: Source::new(
+                Arc::new(Scripted {
                     learned: Arc::clone(&self.learned),
                     has_ids,
                 }),
-                client: self.client.clone(),
-            },
+                self.client.clone(),
+            ),
             lake,
             partition_by: vec![PartitionColumn::Provider, PartitionColumn::EventDate],
             target_file_size,

@@ -89,10 +89,7 @@ impl<S: Simulator> Rig<S> {
                     .clone()
                     .unwrap_or_else(|| connection.name.clone()),
                 policy: runtime::policy(job),
-                source: Source {
-                    adapter: job.adapter.clone(),
-                    client: client.unwrap(),
-                },
+                source: Source::new(job.adapter.clone(), client.unwrap()),
                 lake,
                 partition_by,
                 target_file_size: 64 << 20,

@@ -1,0 +1,151 @@
+//! When to ask for a query's state. A call before the query is done is wasted, and how long queries take is not
+//! documented; so it is learned from those that are done.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The first wait while nothing is known.
+const UNKNOWN_MS: u64 = 1_000;
+/// The shortest wait of all, and the longest.
+const SHORTEST_MS: u64 = 250;
+const LONGEST_MS: u64 = 60_000;
+/// One query in so many is asked for sooner than usual, to learn whether queries have become quicker.
+const TRIED: u64 = 64;
+
+/// How long this job's queries usually take.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// In milliseconds; 0 while none has been done.
+    usual_ms: AtomicU64,
+    queries: AtomicU64,
+}
+
+/// A query's questions up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) polls: u32,
+    /// The waits before them, together.
+    pub(super) waited_ms: u64,
+    /// Whether the first one came sooner than usual.
+    pub(super) early: bool,
+}
+
+impl Patience {
+    /// How long to wait before a query's first question, and whether that is sooner than usual.
+    pub(super) fn first_wait(&self) -> (Duration, bool) {
+        let usual = self.usual_ms.load(Ordering::Relaxed);
+        let number = self.queries.fetch_add(1, Ordering::Relaxed) + 1;
+        let early = usual > 0 && number.is_multiple_of(TRIED);
+        let wait = match usual {
+            0 => UNKNOWN_MS,
+            usual if early => usual / 4 * 3,
+            usual => usual,
+        };
+        (bounded(wait), early)
+    }
+
+    /// How long to wait before the next question: half as long again altogether.
+    pub(super) fn next_wait(waited_ms: u64) -> Duration {
+        bounded(waited_ms / 2)
+    }
+
+    /// The query was found done by the last question.
+    pub(super) fn learn(&self, asked: Asked) {
+        let usual = self.usual_ms.load(Ordering::Relaxed);
+        // what another worker learns meanwhile may be lost: the next query teaches it again
+        self.usual_ms
+            .store(learned(usual, asked), Ordering::Relaxed);
+    }
+}
+
+fn bounded(wait_ms: u64) -> Duration {
+    Duration::from_millis(wait_ms.clamp(SHORTEST_MS, LONGEST_MS))
+}
+
+/// The first query sets it. One that wasn't done then raises it, by half at most: a single query that takes forever
+/// teaches little. One that was done sooner lowers it.
+fn learned(usual_ms: u64, asked: Asked) -> u64 {
+    let Asked {
+        polls,
+        waited_ms,
+        early,
+    } = asked;
+    let learned = match usual_ms {
+        0 => waited_ms,
+        usual if polls <= 1 && early => usual.min(waited_ms),
+        usual if polls <= 1 || early => usual,
+        usual => usual.max(waited_ms.min(usual + usual / 2)),
+    };
+    learned.clamp(SHORTEST_MS, LONGEST_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn millis(time: Duration) -> u64 {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// One query that takes so long: how many questions, and how long until it was found done.
+    fn query(patience: &Patience, takes_ms: u64) -> (u32, u64) {
+        let (wait, early) = patience.first_wait();
+        let mut asked = Asked {
+            polls: 1,
+            waited_ms: millis(wait),
+            early,
+        };
+        while asked.waited_ms < takes_ms {
+            asked.waited_ms += millis(Patience::next_wait(asked.waited_ms));
+            asked.polls += 1;
+        }
+        patience.learn(asked);
+        (asked.polls, asked.waited_ms)
+    }
+
+    proptest! {
+        #[test]
+        fn few_questions_are_asked_too_early_and_little_time_is_lost(
+            usual in 1_u64..40_000,
+            parts in prop::collection::vec(50_u64..=100, 50..100),
+        ) {
+            let patience = Patience::default();
+            let mut queries = parts.iter().cycle().map(|part| usual * part / 100);
+            queries.by_ref().take(200).for_each(|takes| {
+                query(&patience, takes);
+            });
+            let (mut polls, mut longest) = (0, 0);
+            for takes in queries.take(2_000) {
+                let (asked, waited) = query(&patience, takes);
+                polls += asked;
+                longest = longest.max(waited);
+            }
+            // such a query takes three calls: of the 6,000 of them, 2 % are 120
+            prop_assert!(polls <= 2_000 + 120, "{polls}");
+            prop_assert!(longest <= (usual * 2).max(UNKNOWN_MS), "{longest}");
+        }
+    }
+
+    #[test]
+    fn one_query_that_takes_long_does_not_make_all_wait() {
+        let patience = Patience::default();
+        query(&patience, 400);
+        let (polls, waited) = query(&patience, 120_000);
+        assert!(polls < 16 && waited <= 180_000, "{polls} {waited}");
+        assert!(query(&patience, 400).1 <= 1_500);
+    }
+
+    #[test]
+    fn queries_that_become_quicker_are_asked_for_sooner() {
+        let patience = Patience::default();
+        (0..10).for_each(|_| {
+            query(&patience, 30_000);
+        });
+        (0..1_000).for_each(|_| {
+            query(&patience, 500);
+        });
+        assert!(query(&patience, 500).1 <= 700);
+    }
+}
