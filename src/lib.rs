@@ -9,6 +9,7 @@
 //! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
 
+pub mod alarm;
 pub mod cli;
 pub mod client;
 pub mod clock;

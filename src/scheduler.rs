@@ -1,19 +1,18 @@
 //! When jobs run (design §7). What is due comes from the commit log; tokio-cron-scheduler only wakes us.
 //!
-//! Its repeating cron jobs are not used: they drift over daylight-saving changes and can stop. Each job re-arms a
-//! one-shot for its next due instant, computed from the cron expression in the job's zone.
+//! Its repeating cron jobs are not used: they drift over daylight-saving changes and can stop. Each job waits for its
+//! next due instant, computed from the cron expression in the job's zone; `alarm.rs` arms a one-shot for the first.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use tokio::sync::Notify;
-use tokio_cron_scheduler::{JobScheduler, JobSchedulerError};
+use tokio_cron_scheduler::JobSchedulerError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alarm::Alarm;
 use crate::clock::real_now;
 use crate::lake;
 use crate::model::{Kind, Timestamp};
@@ -22,8 +21,6 @@ use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
 use crate::telemetry::{chain, said_of_panic};
 
-/// The longest sleep: the machine's clock may be set meanwhile.
-const NAP: TimeDelta = TimeDelta::minutes(15);
 /// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
 const HELD_RETRY: TimeDelta = TimeDelta::seconds(2);
 /// How long a job stays away after a failure, and after its credentials were refused: doubled each time, up to the
@@ -44,20 +41,12 @@ impl Scheduler {
         jobs: Vec<ScheduledJob>,
         stop: CancellationToken,
     ) -> Result<Self, JobSchedulerError> {
-        let mut alarm = JobScheduler::new().await?;
-        alarm.start().await?;
+        let alarm = Alarm::start(stop.clone()).await?;
         let tasks = TaskTracker::new();
         for job in jobs {
             tasks.spawn(keep(job, alarm.clone(), stop.clone()));
         }
         tasks.close();
-        let (ended, stopped) = (tasks.clone(), stop.clone());
-        tokio::spawn(async move {
-            stopped.cancelled().await;
-            ended.wait().await;
-            // nobody waits for it any more
-            let _ = alarm.shutdown().await;
-        });
         Ok(Self { tasks, stop })
     }
 
@@ -117,7 +106,7 @@ impl Attempts {
 }
 
 /// Keeps one job: it never overlaps itself, as its next run is only armed when the last one has ended.
-async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationToken) {
+async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
     let ScheduledJob { schedule, job, .. } = scheduled;
     let mut attempts = Attempts::default();
     let mut held = false;
@@ -127,8 +116,10 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
     let mut due = tick;
     while let (Some(at), Some(of_tick)) = (due, tick) {
         tracing::debug!(job = job.name, due = %at, "armed");
-        if sleep_until(at, &alarm, &stop).await.is_stopped() {
-            return;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = alarm.wait_until(at) => {}
         }
         if held && let Some(planned) = planned_at(&job).await.filter(|planned| *planned >= of_tick)
         {
@@ -137,8 +128,11 @@ async fn keep(scheduled: ScheduledJob, alarm: JobScheduler, stop: CancellationTo
             due = tick;
             continue;
         }
+        let late_ms = (real_now() - at).num_milliseconds();
+        tracing::debug!(job = job.name, due = %at, late_ms, "begins");
         let conduct = Conduct::new(stop.clone());
-        let run = AssertUnwindSafe(pipeline::run(&job, Lane::Due, &conduct));
+        // in a box, so that a job that waits doesn't hold the room that its run takes
+        let run = AssertUnwindSafe(Box::pin(pipeline::run(&job, Lane::Due, &conduct)));
         let result = run.catch_unwind().await;
         let now = real_now();
         // where the next tick is counted from: up to where the run had planned, so that one which passed meanwhile is
@@ -220,68 +214,6 @@ async fn planned_at(job: &pipeline::Job) -> Option<Timestamp> {
                 "the log can't be read; trying the job at once"
             );
             None
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Woken {
-    Due,
-    Stopped,
-}
-
-impl Woken {
-    fn is_stopped(self) -> bool {
-        self == Self::Stopped
-    }
-}
-
-/// Sleeps until the instant by the machine's clock, which is looked at again after each nap.
-async fn sleep_until(instant: Timestamp, alarm: &JobScheduler, stop: &CancellationToken) -> Woken {
-    loop {
-        let left = instant - real_now();
-        if left <= TimeDelta::zero() && !stop.is_cancelled() {
-            return Woken::Due;
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Woken::Stopped,
-            () = nap(left.min(NAP), alarm) => {}
-        }
-    }
-}
-
-/// The alarm knows whole seconds and looks at its clock twice a second; what is shorter is slept out here.
-async fn nap(length: TimeDelta, alarm: &JobScheduler) {
-    let length = length.to_std().unwrap_or_default();
-    if length < Duration::from_secs(2) {
-        return tokio::time::sleep(length).await;
-    }
-    let woken = Arc::new(Notify::new());
-    let waker = Arc::clone(&woken);
-    let one_shot = tokio_cron_scheduler::Job::new_one_shot_at_instant_async(
-        Instant::now() + length.saturating_sub(Duration::from_secs(1)),
-        move |_, _| {
-            let waker = Arc::clone(&waker);
-            Box::pin(async move { waker.notify_one() })
-        },
-    );
-    let armed = match one_shot {
-        Ok(one_shot) => alarm.add(one_shot).await,
-        Err(error) => Err(error),
-    };
-    match armed {
-        Ok(id) => {
-            // the alarm goes by the wall clock, which may be set; what it is armed with ends by this one at the latest
-            tokio::select! {
-                () = woken.notified() => {}
-                () = tokio::time::sleep(length) => {}
-            }
-            // what has fired would stay in its list
-            let _ = alarm.remove(&id).await;
-        }
-        Err(error) => {
-            tracing::warn!(error = %error, "the alarm can't be armed; sleeping without it");
-            tokio::time::sleep(length).await;
         }
     }
 }

@@ -69,8 +69,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), Problem> {
 }
 
 pub(super) fn http_client(settings: &Settings) -> Result<reqwest::Client, Problem> {
-    tls::install();
     let limits = &settings.limits;
+    let unusable = |error: Cause| ("the http client can't be set up".to_owned(), Some(error));
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("auditlake/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -80,18 +80,22 @@ pub(super) fn http_client(settings: &Settings) -> Result<reqwest::Client, Proble
         .connect_timeout(limits.connect_timeout)
         .read_timeout(limits.read_timeout)
         .timeout(limits.total_timeout);
-    if let Some(path) = &settings.ca_file {
-        builder = builder.tls_certs_merge(certificates(path)?);
-    }
+    builder = match &settings.ca_file {
+        None => {
+            let shared = tls::shared().map_err(|error| unusable(Arc::new(error)))?;
+            builder.tls_backend_preconfigured(shared)
+        }
+        Some(path) => {
+            tls::install();
+            builder.tls_certs_merge(certificates(path)?)
+        }
+    };
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(proxy_of(proxy)?);
     } else if guard::is_loopback(asked(&settings.endpoint.api)) {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|error| {
-        let problem = "the http client can't be set up".to_owned();
-        (problem, Some(Arc::new(error) as Cause))
-    })
+    builder.build().map_err(|error| unusable(Arc::new(error)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Problem> {

@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sim", &[]),
     ("clock", &["model"]),
     ("telemetry", &["clock"]),
+    ("alarm", &["clock", "model"]),
     ("secret", &[]),
     ("schedule", &["model"]),
     ("yaml", &["model", "secret"]),
@@ -54,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "scheduler",
         &[
+            "alarm",
             "clock",
             "lake",
             "model",

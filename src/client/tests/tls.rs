@@ -75,3 +75,38 @@ async fn a_ca_file_of_several_certificates_is_trusted_besides_the_systems() {
     let text = chain(&api, &error).replace(&port.to_string(), "PORT");
     insta::assert_snapshot!(text, @"POST `https://127.0.0.1:PORT/t` can't be sent: the server's certificate isn't accepted; if an authority of your own signed it, `ca_file` can name that <- error sending request <- client error (Connect) <- invalid peer certificate: UnknownIssuer");
 }
+
+/// The system's certificates are named by the environment, so a process of its own asks: this test, started again.
+#[tokio::test]
+async fn what_the_system_trusts_is_trusted() {
+    const PORT: &str = "AUDITLAKE_TEST_TLS_PORT";
+    let Ok(port) = std::env::var(PORT) else {
+        let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client/testdata/bundle.pem");
+        let asking = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "client::tests::tls::what_the_system_trusts_is_trusted",
+                "--exact",
+            ])
+            .env("SSL_CERT_FILE", bundle)
+            .env(PORT, serve().to_string())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&asking.stdout);
+        assert!(
+            asking.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    };
+    let api = Api::start(|_, _| None).await;
+    for _ in 0..2 {
+        let client = with(&api, |settings| {
+            settings.allow_http = false;
+            let url = |path: &str| Url::parse(&format!("https://127.0.0.1:{port}{path}")).unwrap();
+            settings.endpoint.api = Place::At(url(""));
+            let (token_url, ..) = oauth(settings);
+            *token_url = Place::At(url("/t"));
+        });
+        assert_eq!(send(&client, &get("/x")).await.unwrap().status, 200);
+    }
+}

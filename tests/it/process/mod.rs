@@ -7,5 +7,6 @@ mod daemon;
 mod logs;
 mod once;
 mod quarantine;
+mod scale;
 pub(crate) mod support;
 mod verify;

@@ -1,0 +1,205 @@
+//! Wakes whoever waits for an instant of the machine's clock. tokio-cron-scheduler rings, one one-shot at a time, for
+//! the next of all of them.
+//!
+//! A one-shot for each waiter is what its channels don't carry: they hold 200 messages, and when a few hundred waiters
+//! are due in the same second it loses some, ends the tasks that listen, and from then on neither rings nor answers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use tokio::sync::{Notify, oneshot};
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::real_now;
+use crate::model::Timestamp;
+
+/// The longest sleep: the machine's clock may be set meanwhile.
+const NAP: TimeDelta = TimeDelta::minutes(15);
+/// The bell knows whole seconds and looks at its clock twice a second; what is shorter is slept out here.
+const SHORTEST: Duration = Duration::from_secs(2);
+
+/// One alarm for all who wait. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Alarm {
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// By instant; the number tells those of one instant apart, first come, first served.
+    by_instant: Mutex<BTreeMap<(Timestamp, u64), oneshot::Sender<()>>>,
+    /// Told when somebody waits for an instant before all others'.
+    sooner: Notify,
+}
+
+impl Alarm {
+    /// Starts it; once `stop` is cancelled it wakes nobody any more.
+    pub async fn start(stop: CancellationToken) -> Result<Self, JobSchedulerError> {
+        let mut bell = JobScheduler::new().await?;
+        bell.start().await?;
+        let waiting = Arc::<Waiting>::default();
+        let ringing = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = ringing.ring(&bell) => {}
+            }
+            // nobody waits for it any more
+            let _ = bell.shutdown().await;
+        });
+        Ok(Self { waiting })
+    }
+
+    /// Returns once the machine's clock shows this instant or a later one; never once the alarm is stopped.
+    pub async fn wait_until(&self, instant: Timestamp) {
+        let woken = self.waiting.add(instant);
+        if woken.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Timestamp, u64), oneshot::Sender<()>>> {
+        // a map is whole between any two calls
+        (self.by_instant.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, instant: Timestamp) -> oneshot::Receiver<()> {
+        let (wake, woken) = oneshot::channel();
+        let mut waiting = self.lock();
+        let last = waiting
+            .range((instant, 0)..=(instant, u64::MAX))
+            .next_back();
+        let number = last.map_or(0, |((_, number), _)| number + 1);
+        let is_first = (waiting.first_key_value()).is_none_or(|((first, _), _)| instant < *first);
+        waiting.insert((instant, number), wake);
+        drop(waiting);
+        if is_first {
+            self.sooner.notify_one();
+        }
+        woken
+    }
+
+    /// Wakes who is due, for ever.
+    async fn ring(&self, bell: &JobScheduler) {
+        loop {
+            let first = self.lock().first_key_value().map(|((first, _), _)| *first);
+            match first.map(|first| first - real_now()) {
+                None => self.sooner.notified().await,
+                Some(left) if left > TimeDelta::zero() => self.nap(left.min(NAP), bell).await,
+                Some(_) => self.wake(real_now()),
+            }
+        }
+    }
+
+    fn wake(&self, now: Timestamp) {
+        let mut waiting = self.lock();
+        let later = waiting.split_off(&(now, u64::MAX));
+        for wake in std::mem::replace(&mut *waiting, later).into_values() {
+            // one that was given up
+            let _ = wake.send(());
+        }
+    }
+
+    /// Sleeps so long, or until somebody waits for less. The machine's clock is looked at after it.
+    async fn nap(&self, length: TimeDelta, bell: &JobScheduler) {
+        let length = length.to_std().unwrap_or_default();
+        let slept = async {
+            tokio::select! {
+                () = tokio::time::sleep(length) => {}
+                () = self.sooner.notified() => {}
+            }
+        };
+        if length < SHORTEST {
+            return slept.await;
+        }
+        let rung = Arc::new(Notify::new());
+        let ringer = Arc::clone(&rung);
+        let one_shot = Job::new_one_shot_at_instant_async(
+            Instant::now() + length.saturating_sub(Duration::from_secs(1)),
+            move |_, _| {
+                let ringer = Arc::clone(&ringer);
+                Box::pin(async move { ringer.notify_one() })
+            },
+        );
+        let armed = match one_shot {
+            Ok(one_shot) => bell.add(one_shot).await,
+            Err(error) => Err(error),
+        };
+        match armed {
+            Ok(id) => {
+                // the bell goes by the wall clock, which may be set; what it is armed with ends by this one at the latest
+                tokio::select! {
+                    () = rung.notified() => return, // what has rung leaves the bell's list by itself
+                    () = slept => {}
+                }
+                let _ = bell.remove(&id).await;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the alarm can't be armed; sleeping without it");
+                slept.await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    async fn alarm() -> Alarm {
+        Alarm::start(CancellationToken::new()).await.unwrap()
+    }
+
+    /// As all jobs with the same schedule are, tick after tick.
+    #[tokio::test]
+    async fn very_many_who_wait_for_the_same_instant_are_all_woken_and_again() {
+        let alarm = alarm().await;
+        for _ in 0..2 {
+            let due = real_now() + TimeDelta::milliseconds(2_500);
+            join_all((0..2_000).map(|_| alarm.wait_until(due))).await;
+            assert!(real_now() >= due);
+        }
+        assert!(alarm.waiting.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_less_is_woken_first_and_the_past_is_now() {
+        let alarm = alarm().await;
+        let now = real_now();
+        let far = alarm.wait_until(now + TimeDelta::days(400));
+        let mut far = Box::pin(far);
+        let near = async {
+            alarm.wait_until(now + TimeDelta::milliseconds(20)).await;
+            alarm.wait_until(now - TimeDelta::days(1)).await;
+        };
+        tokio::select! {
+            biased;
+            () = &mut far => panic!("woken 400 days early"),
+            () = near => {}
+        }
+        assert_eq!(alarm.waiting.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn those_of_one_instant_are_woken_in_the_order_in_which_they_came() {
+        let waiting = Waiting::default();
+        let (early, late) = (real_now(), real_now() + TimeDelta::hours(1));
+        let mut woken: Vec<_> = [late, early, early].map(|at| waiting.add(at)).into();
+        waiting.wake(early);
+        assert!(woken[0].try_recv().is_err());
+        assert!(woken[1].try_recv().is_ok() && woken[2].try_recv().is_ok());
+        let numbers: Vec<u64> = {
+            drop([late, late].map(|at| waiting.add(at)));
+            waiting.lock().keys().map(|(_, number)| *number).collect()
+        };
+        assert_eq!(numbers, [0, 1, 2]);
+    }
+}
