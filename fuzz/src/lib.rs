@@ -250,11 +250,11 @@ pub fn record(data: &[u8]) {
         Ok(reader) => reader.collect(),
         Err(error) => panic!("{error}"),
     };
-    let raws: Vec<String> = (batches.iter().flatten())
+    let texts: Vec<String> = (batches.iter().flatten())
         .filter_map(|batch| batch.column_by_name("raw"))
         .map(|column| column.as_string::<i32>().value(0).to_owned())
         .collect();
-    assert_eq!(raws, [raw], "the record as it was received");
+    assert_eq!(texts, [raw], "the record as it was received");
 }
 
 /// An entry of the commit log says the same after it was written and read, and whatever it says of progress, planning

@@ -59,8 +59,8 @@ impl Memory {
 
     /// Waits until there is room for so many bytes. More than the whole budget has to have it alone.
     pub(super) async fn hold(&self, bytes: usize) -> Held {
-        let kib = self.kib(bytes).min(self.0.pages_kib);
-        let permits = Arc::clone(&self.0.pages).acquire_many_owned(kib).await;
+        let permits = kib(bytes).min(self.0.pages_kib);
+        let permits = Arc::clone(&self.0.pages).acquire_many_owned(permits).await;
         Held {
             permits: permits.ok(), // never closed
             ..self.nothing()
@@ -81,10 +81,10 @@ impl Memory {
         self.0.runs.fetch_add(1, Ordering::Relaxed);
         Running(self.clone())
     }
+}
 
-    fn kib(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
-    }
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
 }
 
 impl Held {
@@ -95,8 +95,7 @@ impl Held {
             return;
         }
         let shared = &self.memory.0;
-        let kib = self.memory.kib(bytes);
-        match Arc::clone(&shared.pages).try_acquire_many_owned(kib) {
+        match Arc::clone(&shared.pages).try_acquire_many_owned(kib(bytes)) {
             Ok(more) => match &mut self.permits {
                 Some(permits) => permits.merge(more),
                 None => self.permits = Some(more),

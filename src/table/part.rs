@@ -328,7 +328,7 @@ impl Group {
         let mut writers = self.writers.into_iter();
         let mut encoded = Vec::new();
         for (field, arrays) in self.schema.fields().iter().zip(columns) {
-            let arrays = in_order(arrays, &order)?;
+            let arrays = in_order(&arrays, &order)?;
             let mut open: Vec<ArrowColumnWriter> = Vec::new();
             for array in &arrays {
                 let leaves = compute_leaves(field, array)?;
@@ -380,11 +380,11 @@ fn order(times: &[&[i64]]) -> Order {
     )
 }
 
-fn in_order(arrays: Vec<ArrayRef>, order: &Order) -> Result<Vec<ArrayRef>, RowError> {
+fn in_order(arrays: &[ArrayRef], order: &Order) -> Result<Vec<ArrayRef>, RowError> {
     Ok(match order {
         Order::Batches(batches) => batches.iter().map(|&batch| arrays[batch].clone()).collect(),
         Order::Rows(rows) => {
-            let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array.as_ref()).collect();
+            let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
             vec![interleave(&arrays, rows)?]
         }
     })

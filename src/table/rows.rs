@@ -272,9 +272,8 @@ impl Cells {
     fn reserve(&mut self, rows: usize, text_bytes: usize) {
         match self {
             Self::Text(cells) => cells.reserve(rows, text_bytes),
-            Self::Time(cells) => cells.reserve(rows),
+            Self::Time(cells) | Self::Integer(cells, _) => cells.reserve(rows),
             Self::Date(cells) => cells.reserve(rows),
-            Self::Integer(cells, _) => cells.reserve(rows),
             Self::Texts(cells) => cells.lengths.0.reserve(rows),
             Self::Changes(cells) => cells.lengths.0.reserve(rows),
             Self::Attributes(cells) => cells.lengths.0.reserve(rows),
