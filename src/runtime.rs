@@ -113,6 +113,7 @@ pub fn jobs(
     wanted: &[String],
 ) -> Result<Vec<ScheduledJob>, SetupError> {
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
+    let memory = pipeline::Memory::default();
     let mut jobs = Vec::new();
     for job in &config.jobs {
         let Some(connection) = config.connections.get(&job.connection) else {
@@ -147,6 +148,7 @@ pub fn jobs(
                 lake: lake.clone(),
                 partition_by: config.lake.partition_by.clone(),
                 target_file_size: config.lake.target_file_size,
+                memory: memory.clone(),
             },
         });
     }

@@ -24,7 +24,7 @@ use crate::lake::{Change, CommittedFile, Counts, JobLog, LakeError, Open, Progre
 use crate::model::{Record, Timestamp};
 use crate::plan;
 use crate::providers::{Page, Stream};
-use crate::table::{Part, PartSpec, RowContext, RowError, partition_path};
+use crate::table::{EventIdHash, Part, PartSpec, RowContext, RowError, partition_path};
 
 /// How old the last commit gets while there is something to commit: what a crash may cost.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
@@ -57,6 +57,8 @@ pub(super) struct Landing<'a> {
     covered: TimeDelta,
     told: watch::Sender<Tally>,
     tally: Tally,
+    /// Whether nothing lands any more.
+    is_last: bool,
 }
 
 /// What became of a record that can be read.
@@ -128,7 +130,12 @@ impl<'a> Landing<'a> {
     pub(super) async fn new(job: &'a Job, log: &'a JobLog, told: watch::Sender<Tally>) -> Self {
         let newest = log.newest().await;
         Self {
-            ids: Ids::new(job.lake.clone(), &job.name),
+            ids: Ids::new(
+                job.lake.clone(),
+                &job.name,
+                log.run().id,
+                job.memory.clone(),
+            ),
             quarantine: Quarantine::new(job.lake.clone(), &job.name),
             streams: newest.streams,
             progress: newest.progress,
@@ -142,6 +149,7 @@ impl<'a> Landing<'a> {
             covered: TimeDelta::zero(),
             tally: Tally::default(),
             told,
+            is_last: false,
             job,
             log,
         }
@@ -251,6 +259,7 @@ impl<'a> Landing<'a> {
             files,
             progress,
             planned_at,
+            is_last: self.is_last,
         };
         let commit = self.log.commit(change).await?;
         self.ids.committed();
@@ -276,6 +285,14 @@ impl<'a> Landing<'a> {
             late = counts.late,
             "committed"
         );
+        Ok(())
+    }
+
+    /// The run's last commit.
+    pub(super) async fn finish(&mut self, planned_at: Option<Timestamp>) -> Result<(), RunError> {
+        self.is_last = true;
+        self.commit(planned_at).await?;
+        self.ids.leave();
         Ok(())
     }
 
@@ -425,7 +442,8 @@ impl<'a> Landing<'a> {
             record.event_time,
         );
         let ids = self.ids.of(&partition).await?;
-        if !ids.take(&record.event_id) {
+        let id = EventIdHash::of(&record.event_id);
+        if !ids.take(id) {
             return Ok(Put::Duplicate);
         }
         let run = self.log.run().id;
@@ -439,7 +457,7 @@ impl<'a> Landing<'a> {
         match part.push(record, &context, raw, late_by_ms) {
             Ok(()) => Ok(Put::New),
             Err(error @ RowError::TooLarge { .. }) => {
-                ids.forget(&record.event_id); // neither the lake nor the part has it
+                ids.forget(id); // neither the lake nor the part has it
                 Ok(Put::Refused(error.to_string()))
             }
             Err(error) => Err(error.into()),

@@ -5,6 +5,7 @@ mod error;
 mod identity;
 mod ids;
 mod landing;
+mod memory;
 mod pull;
 mod quarantine;
 mod queue;
@@ -32,6 +33,7 @@ use crate::source::{Source, SourceError};
 pub use comparison::{Day, Example, Found};
 pub use error::RunError;
 use landing::Landing;
+pub use memory::Memory;
 use queue::Queue;
 pub use replay::{Became, Replayed, Tried, replay};
 pub use verify::{Unverified, Verification, verify};
@@ -60,6 +62,8 @@ pub struct Job {
     pub partition_by: Vec<PartitionColumn>,
     /// When the open parts together are this large, they are committed; in bytes.
     pub target_file_size: u64,
+    /// What this process keeps of its jobs between their runs.
+    pub memory: Memory,
 }
 
 impl Job {
@@ -251,10 +255,16 @@ async fn claimed<R>(
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
-        let log = match JobLog::claim(&job.lake, run).await? {
+        let claimed = match job.memory.left(&job.name) {
+            Some(left) => JobLog::claim_again(&job.lake, run, left).await?,
+            None => JobLog::claim(&job.lake, run).await?,
+        };
+        let log = match claimed {
             Claimed::Held(claim) => return Ok(Outcome::Held(claim)),
             Claimed::Mine(log) => log,
         };
+        let run = log.run().id;
+        job.memory.begin(&job.name, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
             result = work(&log) => result,
@@ -263,11 +273,17 @@ async fn claimed<R>(
             .as_ref()
             .err()
             .is_none_or(RunError::leaves_the_log_known);
-        if may_release && let Err(error) = log.release().await {
-            tracing::warn!(
-                error = crate::telemetry::chain(&error),
-                "the claim could not be given up; it runs out"
-            );
+        if may_release {
+            match log.release().await {
+                Ok(left) if result.is_ok() => {
+                    (job.memory).end(&job.name, run, log.newest().await.id, left);
+                }
+                Ok(_) => {} // what a run that failed knew may be wrong
+                Err(error) => tracing::warn!(
+                    error = crate::telemetry::chain(&error),
+                    "the claim could not be given up; it runs out"
+                ),
+            }
         }
         result.map(Outcome::Ran)
     }
@@ -315,7 +331,7 @@ async fn under_claim(
     workers.await?;
     let (failures, unfinished) = queue.leftovers();
     let planned_at = (matches!(lane, Lane::Due) && !unfinished).then_some(now);
-    landing.commit(planned_at).await?;
+    landing.finish(planned_at).await?;
     Ok(Report {
         run: log.run().id,
         tally: landing.tally(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auditlake::client::{Client, Settings};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::Job;
+use auditlake::pipeline::{Job, Memory};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, Mode, Options};
 use auditlake::providers::{Endpoint, Place, SentIn, SignIn};
@@ -118,6 +118,7 @@ impl Rig {
             lake,
             partition_by,
             target_file_size: 64 << 20,
+            memory: Memory::default(),
         };
         Self { sim, job }
     }
