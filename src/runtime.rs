@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::lake::{Lake, LakeError};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
-use crate::pipeline::{self, Memory};
+use crate::pipeline::{self, Budget, Memory};
 use crate::plan::Policy;
 use crate::schedule::Schedule;
 use crate::source::Source;
@@ -113,7 +113,7 @@ pub fn jobs(
     wanted: &[String],
 ) -> Result<Vec<ScheduledJob>, SetupError> {
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
-    let memory = Memory::default();
+    let (memory, budget) = (Memory::default(), Budget::default());
     let mut jobs = Vec::new();
     for job in &config.jobs {
         let Some(connection) = config.connections.get(&job.connection) else {
@@ -146,6 +146,7 @@ pub fn jobs(
                 partition_by: config.lake.partition_by.clone(),
                 target_file_size: config.lake.target_file_size,
                 memory: memory.clone(),
+                budget: budget.clone(),
             },
         });
     }

@@ -61,12 +61,34 @@ pub enum Claimed {
     Held(Claim),
 }
 
+/// How a run left a job's log: with its own commit the newest, and all published. The process that made it may claim the
+/// job again from there, as if it had found that commit just now.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// Without what it lists.
+    newest: Commit,
+    /// What the store calls the object: another one in its place is not this commit, whatever its number.
+    e_tag: String,
+    hint: u64,
+}
+
+impl Left {
+    /// The id of the commit with which the run ended.
+    pub fn commit(&self) -> Uuid {
+        self.newest.id
+    }
+}
+
 /// A job's log, held by one run.
 #[derive(Debug)]
 pub struct JobLog {
     lake: Lake,
     keys: JobLayout,
     run: Run,
+    /// The commit below the claim.
+    found: (u64, Uuid),
+    /// Whether this process made that commit, and nobody has committed since: then it has nothing to recover.
+    goes_on: bool,
     /// Locked for as long as a commit is under way: a run commits one at a time, renewals too.
     head: Mutex<Head>,
 }
@@ -79,6 +101,10 @@ struct Head {
     published: u64,
     /// Where the hint points.
     hint: u64,
+    /// What the store calls the object of `newest`, where it said so.
+    e_tag: Option<String>,
+    /// Whether files may be committed that this run doesn't know to be published.
+    unpublished: bool,
 }
 
 /// What a data commit changes.
@@ -96,6 +122,9 @@ pub struct Change {
     pub progress: BTreeMap<String, Progress>,
     /// Set once a scheduled run has gone through its plan.
     pub planned_at: Option<Timestamp>,
+    /// Whether the run ends with it. Without files nothing is left to do under the claim then, and it is given up in the
+    /// same commit.
+    pub is_last: bool,
 }
 
 /// Where listing the log may start. Only a hint: nothing is concluded from it.
@@ -154,6 +183,16 @@ async fn newest_version(
     keys: &JobLayout,
     from: u64,
 ) -> Result<Option<u64>, LakeError> {
+    let newest = newest_object(lake, keys, from).await?;
+    Ok(newest.map(|(version, _)| version))
+}
+
+/// The same, with what the store calls the object.
+async fn newest_object(
+    lake: &Lake,
+    keys: &JobLayout,
+    from: u64,
+) -> Result<Option<(u64, Option<String>)>, LakeError> {
     let folder = keys.commits();
     let listing = match from.checked_sub(1) {
         Some(before) => lake
@@ -163,7 +202,8 @@ async fn newest_version(
     };
     listing
         .try_fold(None, async |newest, object| {
-            Ok(newest.max(layout::version_of(&folder, &object.location)))
+            let version = layout::version_of(&folder, &object.location);
+            Ok(newest.max(version.map(|version| (version, object.e_tag))))
         })
         .await
         .map_err(LakeError::at("list", &folder))
@@ -204,16 +244,8 @@ impl JobLog {
             return Ok(Claimed::Held(claim));
         }
         let found = found.unwrap_or_else(|| before_the_first(&run));
-        let log = Self {
-            lake: lake.clone(),
-            keys,
-            head: Mutex::new(Head {
-                published: found.published_through,
-                newest: found,
-                hint,
-            }),
-            run,
-        };
+        let published = found.published_through;
+        let log = Self::above(lake, run, found, published, hint);
         match log.append(CommitKind::Claim, Change::default()).await {
             Ok(_) => Ok(Claimed::Mine(Box::new(log))),
             // a rival was faster by one request
@@ -229,6 +261,55 @@ impl JobLog {
         }
     }
 
+    /// The same for a process that knows how it `left` the log, in fewer requests: if a listing shows that commit to be
+    /// the newest still, it needn't be read. Otherwise whatever the process knew is void.
+    ///
+    /// Nothing is concluded from the listing but where the next commit goes: whoever commits between it and the claim, or
+    /// did and has pruned it, is found out by the claim's own create, and by the listing in [`JobLog::recover`].
+    pub async fn claim_again(lake: &Lake, run: Run, left: Left) -> Result<Claimed, LakeError> {
+        let keys = lake.layout.job(&run.job);
+        let version = left.newest.version;
+        let newest = newest_object(lake, &keys, version).await?;
+        let is_ours = newest.is_some_and(|(found, e_tag)| {
+            found == version && e_tag.is_some_and(|e_tag| is_same_tag(&e_tag, &left.e_tag))
+        });
+        if !is_ours {
+            return Self::claim(lake, run).await;
+        }
+        // it lists no files, and all before it is published
+        let mut log = Self::above(lake, run.clone(), left.newest, version, left.hint);
+        log.goes_on = true;
+        match log.append(CommitKind::Claim, Change::default()).await {
+            Ok(_) => Ok(Claimed::Mine(Box::new(log))),
+            Err(LakeError::TakenOver { .. }) => Self::claim(lake, run).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A log that `run` is about to claim.
+    fn above(lake: &Lake, run: Run, found: Commit, published: u64, hint: u64) -> Self {
+        Self {
+            lake: lake.clone(),
+            keys: lake.layout.job(&run.job),
+            found: (found.version, found.id),
+            goes_on: false,
+            head: Mutex::new(Head {
+                published,
+                newest: found,
+                hint,
+                e_tag: None,
+                unpublished: true,
+            }),
+            run,
+        }
+    }
+
+    /// The id of the commit just below this run's claim, right after the claim.
+    pub async fn follows(&self) -> Option<Uuid> {
+        let (version, id) = self.found;
+        (self.head.lock().await.newest.version == version + 1).then_some(id)
+    }
+
     /// Finishes what earlier runs committed and clears what they didn't; only then may the lake's ids be read.
     ///
     /// The order matters:
@@ -237,7 +318,17 @@ impl JobLog {
     /// - staging is listed *before* the log too, and nothing that appears later is deleted: what a later run stages is
     ///   not garbage;
     /// - deletion comes *after* publishing, as the same listing shows files that those commits list.
+    ///
+    /// A run that goes on where its own process left the log has nothing to read or to publish, and leaves staging alone:
+    /// whatever lies there is listed by no commit of its own, and to delete it is never needed for more than room. It
+    /// still lists the log, and stops unless the job is its own. Once in 64 commits a run goes the whole
+    /// way.
     pub async fn recover(&self) -> Result<(), LakeError> {
+        if self.goes_on {
+            self.stop_unless_newest().await?;
+            self.all_is_published().await;
+            return Ok(());
+        }
         let claimed = self.head.lock().await.newest.clone();
         let unpublished = self
             .commits_between(claimed.published_through, claimed.version)
@@ -255,9 +346,13 @@ impl JobLog {
             }
         }
         for commit in &unpublished {
-            self.publish(&commit.files).await?;
+            publish::publish(&self.lake, &commit.files).await?;
         }
-        self.delete(abandoned).await?;
+        if !abandoned.is_empty() {
+            let files = abandoned.len();
+            tracing::info!(files, "deleting staged files that no commit lists");
+        }
+        publish::delete(&self.lake, abandoned).await?;
         for file in half_written {
             // they take up room, no more; the folder goes with the last of them
             let _ = std::fs::remove_file(&file);
@@ -274,7 +369,7 @@ impl JobLog {
         if !commit.files.is_empty() {
             // listing the log, not just looking for version + 1: that one may have been pruned already
             self.stop_unless_newest().await?;
-            self.publish(&commit.files).await?;
+            publish::publish_new(&self.lake, &commit.files).await?;
         }
         self.all_is_published().await;
         Ok(commit)
@@ -283,9 +378,11 @@ impl JobLog {
     /// Keeps the claim alive until it is lost; returns why.
     pub async fn keep_alive(&self) -> LakeError {
         loop {
-            let renew_in = self.time_to_half_life().await;
+            let Some(renew_in) = self.time_to_half_life().await else {
+                return std::future::pending().await; // the run's last commit has given it up
+            };
             tokio::time::sleep(renew_in).await;
-            if self.time_to_half_life().await > Duration::ZERO {
+            if self.time_to_half_life().await != Some(Duration::ZERO) {
                 continue; // a data commit has renewed it meanwhile
             }
             match self.append(CommitKind::Renewal, Change::default()).await {
@@ -299,12 +396,16 @@ impl JobLog {
         }
     }
 
-    /// Ends the claim, so that the next run needn't wait for it to expire.
-    pub async fn release(&self) -> Result<(), LakeError> {
-        self.append(CommitKind::Release, Change::default()).await?;
-        let (newest, hint) = {
+    /// Ends the claim, so that the next run needn't wait for it to expire. Says how the log was left, if the next run of
+    /// this process may go on from there.
+    pub async fn release(&self) -> Result<Option<Left>, LakeError> {
+        if self.head.lock().await.newest.claim.is_some() {
+            self.append(CommitKind::Release, Change::default()).await?;
+        }
+        let (newest, hint, e_tag) = {
             let head = self.head.lock().await;
-            (head.newest.clone(), head.hint)
+            let e_tag = head.e_tag.clone().filter(|_| !head.unpublished);
+            (head.newest.clone(), head.hint, e_tag)
         };
         if newest.version >= hint.saturating_add(HOUSEKEEPING_EVERY) {
             let key = self.keys.latest();
@@ -320,8 +421,17 @@ impl JobLog {
                 .await
                 .map_err(LakeError::at("write", &key))?;
             self.prune(&newest, real_now() - KEEP).await?;
+            return Ok(None); // the next run looks at everything again
         }
-        Ok(())
+        Ok(e_tag.map(|e_tag| Left {
+            newest: Commit {
+                pulled: Vec::new(),
+                files: Vec::new(),
+                ..newest
+            },
+            e_tag,
+            hint,
+        }))
     }
 
     /// The newest commit of this run.
@@ -337,6 +447,11 @@ impl JobLog {
     /// Creates the next commit if nobody else has.
     async fn append(&self, kind: CommitKind, change: Change) -> Result<Commit, LakeError> {
         let mut head = self.head.lock().await;
+        if kind == CommitKind::Renewal && head.newest.claim.is_none() {
+            return Ok(head.newest.clone()); // the run's last commit has given the claim up meanwhile
+        }
+        let ends = kind == CommitKind::Release || change.is_last && change.files.is_empty();
+        head.unpublished |= !change.files.is_empty();
         let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
         let mut commit = head.next(&self.run, kind, id, change);
         let mut last = None;
@@ -353,12 +468,13 @@ impl JobLog {
                 });
             }
             commit.at = now;
-            commit.claim = (kind != CommitKind::Release)
-                .then(|| Claim::of_this_process(now + self.run.claim_life));
+            commit.claim = (!ends).then(|| Claim::of_this_process(now + self.run.claim_life));
             let key = self.keys.commit(commit.version);
-            let created = self.lake.create(&key, to_json(&commit, &key)?).await;
-            if matches!(created, Ok(true)) {
+            let payload = to_json(&commit, &key)?;
+            let created = self.lake.create_object(&key, payload).await;
+            if let Ok(Some(put)) = created {
                 head.newest = commit.clone();
+                head.e_tag = put.e_tag;
                 return Ok(commit);
             }
             if let Err(error) = &created
@@ -373,6 +489,7 @@ impl JobLog {
             ) {
                 (Ok(Some(found)), _) if found.id == id => {
                     head.newest = found.clone();
+                    head.e_tag = None;
                     return Ok(found);
                 }
                 // a renewal of ours whose answer was lost: take the next number
@@ -421,18 +538,14 @@ impl JobLog {
     async fn all_is_published(&self) {
         let mut head = self.head.lock().await;
         head.published = head.newest.version;
+        head.unpublished = false;
     }
 
-    async fn time_to_half_life(&self) -> Duration {
+    /// Nothing once the claim is given up.
+    async fn time_to_half_life(&self) -> Option<Duration> {
         let head = self.head.lock().await;
-        let half = head
-            .newest
-            .claim
-            .as_ref()
-            .map(|claim| claim.expires_at - self.run.claim_life / 2);
-        half.map_or(Duration::ZERO, |half| {
-            (half - real_now()).to_std().unwrap_or_default()
-        })
+        let half = head.newest.claim.as_ref()?.expires_at - self.run.claim_life / 2;
+        Some((half - real_now()).to_std().unwrap_or_default())
     }
 
     /// The commits after `after` and before `before` that still exist.
@@ -458,26 +571,6 @@ impl JobLog {
             .map_err(LakeError::at("list", &folder))
     }
 
-    /// Copies each staged file to its final key and deletes the staged one; may be repeated.
-    async fn publish(&self, files: &[CommittedFile]) -> Result<(), LakeError> {
-        publish::publish(&self.lake, files).await
-    }
-
-    async fn delete(&self, keys: Vec<Path>) -> Result<(), LakeError> {
-        if !keys.is_empty() {
-            tracing::info!(
-                files = keys.len(),
-                "deleting staged files that no commit lists"
-            );
-        }
-        stream::iter(keys)
-            .map(Ok)
-            .try_for_each_concurrent(AT_A_TIME, |key| async move {
-                publish::delete(&self.lake, &key).await
-            })
-            .await
-    }
-
     /// Deletes commits that were last touched before `before`, up to what `newest` itself records as published: a run
     /// that only *knows* more, and hasn't said so in the log, would take from a successor what that has still to read.
     async fn prune(&self, newest: &Commit, before: Timestamp) -> Result<(), LakeError> {
@@ -499,8 +592,14 @@ impl JobLog {
         if !old.is_empty() {
             tracing::debug!(commits = old.len(), "pruning the log");
         }
-        self.delete(old).await
+        publish::delete(&self.lake, old).await
     }
+}
+
+/// Whether a store means the same object: some quote what they list otherwise than what they answer.
+fn is_same_tag(one: &str, other: &str) -> bool {
+    let bare = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
+    bare(one) == bare(other)
 }
 
 impl Head {

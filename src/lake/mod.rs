@@ -17,6 +17,6 @@ pub use commit::{
     Pulled, Refetch, Work,
 };
 pub use error::LakeError;
-pub use log::{Change, Claimed, JobLog, Run, newest, unpublished};
+pub use log::{Change, Claimed, JobLog, Left, Run, newest, unpublished};
 pub use open::Lake;
 pub use probe::{Outcome, Probe, Probed, probe};

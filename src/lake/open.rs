@@ -14,7 +14,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode,
-    PutPayload, RetryConfig,
+    PutPayload, PutResult, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -260,19 +260,28 @@ impl Lake {
 
     /// Creates the object; `false` if there is one already.
     pub(super) async fn create(&self, key: &Path, payload: PutPayload) -> Result<bool, LakeError> {
+        Ok(self.create_object(key, payload).await?.is_some())
+    }
+
+    /// The same, with what the store says of the new object; nothing if there is one already.
+    pub(super) async fn create_object(
+        &self,
+        key: &Path,
+        payload: PutPayload,
+    ) -> Result<Option<PutResult>, LakeError> {
         match self
             .store
             .put_opts(key, payload, PutMode::Create.into())
             .await
         {
-            Ok(_) => Ok(true),
+            Ok(put) => Ok(Some(put)),
             // S3 says so while another request for the key is under way; whether there will be an object is open
             Err(error @ object_store::Error::AlreadyExists { .. })
                 if error.to_string().contains("ConditionalRequestConflict") =>
             {
                 Err(LakeError::at("write", key)(error))
             }
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(None),
             Err(error) => Err(LakeError::at("write", key)(error)),
         }
     }

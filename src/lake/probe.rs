@@ -229,7 +229,7 @@ async fn delete_all(lake: &Lake, objects: &Objects) -> Result<String, LakeError>
     let all = [&objects.written, &objects.created, &objects.copied];
     let mut failed = None;
     for key in all {
-        if let Err(error) = delete(lake, key).await {
+        if let Err(error) = delete(lake, vec![key.clone()]).await {
             failed = failed.or(Some(error));
         }
     }

@@ -1,31 +1,37 @@
 //! The ids that the lake has, read from its own files: the lake is the index, there is no other state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
+use uuid::Uuid;
 
 use super::error::RunError;
+use super::memory::{IdSet, Memory};
 use crate::lake::{Lake, LakeError, layout};
-use crate::table::{EventIdHash, read_event_ids};
+use crate::table::{EventIdHash, StoredIds};
 
-/// How many ids are kept beyond the partitions of the commit under way; 16 bytes each, and the set's slack.
-const KEPT: usize = 2_000_000;
+/// How many files are opened, or read, at a time.
+const AT_A_TIME: usize = 4;
 
 /// The ids of one run: those of the lake's own files, partition by partition as they are needed, and the run's own.
 #[derive(Debug)]
 pub(super) struct Ids {
     lake: Lake,
     job: String,
+    run: Uuid,
+    /// What the last commit or the one under way has touched. Others are in the process's memory, within its bounds.
     partitions: HashMap<String, Partition>,
+    memory: Memory,
 }
 
 /// The ids of one partition.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
-    ids: HashSet<EventIdHash>,
+    ids: IdSet,
+    /// Whether the commit under way may hold ids of it.
     used: bool,
 }
 
@@ -38,26 +44,31 @@ impl Partition {
 }
 
 impl Ids {
-    pub(super) fn new(lake: Lake, job: &str) -> Self {
+    /// Of a run whose claim `memory` knows of.
+    pub(super) fn new(lake: Lake, job: &str, run: Uuid, memory: Memory) -> Self {
         Self {
             lake,
             job: job.to_owned(),
+            run,
             partitions: HashMap::new(),
+            memory,
         }
     }
 
-    /// The ids of a partition; read from the lake when it is first needed.
+    /// The ids of a partition; read from the lake when it is first needed, unless they were kept.
     pub(super) async fn of(&mut self, partition: &str) -> Result<&mut Partition, RunError> {
         if !self.partitions.contains_key(partition) {
-            let ids = self.read(partition).await?;
-            tracing::debug!(partition, ids = ids.len(), "read the ids of a partition");
+            let ids = match self.memory.take(&self.job, self.run, partition) {
+                Some(kept) => kept,
+                None => self.read(partition).await?,
+            };
             self.partitions
                 .insert(partition.to_owned(), Partition { ids, used: true });
         }
         Ok(self.partitions.entry(partition.to_owned()).or_default())
     }
 
-    async fn read(&self, partition: &str) -> Result<HashSet<EventIdHash>, RunError> {
+    async fn read(&self, partition: &str) -> Result<IdSet, RunError> {
         let folder =
             self.lake
                 .layout
@@ -66,35 +77,49 @@ impl Ids {
                     key: partition.to_owned(),
                     reason: error.to_string(),
                 })?;
-        let mut ids = HashSet::new();
-        for file in files_of(&self.lake, &self.job, &folder).await? {
-            read_event_ids(
-                Arc::clone(&self.lake.files),
-                &file.location,
-                file.size,
-                |id| {
-                    ids.insert(EventIdHash::of(id));
-                },
-            )
+        let files = files_of(&self.lake, &self.job, &folder).await?;
+        // all are opened before the first is read: the set is made as large as it gets, and is never there twice to grow
+        let opened: Vec<StoredIds> = stream::iter(files)
+            .map(|file| StoredIds::open(Arc::clone(&self.lake.files), file.location, file.size))
+            .buffered(AT_A_TIME)
+            .try_collect()
             .await?;
+        let mut ids = IdSet::with_capacity(opened.iter().map(StoredIds::rows).sum());
+        let files = opened.len();
+        let mut hashes = stream::iter(opened)
+            .map(|file| file.hashes().boxed())
+            .flatten_unordered(AT_A_TIME);
+        while let Some(some) = hashes.try_next().await? {
+            ids.extend(some);
         }
+        tracing::debug!(
+            partition,
+            files,
+            ids = ids.len(),
+            "read the ids of a partition"
+        );
         Ok(ids)
     }
 
-    /// After a commit: partitions that it didn't touch are let go when there are too many ids. They are in the lake.
+    /// After a commit: the ids of partitions that it didn't touch go to the process's memory. Those that it did touch are
+    /// likely to be needed again.
     pub(super) fn committed(&mut self) {
-        if self
-            .partitions
-            .values()
-            .map(|partition| partition.ids.len())
-            .sum::<usize>()
-            > KEPT
-        {
-            self.partitions.retain(|_, partition| partition.used);
-        }
+        self.keep_unused();
         self.partitions
             .values_mut()
             .for_each(|partition| partition.used = false);
+    }
+
+    /// After the run's last commit: all that is committed goes there.
+    pub(super) fn leave(&mut self) {
+        self.keep_unused();
+    }
+
+    fn keep_unused(&mut self) {
+        let unused = self.partitions.extract_if(|_, partition| !partition.used);
+        for (name, partition) in unused {
+            self.memory.give(&self.job, self.run, name, partition.ids);
+        }
     }
 }
 

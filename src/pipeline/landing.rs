@@ -14,10 +14,10 @@ use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::budget::Running;
 use super::decode::{Decoded, Decoder, Key};
 use super::error::RunError;
 use super::ids::Ids;
-use super::memory::Running;
 use super::parts::{Cores, Parts};
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
@@ -59,6 +59,8 @@ pub(super) struct Landing<'a> {
     covered: TimeDelta,
     told: watch::Sender<Tally>,
     tally: Tally,
+    /// Whether nothing lands any more.
+    is_last: bool,
 }
 
 /// What became of a record that can be read.
@@ -147,7 +149,12 @@ impl<'a> Landing<'a> {
             run: log.run().id.to_string(),
         };
         Self {
-            ids: Ids::new(job.lake.clone(), &job.name),
+            ids: Ids::new(
+                job.lake.clone(),
+                &job.name,
+                log.run().id,
+                job.memory.clone(),
+            ),
             quarantine: Quarantine::new(job.lake.clone(), &job.name),
             streams: newest.streams,
             progress: newest.progress,
@@ -162,7 +169,8 @@ impl<'a> Landing<'a> {
             covered: TimeDelta::zero(),
             tally: Tally::default(),
             told,
-            running: job.memory.run(),
+            running: job.budget.run(),
+            is_last: false,
             job,
             log,
         }
@@ -276,6 +284,7 @@ impl<'a> Landing<'a> {
             files,
             progress,
             planned_at,
+            is_last: self.is_last,
         };
         let commit = self.log.commit(change).await?;
         self.ids.committed();
@@ -301,6 +310,14 @@ impl<'a> Landing<'a> {
             late = counts.late,
             "committed"
         );
+        Ok(())
+    }
+
+    /// The run's last commit.
+    pub(super) async fn finish(&mut self, planned_at: Option<Timestamp>) -> Result<(), RunError> {
+        self.is_last = true;
+        self.commit(planned_at).await?;
+        self.ids.leave();
         Ok(())
     }
 

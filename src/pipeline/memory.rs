@@ -1,174 +1,248 @@
-//! One budget of bytes for all runs of a process: whatever the volume, and however many jobs are due at once, what they
-//! hold together stays within it.
+//! What a process keeps of its jobs from one run to the next, so that the lake needn't be asked again: how the last run
+//! left the log, and the ids of the partitions that it saw.
 //!
-//! Pages that have arrived wait for room before they are decoded; a landing never waits for any, so they always get it.
-//! Open parts are committed once they fill their run's share, so the more runs there are, the smaller their files.
-//! Not counted: an answer on its way, at most [`body_cap`](crate::client::Limits::body_cap) for each window in flight.
+//! The lake stays the index, and all of this may be lost at any time. What is kept of ids is committed ones only, and they
+//! hold for a run whose claim stands just above the last commit that they were kept at: then nobody else has landed
+//! anything since (design §4). A run that fails leaves nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
-/// What all pages between their arrival and their landing may have of text, in KiB.
-const PAGES_KIB: u32 = 64 << 10;
-/// What the open parts of all runs may have together, in bytes, unless `target_file_size` is more than that.
-const PARTS: u64 = 256 << 20;
+use crate::lake::Left;
+use crate::table::EventIdHash;
 
-/// The budget; clones share it.
-#[derive(Debug, Clone)]
-pub struct Memory(Arc<Shared>);
+/// The ids of one partition.
+pub(super) type IdSet = HashSet<EventIdHash>;
 
-#[derive(Debug)]
-struct Shared {
-    pages: Arc<Semaphore>,
-    pages_kib: u32,
-    /// Whoever needs more than there is while it holds something may take it, one at a time: else several could wait
-    /// for each other.
-    overdraft: Arc<Semaphore>,
-    runs: AtomicU64,
+/// How many bytes of ids are kept, of all jobs together; the longest unused are let go first.
+const BUDGET: usize = 64 << 20;
+/// A partition that so many runs of its job had no use for is let go: it is no longer a recent one. A job that is due
+/// each minute comes back to yesterday's once an hour, to settle it.
+const IDLE_RUNS: u64 = 100;
+
+/// What a process keeps of its jobs. Cheap to clone; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    jobs: HashMap<String, OfJob>,
+    /// What the partitions of all jobs take up.
+    bytes: usize,
+    /// Counts uses, for their order.
+    uses: u64,
 }
 
-/// Bytes of the budget, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Held {
-    memory: Memory,
-    permits: Option<OwnedSemaphorePermit>,
-    overdraft: Option<OwnedSemaphorePermit>,
+#[derive(Debug, Default)]
+struct OfJob {
+    /// The run that this is for. Another one, that woke up late, neither takes nor gives.
+    run: Uuid,
+    /// How many there were.
+    runs: u64,
+    left: Option<Left>,
+    /// The commit at which the ids were kept: nothing while a run is under way, or after one that failed.
+    at: Option<Uuid>,
+    partitions: HashMap<String, Partition>,
 }
 
-/// A run, as long as it lasts.
 #[derive(Debug)]
-pub(super) struct Running(Memory);
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::of(PAGES_KIB)
-    }
+struct Partition {
+    ids: IdSet,
+    bytes: usize,
+    used: u64,
+    run: u64,
 }
 
 impl Memory {
-    fn of(pages_kib: u32) -> Self {
-        Self(Arc::new(Shared {
-            pages: Arc::new(Semaphore::new(pages_kib as usize)),
-            pages_kib,
-            overdraft: Arc::new(Semaphore::new(1)),
-            runs: AtomicU64::new(0),
-        }))
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // whoever panicked was in no middle of anything
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for so many bytes. More than the whole budget has to have it alone.
-    pub(super) async fn hold(&self, bytes: usize) -> Held {
-        let permits = kib(bytes).min(self.0.pages_kib);
-        let permits = Arc::clone(&self.0.pages).acquire_many_owned(permits).await;
-        Held {
-            permits: permits.ok(), // never closed
-            ..self.nothing()
-        }
+    /// How the job's last run left its log; taken out, so that it serves one claim.
+    pub(super) fn left(&self, job: &str) -> Option<Left> {
+        self.kept().jobs.get_mut(job)?.left.take()
     }
 
-    /// No bytes yet.
-    pub(super) fn nothing(&self) -> Held {
-        Held {
-            memory: self.clone(),
-            permits: None,
-            overdraft: None,
-        }
+    /// A run begins, its claim just above the commit `follows`. What was kept at any other commit is let go.
+    pub(super) fn begin(&self, job: &str, run: Uuid, follows: Option<Uuid>) {
+        let mut kept = self.kept();
+        let Kept { jobs, bytes, .. } = &mut *kept;
+        let of = jobs.entry(job.to_owned()).or_default();
+        let at = of.at.take();
+        let is_valid = at.is_some() && at == follows;
+        of.left = None;
+        of.run = run;
+        of.runs += 1;
+        let oldest = of.runs.saturating_sub(IDLE_RUNS);
+        of.partitions.retain(|_, partition| {
+            let stays = is_valid && partition.run >= oldest;
+            if !stays {
+                *bytes -= partition.bytes;
+            }
+            stays
+        });
     }
 
-    /// Counts a run in.
-    pub(super) fn run(&self) -> Running {
-        self.0.runs.fetch_add(1, Ordering::Relaxed);
-        Running(self.clone())
+    /// The run's ids of a partition, if they are kept; taken out.
+    pub(super) fn take(&self, job: &str, run: Uuid, partition: &str) -> Option<IdSet> {
+        let mut kept = self.kept();
+        let of = kept.jobs.get_mut(job).filter(|of| of.run == run)?;
+        let partition = of.partitions.remove(partition)?;
+        kept.bytes -= partition.bytes;
+        Some(partition.ids)
     }
-}
 
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
-}
-
-impl Held {
-    /// Holds more than before. Waits, if there is no room, until the overdraft is free; from then on it has all that it
-    /// needs.
-    pub(super) async fn grow(&mut self, bytes: usize) {
-        if self.overdraft.is_some() {
+    /// Keeps ids of a partition; each of them must be committed.
+    pub(super) fn give(&self, job: &str, run: Uuid, name: String, ids: IdSet) {
+        let mut kept = self.kept();
+        let bytes = bytes_of(&name, &ids);
+        if bytes > BUDGET {
             return;
         }
-        let shared = &self.memory.0;
-        match Arc::clone(&shared.pages).try_acquire_many_owned(kib(bytes)) {
-            Ok(more) => match &mut self.permits {
-                Some(permits) => permits.merge(more),
-                None => self.permits = Some(more),
-            },
-            Err(_) => self.overdraft = Arc::clone(&shared.overdraft).acquire_owned().await.ok(),
+        kept.uses += 1;
+        let used = kept.uses;
+        let Some(of) = kept.jobs.get_mut(job).filter(|of| of.run == run) else {
+            return;
+        };
+        let run = of.runs;
+        let partition = Partition {
+            ids,
+            bytes,
+            used,
+            run,
+        };
+        let before = of.partitions.insert(name, partition);
+        kept.bytes += bytes;
+        kept.bytes -= before.map_or(0, |before| before.bytes);
+        while kept.bytes > BUDGET {
+            kept.let_one_go();
+        }
+    }
+
+    /// The run has ended well, with the commit `at`.
+    pub(super) fn end(&self, job: &str, run: Uuid, at: Uuid, left: Option<Left>) {
+        let mut kept = self.kept();
+        if let Some(of) = kept.jobs.get_mut(job).filter(|of| of.run == run) {
+            of.at = Some(at);
+            of.left = left;
         }
     }
 }
 
-impl Running {
-    /// How many bytes this run's open parts may have, which shall be files of so many.
-    pub(super) fn share(&self, target_file_size: u64) -> u64 {
-        let runs = self.0.0.runs.load(Ordering::Relaxed).max(1);
-        target_file_size.min(PARTS.max(target_file_size) / runs)
+impl Kept {
+    /// Lets the partition go that was unused for longest.
+    fn let_one_go(&mut self) {
+        let all = (self.jobs.iter()).flat_map(|(job, of)| {
+            of.partitions
+                .iter()
+                .map(move |(name, one)| (one.used, job, name))
+        });
+        let Some((_, job, name)) = all.min() else {
+            self.bytes = 0;
+            return;
+        };
+        let (job, name) = (job.clone(), name.clone());
+        let partition = (self.jobs.get_mut(&job)).and_then(|of| of.partitions.remove(&name));
+        self.bytes -= partition.map_or(0, |partition| partition.bytes);
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.0.runs.fetch_sub(1, Ordering::Relaxed);
-    }
+/// What a set takes up: a table of a power of two of places, at most seven eighths of them in use, with a byte of its own
+/// each; and its entry here.
+fn bytes_of(name: &str, ids: &IdSet) -> usize {
+    let places = ids.capacity() / 7 * 8 + 8;
+    places * (size_of::<EventIdHash>() + 1) + name.len() + 200
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
 
-    const MIB: usize = 1 << 20;
-
-    #[tokio::test]
-    async fn a_page_waits_for_room_and_one_that_is_too_large_for_all_of_it() {
-        let memory = Memory::of(4 << 10);
-        let first = memory.hold(3 * MIB).await;
-        let second = memory.hold(MIB).await;
-        assert!(memory.hold(1).now_or_never().is_none());
-        drop(second);
-        assert!(memory.hold(MIB).now_or_never().is_some());
-        assert!(memory.hold(100 * MIB).now_or_never().is_none());
-        drop(first);
-        let large = memory.hold(100 * MIB).now_or_never();
-        assert!(large.is_some());
-        assert!(memory.hold(1).now_or_never().is_none());
+    fn ids(of: &str, count: usize) -> IdSet {
+        let id = |n: usize| EventIdHash::of(&format!("{of} {n}"));
+        (0..count).map(id).collect()
     }
 
-    #[tokio::test]
-    async fn ranges_that_grow_don_t_wait_for_each_other_for_ever() {
-        let memory = Memory::of(4 << 10);
-        let (mut one, mut other) = (memory.nothing(), memory.nothing());
-        one.grow(2 * MIB).await;
-        other.grow(2 * MIB).await;
-        one.grow(MIB).await; // beyond the budget
-        one.grow(50 * MIB).await;
-        assert!(other.grow(MIB).now_or_never().is_none());
-        drop(one);
-        assert!(other.grow(2 * MIB).now_or_never().is_some());
-        assert!(memory.hold(1).now_or_never().is_none());
-        drop(other);
-        assert!(memory.hold(4 * MIB).now_or_never().is_some());
+    /// A run of `job` above the commit `follows`, that looks for these partitions, gives them back and ends with `at`.
+    fn run(memory: &Memory, job: &str, follows: Uuid, partitions: &[&str], at: Uuid) -> Vec<bool> {
+        let run = Uuid::now_v7();
+        memory.begin(job, run, Some(follows));
+        let found: Vec<_> = (partitions.iter())
+            .map(|name| (*name, memory.take(job, run, name)))
+            .collect();
+        let had = found.iter().map(|(_, found)| found.is_some()).collect();
+        for (name, found) in found {
+            let ids = found.unwrap_or_else(|| ids(name, 10));
+            memory.give(job, run, name.to_owned(), ids);
+        }
+        memory.end(job, run, at, None);
+        had
+    }
+
+    fn commits() -> [Uuid; 3] {
+        [1, 2, 3].map(Uuid::from_u128)
     }
 
     #[test]
-    fn runs_share_what_open_parts_may_have() {
-        let memory = Memory::default();
-        let target = 128 << 20;
-        let first = memory.run();
-        assert_eq!(first.share(target), target);
-        assert_eq!(first.share(1 << 30), 1 << 30);
-        let others: Vec<Running> = (0..7).map(|_| memory.run()).collect();
-        assert_eq!(first.share(target), 32 << 20);
-        assert_eq!(first.share(1 << 20), 1 << 20);
-        drop(others);
-        assert_eq!(first.share(target), target);
+    fn ids_are_kept_for_the_run_whose_claim_follows() {
+        let (memory, [first, second, rivals]) = (Memory::default(), commits());
+        assert_eq!(run(&memory, "a", first, &["x", "y"], first), [false, false]);
+        assert_eq!(run(&memory, "a", first, &["y", "x"], second), [true, true]);
+        // another replica has committed
+        assert_eq!(run(&memory, "a", rivals, &["x"], rivals), [false]);
+        assert_eq!(run(&memory, "a", rivals, &["x", "y"], first), [true, false]);
+        assert_eq!(run(&memory, "b", first, &["x"], first), [false]);
+    }
+
+    #[test]
+    fn a_run_that_failed_leaves_nothing_nor_does_one_that_was_overtaken() {
+        let (memory, [first, ..]) = (Memory::default(), commits());
+        run(&memory, "a", first, &["x"], first);
+        let failed = Uuid::now_v7();
+        memory.begin("a", failed, Some(first));
+        memory.give("a", failed, "y".to_owned(), ids("y", 10));
+        let next = Uuid::now_v7();
+        memory.begin("a", next, Some(first));
+        assert_eq!(memory.take("a", next, "x"), None);
+        assert_eq!(memory.take("a", next, "y"), None);
+        // it wakes up
+        memory.give("a", failed, "y".to_owned(), ids("y", 10));
+        memory.end("a", failed, first, None);
+        assert_eq!(memory.take("a", next, "y"), None);
+        assert_eq!(run(&memory, "a", first, &["y"], first), [false]);
+        assert_eq!(memory.kept().bytes, bytes_of("y", &ids("y", 10)));
+    }
+
+    #[test]
+    fn all_jobs_together_keep_within_the_budget_and_the_longest_unused_go_first() {
+        let (memory, [at, ..]) = (Memory::default(), commits());
+        let jobs: Vec<String> = (0..12).map(|n| format!("job {n}")).collect();
+        for job in &jobs {
+            let run = Uuid::now_v7();
+            memory.begin(job, run, Some(at));
+            // some 9 MB
+            memory.give(job, run, "x".to_owned(), IdSet::with_capacity(250_000));
+            memory.end(job, run, at, None);
+            assert!(memory.kept().bytes <= BUDGET);
+        }
+        let kept = |job: &String| run(&memory, job, at, &["x"], at)[0];
+        assert!(!kept(&jobs[0]) && kept(&jobs[11]) && kept(&jobs[8]));
+        let sum: usize = (memory.kept().jobs.values())
+            .flat_map(|of| of.partitions.values().map(|partition| partition.bytes))
+            .sum();
+        assert_eq!(memory.kept().bytes, sum);
+    }
+
+    #[test]
+    fn a_partition_that_no_run_came_back_to_is_let_go() {
+        let (memory, [at, ..]) = (Memory::default(), commits());
+        run(&memory, "a", at, &["x", "y"], at);
+        for _ in 0..IDLE_RUNS {
+            assert_eq!(run(&memory, "a", at, &["y"], at), [true]);
+        }
+        assert_eq!(run(&memory, "a", at, &["x", "y"], at), [false, true]);
     }
 }

@@ -1,5 +1,6 @@
 //! One run of one job: claim, pull, stage, commit, publish (design §4).
 
+mod budget;
 mod comparison;
 mod decode;
 mod error;
@@ -33,6 +34,7 @@ use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 
+pub use budget::Budget;
 pub use comparison::{Day, Example, Found};
 use decode::Decoder;
 pub use error::RunError;
@@ -67,8 +69,10 @@ pub struct Job {
     pub partition_by: Vec<PartitionColumn>,
     /// When the open parts together are this large, they are committed; in bytes.
     pub target_file_size: u64,
-    /// What its runs may hold, and all others that share it.
+    /// What this process keeps of its jobs between their runs.
     pub memory: Memory,
+    /// What its runs may hold, and all others that share it.
+    pub budget: Budget,
 }
 
 impl Job {
@@ -271,10 +275,16 @@ async fn claimed<R>(
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
-        let log = match JobLog::claim(&job.lake, run).await? {
+        let claimed = match job.memory.left(&job.name) {
+            Some(left) => JobLog::claim_again(&job.lake, run, left).await?,
+            None => JobLog::claim(&job.lake, run).await?,
+        };
+        let log = match claimed {
             Claimed::Held(claim) => return Ok(Outcome::Held(claim)),
             Claimed::Mine(log) => log,
         };
+        let run = log.run().id;
+        job.memory.begin(&job.name, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
             result = work(&log) => result,
@@ -283,11 +293,17 @@ async fn claimed<R>(
             .as_ref()
             .err()
             .is_none_or(RunError::leaves_the_log_known);
-        if may_release && let Err(error) = log.release().await {
-            tracing::warn!(
-                error = crate::telemetry::chain(&error),
-                "the claim could not be given up; it runs out"
-            );
+        if may_release {
+            match log.release().await {
+                Ok(left) if result.is_ok() => {
+                    (job.memory).end(&job.name, run, log.newest().await.id, left);
+                }
+                Ok(_) => {} // what a run that failed knew may be wrong
+                Err(error) => tracing::warn!(
+                    error = crate::telemetry::chain(&error),
+                    "the claim could not be given up; it runs out"
+                ),
+            }
         }
         result.map(Outcome::Ran)
     }
@@ -340,7 +356,7 @@ async fn under_claim(
         job.source.forget_streams();
     }
     let planned_at = (matches!(lane, Lane::Due) && !unfinished).then_some(now);
-    landing.commit(planned_at).await?;
+    landing.finish(planned_at).await?;
     Ok(Report {
         run: log.run().id,
         tally: landing.tally(),

@@ -9,10 +9,10 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::budget::{Budget, Held};
 use super::decode::ReadPage;
 use super::error::RunError;
 use super::identity::Twins;
-use super::memory::{Held, Memory};
 use super::parts::Cores;
 use super::queue::Queue;
 use super::whole::{self, READINGS, Verdict, Whole};
@@ -89,7 +89,7 @@ pub(super) fn spawn<R: ReadPage>(
             source: feed.clone(),
             reader: Arc::clone(&reader),
             cores: cores.clone(),
-            memory: job.memory.clone(),
+            budget: job.budget.clone(),
             policy: job.policy.clone(),
             queue: Arc::clone(queue),
             stop: conduct.stop.clone(),
@@ -114,7 +114,7 @@ struct Worker<R: ReadPage> {
     source: Source,
     reader: Arc<R>,
     cores: Cores,
-    memory: Memory,
+    budget: Budget,
     policy: Policy,
     queue: Arc<Queue>,
     stop: CancellationToken,
@@ -245,7 +245,7 @@ impl<R: ReadPage> Worker<R> {
                         twins.clear();
                     }
                     if !page.records.is_empty() || page.resumable || page.remark.is_some() {
-                        let held = self.memory.hold(page.text.len()).await;
+                        let held = self.budget.hold(page.text.len()).await;
                         let twins = std::mem::take(&mut twins);
                         decoding = Some(self.decode(page, Vec::new(), twins, held));
                     }
@@ -278,7 +278,7 @@ impl<R: ReadPage> Worker<R> {
     /// Hands the range on once it is known how often each of its records is there.
     async fn as_a_whole(&self, mut ask: Ask) -> Result<(), Ended> {
         let mut whole = Whole::default();
-        let mut held = self.memory.nothing();
+        let mut held = self.budget.nothing();
         let mut why = String::new();
         for reading in 0..READINGS {
             ask.reading = reading;

@@ -4,11 +4,11 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray},
+    array::{AsArray, RecordBatch, StringArray, TimestampMicrosecondArray},
     datatypes::TimestampMicrosecondType,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, TryFutureExt, TryStreamExt, future::BoxFuture};
+use futures_util::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::{
     arrow::{
@@ -110,24 +110,51 @@ pub struct StoredRow<'a> {
     pub ingested_at: Timestamp,
 }
 
-/// Gives each event id of the file at `path`, `size` bytes long, to `take`, and says how many there were.
-///
-/// Reads the footer and the one column, one row group after another, and holds no more than that column of one row
-/// group. Any file with a column `event_id` will do, whatever version its schema has.
-pub async fn read_event_ids(
-    store: Arc<dyn ObjectStore>,
-    path: &Path,
-    size: u64,
-    mut take: impl FnMut(&str),
-) -> Result<u64, ReadError> {
-    let mut batches = open(store, path, size, &[EVENT_ID]).await?;
-    let mut count = 0;
-    while let Some(batch) = next(&mut batches, path).await? {
-        let ids = texts(&batch, path, EVENT_ID)?;
-        ids.iter().flatten().for_each(&mut take);
-        count += (ids.len() - ids.null_count()) as u64;
+/// A file of the lake of which only the event ids are read: the footer, and the one column. Any file with a column
+/// `event_id` will do, whatever version its schema has.
+pub struct StoredIds {
+    path: Path,
+    rows: usize,
+    batches: Batches,
+}
+
+impl fmt::Debug for StoredIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the ids of `{}`, {} rows", self.path, self.rows)
     }
-    Ok(count)
+}
+
+impl StoredIds {
+    /// Reads the footer of the file at `path`, `size` bytes long.
+    pub async fn open(
+        store: Arc<dyn ObjectStore>,
+        path: Path,
+        size: u64,
+    ) -> Result<Self, ReadError> {
+        let (rows, batches) = open(store, &path, size, &[EVENT_ID]).await?;
+        // each id takes a byte at least: a footer that is damaged can't make anybody reserve what isn't there
+        let rows = usize::try_from(rows.min(size)).unwrap_or(0);
+        Ok(Self {
+            path,
+            rows,
+            batches,
+        })
+    }
+
+    /// How many rows there are, as far as the footer can be believed.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Reads the ids, one row group after another, and holds no more than that column of one row group.
+    pub fn hashes(self) -> impl Stream<Item = Result<Vec<EventIdHash>, ReadError>> + Send {
+        let Self { path, batches, .. } = self;
+        batches.map(move |batch| {
+            let batch = batch.map_err(|source| unreadable(&path, source))?;
+            let ids = texts(&batch, &path, EVENT_ID)?;
+            Ok(ids.iter().flatten().map(EventIdHash::of).collect())
+        })
+    }
 }
 
 /// Gives each row of the file at `path`, `size` bytes long, to `take`, in the order of the file.
@@ -139,7 +166,8 @@ pub async fn read_rows(
     size: u64,
     mut take: impl FnMut(StoredRow<'_>),
 ) -> Result<(), ReadError> {
-    let mut batches = open(store, path, size, &[EVENT_ID, EVENT_TIME, RAW, INGESTED_AT]).await?;
+    let columns = [EVENT_ID, EVENT_TIME, RAW, INGESTED_AT];
+    let (_, mut batches) = open(store, path, size, &columns).await?;
     while let Some(batch) = next(&mut batches, path).await? {
         let ids = texts(&batch, path, EVENT_ID)?;
         let raws = texts(&batch, path, RAW)?;
@@ -160,12 +188,13 @@ pub async fn read_rows(
 
 type Batches = ParquetRecordBatchStream<StoredFile>;
 
+/// How many rows the file has, and the columns of them.
 async fn open(
     store: Arc<dyn ObjectStore>,
     path: &Path,
     size: u64,
     columns: &[&'static str],
-) -> Result<Batches, ReadError> {
+) -> Result<(u64, Batches), ReadError> {
     let file = StoredFile {
         store,
         path: path.clone(),
@@ -181,11 +210,13 @@ async fn open(
         }
     }
     let only = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    builder
+    let rows = builder.metadata().file_metadata().num_rows();
+    let batches = builder
         .with_projection(only)
         .with_batch_size(BATCH_ROWS)
         .build()
-        .map_err(|source| unreadable(path, source))
+        .map_err(|source| unreadable(path, source))?;
+    Ok((u64::try_from(rows).unwrap_or(0), batches))
 }
 
 async fn next(batches: &mut Batches, path: &Path) -> Result<Option<RecordBatch>, ReadError> {
@@ -298,12 +329,18 @@ mod tests {
         (Arc::new(store), path, size)
     }
 
-    async fn read(bytes: Vec<u8>) -> Result<Vec<String>, ReadError> {
+    async fn read(bytes: Vec<u8>) -> Result<Vec<EventIdHash>, ReadError> {
         let (store, path, size) = stored(bytes).await;
-        let mut ids = Vec::new();
-        let count = read_event_ids(store, &path, size, |id| ids.push(id.to_owned())).await?;
-        assert_eq!(count, ids.len() as u64);
+        let file = StoredIds::open(store, path, size).await?;
+        let rows = file.rows();
+        let ids: Vec<Vec<EventIdHash>> = file.hashes().try_collect().await?;
+        let ids = ids.concat();
+        assert_eq!(rows, ids.len());
         Ok(ids)
+    }
+
+    fn hashes(ids: &[String]) -> Vec<EventIdHash> {
+        ids.iter().map(|id| EventIdHash::of(id)).collect()
     }
 
     /// Two row groups, ids in the order of the file.
@@ -339,7 +376,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(read(bytes).await.unwrap(), ids);
+        assert_eq!(read(bytes).await.unwrap(), hashes(&ids));
     }
 
     #[tokio::test]
@@ -387,7 +424,7 @@ mod tests {
             assert!(error.source().is_some());
         }
         let (store, ..) = stored(bytes).await;
-        let gone = read_event_ids(store, &Path::from("gone"), 1_000, |_| ()).await;
+        let gone = StoredIds::open(store, Path::from("gone"), 1_000).await;
         assert_eq!(gone.unwrap_err().kind(), Kind::Transient);
     }
 

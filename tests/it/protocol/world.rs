@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auditlake::clock::Clock;
 use auditlake::lake::{Claimed, Commit, CommitKind, JobLog, Lake, Progress, Run};
-use auditlake::pipeline::{self, Conduct, Lane, Outcome, RunError};
+use auditlake::pipeline::{self, Conduct, Job, Lane, Outcome, RunError};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -195,14 +195,20 @@ impl World {
         FaultStore::new(&self.store, &self.reader, fault)
     }
 
-    /// Runs one step.
+    /// Runs one step. A process that has run before goes by what it kept.
     pub(super) async fn run(&self, process: &FaultStore, step: Step) -> Result<Outcome, RunError> {
-        self.run_in(process.lake(), step).await
+        let mut job = self.provider.job(process.lake(), self.target);
+        job.memory = process.memory();
+        self.run_job(&job, step).await
     }
 
     /// Runs one step in a lake.
     pub(super) async fn run_in(&self, lake: Lake, step: Step) -> Result<Outcome, RunError> {
-        let job = self.provider.job(lake, self.target);
+        self.run_job(&self.provider.job(lake, self.target), step)
+            .await
+    }
+
+    async fn run_job(&self, job: &Job, step: Step) -> Result<Outcome, RunError> {
         self.provider.show_late(step.is_late());
         let backfill = |range, refetch| Lane::Backfill {
             range,
@@ -221,7 +227,7 @@ impl World {
             claim_life: self.claim_life,
             ..Conduct::new(CancellationToken::new())
         };
-        pipeline::run(&job, what, &conduct).await
+        pipeline::run(job, what, &conduct).await
     }
 
     /// Runs one step until it ends, or the process dies: `None`.

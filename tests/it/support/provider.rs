@@ -8,7 +8,7 @@ use std::time::Duration;
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::lake::Lake;
 use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
-use auditlake::pipeline::{Job, Memory};
+use auditlake::pipeline::{Budget, Job, Memory};
 use auditlake::plan::Policy;
 use auditlake::providers::{
     Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Place, Refusal, SentIn, SignIn, Stream,
@@ -210,6 +210,7 @@ impl Provider {
             partition_by: vec![PartitionColumn::Provider, PartitionColumn::EventDate],
             target_file_size,
             memory: Memory::default(),
+            budget: Budget::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
 use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::pipeline::{self, Conduct, Job, Lane, Memory, Outcome, Report};
+use auditlake::pipeline::{self, Budget, Conduct, Job, Lane, Memory, Outcome, Report};
 use auditlake::runtime;
 use auditlake::source::Source;
 use chrono::{DateTime, TimeDelta};
@@ -94,6 +94,7 @@ impl<S: Simulator> Rig<S> {
                 partition_by,
                 target_file_size: 64 << 20,
                 memory: Memory::default(),
+                budget: Budget::default(),
             },
         }
     }
@@ -114,7 +115,11 @@ impl<S: Simulator> Rig<S> {
             clock: Clock::AsOf(now),
             ..Conduct::new(stop.clone())
         };
-        match pipeline::run(&self.job, lane, &conduct).await.unwrap() {
+        let mut job = self.job.clone();
+        if let Lane::Backfill { .. } = lane {
+            job.memory = Memory::default(); // a command is a process of its own
+        }
+        match pipeline::run(&job, lane, &conduct).await.unwrap() {
             Outcome::Ran(report) => report,
             Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use auditlake::lake::{Commit, CommitKind, Lake};
 use auditlake::model::Timestamp;
+use auditlake::pipeline::Memory;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::stream::{self, BoxStream};
@@ -135,6 +136,8 @@ struct Process {
     told: Mutex<Vec<String>>,
     /// Tells it from all others.
     number: u64,
+    /// What it keeps from one run to the next.
+    memory: Memory,
 }
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -157,6 +160,7 @@ impl FaultStore {
             names: None,
             told: Mutex::new(Vec::new()),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            memory: Memory::default(),
         }))
     }
 
@@ -209,6 +213,11 @@ impl FaultStore {
         Lake::in_store("memory:///", Arc::new(self.clone()), Path::default())
     }
 
+    /// What it keeps from one run to the next.
+    pub(crate) fn memory(&self) -> Memory {
+        self.0.memory.clone()
+    }
+
     /// How many calls were made.
     pub(crate) fn calls(&self) -> u64 {
         self.0.calls.load(Ordering::Relaxed)
@@ -225,6 +234,14 @@ impl FaultStore {
         let wanted =
             |commit: &Option<Commit>| commit.as_ref().is_some_and(|commit| commit.kind == kind);
         sent.wait_for(wanted).await.unwrap().clone().unwrap()
+    }
+
+    /// Waits until what it was told is `enough`; looked at whenever it sends a commit.
+    pub(crate) async fn hears(&self, enough: impl Fn(&[String]) -> bool) {
+        let mut sent = self.0.sent.subscribe();
+        while !enough(&self.told()) {
+            sent.changed().await.unwrap();
+        }
     }
 
     /// Whether copies wait from now on.

@@ -1,0 +1,174 @@
+//! One budget of bytes for all runs of a process: whatever the volume, and however many jobs are due at once, what they
+//! hold together stays within it.
+//!
+//! Pages that have arrived wait for room before they are decoded; a landing never waits for any, so they always get it.
+//! Open parts are committed once they fill their run's share, so the more runs there are, the smaller their files.
+//! Not counted: an answer on its way, at most [`body_cap`](crate::client::Limits::body_cap) for each window in flight.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What all pages between their arrival and their landing may have of text, in KiB.
+const PAGES_KIB: u32 = 64 << 10;
+/// What the open parts of all runs may have together, in bytes, unless `target_file_size` is more than that.
+const PARTS: u64 = 256 << 20;
+
+/// The budget; clones share it.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pages: Arc<Semaphore>,
+    pages_kib: u32,
+    /// Whoever needs more than there is while it holds something may take it, one at a time: else several could wait
+    /// for each other.
+    overdraft: Arc<Semaphore>,
+    runs: AtomicU64,
+}
+
+/// Bytes of the budget, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    budget: Budget,
+    permits: Option<OwnedSemaphorePermit>,
+    overdraft: Option<OwnedSemaphorePermit>,
+}
+
+/// A run, as long as it lasts.
+#[derive(Debug)]
+pub(super) struct Running(Budget);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::of(PAGES_KIB)
+    }
+}
+
+impl Budget {
+    fn of(pages_kib: u32) -> Self {
+        Self(Arc::new(Shared {
+            pages: Arc::new(Semaphore::new(pages_kib as usize)),
+            pages_kib,
+            overdraft: Arc::new(Semaphore::new(1)),
+            runs: AtomicU64::new(0),
+        }))
+    }
+
+    /// Waits until there is room for so many bytes. More than the whole budget has to have it alone.
+    pub(super) async fn hold(&self, bytes: usize) -> Held {
+        let permits = kib(bytes).min(self.0.pages_kib);
+        let permits = Arc::clone(&self.0.pages).acquire_many_owned(permits).await;
+        Held {
+            permits: permits.ok(), // never closed
+            ..self.nothing()
+        }
+    }
+
+    /// No bytes yet.
+    pub(super) fn nothing(&self) -> Held {
+        Held {
+            budget: self.clone(),
+            permits: None,
+            overdraft: None,
+        }
+    }
+
+    /// Counts a run in.
+    pub(super) fn run(&self) -> Running {
+        self.0.runs.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
+}
+
+impl Held {
+    /// Holds more than before. Waits, if there is no room, until the overdraft is free; from then on it has all that it
+    /// needs.
+    pub(super) async fn grow(&mut self, bytes: usize) {
+        if self.overdraft.is_some() {
+            return;
+        }
+        let shared = &self.budget.0;
+        match Arc::clone(&shared.pages).try_acquire_many_owned(kib(bytes)) {
+            Ok(more) => match &mut self.permits {
+                Some(permits) => permits.merge(more),
+                None => self.permits = Some(more),
+            },
+            Err(_) => self.overdraft = Arc::clone(&shared.overdraft).acquire_owned().await.ok(),
+        }
+    }
+}
+
+impl Running {
+    /// How many bytes this run's open parts may have, which shall be files of so many.
+    pub(super) fn share(&self, target_file_size: u64) -> u64 {
+        let runs = self.0.0.runs.load(Ordering::Relaxed).max(1);
+        target_file_size.min(PARTS.max(target_file_size) / runs)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.runs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[tokio::test]
+    async fn a_page_waits_for_room_and_one_that_is_too_large_for_all_of_it() {
+        let budget = Budget::of(4 << 10);
+        let first = budget.hold(3 * MIB).await;
+        let second = budget.hold(MIB).await;
+        assert!(budget.hold(1).now_or_never().is_none());
+        drop(second);
+        assert!(budget.hold(MIB).now_or_never().is_some());
+        assert!(budget.hold(100 * MIB).now_or_never().is_none());
+        drop(first);
+        let large = budget.hold(100 * MIB).now_or_never();
+        assert!(large.is_some());
+        assert!(budget.hold(1).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn ranges_that_grow_don_t_wait_for_each_other_for_ever() {
+        let budget = Budget::of(4 << 10);
+        let (mut one, mut other) = (budget.nothing(), budget.nothing());
+        one.grow(2 * MIB).await;
+        other.grow(2 * MIB).await;
+        one.grow(MIB).await; // beyond the budget
+        one.grow(50 * MIB).await;
+        assert!(other.grow(MIB).now_or_never().is_none());
+        drop(one);
+        assert!(other.grow(2 * MIB).now_or_never().is_some());
+        assert!(budget.hold(1).now_or_never().is_none());
+        drop(other);
+        assert!(budget.hold(4 * MIB).now_or_never().is_some());
+    }
+
+    #[test]
+    fn runs_share_what_open_parts_may_have() {
+        let budget = Budget::default();
+        let target = 128 << 20;
+        let first = budget.run();
+        assert_eq!(first.share(target), target);
+        assert_eq!(first.share(1 << 30), 1 << 30);
+        let others: Vec<Running> = (0..7).map(|_| budget.run()).collect();
+        assert_eq!(first.share(target), 32 << 20);
+        assert_eq!(first.share(1 << 20), 1 << 20);
+        drop(others);
+        assert_eq!(first.share(target), target);
+    }
+}
