@@ -1,6 +1,7 @@
 //! A provider's feed: the adapter says what to ask and what an answer means, the client asks.
 
 use std::collections::HashSet;
+use std::hash::Hasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use twox_hash::XxHash64;
 
 use crate::client::{Body, Client, ClientError, Opened};
 use crate::model::Kind;
@@ -194,8 +196,8 @@ pub struct Reading<'a> {
     cursor: Option<Cursor>,
     /// Every place it has been at, but for those that it waited at.
     been: HashSet<String>,
-    /// How many records the last page had, their bytes and checksum; and how many pages in a row have had the same.
-    last: Option<((usize, u32, u32), u32)>,
+    /// How many records the last page had, and a hash of them; and how many pages in a row have had the same.
+    last: Option<((usize, u64), u32)>,
     at: At,
 }
 
@@ -365,11 +367,11 @@ impl Reading<'_> {
         if !self.source.adapter.has_ids() || page.records.is_empty() {
             return false;
         }
-        let mut crc = flate2::Crc::new();
+        let mut hasher = XxHash64::default();
         for span in &page.records {
-            crc.update(page.text[span.clone()].as_bytes());
+            hasher.write(page.text[span.clone()].as_bytes());
         }
-        let print = (page.records.len(), crc.amount(), crc.sum());
+        let print = (page.records.len(), hasher.finish());
         let same = match self.last {
             Some((last, same)) if last == print => same + 1,
             _ => 1,

@@ -1,7 +1,6 @@
 //! A page taken apart: its records read and made into rows, beside the run. Which of them land is the landing's to say.
 
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
@@ -9,7 +8,7 @@ use super::Job;
 use super::identity::{self, Twins};
 use crate::model::{PartitionColumn, Record, Timestamp};
 use crate::providers::{Adapter, Page};
-use crate::table::{EventIdHash, RowBuilder, RowContext, RowError, partition_path};
+use crate::table::{EventIdHash, Room, RowBuilder, RowContext, RowError, partition_path};
 
 /// Within it, the partition of two records of one account is the same; in microseconds.
 const SAME_PARTITION: i64 = 3_600_000_000;
@@ -39,6 +38,8 @@ pub(super) struct Decoder {
     connection: String,
     account_id: String,
     job: String,
+    /// What the last page took: the next one is like it.
+    room: Mutex<Room>,
 }
 
 /// A page's records.
@@ -83,7 +84,12 @@ impl Decoder {
             connection: job.connection.clone(),
             account_id: job.account_id.clone(),
             job: job.name.clone(),
+            room: Mutex::default(),
         }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a record that was in quarantine: the `number`th of those equal to it, where records have no ids.
@@ -134,6 +140,9 @@ impl Decoder {
                 }),
             }
         }
+        if !keys.is_empty() {
+            *self.room() = rows.room();
+        }
         Ok(Decoded {
             keys,
             rows: rows.finish()?,
@@ -154,9 +163,11 @@ impl ReadPage for Decoder {
         twins: &mut Twins,
         received_at: Timestamp,
     ) -> Result<Decoded, RowError> {
+        let room = self.room().clone();
         let rows = RowBuilder::new(&self.partition_by).with_room(
             page.records.len(),
-            page.records.iter().map(Range::len).sum(),
+            page.text.len(),
+            &room,
         );
         let records = identity::read_all(self.adapter.as_ref(), page, ids, twins);
         self.records(rows, records, received_at)

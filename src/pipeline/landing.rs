@@ -30,6 +30,8 @@ use crate::table::{self, PartSpec};
 
 /// How old the last commit gets while there is something to commit: what a crash may cost.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
+/// What the allocator takes beside what is counted: a quarter, as measured over row groups that come and go.
+const ALLOCATOR: usize = 4;
 /// How many parts are uploaded at a time.
 const UPLOADS: usize = 4;
 
@@ -254,6 +256,7 @@ impl<'a> Landing<'a> {
     /// Whether the open parts are full.
     pub(super) fn is_full(&self) -> bool {
         let open = self.parts.bytes() + self.quarantine.bytes();
+        let open = open + open / ALLOCATOR;
         let share = self.running.share(self.job.target_file_size);
         u64::try_from(open).is_ok_and(|open| open >= share)
     }

@@ -17,7 +17,7 @@ pub use canonical::{CanonicalError, canonical_hash};
 pub use ids::{EventIdHash, ReadError, StoredIds, StoredRow, read_rows};
 pub use part::{EncodedGroup, FinishedPart, Group, Part, PartSpec};
 pub use partition::partition_path;
-pub use rows::{RowBuilder, RowContext, RowError, pick};
+pub use rows::{Room, RowBuilder, RowContext, RowError, pick};
 pub use schema::{COLUMNS, Column, SCHEMA_VERSION, TABLE_NAME, file_schema};
 
 #[cfg(test)]

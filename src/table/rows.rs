@@ -21,6 +21,12 @@ use crate::model::{Change, Kind, PartitionColumn, Record, Timestamp};
 /// The most text that one builder takes, so that no column comes near the 2 GiB that 32-bit offsets reach.
 const MAX_BYTES: usize = 1 << 30;
 
+/// For how much JSON room is made ahead, in bytes.
+const MOST_ROOM: usize = 4 << 20;
+
+/// For how many texts of a list in each row room is made ahead.
+const MOST_TEXTS: usize = 16;
+
 /// What a cell costs beside its text: its offset.
 const CELL_BYTES: usize = size_of::<u32>();
 
@@ -88,6 +94,14 @@ impl RowError {
     }
 }
 
+/// How much room rows take.
+#[derive(Debug, Clone, Default)]
+pub struct Room {
+    rows: usize,
+    /// Of each text column, down to those in lists: how many texts, and their bytes together.
+    texts: Vec<(usize, usize)>,
+}
+
 /// Rows on their way into one batch.
 #[derive(Debug)]
 pub struct RowBuilder {
@@ -112,14 +126,31 @@ impl RowBuilder {
         }
     }
 
-    /// With room for so many rows, whose records have so many bytes of JSON together.
+    /// With room for so many rows of so many bytes of JSON, if they are like those of another builder: pages of one feed
+    /// are alike. Where they aren't, that is no more than their JSON could fill, and nothing for a very large page.
     #[must_use]
-    pub fn with_room(mut self, rows: usize, raw_bytes: usize) -> Self {
-        for (column, (_, cells)) in self.schema.fields().iter().zip(&mut self.columns) {
-            let is_raw = column.name() == "raw";
-            cells.reserve(rows, if is_raw { raw_bytes } else { 0 });
+    pub fn with_room(mut self, rows: usize, raw_bytes: usize, like: &Room) -> Self {
+        if raw_bytes > MOST_ROOM {
+            return self;
+        }
+        let share = |count: usize| (count.saturating_mul(rows)) / like.rows.max(1);
+        let texts = self.columns.iter_mut().flat_map(|(_, cells)| cells.texts());
+        for (text, &(count, bytes)) in texts.zip(&like.texts) {
+            text.lengths.0.reserve(share(count).min(MOST_TEXTS * rows));
+            text.joined.reserve(share(bytes).min(raw_bytes));
         }
         self
+    }
+
+    /// The room that its rows take.
+    pub fn room(&mut self) -> Room {
+        let texts = self.columns.iter_mut().flat_map(|(_, cells)| cells.texts());
+        Room {
+            texts: texts
+                .map(|text| (text.lengths.0.len(), text.joined.len()))
+                .collect(),
+            rows: self.rows,
+        }
     }
 
     /// The schema of the batches.
@@ -269,14 +300,19 @@ impl Cells {
         }
     }
 
-    fn reserve(&mut self, rows: usize, text_bytes: usize) {
+    fn texts(&mut self) -> Vec<&mut Text> {
         match self {
-            Self::Text(cells) => cells.reserve(rows, text_bytes),
-            Self::Time(cells) | Self::Integer(cells, _) => cells.reserve(rows),
-            Self::Date(cells) => cells.reserve(rows),
-            Self::Texts(cells) => cells.lengths.0.reserve(rows),
-            Self::Changes(cells) => cells.lengths.0.reserve(rows),
-            Self::Attributes(cells) => cells.lengths.0.reserve(rows),
+            Self::Text(cells) => vec![cells],
+            Self::Time(_) | Self::Date(_) | Self::Integer(..) => Vec::new(),
+            Self::Texts(cells) => vec![&mut cells.elements],
+            Self::Changes(cells) => vec![
+                &mut cells.property,
+                &mut cells.entity_type,
+                &mut cells.entity_id,
+                &mut cells.old_values.elements,
+                &mut cells.new_values.elements,
+            ],
+            Self::Attributes(cells) => vec![&mut cells.keys, &mut cells.values],
         }
     }
 
@@ -374,11 +410,6 @@ impl Default for Text {
 }
 
 impl Text {
-    fn reserve(&mut self, rows: usize, bytes: usize) {
-        self.lengths.0.reserve(rows);
-        self.joined.reserve(bytes);
-    }
-
     fn push(&mut self, text: Option<&str>) {
         let value = text.unwrap_or_default();
         self.joined.push_str(value);
