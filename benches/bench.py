@@ -61,56 +61,52 @@ class Rows:
 
 @goal("1", "records per CPU second")
 def throughput(rows):
-    ours, few = 1_000_000, 200_000
-    names = {}
+    records, pages = 200_000, 400
+    peers = ROOT / "benches" / "peers"
+    contestants, skipped = {}, {}
 
-    def us_per_record(seconds, records):
+    def us_per_record(seconds):
         return (seconds / records * 1e6,)
 
-    def peer(command, records, **environment):
+    def peer(command, landed, **environment):
+        """`OUT` in the command is a new folder. It tells how many records it landed."""
         def measure():
             out = lab.new_folder("peer")
-            done = lab.run([*command, str(out)], {"BENCH_OUT": str(out / "audits.parquet"), **environment})
-            files = sum(1 for _ in out.rglob("*.parquet"))
+            done = lab.run([out if word == "OUT" else word for word in command], {"BENCH_OUT": str(out), **environment})
+            told = re.search(landed, done.output + done.errors, re.M)
+            if not told or int(told[1]) != records or not any(out.rglob("*.parquet")):
+                raise CannotMeasure(f"landed {told and told[1]} records, not {records}")
             shutil.rmtree(out)
-            if not files:
-                raise CannotMeasure("wrote no Parquet file")
-            if environment:  # it doesn't measure itself
-                return us_per_record(done.cpu, records)
-            landed, cpu = done.output.split()[-2:]
-            if int(landed) != records:
-                raise CannotMeasure(f"landed {landed} records, not {records}")
-            return us_per_record(float(cpu), records)
+            return us_per_record(done.cpu)
         return measure
 
-    def attempt(name, make):
+    def add(name, make):
         try:
-            run = make()
-            run()  # once for what is written and compiled on first use
-            names[name] = run
+            contestants[name] = make()
+            contestants[name]()  # once for what is written and compiled on first use
         except CannotMeasure as why:
             say(f"{name}: skipped, {why}")
             skipped[name] = str(why)
+            contestants.pop(name, None)
 
-    with PageServer(records=ours, days=20) as server:
-        skipped = {}
-        pages = few // lab.PAGE
-        attempt("dlt", lambda: peer(
-            [lab.python_with("dlt", "dlt[parquet,filesystem]"), ROOT / "benches/peers/dlt_run.py", server.url, pages // 4],
-            few // 4))
-        attempt("faucet-cli", lambda: peer(
-            [lab.faucet(), "run", ROOT / "benches/peers/faucet.yaml"][:3], few,
+    with PageServer(records=records, days=4) as server:
+        add("dlt", lambda: peer(
+            [lab.python_with("dlt", "dlt[parquet,filesystem]"), peers / "dlt_run.py", server.url, pages, "OUT"],
+            r"^(\d+)$"))
+        add("faucet-cli", lambda: peer(
+            [lab.faucet(), "run", peers / "faucet.yaml"], r"wrote (\d+) records",
             BENCH_URL=server.url, BENCH_PAGES=str(pages)))
-        attempt("DuckDB", lambda: peer(
-            [lab.python_with("duckdb", "duckdb"), ROOT / "benches/peers/duckdb_run.py", lab.json_lines(server, few)], few))
+        add("DuckDB", lambda: peer(
+            [lab.python_with("duckdb", "duckdb"), peers / "duckdb_run.py", lab.json_lines(server, records), "OUT"],
+            r"^(\d+)$"))
         found = medians(OPTIONS.repeat, {
-            "auditlake": lambda: us_per_record(backfill(server, 20, ours).cpu, ours),
+            "auditlake": lambda: us_per_record(backfill(server, 4, records).cpu),
             "stages": lambda: (sum(stage_times("genesys_cloud/").values()) / 1_000,),
-            **names,
+            **contestants,
         })
     (SCRATCH / "records.jsonl").unlink(missing_ok=True)
     own = found["auditlake"][0]
-    rows.add("auditlake, µs of CPU a record", "", own, " µs", True)
+    rows.add("auditlake, CPU a record", "", own, " µs", True)
     for name, floor in [("dlt", 20), ("faucet-cli", 3), ("DuckDB", 1.5)]:
         if name in found:
             rows.at_least(floor, f"times {name} ({found[name][0]:.3g} µs)", found[name][0] / own)

@@ -1,11 +1,9 @@
 """What the goals of bench.py are measured with: processes, their CPU and memory, the page server, the peers."""
 
-import contextlib
 import json
 import os
 import pathlib
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -44,14 +42,16 @@ def medians(repeat, contestants):
 
 
 class Finished:
-    """A process that has ended: seconds of CPU, seconds by the clock, peak memory in MiB, what it printed."""
+    """A process that has ended: seconds of CPU, seconds by the clock, peak memory in MiB, what it printed, and when it
+    was started."""
 
-    def __init__(self, cpu, wall, peak, output, began_at):
-        self.cpu, self.wall, self.peak, self.output, self.began_at = cpu, wall, peak, output, began_at
+    def __init__(self, cpu, wall, peak, output, errors, began_at):
+        self.cpu, self.wall, self.peak, self.began_at = cpu, wall, peak, began_at
+        self.output, self.errors = output, errors
 
 
-def run(command, environment=None, ends=(0,), stop_after=None):
-    """Runs a command to its end. With `stop_after` it gets a SIGTERM after so many seconds."""
+def run(command, environment=None):
+    """Runs a command to its end, which is to be a good one."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     out, err = SCRATCH / "stdout", SCRATCH / "stderr"
     out, err = (path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}") for path in (out, err))
@@ -63,28 +63,19 @@ def run(command, environment=None, ends=(0,), stop_after=None):
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=ROOT,
             )
-            if stop_after is not None:
-                while time.monotonic() - began < stop_after and not has_ended(process.pid):
-                    time.sleep(0.2)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGTERM)
             _, status, used = os.wait4(process.pid, 0)
             wall = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in ends:
-            tail = err.read_text(errors="replace")[-2000:]
-            raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` ended with {process.returncode}: {tail}")
+        errors = err.read_text(errors="replace")
+        if process.returncode != 0:
+            name = pathlib.Path(command[0]).name
+            raise CannotMeasure(f"`{name}` ended with {process.returncode}: {errors.strip()[-2000:]}")
         # ru_maxrss begins with what the parent had when it forked, some 30 MiB: of no weight here
         return Finished(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024,
-                        out.read_text(errors="replace"), began_at)
+                        out.read_text(errors="replace"), errors, began_at)
     finally:
         out.unlink(missing_ok=True)
         err.unlink(missing_ok=True)
-
-
-def has_ended(pid):
-    """Whether it has, leaving its usage to be waited for."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 class PageServer:
