@@ -14,7 +14,7 @@ VENV := target/venv
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
 
-.PHONY: help build test lint doc tests attack chaos soak shortcuts fuzz licences deny demo clean
+.PHONY: help build test lint doc tests attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -68,6 +68,9 @@ shortcuts: ## Put each known mistake into the commit protocol, and see a test ca
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
+bench: ## Measure the goals of docs/performance.md, an hour; some: ONLY=1,2; RENEW=1 writes down the instruction counts
+	$(PYTHON) benches/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(RENEW),--renew)
 
 licences: ## Check licences, sources and bans, without a database of advisories; installs cargo-deny
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
