@@ -15,6 +15,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use auditlake::lake::{Progress, Work};
 use auditlake::model::{PartitionColumn, Range, RangeSet, Record, Timestamp};
 use auditlake::plan::{self, Policy};
@@ -29,7 +30,9 @@ use http::{HeaderMap, StatusCode};
 #[path = "support/audits.rs"]
 mod audits;
 
-/// Of each provider: what fills a row group, so that encoding is measured as it is done.
+/// How many records make a page.
+const PAGE: usize = 500;
+/// Of each provider: what fills row groups, so that encoding is measured as it is done.
 const RECORDS: usize = 32_500;
 /// To count instructions, fifty times slower.
 const FEWER_RECORDS: usize = 2_000;
@@ -204,11 +207,9 @@ fn stages_of<'a>(feed: &'a Feed, stages: &mut Vec<Stage<'a>>) -> Result<()> {
     add(
         "build",
         Box::new(move || {
-            let mut rows = RowBuilder::new(&PARTITION_BY);
-            for (record, raw) in of.iter() {
-                rows.push(record, &context, raw, None)?;
+            for page in of.chunks(PAGE) {
+                black_box(rows_of(page, &context)?);
             }
-            black_box(rows.finish()?);
             Ok(())
         }),
     );
@@ -220,14 +221,26 @@ fn stages_of<'a>(feed: &'a Feed, stages: &mut Vec<Stage<'a>>) -> Result<()> {
                 job: "bench".to_owned(),
                 run: "bench".to_owned(),
             });
-            for (record, raw) in records.iter() {
-                part.push(record, &context, raw, None)?;
+            for page in records.chunks(PAGE) {
+                part.push(rows_of(page, &context)?);
+                while let Some(group) = part.group()? {
+                    part.add(group.encode()?)?;
+                }
             }
             black_box(part.finish()?);
             Ok(())
         }),
     );
     Ok(())
+}
+
+/// The rows of a page, as a run builds them.
+fn rows_of(page: &[(Record<'_>, &str)], context: &RowContext<'_>) -> Result<RecordBatch> {
+    let mut rows = RowBuilder::new(&PARTITION_BY);
+    for (record, raw) in page {
+        rows.push(record, context, raw, None)?;
+    }
+    Ok(rows.finish()?)
 }
 
 /// Each of the windows that a stream's first load of a year has, from being due to being done.
@@ -389,7 +402,6 @@ fn feed(
                 realtime: false,
             },
             range: range(0, 20)?,
-            first: false,
             reading: 0,
             now: day(30),
         },
