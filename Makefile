@@ -70,7 +70,7 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 bench: ## Measure the goals of docs/performance.md, an hour; some: ONLY=1,2; RENEW=1 writes down the instruction counts
-	$(PYTHON) benches/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(RENEW),--renew)
+	$(PYTHON) -B benches/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(RENEW),--renew)
 
 licences: ## Check licences, sources and bans, without a database of advisories; installs cargo-deny
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)

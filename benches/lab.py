@@ -27,18 +27,24 @@ def say(text):
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def median(values):
-    return statistics.median(values)
-
-
-def medians(repeat, contestants):
-    """Runs the contestants in turns, and gives the median of what each measures, number by number."""
+def in_turns(repeat, contestants):
+    """Runs the contestants in turns: what each has measured, turn by turn."""
     taken = {name: [] for name in contestants}
     for turn in range(repeat):
         for name, run in contestants.items():
             taken[name].append(run())
-            say(f"{turn + 1}/{repeat} {name}: " + ", ".join(f"{v:.4g}" for v in taken[name][-1]))
-    return {name: [median(column) for column in zip(*rows)] for name, rows in taken.items()}
+            say(f"{turn + 1}/{repeat} {name}: " + ", ".join(f"{value:.4g}" for value in taken[name][-1]))
+    return taken
+
+
+def middle(turns, column=0):
+    """The median."""
+    return statistics.median(turn[column] for turn in turns)
+
+
+def quotient(above, below, column=0):
+    """The median of what one is of the other in the same turn: what slows both down has no part in it."""
+    return statistics.median(one[column] / other[column] for one, other in zip(above, below))
 
 
 class Finished:
