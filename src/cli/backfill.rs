@@ -106,6 +106,7 @@ pub(super) async fn in_turns(
     shutdown: &Shutdown,
 ) -> Result<Report, Failure> {
     let mut done = Tally::default();
+    let mut stepped_aside = None;
     loop {
         // a turn ends with the next tick, however long the job was waited for
         let lane = || Lane::Backfill {
@@ -138,7 +139,10 @@ pub(super) async fn in_turns(
                 job.name
             )));
         }
-        if is_due(newest.as_ref(), schedule) {
+        // once a tick: who doesn't come then isn't there
+        let next_tick = Some(schedule.next_after(real_now()));
+        if is_due(newest.as_ref(), schedule) && stepped_aside != next_tick {
+            stepped_aside = next_tick;
             tokio::select! {
                 () = tokio::time::sleep(STEP_ASIDE) => {}
                 () = shutdown.stop.cancelled() => {}
