@@ -30,8 +30,8 @@ use crate::table::{self, PartSpec};
 
 /// How old the last commit gets while there is something to commit: what a crash may cost.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
-/// What the allocator takes beside what is counted: a quarter, as measured over row groups that come and go.
-const ALLOCATOR: usize = 4;
+/// What the allocator takes beside what is counted: a third, as measured over row groups that come and go.
+const ALLOCATOR: usize = 3;
 /// How many parts are uploaded at a time.
 const UPLOADS: usize = 4;
 
