@@ -12,7 +12,7 @@ use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::{self, Conduct, Job, Lane, Report, Tally};
+use crate::pipeline::{self, Conduct, Job, Lane, Memory, Report, Tally};
 use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
@@ -20,6 +20,8 @@ use crate::shutdown::Shutdown;
 
 /// The longest that a backfill holds its job before it looks around.
 const TURN: TimeDelta = TimeDelta::minutes(1);
+/// How many bytes of ids it keeps beyond the partitions at hand: it goes forward, and hardly comes back to any.
+const KEPT_IDS: usize = 8 << 20;
 /// The shortest, so that it gets somewhere however often its job is due.
 const SHORTEST_TURN: TimeDelta = TimeDelta::seconds(1);
 /// How long it steps aside when a pull is due; a daemon looks at a held job more often than that.
@@ -105,6 +107,10 @@ pub(super) async fn in_turns(
     bar: &Bar,
     shutdown: &Shutdown,
 ) -> Result<Report, Failure> {
+    let job = &Job {
+        memory: Memory::of(KEPT_IDS),
+        ..job.clone()
+    };
     let mut done = Tally::default();
     let mut stepped_aside = None;
     loop {

@@ -16,18 +16,20 @@ use crate::table::EventIdHash;
 /// The ids of one partition.
 pub(super) type IdSet = HashSet<EventIdHash>;
 
-/// How many bytes of ids are kept, of all jobs together; the longest unused are let go first.
+/// How many bytes of ids a daemon keeps, of all jobs together; the longest unused are let go first.
 const BUDGET: usize = 64 << 20;
 /// A partition that so many runs of its job had no use for is let go: it is no longer a recent one. A job that is due
 /// each minute comes back to yesterday's once an hour, to settle it.
 const IDLE_RUNS: u64 = 100;
 
 /// What a process keeps of its jobs. Cheap to clone; clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Memory(Arc<Mutex<Kept>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
+    /// How many bytes of ids may be kept.
+    most: usize,
     jobs: HashMap<String, OfJob>,
     /// What the partitions of all jobs take up.
     bytes: usize,
@@ -55,7 +57,23 @@ struct Partition {
     run: u64,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self::of(BUDGET)
+    }
+}
+
 impl Memory {
+    /// With room for so many bytes of ids.
+    pub fn of(most: usize) -> Self {
+        Self(Arc::new(Mutex::new(Kept {
+            most,
+            jobs: HashMap::new(),
+            bytes: 0,
+            uses: 0,
+        })))
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // whoever panicked was in no middle of anything
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,7 +117,7 @@ impl Memory {
     pub(super) fn give(&self, job: &str, run: Uuid, name: String, ids: IdSet) {
         let mut kept = self.kept();
         let bytes = bytes_of(&name, &ids);
-        if bytes > BUDGET {
+        if bytes > kept.most {
             return;
         }
         kept.uses += 1;
@@ -117,7 +135,7 @@ impl Memory {
         let before = of.partitions.insert(name, partition);
         kept.bytes += bytes;
         kept.bytes -= before.map_or(0, |before| before.bytes);
-        while kept.bytes > BUDGET {
+        while kept.bytes > kept.most {
             kept.let_one_go();
         }
     }
