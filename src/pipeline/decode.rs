@@ -1,43 +1,42 @@
 //! A page taken apart: its records read and made into rows, beside the run. Which of them land is the landing's to say.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
 use super::Job;
 use super::identity::{self, Twins};
 use crate::model::{PartitionColumn, Record, Timestamp};
-use crate::providers::{Adapter, Page};
+use crate::providers::Page;
 use crate::table::{EventIdHash, Room, RowBuilder, RowContext, RowError, partition_path};
 
 /// Within it, the partition of two records of one account is the same; in microseconds.
 const SAME_PARTITION: i64 = 3_600_000_000;
+
+/// A page that has arrived.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// It.
+    pub(super) page: Page,
+    /// Its records' ids, for a provider that gives none.
+    pub(super) ids: Vec<Option<String>>,
+    /// When.
+    pub(super) at: Timestamp,
+}
 
 /// What is made of a page, beside the run.
 pub(super) trait ReadPage: Send + Sync + 'static {
     /// What is made of it.
     type Made: Send;
 
-    /// Reads a page's records. `ids` are theirs, for a provider that gives none; `twins` are those of the page's answer
-    /// so far.
-    fn read(
-        &self,
-        page: &Page,
-        ids: &[Option<String>],
-        twins: &mut Twins,
-        received_at: Timestamp,
-    ) -> Result<Self::Made, RowError>;
+    /// Reads a page's records. `twins` are those of the page's answer so far.
+    fn read(&self, received: &Received, twins: &mut Twins) -> Result<Self::Made, RowError>;
 }
 
-/// Makes rows of pages; what it needs to know of a job.
+/// Makes rows of a job's pages.
 #[derive(Debug)]
 pub(super) struct Decoder {
-    adapter: Arc<dyn Adapter>,
-    partition_by: Vec<PartitionColumn>,
-    provider: &'static str,
-    connection: String,
-    account_id: String,
-    job: String,
+    job: Job,
     /// What the last page took: the next one is like it.
     room: Mutex<Room>,
 }
@@ -78,12 +77,7 @@ pub(super) struct Refused {
 impl Decoder {
     pub(super) fn new(job: &Job) -> Self {
         Self {
-            adapter: Arc::clone(&job.source.adapter),
-            partition_by: job.partition_by.clone(),
-            provider: job.provider,
-            connection: job.connection.clone(),
-            account_id: job.account_id.clone(),
-            job: job.name.clone(),
+            job: job.clone(),
             room: Mutex::default(),
         }
     }
@@ -99,8 +93,8 @@ impl Decoder {
         number: usize,
         received_at: Timestamp,
     ) -> Result<Decoded, RowError> {
-        let record = identity::read_again(self.adapter.as_ref(), raw, number);
-        let rows = RowBuilder::new(&self.partition_by);
+        let record = identity::read_again(self.job.source.adapter.as_ref(), raw, number);
+        let rows = RowBuilder::new(&self.job.partition_by);
         self.records(rows, std::iter::once((raw, record)), received_at)
     }
 
@@ -111,10 +105,10 @@ impl Decoder {
         received_at: Timestamp,
     ) -> Result<Decoded, RowError> {
         let context = RowContext {
-            provider: self.provider,
-            connection: &self.connection,
-            account_id: &self.account_id,
-            job: &self.job,
+            provider: self.job.provider,
+            connection: &self.job.connection,
+            account_id: &self.job.account_id,
+            job: &self.job.name,
             ingested_at: received_at,
         };
         let (mut keys, mut refused) = (Vec::new(), Vec::new());
@@ -132,7 +126,7 @@ impl Decoder {
                 Ok(record) => keys.push(Key {
                     id: EventIdHash::of(&record.event_id),
                     event_time: record.event_time,
-                    partition: partitions.of(self, &context, record),
+                    partition: partitions.of(&self.job.partition_by, &context, record),
                 }),
                 Err(reason) => refused.push(Refused {
                     raw: raw.to_owned(),
@@ -156,21 +150,17 @@ impl Decoder {
 impl ReadPage for Decoder {
     type Made = Decoded;
 
-    fn read(
-        &self,
-        page: &Page,
-        ids: &[Option<String>],
-        twins: &mut Twins,
-        received_at: Timestamp,
-    ) -> Result<Decoded, RowError> {
+    fn read(&self, received: &Received, twins: &mut Twins) -> Result<Decoded, RowError> {
+        let page = &received.page;
         let room = self.room().clone();
-        let rows = RowBuilder::new(&self.partition_by).with_room(
+        let rows = RowBuilder::new(&self.job.partition_by).with_room(
             page.records.len(),
             page.text.len(),
             &room,
         );
-        let records = identity::read_all(self.adapter.as_ref(), page, ids, twins);
-        self.records(rows, records, received_at)
+        let records =
+            identity::read_all(self.job.source.adapter.as_ref(), page, &received.ids, twins);
+        self.records(rows, records, received.at)
     }
 }
 
@@ -183,7 +173,12 @@ struct Partitions {
 }
 
 impl Partitions {
-    fn of(&mut self, decoder: &Decoder, context: &RowContext<'_>, record: &Record<'_>) -> usize {
+    fn of(
+        &mut self,
+        columns: &[PartitionColumn],
+        context: &RowContext<'_>,
+        record: &Record<'_>,
+    ) -> usize {
         let hour = (record.event_time.timestamp_micros()).div_euclid(SAME_PARTITION);
         let account = context.account_id(record);
         if let Some((last_hour, last_account, index)) = &self.last
@@ -192,7 +187,7 @@ impl Partitions {
             return *index;
         }
         let path = partition_path(
-            &decoder.partition_by,
+            columns,
             context.provider,
             context.connection,
             account,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::budget::{Budget, Held};
-use super::decode::ReadPage;
+use super::decode::{ReadPage, Received};
 use super::error::RunError;
 use super::identity::Twins;
 use super::parts::Cores;
@@ -318,9 +318,15 @@ impl<R: ReadPage> Worker<R> {
         held: Held,
     ) -> Decoding<R::Made> {
         let reader = Arc::clone(&self.reader);
-        let (slot, received_at) = (self.slot, real_now());
+        let slot = self.slot;
+        let received = Received {
+            page,
+            ids,
+            at: real_now(),
+        };
         self.cores.begin(move || {
-            let made = reader.read(&page, &ids, &mut twins, received_at)?;
+            let made = reader.read(&received, &mut twins)?;
+            let Received { page, .. } = received;
             let arrival = Arrival::Page {
                 slot,
                 page: made,

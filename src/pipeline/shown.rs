@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::comparison::Event;
-use super::decode::ReadPage;
+use super::decode::{ReadPage, Received};
 use super::identity::{self, Twins};
 use crate::lake::quarantine;
 use crate::model::Timestamp;
-use crate::providers::{Adapter, Page};
+use crate::providers::Adapter;
 use crate::table::RowError;
 
 /// Reads pages for a comparison.
@@ -38,19 +38,13 @@ impl Shown {
 impl ReadPage for Shows {
     type Made = Shown;
 
-    fn read(
-        &self,
-        page: &Page,
-        ids: &[Option<String>],
-        twins: &mut Twins,
-        received_at: Timestamp,
-    ) -> Result<Shown, RowError> {
+    fn read(&self, received: &Received, twins: &mut Twins) -> Result<Shown, RowError> {
         let adapter = self.0.as_ref();
         let mut shown = Shown {
-            received_at,
+            received_at: received.at,
             ..Shown::default()
         };
-        for (raw, record) in identity::read_all(adapter, page, ids, twins) {
+        for (raw, record) in identity::read_all(adapter, &received.page, &received.ids, twins) {
             match record {
                 Ok(record) => shown.events.push((
                     record.event_id.into_owned(),
