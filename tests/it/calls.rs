@@ -17,7 +17,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::rig::{Rig, Simulator, at, failures, range};
+use crate::support::rig::{self, Rig, Simulator, at, failures, range};
 
 /// How much more than a perfect client's.
 const AT_MOST: f64 = 1.02;
@@ -33,25 +33,13 @@ fn all() -> Range {
 
 /// A jobs.yaml with one connection and one job.
 fn jobs(provider: &str, connection: &str) -> String {
-    format!(
-        "lake: {{url: memory://}}
-connections:
-  prod:
-    provider: {provider}
-    allow_http: true
-    rate_limit: 1000000/s
-{connection}
-jobs:
-  - name: audits
-    connection: prod
-    schedule: '0 */4 * * *'
+    let job = "    schedule: '0 */4 * * *'
     start: 2026-03-03
     window: 4h
     min_window: 1m
     lag: 2m
-    settle: [4h, 24h]
-"
-    )
+    settle: [4h, 24h]";
+    rig::jobs(provider, connection, job)
 }
 
 /// Pulls all of it; returns how many calls the windows take at least, by `needed`, and how many ticks there were.

@@ -16,7 +16,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::rig::{Rig, Simulator, at, exceeding};
+use crate::support::rig::{self, Rig, Simulator, at, exceeding};
 
 const LATEST: Duration = Duration::from_hours(72);
 const LATE_SHARE: f64 = 0.15;
@@ -29,24 +29,12 @@ fn clock() -> Clock {
 
 /// A jobs.yaml with one connection and one job.
 fn jobs(provider: &str, connection: &str) -> String {
-    format!(
-        "lake: {{url: memory://}}
-connections:
-  prod:
-    provider: {provider}
-    allow_http: true
-    rate_limit: 1000000/s
-{connection}
-jobs:
-  - name: audits
-    connection: prod
-    schedule: '@hourly'
+    let job = "    schedule: '@hourly'
     start: 2026-03-01
     window: 1h
     lag: 2m
-    settle: [1h, 24h, 72h]
-"
-    )
+    settle: [1h, 24h, 72h]";
+    rig::jobs(provider, connection, job)
 }
 
 /// What the week came to.

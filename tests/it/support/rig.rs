@@ -46,6 +46,24 @@ pub(crate) fn hasty() -> Limits {
     }
 }
 
+/// A jobs.yaml with one connection and one job, whose lines are indented by four.
+pub(crate) fn jobs(provider: &str, connection: &str, job: &str) -> String {
+    format!(
+        "lake: {{url: memory://}}
+connections:
+  prod:
+    provider: {provider}
+    allow_http: true
+    rate_limit: 1000000/s
+{connection}
+jobs:
+  - name: audits
+    connection: prod
+{job}
+"
+    )
+}
+
 /// An empty lake in memory, with folders by provider and date.
 pub(crate) async fn lake_in_memory() -> (Lake, Vec<PartitionColumn>) {
     let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();

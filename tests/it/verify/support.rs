@@ -18,27 +18,17 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::rig::{Rig, Row, Simulator};
+use crate::support::rig::{self, Rig, Row, Simulator};
 
 /// A jobs.yaml with one connection and one job.
 pub(super) fn jobs(provider: &str, connection: &str, job: &str) -> String {
-    format!(
-        "lake: {{url: memory://}}
-connections:
-  prod:
-    provider: {provider}
-    allow_http: true
-    rate_limit: 1000000/s
-{connection}
-jobs:
-  - name: audits
-    connection: prod
-    schedule: '@hourly'
+    let job = format!(
+        "    schedule: '@hourly'
     start: 2026-03-01
     lag: 2m
-    {job}
-"
-    )
+    {job}"
+    );
+    rig::jobs(provider, connection, &job)
 }
 
 pub(super) async fn try_verify<S: Simulator>(
