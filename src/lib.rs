@@ -14,6 +14,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod history;
 pub mod lake;
 pub mod model;
 pub mod pipeline;
@@ -27,8 +28,10 @@ pub mod server;
 pub mod shutdown;
 pub mod sim;
 pub mod source;
+pub mod standing;
 pub mod table;
 pub mod telemetry;
+pub mod text;
 pub mod tls;
 pub mod yaml;
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::once::when_free;
 use super::progress::Bar;
-use super::report::{self, Failure, Out, complain, count};
+use super::report::{self, Failure, Out, complain};
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::{self, Commit};
@@ -17,6 +17,7 @@ use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
 use crate::shutdown::Shutdown;
+use crate::text;
 
 /// The longest that a backfill holds its job before it looks around.
 const TURN: TimeDelta = TimeDelta::minutes(1);
@@ -64,7 +65,7 @@ pub(super) async fn run(
     // fixed for all turns: the command ends, however long it takes
     let horizon = job.policy.horizon(real_now());
     let Some(range) = Range::new(asked.from(), asked.to().min(horizon)) else {
-        let (from, lag) = (report::time(asked.from()), report::length(job.policy.lag));
+        let (from, lag) = (text::time(asked.from()), text::length(job.policy.lag));
         return Err(Failure::usage(format!(
             "`--from {from}` is later than now less the job's lag of {lag}"
         )));
@@ -210,9 +211,9 @@ fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
 pub(super) fn message(done: &Tally) -> String {
     format!(
         "{}, {} new, {} duplicate",
-        report::counted(done.windows, "window"),
-        count(done.counts.new),
-        count(done.counts.duplicate)
+        text::counted(done.windows, "window"),
+        text::count(done.counts.new),
+        text::count(done.counts.duplicate)
     )
 }
 

@@ -20,6 +20,7 @@ use crate::runtime;
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
 use crate::telemetry::chain;
+use crate::text;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -261,7 +262,7 @@ async fn read_page(feed: &Feed, stop: &CancellationToken) -> Result<String, Sour
         source, of, lag, ..
     } = feed;
     let streams = source.streams(stop).await?;
-    let count = report::counted(streams.len() as u64, "stream");
+    let count = text::counted(streams.len() as u64, "stream");
     let now = real_now();
     let second = |at: DateTime<_>| DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at);
     let to = second(now - *lag);
@@ -286,7 +287,7 @@ async fn read_page(feed: &Feed, stop: &CancellationToken) -> Result<String, Sour
     Ok(format!(
         "{count}; a page of `{}` for {range} has {}, {of}",
         ask.stream.id,
-        report::counted(records as u64, "record"),
+        text::counted(records as u64, "record"),
     ))
 }
 

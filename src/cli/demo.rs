@@ -11,7 +11,7 @@ use clap::Args;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::once::run_when_free;
-use super::report::{self, Failure, Out, count};
+use super::report::{self, Failure, Out};
 use super::table::render;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::sim::{Providers, ProvidersSpec};
 use crate::telemetry::chain;
+use crate::text;
 
 /// The file that a new user begins with; it runs here as it is.
 const JOBS: &str = include_str!("../../jobs.yaml");
@@ -67,8 +68,8 @@ pub(super) async fn run(
     out.line(format_args!(
         "Simulated: Genesys Cloud holds {} audits of {DAY}, Avaya AXP, LivePerson and Everyware Cloud {} each.\n\
          jobs.yaml pulls them.\n",
-        count(RECORDS as u64),
-        count(RECORDS as u64 / 5),
+        text::count(RECORDS as u64),
+        text::count(RECORDS as u64 / 5),
     ));
 
     let jobs = super::ready_jobs(&config, &[]).await?;
@@ -80,7 +81,7 @@ pub(super) async fn run(
         ),
     ] {
         providers.set_now(now);
-        out.line(format_args!("{what} (as of {}):", report::time(now)));
+        out.line(format_args!("{what} (as of {}):", text::time(now)));
         for ScheduledJob { job, .. } in &jobs {
             let conduct = Conduct {
                 clock: Clock::AsOf(now),
@@ -174,7 +175,7 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
         } else {
             out.line(format_args!(
                 "{indent}{name}  {} bytes",
-                count(entry.metadata()?.len())
+                text::count(entry.metadata()?.len())
             ));
         }
     }
@@ -186,19 +187,17 @@ fn last_entry(newest: &Commit, out: &mut Out) {
     let watermarks = newest
         .current()
         .filter_map(|(_, progress)| progress.watermark);
-    let watermark = watermarks
-        .min()
-        .map_or_else(|| "-".to_owned(), report::time);
+    let watermark = watermarks.min().map_or_else(|| "-".to_owned(), text::time);
     out.line(format_args!(
         "   {:<18} version {:<3} watermark {watermark}  {}",
         newest.job,
         newest.version,
-        report::counted(newest.streams.len() as u64, "stream"),
+        text::counted(newest.streams.len() as u64, "stream"),
     ));
 }
 
 /// How many events of each activity the table holds, by provider: what the query
-/// `SELECT provider, count(*), … GROUP BY provider` would say.
+/// `SELECT provider, text::count(*), … GROUP BY provider` would say.
 fn by_provider(table: &Path) -> std::io::Result<String> {
     let mut found: BTreeMap<String, [u64; 7]> = BTreeMap::new();
     for file in files(table)? {
@@ -232,7 +231,7 @@ fn by_provider(table: &Path) -> std::io::Result<String> {
     let rows: Vec<[String; 8]> = found
         .into_iter()
         .map(|(provider, counts)| {
-            let mut cells = counts.map(count).into_iter();
+            let mut cells = counts.map(text::count).into_iter();
             let mut row = std::array::from_fn(|_| String::new());
             row[0] = provider;
             row[1..].fill_with(|| cells.next().unwrap_or_default());

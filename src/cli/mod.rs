@@ -26,6 +26,7 @@ use crate::model::{Range, Timestamp};
 use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, LogFormat};
+use crate::text;
 
 use report::{Failure, Out};
 
@@ -200,8 +201,8 @@ async fn interruptible(
 fn validate(config: &Config, source: &Source, out: &mut Out) {
     out.line(format_args!(
         "{source} is valid: {}, {}, lake {}",
-        report::counted(config.jobs.len() as u64, "job"),
-        report::counted(config.connections.len() as u64, "connection"),
+        text::counted(config.jobs.len() as u64, "job"),
+        text::counted(config.connections.len() as u64, "connection"),
         config.lake.url,
     ));
 }
@@ -255,7 +256,7 @@ fn as_of(instant: Option<Timestamp>) -> Result<Clock, Failure> {
         Some(instant) if instant <= real_now() => Ok(Clock::AsOf(instant)),
         Some(instant) => Err(Failure::usage(format!(
             "`--as-of {}` is in the future",
-            report::time(instant)
+            text::time(instant)
         ))),
     }
 }
@@ -264,8 +265,8 @@ fn range(from: Timestamp, to: Timestamp) -> Result<Range, Failure> {
     Range::new(from, to).ok_or_else(|| {
         Failure::usage(format!(
             "`--to {}` must be later than `--from {}`",
-            report::time(to),
-            report::time(from)
+            text::time(to),
+            text::time(from)
         ))
     })
 }

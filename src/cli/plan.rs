@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use serde_json::json;
 
-use super::report::{self, Failure, Out, count};
+use super::report::{Failure, Out};
 use super::table;
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
@@ -14,6 +14,7 @@ use crate::model::{Range, Timestamp};
 use crate::pipeline::Job;
 use crate::plan::{self, Task};
 use crate::providers::{Ask, Stream};
+use crate::text;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -165,7 +166,7 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
             .map(|line| {
                 json!({
                     "job": line.job, "stream": line.stream, "work": line.work, "windows": line.windows,
-                    "from": report::time(line.from), "to": report::time(line.to),
+                    "from": text::time(line.from), "to": text::time(line.to),
                     "calls_at_least": line.calls, "seconds_at_least": line.time.as_secs_f64(),
                 })
             })
@@ -182,12 +183,12 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
                 line.job.clone(),
                 line.stream.clone(),
                 work(line.work).to_owned(),
-                count(line.windows),
+                text::count(line.windows),
                 Range::new(line.from, line.to)
                     .map(|range| range.to_string())
                     .unwrap_or_default(),
-                count(line.calls),
-                report::length(TimeDelta::from_std(line.time).unwrap_or_default()),
+                text::count(line.calls),
+                text::length(TimeDelta::from_std(line.time).unwrap_or_default()),
             ]
         })
         .collect();
@@ -201,11 +202,11 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
     ));
     let calls: u64 = lines.iter().map(|line| line.calls).sum();
     let time: Duration = lines.iter().map(|line| line.time).sum();
-    let time = report::length(TimeDelta::from_std(time).unwrap_or_default());
+    let time = text::length(TimeDelta::from_std(time).unwrap_or_default());
     if all_known {
         out.line(format_args!(
             "\nat least {} calls, {time} within the rate budget",
-            count(calls)
+            text::count(calls)
         ));
     }
 }

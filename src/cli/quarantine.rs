@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::once::when_free;
-use super::report::{self, Failure, Out, count};
+use super::report::{Failure, Out};
 use super::table;
 use crate::clock::real_now;
 use crate::config::Config;
@@ -17,6 +17,7 @@ use crate::lake::quarantine::{
 use crate::pipeline::{self, Became, Conduct, Job};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
+use crate::text;
 
 /// How many digits of an id are shown: as many as it takes to name a line.
 const SHORT: usize = 12;
@@ -184,15 +185,12 @@ async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Fai
         let mut reasons: Vec<(String, u64)> = reasons.into_iter().collect();
         reasons.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
         for (reason, lines) in reasons.iter().take(REASONS) {
-            out.line(format_args!(
-                "{}: {reason}",
-                report::counted(*lines, "line")
-            ));
+            out.line(format_args!("{}: {reason}", text::counted(*lines, "line")));
         }
         if reasons.len() > REASONS {
             let lines: u64 = reasons[REASONS..].iter().map(|(_, lines)| lines).sum();
-            let others = report::counted((reasons.len() - REASONS) as u64, "other reason");
-            out.line(format_args!("{}: {others}", report::counted(lines, "line")));
+            let others = text::counted((reasons.len() - REASONS) as u64, "other reason");
+            out.line(format_args!("{}: {others}", text::counted(lines, "line")));
         }
     }
     Ok(0)
@@ -203,7 +201,7 @@ fn row(job: &str, found: &Found<'_>, by: Option<By>) -> [String; 8] {
         Ok(line) => (
             line.stream.clone(),
             line.asked.0.to_string(),
-            report::time(line.pulled_at),
+            text::time(line.pulled_at),
             line.raw.len(),
             one_line(&line.reason),
         ),
@@ -221,7 +219,7 @@ fn row(job: &str, found: &Found<'_>, by: Option<By>) -> [String; 8] {
         stream,
         range,
         pulled_at,
-        count(bytes as u64),
+        text::count(bytes as u64),
         state(by).to_owned(),
         reason,
     ]
@@ -345,9 +343,9 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failu
         .map_err(Failure::lake)?;
     let closed = match closed {
         0 => String::new(),
-        closed => format!("; done with already: {}", count(closed)),
+        closed => format!("; done with already: {}", text::count(closed)),
     };
-    let acknowledged = report::counted(open.len() as u64, "line");
+    let acknowledged = text::counted(open.len() as u64, "line");
     out.line(format_args!(
         "{}: {acknowledged} acknowledged{closed}",
         job.name
@@ -432,9 +430,9 @@ async fn replay(
     out.line(format_args!(
         "{}: {} landed, {} duplicate, {} still unreadable{rest}",
         job.name,
-        count(landed),
-        count(duplicate),
-        count(unreadable),
+        text::count(landed),
+        text::count(duplicate),
+        text::count(unreadable),
     ));
     Ok(shutdown.and_then(Shutdown::exit_code).unwrap_or(0))
 }

@@ -4,14 +4,13 @@ use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use chrono::{SecondsFormat, TimeDelta};
-
 use crate::config::Problems;
 use crate::lake::LakeError;
-use crate::model::{Kind, Timestamp};
+use crate::model::Kind;
 use crate::pipeline::{self, Job, Report, RunError};
 use crate::runtime::SetupError;
 use crate::telemetry::{self, chain};
+use crate::text::{count, counted};
 
 /// A command that ends with a message and an exit code.
 #[derive(Debug)]
@@ -145,50 +144,6 @@ impl Out {
     }
 }
 
-/// `2026-11-20T08:00:00Z`
-pub(super) fn time(at: Timestamp) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// `3d 4h`, `2m 10s`: the two largest units.
-pub(super) fn length(length: TimeDelta) -> String {
-    let seconds = length.num_seconds().max(0);
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let mut left = seconds;
-    let mut parts = Vec::new();
-    for (name, size) in units {
-        if left >= size {
-            parts.push(format!("{}{name}", left / size));
-            left %= size;
-        }
-    }
-    parts.truncate(2);
-    if parts.is_empty() {
-        "0s".to_owned()
-    } else {
-        parts.join(" ")
-    }
-}
-
-/// `12,345`
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 job`, `12,345 jobs`
-pub(super) fn counted(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", count(number))
-}
-
 /// One line about a run, and one for each stream that failed.
 pub(super) fn summary(job: &str, report: &Report) -> String {
     let counts = report.tally.counts;
@@ -245,7 +200,7 @@ fn alike(failures: &[pipeline::Failure]) -> Vec<(&pipeline::Failure, u64)> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use chrono::DateTime;
+    use chrono::{DateTime, TimeDelta};
 
     use super::*;
     use crate::model::Range;
@@ -275,16 +230,5 @@ mod tests {
             .map(|(first, others)| (first.stream.as_str(), others))
             .collect();
         assert_eq!(told, [("a", 2), ("b", 0)]);
-    }
-
-    #[test]
-    fn numbers_and_lengths_read_well() {
-        assert_eq!(
-            [count(0), count(999), count(1_000), count(12_345_678)],
-            ["0", "999", "1,000", "12,345,678"]
-        );
-        assert_eq!(length(TimeDelta::seconds(0)), "0s");
-        assert_eq!(length(TimeDelta::seconds(3_725)), "1h 2m");
-        assert_eq!(length(TimeDelta::days(3) + TimeDelta::hours(4)), "3d 4h");
     }
 }

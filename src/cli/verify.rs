@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::backfill::{self, ByHand};
 use super::progress::Bar;
-use super::report::{self, Failure, Out, complain, count};
+use super::report::{self, Failure, Out, complain};
 use super::table;
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::runtime::{self, ScheduledJob};
 use crate::schedule::Schedule;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
+use crate::text;
 
 /// How many streams a line names.
 const NAMED: usize = 3;
@@ -65,7 +66,7 @@ pub(super) async fn run(
         .map_err(Failure::lake)?;
     let lag = job.policy.lag;
     if args.from >= job.policy.horizon(real_now()) {
-        let (from, lag) = (report::time(args.from), report::length(lag));
+        let (from, lag) = (text::time(args.from), text::length(lag));
         return Err(Failure::usage(format!(
             "`--from {from}` is later than now less the job's lag of {lag}"
         )));
@@ -83,8 +84,8 @@ pub(super) async fn run(
         if !args.json {
             out.line(format_args!(
                 "\nrepaired: {} landed, {} found there already; what was read is verified again\n",
-                report::counted(tally.counts.new, "event"),
-                count(tally.counts.duplicate)
+                text::counted(tally.counts.new, "event"),
+                text::count(tally.counts.duplicate)
             ));
         }
         repaired = Some(tally);
@@ -162,8 +163,8 @@ fn clock(newest: Option<&Commit>, schedule: &Schedule) -> Clock {
 fn message(done: &Tally) -> String {
     format!(
         "{}, {} read",
-        report::counted(done.windows, "window"),
-        report::counted(done.counts.fetched, "record")
+        text::counted(done.windows, "window"),
+        text::counted(done.counts.fetched, "record")
     )
 }
 
@@ -215,7 +216,7 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
             day.doubled.count,
             day.unreadable,
         ];
-        let [shown, rows, missing, extra, altered, doubled, unreadable] = counts.map(count);
+        let [shown, rows, missing, extra, altered, doubled, unreadable] = counts.map(text::count);
         [
             name, shown, rows, missing, extra, altered, doubled, unreadable,
         ]
@@ -263,7 +264,7 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
     if total.unjudged > 0 {
         out.line(format_args!(
             "not judged: {} that the provider wasn't seen to show, where not all was read",
-            report::counted(total.unjudged, "row")
+            text::counted(total.unjudged, "row")
         ));
     }
     for note in &verification.notes {
@@ -285,7 +286,7 @@ fn examples(found: &Found) -> Option<String> {
     let shown = found.examples.iter().map(|example| {
         let id = &example.event_id;
         match example.event_time {
-            Some(at) => format!("{id} ({})", report::time(at)),
+            Some(at) => format!("{id} ({})", text::time(at)),
             None => format!("{id} (unreadable, not in quarantine)"),
         }
     });
@@ -293,7 +294,7 @@ fn examples(found: &Found) -> Option<String> {
     match found.count - found.examples.len() as u64 {
         0 if found.count == 0 => None,
         0 => Some(text),
-        more => Some(format!("{text} and {} more", count(more))),
+        more => Some(format!("{text} and {} more", text::count(more))),
     }
 }
 
@@ -306,7 +307,7 @@ fn named(streams: &[String]) -> String {
         others => format!(
             "{} and {}",
             names.join(", "),
-            report::counted(others, "other stream")
+            text::counted(others, "other stream")
         ),
     }
 }

@@ -16,6 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("alarm", &["clock", "model"]),
     ("secret", &[]),
     ("schedule", &["model"]),
+    ("text", &["model"]),
     ("yaml", &["model", "secret"]),
     // the parts: none of them knows another's insides
     ("providers", &["model", "secret", "yaml"]),
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["model", "providers", "schedule", "secret", "yaml"],
     ),
     // what is made of them
+    ("history", &["lake", "model", "table", "telemetry"]),
     ("plan", &["lake", "model", "providers"]),
     ("source", &["client", "model", "providers", "telemetry"]),
     (
@@ -52,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "client", "config", "lake", "model", "pipeline", "plan", "schedule", "source",
         ],
     ),
+    ("standing", &["lake", "model", "plan", "runtime", "text"]),
     (
         "scheduler",
         &[
@@ -69,11 +72,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "server",
         &[
             "clock",
+            "history",
             "lake",
             "model",
+            "plan",
             "runtime",
             "scheduler",
+            "standing",
             "telemetry",
+            "text",
         ],
     ),
     // the top: nothing imports it, and it may import all

@@ -1,0 +1,170 @@
+//! What runs did: the rows of the table `audit_runs`, and what they add up to by run and by day.
+//!
+//! A row is one range of one stream that one run pulled, or at which it failed. Rows of days that are over lie in the
+//! table, one file a day; those of today are read from the commit logs, of which the table is made.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::lake::{Counts, Work};
+use crate::model::{Kind, Range, Timestamp};
+
+/// What became of a range in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Pulled to its last page.
+    Finished,
+    /// Pulled in part: a later run goes on.
+    Unfinished,
+    /// Not pulled further, for the error that the row names; tried again at the next tick.
+    Failed,
+    /// The run ended without a word: it was killed, or lost its lake. A later run goes on.
+    Lost,
+}
+
+/// One range of one stream in one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The job.
+    pub job: String,
+    /// The provider's kind, where the log tells.
+    pub provider: Option<String>,
+    /// The run.
+    pub run: Uuid,
+    /// When the run took the job.
+    pub started_at: Timestamp,
+    /// When the run gave the job up; of one that is under way or lost, its last commit.
+    pub ended_at: Timestamp,
+    /// The stream; none for a run that found nothing to do, or failed before it knew its streams.
+    pub stream: Option<String>,
+    /// The range, with the stream.
+    pub range: Option<Range>,
+    /// Why it was pulled.
+    pub work: Option<Work>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What became of its records.
+    pub counts: Counts,
+    /// Requests sent for it, retries included.
+    pub calls: u64,
+    /// Of these, how many were sent again after a passing failure.
+    pub retries: u64,
+    /// The new rows by the UTC date of their event time.
+    pub days: BTreeMap<NaiveDate, u64>,
+    /// The late rows by how late they were: the least of [`DELAYS`] that isn't below, in seconds; `u64::MAX` beyond.
+    pub delays: BTreeMap<u64, u64>,
+    /// What kind of failure.
+    pub error_kind: Option<Kind>,
+    /// The failure with its causes.
+    pub error: Option<String>,
+    /// What an operator should know of it.
+    pub remarks: Vec<String>,
+}
+
+/// By how much a row can be late, in seconds: a minute, 5, 15, an hour, 6, a day, 3, a week.
+pub const DELAYS: [u64; 8] = [60, 300, 900, 3_600, 21_600, 86_400, 259_200, 604_800];
+
+/// One run: its rows together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunOfJob {
+    /// The job.
+    pub job: String,
+    /// The run.
+    pub run: Uuid,
+    /// When it took the job.
+    pub started_at: Timestamp,
+    /// When it gave the job up, or its last commit.
+    pub ended_at: Timestamp,
+    /// The worst of its rows.
+    pub outcome: Outcome,
+    /// What became of its records.
+    pub counts: Counts,
+    /// Requests sent, retries included.
+    pub calls: u64,
+    /// Of these, retries.
+    pub retries: u64,
+    /// Its rows.
+    pub rows: Vec<Row>,
+}
+
+/// What is known of the runs of a lake's jobs.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Every row, the oldest first.
+    pub rows: Vec<Row>,
+}
+
+impl History {
+    /// The runs of one job, or of all, the newest first.
+    pub fn runs<'a>(&'a self, job: Option<&'a str>) -> Vec<RunOfJob> {
+        let mut runs: BTreeMap<Uuid, RunOfJob> = BTreeMap::new();
+        for row in self
+            .rows
+            .iter()
+            .filter(|row| job.is_none_or(|job| row.job == job))
+        {
+            let run = runs.entry(row.run).or_insert_with(|| RunOfJob {
+                job: row.job.clone(),
+                run: row.run,
+                started_at: row.started_at,
+                ended_at: row.ended_at,
+                outcome: row.outcome,
+                counts: Counts::default(),
+                calls: 0,
+                retries: 0,
+                rows: Vec::new(),
+            });
+            run.started_at = run.started_at.min(row.started_at);
+            run.ended_at = run.ended_at.max(row.ended_at);
+            run.outcome = run.outcome.worse(row.outcome);
+            run.counts += row.counts;
+            run.calls += row.calls;
+            run.retries += row.retries;
+            run.rows.push(row.clone());
+        }
+        // a run's id is a UUIDv7: in order of time
+        runs.into_values().rev().collect()
+    }
+
+    /// New rows of one job by the UTC date of their event time.
+    pub fn days(&self, job: &str) -> BTreeMap<NaiveDate, u64> {
+        let mut days = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.job == job) {
+            for (day, rows) in &row.days {
+                *days.entry(*day).or_default() += rows;
+            }
+        }
+        days
+    }
+
+    /// Late rows of one job by how late they were, as [`Row::delays`] has them.
+    pub fn delays(&self, job: &str) -> BTreeMap<u64, u64> {
+        let mut delays = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.job == job) {
+            for (delay, rows) in &row.delays {
+                *delays.entry(*delay).or_default() += rows;
+            }
+        }
+        delays
+    }
+}
+
+impl Outcome {
+    fn worse(self, other: Self) -> Self {
+        let rank = |outcome| match outcome {
+            Self::Finished => 0,
+            Self::Unfinished => 1,
+            Self::Lost => 2,
+            Self::Failed => 3,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+}

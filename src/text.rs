@@ -1,0 +1,65 @@
+//! How numbers, times and lengths read to people.
+
+use chrono::{SecondsFormat, TimeDelta};
+
+use crate::model::Timestamp;
+
+/// `2026-11-20T08:00:00Z`
+pub fn time(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// `3d 4h`, `2m 10s`: the two largest units.
+pub fn length(length: TimeDelta) -> String {
+    let seconds = length.num_seconds().max(0);
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (name, size) in units {
+        if left >= size {
+            parts.push(format!("{}{name}", left / size));
+            left %= size;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
+}
+
+/// `12,345`
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 job`, `12,345 jobs`
+pub fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_lengths_read_well() {
+        assert_eq!(
+            [count(0), count(999), count(1_000), count(12_345_678)],
+            ["0", "999", "1,000", "12,345,678"]
+        );
+        assert_eq!(length(TimeDelta::seconds(0)), "0s");
+        assert_eq!(length(TimeDelta::seconds(3_725)), "1h 2m");
+        assert_eq!(length(TimeDelta::days(3) + TimeDelta::hours(4)), "3d 4h");
+    }
+}
