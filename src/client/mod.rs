@@ -13,6 +13,7 @@ mod pacing;
 mod retry;
 mod said;
 mod setup;
+mod spent;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::{Cause, ClientError, Request, Tried};
+pub use self::pacing::Budget;
 pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
@@ -250,6 +252,11 @@ impl Client {
     /// What was sent up to now.
     pub fn requests(&self) -> Requests {
         self.inner.wire.counts.snapshot()
+    }
+
+    /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody.
+    pub fn budget(&self) -> Budget {
+        self.inner.wire.pacer.budget()
     }
 
     async fn take<T: Taken>(
