@@ -1,5 +1,6 @@
 //! `run`: the daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +12,7 @@ use crate::config::{Config, Source};
 use crate::model::Kind;
 use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
-use crate::server::{self, Readiness};
+use crate::server::{self, Board, Hosts, Readiness, Site};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 
@@ -33,8 +34,17 @@ pub(super) async fn run(
         tracing::info!(%address, "answering /healthz and /readyz");
     }
     let (readiness, ready) = watch::channel(Readiness::NotYet("starting".to_owned()));
+    let Some(board) = board_of(&jobs) else {
+        return Ok(0);
+    };
+    let (shown, board) = watch::channel(board);
+    let site = Site {
+        board,
+        readiness: ready,
+        hosts: Arc::new(Hosts::default()),
+    };
     let server_stop = CancellationToken::new();
-    tokio::spawn(server::serve(listener, ready, server_stop.clone()));
+    tokio::spawn(server::serve(listener, site, server_stop.clone()));
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Failure::run(format!("can't listen for SIGHUP: {error}")))?;
 
@@ -80,11 +90,18 @@ pub(super) async fn run(
                 .for_each(|scheduled| scheduled.job.lake = lake.clone());
         }
         config = new;
+        board_of(&jobs).map(|board| shown.send_replace(board));
         tracing::info!("the configuration was read again");
     }
     server_stop.cancel();
     tracing::info!("stopped");
     Ok(0)
+}
+
+/// What the server shows of these jobs, which all land in one lake.
+fn board_of(jobs: &[ScheduledJob]) -> Option<Arc<Board>> {
+    let lake = jobs.first()?.job.lake.clone();
+    Some(Arc::new(Board::new(jobs.to_vec(), lake)))
 }
 
 /// The configuration as it is now, if it can be run: its lake answers, and is laid out as it says.

@@ -1,0 +1,170 @@
+//! What the server shows, read from the lake when it is asked for, and not more often than every few seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::clock::real_now;
+use crate::history::History;
+use crate::lake::Lake;
+use crate::runtime::ScheduledJob;
+use crate::standing::Standing;
+use crate::telemetry::chain;
+
+/// How long what was read is shown before it is read again.
+const FRESH: Duration = Duration::from_secs(5);
+/// Of the time, at most one part in so many goes into reading.
+const REST: u32 = 10;
+/// How many jobs' logs are read at a time.
+const AT_A_TIME: usize = 16;
+
+/// What is known of the jobs of one configuration.
+#[derive(Debug)]
+pub struct Board {
+    /// The jobs, in the configuration's order.
+    pub jobs: Arc<[ScheduledJob]>,
+    lake: Lake,
+    standings: Cached<Vec<JobStanding>>,
+    history: Cached<Result<History, String>>,
+}
+
+/// Where one job stands, or why that can't be told.
+#[derive(Debug)]
+pub struct JobStanding {
+    /// The job.
+    pub scheduled: ScheduledJob,
+    /// Where it stands; else why its log can't be read.
+    pub standing: Result<Standing, String>,
+}
+
+impl Board {
+    /// Of these jobs, which all land in `lake`. Reads nothing yet.
+    pub fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
+        Self {
+            jobs: jobs.into(),
+            lake,
+            standings: Cached::default(),
+            history: Cached::default(),
+        }
+    }
+
+    /// The lake.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// Where each job stands, in the configuration's order, as of a few seconds ago.
+    pub async fn standings(&self) -> Arc<Vec<JobStanding>> {
+        let jobs = Arc::clone(&self.jobs);
+        self.standings
+            .get(async move { read_all(&jobs).await })
+            .await
+    }
+
+    /// What runs did, as of a few seconds ago; else why that can't be read.
+    pub async fn history(&self) -> Arc<Result<History, String>> {
+        let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
+        self.history
+            .get(async move { load_history(&lake, &jobs).await })
+            .await
+    }
+}
+
+async fn read_all(jobs: &[ScheduledJob]) -> Vec<JobStanding> {
+    let now = real_now();
+    stream::iter(jobs.to_vec())
+        .map(|scheduled| async move {
+            let standing = Standing::read(&scheduled, now).await;
+            JobStanding {
+                standing: standing.map_err(|error| chain(&error)),
+                scheduled,
+            }
+        })
+        .buffered(AT_A_TIME)
+        .collect()
+        .await
+}
+
+/// To be replaced by `History::load` once that is there.
+#[expect(clippy::unused_async, reason = "what takes its place reads the lake")]
+async fn load_history(_lake: &Lake, _jobs: &[ScheduledJob]) -> Result<History, String> {
+    Ok(History::default())
+}
+
+/// What was read, and until when it is shown.
+type Read<T> = (Instant, Arc<T>);
+
+/// The place for it.
+#[derive(Debug)]
+struct Cached<T>(Arc<Mutex<Option<Read<T>>>>);
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Send + Sync + 'static> Cached<T> {
+    /// What was read a moment ago, else what `read` brings. All who ask meanwhile wait for one reading, which goes on
+    /// when they leave.
+    async fn get(&self, read: impl Future<Output = T> + Send + 'static) -> Arc<T> {
+        let slot = Arc::clone(&self.0);
+        let task = tokio::spawn(async move {
+            let mut slot = slot.lock().await;
+            let now = Instant::now();
+            if let Some((until, value)) = &*slot
+                && now < *until
+            {
+                return Arc::clone(value);
+            }
+            let value = Arc::new(read.await);
+            let rest = FRESH.max(now.elapsed() * REST);
+            *slot = Some((Instant::now() + rest, Arc::clone(&value)));
+            value
+        });
+        match task.await {
+            Ok(value) => value,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await, // the process ends
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_is_read_again_after_a_while_and_once_for_all_who_ask() {
+        let (cached, reads) = (Cached::default(), Arc::new(AtomicU32::new(0)));
+        let get = |takes: u64| {
+            let reads = Arc::clone(&reads);
+            cached.get(async move {
+                let number = reads.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(takes)).await;
+                number
+            })
+        };
+        let (first, second) = tokio::join!(get(0), get(0));
+        assert_eq!((*first, *second), (0, 0));
+        tokio::time::sleep(Duration::from_millis(4999)).await;
+        assert_eq!(*get(0).await, 0);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        // one that takes long isn't begun again soon, nor given up when nobody waits for it
+        let impatient = tokio::time::timeout(Duration::from_secs(1), get(3)).await;
+        impatient.unwrap_err();
+        assert_eq!(*get(3).await, 1);
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        assert_eq!(*get(0).await, 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(*get(0).await, 2);
+    }
+}

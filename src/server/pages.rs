@@ -1,0 +1,9 @@
+//! The pages for people.
+
+use axum::Router;
+
+use super::Site;
+
+pub(super) fn routes() -> Router<Site> {
+    Router::new()
+}
