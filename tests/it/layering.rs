@@ -71,6 +71,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "client",
             "clock",
             "history",
             "lake",
