@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+mod calls;
 mod directory;
 mod error;
 mod guard;
@@ -31,11 +32,13 @@ use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 
+pub use self::calls::Calls;
 pub use self::error::{Cause, ClientError, Request, Tried};
 pub use self::pacing::Budget;
 pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
+use self::calls::Caller;
 use self::directory::{Directory, Spot};
 use self::outgoing::{Outgoing, Taken, To};
 use self::pacing::{Pacer, Rank};
@@ -142,6 +145,7 @@ pub struct Requests {
 pub struct Client {
     inner: Arc<Inner>,
     rank: Rank,
+    calls: Option<Calls>,
 }
 
 struct Inner {
@@ -198,6 +202,7 @@ impl Client {
         Ok(Self {
             inner: Arc::new(inner),
             rank: Rank::Prompt,
+            calls: None,
         })
     }
 
@@ -206,9 +211,24 @@ impl Client {
     #[must_use]
     pub fn yielding(&self) -> Self {
         Self {
-            inner: Arc::clone(&self.inner),
             rank: Rank::Yielding,
+            ..self.clone()
         }
+    }
+
+    /// The same client, of the same budget, whose requests are counted there, too.
+    #[must_use]
+    pub fn counting(&self, calls: Calls) -> Self {
+        Self {
+            calls: Some(calls),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, its requests counted by themselves, and with the others'.
+    pub fn apart(&self) -> (Self, Calls) {
+        let calls = self.calls.as_ref().map_or_else(Calls::default, Calls::part);
+        (self.counting(calls.clone()), calls)
     }
 
     /// Sends a call, signed if it goes to the API, bare if it is a download, and returns its answer, whole.
@@ -234,7 +254,7 @@ impl Client {
     /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
     pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
         let Inner { wire, auth, .. } = &*self.inner;
-        auth.token(wire, None, stop).await.map(drop)
+        auth.token(wire, None, self.by(stop)).await.map(drop)
     }
 
     /// The text without the connection's secrets, those of its last sign-ins and what they brought: for what is told of
@@ -282,6 +302,13 @@ impl Client {
         }
     }
 
+    fn by<'a>(&'a self, stop: &'a CancellationToken) -> Caller<'a> {
+        Caller {
+            stop,
+            calls: self.calls.as_ref(),
+        }
+    }
+
     /// The path with the account where it stands for it.
     fn path(&self, path: &str) -> Result<String, ClientError> {
         const ACCOUNT: &str = "{account}";
@@ -311,11 +338,11 @@ impl Client {
         } = &*self.inner;
         let mut refused: Option<Arc<Token>> = None;
         loop {
-            let spot = wire.find(api, stop).await?;
+            let spot = wire.find(api, self.by(stop)).await?;
             let spot = spot
                 .map(|base| guard::api_url(base, path, query))
                 .map_err(|problem| ClientError::Forbidden { problem })?;
-            let token = auth.token(wire, refused.as_deref(), stop).await?;
+            let token = auth.token(wire, refused.as_deref(), self.by(stop)).await?;
             let mut out = self.outgoing(call, spot, Some(&token), token.hidden());
             let got: T = wire.send(&mut out, stop).await?;
             let answer = got
@@ -363,6 +390,7 @@ impl Client {
             body_cap: self.inner.wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer,
             rank: self.rank,
+            calls: self.calls.as_ref(),
             ..Outgoing::new(&call.method, spot, to, hidden)
         };
         let json = HeaderValue::from_static("application/json");
