@@ -28,7 +28,8 @@ def rows(lake):
 
 
 def micros(instant):
-    return (instant - EPOCH) // datetime.timedelta(microseconds=1)
+    # whether it has a zone is asked of the engines
+    return (instant.replace(tzinfo=datetime.UTC) - EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def facts(lake):
