@@ -28,8 +28,9 @@ def rows(lake):
 
 
 def micros(instant):
-    # whether it has a zone is asked of the engines
-    return (instant.replace(tzinfo=datetime.UTC) - EPOCH) // datetime.timedelta(microseconds=1)
+    if instant.tzinfo is None:  # that it has a zone is asked of the engines
+        instant = instant.replace(tzinfo=datetime.UTC)
+    return (instant - EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def facts(lake):
