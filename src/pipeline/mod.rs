@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::client::ClientError;
 use crate::clock::Clock;
 use crate::lake::{Claim, Claimed, Commit, Counts, JobLog, Lake, Origin, Run};
+use crate::metrics;
 use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
@@ -73,6 +74,8 @@ pub struct Job {
     pub memory: Memory,
     /// What its runs may hold, and all others that share it.
     pub budget: Budget,
+    /// Who is told of its commits and runs.
+    pub metrics: metrics::Job,
 }
 
 impl Job {
@@ -230,6 +233,8 @@ pub struct Report {
     pub planned_at: Option<Timestamp>,
     /// Whether work is left that this run could have done, had it not been stopped or its turn been over.
     pub unfinished: bool,
+    /// The slowest stream's watermark, if the job was pulled.
+    pub watermark: Option<Timestamp>,
 }
 
 impl Report {
@@ -241,6 +246,7 @@ impl Report {
             failures: Vec::new(),
             planned_at: None,
             unfinished: true,
+            watermark: None,
         }
     }
 }
@@ -283,6 +289,7 @@ async fn claimed<R>(
             Claimed::Held(claim) => return Ok(Outcome::Held(claim)),
             Claimed::Mine(log) => log,
         };
+        let _running = job.metrics.running();
         let run = log.run().id;
         job.memory.begin(&job.name, run, log.follows().await);
         let result = tokio::select! {
@@ -363,5 +370,6 @@ async fn under_claim(
         failures,
         planned_at,
         unfinished,
+        watermark: landing.watermark(),
     })
 }
