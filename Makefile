@@ -1,4 +1,4 @@
-# `make test` is what CI runs. It needs Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
+# `make test` and `make test-engines` are what CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
 # cargo-nextest and cargo-deny are used where they are installed.
 
 SHELL := /bin/bash
@@ -9,6 +9,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 VENV := target/venv
+VENV_ENGINES := target/venv-engines
 
 # The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
@@ -17,7 +18,7 @@ export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,7 +26,7 @@ help: ## Show this
 build: ## Build the binary for use: target/release/auditlake
 	$(CARGO) build --release --locked
 
-test: lint doc tests ## All that CI runs: format, lints, docs, all tests (SeaweedFS and DuckDB too)
+test: lint doc tests ## Format, lints, docs, all tests (SeaweedFS and DuckDB too)
 
 lint:
 	$(CARGO) fmt --check
@@ -54,6 +55,27 @@ $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
+
+# Beside `test`, as the engines are 1.9 GB to install; without that, two minutes on two cores.
+test-engines: java $(VENV_ENGINES)/installed ## Six query engines read a lake, as docs/query.md says; some: ENGINES="duckdb spark"
+	$(CARGO) build --locked --bin auditlake --example simulator
+	$(VENV_ENGINES)/bin/python -B tests/engines/run.py target/debug/auditlake target/debug/examples/simulator $(ENGINES)
+
+$(VENV_ENGINES)/installed: tests/engines/requirements.txt
+	rm -rf $(VENV_ENGINES)
+	$(PYTHON) -m venv $(VENV_ENGINES)
+	$(VENV_ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/engines/requirements.txt
+	touch $@
+
+# Nothing but Spark needs it.
+java:
+	@if $(if $(ENGINES),$(if $(filter spark,$(ENGINES)),false,true),false) || command -v java >/dev/null; then exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends default-jre-headless; \
+	else \
+		echo "Spark needs Java 17 or newer, and there is none. As root: apt-get install default-jre-headless" >&2; \
+		echo "Without Spark: make test-engines ENGINES=\"clickhouse datafusion duckdb pages parsed polars pyarrow\"" >&2; exit 1; \
+	fi
 
 # What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.
 attack: ## All attacks at length, one after the other, and what was tried: an hour and a half

@@ -5,7 +5,9 @@
 //! ```
 //!
 //! Genesys Cloud holds so many, each of the others a fifth. A third number is by how many milliseconds each answer is
-//! delayed. Prints the environment that jobs.yaml needs, and serves until it is ended.
+//! delayed. Prints the environment that jobs.yaml needs, and serves until it is ended. The present stands still two days
+//! after the last audit; a line of standard input such as `2026-03-05T00:10:00Z` makes that the present, and is answered
+//! by `# now 2026-03-05T00:10:00Z`: what arrives later isn't shown yet.
 
 #![expect(clippy::print_stdout, reason = "what it prints is for a shell")]
 
@@ -13,10 +15,10 @@ use std::error::Error;
 use std::time::Duration;
 
 use auditlake::sim::{Providers, ProvidersSpec};
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let records = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
     let days = arguments.next().map_or(Ok(7), |text| text.parse())?;
@@ -38,5 +40,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("export {provider}_RATE_LIMIT=1000000/min");
     }
     println!("export AUDITLAKE_START={}", from.date_naive());
+    let _serving = tokio::task::spawn_blocking(move || follow(providers)).await??;
     std::future::pending().await
+}
+
+/// Sets the present as standard input says, until that ends.
+fn follow(providers: Providers) -> Result<Providers, Box<dyn Error + Send + Sync>> {
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let now: DateTime<Utc> = line.parse()?;
+        providers.set_now(now);
+        println!("# now {line}");
+    }
+    Ok(providers)
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use twox_hash::XxHash64;
 
-use crate::client::{Body, Client, ClientError, Opened};
+use crate::client::{Body, Calls, Client, ClientError, Opened};
 use crate::model::Kind;
 use crate::providers::{
     Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
@@ -102,6 +102,25 @@ impl Source {
             client: self.client.yielding(),
             ..self.clone()
         }
+    }
+
+    /// The same feed, its requests counted there, too.
+    #[must_use]
+    pub fn counting(&self, calls: Calls) -> Self {
+        Self {
+            client: self.client.counting(calls),
+            ..self.clone()
+        }
+    }
+
+    /// The same feed, its requests counted by themselves, and with the others'.
+    pub fn apart(&self) -> (Self, Calls) {
+        let (client, calls) = self.client.apart();
+        let feed = Self {
+            client,
+            ..self.clone()
+        };
+        (feed, calls)
     }
 
     /// The job's streams. Where the provider has to be asked, that is done once a day.

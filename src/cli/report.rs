@@ -203,6 +203,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
+    use crate::lake::Work;
     use crate::model::Range;
 
     #[test]
@@ -214,6 +215,7 @@ mod tests {
                 DateTime::UNIX_EPOCH + TimeDelta::hours(1),
             )
             .unwrap(),
+            work: Work::Pull,
             error: RunError::Reworded {
                 was: text.to_owned(),
                 is: String::new(),

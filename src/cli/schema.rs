@@ -10,7 +10,7 @@ use crate::config::{self, Config, Source};
 use crate::lake::layout::TABLE;
 use crate::model::PartitionColumn;
 use crate::providers::PROVIDERS;
-use crate::table::ddl::{Engine, TableLayout, as_json, as_text, ddl};
+use crate::table::ddl::{Engine, TableLayout, as_json, as_markdown, as_text, ddl};
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
@@ -32,6 +32,9 @@ enum Format {
     Spark,
     Trino,
     Athena,
+    Clickhouse,
+    /// The columns as a table
+    Markdown,
     /// The JSON Schema of jobs.yaml, for editors
     Config,
 }
@@ -43,7 +46,8 @@ impl Format {
             Self::Spark => Some(Engine::Spark),
             Self::Trino => Some(Engine::Trino),
             Self::Athena => Some(Engine::Athena),
-            Self::Text | Self::Json | Self::Config => None,
+            Self::Clickhouse => Some(Engine::ClickHouse),
+            Self::Text | Self::Json | Self::Markdown | Self::Config => None,
         }
     }
 }
@@ -57,21 +61,35 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
     let Some(engine) = args.format.engine() else {
         out.text(match args.format {
             Format::Json => as_json(&partition_by),
+            Format::Markdown => as_markdown(&partition_by),
             _ => as_text(&partition_by),
         });
         return Ok(0);
     };
     let providers = PROVIDERS.iter().map(|spec| spec.name.to_owned()).collect();
+    let lake = for_engines(&url)?;
     out.text(ddl(
         engine,
         &TableLayout {
-            location: &format!("{}/{TABLE}", url.trim_end_matches('/')),
+            location: &format!("{}/{TABLE}", lake.trim_end_matches('/')),
             partition_by: &partition_by,
             known_values: &[(PartitionColumn::Provider, providers)],
             since: NaiveDate::from_ymd_opt(2020, 1, 1).unwrap_or_default(),
         },
     ));
     Ok(0)
+}
+
+/// The lake as every engine understands it. A folder as its whole path: Spark takes a relative one to be within its own
+/// warehouse.
+fn for_engines(url: &str) -> Result<String, Failure> {
+    let path = match url.strip_prefix("file://") {
+        Some(path) => path,
+        None if url.contains("://") => return Ok(url.to_owned()),
+        None => url,
+    };
+    let path = std::path::absolute(path).map_err(|error| Failure::run(error.to_string()))?;
+    Ok(path.display().to_string())
 }
 
 /// The layout and the place of the lake: as configured, or the default ones where there is no configuration.
@@ -91,9 +109,5 @@ fn configured(
         ));
     }
     let lake = Config::load_lake(source).map_err(Failure::config)?;
-    let url = lake
-        .url
-        .strip_prefix("file://")
-        .map_or(lake.url.clone(), str::to_owned);
-    Ok((lake.partition_by, url))
+    Ok((lake.partition_by, lake.url))
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderValue, Method};
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::body;
+use super::calls::Caller;
 use super::error::{ClientError, Tried};
 use super::guard;
 use super::outgoing::{Outgoing, To};
@@ -111,13 +111,13 @@ impl Wire {
     pub(super) async fn find<'a>(
         &self,
         place: &'a Place,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<Spot<'a>, ClientError> {
         let named = match place {
             Place::At(url) => return Ok(Spot::at(url.clone())),
             Place::Named(named) => named,
         };
-        let found = self.host(named, true, stop).await?;
+        let found = self.host(named, true, by).await?;
         // the path was checked with the settings
         let url =
             guard::with_path(&found.host, &named.path).map_err(|problem| self.settings(problem))?;
@@ -133,13 +133,13 @@ impl Wire {
     pub(super) async fn find_anew(
         &self,
         spot: &mut Spot<'_>,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<bool, ClientError> {
         let Some((named, number)) = &mut spot.named else {
             return Ok(false);
         };
         self.directory.service(named).forget(*number);
-        let found = match self.host(named, false, stop).await {
+        let found = match self.host(named, false, by).await {
             Ok(found) => found,
             Err(ClientError::Stopped) => return Err(ClientError::Stopped),
             Err(error) => {
@@ -173,7 +173,7 @@ impl Wire {
         &self,
         named: &Named,
         retried: bool,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<Found, ClientError> {
         let service = self.directory.service(named);
         if let Some(found) = service.found() {
@@ -182,7 +182,7 @@ impl Wire {
         let ended = service.ended.load(Ordering::Acquire);
         let mut failure = tokio::select! {
             biased;
-            () = stop.cancelled() => return Err(ClientError::Stopped),
+            () = by.stop.cancelled() => return Err(ClientError::Stopped),
             failure = service.turn.lock() => failure,
         };
         if let Some(found) = service.found() {
@@ -194,7 +194,7 @@ impl Wire {
         {
             return Err(error.clone());
         }
-        let outcome = self.look_up(named, retried, stop).await;
+        let outcome = self.look_up(named, retried, by).await;
         if matches!(outcome, Err(ClientError::Stopped)) {
             return Err(ClientError::Stopped); // this caller's alone: whoever waits looks up
         }
@@ -219,7 +219,7 @@ impl Wire {
         &'a self,
         named: &'a Named,
         retried: bool,
-        stop: &'a CancellationToken,
+        by: Caller<'a>,
     ) -> BoxFuture<'a, Result<Url, ClientError>> {
         Box::pin(async move {
             let hidden = self.hidden.clone();
@@ -227,22 +227,23 @@ impl Wire {
             let mut out = Outgoing {
                 retried,
                 body_cap: ANSWER_CAP,
+                calls: by.calls,
                 ..Outgoing::new(&Method::GET, spot, To::Directory, &hidden)
             };
             let json = HeaderValue::from_static("application/json");
             out.headers.insert(ACCEPT, json);
             let identity = HeaderValue::from_static("identity");
             out.headers.insert(ACCEPT_ENCODING, identity);
-            let answer: Answer = self
-                .send(&mut out, stop)
-                .await
-                .map_err(|error| match error {
-                    ClientError::Stopped => ClientError::Stopped,
-                    error => ClientError::LookUp {
-                        service: named.service,
-                        source: Arc::new(error),
-                    },
-                })?;
+            let answer: Answer =
+                self.send(&mut out, by.stop)
+                    .await
+                    .map_err(|error| match error {
+                        ClientError::Stopped => ClientError::Stopped,
+                        error => ClientError::LookUp {
+                            service: named.service,
+                            source: Arc::new(error),
+                        },
+                    })?;
             let text = String::from_utf8_lossy(&answer.body);
             let host = Some(&text)
                 .filter(|_| answer.status.is_success())

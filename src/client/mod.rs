@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+mod calls;
 mod directory;
 mod error;
 mod guard;
@@ -13,6 +14,7 @@ mod pacing;
 mod retry;
 mod said;
 mod setup;
+mod spent;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -30,10 +32,13 @@ use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 
+pub use self::calls::Calls;
 pub use self::error::{Cause, ClientError, Request, Tried};
+pub use self::pacing::Budget;
 pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
+use self::calls::Caller;
 use self::directory::{Directory, Spot};
 use self::outgoing::{Outgoing, Taken, To};
 use self::pacing::{Pacer, Rank};
@@ -143,6 +148,7 @@ pub struct Requests {
 pub struct Client {
     inner: Arc<Inner>,
     rank: Rank,
+    calls: Option<Calls>,
 }
 
 struct Inner {
@@ -203,6 +209,7 @@ impl Client {
         Ok(Self {
             inner: Arc::new(inner),
             rank: Rank::Prompt,
+            calls: None,
         })
     }
 
@@ -211,9 +218,24 @@ impl Client {
     #[must_use]
     pub fn yielding(&self) -> Self {
         Self {
-            inner: Arc::clone(&self.inner),
             rank: Rank::Yielding,
+            ..self.clone()
         }
+    }
+
+    /// The same client, of the same budget, whose requests are counted there, too.
+    #[must_use]
+    pub fn counting(&self, calls: Calls) -> Self {
+        Self {
+            calls: Some(calls),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, its requests counted by themselves, and with the others'.
+    pub fn apart(&self) -> (Self, Calls) {
+        let calls = self.calls.as_ref().map_or_else(Calls::default, Calls::part);
+        (self.counting(calls.clone()), calls)
     }
 
     /// Sends a call, signed if it goes to the API, bare if it is a download, and returns its answer, whole.
@@ -239,7 +261,7 @@ impl Client {
     /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
     pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
         let Inner { wire, auth, .. } = &*self.inner;
-        auth.token(wire, None, stop).await.map(drop)
+        auth.token(wire, None, self.by(stop)).await.map(drop)
     }
 
     /// The text without the connection's secrets, those of its last sign-ins and what they brought: for what is told of
@@ -257,6 +279,11 @@ impl Client {
     /// What was sent up to now.
     pub fn requests(&self) -> Requests {
         self.inner.wire.counts.snapshot()
+    }
+
+    /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody.
+    pub fn budget(&self) -> Budget {
+        self.inner.wire.pacer.budget()
     }
 
     async fn take<T: Taken>(
@@ -279,6 +306,13 @@ impl Client {
                 let mut out = self.outgoing(call, Spot::at(url), None, &hidden);
                 self.inner.wire.send(&mut out, stop).await
             }
+        }
+    }
+
+    fn by<'a>(&'a self, stop: &'a CancellationToken) -> Caller<'a> {
+        Caller {
+            stop,
+            calls: self.calls.as_ref(),
         }
     }
 
@@ -311,11 +345,11 @@ impl Client {
         } = &*self.inner;
         let mut refused: Option<Arc<Token>> = None;
         loop {
-            let spot = wire.find(api, stop).await?;
+            let spot = wire.find(api, self.by(stop)).await?;
             let spot = spot
                 .map(|base| guard::api_url(base, path, query))
                 .map_err(|problem| ClientError::Forbidden { problem })?;
-            let token = auth.token(wire, refused.as_deref(), stop).await?;
+            let token = auth.token(wire, refused.as_deref(), self.by(stop)).await?;
             let mut out = self.outgoing(call, spot, Some(&token), token.hidden());
             let got: T = wire.send(&mut out, stop).await?;
             let answer = got
@@ -363,6 +397,7 @@ impl Client {
             body_cap: self.inner.wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer,
             rank: self.rank,
+            calls: self.calls.as_ref(),
             ..Outgoing::new(&call.method, spot, to, hidden)
         };
         let json = HeaderValue::from_static("application/json");

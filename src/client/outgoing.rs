@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::Limits;
 use super::body::{self, ReadError};
+use super::calls::Calls;
 use super::directory::Spot;
 use super::error::Request;
 use super::pacing::Rank;
@@ -41,6 +42,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) retried: bool,
     pub(super) body_cap: u64,
     pub(super) gateway_timeout_is_answer: bool,
+    /// Who counts it, beside the connection.
+    pub(super) calls: Option<&'a Calls>,
     /// What an excerpt of the answer must not show.
     pub(super) hidden: &'a Hidden,
 }
@@ -59,6 +62,7 @@ impl<'a> Outgoing<'a> {
             retried: true,
             body_cap: 0,
             gateway_timeout_is_answer: false,
+            calls: None,
             hidden,
         }
     }

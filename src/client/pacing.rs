@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::said::Said;
+use super::spent::Spent;
 
 /// How fast requests may follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +45,30 @@ impl Pace {
     }
 }
 
+/// How much of a connection's rate budget is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// This daemon's share of the requests that the account may make within any stretch of `per`; less where the
+    /// provider says that it allows less.
+    pub limit: u32,
+    /// The length of that stretch.
+    pub per: Duration,
+    /// What of `limit` is left now: at least so much, as requests are counted for up to a sixtieth of `per` too long.
+    /// Zero while the provider wants a pause.
+    pub left: u32,
+    /// How long the pause that the provider asked for still lasts; zero if it asked for none.
+    pub pause: Duration,
+}
+
 /// The bucket itself: pure, in time since an origin of the caller's choice that never goes back.
 #[derive(Debug)]
 struct Bucket {
     configured: Pace,
     pace: Pace,
     replicas: NonZeroU32,
+    /// The configured share, and the window it is for.
+    share: (u32, Duration),
+    spent: Spent,
     /// When the next request is due at an even spacing.
     due: Duration,
     paused_until: Duration,
@@ -62,6 +81,8 @@ impl Bucket {
             configured,
             pace: configured,
             replicas,
+            share: (limit.div_ceil(replicas.get()), per),
+            spent: Spent::new(per),
             due: Duration::ZERO,
             paused_until: Duration::ZERO,
         }
@@ -77,8 +98,32 @@ impl Bucket {
         let wait = earliest.saturating_sub(now);
         if wait.is_zero() {
             self.due = self.due.max(now).saturating_add(self.pace.spacing);
+            self.spent.note(now);
         }
         wait
+    }
+
+    /// How much is left.
+    fn look(&self, now: Duration) -> Budget {
+        let (share, per) = self.share;
+        let limit = if self.pace == self.configured {
+            share
+        } else {
+            let theirs = per.as_nanos() / self.pace.spacing.as_nanos().max(1);
+            u32::try_from(theirs).unwrap_or(u32::MAX).clamp(1, share)
+        };
+        let pause = self.pause(now);
+        let left = if pause.is_zero() {
+            limit.saturating_sub(self.spent.within(now))
+        } else {
+            0
+        };
+        Budget {
+            limit,
+            per,
+            left,
+            pause,
+        }
     }
 
     /// How long the current pause still lasts.
@@ -207,6 +252,11 @@ impl Pacer {
                 () = changed => {}
             }
         }
+    }
+
+    /// How much is left now; takes nothing.
+    pub(super) fn budget(&self) -> Budget {
+        self.with(|bucket, now| bucket.look(now))
     }
 
     fn check(&self, longest: Duration) -> Result<(), Paused> {
@@ -412,6 +462,48 @@ mod tests {
         );
         bucket.correct(2 * MINUTE, Said::read(&headers(1, 300, 17)).unwrap());
         assert_eq!(bucket.reserve(2 * MINUTE), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_left_counts_the_last_window() {
+        let mut bucket = Bucket::new(300, MINUTE, replicas(2));
+        let left = |bucket: &Bucket, now| bucket.look(now).left;
+        assert_eq!(
+            bucket.look(MINUTE),
+            Budget {
+                limit: 150,
+                per: MINUTE,
+                left: 150,
+                pause: Duration::ZERO
+            }
+        );
+        let taken = drive(&mut bucket, MINUTE, 2 * MINUTE, &[], Duration::ZERO);
+        let taken = u32::try_from(taken.len()).unwrap();
+        assert!(left(&bucket, 2 * MINUTE) <= 150 - taken + 1);
+        assert!(left(&bucket, 2 * MINUTE + MINUTE / 2) >= 70);
+        assert_eq!(left(&bucket, 4 * MINUTE), 150);
+        // what was asked for in vain takes nothing
+        bucket.pause_for(4 * MINUTE, MINUTE / 2);
+        assert_eq!(bucket.reserve(4 * MINUTE), MINUTE / 2);
+        let look = bucket.look(4 * MINUTE);
+        assert_eq!((look.left, look.pause), (0, MINUTE / 2));
+        assert_eq!(left(&bucket, 5 * MINUTE), 150);
+        // a provider that allows less is believed
+        bucket.correct(5 * MINUTE, Said::read(&headers(0, 60, 60)).unwrap());
+        assert!((25..=30).contains(&bucket.look(5 * MINUTE).limit));
+    }
+
+    #[test]
+    fn what_was_taken_is_forgotten_when_it_no_longer_counts() {
+        let mut bucket = Bucket::new(400, MINUTE, replicas(1));
+        drive(
+            &mut bucket,
+            Duration::ZERO,
+            50 * MINUTE,
+            &[],
+            Duration::ZERO,
+        );
+        assert!(bucket.spent.slots() <= 61);
     }
 
     #[test]

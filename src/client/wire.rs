@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{self, ReadError};
+use super::calls::Caller;
 use super::directory::Directory;
 use super::error::{Cause, ClientError, Request, Tried};
 use super::outgoing::{Outgoing, Taken, To};
@@ -144,7 +145,11 @@ impl Wire {
                 .await?;
             if failures.unanswered >= 2 && out.spot.is_looked_up() {
                 failures.unanswered = 0;
-                if self.find_anew(&mut out.spot, stop).await? {
+                let by = Caller {
+                    stop,
+                    calls: out.calls,
+                };
+                if self.find_anew(&mut out.spot, by).await? {
                     out.request = Request::new(out.method, &out.spot.url);
                 }
             }
@@ -278,6 +283,9 @@ impl Wire {
     ) -> Result<Attempt<T>, ClientError> {
         let started = Instant::now();
         count(&self.counts.sent);
+        if let Some(calls) = out.calls {
+            calls.count(number > 1);
+        }
         let drained = async {
             stop.cancelled().await;
             tokio::time::sleep(self.limits.drain).await;

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::{Range, RangeSet, Timestamp};
+use crate::model::{Kind, Range, RangeSet, Timestamp};
 use crate::providers::Cursor;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
+
+/// By how much a row can be late, in seconds: a minute, 5, 15, an hour, 6, a day, 3, a week.
+pub const DELAYS: [u64; 8] = [60, 300, 900, 3_600, 21_600, 86_400, 259_200, 604_800];
 
 /// One entry of a job's commit log.
 ///
@@ -49,6 +53,9 @@ pub struct Commit {
     pub files: Vec<CommittedFile>,
     /// Where every stream stands after this commit.
     pub progress: BTreeMap<String, Progress>,
+    /// What the run says of itself, in its last commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
 }
 
 impl Commit {
@@ -77,6 +84,9 @@ pub enum CommitKind {
 /// Whose log a job pulls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
+    /// The provider's kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// The connection's name.
     pub connection: String,
     /// The account, where records don't name it themselves.
@@ -129,6 +139,67 @@ pub struct Pulled {
     /// What an operator should know of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// The new rows by the UTC date of their event time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub days: BTreeMap<NaiveDate, u64>,
+    /// The late rows by how late they were: the least of [`DELAYS`] that isn't below, in seconds; [`u64::MAX`] beyond.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delays: BTreeMap<u64, u64>,
+    /// Requests sent for it since the run's last commit that named it, retries included.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub calls: u64,
+    /// Of these, how many were sent again after a passing failure.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The key of [`Pulled::delays`] for a row that is so late, in milliseconds.
+pub fn delay(late_by_ms: i64) -> u64 {
+    let late = u64::try_from(late_by_ms).unwrap_or_default();
+    let least = DELAYS.into_iter().find(|delay| late <= delay * 1_000);
+    least.unwrap_or(u64::MAX)
+}
+
+/// What a run says of itself when it gives the job up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When it took the job, by its real clock.
+    pub started_at: Timestamp,
+    /// Whether it was stopped, or its turn was over, while work was left that it could have done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+    /// Requests sent for the run that no [`Pulled`] of its commits counts, retries included.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub calls: u64,
+    /// Of these, how many were sent again after a passing failure.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u64,
+    /// What failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failed>,
+}
+
+/// Why a stream didn't get further, or a run as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The stream; none if the run failed as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// The range that failed, with the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range>,
+    /// Why it was pulled, with the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// What kind of failure.
+    pub kind: Kind,
+    /// The failure with its causes.
+    pub error: String,
 }
 
 /// Why a range is pulled.

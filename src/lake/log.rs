@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::commit::{Claim, Commit, CommitKind, CommittedFile, FORMAT, Origin, Progress, Pulled};
+use super::commit::{
+    Claim, Commit, CommitKind, CommittedFile, Ended, FORMAT, Origin, Progress, Pulled,
+};
 use super::error::LakeError;
 use super::layout::{self, JobLayout};
 use super::open::{Lake, from_json, to_json};
@@ -105,6 +107,8 @@ struct Head {
     e_tag: Option<String>,
     /// Whether files may be committed that this run doesn't know to be published.
     unpublished: bool,
+    /// What the run's last commit will say of it.
+    ended: Option<Ended>,
 }
 
 /// What a data commit changes.
@@ -299,6 +303,7 @@ impl JobLog {
                 hint,
                 e_tag: None,
                 unpublished: true,
+                ended: None,
             }),
             run,
         }
@@ -396,6 +401,11 @@ impl JobLog {
         }
     }
 
+    /// Says how the run ends: the commit that gives the claim up records it, whichever that is.
+    pub async fn will_end(&self, ended: Ended) {
+        self.head.lock().await.ended = Some(ended);
+    }
+
     /// Ends the claim, so that the next run needn't wait for it to expire. Says how the log was left, if the next run of
     /// this process may go on from there.
     pub async fn release(&self) -> Result<Option<Left>, LakeError> {
@@ -427,6 +437,7 @@ impl JobLog {
             newest: Commit {
                 pulled: Vec::new(),
                 files: Vec::new(),
+                ended: None,
                 ..newest
             },
             e_tag,
@@ -454,6 +465,7 @@ impl JobLog {
         head.unpublished |= !change.files.is_empty();
         let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
         let mut commit = head.next(&self.run, kind, id, change);
+        commit.ended = head.ended.clone().filter(|_| ends);
         let mut last = None;
         for attempt in 1..=ATTEMPTS {
             self.lake.is_still_there()?;
@@ -630,6 +642,7 @@ impl Head {
             } else {
                 self.newest.progress.clone()
             },
+            ended: None,
         }
     }
 }
@@ -652,5 +665,6 @@ fn before_the_first(run: &Run) -> Commit {
         pulled: Vec::new(),
         files: Vec::new(),
         progress: BTreeMap::new(),
+        ended: None,
     }
 }

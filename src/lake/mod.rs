@@ -14,8 +14,8 @@ mod publish;
 pub mod quarantine;
 
 pub use commit::{
-    Claim, Commit, CommitKind, CommittedFile, Counts, FORMAT, Open, Origin, Process, Progress,
-    Pulled, Refetch, Work,
+    Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, Ended, FORMAT, Failed, Open, Origin,
+    Process, Progress, Pulled, Refetch, Work, delay,
 };
 pub use error::LakeError;
 pub use log::{Change, Claimed, JobLog, Left, Run, newest, unpublished};

@@ -4,7 +4,7 @@
 //! by its file, its number and its hash, so a new appearance of the same bytes is open again. A line that isn't ours is
 //! reported and counts as open: nobody knows what it stands for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -307,22 +307,33 @@ impl Acknowledged {
     }
 }
 
+/// How many reasons [`count`] tells apart.
+const REASONS: usize = 50;
+
 /// How many lines a job's quarantine has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineCounts {
     /// Not acknowledged; with the lines that aren't ours.
     pub open: u64,
     /// Acknowledged.
     pub acknowledged: u64,
+    /// The open ones by their reasons; those of reasons beyond the first fifty aren't in it.
+    pub reasons: BTreeMap<String, u64>,
 }
 
-/// Counts the lines of a job's quarantine.
+/// Counts the lines of a job's quarantine, the open ones by their reasons, too.
 pub async fn count(lake: &Lake, job: &str) -> Result<LineCounts, LakeError> {
     let acknowledged = Acknowledged::read(lake, job).await?;
     let mut counts = LineCounts::default();
     read(lake, job, |found| {
         if acknowledged.is_open(&found) {
             counts.open += 1;
+            let reason = found
+                .line
+                .map_or_else(|problem| problem, |line| line.reason);
+            if counts.reasons.len() < REASONS || counts.reasons.contains_key(&reason) {
+                *counts.reasons.entry(reason).or_default() += 1;
+            }
         } else {
             counts.acknowledged += 1;
         }

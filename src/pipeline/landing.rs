@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::budget::Running;
 use super::decode::{Decoded, Decoder, Key};
 use super::error::RunError;
@@ -23,7 +24,7 @@ use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
 use super::{Job, Lane, Tally};
 use crate::lake::{
-    Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled,
+    self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled,
 };
 use crate::metrics::Landed;
 use crate::model::Timestamp;
@@ -42,6 +43,7 @@ const UPLOADS: usize = 4;
 pub(super) struct Landing<'a> {
     job: &'a Job,
     log: &'a JobLog,
+    account: &'a Account,
     ids: Ids,
     quarantine: Quarantine,
     /// The streams that the job pulls.
@@ -71,8 +73,8 @@ pub(super) struct Landing<'a> {
 /// What became of a record that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Put {
-    /// It is in the open part.
-    New,
+    /// It is in the open part of this date.
+    New(NaiveDate),
     /// The lake has it, or the open part.
     Duplicate,
     /// It can't be a row; why.
@@ -96,6 +98,9 @@ struct Slot {
     total: Option<u64>,
     /// What an operator should know.
     remarks: Vec<String>,
+    /// The new rows by date, and the late ones by how late they were.
+    days: BTreeMap<NaiveDate, u64>,
+    delays: BTreeMap<u64, u64>,
 }
 
 impl Slot {
@@ -105,6 +110,8 @@ impl Slot {
             counts: Counts::default(),
             total: None,
             remarks: Vec::new(),
+            days: BTreeMap::new(),
+            delays: BTreeMap::new(),
         }
     }
 
@@ -128,6 +135,7 @@ impl Slot {
                 self.counts.outside
             ));
         }
+        let (calls, retries) = self.window.calls.take();
         Pulled {
             stream: self.window.stream.clone(),
             range: self.window.range,
@@ -136,6 +144,10 @@ impl Slot {
             counts: std::mem::take(&mut self.counts),
             provider_total: self.total,
             remarks: std::mem::take(&mut self.remarks),
+            days: std::mem::take(&mut self.days),
+            delays: std::mem::take(&mut self.delays),
+            calls,
+            retries,
         }
     }
 }
@@ -144,6 +156,7 @@ impl<'a> Landing<'a> {
     pub(super) async fn new(
         job: &'a Job,
         log: &'a JobLog,
+        account: &'a Account,
         cores: Cores,
         told: watch::Sender<Tally>,
     ) -> Self {
@@ -178,6 +191,7 @@ impl<'a> Landing<'a> {
             is_last: false,
             job,
             log,
+            account,
         }
     }
 
@@ -285,9 +299,13 @@ impl<'a> Landing<'a> {
                 .or_default()
                 .open
                 .extend(slot.window.unfinished());
-            if slot.has_something() {
+            if slot.has_something() || self.is_last {
                 pulled.push(slot.pulled(false));
             }
+        }
+        pulled.retain(says_something);
+        if self.is_last {
+            self.log.will_end(self.account.ended(&pulled)).await;
         }
         let change = Change {
             origin: Some(self.job.origin()),
@@ -300,6 +318,7 @@ impl<'a> Landing<'a> {
         };
         let commit = self.log.commit(change).await?;
         self.ids.committed();
+        self.account.tell(&commit.pulled);
 
         let mut counts = Counts::default();
         commit
@@ -363,6 +382,10 @@ impl<'a> Landing<'a> {
         };
         have.range = have.range.hull(&pulled.range);
         have.counts += pulled.counts;
+        have.calls += pulled.calls;
+        have.retries += pulled.retries;
+        add(&mut have.days, pulled.days);
+        add(&mut have.delays, pulled.delays);
         have.remarks.extend(pulled.remarks);
         have.remarks.sort();
         have.remarks.dedup();
@@ -374,7 +397,7 @@ impl<'a> Landing<'a> {
 
     fn has_something(&self, planned_at: Option<Timestamp>) -> bool {
         planned_at.is_some()
-            || !self.pulled.is_empty()
+            || self.pulled.iter().any(is_worth_a_commit)
             || self.slots.values().any(Slot::has_something)
     }
 
@@ -385,8 +408,9 @@ impl<'a> Landing<'a> {
         };
         let progress = self.progress.entry(slot.window.stream.clone()).or_default();
         progress.open.extend(slot.window.unfinished());
-        if slot.has_something() {
-            self.pulled.push(slot.pulled(false));
+        let pulled = slot.pulled(false);
+        if says_something(&pulled) {
+            self.pulled.push(pulled);
         }
     }
 
@@ -421,6 +445,13 @@ impl<'a> Landing<'a> {
             of.counts.duplicate += (lands.len() - new.len()) as u64;
             of.counts.new += new.len() as u64;
             of.counts.late += new.iter().filter(|(_, lands)| lands.late).count() as u64;
+            count_days(
+                &mut of.days,
+                new.iter().map(|(_, lands)| lands.key.event_time),
+            );
+            for late in new.iter().filter_map(|(_, lands)| late(lands)) {
+                *of.delays.entry(lake::delay(late)).or_default() += 1;
+            }
             of.counts.outside += new.iter().filter(|(_, lands)| lands.outside).count() as u64;
             let rows: Vec<_> = new.iter().map(|(row, lands)| (*row, late(lands))).collect();
             self.append(partition, &page, &rows).await?;
@@ -471,14 +502,16 @@ impl<'a> Landing<'a> {
         if let Some(refused) = page.refused.into_iter().next() {
             return Ok(Put::Refused(refused.reason));
         }
+        let mut day = pulled_at.date_naive(); // whatever: there is a row
         for (key, partition) in page.keys.iter().zip(&page.partitions) {
+            day = key.event_time.date_naive();
             if !self.ids.of(partition).await?.take(key.id) {
                 return Ok(Put::Duplicate);
             }
             let row = table::pick(&page.rows, &[(0, None)])?;
             self.parts.push(partition, row).await?;
         }
-        Ok(Put::New)
+        Ok(Put::New(day))
     }
 
     /// What was done under a claim beside pulling; the next commit says so.
@@ -534,6 +567,40 @@ impl<'a> Landing<'a> {
             .buffered(UPLOADS)
             .try_collect()
             .await
+    }
+}
+
+/// Whether there is a reason to commit it now: requests alone are none.
+fn is_worth_a_commit(pulled: &Pulled) -> bool {
+    pulled.finished || pulled.counts != Counts::default() || !pulled.remarks.is_empty()
+}
+
+fn says_something(pulled: &Pulled) -> bool {
+    is_worth_a_commit(pulled) || pulled.calls > 0
+}
+
+/// Counts times by their UTC date; most of a page are of the same.
+fn count_days(days: &mut BTreeMap<NaiveDate, u64>, times: impl Iterator<Item = Timestamp>) {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let mut run: Option<(i64, Timestamp, u64)> = None;
+    let mut note = |run: Option<(i64, Timestamp, u64)>| {
+        if let Some((_, at, rows)) = run {
+            *days.entry(at.date_naive()).or_default() += rows;
+        }
+    };
+    for at in times {
+        let day = at.timestamp_micros().div_euclid(DAY_MICROS);
+        match &mut run {
+            Some((of, _, rows)) if *of == day => *rows += 1,
+            _ => note(run.replace((day, at, 1))),
+        }
+    }
+    note(run);
+}
+
+fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
+    for (key, rows) in more {
+        *sums.entry(key).or_default() += rows;
     }
 }
 

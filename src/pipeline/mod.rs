@@ -1,5 +1,6 @@
 //! One run of one job: claim, pull, stage, commit, publish (design §4).
 
+mod account;
 mod budget;
 mod comparison;
 mod decode;
@@ -29,12 +30,13 @@ use uuid::Uuid;
 
 use crate::client::ClientError;
 use crate::clock::Clock;
-use crate::lake::{Claim, Claimed, Commit, Counts, JobLog, Lake, Origin, Run};
+use crate::lake::{Claim, Claimed, Commit, Counts, JobLog, Lake, Origin, Run, Work};
 use crate::metrics;
 use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 
+use account::Account;
 pub use budget::Budget;
 pub use comparison::{Day, Example, Found};
 use decode::Decoder;
@@ -81,6 +83,7 @@ pub struct Job {
 impl Job {
     fn origin(&self) -> Origin {
         Origin {
+            provider: Some(self.provider.to_owned()),
             connection: self.connection.clone(),
             account_id: self.account_id.clone(),
             wording: self.source.adapter.wording(),
@@ -142,10 +145,10 @@ pub enum Lane {
 impl Lane {
     /// The feed that windows are pulled from: what is due goes before a backfill, whose calls wait as long as any other
     /// of the connection does.
-    fn feed(&self, job: &Job) -> Source {
+    fn feed(&self, source: &Source) -> Source {
         match self {
-            Self::Due => job.source.clone(),
-            Self::Backfill { .. } => job.source.yielding(),
+            Self::Due => source.clone(),
+            Self::Backfill { .. } => source.yielding(),
         }
     }
 }
@@ -258,14 +261,16 @@ pub struct Failure {
     pub stream: String,
     /// The range that failed; it is tried again at the next tick.
     pub range: Range,
+    /// Why it was pulled.
+    pub work: Work,
     /// What failed.
     pub error: RunError,
 }
 
 /// Runs `job` once: the whole of design §4 for one claim.
 pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
-    claimed(job, conduct, &lane, async |log| {
-        under_claim(job, log, lane, conduct).await
+    claimed(job, conduct, &lane, async |log, account| {
+        under_claim(job, log, account, lane, conduct).await
     })
     .await
 }
@@ -275,7 +280,7 @@ async fn claimed<R>(
     job: &Job,
     conduct: &Conduct,
     lane: &(dyn fmt::Display + Sync),
-    work: impl AsyncFnOnce(&JobLog) -> Result<R, RunError>,
+    work: impl AsyncFnOnce(&JobLog, &Account) -> Result<R, RunError>,
 ) -> Result<Outcome<R>, RunError> {
     let run = Run::new(&job.name, conduct.claim_life);
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
@@ -291,16 +296,21 @@ async fn claimed<R>(
         };
         let _running = job.metrics.running();
         let run = log.run().id;
+        let account = Account::new(log.newest().await.at);
         job.memory.begin(&job.name, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
-            result = work(&log) => result,
+            result = work(&log, &account) => result,
         };
         let may_release = result
             .as_ref()
             .err()
             .is_none_or(RunError::leaves_the_log_known);
         if may_release {
+            if let Err(error) = &result {
+                account.fail(error);
+            }
+            log.will_end(account.ended(&[])).await;
             match log.release().await {
                 Ok(left) if result.is_ok() => {
                     (job.memory).end(&job.name, run, log.newest().await.id, left);
@@ -321,6 +331,7 @@ async fn claimed<R>(
 async fn under_claim(
     job: &Job,
     log: &JobLog,
+    account: &Account,
     lane: Lane,
     conduct: &Conduct,
 ) -> Result<Report, RunError> {
@@ -330,16 +341,20 @@ async fn under_claim(
 
     // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
     let now = conduct.clock.now();
-    let streams = match job.source.streams(&conduct.stop).await {
-        Err(SourceError::Client(ClientError::Stopped)) => return Ok(Report::stopped(log)),
+    let source = job.source.counting(account.calls.clone());
+    let streams = match source.streams(&conduct.stop).await {
+        Err(SourceError::Client(ClientError::Stopped)) => {
+            account.end(&[], true);
+            return Ok(Report::stopped(log));
+        }
         streams => streams?,
     };
     let cores = Cores::new(conduct.at_a_time);
-    let mut landing = Landing::new(job, log, cores.clone(), conduct.tally.clone()).await;
+    let mut landing = Landing::new(job, log, account, cores.clone(), conduct.tally.clone()).await;
     landing.begin(&streams, lane);
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-    let (feed, decoder) = (lane.feed(job), Decoder::new(job));
+    let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
     let workers = pull::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
     drop(pages); // so that the last worker's end is the end of the arrivals
 
@@ -362,6 +377,7 @@ async fn under_claim(
     if !failures.is_empty() {
         job.source.forget_streams();
     }
+    account.end(&failures, unfinished);
     let planned_at = (matches!(lane, Lane::Due) && !unfinished).then_some(now);
     landing.finish(planned_at).await?;
     Ok(Report {

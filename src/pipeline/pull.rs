@@ -17,7 +17,7 @@ use super::parts::Cores;
 use super::queue::Queue;
 use super::whole::{self, READINGS, Verdict, Whole};
 use super::{Conduct, Job};
-use crate::client::ClientError;
+use crate::client::{Calls, ClientError};
 use crate::clock::{Clock, real_now};
 use crate::lake::{Open, Work};
 use crate::model::{Range, Timestamp};
@@ -69,6 +69,8 @@ pub(super) struct InFlight {
     pub(super) cursor: Option<Cursor>,
     /// Whether it goes on from an earlier run's cursor.
     pub(super) resumed: bool,
+    /// Requests sent for it.
+    pub(super) calls: Calls,
 }
 
 /// Starts the workers, which pull from `feed`; what is returned ends when all of them have, and aborts them when dropped.
@@ -171,6 +173,7 @@ impl<R: ReadPage> Worker<R> {
                         return self.queue.fail(
                             &stream.id,
                             range,
+                            task.work,
                             RunError::TooLarge {
                                 range,
                                 source: said,
@@ -178,7 +181,9 @@ impl<R: ReadPage> Worker<R> {
                         );
                     }
                 },
-                Err(Ended::Failed(error)) => return self.queue.fail(&stream.id, range, error),
+                Err(Ended::Failed(error)) => {
+                    return self.queue.fail(&stream.id, range, task.work, error);
+                }
                 Err(Ended::Stopped) => {
                     self.queue.leave_unfinished();
                     return;
@@ -196,6 +201,7 @@ impl<R: ReadPage> Worker<R> {
         resume: Option<Open>,
     ) -> Result<(), Ended> {
         let now = self.clock.now(); // a run may last hours
+        let (source, calls) = self.source.apart();
         let ask = Ask {
             stream: stream.clone(),
             range,
@@ -209,14 +215,15 @@ impl<R: ReadPage> Worker<R> {
             asked_at: resume.as_ref().map_or(now, |open| open.asked_at),
             asked: self.source.adapter.asked(range),
             resumed: resume.is_some(),
+            calls: calls.clone(),
             cursor: resume.map(|open| open.cursor),
         };
         self.send(Arrival::Began(self.slot, in_flight.clone()))
             .await?;
         if self.source.adapter.has_ids() {
-            self.page_by_page(&ask, in_flight).await?;
+            self.page_by_page(&source, &ask, in_flight).await?;
         } else {
-            self.as_a_whole(ask).await?;
+            self.as_a_whole(&source, ask).await?;
         }
         let narrowed = self
             .queue
@@ -229,8 +236,13 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Hands each page on as it arrives; the next one is fetched while it is decoded.
-    async fn page_by_page(&self, ask: &Ask, mut in_flight: InFlight) -> Result<(), Ended> {
-        let mut reading = self.source.read(ask, in_flight.cursor.clone());
+    async fn page_by_page(
+        &self,
+        source: &Source,
+        ask: &Ask,
+        mut in_flight: InFlight,
+    ) -> Result<(), Ended> {
+        let mut reading = source.read(ask, in_flight.cursor.clone());
         let mut restarts = 0;
         let mut twins = Twins::new();
         let mut decoding = None;
@@ -268,7 +280,7 @@ impl<R: ReadPage> Worker<R> {
                     };
                     self.send(Arrival::Began(self.slot, in_flight.clone()))
                         .await?;
-                    reading = self.source.read(ask, None);
+                    reading = source.read(ask, None);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -276,13 +288,13 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Hands the range on once it is known how often each of its records is there.
-    async fn as_a_whole(&self, mut ask: Ask) -> Result<(), Ended> {
+    async fn as_a_whole(&self, source: &Source, mut ask: Ask) -> Result<(), Ended> {
         let mut whole = Whole::default();
         let mut held = self.budget.nothing();
         let mut why = String::new();
         for reading in 0..READINGS {
             ask.reading = reading;
-            let mut pages = self.source.read(&ask, None);
+            let mut pages = source.read(&ask, None);
             while let Some(Piece { page, .. }) = pages.next(&self.stop).await? {
                 if reading == 0 {
                     held.grow(page.text.len()).await; // another reading adds little

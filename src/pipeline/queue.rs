@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
 use super::{Failure, Job, Lane};
-use crate::lake::Progress;
+use crate::lake::{Progress, Work};
 use crate::model::{Range, Timestamp};
 use crate::plan::{self, Task};
 use crate::providers::Stream;
@@ -98,7 +98,7 @@ impl Queue {
     }
 
     /// A stream that failed gets no further window in this run; the others go on.
-    pub(super) fn fail(&self, stream: &str, range: Range, error: RunError) {
+    pub(super) fn fail(&self, stream: &str, range: Range, work: Work, error: RunError) {
         let mut state = self.lock();
         state.streams.retain(|(other, _)| other.id != stream);
         if state
@@ -109,6 +109,7 @@ impl Queue {
             state.failures.push(Failure {
                 stream: stream.to_owned(),
                 range,
+                work,
                 error,
             });
         }

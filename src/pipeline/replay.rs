@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use uuid::Uuid;
 
+use super::account::Account;
 use super::error::RunError;
 use super::landing::{Landing, Put};
 use super::parts::Cores;
@@ -62,8 +64,8 @@ pub async fn replay(
     these: Option<&BTreeSet<Place>>,
     conduct: &Conduct,
 ) -> Result<Outcome<Replayed>, RunError> {
-    claimed(job, conduct, &"replay", async |log| {
-        under_claim(job, log, these, conduct).await
+    claimed(job, conduct, &"replay", async |log, account| {
+        under_claim(job, log, account, these, conduct).await
     })
     .await
 }
@@ -71,6 +73,7 @@ pub async fn replay(
 async fn under_claim(
     job: &Job,
     log: &JobLog,
+    account: &Account,
     these: Option<&BTreeSet<Place>>,
     conduct: &Conduct,
 ) -> Result<Replayed, RunError> {
@@ -80,7 +83,7 @@ async fn under_claim(
     // read under the claim: another replay may have been here, and recovery may have published lines
     let acknowledged = Acknowledged::read(&job.lake, &job.name).await?;
     let numbers = numbers(&job.lake, &job.name).await?;
-    let landing = Landing::new(job, log, Cores::new(1), conduct.tally.clone()).await;
+    let landing = Landing::new(job, log, account, Cores::new(1), conduct.tally.clone()).await;
     let mut replay = Replay {
         job,
         landing,
@@ -103,6 +106,7 @@ async fn under_claim(
             replay.try_again(found, number).await?;
         }
     }
+    account.end(&[], unfinished);
     replay.commit().await?;
     Ok(Replayed {
         run: log.run().id,
@@ -111,11 +115,18 @@ async fn under_claim(
     })
 }
 
+/// What was landed of one range.
+#[derive(Debug, Default)]
+struct Landed {
+    counts: Counts,
+    days: BTreeMap<NaiveDate, u64>,
+}
+
 struct Replay<'a> {
     job: &'a Job,
     landing: Landing<'a>,
     /// What was landed since the last commit, by stream and bounds.
-    pulled: BTreeMap<(String, Range), Counts>,
+    pulled: BTreeMap<(String, Range), Landed>,
     /// Lines whose records are in the lake once the next commit is published.
     done: Vec<(Place, String)>,
     tried: Vec<Tried>,
@@ -133,9 +144,11 @@ impl Replay<'_> {
                     .landing
                     .land_again(&line.raw, number, line.pulled_at)
                     .await?;
-                let counts = self.pulled.entry((line.stream, line.asked.0)).or_default();
+                let Landed { counts, days } =
+                    self.pulled.entry((line.stream, line.asked.0)).or_default();
                 match put {
-                    Put::New => {
+                    Put::New(day) => {
+                        *days.entry(day).or_default() += 1;
                         counts.fetched += 1;
                         counts.new += 1;
                         Became::Landed
@@ -162,16 +175,20 @@ impl Replay<'_> {
     /// Commits and publishes what was landed, and only then acknowledges its lines.
     async fn commit(&mut self) -> Result<(), RunError> {
         let pulled = std::mem::take(&mut self.pulled).into_iter();
-        let new = pulled.filter(|(_, counts)| counts.new > 0);
+        let new = pulled.filter(|(_, landed)| landed.counts.new > 0);
         self.landing
-            .note_all(new.map(|((stream, range), counts)| Pulled {
+            .note_all(new.map(|((stream, range), landed)| Pulled {
                 stream,
                 range,
                 work: Work::Replay,
                 finished: false,
-                counts,
+                counts: landed.counts,
                 provider_total: None,
                 remarks: Vec::new(),
+                days: landed.days,
+                delays: BTreeMap::new(),
+                calls: 0,
+                retries: 0,
             }));
         self.landing.commit(None).await?;
         let done = std::mem::take(&mut self.done);

@@ -349,6 +349,7 @@ impl<'a> Verifier<'a> {
                 stream,
                 range,
                 error,
+                ..
             } in failures
             {
                 let Some(left) = left.get_mut(&stream) else {

@@ -1,6 +1,7 @@
 //! What the server shows, read from the lake when it is asked for, and not more often than every few seconds.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use crate::clock::real_now;
 use crate::history::History;
 use crate::lake::Lake;
+use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
 use crate::standing::Standing;
 use crate::telemetry::chain;
@@ -29,7 +31,15 @@ pub struct Board {
     lake: Lake,
     standings: Cached<Vec<JobStanding>>,
     history: Cached<Result<History, String>>,
+    /// What was last read of each job.
+    last: Arc<std::sync::Mutex<HashMap<String, Known>>>,
+    last_history: std::sync::Mutex<Option<KnownHistory>>,
 }
+
+/// What was read of a job, and when.
+pub type Known = (Timestamp, Arc<Standing>);
+/// What was read of runs, and when.
+pub type KnownHistory = (Timestamp, Arc<Result<History, String>>);
 
 /// Where one job stands, or why that can't be told.
 #[derive(Debug)]
@@ -37,7 +47,9 @@ pub struct JobStanding {
     /// The job.
     pub scheduled: ScheduledJob,
     /// Where it stands; else why its log can't be read.
-    pub standing: Result<Standing, String>,
+    pub standing: Result<Arc<Standing>, String>,
+    /// Where it stood when that could last be read: now, if it can.
+    pub known: Option<Known>,
 }
 
 impl Board {
@@ -48,6 +60,8 @@ impl Board {
             lake,
             standings: Cached::default(),
             history: Cached::default(),
+            last: Arc::default(),
+            last_history: std::sync::Mutex::default(),
         }
     }
 
@@ -58,18 +72,47 @@ impl Board {
 
     /// Where each job stands, in the configuration's order, as of a few seconds ago.
     pub async fn standings(&self) -> Arc<Vec<JobStanding>> {
-        let jobs = Arc::clone(&self.jobs);
-        self.standings
-            .get(async move { read_all(&jobs).await })
-            .await
+        let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
+        let read = async move {
+            let mut read = read_all(&jobs).await;
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            for of in &mut read {
+                let name = &of.scheduled.job.name;
+                match &of.known {
+                    Some(known) => drop(last.insert(name.clone(), known.clone())),
+                    None => of.known = last.get(name).cloned(),
+                }
+            }
+            read
+        };
+        self.standings.get(read).await
     }
 
     /// What runs did, as of a few seconds ago; else why that can't be read.
     pub async fn history(&self) -> Arc<Result<History, String>> {
         let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
-        self.history
+        let history = self
+            .history
             .get(async move { load_history(&lake, &jobs).await })
-            .await
+            .await;
+        if history.is_ok() {
+            let mut last = self.last_history();
+            if !matches!(&*last, Some((_, known)) if Arc::ptr_eq(known, &history)) {
+                *last = Some((real_now(), Arc::clone(&history)));
+            }
+        }
+        history
+    }
+
+    /// What runs did when that could last be read, and when that was; never an error.
+    pub fn known_history(&self) -> Option<KnownHistory> {
+        self.last_history().clone()
+    }
+
+    fn last_history(&self) -> std::sync::MutexGuard<'_, Option<KnownHistory>> {
+        self.last_history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,8 +121,10 @@ async fn read_all(jobs: &[ScheduledJob]) -> Vec<JobStanding> {
     stream::iter(jobs.to_vec())
         .map(|scheduled| async move {
             let standing = Standing::read(&scheduled, now).await;
+            let standing = standing.map(Arc::new).map_err(|error| chain(&error));
             JobStanding {
-                standing: standing.map_err(|error| chain(&error)),
+                known: standing.as_ref().ok().map(|read| (now, Arc::clone(read))),
+                standing,
                 scheduled,
             }
         })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Fields};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ pub enum Engine {
     Trino,
     /// Athena: an external table whose partitions are computed, never crawled.
     Athena,
+    /// `ClickHouse`: a table over the files, which it lists anew for each query.
+    ClickHouse,
 }
 
 /// Where the table lies and how it is split.
@@ -42,61 +44,82 @@ impl TableLayout<'_> {
     }
 }
 
-/// The columns as text, one per line.
-pub fn as_text(partition_by: &[PartitionColumn]) -> String {
-    let rows: Vec<[String; 4]> = (COLUMNS.iter())
-        .map(|column| {
-            let place = if schema::file_columns(partition_by).any(|own| own.name == column.name) {
-                "file"
-            } else {
-                "path"
-            };
-            let type_name = TypeName(&column.data_type()).to_string();
-            let required = if column.required { " required" } else { "" };
-            [
-                column.name.to_owned(),
-                format!("{type_name}{required}"),
-                place.to_owned(),
-                column.meaning.to_owned(),
-            ]
+/// A column as it is described.
+struct Described {
+    name: &'static str,
+    type_name: String,
+    required: bool,
+    in_path: bool,
+    meaning: &'static str,
+}
+
+/// The columns of the files, and those that only the path has.
+fn described(partition_by: &[PartitionColumn]) -> impl Iterator<Item = Described> {
+    (COLUMNS.iter())
+        .map(|column| Described {
+            name: column.name,
+            type_name: TypeName(&column.data_type()).to_string(),
+            required: column.required,
+            in_path: schema::file_columns(partition_by).all(|own| own.name != column.name),
+            meaning: column.meaning,
         })
-        .chain(path_only(partition_by).map(|column| {
-            [
-                column.as_str().to_owned(),
-                format!("{} required", TypeName(&path_type(column))),
-                "path".to_owned(),
-                path_meaning(column).to_owned(),
-            ]
+        .chain(path_only(partition_by).map(|column| Described {
+            name: column.as_str(),
+            type_name: TypeName(&path_type(column)).to_string(),
+            required: true,
+            in_path: true,
+            meaning: path_meaning(column),
         }))
-        .collect();
+}
+
+/// The columns as text, two lines for each.
+pub fn as_text(partition_by: &[PartitionColumn]) -> String {
     let mut text = format!("{TABLE_NAME}, schema version {SCHEMA_VERSION}\n\n");
-    for [name, type_name, place, meaning] in rows {
+    for column in described(partition_by) {
+        let required = if column.required { " required" } else { "" };
+        let place = if column.in_path { "path" } else { "file" };
         // writing to a string doesn't fail
-        let _ = writeln!(text, "{name:<15} {type_name} ({place})\n    {meaning}");
+        let _ = writeln!(
+            text,
+            "{:<15} {}{required} ({place})\n    {}",
+            column.name, column.type_name, column.meaning
+        );
+    }
+    text
+}
+
+/// The columns as a table in Markdown.
+pub fn as_markdown(partition_by: &[PartitionColumn]) -> String {
+    let mut text = "| column | type | null | meaning |\n|---|---|---|---|\n".to_owned();
+    for column in described(partition_by) {
+        let null = if column.required { "never" } else { "" };
+        let in_path = if column.in_path {
+            "; in the path, not in the files"
+        } else {
+            ""
+        };
+        // writing to a string doesn't fail
+        let _ = writeln!(
+            text,
+            "| `{}` | `{}` | {null} | {}{in_path} |",
+            column.name, column.type_name, column.meaning
+        );
     }
     text
 }
 
 /// The columns as JSON.
 pub fn as_json(partition_by: &[PartitionColumn]) -> String {
-    let mut columns: Vec<Value> = (COLUMNS.iter())
+    let columns: Vec<Value> = described(partition_by)
         .map(|column| {
             json!({
                 "name": column.name,
-                "type": TypeName(&column.data_type()).to_string(),
+                "type": column.type_name,
                 "required": column.required,
                 "meaning": column.meaning,
             })
         })
         .collect();
-    columns.extend(path_only(partition_by).map(|column| {
-        json!({
-            "name": column.as_str(),
-            "type": TypeName(&path_type(column)).to_string(),
-            "required": true,
-            "meaning": path_meaning(column),
-        })
-    }));
     let partition_by: Vec<&str> = partition_by.iter().map(|column| column.as_str()).collect();
     let table = json!({
         "table": TABLE_NAME,
@@ -114,6 +137,7 @@ pub fn ddl(engine: Engine, layout: &TableLayout<'_>) -> String {
         Engine::Spark => spark(layout),
         Engine::Trino => trino(layout),
         Engine::Athena => athena(layout),
+        Engine::ClickHouse => clickhouse(layout),
     }
 }
 
@@ -147,8 +171,10 @@ fn path_meaning(column: PartitionColumn) -> &'static str {
 
 /// How an engine writes an Arrow type.
 fn type_in(engine: Engine, data_type: &DataType) -> String {
-    use Engine::{Athena, DuckDb, Spark, Trino};
+    use Engine::{Athena, ClickHouse, DuckDb, Spark, Trino};
+    let nested = |field: &Field| type_in(engine, field.data_type());
     match (data_type, engine) {
+        (_, ClickHouse) => clickhouse_type(data_type, false),
         (DataType::Utf8, Athena) => "string".to_owned(),
         (DataType::Utf8, Spark) => "STRING".to_owned(),
         (DataType::Utf8, DuckDb | Trino) => "VARCHAR".to_owned(),
@@ -163,47 +189,79 @@ fn type_in(engine: Engine, data_type: &DataType) -> String {
         (DataType::Int32, _) => "INTEGER".to_owned(),
         (DataType::Int64, Athena) => "bigint".to_owned(),
         (DataType::Int64, _) => "BIGINT".to_owned(),
-        (DataType::List(element), _) => {
-            let element = type_in(engine, element.data_type());
-            match engine {
-                Athena => format!("array<{element}>"),
-                Spark => format!("ARRAY<{element}>"),
-                Trino => format!("ARRAY({element})"),
-                DuckDb => format!("{element}[]"),
-            }
-        }
+        (DataType::List(element), Athena) => format!("array<{}>", nested(element)),
+        (DataType::List(element), Spark) => format!("ARRAY<{}>", nested(element)),
+        (DataType::List(element), Trino) => format!("ARRAY({})", nested(element)),
+        (DataType::List(element), DuckDb) => format!("{}[]", nested(element)),
         (DataType::Map(entry, _), _) => match (entry.data_type(), engine) {
             (DataType::Struct(fields), Athena) => format!("map<{}>", list_in(engine, fields, ",")),
             (DataType::Struct(fields), Spark) => format!("MAP<{}>", list_in(engine, fields, ", ")),
             (DataType::Struct(fields), _) => format!("MAP({})", list_in(engine, fields, ", ")),
             (other, _) => other.to_string(),
         },
-        (DataType::Struct(fields), _) => {
-            let named = |colon: &str, comma: &str| {
-                let fields: Vec<String> = (fields.iter())
-                    .map(|field| {
-                        let type_name = type_in(engine, field.data_type());
-                        format!("{}{colon}{type_name}", field.name())
-                    })
-                    .collect();
-                fields.join(comma)
-            };
-            match engine {
-                Athena => format!("struct<{}>", named(":", ",")),
-                Spark => format!("STRUCT<{}>", named(": ", ", ")),
-                Trino => format!("ROW({})", named(" ", ", ")),
-                DuckDb => format!("STRUCT({})", named(" ", ", ")),
-            }
+        (DataType::Struct(fields), Athena) => {
+            format!("struct<{}>", named_in(engine, fields, ":", ","))
+        }
+        (DataType::Struct(fields), Spark) => {
+            format!("STRUCT<{}>", named_in(engine, fields, ": ", ", "))
+        }
+        (DataType::Struct(fields), Trino) => {
+            format!("ROW({})", named_in(engine, fields, " ", ", "))
+        }
+        (DataType::Struct(fields), DuckDb) => {
+            format!("STRUCT({})", named_in(engine, fields, " ", ", "))
         }
         (other, _) => other.to_string(),
     }
 }
 
-fn list_in(engine: Engine, fields: &arrow::datatypes::Fields, comma: &str) -> String {
+fn named_in(engine: Engine, fields: &Fields, colon: &str, comma: &str) -> String {
+    let fields: Vec<String> = (fields.iter())
+        .map(|field| {
+            let type_name = type_in(engine, field.data_type());
+            format!("{}{colon}{type_name}", field.name())
+        })
+        .collect();
+    fields.join(comma)
+}
+
+fn list_in(engine: Engine, fields: &Fields, comma: &str) -> String {
     let types: Vec<String> = (fields.iter())
         .map(|field| type_in(engine, field.data_type()))
         .collect();
     types.join(comma)
+}
+
+/// How `ClickHouse` writes an Arrow type. What may be null says so there, and lists, maps and structs never may.
+fn clickhouse_type(data_type: &DataType, nullable: bool) -> String {
+    let of = |field: &Field| clickhouse_type(field.data_type(), field.is_nullable());
+    let plain = match data_type {
+        DataType::List(element) => return format!("Array({})", of(element)),
+        DataType::Map(entry, _) => {
+            return match entry.data_type() {
+                DataType::Struct(fields) => {
+                    let types: Vec<String> = fields.iter().map(|field| of(field)).collect();
+                    format!("Map({})", types.join(", "))
+                }
+                other => other.to_string(),
+            };
+        }
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = (fields.iter())
+                .map(|field| format!("{} {}", field.name(), of(field)))
+                .collect();
+            return format!("Tuple({})", fields.join(", "));
+        }
+        DataType::Utf8 => "String".to_owned(),
+        DataType::Timestamp(..) => "DateTime64(6, 'UTC')".to_owned(),
+        DataType::Date32 => "Date32".to_owned(),
+        other => other.to_string(),
+    };
+    if nullable {
+        format!("Nullable({plain})")
+    } else {
+        plain
+    }
 }
 
 /// A string literal of standard SQL.
@@ -258,7 +316,11 @@ fn spark(layout: &TableLayout<'_>) -> String {
                 .map(|&own| column(own.as_str(), &path_type(own), path_meaning(own))),
         );
     let columns = lines(columns);
-    let location = hive_quoted(layout.location());
+    // Hadoop's own S3 client knows `s3a` only, and whoever offers `s3` takes that too
+    let location = match layout.location().strip_prefix("s3://") {
+        Some(rest) => hive_quoted(&format!("s3a://{rest}")),
+        None => hive_quoted(layout.location()),
+    };
     if layout.partition_by.is_empty() {
         return format!(
             "CREATE TABLE IF NOT EXISTS {TABLE_NAME} (\n{columns}\n)\nUSING PARQUET\nLOCATION {location};\n"
@@ -358,6 +420,52 @@ fn athena(layout: &TableLayout<'_>) -> String {
         lines(properties)
     );
     statement
+}
+
+fn clickhouse(layout: &TableLayout<'_>) -> String {
+    let column = |name: &str, type_name: String, meaning: &str| {
+        format!("  {name} {type_name} COMMENT {}", hive_quoted(meaning))
+    };
+    let columns = (schema::file_columns(layout.partition_by))
+        .map(|own| {
+            let type_name = clickhouse_type(&own.data_type(), !own.required);
+            column(own.name, type_name, own.meaning)
+        })
+        .chain((layout.partition_by.iter()).map(|&own| {
+            let type_name = clickhouse_type(&path_type(own), false);
+            column(own.as_str(), type_name, path_meaning(own))
+        }));
+    let location = layout.location();
+    let location = location.strip_prefix("file://").unwrap_or(location);
+    let engine = match location.split_once("://") {
+        // it can't know the account
+        Some(("az", rest)) => {
+            let (container, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!(
+                "AzureBlobStorage('put the connection string here', {}, {}, 'Parquet')",
+                hive_quoted(container),
+                hive_quoted(&format!("{path}/**/*.parquet"))
+            )
+        }
+        Some((scheme, rest)) => {
+            let scheme = if scheme == "s3a" { "s3" } else { scheme };
+            let files = hive_quoted(&format!("{scheme}://{rest}/**/*.parquet"));
+            format!("S3({files}, 'Parquet')")
+        }
+        None => format!(
+            "File(Parquet, {})",
+            hive_quoted(&format!("{location}/**/*.parquet"))
+        ),
+    };
+    let settings = if layout.partition_by.is_empty() {
+        ""
+    } else {
+        "\nSETTINGS use_hive_partitioning = 1"
+    };
+    format!(
+        "CREATE TABLE IF NOT EXISTS {TABLE_NAME} (\n{}\n)\nENGINE = {engine}{settings};\n",
+        lines(columns)
+    )
 }
 
 /// How Athena finds a column's partitions. A provider's clock may be ahead, so a day more than now.
@@ -554,7 +662,7 @@ mod tests {
         )
         USING PARQUET
         PARTITIONED BY (provider, event_date)
-        LOCATION 's3://lake/it\'s/audit_events';
+        LOCATION 's3a://lake/it\'s/audit_events';
         -- again whenever there are new partitions
         MSCK REPAIR TABLE audit_events;
         ");
@@ -662,6 +770,92 @@ mod tests {
     }
 
     #[test]
+    fn clickhouse() {
+        insta::assert_snapshot!(by_default(Engine::ClickHouse), @r"
+        CREATE TABLE IF NOT EXISTS audit_events (
+          event_id String COMMENT 'Id of the event, unique within a job: as the provider gives it, else a hash of the record',
+          event_time DateTime64(6, 'UTC') COMMENT 'When the event happened',
+          account_id String COMMENT 'Account whose log has the event',
+          connection String COMMENT 'Name of the connection that the event was pulled through',
+          job String COMMENT 'Name of the job that pulled the event',
+          action Nullable(String) COMMENT 'Verb that the provider uses',
+          activity String COMMENT 'The verb, normalised: create, read, update, delete, login, logout, enable, disable or other',
+          outcome String COMMENT 'How it ended: success, failure, warning or unknown',
+          outcome_reason Nullable(String) COMMENT 'Why it ended so',
+          service Nullable(String) COMMENT 'Part of the provider that was touched',
+          entity_type Nullable(String) COMMENT 'Type of what was touched',
+          entity_id Nullable(String) COMMENT 'Id of what was touched',
+          entity_name Nullable(String) COMMENT 'Name of what was touched',
+          actor_id Nullable(String) COMMENT 'Id of who did it',
+          actor_name Nullable(String) COMMENT 'Display name of who did it',
+          actor_login Nullable(String) COMMENT 'Login name of who did it',
+          actor_type Nullable(String) COMMENT 'Kind of who did it: user, client, system or vendor',
+          client_id Nullable(String) COMMENT 'API client or application key that was used',
+          user_agent Nullable(String) COMMENT 'Browser or program that was used',
+          session_id Nullable(String) COMMENT 'Session that it belongs to',
+          transaction_id Nullable(String) COMMENT 'What ties the events of one action together',
+          client_ips Array(String) COMMENT 'Addresses that it came from',
+          message Nullable(String) COMMENT 'Human text',
+          changes Array(Tuple(property Nullable(String), entity_type Nullable(String), entity_id Nullable(String), old_values Array(String), new_values Array(String))) COMMENT 'What changed: properties with their values before and after',
+          attributes Map(String, String) COMMENT 'The remaining context that the provider gives, with unique keys',
+          raw String COMMENT 'The JSON of the record, byte for byte as received',
+          ingested_at DateTime64(6, 'UTC') COMMENT 'When the event was pulled',
+          late_by_ms Nullable(Int64) COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          provider String COMMENT 'Kind of API that the event was pulled from',
+          event_date Date32 COMMENT 'UTC date of event_time'
+        )
+        ENGINE = S3('s3://lake/it\'s/audit_events/**/*.parquet', 'Parquet')
+        SETTINGS use_hive_partitioning = 1;
+        ");
+    }
+
+    #[test]
+    fn clickhouse_reads_any_store() {
+        let engine = |location| {
+            let layout = TableLayout {
+                location,
+                ..layout(&[], &[])
+            };
+            let statement = ddl(Engine::ClickHouse, &layout);
+            let place = statement.find("ENGINE").unwrap_or(0);
+            statement[place..].to_owned()
+        };
+        insta::assert_snapshot!(engine("/lake/audit_events"), @"ENGINE = File(Parquet, '/lake/audit_events/**/*.parquet');");
+        insta::assert_snapshot!(engine("file:///lake/audit_events"), @"ENGINE = File(Parquet, '/lake/audit_events/**/*.parquet');");
+        insta::assert_snapshot!(engine("s3a://bucket/audit_events"), @"ENGINE = S3('s3://bucket/audit_events/**/*.parquet', 'Parquet');");
+        insta::assert_snapshot!(engine("gs://bucket/audit_events"), @"ENGINE = S3('gs://bucket/audit_events/**/*.parquet', 'Parquet');");
+        insta::assert_snapshot!(engine("http://127.0.0.1:8333/bucket/audit_events"), @"ENGINE = S3('http://127.0.0.1:8333/bucket/audit_events/**/*.parquet', 'Parquet');");
+        insta::assert_snapshot!(engine("az://container/audit_events"), @"ENGINE = AzureBlobStorage('put the connection string here', 'container', 'audit_events/**/*.parquet', 'Parquet');");
+    }
+
+    #[test]
+    fn clickhouse_types_say_what_may_be_null() {
+        let list = |field: Field| DataType::List(field.into());
+        assert_eq!(
+            clickhouse_type(&list(Field::new("element", DataType::Int64, true)), true),
+            "Array(Nullable(Int64))"
+        );
+        assert_eq!(clickhouse_type(&path_type(EventHour), false), "Int32");
+    }
+
+    #[test]
+    fn markdown() {
+        let text = as_markdown(&[Provider, EventHour]);
+        assert_eq!(text.lines().count(), 2 + COLUMNS.len() + 1);
+        assert!(text.lines().all(|line| line.matches('|').count() == 5));
+        let lines: Vec<&str> = text.lines().collect();
+        insta::assert_snapshot!(lines[..6].join("\n"), @r"
+        | column | type | null | meaning |
+        |---|---|---|---|
+        | `event_id` | `string` | never | Id of the event, unique within a job: as the provider gives it, else a hash of the record |
+        | `event_time` | `timestamp(us, UTC)` | never | When the event happened |
+        | `event_date` | `date` | never | UTC date of event_time |
+        | `provider` | `string` | never | Kind of API that the event was pulled from; in the path, not in the files |
+        ");
+        insta::assert_snapshot!(lines[lines.len() - 1], @"| `event_hour` | `int32` | never | UTC hour of event_time, 0 to 23; in the path, not in the files |");
+    }
+
+    #[test]
     fn athena_projects_every_partition_column() {
         let partition_by = [AccountId, EventMonth, EventHour];
         let statement = ddl(Engine::Athena, &layout(&partition_by, &[]));
@@ -686,7 +880,13 @@ mod tests {
 
     #[test]
     fn a_table_that_is_not_partitioned_has_no_partitions() {
-        for engine in [Engine::DuckDb, Engine::Spark, Engine::Trino, Engine::Athena] {
+        for engine in [
+            Engine::DuckDb,
+            Engine::Spark,
+            Engine::Trino,
+            Engine::Athena,
+            Engine::ClickHouse,
+        ] {
             let statement = ddl(engine, &layout(&[], &[])).to_lowercase();
             for word in ["partition", "projection", "hive_types", "repair"] {
                 assert!(!statement.contains(word), "{statement}");
@@ -700,7 +900,7 @@ mod tests {
         for column in &COLUMNS {
             assert!(column.meaning.len() < 255, "Athena takes no more");
             assert!(
-                !column.meaning.contains(['\'', '\\', '\n', ';']),
+                !column.meaning.contains(['\'', '\\', '\n', ';', '|']),
                 "{}",
                 column.meaning
             );

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
+use crate::client::calls::Caller;
 use crate::client::error::{ClientError, Request, Tried};
 use crate::client::outgoing::{Outgoing, To};
 use crate::client::wire::Wire;
@@ -21,7 +21,7 @@ pub(super) struct Ask<'a> {
     pub(super) place: &'a Place,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
-    pub(super) stop: &'a CancellationToken,
+    pub(super) by: Caller<'a>,
 }
 
 impl Ask<'_> {
@@ -33,7 +33,7 @@ impl Ask<'_> {
         body: impl Into<Bytes>,
         hidden: &Hidden,
     ) -> Result<(Request, Answer), ClientError> {
-        let spot = self.wire.find(self.place, self.stop).await?;
+        let spot = self.wire.find(self.place, self.by).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -42,9 +42,10 @@ impl Ask<'_> {
             body: Some(body.into()),
             retried: self.retried,
             body_cap: ANSWER_CAP,
+            calls: self.by.calls,
             ..Outgoing::new(&Method::POST, spot, To::Login, hidden)
         };
-        let answer = self.wire.send(&mut out, self.stop).await?;
+        let answer = self.wire.send(&mut out, self.by.stop).await?;
         Ok((out.request, answer))
     }
 }

@@ -17,13 +17,13 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub(super) use self::token::Token;
 
 use self::ask::Ask;
 use self::credentials::{Credentials, Extra, unfit};
 use self::session::Session;
+use super::calls::Caller;
 use super::error::ClientError;
 use super::wire::Wire;
 use crate::model::Kind;
@@ -164,12 +164,12 @@ impl Auth {
         &self,
         wire: &Wire,
         refused: Option<&Token>,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<Arc<Token>, ClientError> {
         let ended = self.ended.load(Ordering::Acquire);
         let mut state = tokio::select! {
             biased;
-            () = stop.cancelled() => return Err(ClientError::Stopped),
+            () = by.stop.cancelled() => return Err(ClientError::Stopped),
             state = self.state.lock() => state,
         };
         let now = Instant::now();
@@ -189,7 +189,7 @@ impl Auth {
         let signed_in = match shared {
             Some(error) => Err(error),
             None => {
-                self.renew(&mut state, wire, usable.is_some(), refused.is_some(), stop)
+                self.renew(&mut state, wire, usable.is_some(), refused.is_some(), by)
                     .await
             }
         };
@@ -217,11 +217,11 @@ impl Auth {
         wire: &Wire,
         early: bool,
         after_refusal: bool,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<Arc<Token>, ClientError> {
         if early
             && let Some(held) = &mut state.held
-            && let Some(token) = self.keep_up(held, wire, stop).await?
+            && let Some(token) = self.keep_up(held, wire, by).await?
         {
             return Ok(token);
         }
@@ -234,7 +234,7 @@ impl Auth {
             return Err(refused.error.clone());
         }
         let asked = Instant::now();
-        let outcome = self.ask(wire, &credentials, asked, !early, stop).await;
+        let outcome = self.ask(wire, &credentials, asked, !early, by).await;
         if matches!(outcome, Err(ClientError::Stopped)) {
             return Err(ClientError::Stopped); // this caller's alone: whoever waits signs in
         }
@@ -286,7 +286,7 @@ impl Auth {
         credentials: &Credentials,
         asked: Instant,
         retried: bool,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<(HeaderMap, SignedIn), ClientError> {
         let mut headers = credentials.extra.headers(wire)?;
         let signed_in = match &self.sign_in {
@@ -297,7 +297,7 @@ impl Auth {
                     wire,
                     place: token_url,
                     retried,
-                    stop,
+                    by,
                 };
                 oauth::ask(token, *sent, headers.clone(), credentials).await?
             }
@@ -307,7 +307,7 @@ impl Auth {
                     wire,
                     place: login,
                     retried,
-                    stop,
+                    by,
                 };
                 session::log_in(login, headers.clone(), credentials, asked).await?
             }

@@ -9,12 +9,12 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::ask::{Ask, fields, tried};
 use super::credentials::{Credentials, sensitive};
 use super::{Auth, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
 use crate::client::body;
+use crate::client::calls::Caller;
 use crate::client::error::ClientError;
 use crate::client::wire::{Wire, count};
 use crate::providers::{Answer, SignIn};
@@ -136,7 +136,7 @@ impl Auth {
         &self,
         held: &mut Held,
         wire: &Wire,
-        stop: &CancellationToken,
+        by: Caller<'_>,
     ) -> Result<Option<Arc<Token>>, ClientError> {
         let SignIn::Session { refresh, .. } = &self.sign_in else {
             return Ok(None);
@@ -162,7 +162,7 @@ impl Auth {
             wire,
             place: refresh,
             retried: false,
-            stop,
+            by,
         };
         let body = json!({ "csrf": session.csrf }).to_string();
         let hidden = session.hidden("");

@@ -168,7 +168,14 @@ async fn schema() {
     let folder = tempfile::tempdir().unwrap();
     let mut shown = Transcript::default();
     shown.run(folder.path(), &["schema"], &[]).await;
-    for format in ["duckdb", "spark", "trino", "athena"] {
+    for format in [
+        "duckdb",
+        "spark",
+        "trino",
+        "athena",
+        "clickhouse",
+        "markdown",
+    ] {
         shown
             .run(
                 folder.path(),
@@ -178,6 +185,18 @@ async fn schema() {
             .await;
     }
     assert_snapshot!(shown.text());
+
+    // an engine has another working folder
+    for lake in ["lake", "file://./lake"] {
+        let args = ["schema", "--format", "spark", "--lake", lake];
+        let ended = super::support::Process::start(folder.path(), &args, &[])
+            .ended()
+            .await
+            .assert_code(0);
+        let place = folder.path().canonicalize().unwrap().join("lake");
+        let location = format!("LOCATION '{}/audit_events'", place.display());
+        assert!(ended.stdout.contains(&location), "{}", ended.stdout);
+    }
     for format in ["json", "config"] {
         let ended =
             super::support::Process::start(folder.path(), &["schema", "--format", format], &[])

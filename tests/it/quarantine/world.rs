@@ -153,7 +153,12 @@ impl World {
     }
 
     pub(super) async fn counts(&self) -> LineCounts {
-        quarantine::count(&self.lake(), "job").await.unwrap()
+        let counts = quarantine::count(&self.lake(), "job").await.unwrap();
+        assert_eq!(counts.reasons.values().sum::<u64>(), counts.open);
+        LineCounts {
+            reasons: BTreeMap::new(),
+            ..counts
+        }
     }
 
     pub(super) async fn newest(&self) -> Commit {
@@ -191,5 +196,9 @@ pub(super) async fn as_if_learned_before(
 }
 
 pub(super) fn open(open: u64, acknowledged: u64) -> LineCounts {
-    LineCounts { open, acknowledged }
+    LineCounts {
+        open,
+        acknowledged,
+        ..LineCounts::default()
+    }
 }

@@ -155,7 +155,7 @@ impl Names {
         text
     }
 
-    /// What is in an object, but for times and lengths.
+    /// What is in an object, but for times, lengths, and how many requests had been sent just then.
     pub(crate) fn object(&self, key: &Path, bytes: &Bytes) -> String {
         if bytes.starts_with(b"PAR1") {
             return format!("{:?}", rows(bytes));
@@ -168,6 +168,17 @@ impl Names {
             commit["claim"]["expires_at"].take();
             for file in commit["files"].as_array_mut().into_iter().flatten() {
                 file["bytes"].take();
+            }
+            for pulled in commit["pulled"].as_array_mut().into_iter().flatten() {
+                let pulled = pulled.as_object_mut().unwrap();
+                pulled.remove("calls");
+                pulled.remove("retries");
+            }
+            if let Some(ended) = commit
+                .get_mut("ended")
+                .and_then(|ended| ended.as_object_mut())
+            {
+                ended.retain(|key, _| key == "failures");
             }
             text = commit.to_string();
         }

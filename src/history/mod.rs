@@ -3,6 +3,8 @@
 //! A row is one range of one stream that one run pulled, or at which it failed. Rows of days that are over lie in the
 //! table, one file a day; those of today are read from the commit logs, of which the table is made.
 
+mod runs;
+
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
@@ -11,6 +13,9 @@ use uuid::Uuid;
 
 use crate::lake::{Counts, Work};
 use crate::model::{Kind, Range, Timestamp};
+
+pub use crate::lake::DELAYS;
+pub use runs::Runs;
 
 /// What became of a range in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,6 +38,8 @@ pub struct Row {
     pub job: String,
     /// The provider's kind, where the log tells.
     pub provider: Option<String>,
+    /// The connection's name, where the log tells.
+    pub connection: Option<String>,
     /// The run.
     pub run: Uuid,
     /// When the run took the job.
@@ -64,9 +71,6 @@ pub struct Row {
     /// What an operator should know of it.
     pub remarks: Vec<String>,
 }
-
-/// By how much a row can be late, in seconds: a minute, 5, 15, an hour, 6, a day, 3, a week.
-pub const DELAYS: [u64; 8] = [60, 300, 900, 3_600, 21_600, 86_400, 259_200, 604_800];
 
 /// One run: its rows together.
 #[derive(Debug, Clone, PartialEq, Serialize)]

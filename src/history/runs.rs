@@ -1,0 +1,675 @@
+//! From the commits of a job to the rows of its runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::{Outcome, Row};
+use crate::lake::{Claim, Commit, CommitKind, Counts, Ended, Failed, Pulled, Work};
+use crate::model::{Range, Timestamp};
+
+/// The runs of one job, taken from its commits in their order.
+///
+/// Whatever is taken is in the rows, once: their sums are those of the commits, however many of them are taken at a
+/// time. So the rows of a day are made of the commits of that day alone.
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    runs: Vec<Run>,
+}
+
+/// One run, as far as its commits were taken.
+#[derive(Debug, Clone)]
+struct Run {
+    job: String,
+    id: Uuid,
+    provider: Option<String>,
+    connection: Option<String>,
+    started_at: Timestamp,
+    last_at: Timestamp,
+    /// What of each stream was pulled, and why.
+    parts: BTreeMap<(String, Work), Vec<Part>>,
+    /// Of its newest commit: whether it holds the job.
+    claim: Option<Claim>,
+    ended: Option<Ended>,
+    /// Whether another run has taken the job since.
+    is_followed: bool,
+}
+
+/// A range, and what became of its records.
+#[derive(Debug, Clone)]
+struct Part {
+    range: Range,
+    finished: bool,
+    sums: Sums,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Sums {
+    counts: Counts,
+    calls: u64,
+    retries: u64,
+    days: BTreeMap<NaiveDate, u64>,
+    delays: BTreeMap<u64, u64>,
+    remarks: BTreeSet<String>,
+}
+
+impl Runs {
+    /// Takes the job's next commit.
+    pub fn take(&mut self, commit: Commit) {
+        self.see(commit.run);
+        if self.runs.last().is_none_or(|run| run.id != commit.run) {
+            self.runs.push(Run::of(&commit));
+        }
+        if let Some(run) = self.runs.last_mut() {
+            run.take(commit);
+        }
+    }
+
+    /// The job's next commit is that of `run`, and isn't taken.
+    pub fn see(&mut self, run: Uuid) {
+        if let Some(last) = self.runs.last_mut() {
+            last.is_followed |= last.id != run;
+        }
+    }
+
+    /// How many runs there are.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The rows, in the order of the runs. A run that holds the job `now` has those of its ranges so far.
+    pub fn rows(&self, now: Timestamp) -> impl Iterator<Item = Row> {
+        self.runs.iter().flat_map(move |run| run.rows(now))
+    }
+
+    /// Takes out the runs that no further commit can change.
+    pub fn take_over(&mut self, now: Timestamp) -> Vec<Row> {
+        let over = self.runs.iter().take_while(|run| run.is_followed).count();
+        let over: Vec<Run> = self.runs.drain(..over).collect();
+        over.iter().flat_map(|run| run.rows(now)).collect()
+    }
+}
+
+impl Run {
+    fn of(commit: &Commit) -> Self {
+        let started_at = match (commit.kind, started(commit.run)) {
+            (CommitKind::Claim, _) | (_, None) => commit.at,
+            (_, Some(at)) => at.min(commit.at),
+        };
+        Self {
+            job: commit.job.clone(),
+            id: commit.run,
+            provider: None,
+            connection: None,
+            started_at,
+            last_at: commit.at,
+            parts: BTreeMap::new(),
+            claim: None,
+            ended: None,
+            is_followed: false,
+        }
+    }
+
+    fn take(&mut self, commit: Commit) {
+        self.last_at = self.last_at.max(commit.at);
+        if let Some(origin) = commit.origin {
+            self.provider = origin.provider;
+            self.connection = Some(origin.connection);
+        }
+        self.claim = commit.claim;
+        if let Some(ended) = commit.ended {
+            self.started_at = ended.started_at;
+            self.ended = Some(ended);
+        }
+        for pulled in commit.pulled {
+            self.pulled(pulled);
+        }
+    }
+
+    /// Ranges that touch become one, as in the commits themselves; what was pulled of a range before it was finished
+    /// becomes part of it.
+    fn pulled(&mut self, pulled: Pulled) {
+        let parts = self
+            .parts
+            .entry((pulled.stream.clone(), pulled.work))
+            .or_default();
+        let mut new = Part::of(pulled);
+        if new.finished {
+            // by growing it may come to touch others
+            while let Some(place) = parts.iter().position(|part| part.belongs_to(&new)) {
+                let part = parts.swap_remove(place);
+                new.range = new.range.hull(&part.range);
+                new.sums.add(part.sums);
+            }
+            return parts.push(new);
+        }
+        let of = |part: &&mut Part| {
+            part.range == new.range || part.finished && contains(part.range, new.range)
+        };
+        match parts.iter_mut().find(of) {
+            Some(part) => part.sums.add(new.sums),
+            None => parts.push(new),
+        }
+    }
+
+    /// Whether it has ended without a word.
+    fn is_lost(&self, now: Timestamp) -> bool {
+        (self.claim.as_ref()).is_some_and(|claim| self.is_followed || !claim.is_live(now))
+    }
+
+    fn rows(&self, now: Timestamp) -> Vec<Row> {
+        let no_failures = Vec::new();
+        let failures = (self.ended.as_ref()).map_or(&no_failures, |ended| &ended.failures);
+        let mut left: Vec<&Failed> = failures.iter().collect();
+        let mut rows = Vec::new();
+        for ((stream, work), parts) in &self.parts {
+            for part in parts {
+                let mut row = self.row(if part.finished {
+                    Outcome::Finished
+                } else {
+                    Outcome::Unfinished
+                });
+                row.stream = Some(stream.clone());
+                row.range = Some(part.range);
+                row.work = Some(*work);
+                part.sums.clone().into_row(&mut row);
+                let of = |failed: &&Failed| {
+                    failed.stream.as_ref() == Some(stream)
+                        && failed.work == Some(*work)
+                        && failed.range == Some(part.range)
+                };
+                if !part.finished
+                    && let Some(place) = left.iter().position(of)
+                {
+                    row.fail(left.swap_remove(place));
+                }
+                rows.push(row);
+            }
+        }
+        for failed in left {
+            let mut row = self.row(Outcome::Failed);
+            row.stream.clone_from(&failed.stream);
+            (row.range, row.work) = (failed.range, failed.work);
+            row.fail(failed);
+            rows.push(row);
+        }
+        // what is the run's as a whole
+        let (calls, retries) =
+            (self.ended.as_ref()).map_or((0, 0), |ended| (ended.calls, ended.retries));
+        let lost = self.is_lost(now).then_some(Outcome::Lost);
+        if let Some(row) = rows.iter_mut().find(|row| row.stream.is_none()) {
+            (row.calls, row.retries) = (calls, retries);
+        } else if lost.is_some() || calls > 0 || (rows.is_empty() && self.claim.is_none()) {
+            let unfinished = self.ended.as_ref().is_some_and(|ended| ended.unfinished);
+            let ended = if unfinished {
+                Outcome::Unfinished
+            } else {
+                Outcome::Finished
+            };
+            let mut row = self.row(lost.unwrap_or(ended));
+            (row.calls, row.retries) = (calls, retries);
+            rows.push(row);
+        }
+        rows.sort_by(|one, other| {
+            let key = |row: &Row| (row.stream.clone(), row.range, row.work);
+            key(one).cmp(&key(other))
+        });
+        rows
+    }
+
+    /// A row without a range.
+    fn row(&self, outcome: Outcome) -> Row {
+        Row {
+            job: self.job.clone(),
+            provider: self.provider.clone(),
+            connection: self.connection.clone(),
+            run: self.id,
+            started_at: self.started_at,
+            ended_at: self.last_at,
+            stream: None,
+            range: None,
+            work: None,
+            outcome,
+            counts: Counts::default(),
+            calls: 0,
+            retries: 0,
+            days: BTreeMap::new(),
+            delays: BTreeMap::new(),
+            error_kind: None,
+            error: None,
+            remarks: Vec::new(),
+        }
+    }
+}
+
+impl Row {
+    fn fail(&mut self, failed: &Failed) {
+        self.outcome = Outcome::Failed;
+        self.error_kind = Some(failed.kind);
+        self.error = Some(failed.error.clone());
+    }
+}
+
+impl Part {
+    fn of(pulled: Pulled) -> Self {
+        Self {
+            range: pulled.range,
+            finished: pulled.finished,
+            sums: Sums {
+                counts: pulled.counts,
+                calls: pulled.calls,
+                retries: pulled.retries,
+                days: pulled.days,
+                delays: pulled.delays,
+                remarks: pulled.remarks.into_iter().collect(),
+            },
+        }
+    }
+
+    /// Whether it is one with a range that was finished: it touches it, or is an unfinished part of it.
+    fn belongs_to(&self, finished: &Self) -> bool {
+        let (one, other) = (self.range, finished.range);
+        if self.finished {
+            one.from() <= other.to() && other.from() <= one.to()
+        } else {
+            contains(other, one)
+        }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.calls += other.calls;
+        self.retries += other.retries;
+        for (day, rows) in other.days {
+            *self.days.entry(day).or_default() += rows;
+        }
+        for (delay, rows) in other.delays {
+            *self.delays.entry(delay).or_default() += rows;
+        }
+        self.remarks.extend(other.remarks);
+    }
+
+    fn into_row(self, row: &mut Row) {
+        row.counts = self.counts;
+        (row.calls, row.retries) = (self.calls, self.retries);
+        (row.days, row.delays) = (self.days, self.delays);
+        row.remarks = self.remarks.into_iter().collect();
+    }
+}
+
+fn contains(whole: Range, part: Range) -> bool {
+    whole.from() <= part.from() && part.to() <= whole.to()
+}
+
+/// When a run began, as its id has it: a `UUIDv7`.
+fn started(run: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = run.get_timestamp()?.to_unix();
+    let micros = nanos / 1_000 * 1_000;
+    Timestamp::from_timestamp(i64::try_from(seconds).ok()?, micros)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lake::{Counts, FORMAT, Origin};
+    use crate::model::Kind;
+
+    fn at(second: i64) -> Timestamp {
+        DateTime::from_timestamp(1_770_000_000 + second, 0).unwrap()
+    }
+
+    fn range(from: i64, to: i64) -> Range {
+        Range::new(at(from * 3_600), at(to * 3_600)).unwrap()
+    }
+
+    fn id(run: u64) -> Uuid {
+        let seconds = u64::try_from(at(0).timestamp()).unwrap() + run;
+        let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0);
+        Uuid::new_v7(time)
+    }
+
+    fn commit(run: Uuid, second: i64, kind: CommitKind) -> Commit {
+        let holds = kind != CommitKind::Release;
+        Commit {
+            format: FORMAT,
+            version: 1,
+            id: Uuid::nil(),
+            run,
+            job: "job".to_owned(),
+            kind,
+            at: at(second),
+            claim: holds.then(|| Claim {
+                expires_at: at(second + 30),
+                host: "host".to_owned(),
+                pid: 1,
+                process: None,
+            }),
+            published_through: 0,
+            planned_at: None,
+            origin: None,
+            streams: Vec::new(),
+            pulled: Vec::new(),
+            files: Vec::new(),
+            progress: BTreeMap::new(),
+            ended: None,
+        }
+    }
+
+    fn pulled(stream: &str, range: Range, finished: bool, new: u64) -> Pulled {
+        Pulled {
+            stream: stream.to_owned(),
+            range,
+            work: Work::Pull,
+            finished,
+            counts: Counts {
+                fetched: new + 1,
+                new,
+                duplicate: 1,
+                ..Counts::default()
+            },
+            provider_total: None,
+            remarks: Vec::new(),
+            days: BTreeMap::from([(range.from().date_naive(), new)]),
+            delays: BTreeMap::from([(60, new / 2)]),
+            calls: 2,
+            retries: 1,
+        }
+    }
+
+    fn ended(calls: u64, failures: Vec<Failed>) -> Ended {
+        Ended {
+            started_at: at(0),
+            unfinished: false,
+            calls,
+            retries: 0,
+            failures,
+        }
+    }
+
+    fn failed(stream: Option<&str>, range: Option<Range>) -> Failed {
+        Failed {
+            stream: stream.map(str::to_owned),
+            range,
+            work: range.map(|_| Work::Pull),
+            kind: Kind::Auth,
+            error: "refused".to_owned(),
+        }
+    }
+
+    fn rows(commits: Vec<Commit>, now: i64) -> Vec<Row> {
+        let mut runs = Runs::default();
+        commits.into_iter().for_each(|commit| runs.take(commit));
+        runs.rows(at(now)).collect()
+    }
+
+    /// What of a row says what became of what.
+    fn told(rows: &[Row]) -> Vec<(Option<&str>, Option<Range>, Outcome, u64, u64)> {
+        let told = rows.iter().map(|row| {
+            let stream = row.stream.as_deref();
+            (stream, row.range, row.outcome, row.counts.new, row.calls)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_range_is_one_row_however_often_it_was_committed() {
+        let run = id(1);
+        let mut first = commit(run, 1, CommitKind::Data);
+        first.origin = Some(Origin {
+            provider: Some("genesys_cloud".to_owned()),
+            connection: "prod".to_owned(),
+            account_id: "a".to_owned(),
+            wording: None,
+        });
+        first.pulled = vec![
+            pulled("a", range(0, 1), false, 3),
+            pulled("b", range(0, 1), true, 1),
+        ];
+        let mut second = commit(run, 2, CommitKind::Data);
+        second.pulled = vec![
+            pulled("a", range(0, 2), true, 4),
+            pulled("b", range(5, 6), false, 1),
+        ];
+        let mut release = commit(run, 3, CommitKind::Release);
+        release.ended = Some(ended(0, Vec::new()));
+        let claim = commit(run, 0, CommitKind::Claim);
+        let rows = rows(vec![claim, first, second, release], 9);
+        assert_eq!(
+            told(&rows),
+            [
+                (Some("a"), Some(range(0, 2)), Outcome::Finished, 7, 4),
+                (Some("b"), Some(range(0, 1)), Outcome::Finished, 1, 2),
+                (Some("b"), Some(range(5, 6)), Outcome::Unfinished, 1, 2),
+            ]
+        );
+        assert_eq!((rows[0].started_at, rows[0].ended_at), (at(0), at(3)));
+        assert_eq!(rows[0].provider.as_deref(), Some("genesys_cloud"));
+        assert_eq!(rows[0].connection.as_deref(), Some("prod"));
+    }
+
+    #[test]
+    fn what_failed_is_a_row_with_what_was_pulled_of_it() {
+        let run = id(1);
+        let mut release = commit(run, 3, CommitKind::Release);
+        release.pulled = vec![pulled("a", range(0, 1), false, 3)];
+        release.ended = Some(ended(
+            5,
+            vec![
+                failed(Some("a"), Some(range(0, 1))),
+                failed(Some("b"), Some(range(0, 1))),
+                failed(None, None),
+            ],
+        ));
+        let rows = rows(vec![commit(run, 0, CommitKind::Claim), release], 9);
+        assert_eq!(
+            told(&rows),
+            [
+                (None, None, Outcome::Failed, 0, 5),
+                (Some("a"), Some(range(0, 1)), Outcome::Failed, 3, 2),
+                (Some("b"), Some(range(0, 1)), Outcome::Failed, 0, 0),
+            ]
+        );
+        assert!(rows.iter().all(|row| row.error_kind == Some(Kind::Auth)));
+        assert!(
+            rows.iter()
+                .all(|row| row.error.as_deref() == Some("refused"))
+        );
+    }
+
+    #[test]
+    fn a_run_is_lost_if_it_said_no_end_and_another_followed_or_its_claim_is_over() {
+        let (one, other) = (id(1), id(2));
+        let mut data = commit(one, 1, CommitKind::Data);
+        data.pulled = vec![pulled("a", range(0, 1), false, 3)];
+        let log = vec![commit(one, 0, CommitKind::Claim), data];
+        let open = (Some("a"), Some(range(0, 1)), Outcome::Unfinished, 3, 2);
+        let lost = (None, None, Outcome::Lost, 0, 0);
+        assert_eq!(told(&rows(log.clone(), 9)), [open]);
+        assert_eq!(told(&rows(log.clone(), 99)), [lost, open]);
+        let mut followed = log.clone();
+        followed.push(commit(other, 9, CommitKind::Claim));
+        assert_eq!(told(&rows(followed, 9)), [lost, open]);
+        // the next commit is another file's: it still says what became of this run
+        let mut runs = Runs::default();
+        log.into_iter().for_each(|commit| runs.take(commit));
+        runs.see(one);
+        assert_eq!(told(&runs.rows(at(9)).collect::<Vec<_>>()), [open]);
+        runs.see(other);
+        assert_eq!(told(&runs.rows(at(9)).collect::<Vec<_>>()), [lost, open]);
+    }
+
+    #[test]
+    fn a_run_with_nothing_to_do_is_one_row() {
+        let run = id(1);
+        let mut release = commit(run, 1, CommitKind::Release);
+        let claim = commit(run, 0, CommitKind::Claim);
+        let nothing = (None, None, Outcome::Finished, 0, 0);
+        // as versions before this one ended
+        assert_eq!(
+            told(&rows(vec![claim.clone(), release.clone()], 9)),
+            [nothing]
+        );
+        release.ended = Some(Ended {
+            unfinished: true,
+            ..ended(3, Vec::new())
+        });
+        let stopped = (None, None, Outcome::Unfinished, 0, 3);
+        assert_eq!(
+            told(&rows(vec![claim.clone(), release.clone()], 9)),
+            [stopped]
+        );
+        release.pulled = vec![pulled("a", range(0, 1), true, 1)];
+        let done = (Some("a"), Some(range(0, 1)), Outcome::Finished, 1, 2);
+        assert_eq!(
+            told(&rows(vec![claim.clone(), release], 9)),
+            [stopped, done]
+        );
+        assert_eq!(told(&rows(vec![claim], 9)), []); // it is under way
+    }
+
+    #[test]
+    fn a_run_whose_beginning_is_another_files_began_when_its_id_says() {
+        let rows = rows(vec![commit(id(5), 600, CommitKind::Release)], 999);
+        assert_eq!((rows[0].started_at, rows[0].ended_at), (at(5), at(600)));
+    }
+
+    type Sum = (
+        Counts,
+        u64,
+        u64,
+        BTreeMap<NaiveDate, u64>,
+        BTreeMap<u64, u64>,
+        usize,
+    );
+
+    fn sum_of_rows(rows: &[Row]) -> Sum {
+        let mut sums = Sums::default();
+        for row in rows {
+            sums.add(Sums {
+                counts: row.counts,
+                calls: row.calls,
+                retries: row.retries,
+                days: row.days.clone(),
+                delays: row.delays.clone(),
+                remarks: BTreeSet::new(),
+            });
+        }
+        let failed = rows.iter().filter(|row| row.outcome == Outcome::Failed);
+        let Sums {
+            counts,
+            calls,
+            retries,
+            days,
+            delays,
+            ..
+        } = sums;
+        (counts, calls, retries, days, delays, failed.count())
+    }
+
+    fn sum_of_commits(commits: &[Commit]) -> Sum {
+        let mut sums = Sums::default();
+        let mut failed = 0;
+        for commit in commits {
+            for pulled in &commit.pulled {
+                sums.add(Part::of(pulled.clone()).sums);
+            }
+            if let Some(ended) = &commit.ended {
+                sums.calls += ended.calls;
+                sums.retries += ended.retries;
+                failed += ended.failures.len();
+            }
+        }
+        let Sums {
+            counts,
+            calls,
+            retries,
+            days,
+            delays,
+            ..
+        } = sums;
+        (counts, calls, retries, days, delays, failed)
+    }
+
+    fn any_pulled() -> impl Strategy<Value = Pulled> {
+        let stream = prop::sample::select(vec!["a", "b"]);
+        let work = prop::sample::select(vec![Work::Pull, Work::Settle]);
+        (stream, 0_i64..20, 1_i64..5, any::<bool>(), 0_u64..9, work).prop_map(
+            |(stream, from, length, finished, new, work)| Pulled {
+                work,
+                ..pulled(stream, range(from, from + length), finished, new)
+            },
+        )
+    }
+
+    /// The commits of a run but for its claim, with one failure of each stream at most, and of the run.
+    fn any_run() -> impl Strategy<Value = (Vec<Vec<Pulled>>, Option<(u64, Vec<(u8, i64)>)>)> {
+        let failures = prop::collection::btree_map(0_u8..3, 0_i64..20, 0..3);
+        let failures = failures.prop_map(|failures| failures.into_iter().collect());
+        (
+            prop::collection::vec(prop::collection::vec(any_pulled(), 0..4), 0..5),
+            prop::option::of((0_u64..4, failures)),
+        )
+    }
+
+    proptest! {
+        /// Nothing that commits say is lost or doubled in the rows, wherever the day's end cuts them.
+        #[test]
+        fn sums_are_kept(runs in prop::collection::vec(any_run(), 1..5), cut in any::<prop::sample::Index>()) {
+            let (mut commits, mut second) = (Vec::new(), 0);
+            for (number, (data, end)) in (1..).zip(runs) {
+                let run = id(number);
+                let mut add = |kind, pulled, ended| {
+                    second += 1;
+                    commits.push(Commit { pulled, ended, ..commit(run, second, kind) });
+                };
+                add(CommitKind::Claim, Vec::new(), None);
+                for pulled in data {
+                    add(CommitKind::Data, pulled, None);
+                }
+                if let Some((calls, failures)) = end {
+                    let failures = failures.into_iter().map(|(stream, from)| match stream {
+                        0 => failed(None, None),
+                        1 => failed(Some("a"), Some(range(from, from + 1))),
+                        _ => failed(Some("b"), Some(range(from, from + 1))),
+                    });
+                    add(CommitKind::Release, Vec::new(), Some(ended(calls, failures.collect())));
+                }
+            }
+            let whole = rows(commits.clone(), 0);
+            prop_assert_eq!(sum_of_rows(&whole), sum_of_commits(&commits));
+            let mut keys = BTreeSet::new();
+            for row in &whole {
+                let key = (row.run, row.stream.clone(), row.range, row.work);
+                let is_failed = row.outcome == Outcome::Failed;
+                prop_assert!(keys.insert((key, is_failed)), "{:?}", row);
+            }
+            let cut = cut.index(commits.len() + 1);
+            let (today, tomorrow) = commits.split_at(cut);
+            let mut both = rows(today.to_vec(), 0);
+            both.extend(rows(tomorrow.to_vec(), 0));
+            prop_assert_eq!(sum_of_rows(&both), sum_of_commits(&commits));
+            // what is over first and what is left then are the whole
+            let mut piecemeal = Runs::default();
+            let mut over = Vec::new();
+            for commit in commits {
+                piecemeal.take(commit);
+                over.extend(piecemeal.take_over(at(0)));
+            }
+            prop_assert!(piecemeal.len() <= 1);
+            over.extend(piecemeal.rows(at(0)));
+            prop_assert_eq!(over, whole);
+        }
+    }
+}

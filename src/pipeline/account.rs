@@ -1,0 +1,118 @@
+//! What a run has to say of itself when it ends, beside what its commits have said.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Failure;
+use super::error::RunError;
+use crate::client::Calls;
+use crate::lake::{Ended, Failed, Pulled};
+use crate::model::Timestamp;
+use crate::telemetry::chain;
+
+/// The most bytes of an error's text that a commit keeps: what a provider says can be a page.
+const TEXT_CAP: usize = 2_000;
+
+/// The account of one run.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// All requests that are sent for the run.
+    pub(super) calls: Calls,
+    /// What its last commit says, but for the requests that a commit has told by then.
+    ended: Mutex<Ended>,
+    /// How many requests its commits have told, and how many of these were retries.
+    told: Mutex<(u64, u64)>,
+}
+
+impl Account {
+    pub(super) fn new(started_at: Timestamp) -> Self {
+        let ended = Ended {
+            started_at,
+            unfinished: false,
+            calls: 0,
+            retries: 0,
+            failures: Vec::new(),
+        };
+        Self {
+            calls: Calls::default(),
+            ended: Mutex::new(ended),
+            told: Mutex::default(),
+        }
+    }
+
+    /// These are committed.
+    pub(super) fn tell(&self, committed: &[Pulled]) {
+        let mut told = lock(&self.told);
+        for pulled in committed {
+            told.0 += pulled.calls;
+            told.1 += pulled.retries;
+        }
+    }
+
+    /// The run has come to the end of its plan, or was stopped before it.
+    pub(super) fn end(&self, failures: &[Failure], unfinished: bool) {
+        let mut ended = lock(&self.ended);
+        ended.unfinished = unfinished;
+        ended.failures = (failures.iter())
+            .map(|failure| Failed {
+                stream: Some(failure.stream.clone()),
+                range: Some(failure.range),
+                work: Some(failure.work),
+                kind: failure.error.kind(),
+                error: capped(chain(&failure.error)),
+            })
+            .collect();
+    }
+
+    /// The run has failed as a whole.
+    pub(super) fn fail(&self, error: &RunError) {
+        lock(&self.ended).failures.push(Failed {
+            stream: None,
+            range: None,
+            work: None,
+            kind: error.kind(),
+            error: capped(chain(error)),
+        });
+    }
+
+    /// What the run's last commit says of it, if that commit tells of these.
+    pub(super) fn ended(&self, about_to_be_told: &[Pulled]) -> Ended {
+        let ((sent, again), (mut calls, mut retries)) = (self.calls.all(), *lock(&self.told));
+        for pulled in about_to_be_told {
+            calls += pulled.calls;
+            retries += pulled.retries;
+        }
+        Ended {
+            calls: sent.saturating_sub(calls),
+            retries: again.saturating_sub(retries),
+            ..lock(&self.ended).clone()
+        }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // what is in there is whole between any two calls
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn capped(mut text: String) -> String {
+    if text.len() > TEXT_CAP {
+        let fits = (0..=TEXT_CAP).rfind(|&end| text.is_char_boundary(end));
+        text.truncate(fits.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(capped("short".to_owned()), "short");
+        let long = capped("ü".repeat(TEXT_CAP));
+        assert_eq!(long, format!("{}…", "ü".repeat(TEXT_CAP / 2)));
+        let odd = capped(format!("x{}", "ü".repeat(TEXT_CAP)));
+        assert_eq!(odd, format!("x{}…", "ü".repeat(TEXT_CAP / 2 - 1)));
+    }
+}

@@ -1,0 +1,377 @@
+//! How late records arrive, and what that says of `lag` and `settle`.
+//!
+//! A row is late if an earlier pull of its range didn't see it. Its delay is an upper bound: the time from the event to
+//! the reading that found it. What no pass reads again can't be seen at all.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::history::{DELAYS, Row};
+use crate::lake::Work;
+use crate::model::Timestamp;
+use crate::plan::Policy;
+use crate::text;
+
+/// How far back runs are looked at.
+pub(super) const WATCHED: TimeDelta = TimeDelta::days(30);
+/// How long passes must have been made before their silence says something.
+const ENOUGH: TimeDelta = TimeDelta::days(3);
+/// What is suggested as the next pass: the first that is later.
+const LADDER: [u64; 7] = [900, 3_600, 21_600, 86_400, 259_200, 604_800, 2_592_000];
+/// The share of late rows, in per cent, from which `lag` is worth a word.
+const MUCH: u64 = 1;
+
+/// What the runs of the last [`WATCHED`] saw of late rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Arrivals {
+    /// New rows.
+    pub(super) rows: u64,
+    /// Late rows by how late they were, as [`Row::delays`] has them.
+    pub(super) delays: BTreeMap<u64, u64>,
+    /// Records that settle passes read again.
+    pub(super) read_again: u64,
+    /// For how long the job has been watched.
+    pub(super) watched: TimeDelta,
+}
+
+/// How a piece of advice is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// Nothing to do.
+    Fine,
+    /// Something to change, or to think of.
+    Consider,
+    /// The data don't tell.
+    Unknown,
+}
+
+/// What the data say of `lag` or `settle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Advice {
+    pub(super) tone: Tone,
+    pub(super) text: String,
+}
+
+impl Arrivals {
+    /// Takes in what a run did to a range.
+    pub(super) fn take(&mut self, row: &Row, now: Timestamp) {
+        self.rows += row.counts.new;
+        for (delay, rows) in &row.delays {
+            *self.delays.entry(*delay).or_default() += rows;
+        }
+        if row.work == Some(Work::Settle) {
+            self.read_again += row.counts.fetched;
+        }
+        self.watched = self.watched.max(now - row.started_at);
+    }
+
+    /// Takes in those of another job.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        for (delay, rows) in &other.delays {
+            *self.delays.entry(*delay).or_default() += rows;
+        }
+        self.read_again += other.read_again;
+        self.watched = self.watched.max(other.watched);
+    }
+
+    /// The late rows.
+    pub(super) fn late(&self) -> u64 {
+        self.delays.values().sum()
+    }
+
+    /// Those that may be later than `delay` seconds.
+    fn later_than(&self, delay: u64) -> u64 {
+        let later = self.delays.iter().filter(|(bound, _)| **bound > delay);
+        later.map(|(_, rows)| rows).sum()
+    }
+
+    /// What the latest of them say at most: `6h`; none if there are none.
+    fn latest(&self) -> Option<String> {
+        let (bound, _) = self.delays.iter().rfind(|(_, rows)| **rows > 0)?;
+        Some(match *bound {
+            u64::MAX => format!("more than {} late", words(DELAYS[DELAYS.len() - 1])),
+            bound => format!("at most {} late", words(bound)),
+        })
+    }
+}
+
+/// The part of `whole`: `1.3 %`, `under 0.01 %`.
+pub(super) fn share(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0\u{a0}%".to_owned();
+    }
+    let hundredths = u128::from(part) * 10_000 / u128::from(whole);
+    match hundredths {
+        0 => "under 0.01\u{a0}%".to_owned(),
+        1..1_000 => format!("{}.{:02}\u{a0}%", hundredths / 100, hundredths % 100),
+        _ => format!("{}.{}\u{a0}%", hundredths / 100, hundredths % 100 / 10),
+    }
+}
+
+/// What `arrivals` say of the policy.
+pub(super) fn advise(policy: &Policy, arrivals: &Arrivals) -> Vec<Advice> {
+    let mut advice = vec![of_settle(policy, arrivals)];
+    advice.extend(of_lag(policy, arrivals));
+    advice
+}
+
+fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
+    let say = |tone, text| Advice { tone, text };
+    let passes: Vec<u64> = (policy.settle.iter())
+        .map(|delay| delay.num_seconds().unsigned_abs())
+        .collect();
+    let settle = format!("`settle: {}`", list(&passes));
+    let (late, watched) = (arrivals.late(), in_time(arrivals.watched));
+    let Some(&last) = passes.last() else {
+        return say(
+            Tone::Consider,
+            format!(
+                "There is no settle pass, so what arrives later than the lag of {} is never seen. `settle: [1h, 24h]` \
+                 would show whether anything does.",
+                text::length(policy.lag)
+            ),
+        );
+    };
+    if arrivals.rows == 0 {
+        return say(
+            Tone::Unknown,
+            format!("No row has landed {watched}: nothing to go by."),
+        );
+    }
+    let found = match arrivals.latest() {
+        None => format!("{settle} found no late row {watched}"),
+        Some(latest) => format!(
+            "{settle} found {} {watched}, {}{latest}",
+            text::counted(late, "late row"),
+            if late == 1 { "" } else { "the latest " },
+        ),
+    };
+    let by_last = arrivals.later_than(last);
+    if by_last > 0 {
+        let next = LADDER
+            .into_iter()
+            .find(|next| *next > last)
+            .unwrap_or(last.saturating_mul(2));
+        let before = passes.len().checked_sub(2).map(|at| passes[at]);
+        let same = before.filter(|before| bound_above(*before) == bound_above(last));
+        let whose = match same {
+            Some(before) => format!(
+                "The passes after {} and {}, which these figures don't tell apart, still find rows",
+                words(before),
+                words(last)
+            ),
+            None => format!("The last pass, after {}, still finds rows", words(last)),
+        };
+        return say(
+            Tone::Consider,
+            format!(
+                "{found}. {whose} ({} of them): what comes after it isn't seen. Add a later one, e.g. {}.",
+                text::count(by_last),
+                words(next)
+            ),
+        );
+    }
+    let made_for =
+        arrivals.watched - TimeDelta::seconds(i64::try_from(last).unwrap_or(i64::MAX / 1_000_000));
+    if made_for < ENOUGH || arrivals.read_again == 0 {
+        return say(
+            Tone::Unknown,
+            format!(
+                "{found}. Too early to tell: passes after {} haven't been made for long enough.",
+                words(last)
+            ),
+        );
+    }
+    let silent: Vec<String> = (passes
+        .iter()
+        .filter(|pass| arrivals.later_than(**pass) == 0))
+    .map(|pass| words(*pass))
+    .collect();
+    let also = if late == 0 && passes.len() > 1 {
+        format!(
+            " One pass, `settle: [{}]`, would keep watch with fewer calls.",
+            words(last)
+        )
+    } else if silent.len() > 1 {
+        format!(
+            " Of the passes after {}, one is enough to keep watch.",
+            silent.join(" and ")
+        )
+    } else {
+        String::new()
+    };
+    say(
+        Tone::Fine,
+        format!(
+            "{found}: enough. Passes after {} found nothing.{also}",
+            silent.join(" and ")
+        ),
+    )
+}
+
+/// Late rows cost calls, not rows; where there are many, the first pull comes too soon.
+fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<Advice> {
+    let late = arrivals.late();
+    if late.saturating_mul(100) < arrivals.rows.saturating_mul(MUCH) || late == 0 {
+        return None;
+    }
+    let first = policy
+        .settle
+        .first()
+        .map(|delay| delay.num_seconds().unsigned_abs())?;
+    let earlier = LADDER.into_iter().rfind(|step| *step < first);
+    let tell = earlier.map_or_else(String::new, |earlier| {
+        format!(
+            " How long it should be can't be told before the first pass, after {}: one after {} would narrow it down.",
+            words(first),
+            words(earlier)
+        )
+    });
+    Some(Advice {
+        tone: Tone::Consider,
+        text: format!(
+            "{} of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A \
+             `lag` longer than {} would bring more of them at once, and all others that much later.{tell}",
+            share(late, arrivals.rows),
+            text::length(policy.lag),
+        ),
+    })
+}
+
+/// The least of the delays that are told apart above `delay`.
+fn bound_above(delay: u64) -> u64 {
+    DELAYS
+        .into_iter()
+        .find(|bound| *bound > delay)
+        .unwrap_or(u64::MAX)
+}
+
+fn in_time(length: TimeDelta) -> String {
+    if length < TimeDelta::days(1) {
+        "within the last day".to_owned()
+    } else {
+        format!(
+            "in {}",
+            text::counted(length.num_days().unsigned_abs(), "day")
+        )
+    }
+}
+
+fn list(passes: &[u64]) -> String {
+    let passes: Vec<String> = passes.iter().map(|pass| words(*pass)).collect();
+    format!("[{}]", passes.join(", "))
+}
+
+/// `90m`, `24h`, `3d`: as jobs.yaml has it.
+pub(super) fn words(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        172_800.. if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        3_600.. if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600;
+
+    fn policy(settle: &[u64]) -> Policy {
+        Policy {
+            start: chrono::DateTime::UNIX_EPOCH,
+            window: TimeDelta::hours(1),
+            min_window: TimeDelta::minutes(1),
+            lag: TimeDelta::minutes(2),
+            settle: settle
+                .iter()
+                .map(|&pass| TimeDelta::seconds(pass.cast_signed()))
+                .collect(),
+            grain: TimeDelta::zero(),
+        }
+    }
+
+    fn seen(rows: u64, delays: &[(u64, u64)], days: i64) -> Arrivals {
+        Arrivals {
+            rows,
+            delays: delays.iter().copied().collect(),
+            read_again: 2 * rows,
+            watched: TimeDelta::days(days),
+        }
+    }
+
+    fn said(settle: &[u64], arrivals: &Arrivals) -> String {
+        let advice = advise(&policy(settle), arrivals);
+        let lines: Vec<String> = (advice.iter())
+            .map(|advice| format!("{:?}: {}", advice.tone, advice.text))
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn passes_that_found_all_there_was_are_enough() {
+        insta::assert_snapshot!(
+            said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 30)),
+            @"Fine: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 6h late: enough. Passes after 24h found nothing."
+        );
+        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[], 30)), @"Fine: `settle: [1h, 24h]` found no late row in 30 days: enough. Passes after 1h and 24h found nothing. One pass, `settle: [24h]`, would keep watch with fewer calls.");
+        insta::assert_snapshot!(
+            said(&[HOUR, 24 * HOUR, 72 * HOUR], &seen(90_000, &[(6 * HOUR, 1)], 30)),
+            @"Fine: `settle: [1h, 24h, 3d]` found 1 late row in 30 days, at most 6h late: enough. Passes after 24h and 3d found nothing. Of the passes after 24h and 3d, one is enough to keep watch."
+        );
+    }
+
+    #[test]
+    fn a_last_pass_that_still_finds_rows_wants_a_later_one() {
+        insta::assert_snapshot!(
+            said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 9), (72 * HOUR, 3)], 30)),
+            @"Consider: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 3d late. The last pass, after 24h, still finds rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 3d."
+        );
+        insta::assert_snapshot!(said(&[24 * HOUR], &seen(90_000, &[(u64::MAX, 1)], 30)), @"Consider: `settle: [24h]` found 1 late row in 30 days, more than 7d late. The last pass, after 24h, still finds rows (1 of them): what comes after it isn't seen. Add a later one, e.g. 3d.");
+        // two passes within one step of the figures
+        insta::assert_snapshot!(said(&[HOUR, 2 * HOUR], &seen(90_000, &[(6 * HOUR, 3)], 30)), @"Consider: `settle: [1h, 2h]` found 3 late rows in 30 days, the latest at most 6h late. The passes after 1h and 2h, which these figures don't tell apart, still find rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 6h.");
+        // nothing later on the ladder
+        insta::assert_snapshot!(said(&[2_592_000], &seen(90_000, &[(u64::MAX, 3)], 30)), @"Consider: `settle: [30d]` found 3 late rows in 30 days, the latest more than 7d late. The last pass, after 30d, still finds rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 60d.");
+    }
+
+    #[test]
+    fn it_doesnt_say_more_than_it_knows() {
+        insta::assert_snapshot!(said(&[HOUR], &Arrivals::default()), @"Unknown: No row has landed within the last day: nothing to go by.");
+        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 2)), @"Unknown: `settle: [1h, 24h]` found 12 late rows in 2 days, the latest at most 6h late. Too early to tell: passes after 24h haven't been made for long enough.");
+        insta::assert_snapshot!(said(&[], &seen(90_000, &[], 30)), @"Consider: There is no settle pass, so what arrives later than the lag of 2m is never seen. `settle: [1h, 24h]` would show whether anything does.");
+        let never_read_again = Arrivals {
+            read_again: 0,
+            ..seen(90_000, &[], 30)
+        };
+        insta::assert_snapshot!(said(&[HOUR], &never_read_again), @"Unknown: `settle: [1h]` found no late row in 30 days. Too early to tell: passes after 1h haven't been made for long enough.");
+    }
+
+    #[test]
+    fn many_late_rows_are_a_matter_of_the_lag() {
+        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(10_000, &[(6 * HOUR, 130)], 30)), @"Fine: `settle: [1h, 24h]` found 130 late rows in 30 days, the latest at most 6h late: enough. Passes after 24h found nothing.
+Consider: 1.30 % of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A `lag` longer than 2m would bring more of them at once, and all others that much later. How long it should be can't be told before the first pass, after 1h: one after 15m would narrow it down.");
+    }
+
+    #[test]
+    fn shares_and_lengths_read_well() {
+        assert_eq!(
+            [
+                share(0, 0),
+                share(1, 1_000_000),
+                share(212, 123_456),
+                share(130, 1_000),
+                share(5, 5)
+            ],
+            ["0 %", "under 0.01 %", "0.17 %", "13.0 %", "100.0 %"]
+                .map(|text| text.replace(" %", "\u{a0}%"))
+        );
+        assert_eq!(
+            [30, 90, 900, 5_400, 3_600, 86_400, 259_200].map(words),
+            ["30s", "90s", "15m", "90m", "1h", "24h", "3d"]
+        );
+    }
+}

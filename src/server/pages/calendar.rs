@@ -1,0 +1,388 @@
+//! The coverage calendar: what each day of a job is like, and how that looks.
+//!
+//! A day is whole, or it isn't: part of it lies in a hole, isn't pulled yet, or is still to come. Colour says how many
+//! rows it has; every other state has a sign and words besides.
+
+use std::fmt::Write as _;
+
+use chrono::{Datelike, Days, NaiveDate, TimeDelta};
+use maud::{Markup, html};
+
+use super::ledger::Account;
+use super::view::Look;
+use super::words;
+use crate::lake::Commit;
+use crate::model::{Range, RangeSet, Timestamp};
+use crate::text;
+
+/// Up to how many days have room to be drawn larger.
+const WIDE: usize = 42;
+/// How many streams a cell names.
+const NAMED: usize = 3;
+
+/// What a day is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    /// Before the job's start, and not pulled.
+    Before,
+    /// Not yet begun.
+    Ahead,
+    /// Nothing of it is pulled yet, which is as it should be.
+    ToCome,
+    /// Pulled, as far as it has gone by.
+    Covered,
+    /// Some of it isn't pulled, and should be.
+    Behind,
+    /// Some of it was passed over: what lies after it was pulled.
+    Hole,
+}
+
+/// One day of one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Day {
+    pub(super) date: NaiveDate,
+    pub(super) state: State,
+    /// New rows of that day; none if the history doesn't reach back to when it was pulled.
+    pub(super) rows: Option<u64>,
+    /// How much of it isn't pulled, up to the horizon.
+    missing: TimeDelta,
+    /// The streams of which that is true.
+    lacking: usize,
+    /// The first few of them.
+    named: Vec<String>,
+    /// When the last pass over it is due, if some are.
+    settled_at: Option<Timestamp>,
+}
+
+impl Day {
+    /// What is to be seen of it, in words: what a cell's title says.
+    pub(super) fn words(&self) -> String {
+        let mut words = format!("{}: ", self.date);
+        let said = match self.state {
+            State::Before => "before the job's start",
+            State::Ahead => "still to come",
+            State::ToCome => "not pulled yet",
+            State::Covered if self.rows.is_none() => {
+                "pulled; the rows aren't known, as the run history begins later"
+            }
+            State::Covered if self.rows == Some(0) => "pulled, and there was nothing",
+            State::Covered => "",
+            State::Behind => "BEHIND, not pulled in time",
+            State::Hole => "HOLE, passed over",
+        };
+        words += said;
+        if let Some(rows) = self.rows.filter(|rows| *rows > 0) {
+            if !said.is_empty() {
+                words += "; ";
+            }
+            words += &text::counted(rows, "row");
+        }
+        if matches!(self.state, State::Hole | State::Behind) {
+            let _ = write!(
+                words,
+                "; {} missing of {}{}",
+                text::length(self.missing),
+                self.named.join(", "),
+                match self.lacking.saturating_sub(self.named.len()) {
+                    0 => String::new(),
+                    others => format!(" and {}", text::counted(others as u64, "other stream")),
+                }
+            );
+        }
+        if let Some(at) = self.settled_at {
+            let _ = write!(
+                words,
+                "; unsettled: read again for late rows until {}",
+                words::minute(at)
+            );
+        }
+        words
+    }
+
+    /// The sign that stands for its state; nothing for what colour and number say.
+    pub(super) fn sign(&self) -> &'static str {
+        match self.state {
+            State::Hole => "!",
+            State::Behind => "–",
+            State::Covered if self.rows.is_none() => "?",
+            State::Covered if self.rows == Some(0) => "·",
+            State::Before | State::Ahead | State::ToCome | State::Covered => "",
+        }
+    }
+
+    /// Its class: state, how many rows beside `most`, and whether it is unsettled.
+    fn class(&self, most: u64) -> &'static str {
+        let unsettled = self.settled_at.is_some();
+        match (self.state, self.rows) {
+            (State::Before, _) => "b",
+            (State::Ahead, _) => "a",
+            (State::ToCome, _) => "t",
+            (State::Hole, _) => "h",
+            (State::Behind, _) => "e",
+            (State::Covered, None) if unsettled => "q u",
+            (State::Covered, None) => "q",
+            (State::Covered, Some(rows)) => match (level(rows, most), unsettled) {
+                (0, true) => "z u",
+                (0, false) => "z",
+                (1, true) => "r1 u",
+                (1, false) => "r1",
+                (2, true) => "r2 u",
+                (2, false) => "r2",
+                (3, true) => "r3 u",
+                (3, false) => "r3",
+                (_, true) => "r4 u",
+                (_, false) => "r4",
+            },
+        }
+    }
+}
+
+/// From 0, no rows, to 4, `most` of them; by the root, so that one large day doesn't pale all others.
+fn level(rows: u64, most: u64) -> u64 {
+    if rows == 0 {
+        return 0;
+    }
+    // the least level whose square isn't below: rows / most <= (level / 4)²
+    (1..4)
+        .find(|level| u128::from(rows) * 16 <= u128::from(most) * level * level)
+        .map_or(4, |level| u64::try_from(level).unwrap_or(4))
+}
+
+/// The days of `weeks` whole weeks, Monday to Sunday, the last of which holds `now`.
+pub(super) fn span(now: Timestamp, weeks: u32) -> (NaiveDate, NaiveDate) {
+    let today = now.date_naive();
+    let monday = today - Days::new(today.weekday().num_days_from_monday().into());
+    let first = monday - Days::new(7 * u64::from(weeks.saturating_sub(1)));
+    (first, monday + Days::new(6))
+}
+
+fn midnight(date: NaiveDate) -> Timestamp {
+    date.and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+fn whole(date: NaiveDate) -> Option<Range> {
+    Range::new(midnight(date), midnight(date + Days::new(1)))
+}
+
+/// What a job's commit says of days, all streams together.
+#[derive(Default)]
+struct Coverage {
+    /// What any stream has.
+    any: RangeSet,
+    /// What any stream lacks, from the start to the horizon.
+    missing: RangeSet,
+    /// The same by stream.
+    by_stream: Vec<(String, RangeSet)>,
+    /// What was passed over.
+    holes: RangeSet,
+    /// Per settle delay in seconds: what any stream has still to read again.
+    unsettled: Vec<(u64, RangeSet)>,
+}
+
+impl Coverage {
+    fn of(look: &Look<'_>, now: Timestamp) -> Self {
+        let mut all = Self::default();
+        let Some(standing) = look.standing else {
+            return all;
+        };
+        let horizon = Range::new(look.policy.start, look.policy.horizon(now));
+        let mut unsettled = std::collections::BTreeMap::<u64, RangeSet>::new();
+        for (stream, progress) in standing.newest.iter().flat_map(Commit::current) {
+            progress
+                .coverage
+                .iter()
+                .for_each(|range| all.any.insert(range));
+            let missing = horizon
+                .map(|horizon| progress.coverage.missing(horizon))
+                .unwrap_or_default();
+            missing.iter().for_each(|range| all.missing.insert(range));
+            if !missing.is_empty() {
+                all.by_stream.push((stream.clone(), missing));
+            }
+            for (delay, ranges) in &progress.unsettled {
+                let of_delay = unsettled.entry(*delay).or_default();
+                ranges.iter().for_each(|range| of_delay.insert(range));
+            }
+        }
+        if all.by_stream.is_empty() && all.any.is_empty() {
+            horizon
+                .into_iter()
+                .for_each(|range| all.missing.insert(range)); // nothing was ever pulled
+        }
+        standing
+            .gaps
+            .iter()
+            .for_each(|(_, gap)| all.holes.insert(*gap));
+        all.unsettled = unsettled.into_iter().collect();
+        all
+    }
+
+    fn settled_at(&self, day: Range) -> Option<Timestamp> {
+        self.unsettled
+            .iter()
+            .filter_map(|(delay, ranges)| {
+                let last = ranges.within(day).iter().next_back()?;
+                let delay = TimeDelta::try_seconds(i64::try_from(*delay).ok()?)?;
+                last.to().checked_add_signed(delay)
+            })
+            .max()
+    }
+}
+
+/// The days `first..=last` of one job.
+pub(super) fn days(
+    look: &Look<'_>,
+    account: Option<&Account<'_>>,
+    (first, last): (NaiveDate, NaiveDate),
+    now: Timestamp,
+) -> Vec<Day> {
+    let coverage = Coverage::of(look, now);
+    let is_stale = look.is_stale(now);
+    let dates = first.iter_days().take_while(|date| *date <= last);
+    dates
+        .filter_map(|date| {
+            let day = whole(date)?;
+            let covered = coverage.any.within(day);
+            let missing = coverage.missing.within(day);
+            let state = if !coverage.holes.within(day).is_empty() {
+                State::Hole
+            } else if day.from() > now {
+                State::Ahead
+            } else if look.standing.is_none()
+                || (day.to() <= look.policy.start && covered.is_empty())
+            {
+                State::Before
+            } else if !missing.is_empty() && is_stale {
+                State::Behind
+            } else if covered.is_empty() {
+                State::ToCome
+            } else {
+                State::Covered
+            };
+            let rows = account.and_then(|account| account.days.get(&date)).copied();
+            let is_known = || account.is_some_and(|account| !account.known.within(day).is_empty());
+            let is_wrong = matches!(state, State::Hole | State::Behind);
+            let lacking: Vec<&String> = (coverage.by_stream.iter())
+                .filter(|(_, missing)| is_wrong && !missing.within(day).is_empty())
+                .map(|(stream, _)| stream)
+                .collect();
+            Some(Day {
+                date,
+                state,
+                rows: rows.or_else(|| is_known().then_some(0)),
+                missing: missing.iter().map(|range| range.length()).sum(),
+                lacking: lacking.len(),
+                named: lacking.into_iter().take(NAMED).cloned().collect(),
+                settled_at: coverage.settled_at(day),
+            })
+        })
+        .collect()
+}
+
+/// These days without the weeks before the first of which there is anything to say, but at least the last `least` of them.
+pub(super) fn since_start(days: &[Day], least: usize) -> &[Day] {
+    let told = days.iter().position(|day| day.state != State::Before);
+    let first = told.map_or(days.len(), |day| day / 7 * 7);
+    &days[first.min(days.len().saturating_sub(7 * least))..]
+}
+
+/// The most rows that any of these days has.
+pub(super) fn most(days: &[Day]) -> u64 {
+    days.iter().filter_map(|day| day.rows).max().unwrap_or(0)
+}
+
+/// Days across, jobs down: each with its name's markup. Every row has the same days.
+pub(super) fn of_jobs(rows: &[(Markup, Vec<Day>)]) -> Markup {
+    let Some((_, days)) = rows.first() else {
+        return html! {};
+    };
+    let mondays = days.iter().step_by(7);
+    html! {
+        div.scroll.latest tabindex="0" role="region" aria-label="Coverage calendar" {
+            table.calendar.wide[days.len() <= WIDE] {
+                thead { tr {
+                    th scope="col" { "Job" }
+                    @for day in mondays {
+                        th scope="colgroup" colspan="7" { (day.date.format("%-d %b")) }
+                    }
+                } }
+                tbody {
+                    @for (name, days) in rows {
+                        @let most = most(days);
+                        tr {
+                            th scope="row" { (name) }
+                            @for day in days {
+                                td class=(day.class(most)) title=(day.words()) { (day.sign()) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One job: weeks down, the newest first, weekdays across, every number to be read.
+pub(super) fn of_job(days: &[Day]) -> Markup {
+    let most = most(days);
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Days of the job" {
+            table.days {
+                thead { tr {
+                    th scope="col" { "Week of" }
+                    @for name in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] { th scope="col" { (name) } }
+                } }
+                tbody {
+                    @for week in days.chunks(7).rev() {
+                        tr {
+                            th scope="row" { @if let Some(monday) = week.first() { (monday.date.format("%-d %b %Y")) } }
+                            @for day in week {
+                                td class=(day.class(most)) title=(day.words()) {
+                                    span.date { (day.date.day()) }
+                                    (in_cell(day))
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A day's numbers, in few words.
+fn in_cell(day: &Day) -> Markup {
+    html! {
+        @match (day.state, day.rows) {
+            (State::Before | State::Ahead | State::ToCome, _) => {}
+            (State::Hole, _) => { strong { "! " (text::length(day.missing)) } span.hidden { " missing: a hole" } }
+            (State::Behind, _) => { strong { "– " (text::length(day.missing)) } span.hidden { " missing: behind" } }
+            (State::Covered, None) => { "?" }
+            (State::Covered, Some(0)) => { "·" span.hidden { "no rows" } }
+            (State::Covered, Some(rows)) => { (text::count(rows)) }
+        }
+        @if day.settled_at.is_some() { span.hidden { " unsettled" } }
+    }
+}
+
+/// What the colours and signs mean.
+pub(super) fn legend() -> Markup {
+    let sign = |class: &str, sign: &str, words: &str| {
+        html! { li { span class={ "cell " (class) } aria-hidden="true" { (sign) } " " (words) } }
+    };
+    html! {
+        ul.legend aria-label="What the calendar's cells mean" {
+            li.scale aria-hidden="true" {
+                "fewer "
+                @for class in ["r1", "r2", "r3", "r4"] { span class={ "cell " (class) } {} }
+                " more rows, each job on its own scale"
+            }
+            (sign("z", "·", "pulled, no rows"))
+            (sign("r2 u", "", "unsettled: still read again for late rows"))
+            (sign("h", "!", "hole: passed over"))
+            (sign("e", "–", "behind: not pulled in time"))
+            (sign("t", "", "not pulled yet"))
+            (sign("q", "?", "pulled, rows not known"))
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! `/jobs/{name}`: one job, and the pieces that the overview shares.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::arrivals::{self, Tone};
+use super::ledger::{Account, Run};
+use super::view::{Look, Verdict, View};
+use super::{calendar, frame, plot, run, words};
+use crate::lake::{Commit, Open, Progress};
+use crate::model::{Range, Timestamp};
+use crate::standing::{Finding, Standing};
+use crate::text;
+
+/// How many weeks the calendar shows.
+const WEEKS: u32 = 26;
+/// How many of them at least, also of a job that began later.
+const LEAST_WEEKS: usize = 4;
+/// How many streams are shown without being asked for.
+const STREAMS: usize = 6;
+/// How many runs a page shows.
+const RUNS: usize = 50;
+/// From how many characters on a text is folded up.
+const LONG: usize = 400;
+
+/// What stands in a path as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Which part of it is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Choice {
+    /// Of the runs, from 1.
+    pub(super) page: Option<usize>,
+    pub(super) weeks: Option<u32>,
+}
+
+/// Where a job's page is.
+pub(super) fn link(name: &str) -> String {
+    format!("/jobs/{}", utf8_percent_encode(name, SEGMENT))
+}
+
+pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
+    let now = view.now;
+    let account = view.ledger.job(look.name);
+    let span = calendar::span(now, choice.weeks.unwrap_or(WEEKS));
+    let days = calendar::days(look, account, span, now);
+    let days = calendar::since_start(&days, LEAST_WEEKS);
+    let span = days.first().map_or(span, |first| (first.date, span.1));
+    let crumbs = html! { span aria-hidden="true" { "/" } span aria-current="page" { (look.name) } };
+    let content = html! {
+        (frame::unreadable(view, std::slice::from_ref(look)))
+        div.title {
+            h1 { (look.name) }
+            (badge(look.verdict(account, now))) " " (activity(look, now))
+        }
+        (facts(look, account, now))
+        (failure(account, now))
+        (todo(look, account, now))
+        section aria-labelledby="coverage" {
+            h2 #coverage { "Coverage" small { "new rows by event date; newest week first" } }
+            (calendar::of_job(days))
+            (calendar::legend())
+        }
+        div.figures {
+            section aria-labelledby="rows" {
+                h2 #rows { "Rows a day" small { "by event date" } }
+                @let by_day: BTreeMap<_, _> = days.iter().map(|day| (day.date, day.rows.unwrap_or(0))).collect();
+                (plot::days(&by_day, &plot::marked(days), span, now))
+            }
+            section aria-labelledby="delays" {
+                h2 #delays { "Arrival delay" small { "runs of the last 30 days" } }
+                (delays(look, account))
+            }
+        }
+        @if let Some(standing) = look.standing {
+            (ranges(look, standing, now))
+            (streams(look, standing, now))
+            (quarantine(standing))
+        }
+        (runs(view, look, account, choice))
+    };
+    frame::page(look.name, view, &crumbs, &content)
+}
+
+/// How a job is, in a sign and a word.
+pub(super) fn badge(verdict: Verdict) -> Markup {
+    let (sign, word) = verdict.words();
+    html! { span class={ "badge " (verdict.class()) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
+}
+
+/// What it is doing.
+pub(super) fn activity(look: &Look<'_>, now: Timestamp) -> Markup {
+    let state = look.standing.map(|standing| standing.state(now));
+    html! {
+        @match state {
+            None => {}
+            Some("running") => { span.activity.running { "running" } }
+            Some(state) => { span.activity { (state) } }
+        }
+    }
+}
+
+pub(super) fn last_run(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+    let newest = account.and_then(|account| account.runs().next());
+    let at = look
+        .standing
+        .and_then(|standing| standing.newest.as_ref())
+        .map(|newest| newest.at);
+    html! {
+        @match (newest, at) {
+            (Some(run), _) => { a href=(run::link(run.id)) { (words::moment(run.ended_at, now)) } }
+            (None, Some(at)) => { (words::moment(at, now)) }
+            (None, None) => { "–" }
+        }
+    }
+}
+
+pub(super) fn next_run(look: &Look<'_>, now: Timestamp) -> Markup {
+    let next = look.standing.and_then(|standing| standing.next_run);
+    html! {
+        @match next {
+            None => "–",
+            Some(next) if next <= now => "now",
+            Some(next) => (words::moment(next, now)),
+        }
+    }
+}
+
+/// What is left of its connection's rate budget.
+pub(super) fn budget(look: &Look<'_>) -> Markup {
+    let budget = look.budget;
+    let per = arrivals::words(budget.per.as_secs().max(1));
+    let pause = (!budget.pause.is_zero()).then(|| arrivals::words(budget.pause.as_secs().max(1)));
+    html! {
+        span title=(format!("of {} calls in any {per}, which the connection `{}` shares", text::count(budget.limit.into()), look.connection)) {
+            (text::count(budget.left.into())) " of " (text::count(budget.limit.into()))
+        }
+        @if let Some(pause) = pause { " " span.warn { "paused for " (pause) } }
+    }
+}
+
+/// A finding's words, long ones folded up.
+pub(super) fn finding(finding: &Finding) -> Markup {
+    html! {
+        span class={ "kind " (if matches!(finding.kind, "stale" | "quarantine") { "warn" } else { "bad" }) } { (finding.kind) }
+        " " (folded(&finding.what, &format!("{}-{}", finding.kind, finding.job))) "; "
+        span.to-do { (code(&finding.to_do)) "." }
+    }
+}
+
+/// A text; if it is long, the rest opens.
+fn folded(text: &str, id: &str) -> Markup {
+    let cut = text.char_indices().nth(LONG).map(|(at, _)| at);
+    html! {
+        @match cut {
+            None => span.said { (code(text)) },
+            Some(cut) => details.said id={ "more-" (id) } {
+                summary { (text[..cut]) "…" }
+                (text[cut..])
+            },
+        }
+    }
+}
+
+fn facts(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+    let standing = look.standing;
+    let watermark = standing.and_then(|standing| standing.watermark);
+    html! {
+        dl.facts {
+            div { dt { "Watermark" } dd {
+                @match watermark {
+                    Some(at) => { (words::clock(at, now)) small { (text::length(now - at)) " behind now" } }
+                    None => "–",
+                }
+            } }
+            div { dt { "Last run" } dd { (last_run(look, account, now))
+                @if let Some(run) = account.and_then(|account| account.runs().next()) { small { (run::outcome(run.outcome)) } }
+            } }
+            div { dt { "Next run" } dd { (next_run(look, now)) small { (look.schedule) } } }
+            div { dt { "Rows landed" } dd {
+                @match account { Some(account) => (text::count(account.lately.0)), None => "–" }
+                small { "in 24 h; " @match account { Some(account) => (text::count(account.lately.1)), None => "–" } " in 30 days" }
+            } }
+            div { dt { "Calls left" } dd { (budget(look)) small { "in any " (arrivals::words(look.budget.per.as_secs().max(1))) ", connection " (look.connection) } } }
+            div { dt { "Quarantine" } dd {
+                @match standing {
+                    Some(Standing { quarantine, .. }) => {
+                        (text::count(quarantine.open)) small { "open; " (text::count(quarantine.acknowledged)) " acknowledged" }
+                    }
+                    None => "–",
+                }
+            } }
+            div { dt { "Pulls from" } dd { (words::minute(look.policy.start)) small { (look.provider) ", windows of " (text::length(look.policy.window)) } } }
+            div { dt { "Lag and settle" } dd { (text::length(look.policy.lag)) small {
+                @if look.policy.settle.is_empty() { "no settle pass" }
+                @else { "passes after " (passes(look).into_iter().map(arrivals::words).collect::<Vec<_>>().join(", ")) }
+            } } }
+        }
+    }
+}
+
+/// The delays of its settle passes, in seconds.
+fn passes(look: &Look<'_>) -> Vec<u64> {
+    let settle = look.policy.settle.iter();
+    settle
+        .map(|delay| delay.num_seconds().unsigned_abs())
+        .collect()
+}
+
+/// The newest failure in full, and how things went on.
+fn failure(account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+    let Some(failing) = account.and_then(Account::failing) else {
+        return html! {};
+    };
+    let stands = failing.well_since == 0;
+    html! {
+        section class={ "notice " (if stands { "bad" } else { "quiet" }) } aria-labelledby="error" {
+            h2 #error {
+                @if stands { "Its last run failed" } @else { "Last error" }
+                small {
+                    (words::relative(failing.at, now)) " in " a href=(run::link(failing.run)) { "this run" }
+                    @if failing.in_a_row > 1 { "; " (failing.in_a_row) " runs in a row failed" }
+                    @if !stands { "; " (text::counted(failing.well_since as u64, "run")) " since then ended well" }
+                }
+            }
+            pre { @if let Some(kind) = failing.kind { (kind) ": " } (failing.error) }
+        }
+    }
+}
+
+fn todo(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+    let findings: Vec<Finding> = (look.findings(account, now).into_iter())
+        .filter(|finding| !matches!(finding.kind, "failing" | "unreadable")) // said in full above
+        .collect();
+    html! {
+        @if !findings.is_empty() {
+            section aria-labelledby="findings" {
+                h2 #findings { "What needs a look" }
+                ul.findings { @for one in &findings { li { (finding(one)) } } }
+            }
+        }
+    }
+}
+
+fn delays(look: &Look<'_>, account: Option<&Account<'_>>) -> Markup {
+    let none = arrivals::Arrivals::default();
+    let seen = account.map_or(&none, |account| &account.arrivals);
+    html! {
+        (plot::delays(seen, &passes(look)))
+        ul.advice {
+            @for advice in arrivals::advise(look.policy, seen) {
+                @let (class, sign, word) = match advice.tone {
+                    Tone::Fine => ("good", "✓", "Fine"),
+                    Tone::Consider => ("warn", "→", "Consider"),
+                    Tone::Unknown => ("quiet", "?", "Not known"),
+                };
+                li { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } " " (code(&advice.text)) }
+            }
+        }
+        p.note { "A delay is the most it can have been: the time from the event to the reading that found it. What no pass reads again can't be seen." }
+    }
+}
+
+/// Text in which what stands between backticks is code.
+fn code(text: &str) -> Markup {
+    html! {
+        @for (at, piece) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
+}
+
+/// Gaps, and what is under way.
+fn ranges(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
+    let open: Vec<(&String, &Open)> = (standing.newest.iter())
+        .flat_map(Commit::current)
+        .flat_map(|(stream, progress)| progress.open.iter().map(move |open| (stream, open)))
+        .collect();
+    let mut gaps: BTreeMap<Range, Vec<&str>> = BTreeMap::new();
+    for (stream, gap) in &standing.gaps {
+        gaps.entry(*gap).or_default().push(stream);
+    }
+    html! {
+        @if !gaps.is_empty() {
+            section aria-labelledby="gaps" {
+                h2 #gaps { "Gaps" small { "passed over; what lies after them was pulled" } }
+                div.scroll tabindex="0" role="region" aria-label="Gaps" { table.plain {
+                    thead { tr { th scope="col" { "From" } th scope="col" { "To" } th.n scope="col" { "Length" } th scope="col" { "Streams" } th scope="col" { "To fill it now" } } }
+                    tbody { @for (gap, streams) in &gaps { tr {
+                        td { (words::clock(gap.from(), now)) }
+                        td { (words::clock(gap.to(), now)) }
+                        td.n { (text::length(gap.length())) }
+                        td { (folded(&streams.join(", "), &format!("gap-{}", gap.from().timestamp()))) }
+                        td { code { "auditlake backfill --job " (look.name) " --from " (text::time(gap.from())) " --to " (text::time(gap.to())) } }
+                    } } }
+                } }
+            }
+        }
+        @if !open.is_empty() {
+            section aria-labelledby="open" {
+                h2 #open { "Begun and not finished" small { "gone on with from where it stopped" } }
+                div.scroll tabindex="0" role="region" aria-label="Ranges that are begun and not finished" { table.plain {
+                    thead { tr { th scope="col" { "Stream" } th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Why" } th.n scope="col" { "First asked for" } } }
+                    tbody { @for (stream, open) in &open { tr {
+                        td.said { (stream) }
+                        td { (words::clock(open.range.from(), now)) }
+                        td { (words::clock(open.range.to(), now)) }
+                        td { (super::ledger::work(open.work)) }
+                        td.n { (words::moment(open.asked_at, now)) }
+                    } } }
+                } }
+            }
+        }
+    }
+}
+
+/// Every stream, the slowest first.
+fn streams(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
+    let mut streams: Vec<(&String, &Progress)> =
+        standing.newest.iter().flat_map(Commit::current).collect();
+    streams.sort_by_key(|(stream, progress)| {
+        (progress.coverage.contiguous_end(look.policy.start), *stream)
+    });
+    let (first, rest) = streams.split_at(streams.len().min(STREAMS));
+    let rows = |streams: &[(&String, &Progress)]| {
+        html! { @for (stream, progress) in streams {
+            @let watermark = progress.coverage.contiguous_end(look.policy.start);
+            @let holes = standing.gaps.iter().filter(|(of, _)| of == *stream).count();
+            tr {
+                th.said scope="row" { (stream) }
+                td { @if standing.stale.contains(stream) { span.badge.warn { span.sign aria-hidden="true" { "…" } " behind" } " " } (words::clock(watermark, now)) }
+                td.n { (text::length(now - watermark)) }
+                td.n { @if holes > 0 { span.bad { (holes) } } @else { "0" } }
+                td.n { (progress.open.len()) }
+                td.n { (progress.unsettled.values().filter_map(|ranges| ranges.iter().next()).map(|range| range.from()).min().map_or_else(|| "–".to_owned(), words::minute)) }
+            }
+        } }
+    };
+    let head = html! { thead { tr {
+        th scope="col" { "Stream" } th scope="col" { "Watermark" } th.n scope="col" { "Behind now" } th.n scope="col" { "Gaps" }
+        th.n scope="col" { "Unfinished" } th.n scope="col" { "Unsettled since" }
+    } } };
+    html! {
+        @if !streams.is_empty() {
+            section aria-labelledby="streams" {
+                h2 #streams { "Streams" small { (streams.len()) ", the slowest first" } }
+                div.scroll tabindex="0" role="region" aria-label="Streams" { table.plain.fixed { (head) tbody { (rows(first)) } } }
+                @if !rest.is_empty() {
+                    details #streams-more {
+                        summary { (text::counted(rest.len() as u64, "more stream")) }
+                        div.scroll tabindex="0" role="region" aria-label="More streams" { table.plain.fixed { (head) tbody { (rows(rest)) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn quarantine(standing: &Standing) -> Markup {
+    let counts = &standing.quarantine;
+    let mut reasons: Vec<(&String, &u64)> = counts.reasons.iter().collect();
+    reasons.sort_by_key(|(reason, lines)| (std::cmp::Reverse(**lines), *reason));
+    let named: u64 = counts.reasons.values().sum();
+    let others = counts.open.saturating_sub(named);
+    html! {
+        @if counts.open > 0 {
+            section aria-labelledby="quarantine" {
+                h2 #quarantine { "Quarantine" small { (text::counted(counts.open, "open line")) ", by reason" } }
+                div.scroll tabindex="0" role="region" aria-label="Quarantine by reason" { table.plain {
+                    thead { tr { th.n scope="col" { "Lines" } th scope="col" { "Reason" } } }
+                    tbody {
+                        @for (reason, lines) in reasons { tr { td.n { (text::count(*lines)) } td.said { (reason) } } }
+                        @if others > 0 { tr { td.n { (text::count(others)) } td { "other reasons" } } }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn runs(view: &View<'_>, look: &Look<'_>, account: Option<&Account<'_>>, choice: Choice) -> Markup {
+    let now = view.now;
+    let count = account.map_or(0, |account| account.runs().len());
+    let pages = count.div_ceil(RUNS).max(1);
+    let number = choice.page.unwrap_or(1).clamp(1, pages);
+    let shown: Vec<&Run<'_>> = (account.into_iter())
+        .flat_map(Account::runs)
+        .skip((number - 1) * RUNS)
+        .take(RUNS)
+        .collect();
+    let to = |page: usize| match choice.weeks {
+        Some(weeks) => format!("{}?page={page}&weeks={weeks}#runs", link(look.name)),
+        None => format!("{}?page={page}#runs", link(look.name)),
+    };
+    html! {
+        section aria-labelledby="runs" {
+            h2 #runs { "Runs" small { (text::count(count as u64)) " known, the newest first" } }
+            @if shown.is_empty() { p { "No run is known." } }
+            @else {
+                div.scroll tabindex="0" role="region" aria-label="Runs" { table.plain {
+                    thead { tr {
+                        th scope="col" { "Began" } th scope="col" { "Outcome" } th.n scope="col" { "Took" } th scope="col" { "What" }
+                        th.n scope="col" { "New" } th.n scope="col" { "Late" } th.n scope="col" { "Duplicate" } th.n scope="col" { "Quarantined" }
+                        th.n scope="col" { "Calls" } th.n scope="col" { "Retries" } th scope="col" { "Error" }
+                    } }
+                    tbody { @for run in shown { tr {
+                        td { a href=(run::link(run.id)) { (words::clock(run.started_at, now)) } }
+                        td { (run::outcome(run.outcome)) }
+                        td.n { (run::took(run.ended_at - run.started_at)) }
+                        td { (run.works()) }
+                        td.n { (text::count(run.counts.new)) }
+                        td.n { (text::count(run.counts.late)) }
+                        td.n { (text::count(run.counts.duplicate)) }
+                        td.n { (text::count(run.counts.quarantined)) }
+                        td.n { (text::count(run.calls)) }
+                        td.n { (text::count(run.retries)) }
+                        td.clip { @if let Some((_, error)) = run.error() { span title=(error) { (error) } } }
+                    } } }
+                } }
+            }
+            @if pages > 1 {
+                nav.pages aria-label="Pages of runs" {
+                    @if number > 1 { a href=(to(number - 1)) { "Newer" } }
+                    span { "page " (number) " of " (pages) }
+                    @if number < pages { a href=(to(number + 1)) { "Older" } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What runs did, by job and in one pass: what the pages say of days, delays and runs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{NaiveDate, TimeDelta};
+use uuid::Uuid;
+
+use super::arrivals::{Arrivals, WATCHED};
+use crate::history::{History, Outcome, Row};
+use crate::lake::{Counts, Work};
+use crate::model::{Kind, RangeSet, Timestamp};
+
+/// The runs of all jobs.
+#[derive(Debug, Default)]
+pub(super) struct Ledger<'a> {
+    jobs: HashMap<&'a str, Account<'a>>,
+}
+
+/// What the runs of one job did.
+#[derive(Debug, Default)]
+pub(super) struct Account<'a> {
+    /// New rows by the UTC date of their event time.
+    pub(super) days: BTreeMap<NaiveDate, u64>,
+    /// The ranges whose runs are known. What was pulled before the history begins isn't in it.
+    pub(super) known: RangeSet,
+    /// How late rows arrived.
+    pub(super) arrivals: Arrivals,
+    /// New rows of the runs that ended within the last day, and within the last 30.
+    pub(super) lately: (u64, u64),
+    runs: BTreeMap<Uuid, Run<'a>>,
+}
+
+/// One run of one job.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) id: Uuid,
+    pub(super) started_at: Timestamp,
+    pub(super) ended_at: Timestamp,
+    pub(super) outcome: Outcome,
+    pub(super) counts: Counts,
+    pub(super) calls: u64,
+    pub(super) retries: u64,
+    /// In the history's order.
+    pub(super) rows: Vec<&'a Row>,
+}
+
+impl Run<'_> {
+    /// What it did, in words: `pull, settle`.
+    pub(super) fn works(&self) -> String {
+        let mut works: Vec<Work> = self.rows.iter().filter_map(|row| row.work).collect();
+        works.sort_unstable();
+        works.dedup();
+        let said: Vec<&str> = works.into_iter().map(work).collect();
+        if said.is_empty() {
+            "nothing due".to_owned()
+        } else {
+            said.join(", ")
+        }
+    }
+
+    /// Its first failure.
+    pub(super) fn error(&self) -> Option<(Option<Kind>, &str)> {
+        self.rows
+            .iter()
+            .find_map(|row| Some((row.error_kind, row.error.as_deref()?)))
+    }
+}
+
+/// A failure of a job's runs, with how things went on.
+#[derive(Debug, PartialEq)]
+pub(super) struct Failing<'a> {
+    /// When the newest run that failed did so.
+    pub(super) at: Timestamp,
+    /// That run.
+    pub(super) run: Uuid,
+    /// What kind of failure.
+    pub(super) kind: Option<Kind>,
+    /// The failure with its causes.
+    pub(super) error: &'a str,
+    /// How many runs in a row failed up to then.
+    pub(super) in_a_row: usize,
+    /// How many runs ended well since then.
+    pub(super) well_since: usize,
+}
+
+impl<'a> Ledger<'a> {
+    /// All that `history` has, read once.
+    pub(super) fn of(history: &'a History, now: Timestamp) -> Self {
+        let mut jobs: HashMap<&str, Account<'_>> = HashMap::new();
+        for row in &history.rows {
+            jobs.entry(row.job.as_str()).or_default().take(row, now);
+        }
+        Self { jobs }
+    }
+
+    /// The runs of one job; none, if nothing is known of any.
+    pub(super) fn job(&self, name: &str) -> Option<&Account<'a>> {
+        self.jobs.get(name)
+    }
+
+    /// One run, with its job's name.
+    pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &Run<'a>)> {
+        self.jobs
+            .iter()
+            .find_map(|(job, account)| Some((*job, account.runs.get(&id)?)))
+    }
+}
+
+impl<'a> Account<'a> {
+    fn take(&mut self, row: &'a Row, now: Timestamp) {
+        for (day, rows) in &row.days {
+            *self.days.entry(*day).or_default() += rows;
+        }
+        // what was only read again has rows of which nothing is known here
+        let is_first = match row.work {
+            Some(Work::Pull) => true,
+            Some(Work::Backfill) => row.counts.duplicate == 0,
+            Some(Work::Settle | Work::Replay) | None => false,
+        };
+        if let Some(range) = row.range.filter(|_| is_first) {
+            self.known.insert(range);
+        }
+        let age = now - row.ended_at;
+        if age <= WATCHED {
+            self.arrivals.take(row, now);
+            self.lately.1 += row.counts.new;
+            if age <= TimeDelta::days(1) {
+                self.lately.0 += row.counts.new;
+            }
+        }
+        let run = self.runs.entry(row.run).or_insert_with(|| Run {
+            id: row.run,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            outcome: row.outcome,
+            counts: Counts::default(),
+            calls: 0,
+            retries: 0,
+            rows: Vec::new(),
+        });
+        run.started_at = run.started_at.min(row.started_at);
+        run.ended_at = run.ended_at.max(row.ended_at);
+        run.outcome = worse(run.outcome, row.outcome);
+        run.counts += row.counts;
+        run.calls += row.calls;
+        run.retries += row.retries;
+        run.rows.push(row);
+    }
+
+    /// Its runs, the newest first: their ids are in order of time.
+    pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &Run<'a>> {
+        self.runs.values().rev()
+    }
+
+    /// The newest failure, if any is known.
+    pub(super) fn failing(&self) -> Option<Failing<'a>> {
+        let failed = |run: &&Run<'_>| run.outcome == Outcome::Failed;
+        let well_since = self.runs().take_while(|run| !failed(run)).count();
+        let mut from_there = self.runs().skip(well_since);
+        let newest = from_there.next()?;
+        let (kind, error) = newest
+            .rows
+            .iter()
+            .find_map(|row| Some((row.error_kind, row.error.as_deref()?)))?;
+        Some(Failing {
+            at: newest.ended_at,
+            run: newest.id,
+            kind,
+            error,
+            in_a_row: 1 + from_there.take_while(failed).count(),
+            well_since,
+        })
+    }
+}
+
+fn worse(one: Outcome, other: Outcome) -> Outcome {
+    let rank = |outcome| match outcome {
+        Outcome::Finished => 0,
+        Outcome::Unfinished => 1,
+        Outcome::Lost => 2,
+        Outcome::Failed => 3,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+/// Why a range was pulled, in a word.
+pub(super) fn work(work: Work) -> &'static str {
+    match work {
+        Work::Pull => "pull",
+        Work::Settle => "settle",
+        Work::Backfill => "backfill",
+        Work::Replay => "replay",
+    }
+}

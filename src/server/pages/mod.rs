@@ -1,0 +1,194 @@
+//! The pages for people: all jobs, a job, a run. Server-rendered; they need no script, and are given a small one that
+//! keeps them fresh.
+
+mod arrivals;
+mod calendar;
+mod frame;
+mod job;
+mod ledger;
+mod overview;
+mod plot;
+mod run;
+#[cfg(test)]
+mod tests;
+mod view;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use maud::html;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use self::ledger::Ledger;
+use self::view::{Look, View};
+use super::Site;
+use super::board::{JobStanding, KnownHistory};
+use crate::clock::real_now;
+use crate::history::History;
+
+/// The most weeks that a calendar shows.
+const MOST_WEEKS: u32 = 53;
+
+pub(super) fn routes() -> Router<Site> {
+    let asset = |kind: &'static str, text: &'static str| {
+        let headers: [(HeaderName, HeaderValue); 2] = [
+            (CONTENT_TYPE, HeaderValue::from_static(kind)),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")), // a newer daemon may have another
+        ];
+        get(async move || (headers, text))
+    };
+    Router::new()
+        .route("/", get(overview))
+        .route("/jobs/{name}", get(job))
+        .route("/runs/{run}", get(run))
+        .route(
+            "/assets/page.css",
+            asset("text/css; charset=utf-8", include_str!("assets/page.css")),
+        )
+        .route(
+            "/assets/refresh.js",
+            asset(
+                "text/javascript; charset=utf-8",
+                include_str!("assets/refresh.js"),
+            ),
+        )
+        .route(
+            "/assets/icon.svg",
+            asset("image/svg+xml", include_str!("assets/icon.svg")),
+        )
+}
+
+/// What may stand behind the `?`; what can't be read is left out, as a link that is half right is better than none.
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    page: Option<String>,
+    weeks: Option<String>,
+    only: Option<String>,
+}
+
+impl Asked {
+    fn page(&self) -> Option<usize> {
+        self.page.as_ref()?.parse().ok()
+    }
+
+    fn weeks(&self) -> Option<u32> {
+        let weeks: u32 = self.weeks.as_ref()?.parse().ok()?;
+        Some(weeks.clamp(1, MOST_WEEKS))
+    }
+}
+
+/// What the board knows, kept while a page is made of it.
+struct Known {
+    standings: Arc<Vec<JobStanding>>,
+    history: Arc<Result<History, String>>,
+    /// What was read of it before, if it can't be read now.
+    before: Option<KnownHistory>,
+    lake: String,
+}
+
+impl Known {
+    async fn of(site: &Site) -> Self {
+        let board = site.board();
+        let (standings, history) = tokio::join!(board.standings(), board.history());
+        Self {
+            standings,
+            before: board.known_history().filter(|_| history.is_err()),
+            history,
+            lake: board.lake().url().to_owned(),
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        let now = real_now();
+        let before = self.before.as_ref();
+        let history = match (&*self.history, before) {
+            (Ok(history), _) => Some(history),
+            (Err(_), Some((_, before))) => before.as_ref().as_ref().ok(),
+            (Err(_), None) => None,
+        };
+        let looks = self.standings.iter().map(|of| {
+            let job = &of.scheduled.job;
+            let known = of.known.as_ref();
+            Look {
+                name: &job.name,
+                connection: &job.connection,
+                provider: job.provider,
+                schedule: of.scheduled.schedule.to_string(),
+                policy: &job.policy,
+                standing: known.map(|known| &*known.1),
+                read_at: known.map(|known| known.0),
+                unreadable: of.standing.as_ref().err().map(String::as_str),
+                budget: job.source.client.budget(),
+            }
+        });
+        View {
+            now,
+            lake: &self.lake,
+            jobs: looks.collect(),
+            ledger: history.map_or_else(Ledger::default, |history| Ledger::of(history, now)),
+            history_unreadable: self.history.as_ref().as_ref().err().map(String::as_str),
+            history_read_at: before.map(|(read_at, _)| *read_at),
+        }
+    }
+}
+
+async fn overview(State(site): State<Site>, Query(asked): Query<Asked>) -> Html<String> {
+    let choice = overview::Choice {
+        page: asked.page(),
+        weeks: asked.weeks(),
+        attention: asked.only.as_deref() == Some("attention"),
+    };
+    let known = Known::of(&site).await;
+    Html(overview::page(&known.view(), choice).into_string())
+}
+
+async fn job(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let known = Known::of(&site).await;
+    let view = known.view();
+    let choice = job::Choice {
+        page: asked.page(),
+        weeks: asked.weeks(),
+    };
+    match view.jobs.iter().find(|look| look.name == name) {
+        Some(look) => Html(job::page(&view, look, choice).into_string()).into_response(),
+        None => missing(
+            &view,
+            "No such job",
+            "The configuration has no job of this name.",
+        ),
+    }
+}
+
+async fn run(State(site): State<Site>, Path(run): Path<String>) -> Response {
+    let known = Known::of(&site).await;
+    let view = known.view();
+    let found = run.parse::<Uuid>().ok().and_then(|id| view.ledger.run(id));
+    match found {
+        Some((job, run)) => Html(run::page(&view, job, run).into_string()).into_response(),
+        None => missing(
+            &view,
+            "No such run",
+            "The run history doesn't have it: it was never there, or it is older than what is kept.",
+        ),
+    }
+}
+
+fn missing(view: &View<'_>, title: &str, why: &str) -> Response {
+    let content = html! {
+        h1 { (title) }
+        p { (why) " " a href="/" { "All jobs" } }
+    };
+    let page = frame::page(title, view, &html! {}, &content);
+    (StatusCode::NOT_FOUND, Html(page.into_string())).into_response()
+}

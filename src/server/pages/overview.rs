@@ -1,0 +1,239 @@
+//! `/`: all jobs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chrono::NaiveDate;
+use maud::{Markup, html};
+
+use super::arrivals::Arrivals;
+use super::view::{Look, Verdict, View};
+use super::{calendar, frame, job, plot, words};
+use crate::text;
+
+/// How many jobs a page shows.
+const A_PAGE: usize = 200;
+/// How many weeks the calendar shows, and of how many jobs at most; of more, fewer weeks, so that the page stays small.
+const WEEKS: (u32, usize, u32) = (12, 50, 4);
+/// How many weeks it shows at least, also of jobs that began later.
+const LEAST_WEEKS: usize = 4;
+/// How many findings are told at the top.
+const FINDINGS: usize = 20;
+
+/// Which part of it is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Choice {
+    /// From 1.
+    pub(super) page: Option<usize>,
+    pub(super) weeks: Option<u32>,
+    /// Only jobs that somebody should look at.
+    pub(super) attention: bool,
+}
+
+impl Choice {
+    fn link(self, page: usize) -> String {
+        let mut link = format!("/?page={page}");
+        if let Some(weeks) = self.weeks {
+            let _ = write!(link, "&weeks={weeks}");
+        }
+        if self.attention {
+            link += "&only=attention";
+        }
+        link
+    }
+}
+
+pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
+    let now = view.now;
+    let judged: Vec<(&Look<'_>, Verdict)> = (view.jobs.iter())
+        .map(|look| (look, look.verdict(view.ledger.job(look.name), now)))
+        .collect();
+    let looked_at = judged
+        .iter()
+        .filter(|(_, verdict)| verdict.needs_a_look())
+        .count();
+    let chosen: Vec<&(&Look<'_>, Verdict)> = (judged.iter())
+        .filter(|(_, verdict)| !choice.attention || verdict.needs_a_look())
+        .collect();
+    let pages = chosen.len().div_ceil(A_PAGE).max(1);
+    let number = choice.page.unwrap_or(1).clamp(1, pages);
+    let shown = chosen.chunks(A_PAGE).nth(number - 1).unwrap_or_default();
+    let (weeks, many, fewer) = WEEKS;
+    let weeks = choice
+        .weeks
+        .unwrap_or(if shown.len() > many { fewer } else { weeks });
+    let span = calendar::span(now, weeks);
+    let mut rows: Vec<_> = (shown.iter())
+        .map(|(look, verdict)| {
+            let days = calendar::days(look, view.ledger.job(look.name), span, now);
+            let (sign, word) = verdict.words();
+            let name = html! {
+                a href=(job::link(look.name)) { (look.name) }
+                @if verdict.needs_a_look() { span class={ "mark " (verdict.class()) } title=(word) aria-hidden="true" { (sign) } }
+            };
+            (name, days)
+        })
+        .collect();
+
+    // the weeks before any of them began say nothing
+    let told = rows
+        .iter()
+        .map(|(_, days)| calendar::since_start(days, LEAST_WEEKS).len());
+    let told = told.max().unwrap_or(0);
+    for (_, days) in &mut rows {
+        days.drain(..days.len() - told);
+    }
+    let first = rows.first().and_then(|(_, days)| days.first());
+    let span = first.map_or(span, |first| (first.date, span.1));
+
+    let content = html! {
+        h1.hidden { "All jobs" }
+        (frame::unreadable(view, &view.jobs))
+        (summary(view, judged.len(), looked_at, choice))
+        (findings(view))
+        section aria-labelledby="jobs" {
+            h2 #jobs { "Jobs" }
+            (table(view, shown))
+            @if pages > 1 {
+                nav.pages aria-label="Pages" {
+                    @for page in 1..=pages {
+                        @if page == number { span aria-current="page" { (page) } }
+                        @else { a href=(choice.link(page)) { (page) } }
+                    }
+                }
+            }
+        }
+        section aria-labelledby="coverage" {
+            h2 #coverage { "Coverage" small { (text::counted(told as u64 / 7, "week")) ", a cell a day" } }
+            (calendar::of_jobs(&rows))
+            (calendar::legend())
+        }
+        (figures(view, span))
+    };
+    frame::page("All jobs", view, &html! {}, &content)
+}
+
+/// Is the feed whole? In one sentence.
+fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: Choice) -> Markup {
+    let running = (view.jobs.iter())
+        .filter(|look| {
+            look.standing
+                .is_some_and(|standing| standing.holder(view.now).is_some())
+        })
+        .count();
+    html! {
+        section.summary {
+            @if jobs == 0 {
+                p.verdict.quiet { "No job is configured." }
+            } @else if looked_at == 0 {
+                p.verdict.good { span.sign aria-hidden="true" { "✓" } " Nothing needs a look" }
+            } @else {
+                p.verdict.bad { span.sign aria-hidden="true" { "!" } " " (words::verb(looked_at, "job", "need")) " a look" }
+            }
+            p {
+                (text::counted(jobs as u64, "job")) ", " (running) " running. "
+                @if choice.attention { a href="/" { "Show all jobs" } }
+                @else if looked_at > 0 && jobs > looked_at { a href="/?only=attention" { "Show only what needs a look" } }
+            }
+        }
+    }
+}
+
+fn findings(view: &View<'_>) -> Markup {
+    let all: Vec<_> = (view.jobs.iter())
+        .flat_map(|look| look.findings(view.ledger.job(look.name), view.now))
+        .filter(|finding| finding.kind != "unreadable") // said once, above
+        .collect();
+    html! {
+        @if !all.is_empty() {
+            section aria-labelledby="findings" {
+                h2 #findings { "What needs a look" }
+                ul.findings {
+                    @for finding in all.iter().take(FINDINGS) {
+                        li { a href=(job::link(&finding.job)) { (finding.job) } " " (job::finding(finding)) }
+                    }
+                }
+                @if all.len() > FINDINGS {
+                    p { "and " (all.len() - FINDINGS) " more: each job's page has its own." }
+                }
+            }
+        }
+    }
+}
+
+fn table(view: &View<'_>, shown: &[&(&Look<'_>, Verdict)]) -> Markup {
+    let now = view.now;
+    html! {
+        table.jobs {
+            thead { tr {
+                th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "Watermark" }
+                th.n scope="col" { "Behind now" } th.n scope="col" { "Last run" } th.n scope="col" { "Next run" }
+                th.n scope="col" { "Rows, 24 h" } th.n scope="col" { "30 days" } th.n scope="col" { "Calls left" }
+                th.n scope="col" { "Quarantine" }
+            } }
+            tbody {
+                @for (look, verdict) in shown {
+                    @let account = view.ledger.job(look.name);
+                    @let standing = look.standing;
+                    tr {
+                        th scope="row" { a href=(job::link(look.name)) { (look.name) } small { (look.provider) } }
+                        td data-label="State" { (job::badge(*verdict)) " " (job::activity(look, now)) }
+                        td data-label="Watermark" {
+                            @if let Some(watermark) = standing.and_then(|standing| standing.watermark) { (words::clock(watermark, now)) }
+                            @else { "–" }
+                        }
+                        td.n data-label="Behind now" {
+                            @if let Some(watermark) = standing.and_then(|standing| standing.watermark) { (text::length(now - watermark)) }
+                            @else { "–" }
+                        }
+                        td.n data-label="Last run" { (job::last_run(look, account, now)) }
+                        td.n data-label="Next run" { (job::next_run(look, now)) }
+                        td.n data-label="Rows, 24 h" { (lately(account.map(|account| account.lately.0))) }
+                        td.n data-label="Rows, 30 days" { (lately(account.map(|account| account.lately.1))) }
+                        td.n data-label="Calls left" { (job::budget(look)) }
+                        td.n data-label="Quarantine" {
+                            @match standing.map(|standing| standing.quarantine.open) {
+                                None => "–",
+                                Some(0) => "0",
+                                Some(open) => span.warn { (text::count(open)) },
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn lately(rows: Option<u64>) -> String {
+    rows.map_or_else(|| "–".to_owned(), text::count)
+}
+
+/// Rows a day and delays of all jobs together.
+fn figures(view: &View<'_>, span: (NaiveDate, NaiveDate)) -> Markup {
+    let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
+    let mut arrivals = Arrivals::default();
+    for account in view
+        .jobs
+        .iter()
+        .filter_map(|look| view.ledger.job(look.name))
+    {
+        for (day, rows) in account.days.range(span.0..=span.1) {
+            *days.entry(*day).or_default() += rows;
+        }
+        arrivals.add(&account.arrivals);
+    }
+    html! {
+        div.figures {
+            section aria-labelledby="rows" {
+                h2 #rows { "Rows a day" small { "all jobs, by event date" } }
+                (plot::days(&days, &[], span, view.now))
+            }
+            section aria-labelledby="delays" {
+                h2 #delays { "Arrival delay" small { "all jobs, runs of the last 30 days" } }
+                (plot::delays(&arrivals, &[]))
+                p.note { "Each job's page says what its own delays mean for its " code { "lag" } " and " code { "settle" } "." }
+            }
+        }
+    }
+}

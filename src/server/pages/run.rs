@@ -1,0 +1,145 @@
+//! `/runs/{run}`: one run, range by range.
+
+use chrono::TimeDelta;
+use maud::{Markup, html};
+use uuid::Uuid;
+
+use super::ledger::{self, Run};
+use super::view::View;
+use super::{frame, job, words};
+use crate::history::{Outcome, Row};
+use crate::text;
+
+/// How many ranges a page shows without being asked for more.
+const RANGES: usize = 200;
+
+/// Where a run's page is.
+pub(super) fn link(run: Uuid) -> String {
+    format!("/runs/{run}")
+}
+
+/// What became of it, in a sign and a word.
+pub(super) fn outcome(outcome: Outcome) -> Markup {
+    let (class, sign, word) = match outcome {
+        Outcome::Finished => ("good", "✓", "finished"),
+        Outcome::Unfinished => ("quiet", "…", "unfinished"),
+        Outcome::Lost => ("warn", "?", "lost"),
+        Outcome::Failed => ("bad", "✕", "failed"),
+    };
+    html! { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
+}
+
+/// `1m 2s`, `0.3s`
+pub(super) fn took(length: TimeDelta) -> String {
+    if length < TimeDelta::seconds(10) {
+        let tenths = length.num_milliseconds().max(0) / 100;
+        format!("{}.{}s", tenths / 10, tenths % 10)
+    } else {
+        text::length(length)
+    }
+}
+
+pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
+    let now = view.now;
+    let crumbs = html! {
+        span aria-hidden="true" { "/" } a href=(job::link(job)) { (job) }
+        span aria-hidden="true" { "/" } span.id aria-current="page" { "run " (run.id) }
+    };
+    let counts = run.counts;
+    let content = html! {
+        (frame::unreadable(view, &[]))
+        div.title { h1 { "Run of " a href=(job::link(job)) { (job) } } (outcome(run.outcome)) }
+        dl.facts {
+            div { dt { "Began" } dd { (words::clock(run.started_at, now)) small { (words::relative(run.started_at, now)) } } }
+            div { dt { "Took" } dd { (took(run.ended_at - run.started_at)) small { "ended " (words::minute(run.ended_at)) } } }
+            div { dt { "What" } dd { (run.works()) small { (text::counted(run.rows.len() as u64, "range")) } } }
+            div { dt { "New rows" } dd { (text::count(counts.new)) small { (text::count(counts.late)) " late" } } }
+            div { dt { "Fetched" } dd { (text::count(counts.fetched)) small { (text::count(counts.duplicate)) " duplicate, " (text::count(counts.waiting)) " waiting" } } }
+            div { dt { "Quarantined" } dd { (text::count(counts.quarantined)) small { (text::count(counts.outside)) " outside what was asked" } } }
+            div { dt { "Calls" } dd { (text::count(run.calls)) small { (text::counted(run.retries, "retry").replace("retrys", "retries")) } } }
+        }
+        (errors(run))
+        (remarks(run))
+        section aria-labelledby="ranges" {
+            h2 #ranges { "Ranges" small { (text::count(run.rows.len() as u64)) } }
+            (table(run, &run.rows[..run.rows.len().min(RANGES)], "Ranges"))
+            @if let Some(rest) = run.rows.get(RANGES..).filter(|rest| !rest.is_empty()) {
+                details #ranges-more {
+                    summary { (text::counted(rest.len() as u64, "more range")) }
+                    (table(run, rest, "More ranges"))
+                }
+            }
+        }
+        p.id { "Run " code { (run.id) } }
+    };
+    frame::page(&format!("Run of {job}"), view, &crumbs, &content)
+}
+
+/// Each failure once, with the streams that had it.
+fn errors(run: &Run<'_>) -> Markup {
+    let mut errors: Vec<(String, Vec<&str>)> = Vec::new();
+    for row in &run.rows {
+        let Some(error) = &row.error else { continue };
+        let text = match row.error_kind {
+            Some(kind) => format!("{kind}: {error}"),
+            None => error.clone(),
+        };
+        let stream = row.stream.as_deref();
+        match errors.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, streams)) => streams.extend(stream),
+            None => errors.push((text, stream.into_iter().collect())),
+        }
+    }
+    html! {
+        @for (error, streams) in &errors {
+            section.notice.bad {
+                h2 { "Failed" @if !streams.is_empty() { small.said { (streams.join(", ")) } } }
+                pre { (error) }
+            }
+        }
+    }
+}
+
+fn remarks(run: &Run<'_>) -> Markup {
+    let all: Vec<(&Row, &String)> = (run.rows.iter())
+        .flat_map(|row| row.remarks.iter().map(move |remark| (*row, remark)))
+        .collect();
+    html! {
+        @if !all.is_empty() {
+            section aria-labelledby="remarks" {
+                h2 #remarks { "Remarks" }
+                ul.findings { @for (row, remark) in all {
+                    li { @if let Some(stream) = &row.stream { strong.said { (stream) } " " } span.said { (remark) } }
+                } }
+            }
+        }
+    }
+}
+
+fn table(run: &Run<'_>, rows: &[&Row], label: &str) -> Markup {
+    let failed = run.outcome == Outcome::Failed;
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) { table.plain {
+            thead { tr {
+                th scope="col" { "Stream" } th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Why" } th scope="col" { "Outcome" }
+                th.n scope="col" { "Fetched" } th.n scope="col" { "New" } th.n scope="col" { "Late" } th.n scope="col" { "Duplicate" } th.n scope="col" { "Quarantined" }
+                th.n scope="col" { "Calls" } th.n scope="col" { "Retries" } @if failed { th scope="col" { "Error" } }
+            } }
+            tbody { @for row in rows { tr {
+                th.said scope="row" { (row.stream.as_deref().unwrap_or("–")) }
+                td { (row.range.map_or_else(|| "–".to_owned(), |range| words::second(range.from()))) }
+                td { (row.range.map_or_else(|| "–".to_owned(), |range| words::second(range.to()))) }
+                td { (row.work.map_or("–", ledger::work)) }
+                td { (outcome(row.outcome)) }
+                td.n { (text::count(row.counts.fetched)) }
+                td.n { (text::count(row.counts.new)) }
+                td.n { (text::count(row.counts.late)) }
+                td.n { (text::count(row.counts.duplicate)) }
+                td.n { (text::count(row.counts.quarantined)) }
+                td.n { (text::count(row.calls)) }
+                td.n { (text::count(row.retries)) }
+                @if failed { td { @if let Some(kind) = row.error_kind { (kind) } } }
+            } } }
+        } }
+    }
+}

@@ -1,0 +1,592 @@
+//! Pages drawn from data that stand for what a lake may hold.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{Days, TimeDelta};
+use uuid::Uuid;
+
+use super::ledger::Ledger;
+use super::view::{Look, View};
+use super::{calendar, job, overview, run};
+use crate::client::Budget;
+use crate::history::{History, Outcome, Row};
+use crate::lake::quarantine::LineCounts;
+use crate::lake::{Claim, Commit, CommitKind, Counts, FORMAT, Progress, Work};
+use crate::model::{Kind, Range, Timestamp};
+use crate::plan::Policy;
+use crate::standing::Standing;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+const NOW: &str = "2026-11-20T12:00:00Z";
+
+fn range(from: &str, to: &str) -> Range {
+    Range::new(at(from), at(to)).unwrap()
+}
+
+fn policy() -> Policy {
+    Policy {
+        start: at("2026-11-02T00:00:00Z"),
+        window: TimeDelta::hours(1),
+        min_window: TimeDelta::minutes(1),
+        lag: TimeDelta::minutes(2),
+        settle: vec![TimeDelta::hours(1), TimeDelta::hours(24)],
+        grain: TimeDelta::zero(),
+    }
+}
+
+fn progress(coverage: &[Range]) -> Progress {
+    Progress {
+        coverage: coverage.iter().copied().collect(),
+        watermark: coverage.first().map(Range::to),
+        ..Progress::default()
+    }
+}
+
+/// A job's newest commit, with these streams.
+fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
+    Commit {
+        format: FORMAT,
+        version: 12,
+        id: Uuid::from_u128(1),
+        run: Uuid::from_u128(2),
+        job: name.to_owned(),
+        kind: CommitKind::Release,
+        at: at("2026-11-20T11:45:03Z"),
+        claim: None,
+        published_through: 11,
+        planned_at: Some(at("2026-11-20T11:45:00Z")),
+        origin: None,
+        streams: streams.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        pulled: Vec::new(),
+        files: Vec::new(),
+        progress: (streams.into_iter())
+            .map(|(name, progress)| (name.to_owned(), progress))
+            .collect(),
+    }
+}
+
+/// Where a job with that commit stands.
+fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
+    let mut gaps = Vec::new();
+    let mut watermark = None;
+    for (stream, progress) in newest.iter().flat_map(Commit::current) {
+        let holes = crate::plan::holes(progress, newest.as_ref().unwrap().planned_at, policy);
+        gaps.extend(holes.iter().map(|hole| (stream.clone(), hole)));
+        let end = progress.coverage.contiguous_end(policy.start);
+        watermark = Some(watermark.map_or(end, |least: Timestamp| least.min(end)));
+    }
+    Standing {
+        job: name.to_owned(),
+        lake: "s3://lake/audit".to_owned(),
+        watermark,
+        stale: Vec::new(),
+        fresh_until: Some(at("2026-11-20T13:00:00Z")),
+        next_run: Some(at("2026-11-20T12:15:00Z")),
+        gaps,
+        quarantine: LineCounts::default(),
+        newest,
+    }
+}
+
+fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -> Look<'a> {
+    Look {
+        name,
+        connection: "genesys-prod",
+        provider: "genesys_cloud",
+        schedule: "*/15 * * * * (UTC)".to_owned(),
+        policy,
+        standing,
+        read_at: standing.map(|_| at("2026-11-20T11:59:58Z")),
+        unreadable: None,
+        budget: Budget {
+            limit: 300,
+            per: Duration::from_mins(1),
+            left: 287,
+            pause: Duration::ZERO,
+        },
+    }
+}
+
+fn view<'a>(jobs: Vec<Look<'a>>, history: &'a History) -> View<'a> {
+    let now = at(NOW);
+    View {
+        now,
+        lake: "s3://lake/audit",
+        jobs,
+        ledger: Ledger::of(history, now),
+        history_unreadable: None,
+        history_read_at: None,
+    }
+}
+
+/// A run's row: `new` rows of `range`.
+fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
+    Row {
+        job: job.to_owned(),
+        provider: Some("genesys_cloud".to_owned()),
+        run: Uuid::from_u128(run),
+        started_at: range.to(),
+        ended_at: range.to() + TimeDelta::seconds(3),
+        stream: Some(stream.to_owned()),
+        range: Some(range),
+        work: Some(Work::Pull),
+        outcome: Outcome::Finished,
+        counts: Counts {
+            fetched: new,
+            new,
+            ..Counts::default()
+        },
+        calls: 4,
+        retries: 0,
+        days: BTreeMap::from([(range.from().date_naive(), new)]),
+        delays: BTreeMap::new(),
+        error_kind: None,
+        error: None,
+        remarks: Vec::new(),
+    }
+}
+
+/// A job without fault: three weeks of two streams, some late rows, one error long ago.
+fn lived_in(job: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let first = at("2026-11-02T00:00:00Z");
+    for day in 0..19_u64 {
+        let from = first + Days::new(day);
+        let whole =
+            Range::new(from, (from + Days::new(1)).min(at("2026-11-20T11:43:00Z"))).unwrap();
+        let new = match day % 7 {
+            5 | 6 => day % 2 * 40,
+            weekday => 900 + weekday * 210 + day * 13,
+        };
+        let id = u128::from(day) + 100;
+        rows.push(row(job, id, "Routing", whole, new));
+        rows.push(row(job, id, "Quality", whole, new / 7));
+        let mut settle = row(job, id, "Routing", whole, 3);
+        settle.work = Some(Work::Settle);
+        settle.counts.late = 3;
+        settle.counts.fetched = new;
+        settle.counts.duplicate = new - new.min(3);
+        settle.delays = BTreeMap::from([(21_600, 2), (900, 1)]);
+        rows.push(settle);
+    }
+    rows
+}
+
+const NAMES: [&str; 7] = [
+    "whole",
+    "gap",
+    "behind",
+    "quarantine",
+    "new",
+    "failing",
+    "unreadable",
+];
+
+fn all() -> Range {
+    range("2026-11-02T00:00:00Z", "2026-11-20T11:43:00Z")
+}
+
+/// A stream of which all is pulled, and the last day is to be read again.
+fn settling() -> Progress {
+    let since = |from: &str| {
+        [Range::new(at(from), all().to()).unwrap()]
+            .into_iter()
+            .collect()
+    };
+    Progress {
+        unsettled: BTreeMap::from([
+            (3_600, since("2026-11-20T10:00:00Z")),
+            (86_400, since("2026-11-19T11:00:00Z")),
+        ]),
+        ..progress(&[all()])
+    }
+}
+
+fn settled(name: &str) -> Commit {
+    commit(name, vec![("Routing", settling()), ("Quality", settling())])
+}
+
+/// Jobs of every kind, under their names.
+fn standings(policy: &Policy, later: &Policy) -> [Standing; 7] {
+    let holed = progress(&[
+        range("2026-11-02T00:00:00Z", "2026-11-09T06:00:00Z"),
+        range("2026-11-11T12:00:00Z", "2026-11-20T11:43:00Z"),
+    ]);
+    let holed = commit("gap", vec![("Routing", holed), ("Quality", settling())]);
+    let early = progress(&[range("2026-11-02T00:00:00Z", "2026-11-17T09:00:00Z")]);
+    let early = commit("behind", vec![("Routing", early)]);
+    let running = Commit {
+        claim: Some(Claim {
+            expires_at: at("2026-11-20T12:00:20Z"),
+            host: "worker-1".to_owned(),
+            pid: 7,
+            process: None,
+        }),
+        ..settled("quarantine")
+    };
+    [
+        standing("whole", Some(settled("whole")), policy),
+        standing("gap", Some(holed), policy),
+        Standing {
+            fresh_until: Some(at("2026-11-17T11:00:00Z")),
+            stale: vec!["Routing".to_owned()],
+            next_run: Some(at(NOW)),
+            ..standing("behind", Some(early), policy)
+        },
+        Standing {
+            quarantine: LineCounts {
+                open: 3,
+                acknowledged: 12,
+                reasons: BTreeMap::from([
+                    ("`eventTime` is no time".to_owned(), 2),
+                    ("no `id`".to_owned(), 1),
+                ]),
+            },
+            ..standing("quarantine", Some(running), policy)
+        },
+        standing("new", None, later),
+        standing("failing", Some(settled("failing")), policy),
+        standing("unreadable", Some(settled("unreadable")), policy),
+    ]
+}
+
+const FAILED: Uuid = Uuid::from_u128(90_000);
+
+/// What their runs did.
+fn happened() -> History {
+    let mut rows = Vec::new();
+    for (at, name) in NAMES
+        .into_iter()
+        .enumerate()
+        .filter(|(_, name)| *name != "new")
+    {
+        rows.extend(lived_in(name).into_iter().map(|row| Row {
+            run: Uuid::from_u128(row.run.as_u128() + at as u128 * 1_000),
+            ..row
+        }));
+    }
+    let tail = range("2026-11-20T11:43:00Z", "2026-11-20T11:58:00Z");
+    rows.push(Row {
+        run: FAILED,
+        outcome: Outcome::Failed,
+        error_kind: Some(Kind::Auth),
+        error: Some("the sign-in was refused: 401 of `POST https://login.mypurecloud.com/oauth/token`: invalid_client".to_owned()),
+        retries: 1,
+        ..row("failing", 0, "Routing", tail, 0)
+    });
+    History { rows }
+}
+
+/// Draws every page of jobs of every kind.
+fn draw() -> BTreeMap<String, String> {
+    let (policy, later) = (
+        policy(),
+        Policy {
+            start: at("2026-11-20T00:00:00Z"),
+            ..policy()
+        },
+    );
+    let (standings, history) = (standings(&policy, &later), happened());
+    let looks = NAMES.into_iter().zip(&standings).map(|(name, standing)| {
+        let mut look = look(
+            name,
+            if name == "new" { &later } else { &policy },
+            Some(standing),
+        );
+        if name == "unreadable" {
+            look.unreadable = Some("can't read `commits/`: connection refused");
+            look.read_at = Some(at("2026-11-20T11:20:00Z"));
+        }
+        look
+    });
+    let view = view(looks.collect(), &history);
+    let (of, failed) = view.ledger.run(FAILED).unwrap();
+    let mut pages = BTreeMap::from([
+        (
+            "/".to_owned(),
+            overview::page(&view, overview::Choice::default()),
+        ),
+        ("run".to_owned(), run::page(&view, of, failed)),
+    ]);
+    for look in &view.jobs {
+        let page = job::page(&view, look, job::Choice::default());
+        pages.insert(look.name.to_owned(), page);
+    }
+    (pages.into_iter())
+        .map(|(name, page)| (name, page.into_string()))
+        .collect()
+}
+
+#[test]
+fn every_state_is_told_by_sign_and_word() {
+    let pages = draw();
+    for words in [
+        "✓</span> whole",
+        "!</span> gap",
+        "…</span> behind",
+        "▲</span> quarantine",
+        "○</span> new",
+        "✕</span> failing",
+        "?</span> unreadable",
+    ] {
+        assert!(pages["/"].contains(words), "{words}");
+    }
+    assert!(pages["/"].contains("5 jobs need a look"));
+}
+
+#[test]
+fn what_cant_be_read_is_said_and_what_is_known_is_as_of_then() {
+    let pages = draw();
+    for page in ["/", "unreadable"] {
+        let text = &pages[page];
+        assert!(text.contains("connection refused"), "{page}");
+        assert!(text.contains("2026-11-20 11:20"), "{page}");
+    }
+    assert!(!pages["whole"].contains("connection refused"));
+    assert!(
+        pages["unreadable"].contains("2026-11-20 11:43"),
+        "the watermark as it was"
+    );
+}
+
+#[test]
+fn a_failure_stands_in_full_with_its_run() {
+    let pages = draw();
+    for page in ["/", "failing", "run"] {
+        assert!(pages[page].contains("invalid_client"), "{page}");
+    }
+    assert!(pages["failing"].contains(&format!("/runs/{FAILED}")));
+    assert!(pages["run"].contains("<pre>auth: the sign-in was refused"));
+}
+
+#[test]
+fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
+    let text = &draw()["quarantine"];
+    let (first, second) = (text.find("is no time"), text.find("no `id`"));
+    assert!(first.unwrap() < second.unwrap());
+}
+
+/// The words of each day of one job since 2026-11-02.
+fn told(standing: Option<&Standing>, history: &History, now: &str) -> Vec<String> {
+    let (policy, now) = (policy(), at(now));
+    let look = look("audits", &policy, standing);
+    let ledger = Ledger::of(history, now);
+    let span = calendar::span(now, 3);
+    calendar::days(&look, ledger.job("audits"), span, now)
+        .iter()
+        .map(calendar::Day::words)
+        .collect()
+}
+
+#[test]
+fn a_day_says_what_it_is_like() {
+    let mut stream = progress(&[
+        range("2026-11-02T00:00:00Z", "2026-11-09T06:00:00Z"),
+        range("2026-11-11T12:00:00Z", "2026-11-20T11:43:00Z"),
+    ]);
+    stream.unsettled = BTreeMap::from([(
+        86_400,
+        [range("2026-11-19T11:00:00Z", "2026-11-20T11:43:00Z")]
+            .into_iter()
+            .collect(),
+    )]);
+    let newest = commit(
+        "audits",
+        vec![("Routing", stream), ("Quality", progress(&[all()]))],
+    );
+    let standing = standing("audits", Some(newest), &policy());
+    let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
+    rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
+    let history = History { rows };
+    insta::assert_snapshot!(told(Some(&standing), &history, NOW).join("\n"), @r"
+2026-11-02: pulled, and there was nothing
+2026-11-03: pulled, and there was nothing
+2026-11-04: pulled, and there was nothing
+2026-11-05: pulled, and there was nothing
+2026-11-06: pulled, and there was nothing
+2026-11-07: pulled, and there was nothing
+2026-11-08: pulled, and there was nothing
+2026-11-09: HOLE, passed over; 18h missing of Routing
+2026-11-10: HOLE, passed over; 1d missing of Routing
+2026-11-11: HOLE, passed over; 12h missing of Routing
+2026-11-12: 1,234 rows
+2026-11-13: pulled, and there was nothing
+2026-11-14: pulled, and there was nothing
+2026-11-15: pulled, and there was nothing
+2026-11-16: pulled, and there was nothing
+2026-11-17: pulled, and there was nothing
+2026-11-18: pulled, and there was nothing
+2026-11-19: pulled, and there was nothing; unsettled: read again for late rows until 2026-11-21 00:00
+2026-11-20: pulled, and there was nothing; unsettled: read again for late rows until 2026-11-21 11:43
+2026-11-21: still to come
+2026-11-22: still to come
+");
+}
+
+#[test]
+fn what_isnt_pulled_is_behind_only_once_it_should_be() {
+    let early = progress(&[range("2026-11-02T00:00:00Z", "2026-11-18T09:00:00Z")]);
+    let mut standing = standing(
+        "audits",
+        Some(commit("audits", vec![("Routing", early)])),
+        &policy(),
+    );
+    let none = History::default();
+    let days = |standing: &Standing| told(Some(standing), &none, NOW).split_off(15).join("\n");
+    insta::assert_snapshot!(days(&standing), @r"
+2026-11-17: pulled; the rows aren't known, as the run history begins later
+2026-11-18: pulled; the rows aren't known, as the run history begins later
+2026-11-19: not pulled yet
+2026-11-20: not pulled yet
+2026-11-21: still to come
+2026-11-22: still to come
+");
+    standing.fresh_until = Some(at("2026-11-18T11:00:00Z"));
+    insta::assert_snapshot!(days(&standing), @r"
+2026-11-17: pulled; the rows aren't known, as the run history begins later
+2026-11-18: BEHIND, not pulled in time; 15h missing of Routing
+2026-11-19: BEHIND, not pulled in time; 1d missing of Routing
+2026-11-20: BEHIND, not pulled in time; 11h 58m missing of Routing
+2026-11-21: still to come
+2026-11-22: still to come
+");
+}
+
+/// What a provider, or whoever writes into a lake, may say.
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u{202e}\u{0}";
+
+#[test]
+fn text_from_outside_stays_text() {
+    let long = "x".repeat(100_000);
+    let hostile = format!("{HOSTILE}{long}");
+    let policy = policy();
+    let stream = || progress(&[range("2026-11-03T00:00:00Z", "2026-11-09T06:00:00Z")]);
+    let newest = commit(
+        "audits",
+        vec![(HOSTILE, stream()), (hostile.as_str(), stream())],
+    );
+    let mut standing = standing("audits", Some(newest), &policy);
+    standing.quarantine = LineCounts {
+        open: 1,
+        acknowledged: 0,
+        reasons: BTreeMap::from([(hostile.clone(), 1)]),
+    };
+    standing.stale = vec![hostile.clone()];
+    standing.fresh_until = Some(at("2026-11-09T00:00:00Z"));
+    let failed = Row {
+        stream: Some(hostile.clone()),
+        outcome: Outcome::Failed,
+        error: Some(hostile.clone()),
+        remarks: vec![hostile.clone()],
+        ..row(HOSTILE, 9, "", all(), 3)
+    };
+    let history = History { rows: vec![failed] };
+    let mut look = look(HOSTILE, &policy, Some(&standing));
+    (look.connection, look.schedule, look.unreadable) =
+        (HOSTILE, hostile.clone(), Some(hostile.as_str()));
+    let mut view = view(vec![look], &history);
+    (view.lake, view.history_unreadable) = (HOSTILE, Some(hostile.as_str()));
+    let (of, run) = view.ledger.run(Uuid::from_u128(9)).unwrap();
+    for page in [
+        overview::page(&view, overview::Choice::default()),
+        job::page(&view, &view.jobs[0], job::Choice::default()),
+        run::page(&view, of, run),
+    ] {
+        let text = page.into_string();
+        assert!(text.contains("&lt;script&gt;alert(1)"), "it is told");
+        assert_eq!(text.matches("<script").count(), 1, "the page's own");
+        assert_eq!(text.matches("<img").count(), 0);
+        // no attribute ends early: each tag's quotes come in pairs
+        for tag in text
+            .split('<')
+            .skip(1)
+            .filter_map(|tag| tag.split_once('>'))
+        {
+            assert_eq!(
+                tag.0.matches('"').count() % 2,
+                0,
+                "{}",
+                &tag.0[..tag.0.len().min(200)]
+            );
+        }
+    }
+}
+
+/// A page of many jobs stays small: it shows them two hundred at a time.
+#[test]
+fn a_thousand_jobs_come_in_pages() {
+    let policy = policy();
+    let names: Vec<String> = (0..1_000)
+        .map(|number| format!("job-{number:04}"))
+        .collect();
+    let standings: Vec<Standing> = (names.iter())
+        .map(|name| standing(name, Some(settled(name)), &policy))
+        .collect();
+    let looks = names
+        .iter()
+        .zip(&standings)
+        .map(|(name, standing)| look(name, &policy, Some(standing)));
+    let history = History {
+        rows: (names.iter()).flat_map(|name| lived_in(name)).collect(),
+    };
+    let view = view(looks.collect(), &history);
+    let page = |page| {
+        overview::page(
+            &view,
+            overview::Choice {
+                page: Some(page),
+                ..overview::Choice::default()
+            },
+        )
+        .into_string()
+    };
+    let (first, last) = (page(1), page(5));
+    assert!(
+        first.contains("job-0000") && first.contains("job-0199") && !first.contains("job-0200")
+    );
+    assert!(last.contains("job-0800") && last.contains("job-0999"));
+    assert_eq!(page(99), last);
+    assert!(first.len() < 1_000_000, "{} bytes", first.len());
+    assert!(first.contains("1,000 jobs"));
+}
+
+#[test]
+fn a_small_page_is_as_it_was() {
+    let policy = Policy {
+        start: at("2026-11-16T00:00:00Z"),
+        ..policy()
+    };
+    let newest = commit(
+        "audits",
+        vec![(
+            "Routing",
+            progress(&[range("2026-11-16T00:00:00Z", "2026-11-20T11:43:00Z")]),
+        )],
+    );
+    let standing = standing("audits", Some(newest), &policy);
+    let history = History {
+        rows: vec![row(
+            "audits",
+            7,
+            "Routing",
+            range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
+            42,
+        )],
+    };
+    let view = view(vec![look("audits", &policy, Some(&standing))], &history);
+    let text = overview::page(
+        &view,
+        overview::Choice {
+            weeks: Some(1),
+            ..overview::Choice::default()
+        },
+    )
+    .into_string();
+    // a tag a line, so that a change can be read
+    insta::assert_snapshot!(text.replace('<', "\n<").replace("\n</", "</"));
+}
