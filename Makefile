@@ -14,8 +14,11 @@ VENV_ENGINES := target/venv-engines
 # The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
+# Those that begin with `promtool_` need Prometheus' own tool.
+PROMTOOL := target/promtool
+export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,10 +38,17 @@ doc:
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
 
 # The test runner's summary is the last that is said.
-tests: $(VENV)/installed
+tests: $(VENV)/installed promtool
 	$(CARGO) test --locked --doc
-	@if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all --no-fail-fast; \
-	else set -x; $(CARGO) test --locked --all-targets --no-fail-fast -- --include-ignored; fi
+	@skip=$$([ -x $(PROMTOOL) ] || echo promtool_); \
+	if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all --no-fail-fast $${skip:+-E "not test($$skip)"}; \
+	else set -x; $(CARGO) test --locked --all-targets --no-fail-fast -- --include-ignored $${skip:+--skip $$skip}; fi
+
+check-alerts: promtool ## Hold alerts, dashboard and a real scrape against promtool (a part of the tests)
+	$(CARGO) nextest run --locked --run-ignored all promtool_ watching::
+
+promtool:
+	@[ -x $(PROMTOOL) ] || tests/promtool.sh $(PROMTOOL)
 
 $(VENV)/installed: tests/requirements.txt
 	rm -rf $(VENV)

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod history;
 pub mod lake;
+pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod plan;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta};
 
-use crate::lake::{Open, Progress, Refetch, Work};
+use crate::lake::{Commit, Open, Progress, Refetch, Work};
 use crate::model::{Range, RangeSet, Timestamp};
 use crate::providers::Stream;
 
@@ -276,6 +276,27 @@ pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy
     end.and_then(|(last, planned)| Range::new(policy.start, last.min(planned)))
         .map(|whole| progress.coverage.missing(whole))
         .unwrap_or_default()
+}
+
+/// The holes of every stream that the job pulls, as `commit` has them, each with its stream.
+pub fn gaps<'a>(
+    commit: &'a Commit,
+    policy: &'a Policy,
+) -> impl Iterator<Item = (&'a String, Range)> {
+    commit.current().flat_map(move |(stream, progress)| {
+        let holes: Vec<Range> = holes(progress, commit.planned_at, policy).iter().collect();
+        holes.into_iter().map(move |hole| (stream, hole))
+    })
+}
+
+/// The slowest stream's watermark, counted from where the job starts now, which its commits may not have known; none if
+/// there are no streams: the job was never pulled.
+pub fn watermark<'a>(
+    streams: impl Iterator<Item = (&'a String, &'a Progress)>,
+    policy: &Policy,
+) -> Option<Timestamp> {
+    let ends = streams.map(|(_, progress)| progress.coverage.contiguous_end(policy.start));
+    ends.min()
 }
 
 /// What settle passes have to read now: a window's pass is due once its delay has passed since the window's end. One

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use crate::client::{Client, ClientError, Limits, Settings};
 use crate::config::{self, Config};
 use crate::lake::{Lake, LakeError};
+use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
 use crate::pipeline::{self, Budget, Memory};
@@ -90,6 +91,7 @@ pub fn client_settings(connection: &config::Connection, server: &config::Server)
         ca_file: connection.ca_file.clone(),
         allow_http: connection.allow_http,
         limits: Limits::default(),
+        metrics: metrics::Connection::default(),
     }
 }
 
@@ -106,11 +108,13 @@ pub fn layout(lake: &config::Lake) -> Vec<String> {
         .collect()
 }
 
-/// The jobs that `wanted` names (all, if it names none), ready to run on `lake`. Makes no request.
+/// The jobs that `wanted` names (all, if it names none), ready to run on `lake` and counted in `metrics`. Makes no
+/// request.
 pub fn jobs(
     config: &Config,
     lake: &Lake,
     wanted: &[String],
+    metrics: &Metrics,
 ) -> Result<Vec<ScheduledJob>, SetupError> {
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
     let (memory, budget) = (Memory::default(), Budget::default());
@@ -125,7 +129,10 @@ pub fn jobs(
         let client = if let Some(client) = clients.get(job.connection.as_str()) {
             client.clone()
         } else {
-            let client = client(connection, &config.server)?;
+            let client = Client::new(Settings {
+                metrics: metrics.connection(connection.provider, &connection.name),
+                ..client_settings(connection, &config.server)
+            })?;
             clients.insert(&job.connection, client.clone());
             client
         };
@@ -147,6 +154,7 @@ pub fn jobs(
                 target_file_size: config.lake.target_file_size,
                 memory: memory.clone(),
                 budget: budget.clone(),
+                metrics: metrics.job(&job.name),
             },
         });
     }
@@ -188,7 +196,8 @@ jobs:
         );
         let config = Config::parse("jobs.yaml", &text, &|_| None).unwrap();
         let lake = lake(&config.lake).unwrap();
-        jobs(&config, &lake, &[]).unwrap().remove(0)
+        let metrics = Metrics::default();
+        jobs(&config, &lake, &[], &metrics).unwrap().remove(0)
     }
 
     fn fresh_until(keys: &str, watermark: Option<&str>) -> String {

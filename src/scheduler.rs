@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
+use tokio::time::Instant;
 use tokio_cron_scheduler::JobSchedulerError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::alarm::Alarm;
 use crate::clock::real_now;
-use crate::lake;
+use crate::lake::{self, Commit};
+use crate::metrics::Ended;
 use crate::model::{Kind, Timestamp};
 use crate::pipeline::{self, Conduct, Lane, Outcome, Report, RunError};
+use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::schedule::Schedule;
 use crate::telemetry::{chain, said_of_panic};
@@ -107,21 +110,24 @@ impl Attempts {
 
 /// Keeps one job: it never overlaps itself, as its next run is only armed when the last one has ended.
 async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
-    let ScheduledJob { schedule, job, .. } = scheduled;
+    let ScheduledJob { schedule, job, .. } = &scheduled;
     let mut attempts = Attempts::default();
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once
-    let planned = planned_at(&job).await;
+    let planned = planned_at(&scheduled).await;
     let mut tick = planned.map_or_else(|| Some(real_now()), |at| schedule.next_after(at));
     let mut due = tick;
     while let (Some(at), Some(of_tick)) = (due, tick) {
         tracing::debug!(job = job.name, due = %at, "armed");
+        job.metrics.next_run(Some(at));
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             () = alarm.wait_until(at) => {}
         }
-        if held && let Some(planned) = planned_at(&job).await.filter(|planned| *planned >= of_tick)
+        if held
+            && let Some(planned) = planned_at(&scheduled).await
+            && planned >= of_tick
         {
             held = false; // whoever held the job has done this tick's work
             tick = schedule.next_after(planned);
@@ -132,14 +138,19 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
         tracing::debug!(job = job.name, due = %at, late_ms, "begins");
         let conduct = Conduct::new(stop.clone());
         // in a box, so that a job that waits doesn't hold the room that its run takes
-        let run = AssertUnwindSafe(Box::pin(pipeline::run(&job, Lane::Due, &conduct)));
+        let run = AssertUnwindSafe(Box::pin(pipeline::run(job, Lane::Due, &conduct)));
+        let begun = Instant::now();
         let result = run.catch_unwind().await;
         let now = real_now();
+        let ended = |ended| job.metrics.ended(ended, begun.elapsed(), now);
         // where the next tick is counted from: up to where the run had planned, so that one which passed meanwhile is
         // made up for; a run that failed is tried again at the next tick
         let mut done = now;
         match result {
             Ok(Ok(Outcome::Held(_))) => {
+                if !held {
+                    ended(Ended::Held);
+                }
                 held = true;
                 due = Some(now + HELD_RETRY);
                 continue;
@@ -148,16 +159,29 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
                 tell(&job.name, &report);
                 let errors = || report.failures.iter().map(|failure| &failure.error);
                 let kinds: Vec<Kind> = errors().map(RunError::kind).collect();
+                kinds.iter().for_each(|kind| job.metrics.failed(*kind));
+                ended(match (kinds.is_empty(), report.unfinished) {
+                    (false, _) => Ended::Failed,
+                    (true, true) => Ended::Unfinished,
+                    (true, false) => Ended::Succeeded,
+                });
+                if let Some(watermark) = report.watermark {
+                    (job.metrics).fresh_until(scheduled.fresh_until(Some(watermark)));
+                }
                 attempts.note(&kinds, errors().filter_map(RunError::retry_after).max());
                 if let (Some(planned), true) = (report.planned_at, kinds.is_empty()) {
                     done = planned;
                 }
             }
             Ok(Err(error)) => {
+                job.metrics.failed(error.kind());
+                ended(Ended::Failed);
                 attempts.note(&[error.kind()], error.retry_after());
                 tracing::error!(job = job.name, connection = job.connection, kind = %error.kind(), error = chain(&error), "the run failed");
             }
             Err(panic) => {
+                job.metrics.failed(Kind::Transient);
+                ended(Ended::Failed);
                 attempts.note(&[Kind::Transient], None);
                 let said = said_of_panic(&*panic);
                 tracing::error!(
@@ -168,9 +192,10 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
             }
         }
         held = false;
-        tick = attempts.next(&schedule, done, now);
+        tick = attempts.next(schedule, done, now);
         due = tick;
     }
+    job.metrics.next_run(None);
     tracing::warn!(job = job.name, schedule = %schedule, "the schedule has no further tick");
 }
 
@@ -203,10 +228,20 @@ pub(crate) fn tell(job: &str, report: &Report) {
     );
 }
 
-/// Up to where the last scheduled run had planned, as far as the log can be read.
-async fn planned_at(job: &pipeline::Job) -> Option<Timestamp> {
+/// Up to where the last scheduled run had planned, as far as the log can be read; what the log says of where the job
+/// stands is told on the way.
+async fn planned_at(scheduled: &ScheduledJob) -> Option<Timestamp> {
+    let job = &scheduled.job;
     match lake::newest(&job.lake, &job.name).await {
-        Ok(newest) => newest?.planned_at,
+        Ok(newest) => {
+            let streams = newest.iter().flat_map(Commit::current);
+            let watermark = plan::watermark(streams, &job.policy);
+            job.metrics.fresh_until(scheduled.fresh_until(watermark));
+            let newest = newest?;
+            let gaps = plan::gaps(&newest, &job.policy).count();
+            job.metrics.stands(watermark, gaps);
+            newest.planned_at
+        }
         Err(error) => {
             tracing::warn!(
                 job = job.name,

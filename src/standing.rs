@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::json;
 
 use crate::lake::quarantine::{self, LineCounts};
-use crate::lake::{self, Claim, Commit, LakeError};
+use crate::lake::{self, Claim, Commit, LakeError, Progress};
 use crate::model::{Range, Timestamp};
 use crate::plan;
 use crate::runtime::ScheduledJob;
@@ -71,19 +71,20 @@ impl Standing {
         let start = job.policy.start;
         let newest = lake::newest(&job.lake, &job.name).await?;
         let planned_at = newest.as_ref().and_then(|newest| newest.planned_at);
-        let mut gaps = Vec::new();
-        let mut stale = Vec::new();
-        let mut watermark: Option<Timestamp> = None;
-        for (stream, progress) in newest.iter().flat_map(Commit::current) {
-            let holes = plan::holes(progress, planned_at, &job.policy);
-            gaps.extend(holes.iter().map(|hole| (stream.clone(), hole)));
-            // it counts from where the job starts now, which the commit may not have known
+        let gaps = (newest.iter())
+            .flat_map(|newest| plan::gaps(newest, &job.policy))
+            .map(|(stream, gap)| (stream.clone(), gap));
+        let gaps = gaps.collect();
+        let is_stale = |progress: &Progress| {
             let end = progress.coverage.contiguous_end(start);
-            watermark = Some(watermark.map_or(end, |least| least.min(end)));
-            if (scheduled.fresh_until(Some(end))).is_some_and(|until| until < now) {
-                stale.push(stream.clone());
-            }
-        }
+            (scheduled.fresh_until(Some(end))).is_some_and(|until| until < now)
+        };
+        let stale = (newest.iter().flat_map(Commit::current))
+            .filter(|(_, progress)| is_stale(progress))
+            .map(|(stream, _)| stream.clone());
+        let stale = stale.collect();
+        let streams = newest.iter().flat_map(Commit::current);
+        let watermark = plan::watermark(streams, &job.policy);
         Ok(Self {
             job: job.name.clone(),
             lake: job.lake.url().to_owned(),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{Failure, complain};
 use crate::config::{Config, Source};
+use crate::metrics::Metrics;
 use crate::model::Kind;
 use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
@@ -25,7 +26,8 @@ pub(super) async fn run(
     shutdown: &Shutdown,
 ) -> Result<u8, Failure> {
     let mut config = super::load(source)?;
-    let mut jobs = super::jobs(&config, wanted)?;
+    let metrics = Metrics::default();
+    let mut jobs = super::counted_jobs(&config, wanted, &metrics)?;
     let listen = config.server.listen;
     let listener = server::bind(listen)
         .await
@@ -42,6 +44,7 @@ pub(super) async fn run(
         board,
         readiness: ready,
         hosts: Arc::new(Hosts::default()),
+        metrics: metrics.clone(),
     };
     let server_stop = CancellationToken::new();
     tokio::spawn(server::serve(listener, site, server_stop.clone()));
@@ -50,17 +53,24 @@ pub(super) async fn run(
 
     loop {
         let stop = CancellationToken::new();
-        let lake = jobs.first().map(|first| first.job.lake.clone());
+        let (lake, kept) = (
+            jobs.first().map(|first| first.job.lake.clone()),
+            jobs.clone(),
+        );
         let mut keeping = Box::pin(keep_jobs(&config, jobs, &readiness, stop.clone()));
         let reloaded = loop {
             tokio::select! {
                 ended = &mut keeping => return ended.map(|()| 0),
                 () = shutdown.stop.cancelled() => break None,
                 _ = hangup.recv() => tokio::select! {
-                    reloaded = reload(source, wanted) => match reloaded {
-                        Ok(new) => break Some(new),
-                        Err(failure) => complain(&format!("SIGHUP: the old configuration stays\n{}", failure.message())),
-                    },
+                    reloaded = reload(source, wanted, &metrics) => {
+                        metrics.reloaded(reloaded.is_ok());
+                        match reloaded {
+                            Ok(new) => break Some(new),
+                            Err(failure) => complain(&format!("SIGHUP: the old configuration stays\n{}", failure.message())),
+                        }
+                        keep_metrics(&metrics, &kept);
+                    }
                     () = shutdown.stop.cancelled() => break None,
                 },
             }
@@ -90,6 +100,7 @@ pub(super) async fn run(
                 .for_each(|scheduled| scheduled.job.lake = lake.clone());
         }
         config = new;
+        keep_metrics(&metrics, &jobs);
         board_of(&jobs).map(|board| shown.send_replace(board));
         tracing::info!("the configuration was read again");
     }
@@ -108,6 +119,7 @@ fn board_of(jobs: &[ScheduledJob]) -> Option<Arc<Board>> {
 async fn reload(
     source: &Source,
     wanted: &[String],
+    metrics: &Metrics,
 ) -> Result<(Config, Vec<ScheduledJob>), Failure> {
     if *source == Source::Stdin {
         return Err(Failure::usage(
@@ -115,8 +127,17 @@ async fn reload(
         ));
     }
     let config = super::load(source)?;
-    let jobs = super::ready_jobs(&config, wanted).await?;
+    let jobs = super::counted_jobs(&config, wanted, metrics)?;
+    super::make_ready(&config, &jobs).await?;
     Ok((config, jobs))
+}
+
+/// What is no longer configured is no longer shown; nor is what a refused configuration named.
+fn keep_metrics(metrics: &Metrics, jobs: &[ScheduledJob]) {
+    let jobs = jobs.iter().map(|scheduled| &scheduled.job);
+    let names = jobs.clone().map(|job| job.name.as_str()).collect();
+    let connections = jobs.map(|job| (job.provider, job.connection.as_str()));
+    metrics.keep(&names, &connections.collect());
 }
 
 /// Keeps the jobs of one configuration until `stop` is cancelled and their current pages are committed.

@@ -22,6 +22,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::clock::{Clock, real_now};
 use crate::config::{self, Config, Source};
+use crate::metrics::Metrics;
 use crate::model::{Range, Timestamp};
 use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
@@ -218,6 +219,12 @@ fn listen() -> Result<Shutdown, Failure> {
 /// The configured jobs that `wanted` names, on a lake that is ready for them.
 async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
     let jobs = jobs(config, wanted)?;
+    make_ready(config, &jobs).await?;
+    Ok(jobs)
+}
+
+/// Makes the lake of these jobs ready for them.
+async fn make_ready(config: &Config, jobs: &[ScheduledJob]) -> Result<(), Failure> {
     if let Some(first) = jobs.first() {
         first
             .job
@@ -226,14 +233,24 @@ async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJ
             .await
             .map_err(Failure::lake)?;
     }
-    Ok(jobs)
+    Ok(())
 }
 
 /// The configured jobs that `wanted` names; a name that isn't there is a usage error. Makes no request.
 fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+    counted_jobs(config, wanted, &Metrics::default())
+}
+
+/// The same, counted in `metrics`.
+fn counted_jobs(
+    config: &Config,
+    wanted: &[String],
+    metrics: &Metrics,
+) -> Result<Vec<ScheduledJob>, Failure> {
     known_jobs(config, wanted)?;
     let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
-    runtime::jobs(config, &lake, wanted).map_err(Failure::setup)
+    let lake = lake.counted(&metrics.store());
+    runtime::jobs(config, &lake, wanted, metrics).map_err(Failure::setup)
 }
 
 /// A name that isn't there is a usage error.

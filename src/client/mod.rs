@@ -43,6 +43,7 @@ use self::directory::{Directory, Spot};
 use self::outgoing::{Outgoing, Taken, To};
 use self::pacing::{Pacer, Rank};
 use self::wire::{Counts, Wire};
+use crate::metrics;
 use crate::providers::{Answer, Call, Endpoint, Place, Target};
 use crate::secret::{Hidden, Secret};
 
@@ -74,6 +75,8 @@ pub struct Settings {
     pub allow_http: bool,
     /// Time-outs, caps and retry limits.
     pub limits: Limits,
+    /// Who is told of requests.
+    pub metrics: metrics::Connection,
 }
 
 /// Where the client's patience ends.
@@ -178,8 +181,11 @@ impl Client {
             allow_http,
             limits,
             proxy,
+            metrics,
             ..
         } = settings;
+        let pacer = Pacer::new(limit, per, replicas);
+        metrics.pace(pacer.per_second());
         let memory = limits.refusal_memory;
         let hidden = proxy.as_ref().map(setup::hidden).unwrap_or_default();
         let inner = Inner {
@@ -191,11 +197,12 @@ impl Client {
                 connection,
                 provider,
                 http,
-                pacer: Pacer::new(limit, per, replicas),
+                pacer,
                 directory: Directory::new(endpoint.trusted_hosts, allow_http),
                 manners: endpoint.manners,
                 limits,
                 counts: Counts::default(),
+                metrics,
                 hidden,
             },
         };
@@ -438,6 +445,6 @@ impl fmt::Debug for Settings {
             .field("ca_file", &self.ca_file)
             .field("allow_http", &self.allow_http)
             .field("limits", &self.limits)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

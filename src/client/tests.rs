@@ -22,6 +22,7 @@ use url::Url;
 
 use self::api::Api;
 use super::{Client, ClientError, Limits, Settings};
+use crate::metrics;
 use crate::providers::{Answer, Call, Endpoint, Place, SentIn, SignIn, Target};
 use crate::secret::Secret;
 
@@ -66,6 +67,7 @@ fn settings(api: &Api) -> Settings {
             longest_backoff: 10 * MS,
             ..Limits::default()
         },
+        metrics: metrics::Connection::default(),
     }
 }
 

@@ -18,6 +18,7 @@ use super::pacing::{Pacer, Paused};
 use super::retry::{self, Retries};
 use super::{Limits, Requests};
 use crate::clock;
+use crate::metrics;
 use crate::providers::{Failed, Manners};
 use crate::secret::Hidden;
 
@@ -31,6 +32,7 @@ pub(super) struct Wire {
     pub(super) manners: Manners,
     pub(super) limits: Limits,
     pub(super) counts: Counts,
+    pub(super) metrics: metrics::Connection,
     /// What no excerpt may show, whatever was sent: a proxy's password.
     pub(super) hidden: Hidden,
 }
@@ -192,6 +194,7 @@ impl Wire {
         };
         if out.to != To::Elsewhere {
             self.pacer.pause_for(asked);
+            self.tell_of_budget();
         }
         if asked > self.limits.longest_wait {
             return Err(ClientError::RateLimited {
@@ -213,6 +216,7 @@ impl Wire {
         stop: &CancellationToken,
     ) -> Result<(), ClientError> {
         count(&self.counts.retries);
+        self.metrics.retried();
         tracing::warn!(
             connection = self.connection,
             request = %out.request,
@@ -224,6 +228,7 @@ impl Wire {
         if out.to != To::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
             // the budget is the connection's: nobody else's call would fare better
             self.pacer.pause_for(wait.min(self.limits.longest_wait));
+            self.tell_of_budget();
         }
         tokio::select! {
             () = stop.cancelled() => Err(ClientError::Stopped),
@@ -243,16 +248,29 @@ impl Wire {
         if out.to == To::Elsewhere {
             return Ok(());
         }
-        tokio::select! {
+        let asked = Instant::now();
+        let taken = self.pacer.take(out.rank, self.limits.longest_wait);
+        let taken = tokio::select! {
             biased;
             () = stop.cancelled() => Err(ClientError::Stopped),
-            taken = self.pacer.take(out.rank, self.limits.longest_wait) => {
+            taken = taken => {
                 taken.map_err(|Paused(retry_after)| ClientError::RateLimited {
                     request: out.request.clone(),
                     retry_after,
                     tried: tried.clone(),
                 })
             }
+        };
+        self.metrics.waited(asked.elapsed());
+        taken
+    }
+
+    /// The budget's pace or its pause may be another now.
+    fn tell_of_budget(&self) {
+        self.metrics.pace(self.pacer.per_second());
+        let pause = self.pacer.pause();
+        if !pause.is_zero() {
+            self.metrics.paused_until(clock::real_now() + pause);
         }
     }
 
@@ -275,7 +293,10 @@ impl Wire {
         let ended: Attempt<T> = tokio::select! {
             biased;
             ended = self.exchange(out) => ended,
-            () = drained => return Err(ClientError::Stopped),
+            () = drained => {
+                self.metrics.sent(None, started.elapsed());
+                return Err(ClientError::Stopped);
+            }
         };
         let status = match &ended {
             Attempt::Taken(taken) => Some(taken.status()),
@@ -285,13 +306,15 @@ impl Wire {
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             count(&self.counts.rate_limited);
         }
+        let code = status.map(|status| status.as_u16());
+        self.metrics.sent(code, started.elapsed());
         tracing::debug!(
             connection = self.connection,
             provider = self.provider,
             method = %out.method,
             host = out.spot.url.host_str(),
             path = out.spot.url.path(),
-            status = status.map(|status| status.as_u16()),
+            status = code,
             ms = millis(started.elapsed()),
             attempt = number,
             "request"
@@ -316,6 +339,7 @@ impl Wire {
         let headers = std::mem::take(response.headers_mut());
         if out.to == To::Api {
             self.pacer.observe(&headers);
+            self.tell_of_budget();
         }
         let is_answer = out.gateway_timeout_is_answer && status == StatusCode::GATEWAY_TIMEOUT;
         if retry::is_transient(status) && !is_answer {

@@ -3,6 +3,7 @@
 mod claim;
 mod closed;
 mod commit;
+mod counted;
 mod error;
 mod http;
 pub mod layout;

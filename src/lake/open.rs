@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::closed::{self, Closed};
+use super::counted::Counted;
 use super::error::LakeError;
 use super::http::NoRedirects;
 use super::layout::Layout;
+use crate::metrics;
 use crate::secret::Secret;
 
 /// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
@@ -161,6 +163,17 @@ impl Lake {
             layout: Layout::new(root),
             url: url.to_owned(),
             folder: None,
+        }
+    }
+
+    /// The same lake, whose requests are counted from now on.
+    #[must_use]
+    pub fn counted(self, metrics: &metrics::Store) -> Self {
+        let counted = |store| Arc::new(Counted::new(store, metrics.clone()));
+        Self {
+            store: counted(self.store),
+            files: counted(self.files),
+            ..self
         }
     }
 

@@ -23,7 +23,10 @@ use super::parts::{Cores, Parts};
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
 use super::{Job, Lane, Tally};
-use crate::lake::{self, Change, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled};
+use crate::lake::{
+    self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled,
+};
+use crate::metrics::Landed;
 use crate::model::Timestamp;
 use crate::plan;
 use crate::providers::Stream;
@@ -262,6 +265,12 @@ impl<'a> Landing<'a> {
         Ok(())
     }
 
+    /// The slowest stream's watermark.
+    pub(super) fn watermark(&self) -> Option<Timestamp> {
+        let current = (self.progress.iter()).filter(|(stream, _)| self.streams.contains(stream));
+        plan::watermark(current, &self.job.policy)
+    }
+
     /// When the last commit is so old that what there is has to be committed.
     pub(super) fn deadline(&self) -> Instant {
         self.committed_at + COMMIT_EVERY
@@ -321,6 +330,7 @@ impl<'a> Landing<'a> {
         self.tally.covered += std::mem::take(&mut self.covered);
         self.tally.commits += 1;
         self.told.send_replace(self.tally);
+        self.tell_metrics(&commit, counts);
         tracing::info!(
             version = commit.version,
             ranges = commit.pulled.len(),
@@ -333,6 +343,21 @@ impl<'a> Landing<'a> {
             "committed"
         );
         Ok(())
+    }
+
+    fn tell_metrics(&self, commit: &Commit, counts: Counts) {
+        let (metrics, policy) = (&self.job.metrics, &self.job.policy);
+        metrics.committed(Landed {
+            new: counts.new,
+            duplicate: counts.duplicate,
+            quarantined: counts.quarantined,
+            waiting: counts.waiting,
+            late: counts.late,
+            files: commit.files.len() as u64,
+            bytes: commit.files.iter().map(|file| file.bytes).sum(),
+        });
+        let gaps = plan::gaps(commit, policy).count();
+        metrics.stands(plan::watermark(commit.current(), policy), gaps);
     }
 
     /// The run's last commit.

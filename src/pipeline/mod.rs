@@ -31,6 +31,7 @@ use uuid::Uuid;
 use crate::client::ClientError;
 use crate::clock::Clock;
 use crate::lake::{Claim, Claimed, Commit, Counts, JobLog, Lake, Origin, Run, Work};
+use crate::metrics;
 use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
@@ -75,6 +76,8 @@ pub struct Job {
     pub memory: Memory,
     /// What its runs may hold, and all others that share it.
     pub budget: Budget,
+    /// Who is told of its commits and runs.
+    pub metrics: metrics::Job,
 }
 
 impl Job {
@@ -233,6 +236,8 @@ pub struct Report {
     pub planned_at: Option<Timestamp>,
     /// Whether work is left that this run could have done, had it not been stopped or its turn been over.
     pub unfinished: bool,
+    /// The slowest stream's watermark, if the job was pulled.
+    pub watermark: Option<Timestamp>,
 }
 
 impl Report {
@@ -244,6 +249,7 @@ impl Report {
             failures: Vec::new(),
             planned_at: None,
             unfinished: true,
+            watermark: None,
         }
     }
 }
@@ -288,6 +294,7 @@ async fn claimed<R>(
             Claimed::Held(claim) => return Ok(Outcome::Held(claim)),
             Claimed::Mine(log) => log,
         };
+        let _running = job.metrics.running();
         let run = log.run().id;
         let account = Account::new(log.newest().await.at);
         job.memory.begin(&job.name, run, log.follows().await);
@@ -379,5 +386,6 @@ async fn under_claim(
         failures,
         planned_at,
         unfinished,
+        watermark: landing.watermark(),
     })
 }

@@ -5,6 +5,7 @@ pub mod board;
 mod health;
 mod host;
 mod pages;
+mod scrape;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use board::Board;
 pub use host::Hosts;
+
+use crate::metrics::Metrics;
 
 /// How long an answer may take to be made.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -60,6 +63,8 @@ pub struct Site {
     pub readiness: watch::Receiver<Readiness>,
     /// The names by which the server may be called.
     pub hosts: Arc<Hosts>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 impl Site {
@@ -99,6 +104,7 @@ pub fn router(site: Site) -> Router {
     let hosts = Arc::clone(&site.hosts);
     Router::new()
         .merge(health::routes())
+        .merge(scrape::routes())
         .merge(api::routes())
         .merge(pages::routes())
         .with_state(site)

@@ -17,4 +17,5 @@ mod s3;
 mod soak;
 mod support;
 mod verify;
+mod watching;
 mod week;

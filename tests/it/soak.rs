@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use auditlake::clock::{Clock, real_now};
 use auditlake::config::Config;
 use auditlake::lake;
+use auditlake::metrics::Metrics;
 use auditlake::model::Timestamp;
 use auditlake::pipeline::{self, Conduct, Lane, Outcome};
 use auditlake::runtime::{self, ScheduledJob};
@@ -152,7 +153,8 @@ async fn jobs(yaml: &str, folder: &str) -> Vec<ScheduledJob> {
     let config = Config::parse("jobs.yaml", yaml, &environment).unwrap();
     let lake = runtime::lake(&config.lake).unwrap();
     lake.prepare(&runtime::layout(&config.lake)).await.unwrap();
-    runtime::jobs(&config, &lake, &[]).unwrap()
+    let metrics = Metrics::default();
+    runtime::jobs(&config, &lake, &[], &metrics).unwrap()
 }
 
 /// One run, in which nothing fails.

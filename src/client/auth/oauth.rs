@@ -52,6 +52,7 @@ pub(super) async fn ask(
         .extend_pairs(form)
         .finish();
     count(&ask.wire.counts.sign_ins);
+    ask.wire.metrics.signs_in();
     let content_type = "application/x-www-form-urlencoded";
     let (request, answer) = ask.post(headers, content_type, form, &hidden).await?;
     read(request, &answer, &hidden)

@@ -91,6 +91,7 @@ pub(super) async fn log_in(
     let hidden = Hidden::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
     let body = json!({ "username": user, "password": password }).to_string();
     count(&ask.wire.counts.sign_ins);
+    ask.wire.metrics.signs_in();
     let (request, answer) = ask.post(headers, "application/json", body, &hidden).await?;
     let fields = fields(&answer);
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();

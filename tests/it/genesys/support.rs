@@ -117,6 +117,7 @@ impl Rig {
             target_file_size: 64 << 20,
             memory: Memory::default(),
             budget: Budget::default(),
+            metrics: auditlake::metrics::Job::default(),
         };
         Self { sim, job }
     }
@@ -215,6 +216,7 @@ pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Dura
         proxy: None,
         ca_file: None,
         allow_http: true,
+        metrics: auditlake::metrics::Connection::default(),
         limits: hasty(),
     })
     .unwrap()

@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod logs;
+mod metrics;
 mod once;
 mod quarantine;
 mod scale;

@@ -153,6 +153,7 @@ impl Provider {
             proxy: None,
             ca_file: None,
             allow_http: true,
+            metrics: auditlake::metrics::Connection::default(),
             limits: Limits::default(),
         });
         Self {
@@ -211,6 +212,7 @@ impl Provider {
             target_file_size,
             memory: Memory::default(),
             budget: Budget::default(),
+            metrics: auditlake::metrics::Job::default(),
         }
     }
 }

@@ -113,6 +113,7 @@ impl<S: Simulator> Rig<S> {
                 target_file_size: 64 << 20,
                 memory: Memory::default(),
                 budget: Budget::default(),
+                metrics: auditlake::metrics::Job::default(),
             },
         }
     }

@@ -1,0 +1,336 @@
+//! What is counted of a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::family::{Counter, Entries, Gauge, Metric};
+use super::{Metrics, seconds};
+use crate::model::{Kind, Timestamp};
+
+/// Upper bounds of a run's length, in seconds: from a look that finds nothing to a first load of half a day.
+const RUN_BUCKETS: [f64; 8] = [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0];
+const JOB: &[&str] = &["job_name"];
+
+/// The families of all jobs.
+#[derive(Debug)]
+pub(super) struct Families {
+    records: Metric<Counter>,
+    late: Metric<Counter>,
+    quarantined: Metric<Counter>,
+    commits: Metric<Counter>,
+    files: Metric<Counter>,
+    bytes: Metric<Counter>,
+    runs: Metric<Counter>,
+    failures: Metric<Counter>,
+    run_duration: Metric<Histogram>,
+    running: Metric<Gauge>,
+    watermark: Metric<Gauge>,
+    lag: Metric<Gauge>,
+    fresh_until: Metric<Gauge>,
+    gaps: Metric<Gauge>,
+    last_success: Metric<Gauge>,
+    next_run: Metric<Gauge>,
+}
+
+impl Families {
+    pub(super) fn enter(all: &mut Entries) -> Self {
+        Self {
+            records: all.counter(
+                "auditlake_records_total",
+                &["job_name", "result"],
+                "Records that were fetched and committed, by what became of them: `new`, `duplicate`, `quarantined`, or \
+                 `waiting` for the range that they belong to.",
+            ),
+            late: all.counter(
+                "auditlake_late_records_total",
+                JOB,
+                "New records that an earlier pull of their range had not seen.",
+            ),
+            quarantined: all.counter(
+                "auditlake_quarantined_records_total",
+                JOB,
+                "Records that can't be read and were put in quarantine.",
+            ),
+            commits: all.counter("auditlake_commits_total", JOB, "Commits that landed something or moved a job on."),
+            files: all.counter("auditlake_committed_files_total", JOB, "Files that commits list."),
+            bytes: all.counter("auditlake_committed_bytes_total", JOB, "Size of the files that commits list."),
+            runs: all.counter(
+                "auditlake_runs_total",
+                &["job_name", "outcome"],
+                "Runs by how they ended: `succeeded`, `failed` (a stream or the whole), `unfinished` (stopped on the \
+                 way), or `held` by another process and not begun.",
+            ),
+            failures: all.counter(
+                "auditlake_run_failures_total",
+                &["job_name", "kind"],
+                "Failures of streams or whole runs by kind: `transient`, `rate_limited`, `auth`, `config`, `data`, \
+                 `conflict`.",
+            ),
+            run_duration: all.histogram(
+                "auditlake_run_duration_seconds",
+                JOB,
+                || Histogram::new(RUN_BUCKETS),
+                "How long runs took.",
+            ),
+            running: all.gauge("auditlake_job_running", JOB, "1 while this process runs the job, else 0."),
+            watermark: all.gauge(
+                "auditlake_watermark_timestamp_seconds",
+                JOB,
+                "Up to which event time every stream of the job was pulled without a gap; absent until the job was \
+                 pulled.",
+            ),
+            lag: all.gauge(
+                "auditlake_watermark_lag_seconds",
+                JOB,
+                "How far behind now the watermark is; absent until the job was pulled.",
+            ),
+            fresh_until: all.gauge(
+                "auditlake_fresh_until_timestamp_seconds",
+                JOB,
+                "Until when the watermark is young enough, by `max_staleness` or an hour after the run that should have \
+                 moved it.",
+            ),
+            gaps: all.gauge(
+                "auditlake_gaps",
+                JOB,
+                "Ranges of streams between the job's start and its last plan that were never pulled; absent until the \
+                 job was pulled.",
+            ),
+            last_success: all.gauge(
+                "auditlake_last_success_timestamp_seconds",
+                JOB,
+                "When a run of the job last succeeded in this process; absent until one has.",
+            ),
+            next_run: all.gauge(
+                "auditlake_next_run_timestamp_seconds",
+                JOB,
+                "When the job runs next; absent if never.",
+            ),
+        }
+    }
+
+    /// A job's own. Its counters are there from now on, at zero.
+    pub(super) fn of(&self, name: &str, metrics: &Metrics) -> Job {
+        let families = self;
+        Job(Arc::new(OfJob {
+            new: families.records.of(&[name, "new"]),
+            duplicate: families.records.of(&[name, "duplicate"]),
+            in_quarantine: families.records.of(&[name, "quarantined"]),
+            waiting: families.records.of(&[name, "waiting"]),
+            late: families.late.of(&[name]),
+            quarantined: families.quarantined.of(&[name]),
+            commits: families.commits.of(&[name]),
+            files: families.files.of(&[name]),
+            bytes: families.bytes.of(&[name]),
+            running: families.running.of(&[name]),
+            run_duration: families.run_duration.of(&[name]),
+            runs: Ended::ALL.map(|ended| families.runs.of(&[name, ended.as_str()])),
+            failures: KINDS.map(|kind| families.failures.of(&[name, &kind.to_string()])),
+            name: name.to_owned(),
+            all: metrics.clone(),
+        }))
+    }
+
+    pub(super) fn forget(&self, name: &str) {
+        for result in ["new", "duplicate", "quarantined", "waiting"] {
+            self.records.forget(&[name, result]);
+        }
+        for metric in [
+            &self.late,
+            &self.quarantined,
+            &self.commits,
+            &self.files,
+            &self.bytes,
+        ] {
+            metric.forget(&[name]);
+        }
+        for ended in Ended::ALL {
+            self.runs.forget(&[name, ended.as_str()]);
+        }
+        for kind in KINDS {
+            self.failures.forget(&[name, &kind.to_string()]);
+        }
+        self.run_duration.forget(&[name]);
+        for metric in [
+            &self.running,
+            &self.watermark,
+            &self.lag,
+            &self.fresh_until,
+            &self.gaps,
+            &self.last_success,
+            &self.next_run,
+        ] {
+            metric.forget(&[name]);
+        }
+    }
+
+    pub(super) fn lags(&self, name: &str, lag: f64) {
+        self.lag.of(&[name]).set(lag);
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing failed, and all was done.
+    Succeeded,
+    /// A stream failed, or the whole.
+    Failed,
+    /// It was stopped on the way.
+    Unfinished,
+    /// Another process holds the job: it was not begun.
+    Held,
+}
+
+impl Ended {
+    const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Unfinished, Self::Held];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Unfinished => "unfinished",
+            Self::Held => "held",
+        }
+    }
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::Transient,
+    Kind::RateLimited,
+    Kind::Auth,
+    Kind::Config,
+    Kind::Data,
+    Kind::Conflict,
+];
+
+/// What a commit adds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Landed {
+    /// Records that the lake did not have.
+    pub new: u64,
+    /// Those that it had.
+    pub duplicate: u64,
+    /// Those that can't be read.
+    pub quarantined: u64,
+    /// Those that belong to another range.
+    pub waiting: u64,
+    /// Of the new ones: an earlier pull of their range did not see them.
+    pub late: u64,
+    /// Files.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+/// What is counted of one job. Cheap to clone; clones share it.
+#[derive(Debug, Clone)]
+pub struct Job(Arc<OfJob>);
+
+#[derive(Debug)]
+struct OfJob {
+    all: Metrics,
+    name: String,
+    new: Counter,
+    duplicate: Counter,
+    in_quarantine: Counter,
+    waiting: Counter,
+    late: Counter,
+    quarantined: Counter,
+    commits: Counter,
+    files: Counter,
+    bytes: Counter,
+    running: Gauge,
+    run_duration: Histogram,
+    /// In the order of [`Ended::ALL`].
+    runs: [Counter; 4],
+    /// In the order of [`KINDS`].
+    failures: [Counter; 6],
+}
+
+/// Counts for nobody.
+impl Default for Job {
+    fn default() -> Self {
+        Metrics::default().job("")
+    }
+}
+
+impl Job {
+    /// A commit was made.
+    pub fn committed(&self, landed: Landed) {
+        let job = &*self.0;
+        job.commits.inc();
+        job.new.inc_by(landed.new);
+        job.duplicate.inc_by(landed.duplicate);
+        job.in_quarantine.inc_by(landed.quarantined);
+        job.waiting.inc_by(landed.waiting);
+        job.quarantined.inc_by(landed.quarantined);
+        job.late.inc_by(landed.late);
+        job.files.inc_by(landed.files);
+        job.bytes.inc_by(landed.bytes);
+    }
+
+    /// So the job stands: its slowest stream's watermark, and how many ranges were left out.
+    pub fn stands(&self, watermark: Option<Timestamp>, gaps: usize) {
+        let (all, name) = (&self.0.all, &*self.0.name);
+        let families = all.job_families();
+        let Some(watermark) = watermark else { return };
+        all.note_watermark(name, watermark);
+        families.watermark.of(&[name]).set(seconds(watermark));
+        #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
+        families.gaps.of(&[name]).set(gaps as f64);
+    }
+
+    /// Until then the watermark is young enough.
+    pub fn fresh_until(&self, until: Option<Timestamp>) {
+        self.at(|all| &all.fresh_until, until);
+    }
+
+    /// Then the job runs next, or never.
+    pub fn next_run(&self, at: Option<Timestamp>) {
+        self.at(|all| &all.next_run, at);
+    }
+
+    /// This process runs the job until what is returned is dropped.
+    pub fn running(&self) -> impl Drop + Send + use<> {
+        self.0.running.set(1.0);
+        Running(self.0.running.clone())
+    }
+
+    /// A run ended so after that time.
+    pub fn ended(&self, ended: Ended, after: Duration, now: Timestamp) {
+        let job = &*self.0;
+        job.runs[ended as usize].inc();
+        if ended != Ended::Held {
+            job.run_duration.observe(after.as_secs_f64());
+        }
+        if ended == Ended::Succeeded {
+            self.at(|all| &all.last_success, Some(now));
+        }
+    }
+
+    /// A stream, or a whole run, failed so.
+    pub fn failed(&self, kind: Kind) {
+        self.0.failures[kind as usize].inc();
+    }
+
+    fn at(&self, metric: impl Fn(&Families) -> &Metric<Gauge>, instant: Option<Timestamp>) {
+        let metric = metric(self.0.all.job_families());
+        match instant {
+            Some(instant) => {
+                metric.of(&[&self.0.name]).set(seconds(instant));
+            }
+            None => metric.forget(&[&self.0.name]),
+        }
+    }
+}
+
+struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(0.0);
+    }
+}

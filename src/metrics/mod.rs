@@ -1,0 +1,402 @@
+//! What the daemon counts of itself, in Prometheus' text form.
+//!
+//! A [`Metrics`] is handed down to whoever counts; there is no global one. All label values are bounded: names that the
+//! configuration gives, and words of this program. Nothing here asks the lake: a scrape shows what runs have told.
+
+mod connection;
+mod family;
+mod job;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+pub use self::connection::Connection;
+pub use self::job::{Ended, Job, Landed};
+pub use self::store::{Operation, Store};
+
+use self::family::{Entries, Gauge, Metric};
+use crate::model::Timestamp;
+
+/// All that is counted. Cheap to clone; clones share it.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+/// What one metric is, for those who read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// As samples have it; those of a histogram add `_bucket`, `_sum` and `_count`.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    catalogue: Vec<About>,
+    /// The jobs that are counted, and where each stands: the lag grows without anybody's saying so.
+    jobs: Mutex<BTreeMap<String, Option<Timestamp>>>,
+    connections: Mutex<BTreeSet<(&'static str, String)>>,
+
+    of_jobs: job::Families,
+    of_connections: connection::Families,
+    of_store: store::Families,
+    ready: Metric<Gauge>,
+    reloaded: Metric<Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut all = Entries::default();
+        let info = all.gauge(
+            "auditlake_build_info",
+            &["version"],
+            "Always 1; the label says which version runs.",
+        );
+        info.of(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let inner = Inner {
+            ready: all.gauge(
+                "auditlake_ready",
+                &[],
+                "1 while the lake answers and the scheduler is up, else 0; as of the last scrape.",
+            ),
+            reloaded: all.gauge(
+                "auditlake_config_last_reload_successful",
+                &[],
+                "1 if the configuration was taken when it was last read, else 0.",
+            ),
+            of_jobs: job::Families::enter(&mut all),
+            of_connections: connection::Families::enter(&mut all),
+            of_store: store::Families::enter(&mut all),
+            jobs: Mutex::default(),
+            connections: Mutex::default(),
+            registry: all.registry,
+            catalogue: all.catalogue,
+        };
+        let metrics = Self(Arc::new(inner));
+        metrics.ready(false);
+        metrics.reloaded(true);
+        metrics
+    }
+}
+
+impl Metrics {
+    /// All metrics there are.
+    pub fn catalogue(&self) -> &[About] {
+        &self.0.catalogue
+    }
+
+    /// Whether the daemon can work.
+    pub fn ready(&self, is_ready: bool) {
+        self.0.ready.of(&[]).set(flag(is_ready));
+    }
+
+    /// Whether the configuration was taken when it was last read.
+    pub fn reloaded(&self, was_taken: bool) {
+        self.0.reloaded.of(&[]).set(flag(was_taken));
+    }
+
+    /// What is counted of a job. Its counters are there from now on, at zero.
+    pub fn job(&self, name: &str) -> Job {
+        self.0.jobs().entry(name.to_owned()).or_default();
+        self.0.of_jobs.of(name, self)
+    }
+
+    /// What is counted of a connection.
+    pub fn connection(&self, provider: &'static str, name: &str) -> Connection {
+        self.0.connections().insert((provider, name.to_owned()));
+        self.0.of_connections.of(provider, name, self)
+    }
+
+    /// What is counted of the lake's store.
+    pub fn store(&self) -> Store {
+        self.0.of_store.all()
+    }
+
+    /// Forgets all jobs and connections but these: what the configuration no longer names is no longer shown.
+    pub fn keep(&self, jobs: &BTreeSet<&str>, connections: &BTreeSet<(&'static str, &str)>) {
+        let all = &*self.0;
+        all.jobs().retain(|name, _| {
+            let stays = jobs.contains(name.as_str());
+            if !stays {
+                all.of_jobs.forget(name);
+            }
+            stays
+        });
+        all.connections().retain(|(provider, name)| {
+            let stays = connections.contains(&(*provider, name.as_str()));
+            if !stays {
+                all.of_connections.forget(provider, name);
+            }
+            stays
+        });
+    }
+
+    /// Everything, in Prometheus' text format 0.0.4, at this time.
+    pub fn text(&self, now: Timestamp) -> String {
+        let all = &*self.0;
+        for (name, watermark) in &*all.jobs() {
+            if let Some(watermark) = watermark {
+                all.of_jobs.lags(name, seconds(now) - seconds(*watermark));
+            }
+        }
+        let mut open_metrics = String::new();
+        // an error only says that a text can't be written to
+        let _ = text::encode_registry(&mut open_metrics, &all.registry);
+        let counters: BTreeSet<&str> = (all.catalogue.iter())
+            .filter_map(|about| about.name.strip_suffix("_total"))
+            .collect();
+        let mut text = String::with_capacity(open_metrics.len());
+        // OpenMetrics names a family of counters without the suffix that its samples have, the text format with it
+        for line in open_metrics.lines() {
+            let head = ["# HELP ", "# TYPE "].iter().find_map(|head| {
+                let (name, rest) = line.strip_prefix(head)?.split_once(' ')?;
+                counters.contains(name).then_some((head, name, rest))
+            });
+            let bare = line
+                .split_once("{} ")
+                .filter(|(name, _)| !name.contains('"'));
+            let _ = match (head, bare) {
+                (Some((head, name, rest)), _) => writeln!(text, "{head}{name}_total {rest}"),
+                (None, Some((name, value))) => writeln!(text, "{name} {value}"),
+                (None, None) => writeln!(text, "{line}"),
+            };
+        }
+        text
+    }
+
+    fn job_families(&self) -> &job::Families {
+        &self.0.of_jobs
+    }
+
+    fn connection_families(&self) -> &connection::Families {
+        &self.0.of_connections
+    }
+
+    /// The lag grows from there; of a job that was forgotten, nothing does.
+    fn note_watermark(&self, job: &str, watermark: Timestamp) {
+        if let Some(known) = self.0.jobs().get_mut(job) {
+            *known = Some(watermark);
+        }
+    }
+}
+
+impl Inner {
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Option<Timestamp>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections(&self) -> MutexGuard<'_, BTreeSet<(&'static str, String)>> {
+        (self.connections.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+/// Seconds since 1970.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "to the microsecond until the year 2255"
+)]
+fn seconds(instant: Timestamp) -> f64 {
+    instant.timestamp_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Kind;
+
+    const NOW: &str = "2026-03-02T12:00:00Z";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// One of everything.
+    fn full() -> Metrics {
+        let metrics = Metrics::default();
+        let job = metrics.job("audits");
+        job.committed(Landed {
+            new: 5,
+            duplicate: 4,
+            quarantined: 3,
+            waiting: 2,
+            late: 1,
+            files: 6,
+            bytes: 7,
+        });
+        job.stands(Some(at("2026-03-02T11:58:30.5Z")), 2);
+        job.fresh_until(Some(at("2026-03-02T13:00:00Z")));
+        job.next_run(Some(at("2026-03-02T12:15:00Z")));
+        job.ended(Ended::Succeeded, Duration::from_secs(2), at(NOW));
+        job.failed(Kind::Auth);
+        let connection = metrics.connection("genesys_cloud", "main");
+        connection.sent(Some(200), Duration::from_millis(200));
+        connection.paused_until(at(NOW));
+        metrics.store().asked(Operation::Put);
+        metrics
+    }
+
+    fn has(text: &str, sample: &str) -> bool {
+        text.lines().any(|line| line == sample)
+    }
+
+    #[test]
+    fn samples_say_what_was_told() {
+        let metrics = full();
+        let running = metrics.job("audits").running();
+        let text = metrics.text(at(NOW));
+        for sample in [
+            "# TYPE auditlake_records_total counter",
+            "auditlake_ready 0.0",
+            "auditlake_records_total{job_name=\"audits\",result=\"new\"} 5",
+            "auditlake_records_total{job_name=\"audits\",result=\"duplicate\"} 4",
+            "auditlake_records_total{job_name=\"audits\",result=\"quarantined\"} 3",
+            "auditlake_records_total{job_name=\"audits\",result=\"waiting\"} 2",
+            "auditlake_quarantined_records_total{job_name=\"audits\"} 3",
+            "auditlake_late_records_total{job_name=\"audits\"} 1",
+            "auditlake_committed_files_total{job_name=\"audits\"} 6",
+            "auditlake_committed_bytes_total{job_name=\"audits\"} 7",
+            "auditlake_commits_total{job_name=\"audits\"} 1",
+            "auditlake_watermark_timestamp_seconds{job_name=\"audits\"} 1772452710.5",
+            "auditlake_watermark_lag_seconds{job_name=\"audits\"} 89.5",
+            "auditlake_fresh_until_timestamp_seconds{job_name=\"audits\"} 1772456400.0",
+            "auditlake_gaps{job_name=\"audits\"} 2.0",
+            "auditlake_last_success_timestamp_seconds{job_name=\"audits\"} 1772452800.0",
+            "auditlake_next_run_timestamp_seconds{job_name=\"audits\"} 1772453700.0",
+            "auditlake_runs_total{job_name=\"audits\",outcome=\"succeeded\"} 1",
+            "auditlake_runs_total{job_name=\"audits\",outcome=\"failed\"} 0",
+            "auditlake_run_failures_total{job_name=\"audits\",kind=\"auth\"} 1",
+            "auditlake_run_failures_total{job_name=\"audits\",kind=\"data\"} 0",
+            "auditlake_run_duration_seconds_bucket{le=\"1.0\",job_name=\"audits\"} 0",
+            "auditlake_run_duration_seconds_bucket{le=\"5.0\",job_name=\"audits\"} 1",
+            "auditlake_job_running{job_name=\"audits\"} 1.0",
+            "auditlake_requests_total{provider=\"genesys_cloud\",connection=\"main\",status=\"200\"} 1",
+            "auditlake_request_retries_total{provider=\"genesys_cloud\",connection=\"main\"} 0",
+            "auditlake_store_requests_total{operation=\"put\"} 1",
+            "auditlake_store_requests_total{operation=\"get\"} 0",
+            "auditlake_store_errors_total{operation=\"put\"} 0",
+        ] {
+            assert!(has(&text, sample), "no `{sample}` in\n{text}");
+        }
+        drop(running);
+        let later = metrics.text(at("2026-03-02T12:00:10Z"));
+        assert!(has(
+            &later,
+            "auditlake_watermark_lag_seconds{job_name=\"audits\"} 99.5"
+        ));
+        assert!(has(
+            &later,
+            "auditlake_job_running{job_name=\"audits\"} 0.0"
+        ));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_shown() {
+        let metrics = Metrics::default();
+        metrics.job("audits").stands(None, 0);
+        let text = metrics.text(at(NOW));
+        for absent in [
+            "watermark",
+            "gaps",
+            "last_success",
+            "next_run",
+            "fresh_until",
+        ] {
+            let shown = text
+                .lines()
+                .any(|line| !line.starts_with('#') && line.contains(absent));
+            assert!(!shown, "{absent} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_longer_configured_is_forgotten() {
+        let metrics = full();
+        metrics
+            .connection("genesys_cloud", "other")
+            .sent(Some(999), Duration::ZERO);
+        metrics
+            .connection("genesys_cloud", "other")
+            .sent(None, Duration::ZERO);
+        metrics.job("other").committed(Landed::default());
+        metrics.keep(
+            &BTreeSet::from(["other"]),
+            &BTreeSet::from([("genesys_cloud", "main")]),
+        );
+        let text = metrics.text(at(NOW));
+        assert!(!text.contains("job_name=\"audits\""), "{text}");
+        assert!(!text.contains("connection=\"other\""), "{text}");
+        assert!(
+            text.contains("job_name=\"other\"") && text.contains("connection=\"main\""),
+            "{text}"
+        );
+        metrics.keep(&BTreeSet::new(), &BTreeSet::new());
+        let text = metrics.text(at(NOW));
+        assert!(
+            !text.contains("job_name=") && !text.contains("connection="),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_provider_cant_make_up_labels() {
+        let metrics = Metrics::default();
+        let connection = metrics.connection("genesys_cloud", "main");
+        for status in (0..=u16::MAX).map(Some).chain([None]) {
+            connection.sent(status, Duration::ZERO);
+        }
+        let text = metrics.text(at(NOW));
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with("auditlake_requests_total{"));
+        assert_eq!(series.count(), 500 + 2);
+    }
+
+    #[test]
+    fn the_catalogue_is_what_a_scrape_shows() {
+        let metrics = full();
+        let text = metrics.text(at(NOW));
+        let mut shown: Vec<(&str, &str)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .collect();
+        shown.sort_unstable();
+        let mut known: Vec<_> = metrics
+            .catalogue()
+            .iter()
+            .map(|about| (about.name, about.kind))
+            .collect();
+        known.sort_unstable();
+        assert_eq!(shown, known);
+        for about in metrics.catalogue() {
+            assert!(about.help.ends_with('.'), "{}", about.name);
+            let sample = text.lines().find(|line| {
+                let name = line.split(['{', ' ']).next().unwrap();
+                name == about.name || name.strip_suffix("_count") == Some(about.name)
+            });
+            let sample = sample.unwrap_or_else(|| panic!("no sample of {}", about.name));
+            for label in about.labels {
+                assert!(
+                    sample.contains(&format!("{label}=\"")),
+                    "{label} in {sample}"
+                );
+            }
+        }
+    }
+}

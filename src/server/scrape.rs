@@ -1,0 +1,22 @@
+//! `/metrics`, for Prometheus. Asks the lake for nothing.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::{Readiness, Site};
+use crate::clock::real_now;
+
+pub(super) fn routes() -> Router<Site> {
+    Router::new().route("/metrics", get(metrics))
+}
+
+async fn metrics(State(site): State<Site>) -> Response {
+    let is_ready = *site.readiness.borrow() == Readiness::Ready;
+    site.metrics.ready(is_ready);
+    let text = site.metrics.text(real_now());
+    let form = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (form, text).into_response()
+}
