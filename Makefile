@@ -1,4 +1,4 @@
-# `make test` and `make test-engines` are what CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
+# `make test`, `make test-engines` and `make test-page` are what CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
 # cargo-nextest and cargo-deny are used where they are installed.
 
 SHELL := /bin/bash
@@ -10,6 +10,7 @@ PYTHON ?= python3
 DENY_VERSION := 0.20.2
 VENV := target/venv
 VENV_ENGINES := target/venv-engines
+VENV_PAGE := target/venv-page
 
 # The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
@@ -18,7 +19,7 @@ export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java test-page chromium check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -76,6 +77,25 @@ java:
 	else \
 		echo "Spark needs Java 17 or newer, and there is none. As root: apt-get install default-jre-headless" >&2; \
 		echo "Without Spark: make test-engines ENGINES=\"clickhouse datafusion duckdb pages parsed polars pyarrow\"" >&2; exit 1; \
+	fi
+
+# A browser looks at the status page: it takes two minutes, and Debian's chromium, of some 350 MB.
+test-page: chromium $(VENV_PAGE)/installed ## The status page in a browser: what it shows, accessibility, pictures in target/page
+	$(CARGO) build --locked --bin auditlake --example simulator
+	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/examples/simulator "$$(command -v chromium)"
+
+$(VENV_PAGE)/installed: tests/page/requirements.txt
+	rm -rf $(VENV_PAGE)
+	$(PYTHON) -m venv $(VENV_PAGE)
+	$(VENV_PAGE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/page/requirements.txt
+	touch $@
+
+chromium:
+	@if command -v chromium >/dev/null; then exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium; \
+	else \
+		echo "The page is looked at with chromium, and there is none. As root: apt-get install chromium" >&2; exit 1; \
 	fi
 
 # What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.

@@ -32,6 +32,10 @@ use super::Site;
 use super::board::{JobStanding, KnownHistory};
 use crate::clock::real_now;
 use crate::history::History;
+use crate::lake::Commit;
+use crate::model::Timestamp;
+use crate::runtime::ScheduledJob;
+use crate::standing::Standing;
 
 /// The most weeks that a calendar shows.
 const MOST_WEEKS: u32 = 53;
@@ -123,6 +127,7 @@ impl Known {
                 schedule: of.scheduled.schedule.to_string(),
                 policy: &job.policy,
                 standing: known.map(|known| &*known.1),
+                is_tail_late: known.is_some_and(|known| is_tail_late(&of.scheduled, &known.1, now)),
                 read_at: known.map(|known| known.0),
                 unreadable: of.standing.as_ref().err().map(String::as_str),
                 budget: job.source.client.budget(),
@@ -137,6 +142,16 @@ impl Known {
             history_read_at: before.map(|(read_at, _)| *read_at),
         }
     }
+}
+
+/// Whether the newest range of a stream is older than a watermark may be.
+fn is_tail_late(scheduled: &ScheduledJob, standing: &Standing, now: Timestamp) -> bool {
+    let is_late = |end| scheduled.fresh_until(end).is_some_and(|until| until < now);
+    let newest = standing.newest.as_ref();
+    let mut ends = (newest.into_iter().flat_map(Commit::current))
+        .map(|(_, progress)| progress.coverage.iter().next_back().map(|last| last.to()))
+        .peekable();
+    (ends.peek().is_none() && is_late(None)) || ends.any(is_late)
 }
 
 async fn overview(State(site): State<Site>, Query(asked): Query<Asked>) -> Html<String> {

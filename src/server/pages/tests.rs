@@ -101,6 +101,7 @@ fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -
         schedule: "*/15 * * * * (UTC)".to_owned(),
         policy,
         standing,
+        is_tail_late: false,
         read_at: standing.map(|_| at("2026-11-20T11:59:58Z")),
         unreadable: None,
         budget: Budget {
@@ -298,6 +299,7 @@ fn draw() -> BTreeMap<String, String> {
             if name == "new" { &later } else { &policy },
             Some(standing),
         );
+        look.is_tail_late = name == "behind";
         if name == "unreadable" {
             look.unreadable = Some("can't read `commits/`: connection refused");
             look.read_at = Some(at("2026-11-20T11:20:00Z"));
@@ -374,7 +376,8 @@ fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
 /// The words of each day of one job since 2026-11-02.
 fn told(standing: Option<&Standing>, history: &History, now: &str) -> Vec<String> {
     let (policy, now) = (policy(), at(now));
-    let look = look("audits", &policy, standing);
+    let mut look = look("audits", &policy, standing);
+    look.is_tail_late = look.is_stale(now);
     let ledger = Ledger::of(history, now);
     let span = calendar::span(now, 3);
     calendar::days(&look, ledger.job("audits"), span, now)

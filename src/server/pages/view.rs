@@ -34,6 +34,8 @@ pub(super) struct Look<'a> {
     pub(super) policy: &'a Policy,
     /// Where it stands; none if that was never read.
     pub(super) standing: Option<&'a Standing>,
+    /// Whether a stream's newest range is too old: its next one should have been pulled by now.
+    pub(super) is_tail_late: bool,
     /// When that was read.
     pub(super) read_at: Option<Timestamp>,
     /// Why it can't be read now.
