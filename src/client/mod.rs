@@ -31,6 +31,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::{Cause, ClientError, Request, Tried};
+pub use self::pacing::Budget;
 pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
@@ -250,6 +251,12 @@ impl Client {
     /// What was sent up to now.
     pub fn requests(&self) -> Requests {
         self.inner.wire.counts.snapshot()
+    }
+
+    /// What is left of the rate budget now. A process that has just begun knows of no other's requests but by what the
+    /// provider's headers say.
+    pub fn budget(&self) -> Budget {
+        self.inner.wire.pacer.budget()
     }
 
     async fn take<T: Taken>(

@@ -1,5 +1,6 @@
 //! The rate budget of one connection: a token bucket, corrected by what the provider's headers say.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,20 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::said::Said;
+
+/// Into how many parts a window is divided to count what was sent in it.
+const PARTS: u32 = 60;
+
+/// How much of the rate budget is left at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// How many of `limit` weren't used in the last `per`, at least: none while the provider asks for a pause.
+    pub left: u32,
+    /// How many requests this process may send `per` that time: its share, and less where the provider says so.
+    pub limit: u32,
+    /// In how much time.
+    pub per: Duration,
+}
 
 /// How fast requests may follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +50,13 @@ impl Pace {
         }
     }
 
+    /// How many requests that lets through in the long run, in the time for which it was made.
+    fn limit(self, window: Duration) -> u32 {
+        let (spacing, window) = (self.spacing.as_nanos().max(1), window + 2 * (window / 100));
+        let rounded = (window.as_nanos() + spacing / 2) / spacing;
+        u32::try_from(rounded).unwrap_or(u32::MAX).max(1)
+    }
+
     /// The slower of both.
     fn and(self, other: Self) -> Self {
         Self {
@@ -50,6 +72,9 @@ struct Bucket {
     configured: Pace,
     pace: Pace,
     replicas: NonZeroU32,
+    per: Duration,
+    /// How many requests went out in the last window, by when their part of it began.
+    sent: VecDeque<(Duration, u32)>,
     /// When the next request is due at an even spacing.
     due: Duration,
     paused_until: Duration,
@@ -62,6 +87,8 @@ impl Bucket {
             configured,
             pace: configured,
             replicas,
+            per,
+            sent: VecDeque::new(),
             due: Duration::ZERO,
             paused_until: Duration::ZERO,
         }
@@ -77,8 +104,47 @@ impl Bucket {
         let wait = earliest.saturating_sub(now);
         if wait.is_zero() {
             self.due = self.due.max(now).saturating_add(self.pace.spacing);
+            self.count(now);
         }
         wait
+    }
+
+    fn count(&mut self, now: Duration) {
+        let part = self.per / PARTS;
+        while self
+            .sent
+            .front()
+            .is_some_and(|(begun, _)| self.is_over(*begun, now))
+        {
+            self.sent.pop_front();
+        }
+        match self.sent.back_mut() {
+            Some((begun, sent)) if now < begun.saturating_add(part) => *sent += 1,
+            _ => self.sent.push_back((now, 1)),
+        }
+    }
+
+    /// Whether a part that began then lies before the last window as a whole.
+    fn is_over(&self, begun: Duration, now: Duration) -> bool {
+        begun
+            .saturating_add(self.per)
+            .saturating_add(self.per / PARTS)
+            <= now
+    }
+
+    fn budget(&self, now: Duration) -> Budget {
+        let limit = self.pace.limit(self.per);
+        let in_window = (self.sent.iter()).filter(|(begun, _)| !self.is_over(*begun, now));
+        let sent: u32 = in_window.map(|(_, sent)| sent).sum();
+        Budget {
+            left: if self.pause(now).is_zero() {
+                limit.saturating_sub(sent)
+            } else {
+                0
+            },
+            limit,
+            per: self.per,
+        }
     }
 
     /// How long the current pause still lasts.
@@ -215,6 +281,11 @@ impl Pacer {
             return Err(Paused(pause));
         }
         Ok(())
+    }
+
+    /// How much is left; takes nothing.
+    pub(super) fn budget(&self) -> Budget {
+        self.with(|bucket, now| bucket.budget(now))
     }
 
     /// Lets nothing through for `wait`, whoever waits already.
@@ -389,6 +460,54 @@ mod tests {
                 .count();
             assert_eq!(at_once, burst, "{limit}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_is_what_the_last_window_did_not_use(
+            limit in 1_u32..400,
+            count in 1_u32..4,
+            idle in prop::collection::vec(prop_oneof![3 => Just(0.0), 1 => 0.0..0.5_f64], 1..40),
+        ) {
+            let mut bucket = Bucket::new(limit, MINUTE, replicas(count));
+            let share = bucket.budget(Duration::ZERO).limit;
+            prop_assert!(share == (limit / count).max(1) || share == limit.div_ceil(count));
+            let (mut now, mut taken) = (Duration::ZERO, Vec::new());
+            for part in idle.iter().cycle().take(500) {
+                now += MINUTE.mul_f64(*part);
+                match bucket.reserve(now) {
+                    Duration::ZERO => taken.push(now),
+                    wait => now += wait,
+                }
+                let since = |long: Duration| {
+                    let used = taken.iter().filter(|at| **at + long > now).count();
+                    share.saturating_sub(u32::try_from(used).unwrap())
+                };
+                let left = bucket.budget(now).left;
+                // at most what one part holds too little, never too much
+                prop_assert!(left <= since(MINUTE));
+                prop_assert!(left >= since(MINUTE + MINUTE / PARTS));
+            }
+            prop_assert_eq!(bucket.budget(now + 2 * MINUTE), Budget { left: share, limit: share, per: MINUTE });
+            prop_assert!(bucket.sent.len() <= PARTS as usize + 2);
+        }
+    }
+
+    #[test]
+    fn what_is_left_follows_what_the_provider_says() {
+        let mut bucket = Bucket::new(300, MINUTE, replicas(1));
+        let shown = |bucket: &Bucket, now| {
+            let Budget { left, limit, .. } = bucket.budget(now);
+            (left, limit)
+        };
+        assert_eq!(shown(&bucket, MINUTE), (300, 300));
+        assert!(bucket.reserve(MINUTE).is_zero());
+        assert_eq!(shown(&bucket, MINUTE), (299, 300));
+        bucket.correct(MINUTE, Said::read(&headers(1, 100, 60)).unwrap());
+        assert_eq!(shown(&bucket, MINUTE), (99, 100));
+        bucket.pause_for(MINUTE, MINUTE / 2);
+        assert_eq!(shown(&bucket, MINUTE), (0, 100));
+        assert_eq!(shown(&bucket, 2 * MINUTE), (99, 100));
     }
 
     #[test]
