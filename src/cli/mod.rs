@@ -3,9 +3,11 @@
 mod ask;
 mod backfill;
 mod check;
+mod completions;
 mod daemon;
 mod demo;
 mod health;
+mod manual;
 mod once;
 mod plan;
 mod progress;
@@ -97,6 +99,10 @@ enum Command {
     Health(health::HealthArgs),
     /// See it work on this machine: simulated providers, a local lake, one cycle, and the query to look at it
     Demo(demo::DemoArgs),
+    /// Print what completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(manual::ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +187,8 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             let shutdown = listen()?;
             interruptible(&shutdown, Box::pin(demo::run(&args, &shutdown, &mut out))).await
         }
+        Command::Completions(args) => Ok(completions::run(&args, &mut out)),
+        Command::Man(args) => manual::run(&args),
     }
 }
 
