@@ -5,8 +5,10 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::SecondsFormat;
+use indicatif::ProgressBar;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -14,6 +16,8 @@ use crate::clock::real_now;
 
 /// Whether logs are JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// What stands at the end of stderr, if a bar does.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -26,8 +30,8 @@ pub enum LogFormat {
 }
 
 /// Starts logging to stderr: warnings always, what runs do unless `quiet`, requests with `-v`, all of ours with `-vv`.
-/// `RUST_LOG` overrides. Called once, by the binary.
-pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
+/// `RUST_LOG` overrides. With colours if `colour`. Called once, by the binary.
+pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) {
     let level = match verbose {
         0 if quiet => "warn",
         0 => "warn,auditlake=info",
@@ -37,17 +41,13 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
         .with_target(false);
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     tell_of_panics();
     // an error only says that logging has begun already
     let _ = match format {
-        LogFormat::Text => {
-            let ansi = io::IsTerminal::is_terminal(&io::stderr())
-                && std::env::var_os("NO_COLOR").is_none();
-            subscriber.with_ansi(ansi).try_init()
-        }
+        LogFormat::Text => subscriber.with_ansi(colour).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
 }
@@ -61,7 +61,30 @@ pub fn complain(message: &str) {
         format!("error: {message}")
     };
     // nowhere else to say it
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = Stderr.write_all(format!("{line}\n").as_bytes());
+}
+
+/// From now on what is written to stderr stands above this bar, or above none.
+pub fn write_above(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// Standard error, above the bar that may stand there.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let write = || io::stderr().write(text);
+        match bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// What a panic says, if it is the program's own words. Others are withheld: a panic may quote what it stumbled over.
