@@ -60,6 +60,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         claim: None,
         published_through: 11,
         planned_at: Some(at("2026-11-20T11:45:00Z")),
+        ended: None,
         origin: None,
         streams: streams.iter().map(|(name, _)| (*name).to_owned()).collect(),
         pulled: Vec::new(),
@@ -130,6 +131,7 @@ fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
     Row {
         job: job.to_owned(),
         provider: Some("genesys_cloud".to_owned()),
+        connection: Some("genesys-prod".to_owned()),
         run: Uuid::from_u128(run),
         started_at: range.to(),
         ended_at: range.to() + TimeDelta::seconds(3),
