@@ -68,8 +68,9 @@ $(VENV_ENGINES)/installed: tests/engines/requirements.txt
 	touch $@
 
 # Nothing but Spark needs it.
+java: WITHOUT_SPARK = $(and $(ENGINES),$(if $(filter spark,$(ENGINES)),,yes))
 java:
-	@if $(if $(ENGINES),$(if $(filter spark,$(ENGINES)),false,true),false) || command -v java >/dev/null; then exit; fi; \
+	@if [ -n "$(WITHOUT_SPARK)" ] || command -v java >/dev/null; then exit; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends default-jre-headless; \
 	else \

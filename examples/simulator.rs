@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Genesys Cloud holds so many, each of the others a fifth. A third number is by how many milliseconds each answer is
-//! delayed. Prints the environment that jobs.yaml needs, and serves until it is ended. The present stands still two days
+//! delayed, a fourth argument the instant before which the audits lie, if not 2026-03-08. Prints the environment that jobs.yaml needs, and serves until it is ended. The present stands still two days
 //! after the last audit; a line of standard input such as `2026-03-05T00:10:00Z` makes that the present, and is answered
 //! by `# now 2026-03-05T00:10:00Z`: what arrives later isn't shown yet.
 
@@ -23,7 +23,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let records = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
     let days = arguments.next().map_or(Ok(7), |text| text.parse())?;
     let latency = arguments.next().map_or(Ok(0), |text| text.parse())?;
-    let to = DateTime::from_timestamp(1_772_928_000, 0).unwrap_or_default(); // 2026-03-08T00:00:00Z
+    let to = arguments.next();
+    let to: DateTime<Utc> = to.as_deref().unwrap_or("2026-03-08T00:00:00Z").parse()?;
     let from = to - TimeDelta::days(days);
     let providers = Providers::start(ProvidersSpec {
         records,

@@ -28,6 +28,8 @@ def rows(lake):
 
 
 def micros(instant):
+    if instant.tzinfo is None:  # that it has a zone is asked of the engines
+        instant = instant.replace(tzinfo=datetime.UTC)
     return (instant - EPOCH) // datetime.timedelta(microseconds=1)
 
 

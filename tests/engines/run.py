@@ -80,7 +80,8 @@ def main():
             "ENGINES_KEY": KEY,
             "ENGINES_SECRET": SECRET,
         }
-        subprocess.run([sys.executable, HERE / "cookbook.py"], env=environment, check=True)
+        # without answers, the tests of the cookbook fail, and the others still say why
+        subprocess.run([sys.executable, HERE / "cookbook.py"], env=environment, check=False)
         print(f"landed {facts['rows'][0][0]:,} events, on disk and on S3: {time.monotonic() - began:.0f} s", flush=True)
         failed = [test.stem for test in tests if not passes(test, environment)]
     if failed:

@@ -60,7 +60,7 @@ class Cookbook(unittest.TestCase):
         return self.db.execute(query).fetchall()
 
     def test_every_query_answers(self):
-        self.assertEqual(len(self.recipes), 5)
+        self.assertGreaterEqual(len(self.recipes), 5)
         for heading, queries in self.recipes.items():
             for query in queries:
                 # no two jobs pull the same account here

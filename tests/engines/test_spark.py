@@ -9,8 +9,8 @@ import engine
 import lake
 
 os.environ["PYSPARK_SUBMIT_ARGS"] = (
-    "--master local[2] --conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false --conf spark.driver.host=127.0.0.1 "
-    "--conf spark.sql.shuffle.partitions=2 pyspark-shell"
+    "--master local[2] --conf spark.driver.host=127.0.0.1 --conf spark.sql.shuffle.partitions=2 "
+    "--conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false pyspark-shell"
 )
 
 
