@@ -40,10 +40,11 @@ pub(super) async fn run(
         return Ok(0);
     };
     let (shown, board) = watch::channel(board);
+    let (called, hosts) = watch::channel(hosts_of(&config));
     let site = Site {
         board,
         readiness: ready,
-        hosts: Arc::new(Hosts::default()),
+        hosts,
         metrics: metrics.clone(),
     };
     let server_stop = CancellationToken::new();
@@ -101,12 +102,17 @@ pub(super) async fn run(
         }
         config = new;
         keep_metrics(&metrics, &jobs);
+        called.send_replace(hosts_of(&config));
         board_of(&jobs).map(|board| shown.send_replace(board));
         tracing::info!("the configuration was read again");
     }
     server_stop.cancel();
     tracing::info!("stopped");
     Ok(0)
+}
+
+fn hosts_of(config: &Config) -> Arc<Hosts> {
+    Arc::new(Hosts::new(&config.server.allowed_hosts))
 }
 
 /// What the server shows of these jobs, which all land in one lake.
@@ -182,6 +188,7 @@ async fn keep_jobs(
     let scheduler = Scheduler::start(jobs, stop.clone())
         .await
         .map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))?;
+    scheduler.keep_history(lake);
     readiness.send_replace(Readiness::Ready);
     stop.cancelled().await;
     readiness.send_replace(Readiness::NotYet("stopping".to_owned()));

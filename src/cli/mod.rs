@@ -99,7 +99,7 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Hold a range of the lake against what the provider shows now
     Verify(verify::VerifyArgs),
-    /// Show the table `audit_events`: as text, JSON or DDL, or the JSON Schema of jobs.yaml
+    /// Show a table, `audit_events` or `audit_runs`: as text, JSON or DDL; or the JSON Schema of jobs.yaml
     Schema(schema::SchemaArgs),
     /// List what a connection's provider can be asked for, as JSON lines
     Services(ask::ServicesArgs),

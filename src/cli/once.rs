@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use super::report::{self, Failure, Out};
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
+use crate::history;
+use crate::lake::Lake;
 use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report, RunError};
 use crate::shutdown::Shutdown;
-use crate::telemetry::said_of_panic;
+use crate::telemetry::{chain, said_of_panic};
 
 /// How many jobs run at a time.
 const AT_A_TIME: usize = 8;
@@ -31,6 +33,7 @@ pub(super) async fn run(
     let out = &mut results.unless(as_json);
     let mut summaries = Vec::new();
     let jobs = super::ready_jobs(config, wanted).await?;
+    let lake = jobs.first().map(|first| first.job.lake.clone());
     let mut ended = stream::iter(jobs)
         .map(|scheduled| async move {
             let conduct = Conduct {
@@ -63,7 +66,22 @@ pub(super) async fn run(
     if as_json {
         results.json(&summaries.into());
     }
+    if let Some(lake) = lake {
+        write_history(&lake, shutdown).await;
+    }
     Ok(shutdown.exit_code().unwrap_or(code))
+}
+
+/// Days of `audit_runs` that are over: nothing of a pull depends on that.
+async fn write_history(lake: &Lake, shutdown: &Shutdown) {
+    tokio::select! {
+        built = history::build(lake, real_now()) => {
+            if let Err(error) = built {
+                tracing::warn!(error = chain(&error), "the table audit_runs can't be brought up to date yet");
+            }
+        }
+        () = shutdown.stop.cancelled() => {}
+    }
 }
 
 /// Runs the job once nobody else holds it, as soon as that is.

@@ -8,8 +8,11 @@ use super::table::{Cell, Kind};
 use super::terminal::Tone;
 use crate::clock::real_now;
 use crate::config::Config;
+use crate::history::{self, BuildError};
+use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::standing::Standing;
+use crate::telemetry::chain;
 use crate::text;
 
 /// The exit code of `--check` if it found something.
@@ -34,7 +37,12 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
     let now = real_now();
     let mut standings = Vec::new();
     let mut code = 0;
-    for scheduled in super::jobs(config, &args.jobs)? {
+    let jobs = super::jobs(config, &args.jobs)?;
+    let history = match jobs.first() {
+        Some(first) if !args.json => history_finding(&first.job.lake, now).await,
+        _ => None,
+    };
+    for scheduled in jobs {
         match Standing::read(&scheduled, now).await {
             Ok(standing) => standings.push(standing),
             // the other jobs can still be told of
@@ -53,6 +61,7 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
         .iter()
         .map(|standing| standing.findings(now).len())
         .sum();
+    let findings = findings + usize::from(history.is_some());
     if args.json {
         let all: Vec<_> = standings
             .iter()
@@ -66,10 +75,27 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
     } else {
         show(&standings, now, out);
     }
+    if let Some(history) = history {
+        out.line(format_args!("{history}"));
+    }
     Ok(match code {
         0 if args.check && findings > 0 => FOUND,
         code => code,
     })
+}
+
+/// Whether what runs did is about to be lost, as no table has it yet and logs don't last.
+async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
+    let what = match history::about_to_be_lost(lake, now).await {
+        Ok(since) => format!("lacks what runs did since {}", text::time(since?)),
+        // it is told of each job
+        Err(BuildError::Lake(_)) => return None,
+        Err(error) => format!("can't be kept: {}", chain(&error)),
+    };
+    Some(format!(
+        "history: the table audit_runs {what}, and the logs are pruned after 30 days; the daemon's log says why, \
+         `run --once` tries again"
+    ))
 }
 
 fn show(standings: &[Standing], now: Timestamp, out: &mut Out) {

@@ -185,7 +185,6 @@ impl Client {
             ..
         } = settings;
         let pacer = Pacer::new(limit, per, replicas);
-        metrics.pace(pacer.per_second());
         let memory = limits.refusal_memory;
         let hidden = proxy.as_ref().map(setup::hidden).unwrap_or_default();
         let inner = Inner {
@@ -285,6 +284,11 @@ impl Client {
     /// begun knows of no other's requests but by what the provider's headers say.
     pub fn budget(&self) -> Budget {
         self.inner.wire.pacer.budget()
+    }
+
+    /// Tells the metrics how much of the rate budget is left now.
+    pub fn tell_of_budget(&self) {
+        self.inner.wire.tell_of_budget();
     }
 
     async fn take<T: Taken>(

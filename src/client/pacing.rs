@@ -260,7 +260,7 @@ impl Pacer {
     }
 
     fn check(&self, longest: Duration) -> Result<(), Paused> {
-        let pause = self.pause();
+        let pause = self.with(|bucket, now| bucket.pause(now));
         if pause > longest {
             return Err(Paused(pause));
         }
@@ -270,11 +270,6 @@ impl Pacer {
     /// How many requests go through in a second, in the long run.
     pub(super) fn per_second(&self) -> f64 {
         1.0 / self.with(|bucket, _| bucket.pace.spacing.as_secs_f64())
-    }
-
-    /// How long the current pause still lasts.
-    pub(super) fn pause(&self) -> Duration {
-        self.with(|bucket, now| bucket.pause(now))
     }
 
     /// Lets nothing through for `wait`, whoever waits already.

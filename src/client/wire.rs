@@ -265,12 +265,13 @@ impl Wire {
         taken
     }
 
-    /// The budget's pace or its pause may be another now.
-    fn tell_of_budget(&self) {
+    /// The budget may be another now.
+    pub(super) fn tell_of_budget(&self) {
         self.metrics.pace(self.pacer.per_second());
-        let pause = self.pacer.pause();
-        if !pause.is_zero() {
-            self.metrics.paused_until(clock::real_now() + pause);
+        let budget = self.pacer.budget();
+        self.metrics.left(budget.left);
+        if !budget.pause.is_zero() {
+            self.metrics.paused_until(clock::real_now() + budget.pause);
         }
     }
 

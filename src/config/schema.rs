@@ -142,7 +142,7 @@ struct LakeShape {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it is there for its schema")]
 struct ServerShape {
-    /// The address and port where `/healthz` and `/readyz` answer.
+    /// The address and port where pages, API, `/metrics`, `/healthz` and `/readyz` are answered.
     #[schemars(extend("default" = "127.0.0.1:8080"))]
     listen: Option<Text>,
     /// How many daemons share this file; each takes its share of every rate budget.
@@ -151,6 +151,8 @@ struct ServerShape {
     /// How long the daemon has to finish its page after SIGTERM.
     #[schemars(extend("default" = "25s"))]
     shutdown_grace: Option<DurationText>,
+    /// The names by which the server may be called, beside IP addresses and those of loopback; `*` is any.
+    allowed_hosts: Option<Vec<Text>>,
 }
 
 /// When and how a job pulls.

@@ -22,6 +22,7 @@ pub(super) struct Families {
     sign_ins: Metric<Counter>,
     budget_wait: Metric<Seconds>,
     budget_rate: Metric<Gauge>,
+    budget_left: Metric<Gauge>,
     budget_paused_until: Metric<Gauge>,
 }
 
@@ -62,6 +63,12 @@ impl Families {
                 "How many requests this process may send in the long run, by the configuration or, where that is less, \
                  by what the provider says.",
             ),
+            budget_left: all.gauge(
+                "auditlake_rate_budget_left_requests",
+                CONNECTION,
+                "How many requests are left of this process's share of the rate budget at the time of the scrape; 0 \
+                 during a pause.",
+            ),
             budget_paused_until: all.gauge(
                 "auditlake_rate_budget_paused_until_timestamp_seconds",
                 CONNECTION,
@@ -79,6 +86,7 @@ impl Families {
             sign_ins: self.sign_ins.of(&values),
             budget_wait: self.budget_wait.of(&values),
             budget_rate: self.budget_rate.of(&values),
+            budget_left: self.budget_left.of(&values),
             budget_paused_until: self.budget_paused_until.of(&values),
             provider,
             name: name.to_owned(),
@@ -96,6 +104,7 @@ impl Families {
         self.sign_ins.forget(&values);
         self.budget_wait.forget(&values);
         self.budget_rate.forget(&values);
+        self.budget_left.forget(&values);
         self.budget_paused_until.forget(&values);
     }
 }
@@ -114,6 +123,7 @@ struct OfConnection {
     sign_ins: Counter,
     budget_wait: Seconds,
     budget_rate: Gauge,
+    budget_left: Gauge,
     budget_paused_until: Gauge,
 }
 
@@ -155,6 +165,11 @@ impl Connection {
     /// So many requests may be sent a second.
     pub fn pace(&self, per_second: f64) {
         self.0.budget_rate.set(per_second);
+    }
+
+    /// So many requests are left now.
+    pub fn left(&self, requests: u32) {
+        self.0.budget_left.set(requests.into());
     }
 
     /// Nothing is sent until then.

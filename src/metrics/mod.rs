@@ -67,7 +67,7 @@ impl Default for Metrics {
             ready: all.gauge(
                 "auditlake_ready",
                 &[],
-                "1 while the lake answers and the scheduler is up, else 0; as of the last scrape.",
+                "1 once the lake has answered and the scheduler is up, else 0.",
             ),
             reloaded: all.gauge(
                 "auditlake_config_last_reload_successful",

@@ -18,6 +18,10 @@ use crate::telemetry::chain;
 
 /// How long what was read is shown before it is read again.
 const FRESH: Duration = Duration::from_secs(5);
+/// The same of whether the lake answers.
+const LAKE_FRESH: Duration = Duration::from_secs(30);
+/// How long the lake has for that.
+const LAKE_ANSWER: Duration = Duration::from_secs(10);
 /// Of the time, at most one part in so many goes into reading.
 const REST: u32 = 10;
 /// How many jobs' logs are read at a time.
@@ -31,6 +35,7 @@ pub struct Board {
     lake: Lake,
     standings: Cached<Vec<JobStanding>>,
     history: Cached<Result<History, String>>,
+    lake_answers: Cached<Result<(), String>>,
     /// What was last read of each job.
     last: Arc<std::sync::Mutex<HashMap<String, Known>>>,
     last_history: std::sync::Mutex<Option<KnownHistory>>,
@@ -58,8 +63,9 @@ impl Board {
         Self {
             jobs: jobs.into(),
             lake,
-            standings: Cached::default(),
-            history: Cached::default(),
+            standings: Cached::fresh_for(FRESH),
+            history: Cached::fresh_for(FRESH),
+            lake_answers: Cached::fresh_for(LAKE_FRESH),
             last: Arc::default(),
             last_history: std::sync::Mutex::default(),
         }
@@ -68,6 +74,25 @@ impl Board {
     /// The lake.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    /// Whether the lake answered within the last half minute, and is laid out as the jobs need it; else what is wrong.
+    pub async fn lake_answers(&self) -> Result<(), String> {
+        let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
+        let ask = async move {
+            let Some(first) = jobs.first() else {
+                return Ok(());
+            };
+            let columns = first.job.partition_by.iter();
+            let layout: Vec<String> = columns.map(|column| column.as_str().to_owned()).collect();
+            match tokio::time::timeout(LAKE_ANSWER, lake.is_laid_out(&layout)).await {
+                Ok(Ok(true)) => Ok(()),
+                Ok(Ok(false)) => Err(format!("the lake `{}` is gone", lake.url())),
+                Ok(Err(error)) => Err(chain(&error)),
+                Err(_) => Err(format!("the lake `{}` doesn't answer", lake.url())),
+            }
+        };
+        (*self.lake_answers.get(ask).await).clone()
     }
 
     /// Where each job stands, in the configuration's order, as of a few seconds ago.
@@ -144,19 +169,22 @@ type Read<T> = (Instant, Arc<T>);
 
 /// The place for it.
 #[derive(Debug)]
-struct Cached<T>(Arc<Mutex<Option<Read<T>>>>);
-
-impl<T> Default for Cached<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
+struct Cached<T> {
+    fresh: Duration,
+    slot: Arc<Mutex<Option<Read<T>>>>,
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
+    /// What is read is shown for so long, or longer if reading takes long.
+    fn fresh_for(fresh: Duration) -> Self {
+        let slot = Arc::default();
+        Self { fresh, slot }
+    }
+
     /// What was read a moment ago, else what `read` brings. All who ask meanwhile wait for one reading, which goes on
     /// when they leave.
     async fn get(&self, read: impl Future<Output = T> + Send + 'static) -> Arc<T> {
-        let slot = Arc::clone(&self.0);
+        let (slot, fresh) = (Arc::clone(&self.slot), self.fresh);
         let task = tokio::spawn(async move {
             let mut slot = slot.lock().await;
             let now = Instant::now();
@@ -166,7 +194,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
                 return Arc::clone(value);
             }
             let value = Arc::new(read.await);
-            let rest = FRESH.max(now.elapsed() * REST);
+            let rest = fresh.max(now.elapsed() * REST);
             *slot = Some((Instant::now() + rest, Arc::clone(&value)));
             value
         });
@@ -189,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_read_is_read_again_after_a_while_and_once_for_all_who_ask() {
-        let (cached, reads) = (Cached::default(), Arc::new(AtomicU32::new(0)));
+        let (cached, reads) = (Cached::fresh_for(FRESH), Arc::new(AtomicU32::new(0)));
         let get = |takes: u64| {
             let reads = Arc::clone(&reads);
             cached.get(async move {

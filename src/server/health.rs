@@ -1,4 +1,4 @@
-//! `/healthz` (200 while the process lives) and `/readyz` (200 once it is ready, else 503 and why).
+//! `/healthz` (200 while the process lives) and `/readyz` (200 while it can work, else 503 and why).
 
 use axum::Router;
 use axum::extract::State;
@@ -13,12 +13,57 @@ pub(super) fn routes() -> Router<Site> {
         .route("/readyz", get(readyz))
 }
 
+/// The configuration is read, the scheduler is up, and the lake answers, as of half a minute ago.
 async fn readyz(State(site): State<Site>) -> (StatusCode, String) {
-    match &*site.readiness.borrow() {
-        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
-        Readiness::NotYet(reason) => (
+    let known = site.readiness.borrow().clone();
+    let reason = match known {
+        Readiness::NotYet(reason) => reason,
+        Readiness::Ready => match site.board().lake_answers().await {
+            Ok(()) => return (StatusCode::OK, "ready\n".to_owned()),
+            Err(reason) => reason,
+        },
+    };
+    let said = format!("not ready: {reason}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, said)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+    use crate::server::tests::site;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lake_that_goes_away_is_noticed_within_half_a_minute_and_asked_no_more_often() {
+        let (site, readiness) = site(&[]).await;
+        let ready = async || readyz(State(site.clone())).await;
+        let half_a_minute = Duration::from_secs(30);
+        readiness.send_replace(Readiness::NotYet("starting".to_owned()));
+        let not_yet = (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("not ready: {reason}\n"),
-        ),
+            "not ready: starting\n".to_owned(),
+        );
+        assert_eq!(ready().await, not_yet);
+        readiness.send_replace(Readiness::Ready);
+        assert_eq!(ready().await.0, StatusCode::OK);
+
+        let lake = site.board().lake().clone();
+        let key = lake.layout.lake_file();
+        let file = lake.store.get(&key).await.unwrap().bytes().await.unwrap();
+        lake.store.delete(&key).await.unwrap();
+        assert_eq!(ready().await.0, StatusCode::OK);
+        tokio::time::sleep(half_a_minute).await;
+        let (status, said) = ready().await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(said, "not ready: the lake `memory://` is gone\n");
+
+        lake.store.put(&key, file.into()).await.unwrap();
+        assert_eq!(ready().await.0, StatusCode::SERVICE_UNAVAILABLE);
+        tokio::time::sleep(half_a_minute).await;
+        assert_eq!(ready().await.0, StatusCode::OK);
     }
 }

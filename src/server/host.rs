@@ -12,6 +12,9 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::sync::watch;
+
+use super::problem::Problem;
 
 /// The names by which the server may be called, beside IP addresses and those of loopback.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,20 +46,21 @@ fn plain(name: &str) -> String {
 }
 
 pub(super) async fn check(
-    State(hosts): State<Arc<Hosts>>,
+    State(hosts): State<watch::Receiver<Arc<Hosts>>>,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(host) = host_of(request.headers()) else {
-        return (StatusCode::BAD_REQUEST, "the request names no host\n").into_response();
+        return Problem::new(StatusCode::BAD_REQUEST, "the request names no host").into_response();
     };
-    if hosts.allow(&host) {
+    let is_ours = hosts.borrow().allow(&host);
+    if is_ours {
         return next.run(request).await;
     }
     let said = format!(
-        "this server isn't called `{host}`; if it is, `server.allowed_hosts` in the configuration has to say so\n"
+        "this server isn't called `{host}`; if it is, `server.allowed_hosts` in the configuration has to say so"
     );
-    (StatusCode::MISDIRECTED_REQUEST, said).into_response()
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, said).into_response()
 }
 
 /// The host that the request names, without its port, if it names just one.

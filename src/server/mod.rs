@@ -5,7 +5,10 @@ pub mod board;
 mod health;
 mod host;
 mod pages;
+mod problem;
 mod scrape;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use board::Board;
 pub use host::Hosts;
 
+use self::problem::Problem;
 use crate::metrics::Metrics;
 
 /// How long an answer may take to be made.
@@ -62,7 +66,7 @@ pub struct Site {
     /// Whether the daemon can work.
     pub readiness: watch::Receiver<Readiness>,
     /// The names by which the server may be called.
-    pub hosts: Arc<Hosts>,
+    pub hosts: watch::Receiver<Arc<Hosts>>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -101,7 +105,7 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
 
 /// All that the server answers.
 pub fn router(site: Site) -> Router {
-    let hosts = Arc::clone(&site.hosts);
+    let hosts = site.hosts.clone();
     Router::new()
         .merge(health::routes())
         .merge(scrape::routes())
@@ -123,26 +127,25 @@ async fn only_reads(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let allow = [(ALLOW, "GET, HEAD")];
-    (
+    let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        allow,
-        "this server only reads: use GET or HEAD\n",
-    )
-        .into_response()
+        "this server only reads: use GET or HEAD",
+    );
+    (allow, problem).into_response()
 }
 
 /// Few at a time, and none for long.
 async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let refuse = |said: &'static str| {
         let soon = [(RETRY_AFTER, "5")];
-        (StatusCode::SERVICE_UNAVAILABLE, soon, said).into_response()
+        (soon, Problem::new(StatusCode::SERVICE_UNAVAILABLE, said)).into_response()
     };
     let Ok(_place) = free.try_acquire() else {
-        return refuse("too many requests are under way; try again in a moment\n");
+        return refuse("too many requests are under way; try again in a moment");
     };
     tokio::time::timeout(ANSWER, next.run(request))
         .await
-        .unwrap_or_else(|_| refuse("the answer took too long; try again in a moment\n"))
+        .unwrap_or_else(|_| refuse("the answer took too long; try again in a moment"))
 }
 
 async fn with_headers(request: Request, next: Next) -> Response {

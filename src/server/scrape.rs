@@ -1,5 +1,7 @@
 //! `/metrics`, for Prometheus. Asks the lake for nothing.
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -16,6 +18,12 @@ pub(super) fn routes() -> Router<Site> {
 async fn metrics(State(site): State<Site>) -> Response {
     let is_ready = *site.readiness.borrow() == Readiness::Ready;
     site.metrics.ready(is_ready);
+    let (board, mut told) = (site.board(), BTreeSet::new());
+    for scheduled in &*board.jobs {
+        if told.insert(&*scheduled.job.connection) {
+            scheduled.job.source.client.tell_of_budget();
+        }
+    }
     let text = site.metrics.text(real_now());
     let form = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (form, text).into_response()

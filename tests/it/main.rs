@@ -8,6 +8,7 @@ mod corpus;
 mod everyware;
 mod faults;
 mod genesys;
+mod history;
 mod layering;
 mod liveperson;
 mod process;

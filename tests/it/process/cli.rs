@@ -186,6 +186,18 @@ async fn schema() {
             )
             .await;
     }
+    for format in ["text", "duckdb", "spark", "trino"] {
+        let args = [
+            "schema",
+            "--table",
+            "audit_runs",
+            "--format",
+            format,
+            "--lake",
+            "s3://bucket/prefix",
+        ];
+        shown.run(folder.path(), &args, &[]).await;
+    }
     assert_snapshot!(shown.text());
 
     // an engine has another working folder

@@ -1,5 +1,6 @@
 //! The binary as a process: what it prints, how it ends, what it leaves in the lake.
 
+mod api;
 mod check;
 mod cli;
 mod crash;

@@ -1,0 +1,265 @@
+//! `/api/v1/jobs`: where each job stands.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Problem, Range};
+use crate::clock::real_now;
+use crate::lake::{Commit, Progress};
+use crate::model::{RangeSet, Timestamp};
+use crate::server::Site;
+use crate::server::board::JobStanding;
+use crate::standing::{Finding, Standing};
+
+/// All jobs, in the configuration's order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Jobs {
+    /// When this was put together.
+    as_of: DateTime<Utc>,
+    /// The jobs.
+    jobs: Vec<Job>,
+}
+
+/// One job.
+#[derive(Debug, Serialize, ToSchema)]
+struct Job {
+    /// Its name.
+    name: String,
+    /// The kind of its provider.
+    provider: &'static str,
+    /// The account's name in the configuration.
+    connection: String,
+    /// Where it stands; null if its log can't be read.
+    standing: Option<JobState>,
+    /// Why its log can't be read.
+    error: Option<String>,
+}
+
+/// One job, with each of its streams.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct JobWithStreams {
+    /// When this was put together.
+    as_of: DateTime<Utc>,
+    /// The job.
+    job: Job,
+    /// Its streams by name; none if it was never pulled.
+    streams: BTreeMap<String, Stream>,
+}
+
+/// Whether somebody is at a job.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Activity {
+    /// It was never pulled.
+    NeverRan,
+    /// A run holds it.
+    Running,
+    /// Its time has come.
+    Due,
+    /// It waits for its next run.
+    Idle,
+}
+
+/// Where a job stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct JobState {
+    /// Whether somebody is at it.
+    state: Activity,
+    /// Up to which event time every stream was pulled without a gap.
+    watermark: Option<DateTime<Utc>>,
+    /// How far behind now that is.
+    lag_seconds: Option<i64>,
+    /// Until when the watermark is young enough.
+    fresh_until: Option<DateTime<Utc>>,
+    /// Whether that is over.
+    stale: bool,
+    /// The streams for which it is.
+    stale_streams: Vec<String>,
+    /// When something was last committed.
+    last_commit: Option<DateTime<Utc>>,
+    /// When it is due next.
+    next_run: Option<DateTime<Utc>>,
+    /// Which process holds it.
+    holder: Option<Holder>,
+    /// What lies before its newest rows and was never pulled.
+    gaps: Vec<Gap>,
+    /// The unreadable records that wait for somebody.
+    quarantined: u64,
+    /// Those that were put aside or tried again.
+    acknowledged: u64,
+    /// What somebody should look at.
+    findings: Vec<Advice>,
+}
+
+/// Who runs a job.
+#[derive(Debug, Serialize, ToSchema)]
+struct Holder {
+    /// The machine.
+    host: String,
+    /// The process.
+    pid: u32,
+    /// When its claim runs out, unless it is renewed.
+    expires_at: DateTime<Utc>,
+}
+
+/// A range of a stream that was never pulled.
+#[derive(Debug, Serialize, ToSchema)]
+struct Gap {
+    /// The stream.
+    stream: String,
+    /// The range.
+    range: Range,
+}
+
+/// Something that somebody should look at.
+#[derive(Debug, Serialize, ToSchema)]
+struct Advice {
+    /// `gap`, `stale` or `quarantine`.
+    kind: &'static str,
+    /// What was found, in words that go on after the job's name.
+    what: String,
+    /// What would help.
+    to_do: String,
+}
+
+/// Where a stream stands.
+#[derive(Debug, Serialize, ToSchema)]
+struct Stream {
+    /// Up to which event time it was pulled without a gap.
+    watermark: Option<DateTime<Utc>>,
+    /// All that was pulled to its last page.
+    coverage: Vec<Range>,
+    /// What is being pulled, or was left on the way.
+    unfinished: Vec<Range>,
+    /// What is to be read again, by the delay in seconds after which that is done.
+    unsettled: BTreeMap<String, Vec<Range>>,
+}
+
+/// Where every job stands.
+#[utoipa::path(get, path = "/api/v1/jobs", responses((status = 200, description = "All jobs", body = Jobs)))]
+pub(super) async fn jobs(State(site): State<Site>) -> Json<Jobs> {
+    let standings = site.board().standings().await;
+    let as_of = real_now();
+    let jobs = standings.iter().map(|standing| Job::of(standing, as_of));
+    let jobs = jobs.collect();
+    Json(Jobs { as_of, jobs })
+}
+
+/// Where one job stands, with its streams.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{name}",
+    params(("name" = String, Path, description = "The job's name")),
+    responses(
+        (status = 200, description = "The job", body = JobWithStreams),
+        (status = 400, description = "The name can't be read", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn job(
+    State(site): State<Site>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<JobWithStreams>, Problem> {
+    let Path(name) =
+        name.map_err(|rejected| Problem::new(StatusCode::BAD_REQUEST, rejected.body_text()))?;
+    let standings = site.board().standings().await;
+    let is_it = |standing: &&JobStanding| standing.scheduled.job.name == name;
+    let Some(standing) = standings.iter().find(is_it) else {
+        return Err(unknown(&name));
+    };
+    let as_of = real_now();
+    let newest = (standing.standing.as_ref().ok()).and_then(|known| known.newest.as_ref());
+    let streams = (newest.iter().flat_map(|newest| Commit::current(newest)))
+        .map(|(stream, progress)| (stream.clone(), Stream::of(progress)));
+    Ok(Json(JobWithStreams {
+        as_of,
+        job: Job::of(standing, as_of),
+        streams: streams.collect(),
+    }))
+}
+
+pub(super) fn unknown(name: &str) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no job `{name}`; `/api/v1/jobs` lists them"),
+    )
+}
+
+impl Job {
+    fn of(known: &JobStanding, now: Timestamp) -> Self {
+        let job = &known.scheduled.job;
+        let (standing, error) = match &known.standing {
+            Ok(standing) => (Some(JobState::of(standing, now)), None),
+            Err(error) => (None, Some(error.clone())),
+        };
+        Self {
+            name: job.name.clone(),
+            provider: job.provider,
+            connection: job.connection.clone(),
+            standing,
+            error,
+        }
+    }
+}
+
+impl JobState {
+    fn of(standing: &Standing, now: Timestamp) -> Self {
+        let gap = |(stream, range): &(String, crate::model::Range)| Gap {
+            stream: stream.clone(),
+            range: (*range).into(),
+        };
+        let advice = |finding: Finding| Advice {
+            kind: finding.kind,
+            what: finding.what,
+            to_do: finding.to_do,
+        };
+        Self {
+            state: match standing.state(now) {
+                "never ran" => Activity::NeverRan,
+                "running" => Activity::Running,
+                "due" => Activity::Due,
+                _ => Activity::Idle,
+            },
+            watermark: standing.watermark,
+            lag_seconds: standing
+                .watermark
+                .map(|watermark| (now - watermark).num_seconds()),
+            fresh_until: standing.fresh_until,
+            stale: standing.fresh_until.is_some_and(|until| until < now),
+            stale_streams: standing.stale.clone(),
+            last_commit: standing.newest.as_ref().map(|newest| newest.at),
+            next_run: standing.next_run,
+            holder: standing.holder(now).map(|claim| Holder {
+                host: claim.host.clone(),
+                pid: claim.pid,
+                expires_at: claim.expires_at,
+            }),
+            gaps: standing.gaps.iter().map(gap).collect(),
+            quarantined: standing.quarantine.open,
+            acknowledged: standing.quarantine.acknowledged,
+            findings: standing.findings(now).into_iter().map(advice).collect(),
+        }
+    }
+}
+
+impl Stream {
+    fn of(progress: &Progress) -> Self {
+        let ranges = |set: &RangeSet| set.iter().map(Range::from).collect();
+        let unsettled = progress.unsettled.iter();
+        Self {
+            watermark: progress.watermark,
+            coverage: ranges(&progress.coverage),
+            unfinished: progress.open.iter().map(|open| open.range.into()).collect(),
+            unsettled: unsettled
+                .map(|(delay, set)| (delay.to_string(), ranges(set)))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `/api/v1/runs`: what runs did.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Counts, Problem, Range, jobs};
+use crate::history::{self, RunOfJob};
+use crate::lake;
+use crate::model;
+use crate::server::Site;
+
+/// How many runs are shown unless the question says otherwise, and how many at most.
+const USUAL: u32 = 50;
+const MOST: u32 = 500;
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Of this job only.
+    job: Option<String>,
+    /// So many at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u32>,
+    /// Those that are older than this one: `next` of an earlier answer.
+    before: Option<Uuid>,
+}
+
+/// Some runs, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Runs {
+    /// The runs.
+    runs: Vec<Run>,
+    /// Where the older ones begin: for `before`. Null if there are none.
+    next: Option<Uuid>,
+}
+
+/// One run.
+#[derive(Debug, Serialize, ToSchema)]
+struct Run {
+    /// Its id, a UUID of version 7: later ones are larger.
+    id: Uuid,
+    /// The job.
+    job: String,
+    /// When it took the job.
+    started_at: DateTime<Utc>,
+    /// When it gave the job up; of one that is under way or lost, its last commit.
+    ended_at: DateTime<Utc>,
+    /// The worst of its ranges.
+    outcome: Outcome,
+    /// What became of its records.
+    counts: Counts,
+    /// Requests sent, retries included.
+    calls: u64,
+    /// Of these, how many were sent again after a passing failure.
+    retries: u64,
+    /// Its ranges.
+    ranges: Vec<RangeOfRun>,
+}
+
+/// One range of one stream in a run.
+#[derive(Debug, Serialize, ToSchema)]
+struct RangeOfRun {
+    /// The stream; null for a run that found nothing to do, or failed before it knew its streams.
+    stream: Option<String>,
+    /// The range, with the stream.
+    range: Option<Range>,
+    /// Why it was pulled.
+    work: Option<Work>,
+    /// What became of it.
+    outcome: Outcome,
+    /// What became of its records.
+    counts: Counts,
+    /// Requests sent for it, retries included.
+    calls: u64,
+    /// Of these, how many were sent again after a passing failure.
+    retries: u64,
+    /// What kind of failure.
+    error_kind: Option<Kind>,
+    /// The failure with its causes.
+    error: Option<String>,
+    /// What an operator should know of it.
+    remarks: Vec<String>,
+}
+
+/// What became of a range, or of a run.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// Pulled to its last page.
+    Finished,
+    /// Pulled in part: a later run goes on.
+    Unfinished,
+    /// Not pulled further, for an error; tried again at the next tick.
+    Failed,
+    /// The run ended without a word: it was killed, or lost its lake. A later run goes on.
+    Lost,
+}
+
+/// Why a range was pulled.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Work {
+    /// For the first time.
+    Pull,
+    /// Again, for late records.
+    Settle,
+    /// As somebody asked.
+    Backfill,
+    /// Out of quarantine.
+    Replay,
+}
+
+/// What a failure means.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// May pass by itself.
+    Transient,
+    /// The provider asked to come back later.
+    RateLimited,
+    /// Credentials or permission.
+    Auth,
+    /// The configuration is wrong for this provider or lake.
+    Config,
+    /// What the provider sent can't be handled.
+    Data,
+    /// Another run took over.
+    Conflict,
+}
+
+/// What runs did, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs",
+    params(Wanted),
+    responses(
+        (status = 200, description = "The runs", body = Runs),
+        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The lake can't be read", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn runs(
+    State(site): State<Site>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Runs>, Problem> {
+    let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let Query(Wanted { job, limit, before }) =
+        wanted.map_err(|rejected| wrong(rejected.body_text()))?;
+    let limit = limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(wrong(format!("`limit` is 1 to {MOST}, not {limit}")));
+    }
+    let board = site.board();
+    if let Some(job) = &job
+        && board
+            .jobs
+            .iter()
+            .all(|scheduled| scheduled.job.name != *job)
+    {
+        return Err(jobs::unknown(job));
+    }
+    let history = board.history().await;
+    let history = (history.as_ref().as_ref())
+        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.clone()))?;
+    let mut runs = history.runs(job.as_deref());
+    runs.retain(|run| before.is_none_or(|before| run.run < before));
+    let limit = limit as usize;
+    let next = (runs.len() > limit).then(|| runs[limit - 1].run);
+    runs.truncate(limit);
+    let runs = runs.into_iter().map(Run::from).collect();
+    Ok(Json(Runs { runs, next }))
+}
+
+impl From<RunOfJob> for Run {
+    fn from(run: RunOfJob) -> Self {
+        Self {
+            id: run.run,
+            job: run.job,
+            started_at: run.started_at,
+            ended_at: run.ended_at,
+            outcome: run.outcome.into(),
+            counts: run.counts.into(),
+            calls: run.calls,
+            retries: run.retries,
+            ranges: run.rows.into_iter().map(RangeOfRun::from).collect(),
+        }
+    }
+}
+
+impl From<history::Row> for RangeOfRun {
+    fn from(row: history::Row) -> Self {
+        Self {
+            stream: row.stream,
+            range: row.range.map(Range::from),
+            work: row.work.map(Work::from),
+            outcome: row.outcome.into(),
+            counts: row.counts.into(),
+            calls: row.calls,
+            retries: row.retries,
+            error_kind: row.error_kind.map(Kind::from),
+            error: row.error,
+            remarks: row.remarks,
+        }
+    }
+}
+
+impl From<history::Outcome> for Outcome {
+    fn from(outcome: history::Outcome) -> Self {
+        match outcome {
+            history::Outcome::Finished => Self::Finished,
+            history::Outcome::Unfinished => Self::Unfinished,
+            history::Outcome::Failed => Self::Failed,
+            history::Outcome::Lost => Self::Lost,
+        }
+    }
+}
+
+impl From<lake::Work> for Work {
+    fn from(work: lake::Work) -> Self {
+        match work {
+            lake::Work::Pull => Self::Pull,
+            lake::Work::Settle => Self::Settle,
+            lake::Work::Backfill => Self::Backfill,
+            lake::Work::Replay => Self::Replay,
+        }
+    }
+}
+
+impl From<model::Kind> for Kind {
+    fn from(kind: model::Kind) -> Self {
+        match kind {
+            model::Kind::Transient => Self::Transient,
+            model::Kind::RateLimited => Self::RateLimited,
+            model::Kind::Auth => Self::Auth,
+            model::Kind::Config => Self::Config,
+            model::Kind::Data => Self::Data,
+            model::Kind::Conflict => Self::Conflict,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::header::HOST;
+use futures_util::StreamExt;
+use tower::ServiceExt;
+
+use super::*;
+use crate::config::Config;
+use crate::lake::Lake;
+use crate::runtime;
+
+const YAML: &str = "lake: {url: memory://}
+connections:
+  prod: {provider: everyware_cloud, username: u, password: p}
+jobs:
+  - {name: audits, connection: prod, schedule: '@hourly', start: 2026-03-01}
+";
+
+/// A site of one job that never ran, on a lake that is laid out; ready, as far as its scheduler goes.
+pub(super) async fn site(allowed: &[&str]) -> (Site, watch::Sender<Readiness>) {
+    let config = Config::parse("jobs.yaml", YAML, &|_| None).unwrap();
+    let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
+    lake.prepare(&runtime::layout(&config.lake)).await.unwrap();
+    let metrics = Metrics::default();
+    let jobs = runtime::jobs(&config, &lake, &[], &metrics).unwrap();
+    let (readiness, ready) = watch::channel(Readiness::Ready);
+    let allowed: Vec<String> = allowed.iter().map(|&name| name.to_owned()).collect();
+    let site = Site {
+        board: watch::channel(Arc::new(Board::new(jobs, lake))).1,
+        readiness: ready,
+        hosts: watch::channel(Arc::new(Hosts::new(&allowed))).1,
+        metrics,
+    };
+    (site, readiness)
+}
+
+async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    host: Option<&str>,
+) -> (Response, String) {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(host) = host {
+        request = request.header(HOST, host);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let mut chunks = body.into_data_stream();
+    let mut text = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        text.extend(chunk.unwrap());
+    }
+    let response = Response::from_parts(head, Body::empty());
+    (response, String::from_utf8(text).unwrap())
+}
+
+const PATHS: [&str; 7] = [
+    "/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/jobs",
+    "/api/v1/runs",
+    "/nowhere",
+];
+
+#[tokio::test]
+async fn it_answers_only_by_its_own_names_whatever_is_asked() {
+    let (site, _readiness) = site(&["lake.example.com"]).await;
+    let router = router(site);
+    for path in PATHS {
+        let status = async |host| ask(&router, Method::GET, path, host).await.0.status();
+        for host in [
+            "localhost:8080",
+            "127.0.0.1",
+            "[::1]:80",
+            "Lake.example.com:8080",
+        ] {
+            let status = status(Some(host)).await;
+            assert_eq!(
+                status == StatusCode::NOT_FOUND,
+                path == "/nowhere",
+                "{path} at {host}"
+            );
+            assert_ne!(status, StatusCode::MISDIRECTED_REQUEST, "{path} at {host}");
+        }
+        assert_eq!(
+            status(Some("evil.example.com")).await,
+            StatusCode::MISDIRECTED_REQUEST
+        );
+        assert_eq!(status(None).await, StatusCode::BAD_REQUEST);
+    }
+    let (_, said) = ask(&router, Method::GET, "/", Some("evil.example.com:80")).await;
+    assert!(
+        said.contains("`evil.example.com`") && said.contains("server.allowed_hosts"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn it_only_reads_and_every_answer_says_what_a_page_may_do() {
+    let (site, _readiness) = site(&[]).await;
+    let router = router(site);
+    let own = Some("localhost");
+    for path in PATHS {
+        for method in [
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::PATCH,
+        ] {
+            let (response, _) = ask(&router, method, path, own).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(response.headers()[ALLOW], "GET, HEAD");
+        }
+        for (method, host) in [
+            (Method::GET, own),
+            (Method::POST, own),
+            (Method::GET, Some("x.example")),
+        ] {
+            let (response, _) = ask(&router, method, path, host).await;
+            let headers = response.headers();
+            let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(
+                policy.starts_with("default-src 'none';")
+                    && policy.contains("frame-ancestors 'none'")
+            );
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert_eq!(headers[REFERRER_POLICY], "no-referrer");
+        }
+        let (head, body) = ask(&router, Method::HEAD, path, own).await;
+        let (get, _) = ask(&router, Method::GET, path, own).await;
+        assert_eq!((head.status(), body.as_str()), (get.status(), ""), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_is_given_up_and_too_many_are_sent_away() {
+    let router = Router::new()
+        .route("/slow", axum::routing::get(std::future::pending::<()>))
+        .layer(from_fn_with_state(Arc::new(Semaphore::new(2)), in_bounds));
+    let slow = async || ask(&router, Method::GET, "/slow", None).await;
+    let (first, second, third) = tokio::join!(slow(), slow(), slow());
+    for ((response, said), expected) in [
+        (first, "too long"),
+        (second, "too long"),
+        (third, "too many"),
+    ] {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(RETRY_AFTER));
+        assert!(said.contains(expected), "{said}");
+    }
+}
