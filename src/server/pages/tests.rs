@@ -53,6 +53,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         format: FORMAT,
         version: 12,
         id: Uuid::from_u128(1),
+        ended: None,
         run: Uuid::from_u128(2),
         job: name.to_owned(),
         kind: CommitKind::Release,
@@ -129,6 +130,7 @@ fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
     Row {
         job: job.to_owned(),
         provider: Some("genesys_cloud".to_owned()),
+        connection: None,
         run: Uuid::from_u128(run),
         started_at: range.to(),
         ended_at: range.to() + TimeDelta::seconds(3),
