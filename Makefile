@@ -15,11 +15,12 @@ VENV_PAGE := target/venv-page
 # The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
-# Those that begin with `promtool_` need Prometheus' own tool.
+# The API is held against its description by schemathesis. Those that begin with `promtool_` need Prometheus' own tool.
+export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java test-page chromium check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java test-page chromium test-api check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -44,6 +45,9 @@ tests: $(VENV)/installed promtool
 	@skip=$$([ -x $(PROMTOOL) ] || echo promtool_); \
 	if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all --no-fail-fast $${skip:+-E "not test($$skip)"}; \
 	else set -x; $(CARGO) test --locked --all-targets --no-fail-fast -- --include-ignored $${skip:+--skip $$skip}; fi
+
+test-api: $(VENV)/installed ## Hold the API against its description (a part of the tests)
+	$(CARGO) nextest run --locked --run-ignored all process::api:: server::api::
 
 check-alerts: promtool ## Hold alerts, dashboard and a real scrape against promtool (a part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all promtool_ watching::

@@ -93,6 +93,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "client",
             "clock",
+            "config", // its tests
             "history",
             "lake",
             "metrics",

@@ -171,13 +171,20 @@ pub(super) async fn runs(
     let history = board.history().await;
     let history = (history.as_ref().as_ref())
         .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.clone()))?;
-    let mut runs = history.runs(job.as_deref());
-    runs.retain(|run| before.is_none_or(|before| run.run < before));
-    let limit = limit as usize;
-    let next = (runs.len() > limit).then(|| runs[limit - 1].run);
-    runs.truncate(limit);
-    let runs = runs.into_iter().map(Run::from).collect();
-    Ok(Json(Runs { runs, next }))
+    let runs = history.runs(job.as_deref());
+    Ok(Json(Runs::page(runs, limit, before)))
+}
+
+impl Runs {
+    /// So many of the runs, which are in order, that are older than `before`.
+    fn page(mut runs: Vec<RunOfJob>, limit: u32, before: Option<Uuid>) -> Self {
+        runs.retain(|run| before.is_none_or(|before| run.run < before));
+        let limit = limit as usize;
+        let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.run);
+        runs.truncate(limit);
+        let runs = runs.into_iter().map(Run::from).collect();
+        Self { runs, next }
+    }
 }
 
 impl From<RunOfJob> for Run {
@@ -245,5 +252,48 @@ impl From<model::Kind> for Kind {
             model::Kind::Data => Self::Data,
             model::Kind::Conflict => Self::Conflict,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::Counts as LakeCounts;
+
+    fn run(id: u128) -> RunOfJob {
+        RunOfJob {
+            job: "audits".to_owned(),
+            run: Uuid::from_u128(id),
+            started_at: DateTime::UNIX_EPOCH,
+            ended_at: DateTime::UNIX_EPOCH,
+            outcome: history::Outcome::Finished,
+            counts: LakeCounts::default(),
+            calls: 0,
+            retries: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn pages_lead_to_the_oldest_run_and_end_there() {
+        let mut shown = Vec::new();
+        let mut before = None;
+        let mut pages = 0;
+        loop {
+            let page = Runs::page([5, 4, 3, 2, 1].map(run).into(), 2, before);
+            shown.extend(page.runs.iter().map(|run| run.id.as_u128()));
+            pages += 1;
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!((shown, pages), (vec![5, 4, 3, 2, 1], 3));
+        let whole = Runs::page([5, 4].map(run).into(), 2, None);
+        assert_eq!(
+            (whole.runs.len(), whole.next),
+            (2, None),
+            "nothing is behind the last one"
+        );
     }
 }

@@ -3,23 +3,16 @@
 
 use std::process::Stdio;
 
-use auditlake::sim::Fault;
-use auditlake::sim::genesys::endpoint;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::support::{Process, World, get, lately, until};
+use super::support::{Process, World, get, lately};
 
-/// A daemon whose first run failed at a stream or more, and whose later ones go well.
+/// A daemon that has pulled what there is.
 async fn daemon() -> (World, Process, String) {
     let world = World::live(&lately()).await;
-    let refuse = Fault::Status {
-        status: 400,
-        retry_after: None,
-    };
-    world.provider.faults().next(endpoint::REALTIME, 2, refuse);
     let daemon = world.start(&["run"]);
     let address = daemon.address().await;
-    daemon.says_times("run ended", 2).await;
+    daemon.says("run ended").await;
     (world, daemon, address)
 }
 
@@ -157,43 +150,9 @@ async fn every_answer_has_the_described_shape() {
 }
 
 #[tokio::test]
-async fn runs_can_be_read_page_by_page() {
-    let (_world, daemon, address) = daemon().await;
-    until("there are three runs", async || {
-        let (_, answer) = ask(&address, "/api/v1/runs?job=audits").await;
-        answer["runs"]
-            .as_array()
-            .is_some_and(|runs| runs.len() >= 3)
-    })
-    .await;
-    daemon.signal("HUP").await; // nothing of it hangs on the process
-    let (_, all) = ask(&address, "/api/v1/runs?job=audits&limit=500").await;
-    let all = all["runs"].as_array().unwrap();
-    let ids: Vec<&str> = all.iter().map(|run| run["id"].as_str().unwrap()).collect();
-    assert!(ids.is_sorted_by(|newer, older| newer > older), "{ids:?}");
-    let failed = |run: &&Value| run["outcome"] == "failed";
-    let failure = all.iter().find(failed).unwrap();
-    let ranges = failure["ranges"].as_array().unwrap();
-    assert!(
-        ranges.iter().any(|range| range["error"].is_string()),
-        "{failure}"
-    );
-
-    let mut before = ids[0].to_owned();
-    for id in &ids[1..] {
-        let (_, page) = ask(&address, &format!("/api/v1/runs?limit=1&before={before}")).await;
-        assert_eq!(page["runs"][0]["id"], json!(id), "{page}");
-        let is_last = *id == *ids.last().unwrap();
-        assert_eq!(page["next"], if is_last { Value::Null } else { json!(id) });
-        before = (*id).to_owned();
-    }
-    daemon.signalled("TERM").await.assert_code(0);
-}
-
-#[tokio::test]
 #[ignore = "needs schemathesis: make test-api"]
 async fn schemathesis_finds_nothing() {
-    let (_world, daemon, address) = daemon().await;
+    let (world, daemon, address) = daemon().await;
     let tool = std::env::var("AUDITLAKE_TEST_SCHEMATHESIS").unwrap();
     let said = tokio::process::Command::new(tool)
         .args(["run", &format!("http://{address}/api/v1/openapi.json")])
@@ -201,11 +160,12 @@ async fn schemathesis_finds_nothing() {
             "--checks",
             "all",
             "--max-examples",
-            "100",
+            "25",
             "--seed",
             "1",
             "--no-color",
         ])
+        .current_dir(world.path()) // it leaves a folder
         .stdin(Stdio::null())
         .output()
         .await
