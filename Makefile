@@ -20,7 +20,7 @@ export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java test-page chromium check-alerts promtool image-check image-tools attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java test-page chromium check-alerts promtool check-deploy image-check image-tools attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,6 +57,11 @@ $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
+
+# One of the tests does so too, by the name `deploy::`.
+check-deploy: $(VENV)/installed promtool ## Hold deploy/ against its schemas and `validate`
+	$(CARGO) build --locked --bin auditlake
+	$(VENV)/bin/python -B deploy/check.py target/debug/auditlake
 
 # Beside `test`, as the engines are 1.9 GB to install; without that, two minutes on two cores.
 test-engines: java $(VENV_ENGINES)/installed ## Six query engines read a lake, as docs/query.md says; some: ENGINES="duckdb spark"
