@@ -83,12 +83,17 @@ def compose(program: Path) -> None:
         all(mapped.endswith(f":{port}") for mapped in service["ports"]),
         f"compose.yaml: auditlake listens at {port}, {service['ports']} is published",
     )
-    scraped = yaml.safe_load((HERE / "prometheus/prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"][
-        0
-    ]["targets"]
+    jobs = yaml.safe_load((HERE / "jobs.yaml").read_text())
+    prometheus = yaml.safe_load((HERE / "prometheus/prometheus.yaml").read_text())
+    scraped = prometheus["scrape_configs"][0]["static_configs"][0]["targets"]
     expect(
-        scraped == [f"auditlake:{port}"], f"prometheus/prometheus.yaml: it asks {scraped}, auditlake listens at {port}"
+        scraped == [f"auditlake:{port}"],
+        f"prometheus/prometheus.yaml: it asks {scraped}, auditlake listens at {port}",
     )
+    allowed = jobs["server"]["allowed_hosts"]
+    expect(allowed == ["auditlake"], f"jobs.yaml: Prometheus asks by the name `auditlake`, {allowed} are answered")
+    for rules in prometheus["rule_files"]:
+        expect((HERE / "prometheus" / rules).exists(), f"prometheus/prometheus.yaml: {rules} isn't there")
     for name, service in services.items():
         for published in service.get("ports", []):
             expect(
