@@ -169,8 +169,12 @@ pub(super) async fn runs(
         return Err(jobs::unknown(job));
     }
     let history = board.history().await;
-    let history = (history.as_ref().as_ref())
-        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.clone()))?;
+    if let Some(problem) = history.problems.first() {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            problem.clone(),
+        ));
+    }
     let mut runs = history.runs(job.as_deref());
     runs.retain(|run| before.is_none_or(|before| run.run < before));
     let limit = limit as usize;
