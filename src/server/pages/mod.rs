@@ -29,7 +29,7 @@ use uuid::Uuid;
 use self::ledger::Ledger;
 use self::view::{Look, View};
 use super::Site;
-use super::board::{JobStanding, KnownHistory};
+use super::board::JobStanding;
 use crate::clock::real_now;
 use crate::history::History;
 use crate::lake::Commit;
@@ -91,9 +91,7 @@ impl Asked {
 /// What the board knows, kept while a page is made of it.
 struct Known {
     standings: Arc<Vec<JobStanding>>,
-    history: Arc<Result<History, String>>,
-    /// What was read of it before, if it can't be read now.
-    before: Option<KnownHistory>,
+    history: Arc<History>,
     lake: String,
 }
 
@@ -103,7 +101,6 @@ impl Known {
         let (standings, history) = tokio::join!(board.standings(), board.history());
         Self {
             standings,
-            before: board.known_history().filter(|_| history.is_err()),
             history,
             lake: board.lake().url().to_owned(),
         }
@@ -111,12 +108,6 @@ impl Known {
 
     fn view(&self) -> View<'_> {
         let now = real_now();
-        let before = self.before.as_ref();
-        let history = match (&*self.history, before) {
-            (Ok(history), _) => Some(history),
-            (Err(_), Some((_, before))) => before.as_ref().as_ref().ok(),
-            (Err(_), None) => None,
-        };
         let looks = self.standings.iter().map(|of| {
             let job = &of.scheduled.job;
             let known = of.known.as_ref();
@@ -137,9 +128,8 @@ impl Known {
             now,
             lake: &self.lake,
             jobs: looks.collect(),
-            ledger: history.map_or_else(Ledger::default, |history| Ledger::of(history, now)),
-            history_unreadable: self.history.as_ref().as_ref().err().map(String::as_str),
-            history_read_at: before.map(|(read_at, _)| *read_at),
+            ledger: Ledger::of(&self.history, now),
+            history_problems: &self.history.problems,
         }
     }
 }

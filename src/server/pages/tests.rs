@@ -121,8 +121,7 @@ fn view<'a>(jobs: Vec<Look<'a>>, history: &'a History) -> View<'a> {
         lake: "s3://lake/audit",
         jobs,
         ledger: Ledger::of(history, now),
-        history_unreadable: None,
-        history_read_at: None,
+        history_problems: &history.problems,
     }
 }
 
@@ -282,7 +281,10 @@ fn happened() -> History {
         retries: 1,
         ..row("failing", 0, "Routing", tail, 0)
     });
-    History { rows }
+    History {
+        rows,
+        ..History::default()
+    }
 }
 
 /// Draws every page of jobs of every kind.
@@ -407,7 +409,10 @@ fn a_day_says_what_it_is_like() {
     let standing = standing("audits", Some(newest), &policy());
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
-    let history = History { rows };
+    let history = History {
+        rows,
+        ..History::default()
+    };
     insta::assert_snapshot!(told(Some(&standing), &history, NOW).join("\n"), @r"
 2026-11-02: pulled, and there was nothing
 2026-11-03: pulled, and there was nothing
@@ -490,12 +495,16 @@ fn text_from_outside_stays_text() {
         remarks: vec![hostile.clone()],
         ..row(HOSTILE, 9, "", all(), 3)
     };
-    let history = History { rows: vec![failed] };
+    let history = History {
+        rows: vec![failed],
+        problems: vec![hostile.clone()],
+        ..History::default()
+    };
     let mut look = look(HOSTILE, &policy, Some(&standing));
     (look.connection, look.schedule, look.unreadable) =
         (HOSTILE, hostile.clone(), Some(hostile.as_str()));
     let mut view = view(vec![look], &history);
-    (view.lake, view.history_unreadable) = (HOSTILE, Some(hostile.as_str()));
+    view.lake = HOSTILE;
     let (of, run) = view.ledger.run(Uuid::from_u128(9)).unwrap();
     for page in [
         overview::page(&view, overview::Choice::default()),
@@ -538,6 +547,7 @@ fn a_thousand_jobs_come_in_pages() {
         .map(|(name, standing)| look(name, &policy, Some(standing)));
     let history = History {
         rows: (names.iter()).flat_map(|name| lived_in(name)).collect(),
+        ..History::default()
     };
     let view = view(looks.collect(), &history);
     let page = |page| {
@@ -582,6 +592,7 @@ fn a_small_page_is_as_it_was() {
             range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
             42,
         )],
+        ..History::default()
     };
     let view = view(vec![look("audits", &policy, Some(&standing))], &history);
     let text = overview::page(
@@ -594,4 +605,96 @@ fn a_small_page_is_as_it_was() {
     .into_string();
     // a tag a line, so that a change can be read
     insta::assert_snapshot!(text.replace('<', "\n<").replace("\n</", "</"));
+}
+
+/// Runs in their order: how they ended.
+fn ended(outcomes: &[Outcome]) -> History {
+    let rows = outcomes.iter().enumerate().map(|(at, outcome)| Row {
+        outcome: *outcome,
+        error: (*outcome == Outcome::Failed).then(|| format!("error {at}")),
+        ..row("audits", at as u128 + 1, "Routing", all(), 0)
+    });
+    History {
+        rows: rows.collect(),
+        ..History::default()
+    }
+}
+
+#[test]
+fn the_newest_failure_is_told_with_how_things_went_on() {
+    use Outcome::{Failed, Finished, Unfinished};
+    let told = |outcomes: &[Outcome]| {
+        let history = ended(outcomes);
+        let ledger = Ledger::of(&history, at(NOW));
+        let failing = ledger.job("audits").unwrap().failing();
+        failing.map(|failing| {
+            (
+                failing.error.to_owned(),
+                failing.in_a_row,
+                failing.well_since,
+            )
+        })
+    };
+    assert_eq!(told(&[Finished, Unfinished]), None);
+    assert_eq!(
+        told(&[Failed, Finished, Failed, Failed]),
+        Some(("error 3".to_owned(), 2, 0))
+    );
+    assert_eq!(
+        told(&[Failed, Failed, Finished, Unfinished]),
+        Some(("error 1".to_owned(), 2, 2))
+    );
+}
+
+#[test]
+fn rows_that_are_only_summed_up_count_in_the_days_and_make_them_known() {
+    let day = |text: &str| at(&format!("{text}T00:00:00Z")).date_naive();
+    let mut history = History {
+        rows: vec![row(
+            "audits",
+            7,
+            "Routing",
+            range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
+            42,
+        )],
+        ..History::default()
+    };
+    let sums = BTreeMap::from([
+        (day("2026-11-12"), 7),
+        (day("2026-11-14"), 5),
+        (day("2026-11-19"), 1),
+    ]);
+    history.older.days.insert("audits".to_owned(), sums);
+    let standing = standing(
+        "audits",
+        Some(commit("audits", vec![("Routing", progress(&[all()]))])),
+        &policy(),
+    );
+    let told = told(Some(&standing), &history, NOW);
+    assert_eq!(
+        told[9],
+        "2026-11-11: pulled; the rows aren't known, as the run history begins later"
+    );
+    assert_eq!(told[10], "2026-11-12: 7 rows");
+    assert_eq!(told[11], "2026-11-13: pulled, and there was nothing");
+    assert_eq!(told[17], "2026-11-19: 43 rows");
+}
+
+#[test]
+fn what_was_only_read_again_isnt_taken_for_empty() {
+    let again = Row {
+        work: Some(Work::Settle),
+        ..row("audits", 7, "Routing", all(), 0)
+    };
+    let history = History {
+        rows: vec![again],
+        ..History::default()
+    };
+    let standing = standing(
+        "audits",
+        Some(commit("audits", vec![("Routing", progress(&[all()]))])),
+        &policy(),
+    );
+    let told = told(Some(&standing), &history, NOW);
+    assert!(told[3].contains("the rows aren't known"), "{}", told[3]);
 }

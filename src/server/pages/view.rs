@@ -17,10 +17,8 @@ pub(super) struct View<'a> {
     pub(super) jobs: Vec<Look<'a>>,
     /// What runs did.
     pub(super) ledger: Ledger<'a>,
-    /// Why that can't be read now.
-    pub(super) history_unreadable: Option<&'a str>,
-    /// When what is shown of it was read.
-    pub(super) history_read_at: Option<Timestamp>,
+    /// What of that can't be read now.
+    pub(super) history_problems: &'a [String],
 }
 
 /// One job.
