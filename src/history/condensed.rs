@@ -10,7 +10,12 @@ use crate::model::Range;
 pub(super) fn condensed(rows: Vec<Row>) -> Vec<Row> {
     let mut groups: BTreeMap<_, Vec<Row>> = BTreeMap::new();
     for row in rows {
-        let key = (row.job.clone(), row.stream.clone(), row.work, row.outcome.as_str());
+        let key = (
+            row.job.clone(),
+            row.stream.clone(),
+            row.work,
+            row.outcome.as_str(),
+        );
         groups.entry(key).or_default().push(row);
     }
     let mut condensed = Vec::new();

@@ -170,10 +170,10 @@ pub(super) async fn runs(
     {
         return Err(jobs::unknown(job));
     }
-    let history = board.history().await;
-    let runs = history.runs(job.as_deref());
+    let known = board.history().await;
+    let runs = known.history.runs(job.as_deref());
     if runs.is_empty()
-        && let Some(problem) = history.problems.first()
+        && let Some(problem) = known.problems.first()
     {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -181,7 +181,7 @@ pub(super) async fn runs(
         ));
     }
     Ok(Json(Runs {
-        problems: history.problems.clone(),
+        problems: known.problems.clone(),
         ..Runs::page(runs, limit, before)
     }))
 }
