@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse(); // ends the process with 2 on bad usage, with 0 for --help and --version
     // the demo tells its own story
     let quiet = matches!(cli.command, Command::Demo(_));
-    telemetry::init(cli.log_format, cli.verbose, quiet);
+    let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -131,6 +131,7 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(run(cli));
     // what still runs was given its time
     runtime.shutdown_background();
+    drop(telemetry);
     report::end(ended)
 }
 

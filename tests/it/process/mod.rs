@@ -11,4 +11,5 @@ mod once;
 mod quarantine;
 mod scale;
 pub(crate) mod support;
+mod traces;
 mod verify;
