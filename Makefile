@@ -1,4 +1,5 @@
-# `make test` and `make test-engines` are what CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
+# `.ci/run` says what CI runs: `make test`, what stands beside it, and `make image-check`. They need Rust with rustfmt and
+# clippy, a C compiler and Python 3 with venv.
 # cargo-nextest and cargo-deny are used where they are installed.
 
 SHELL := /bin/bash
@@ -10,6 +11,7 @@ PYTHON ?= python3
 DENY_VERSION := 0.20.2
 VENV := target/venv
 VENV_ENGINES := target/venv-engines
+VENV_PAGE := target/venv-page
 
 # The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
@@ -19,7 +21,7 @@ export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java test-api check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +62,11 @@ $(VENV)/installed: tests/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
+# One of the tests does so too, by the name `deploy::`.
+check-deploy: $(VENV)/installed promtool ## Hold deploy/ against its schemas and `validate`
+	$(CARGO) build --locked --bin auditlake
+	$(VENV)/bin/python -B deploy/check.py target/debug/auditlake
+
 # Beside `test`, as the engines are 1.9 GB to install; without that, two minutes on two cores.
 test-engines: java $(VENV_ENGINES)/installed ## Six query engines read a lake, as docs/query.md says; some: ENGINES="duckdb spark"
 	$(CARGO) build --locked --bin auditlake --example simulator
@@ -80,6 +87,37 @@ java:
 	else \
 		echo "Spark needs Java 17 or newer, and there is none. As root: apt-get install default-jre-headless" >&2; \
 		echo "Without Spark: make test-engines ENGINES=\"clickhouse datafusion duckdb pages parsed polars pyarrow\"" >&2; exit 1; \
+	fi
+
+# A browser looks at the status page: it takes two minutes, and Debian's chromium, of some 350 MB.
+test-page: chromium $(VENV_PAGE)/installed ## The status page in a browser: what it shows, accessibility, pictures in target/page
+	$(CARGO) build --locked --bin auditlake --example simulator
+	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/examples/simulator "$$(command -v chromium)"
+
+$(VENV_PAGE)/installed: tests/page/requirements.txt
+	rm -rf $(VENV_PAGE)
+	$(PYTHON) -m venv $(VENV_PAGE)
+	$(VENV_PAGE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/page/requirements.txt
+	touch $@
+
+chromium:
+	@if command -v chromium >/dev/null; then exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium; \
+	else \
+		echo "The page is looked at with chromium, and there is none. As root: apt-get install chromium" >&2; exit 1; \
+	fi
+
+# Beside `test`, as it builds a release from nothing. Debian's part is kept for the next time.
+image-check: image-tools ## Build and start the image without a container engine, see that it is as promised; as root
+	$(PYTHON) -B tests/image/check.py
+
+image-tools:
+	@if command -v buildah >/dev/null && command -v debootstrap >/dev/null; then exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends buildah debootstrap; \
+	else \
+		echo "The image is built with buildah and debootstrap, which are missing. As root: apt-get install buildah debootstrap" >&2; exit 1; \
 	fi
 
 # What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.

@@ -15,7 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::alarm::Alarm;
 use crate::clock::real_now;
-use crate::lake::{self, Commit};
+use crate::history;
+use crate::lake::{self, Commit, Lake};
 use crate::metrics::Ended;
 use crate::model::{Kind, Timestamp};
 use crate::pipeline::{self, Conduct, Lane, Outcome, Report, RunError};
@@ -34,6 +35,7 @@ const AUTH_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::ho
 /// Runs jobs when they are due, each until `stop` is cancelled and its current run has ended.
 #[derive(Debug)]
 pub struct Scheduler {
+    alarm: Alarm,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -50,7 +52,13 @@ impl Scheduler {
             tasks.spawn(keep(job, alarm.clone(), stop.clone()));
         }
         tasks.close();
-        Ok(Self { tasks, stop })
+        Ok(Self { alarm, tasks, stop })
+    }
+
+    /// Keeps the table of what runs did in this lake, too. No job waits for that.
+    pub fn keep_history(&self, lake: Lake) {
+        let (alarm, stop) = (self.alarm.clone(), self.stop.clone());
+        self.tasks.spawn(history::keep(lake, alarm, stop));
     }
 
     /// Asks all jobs to stop and waits until their current pages are committed.

@@ -188,6 +188,7 @@ async fn keep_jobs(
     let scheduler = Scheduler::start(jobs, stop.clone())
         .await
         .map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))?;
+    scheduler.keep_history(lake);
     readiness.send_replace(Readiness::Ready);
     stop.cancelled().await;
     readiness.send_replace(Readiness::NotYet("stopping".to_owned()));

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, stream};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::report::{self, Failure, Out};
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
+use crate::history;
+use crate::lake::Lake;
 use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report, RunError};
 use crate::shutdown::Shutdown;
-use crate::telemetry::said_of_panic;
+use crate::telemetry::{chain, said_of_panic};
 
 /// How many jobs run at a time.
 const AT_A_TIME: usize = 8;
@@ -23,10 +26,14 @@ pub(super) async fn run(
     config: &Config,
     wanted: &[String],
     clock: Clock,
+    as_json: bool,
     shutdown: &Shutdown,
-    out: &mut Out,
+    results: &mut Out,
 ) -> Result<u8, Failure> {
+    let out = &mut results.unless(as_json);
+    let mut summaries = Vec::new();
     let jobs = super::ready_jobs(config, wanted).await?;
+    let lake = jobs.first().map(|first| first.job.lake.clone());
     let mut ended = stream::iter(jobs)
         .map(|scheduled| async move {
             let conduct = Conduct {
@@ -42,6 +49,7 @@ pub(super) async fn run(
         match result {
             Ok(report) => {
                 out.line(format_args!("{}", report::summary(&job.name, &report)));
+                summaries.push(report::summary_json(&job, &report));
                 report::failures(&job, &report);
                 if !report.failures.is_empty() {
                     code = code.max(1);
@@ -49,11 +57,31 @@ pub(super) async fn run(
             }
             Err(failure) => {
                 report::complain(failure.message());
+                let (job, error) = (&job.name, failure.message());
+                summaries.push(json!({ "job": job, "outcome": "failed", "error": error }));
                 code = code.max(failure.code());
             }
         }
     }
+    if as_json {
+        results.json(&summaries.into());
+    }
+    if let Some(lake) = lake {
+        write_history(&lake, shutdown).await;
+    }
     Ok(shutdown.exit_code().unwrap_or(code))
+}
+
+/// Days of `audit_runs` that are over: nothing of a pull depends on that.
+async fn write_history(lake: &Lake, shutdown: &Shutdown) {
+    tokio::select! {
+        built = history::build(lake, real_now()) => {
+            if let Err(error) = built {
+                tracing::warn!(error = chain(&error), "the table audit_runs can't be brought up to date yet");
+            }
+        }
+        () = shutdown.stop.cancelled() => {}
+    }
 }
 
 /// Runs the job once nobody else holds it, as soon as that is.

@@ -1,4 +1,4 @@
-//! `schema`: the table as others read it, and the JSON Schema of jobs.yaml.
+//! `schema`: the tables as others read them, and the JSON Schema of jobs.yaml.
 
 use std::path::Path;
 
@@ -7,13 +7,18 @@ use clap::{Args, ValueEnum};
 
 use super::report::{Failure, Out};
 use crate::config::{self, Config, Source};
-use crate::lake::layout::TABLE;
+use crate::history;
+use crate::lake::layout::{RUNS_TABLE, TABLE};
 use crate::model::PartitionColumn;
 use crate::providers::PROVIDERS;
-use crate::table::ddl::{Engine, TableLayout, as_json, as_markdown, as_text, ddl};
+use crate::table::ddl::{Engine, Table, TableLayout, as_json, as_markdown, as_text, ddl};
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
+    /// Which table
+    #[arg(long, value_enum, default_value_t)]
+    table: Which,
+
     /// In which form
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -21,6 +26,16 @@ pub(super) struct SchemaArgs {
     /// Where the lake is, for DDL; else what the configuration says, else ./lake
     #[arg(long, value_name = "URL")]
     lake: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Which {
+    /// What happened at the providers
+    #[default]
+    AuditEvents,
+    /// What runs did
+    AuditRuns,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -58,25 +73,27 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
         return Ok(0);
     }
     let (partition_by, url) = configured(source, args)?;
-    let Some(engine) = args.format.engine() else {
-        out.text(match args.format {
-            Format::Json => as_json(&partition_by),
-            Format::Markdown => as_markdown(&partition_by),
-            _ => as_text(&partition_by),
-        });
-        return Ok(0);
-    };
-    let providers = PROVIDERS.iter().map(|spec| spec.name.to_owned()).collect();
     let lake = for_engines(&url)?;
-    out.text(ddl(
-        engine,
-        &TableLayout {
-            location: &format!("{}/{TABLE}", lake.trim_end_matches('/')),
-            partition_by: &partition_by,
-            known_values: &[(PartitionColumn::Provider, providers)],
-            since: NaiveDate::from_ymd_opt(2020, 1, 1).unwrap_or_default(),
-        },
-    ));
+    let folder = |table: &str| format!("{}/{table}", lake.trim_end_matches('/'));
+    let since = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap_or_default();
+    let table = match args.table {
+        Which::AuditRuns => history::table(folder(RUNS_TABLE), since),
+        Which::AuditEvents => {
+            let providers = PROVIDERS.iter().map(|spec| spec.name.to_owned()).collect();
+            Table::events(&TableLayout {
+                location: &folder(TABLE),
+                partition_by: &partition_by,
+                known_values: &[(PartitionColumn::Provider, providers)],
+                since,
+            })
+        }
+    };
+    out.text(match (args.format.engine(), args.format) {
+        (Some(engine), _) => ddl(engine, &table),
+        (None, Format::Json) => as_json(&table),
+        (None, Format::Markdown) => as_markdown(&table),
+        (None, _) => as_text(&table),
+    });
     Ok(0)
 }
 

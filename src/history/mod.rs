@@ -3,18 +3,27 @@
 //! A row is one range of one stream that one run pulled, or at which it failed. Rows of days that are over lie in the
 //! table, one file a day; those of today are read from the commit logs, of which the table is made.
 
+mod build;
+mod file;
+mod keeper;
+mod reader;
 mod runs;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::lake::{Counts, Work};
+use crate::lake::{Counts, Lake, Work};
 use crate::model::{Kind, Range, Timestamp};
 
 pub use crate::lake::DELAYS;
+pub use build::{BuildError, Built, MARGIN, build};
+pub use file::{FileError, table};
+pub use keeper::{about_to_be_lost, keep};
+pub use reader::Reader;
 pub use runs::Runs;
 
 /// What became of a range in a run.
@@ -98,11 +107,54 @@ pub struct RunOfJob {
 /// What is known of the runs of a lake's jobs.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Every row, the oldest first.
+    /// The newest rows, some 50,000, the oldest first.
     pub rows: Vec<Row>,
+    /// What older rows add up to.
+    pub older: Sums,
+    /// What could not be read: the rows lack it.
+    pub problems: Vec<String>,
+}
+
+/// What rows add up to, by job.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sums {
+    /// New rows by the UTC date of their event time.
+    pub days: BTreeMap<String, BTreeMap<NaiveDate, u64>>,
+    /// Late rows by how late they were, as [`Row::delays`] has them.
+    pub delays: BTreeMap<String, BTreeMap<u64, u64>>,
+}
+
+impl Sums {
+    fn take(&mut self, row: &Row) {
+        let days = self.days.entry(row.job.clone()).or_default();
+        add(days, &row.days);
+        let delays = self.delays.entry(row.job.clone()).or_default();
+        add(delays, &row.delays);
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (job, days) in &other.days {
+            add(self.days.entry(job.clone()).or_default(), days);
+        }
+        for (job, delays) in &other.delays {
+            add(self.delays.entry(job.clone()).or_default(), delays);
+        }
+    }
+}
+
+fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+    for (key, rows) in more {
+        *sums.entry(*key).or_default() += rows;
+    }
 }
 
 impl History {
+    /// The history of a lake as it is `now`: the last 400 days of the table, and what the logs have beyond it. Who looks
+    /// again keeps a [`Reader`].
+    pub async fn load(lake: &Lake, now: Timestamp) -> Self {
+        Arc::unwrap_or_clone(Reader::new(lake.clone()).history(now).await)
+    }
+
     /// The runs of one job, or of all, the newest first.
     pub fn runs<'a>(&'a self, job: Option<&'a str>) -> Vec<RunOfJob> {
         let mut runs: BTreeMap<Uuid, RunOfJob> = BTreeMap::new();
@@ -136,28 +188,35 @@ impl History {
 
     /// New rows of one job by the UTC date of their event time.
     pub fn days(&self, job: &str) -> BTreeMap<NaiveDate, u64> {
-        let mut days = BTreeMap::new();
-        for row in self.rows.iter().filter(|row| row.job == job) {
-            for (day, rows) in &row.days {
-                *days.entry(*day).or_default() += rows;
-            }
-        }
+        let mut days = self.older.days.get(job).cloned().unwrap_or_default();
+        let rows = self.rows.iter().filter(|row| row.job == job);
+        rows.for_each(|row| add(&mut days, &row.days));
         days
     }
 
     /// Late rows of one job by how late they were, as [`Row::delays`] has them.
     pub fn delays(&self, job: &str) -> BTreeMap<u64, u64> {
-        let mut delays = BTreeMap::new();
-        for row in self.rows.iter().filter(|row| row.job == job) {
-            for (delay, rows) in &row.delays {
-                *delays.entry(*delay).or_default() += rows;
-            }
-        }
+        let mut delays = self.older.delays.get(job).cloned().unwrap_or_default();
+        let rows = self.rows.iter().filter(|row| row.job == job);
+        rows.for_each(|row| add(&mut delays, &row.delays));
         delays
     }
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Finished, Self::Unfinished, Self::Failed, Self::Lost];
+
+    /// As the table has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Unfinished => "unfinished",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+        }
+    }
+
     fn worse(self, other: Self) -> Self {
         let rank = |outcome| match outcome {
             Self::Finished => 0,

@@ -34,6 +34,8 @@ struct Run {
     ended: Option<Ended>,
     /// Whether another run has taken the job since.
     is_followed: bool,
+    /// Whether it has made a commit since that isn't taken.
+    goes_on: bool,
 }
 
 /// A range, and what became of its records.
@@ -70,6 +72,7 @@ impl Runs {
     pub fn see(&mut self, run: Uuid) {
         if let Some(last) = self.runs.last_mut() {
             last.is_followed |= last.id != run;
+            last.goes_on = last.id == run;
         }
     }
 
@@ -113,10 +116,12 @@ impl Run {
             claim: None,
             ended: None,
             is_followed: false,
+            goes_on: false,
         }
     }
 
     fn take(&mut self, commit: Commit) {
+        self.goes_on = false;
         self.last_at = self.last_at.max(commit.at);
         if let Some(origin) = commit.origin {
             self.provider = origin.provider;
@@ -160,7 +165,8 @@ impl Run {
 
     /// Whether it has ended without a word.
     fn is_lost(&self, now: Timestamp) -> bool {
-        (self.claim.as_ref()).is_some_and(|claim| self.is_followed || !claim.is_live(now))
+        let has_gone = |claim: &Claim| self.is_followed || !claim.is_live(now);
+        !self.goes_on && self.claim.as_ref().is_some_and(has_gone)
     }
 
     fn rows(&self, now: Timestamp) -> Vec<Row> {
@@ -414,8 +420,10 @@ mod tests {
         runs.rows(at(now)).collect()
     }
 
-    /// What of a row says what became of what.
-    fn told(rows: &[Row]) -> Vec<(Option<&str>, Option<Range>, Outcome, u64, u64)> {
+    /// What of a row says what became of what: stream and range, outcome, new rows, calls.
+    type Told<'a> = (Option<&'a str>, Option<Range>, Outcome, u64, u64);
+
+    fn told(rows: &[Row]) -> Vec<Told<'_>> {
         let told = rows.iter().map(|row| {
             let stream = row.stream.as_deref();
             (stream, row.range, row.outcome, row.counts.new, row.calls)
@@ -505,7 +513,7 @@ mod tests {
         let mut runs = Runs::default();
         log.into_iter().for_each(|commit| runs.take(commit));
         runs.see(one);
-        assert_eq!(told(&runs.rows(at(9)).collect::<Vec<_>>()), [open]);
+        assert_eq!(told(&runs.rows(at(99)).collect::<Vec<_>>()), [open]);
         runs.see(other);
         assert_eq!(told(&runs.rows(at(9)).collect::<Vec<_>>()), [lost, open]);
     }
@@ -613,8 +621,11 @@ mod tests {
         )
     }
 
+    /// How many calls no commit told of, and what failed: the run, or one of two streams, and where.
+    type End = (u64, Vec<(u8, i64)>);
+
     /// The commits of a run but for its claim, with one failure of each stream at most, and of the run.
-    fn any_run() -> impl Strategy<Value = (Vec<Vec<Pulled>>, Option<(u64, Vec<(u8, i64)>)>)> {
+    fn any_run() -> impl Strategy<Value = (Vec<Vec<Pulled>>, Option<End>)> {
         let failures = prop::collection::btree_map(0_u8..3, 0_i64..20, 0..3);
         let failures = failures.prop_map(|failures| failures.into_iter().collect());
         (

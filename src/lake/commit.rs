@@ -216,6 +216,21 @@ pub enum Work {
     Replay,
 }
 
+impl Work {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pull, Self::Settle, Self::Backfill, Self::Replay];
+
+    /// As commits and tables have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Settle => "settle",
+            Self::Backfill => "backfill",
+            Self::Replay => "replay",
+        }
+    }
+}
+
 /// Records of a range, by what became of them: `fetched` is the sum of the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {

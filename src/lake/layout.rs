@@ -1,12 +1,17 @@
 //! Every object key of a lake, and nothing else that makes one.
 
+use chrono::NaiveDate;
 use object_store::path::Path;
 use uuid::Uuid;
 
 /// The table that users query.
 pub const TABLE: &str = "audit_events";
+/// The table of what runs did.
+pub const RUNS_TABLE: &str = "audit_runs";
 /// Where the lake keeps what is not for queries.
 const INTERNAL: &str = "_auditlake";
+/// What the folders of [`RUNS_TABLE`] begin with.
+const RUN_DATE: &str = "run_date=";
 
 /// The keys of one lake, below its prefix.
 #[derive(Debug, Clone)]
@@ -54,6 +59,33 @@ impl Layout {
             .join(format!("{job}-{run}-{n}.parquet")))
     }
 
+    /// `audit_runs`
+    pub fn runs_table(&self) -> Path {
+        self.root.clone().join(RUNS_TABLE)
+    }
+
+    /// `audit_runs/run_date=<date>/audit_runs.parquet`: the only file of that day, written once.
+    pub fn runs_of(&self, date: NaiveDate) -> Path {
+        (self.runs_table().join(format!("{RUN_DATE}{date}"))).join(format!("{RUNS_TABLE}.parquet"))
+    }
+
+    /// The day of a key that [`Layout::runs_of`] makes; `None` for any other.
+    pub fn date_of_runs(&self, key: &Path) -> Option<NaiveDate> {
+        let mut parts = key.prefix_match(&self.runs_table())?;
+        let date = parts
+            .next()?
+            .as_ref()
+            .strip_prefix(RUN_DATE)?
+            .parse()
+            .ok()?;
+        (*key == self.runs_of(date)).then_some(date)
+    }
+
+    /// `_auditlake/jobs`
+    pub fn jobs(&self) -> Path {
+        self.internal().join("jobs")
+    }
+
     /// `_auditlake/probe/<uuid>`: what `check` writes, and deletes again.
     pub fn probe(&self, id: Uuid) -> Path {
         self.internal().join("probe").join(id.to_string())
@@ -62,7 +94,7 @@ impl Layout {
     /// The keys of one job.
     pub fn job(&self, job: &str) -> JobLayout {
         JobLayout {
-            root: self.internal().join("jobs").join(job),
+            root: self.jobs().join(job),
             job: job.to_owned(),
         }
     }
@@ -202,6 +234,28 @@ mod tests {
             version_of(&job.commits(), &job.commit(u64::MAX)),
             Some(u64::MAX)
         );
+    }
+
+    #[test]
+    fn the_days_of_runs_are_told_from_foreign_objects() {
+        let layout = Layout::new(Path::from("p"));
+        let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let key = layout.runs_of(date);
+        assert_eq!(
+            key.as_ref(),
+            "p/audit_runs/run_date=2026-11-20/audit_runs.parquet"
+        );
+        assert_eq!(layout.date_of_runs(&key), Some(date));
+        for name in [
+            "run_date=2026-11-20/other.parquet",
+            "run_date=2026-11-20/audit_runs.parquet/x",
+            "run_date=2026-1-2/audit_runs.parquet",
+            "run_date=x/audit_runs.parquet",
+            "audit_runs.parquet",
+        ] {
+            let key = Path::from(format!("p/audit_runs/{name}"));
+            assert_eq!(layout.date_of_runs(&key), None, "{name}");
+        }
     }
 
     #[test]

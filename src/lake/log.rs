@@ -214,7 +214,7 @@ async fn newest_object(
 }
 
 /// A commit; one that was copied here from elsewhere isn't taken for the one that belongs here.
-async fn read_commit(
+pub(super) async fn read_commit(
     lake: &Lake,
     keys: &JobLayout,
     version: u64,

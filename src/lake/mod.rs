@@ -8,6 +8,7 @@ mod error;
 mod http;
 pub mod layout;
 mod log;
+mod logs;
 mod open;
 mod probe;
 mod publish;
@@ -19,5 +20,6 @@ pub use commit::{
 };
 pub use error::LakeError;
 pub use log::{Change, Claimed, JobLog, Left, Run, newest, unpublished};
+pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
 pub use open::Lake;
 pub use probe::{Outcome, Probe, Probed, probe};

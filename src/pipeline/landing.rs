@@ -260,6 +260,7 @@ impl<'a> Landing<'a> {
                     self.covered += window.range.length();
                     let pulled = slot.pulled(true);
                     self.note(pulled);
+                    self.tell();
                 }
             }
         }
@@ -270,6 +271,15 @@ impl<'a> Landing<'a> {
     pub(super) fn watermark(&self) -> Option<Timestamp> {
         let current = (self.progress.iter()).filter(|(stream, _)| self.streams.contains(stream));
         plan::watermark(current, &self.job.policy)
+    }
+
+    /// Tells whoever follows what is pulled, committed or not.
+    fn tell(&self) {
+        let mut pulled = self.tally;
+        pulled.windows += self.windows;
+        pulled.covered += self.covered;
+        (self.pulled.iter()).for_each(|range| pulled.counts += range.counts);
+        self.told.send_replace(pulled);
     }
 
     /// When the last commit is so old that what there is has to be committed.

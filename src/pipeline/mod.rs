@@ -173,7 +173,7 @@ pub struct Conduct {
     pub at_a_time: usize,
     /// Cancelled when the run is to stop: the current pages finish and are committed with their cursors.
     pub stop: CancellationToken,
-    /// Told of every commit.
+    /// Told of every window that is pulled, before its commit too, and of every commit.
     pub tally: watch::Sender<Tally>,
     /// How long a claim keeps other runs off.
     pub claim_life: TimeDelta,

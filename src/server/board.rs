@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::real_now;
-use crate::history::History;
+use crate::history::{self, History};
 use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
@@ -34,17 +34,14 @@ pub struct Board {
     pub jobs: Arc<[ScheduledJob]>,
     lake: Lake,
     standings: Cached<Vec<JobStanding>>,
-    history: Cached<Result<History, String>>,
+    history: history::Reader,
     lake_answers: Cached<Result<(), String>>,
     /// What was last read of each job.
     last: Arc<std::sync::Mutex<HashMap<String, Known>>>,
-    last_history: std::sync::Mutex<Option<KnownHistory>>,
 }
 
 /// What was read of a job, and when.
 pub type Known = (Timestamp, Arc<Standing>);
-/// What was read of runs, and when.
-pub type KnownHistory = (Timestamp, Arc<Result<History, String>>);
 
 /// Where one job stands, or why that can't be told.
 #[derive(Debug)]
@@ -62,12 +59,11 @@ impl Board {
     pub fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
         Self {
             jobs: jobs.into(),
+            history: history::Reader::new(lake.clone()),
             lake,
             standings: Cached::fresh_for(FRESH),
-            history: Cached::fresh_for(FRESH),
             lake_answers: Cached::fresh_for(LAKE_FRESH),
             last: Arc::default(),
-            last_history: std::sync::Mutex::default(),
         }
     }
 
@@ -113,31 +109,10 @@ impl Board {
         self.standings.get(read).await
     }
 
-    /// What runs did, as of a few seconds ago; else why that can't be read.
-    pub async fn history(&self) -> Arc<Result<History, String>> {
-        let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
-        let history = self
-            .history
-            .get(async move { load_history(&lake, &jobs).await })
-            .await;
-        if history.is_ok() {
-            let mut last = self.last_history();
-            if !matches!(&*last, Some((_, known)) if Arc::ptr_eq(known, &history)) {
-                *last = Some((real_now(), Arc::clone(&history)));
-            }
-        }
-        history
-    }
-
-    /// What runs did when that could last be read, and when that was; never an error.
-    pub fn known_history(&self) -> Option<KnownHistory> {
-        self.last_history().clone()
-    }
-
-    fn last_history(&self) -> std::sync::MutexGuard<'_, Option<KnownHistory>> {
-        self.last_history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// What runs did, as of a few seconds ago. What can't be read is told in [`History::problems`]; what was read of it
+    /// before is still there.
+    pub async fn history(&self) -> Arc<History> {
+        self.history.history(real_now()).await
     }
 }
 
@@ -156,12 +131,6 @@ async fn read_all(jobs: &[ScheduledJob]) -> Vec<JobStanding> {
         .buffered(AT_A_TIME)
         .collect()
         .await
-}
-
-/// To be replaced by `History::load` once that is there.
-#[expect(clippy::unused_async, reason = "what takes its place reads the lake")]
-async fn load_history(_lake: &Lake, _jobs: &[ScheduledJob]) -> Result<History, String> {
-    Ok(History::default())
 }
 
 /// What was read, and until when it is shown.

@@ -1,4 +1,4 @@
-//! The table as others read it: text, JSON, and the statements that create it in a query engine.
+//! The tables as others read them: text, JSON, and the statements that create it in a query engine.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use super::schema::{self, COLUMNS, SCHEMA_VERSION, TABLE_NAME, TypeName};
+use super::schema::{COLUMNS, SCHEMA_VERSION, TABLE_NAME, TypeName};
 use crate::model::PartitionColumn;
 
 /// A query engine with a language of its own.
@@ -24,10 +24,51 @@ pub enum Engine {
     ClickHouse,
 }
 
-/// Where the table lies and how it is split.
+/// A table, and where it lies.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// What engines call it, and its folder in the lake.
+    pub name: &'static str,
+    /// Of its columns.
+    pub schema_version: u32,
+    /// Its columns, in order. A file leaves out those that its path has.
+    pub columns: Vec<Column>,
+    /// The columns in the path, outermost first; some of them may be in no file.
+    pub path: Vec<PathColumn>,
+    /// Its folder, as a URL or a path that the engine understands.
+    pub location: String,
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// As engines see it.
+    pub name: &'static str,
+    /// Its type.
+    pub data_type: DataType,
+    /// Never null.
+    pub required: bool,
+    /// What it means, in one sentence, without an apostrophe.
+    pub meaning: &'static str,
+}
+
+/// A column in the path.
+#[derive(Debug, Clone)]
+pub struct PathColumn {
+    /// As engines see it.
+    pub name: &'static str,
+    /// The type that engines are told. Never leave it to them to guess: `account_id=007` would become a number.
+    pub data_type: DataType,
+    /// What it means, in one sentence, without an apostrophe.
+    pub meaning: &'static str,
+    /// How Athena finds its values: the keys of its projection.
+    pub projection: Vec<(&'static str, String)>,
+}
+
+/// Where the table `audit_events` lies and how it is split.
 #[derive(Debug, Clone)]
 pub struct TableLayout<'a> {
-    /// The folder `audit_events`, as a URL or a path that the engine understands.
+    /// Its folder, as a URL or a path that the engine understands.
     pub location: &'a str,
     /// The columns in the path, outermost first.
     pub partition_by: &'a [PartitionColumn],
@@ -38,10 +79,78 @@ pub struct TableLayout<'a> {
     pub since: NaiveDate,
 }
 
-impl TableLayout<'_> {
+impl Table {
+    /// The table `audit_events`.
+    pub fn events(layout: &TableLayout<'_>) -> Self {
+        let columns = COLUMNS.iter().map(|column| Column {
+            name: column.name,
+            data_type: column.data_type(),
+            required: column.required,
+            meaning: column.meaning,
+        });
+        let path = layout.partition_by.iter().map(|&column| PathColumn {
+            name: column.as_str(),
+            data_type: path_type(column),
+            meaning: path_meaning(column),
+            projection: projection(column, layout),
+        });
+        Self {
+            name: TABLE_NAME,
+            schema_version: SCHEMA_VERSION,
+            columns: columns.collect(),
+            path: path.collect(),
+            location: layout.location.to_owned(),
+        }
+    }
+
     fn location(&self) -> &str {
         self.location.trim_end_matches('/')
     }
+
+    fn is_in_path(&self, column: &Column) -> bool {
+        self.path.iter().any(|own| own.name == column.name)
+    }
+
+    fn file_columns(&self) -> impl Iterator<Item = &Column> {
+        (self.columns.iter()).filter(|column| !self.is_in_path(column))
+    }
+
+    /// The names of the columns in the path.
+    fn path_names(&self) -> Vec<&'static str> {
+        self.path.iter().map(|column| column.name).collect()
+    }
+
+    /// The columns of the files, and those that only the path has.
+    fn described(&self) -> impl Iterator<Item = Described> {
+        let path_only = (self.path.iter())
+            .filter(|own| self.columns.iter().all(|column| column.name != own.name));
+        (self.columns.iter())
+            .map(|column| Described {
+                name: column.name,
+                type_name: TypeName(&column.data_type).to_string(),
+                required: column.required,
+                in_path: self.is_in_path(column),
+                meaning: column.meaning,
+            })
+            .chain(path_only.map(|column| Described {
+                name: column.name,
+                type_name: TypeName(&column.data_type).to_string(),
+                required: true,
+                in_path: true,
+                meaning: column.meaning,
+            }))
+    }
+}
+
+/// How Athena finds the days of a column: from `since` on, and one more than now, as a clock may be ahead.
+pub fn days_since(since: NaiveDate) -> Vec<(&'static str, String)> {
+    vec![
+        ("type", "date".to_owned()),
+        ("format", "yyyy-MM-dd".to_owned()),
+        ("range", format!("{since},NOW+1DAYS")),
+        ("interval", "1".to_owned()),
+        ("interval.unit", "DAYS".to_owned()),
+    ]
 }
 
 /// A column as it is described.
@@ -53,29 +162,13 @@ struct Described {
     meaning: &'static str,
 }
 
-/// The columns of the files, and those that only the path has.
-fn described(partition_by: &[PartitionColumn]) -> impl Iterator<Item = Described> {
-    (COLUMNS.iter())
-        .map(|column| Described {
-            name: column.name,
-            type_name: TypeName(&column.data_type()).to_string(),
-            required: column.required,
-            in_path: schema::file_columns(partition_by).all(|own| own.name != column.name),
-            meaning: column.meaning,
-        })
-        .chain(path_only(partition_by).map(|column| Described {
-            name: column.as_str(),
-            type_name: TypeName(&path_type(column)).to_string(),
-            required: true,
-            in_path: true,
-            meaning: path_meaning(column),
-        }))
-}
-
 /// The columns as text, two lines for each.
-pub fn as_text(partition_by: &[PartitionColumn]) -> String {
-    let mut text = format!("{TABLE_NAME}, schema version {SCHEMA_VERSION}\n\n");
-    for column in described(partition_by) {
+pub fn as_text(table: &Table) -> String {
+    let mut text = format!(
+        "{}, schema version {}\n\n",
+        table.name, table.schema_version
+    );
+    for column in table.described() {
         let required = if column.required { " required" } else { "" };
         let place = if column.in_path { "path" } else { "file" };
         // writing to a string doesn't fail
@@ -89,9 +182,9 @@ pub fn as_text(partition_by: &[PartitionColumn]) -> String {
 }
 
 /// The columns as a table in Markdown.
-pub fn as_markdown(partition_by: &[PartitionColumn]) -> String {
+pub fn as_markdown(table: &Table) -> String {
     let mut text = "| column | type | null | meaning |\n|---|---|---|---|\n".to_owned();
-    for column in described(partition_by) {
+    for column in table.described() {
         let null = if column.required { "never" } else { "" };
         let in_path = if column.in_path {
             "; in the path, not in the files"
@@ -109,8 +202,8 @@ pub fn as_markdown(partition_by: &[PartitionColumn]) -> String {
 }
 
 /// The columns as JSON.
-pub fn as_json(partition_by: &[PartitionColumn]) -> String {
-    let columns: Vec<Value> = described(partition_by)
+pub fn as_json(table: &Table) -> String {
+    let columns: Vec<Value> = (table.described())
         .map(|column| {
             json!({
                 "name": column.name,
@@ -120,30 +213,24 @@ pub fn as_json(partition_by: &[PartitionColumn]) -> String {
             })
         })
         .collect();
-    let partition_by: Vec<&str> = partition_by.iter().map(|column| column.as_str()).collect();
-    let table = json!({
-        "table": TABLE_NAME,
-        "schema_version": SCHEMA_VERSION,
-        "partition_by": partition_by,
+    let described = json!({
+        "table": table.name,
+        "schema_version": table.schema_version,
+        "partition_by": table.path_names(),
         "columns": columns,
     });
-    format!("{table:#}\n")
+    format!("{described:#}\n")
 }
 
 /// The statements that make the table known to an engine.
-pub fn ddl(engine: Engine, layout: &TableLayout<'_>) -> String {
+pub fn ddl(engine: Engine, table: &Table) -> String {
     match engine {
-        Engine::DuckDb => duckdb(layout),
-        Engine::Spark => spark(layout),
-        Engine::Trino => trino(layout),
-        Engine::Athena => athena(layout),
-        Engine::ClickHouse => clickhouse(layout),
+        Engine::DuckDb => duckdb(table),
+        Engine::Spark => spark(table),
+        Engine::Trino => trino(table),
+        Engine::Athena => athena(table),
+        Engine::ClickHouse => clickhouse(table),
     }
-}
-
-fn path_only(partition_by: &[PartitionColumn]) -> impl Iterator<Item = PartitionColumn> {
-    (partition_by.iter().copied())
-        .filter(|column| COLUMNS.iter().all(|own| own.name != column.as_str()))
 }
 
 /// The type that engines are told for a column in the path. Never leave it to them to guess: `account_id=007` would
@@ -278,16 +365,15 @@ fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().collect::<Vec<_>>().join(",\n")
 }
 
-fn duckdb(layout: &TableLayout<'_>) -> String {
-    let files = quoted(&format!("{}/**/*.parquet", layout.location()));
+fn duckdb(table: &Table) -> String {
+    let name = table.name;
+    let files = quoted(&format!("{}/**/*.parquet", table.location()));
     let mut options = String::new();
-    if !layout.partition_by.is_empty() {
-        let types: Vec<String> = (layout.partition_by.iter())
-            .map(|&column| {
-                format!(
-                    "'{column}': {}",
-                    type_in(Engine::DuckDb, &path_type(column))
-                )
+    if !table.path.is_empty() {
+        let types: Vec<String> = (table.path.iter())
+            .map(|column| {
+                let type_name = type_in(Engine::DuckDb, &column.data_type);
+                format!("'{}': {type_name}", column.name)
             })
             .collect();
         options = format!(
@@ -296,117 +382,110 @@ fn duckdb(layout: &TableLayout<'_>) -> String {
         );
     }
     format!(
-        "CREATE OR REPLACE VIEW {TABLE_NAME} AS\n\
+        "CREATE OR REPLACE VIEW {name} AS\n\
          SELECT * FROM read_parquet(\n  {files}{options}\n);\n"
     )
 }
 
-fn spark(layout: &TableLayout<'_>) -> String {
+fn spark(table: &Table) -> String {
+    let name = table.name;
     // without NOT NULL: a required column that is added later is null for the files before it
     let column = |name: &str, data_type: &DataType, meaning: &str| {
         let type_name = type_in(Engine::Spark, data_type);
         format!("  {name} {type_name} COMMENT {}", hive_quoted(meaning))
     };
-    let columns = (schema::file_columns(layout.partition_by))
-        .map(|own| column(own.name, &own.data_type(), own.meaning))
-        .chain(
-            layout
-                .partition_by
-                .iter()
-                .map(|&own| column(own.as_str(), &path_type(own), path_meaning(own))),
-        );
+    let columns = (table.file_columns())
+        .map(|own| column(own.name, &own.data_type, own.meaning))
+        .chain((table.path.iter()).map(|own| column(own.name, &own.data_type, own.meaning)));
     let columns = lines(columns);
     // Hadoop's own S3 client knows `s3a` only, and whoever offers `s3` takes that too
-    let location = match layout.location().strip_prefix("s3://") {
+    let location = match table.location().strip_prefix("s3://") {
         Some(rest) => hive_quoted(&format!("s3a://{rest}")),
-        None => hive_quoted(layout.location()),
+        None => hive_quoted(table.location()),
     };
-    if layout.partition_by.is_empty() {
+    if table.path.is_empty() {
         return format!(
-            "CREATE TABLE IF NOT EXISTS {TABLE_NAME} (\n{columns}\n)\nUSING PARQUET\nLOCATION {location};\n"
+            "CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n)\nUSING PARQUET\nLOCATION {location};\n"
         );
     }
-    let names: Vec<&str> = (layout.partition_by.iter())
-        .map(|column| column.as_str())
-        .collect();
+    let names = table.path_names();
     format!(
-        "CREATE TABLE IF NOT EXISTS {TABLE_NAME} (\n{columns}\n)\nUSING PARQUET\nPARTITIONED BY ({})\n\
+        "CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n)\nUSING PARQUET\nPARTITIONED BY ({})\n\
          LOCATION {location};\n\
          -- again whenever there are new partitions\n\
-         MSCK REPAIR TABLE {TABLE_NAME};\n",
+         MSCK REPAIR TABLE {name};\n",
         names.join(", ")
     )
 }
 
-fn trino(layout: &TableLayout<'_>) -> String {
+fn trino(table: &Table) -> String {
+    let name = table.name;
     let column = |name: &str, data_type: &DataType, meaning: &str| {
         let type_name = type_in(Engine::Trino, data_type);
         format!("  {name} {type_name} COMMENT {}", quoted(meaning))
     };
-    let columns = (schema::file_columns(layout.partition_by))
-        .map(|own| column(own.name, &own.data_type(), own.meaning))
-        .chain(
-            (layout.partition_by.iter())
-                .map(|&own| column(own.as_str(), &path_type(own), path_meaning(own))),
-        );
+    let columns = (table.file_columns())
+        .map(|own| column(own.name, &own.data_type, own.meaning))
+        .chain((table.path.iter()).map(|own| column(own.name, &own.data_type, own.meaning)));
     let mut properties = vec![
         "  format = 'PARQUET'".to_owned(),
-        format!("  external_location = {}", quoted(layout.location())),
+        format!("  external_location = {}", quoted(table.location())),
     ];
     let mut repair = String::new();
-    if !layout.partition_by.is_empty() {
-        let names: Vec<String> = (layout.partition_by.iter())
-            .map(|column| format!("'{column}'"))
+    if !table.path.is_empty() {
+        let names: Vec<String> = (table.path_names().iter())
+            .map(|name| format!("'{name}'"))
             .collect();
         properties.push(format!("  partitioned_by = ARRAY[{}]", names.join(", ")));
         repair = format!(
             "-- again whenever there are new partitions\n\
-             CALL hive.system.sync_partition_metadata('default', '{TABLE_NAME}', 'ADD');\n"
+             CALL hive.system.sync_partition_metadata('default', '{name}', 'ADD');\n"
         );
     }
     format!(
         "-- times are in UTC, with microseconds\n\
          SET SESSION hive.timestamp_precision = 'MICROSECONDS';\n\
-         CREATE TABLE IF NOT EXISTS hive.default.{TABLE_NAME} (\n{}\n)\nWITH (\n{}\n);\n{repair}",
+         CREATE TABLE IF NOT EXISTS hive.default.{name} (\n{}\n)\nWITH (\n{}\n);\n{repair}",
         lines(columns),
         lines(properties)
     )
 }
 
-fn athena(layout: &TableLayout<'_>) -> String {
+fn athena(table: &Table) -> String {
+    let name = table.name;
     let column = |name: &str, data_type: &DataType, meaning: &str| {
         let type_name = type_in(Engine::Athena, data_type);
         format!("  `{name}` {type_name} COMMENT {}", hive_quoted(meaning))
     };
-    let columns = (schema::file_columns(layout.partition_by))
-        .map(|own| column(own.name, &own.data_type(), own.meaning));
+    let columns = (table.file_columns()).map(|own| column(own.name, &own.data_type, own.meaning));
     let mut statement = format!(
-        "CREATE EXTERNAL TABLE IF NOT EXISTS `{TABLE_NAME}` (\n{}\n)\n",
+        "CREATE EXTERNAL TABLE IF NOT EXISTS `{name}` (\n{}\n)\n",
         lines(columns)
     );
-    let location = layout.location();
+    let location = table.location();
     let mut properties = vec!["  'parquet.compression' = 'ZSTD'".to_owned()];
-    if !layout.partition_by.is_empty() {
-        let partitions = layout.partition_by.iter().map(|&own| {
+    if !table.path.is_empty() {
+        let partitions = table.path.iter().map(|own| {
             // a projected date is a string column in all that Athena documents
-            let data_type = match path_type(own) {
-                DataType::Date32 => DataType::Utf8,
+            let data_type = match &own.data_type {
+                DataType::Date32 => &DataType::Utf8,
                 other => other,
             };
-            column(own.as_str(), &data_type, path_meaning(own))
+            column(own.name, data_type, own.meaning)
         });
         // writing to a string doesn't fail
         let _ = writeln!(statement, "PARTITIONED BY (\n{}\n)", lines(partitions));
         properties.push("  'projection.enabled' = 'true'".to_owned());
-        for &column in layout.partition_by {
-            for (key, value) in projection(column, layout) {
-                let value = hive_quoted(&value);
-                properties.push(format!("  'projection.{column}.{key}' = {value}"));
-            }
-        }
         let mut template = location.to_owned();
-        for column in layout.partition_by {
-            let _ = write!(template, "/{column}=${{{column}}}");
+        for PathColumn {
+            name, projection, ..
+        } in &table.path
+        {
+            for (key, value) in projection {
+                let value = hive_quoted(value);
+                properties.push(format!("  'projection.{name}.{key}' = {value}"));
+            }
+            let _ = write!(template, "/{name}=${{{name}}}");
         }
         // with its slash, or `account_id=a` finds what is in `account_id=ab`
         template.push('/');
@@ -422,20 +501,21 @@ fn athena(layout: &TableLayout<'_>) -> String {
     statement
 }
 
-fn clickhouse(layout: &TableLayout<'_>) -> String {
+fn clickhouse(table: &Table) -> String {
+    let name = table.name;
     let column = |name: &str, type_name: String, meaning: &str| {
         format!("  {name} {type_name} COMMENT {}", hive_quoted(meaning))
     };
-    let columns = (schema::file_columns(layout.partition_by))
+    let columns = (table.file_columns())
         .map(|own| {
-            let type_name = clickhouse_type(&own.data_type(), !own.required);
+            let type_name = clickhouse_type(&own.data_type, !own.required);
             column(own.name, type_name, own.meaning)
         })
-        .chain((layout.partition_by.iter()).map(|&own| {
-            let type_name = clickhouse_type(&path_type(own), false);
-            column(own.as_str(), type_name, path_meaning(own))
+        .chain((table.path.iter()).map(|own| {
+            let type_name = clickhouse_type(&own.data_type, false);
+            column(own.name, type_name, own.meaning)
         }));
-    let location = layout.location();
+    let location = table.location();
     let location = location.strip_prefix("file://").unwrap_or(location);
     let engine = match location.split_once("://") {
         // it can't know the account
@@ -457,13 +537,13 @@ fn clickhouse(layout: &TableLayout<'_>) -> String {
             hive_quoted(&format!("{location}/**/*.parquet"))
         ),
     };
-    let settings = if layout.partition_by.is_empty() {
+    let settings = if table.path.is_empty() {
         ""
     } else {
         "\nSETTINGS use_hive_partitioning = 1"
     };
     format!(
-        "CREATE TABLE IF NOT EXISTS {TABLE_NAME} (\n{}\n)\nENGINE = {engine}{settings};\n",
+        "CREATE TABLE IF NOT EXISTS {name} (\n{}\n)\nENGINE = {engine}{settings};\n",
         lines(columns)
     )
 }
@@ -472,13 +552,7 @@ fn clickhouse(layout: &TableLayout<'_>) -> String {
 fn projection(column: PartitionColumn, layout: &TableLayout<'_>) -> Vec<(&'static str, String)> {
     let known = (layout.known_values.iter()).find(|(known, _)| *known == column);
     match column {
-        PartitionColumn::EventDate => vec![
-            ("type", "date".to_owned()),
-            ("format", "yyyy-MM-dd".to_owned()),
-            ("range", format!("{},NOW+1DAYS", layout.since)),
-            ("interval", "1".to_owned()),
-            ("interval.unit", "DAYS".to_owned()),
-        ],
+        PartitionColumn::EventDate => days_since(layout.since),
         PartitionColumn::EventMonth => vec![
             ("type", "date".to_owned()),
             ("format", "yyyy-MM".to_owned()),
@@ -511,16 +585,16 @@ mod tests {
     use super::*;
     use crate::model::PartitionColumn::{AccountId, EventDate, EventHour, EventMonth, Provider};
 
-    fn layout<'a>(
-        partition_by: &'a [PartitionColumn],
-        known_values: &'a [(PartitionColumn, Vec<String>)],
-    ) -> TableLayout<'a> {
-        TableLayout {
+    fn table(
+        partition_by: &[PartitionColumn],
+        known_values: &[(PartitionColumn, Vec<String>)],
+    ) -> Table {
+        Table::events(&TableLayout {
             location: "s3://lake/it's/audit_events/",
             partition_by,
             known_values,
             since: NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
-        }
+        })
     }
 
     fn by_default(engine: Engine) -> String {
@@ -528,12 +602,12 @@ mod tests {
             Provider,
             vec!["avaya_axp".to_owned(), "genesys_cloud".to_owned()],
         )];
-        ddl(engine, &layout(&[Provider, EventDate], &known))
+        ddl(engine, &table(&[Provider, EventDate], &known))
     }
 
     #[test]
     fn text() {
-        insta::assert_snapshot!(as_text(&[Provider, EventHour]), @r"
+        insta::assert_snapshot!(as_text(&table(&[Provider, EventHour], &[])), @r"
         audit_events, schema version 1
 
         event_id        string required (file)
@@ -603,11 +677,14 @@ mod tests {
 
     #[test]
     fn json() {
-        let text = as_json(&[Provider, EventMonth]);
-        let table: Value = serde_json::from_str(&text).unwrap_or_default();
-        assert_eq!(table["schema_version"], SCHEMA_VERSION);
-        assert_eq!(table["partition_by"], json!(["provider", "event_month"]));
-        let columns = table["columns"].as_array().cloned().unwrap_or_default();
+        let text = as_json(&table(&[Provider, EventMonth], &[]));
+        let described: Value = serde_json::from_str(&text).unwrap_or_default();
+        assert_eq!(described["schema_version"], SCHEMA_VERSION);
+        assert_eq!(
+            described["partition_by"],
+            json!(["provider", "event_month"])
+        );
+        let columns = described["columns"].as_array().cloned().unwrap_or_default();
         assert_eq!(columns.len(), COLUMNS.len() + 1);
         insta::assert_snapshot!(columns[0], @r#"{"meaning":"Id of the event, unique within a job: as the provider gives it, else a hash of the record","name":"event_id","required":true,"type":"string"}"#);
         insta::assert_snapshot!(columns[COLUMNS.len()], @r#"{"meaning":"UTC month of event_time, as in 2026-11","name":"event_month","required":true,"type":"string"}"#);
@@ -812,11 +889,11 @@ mod tests {
     #[test]
     fn clickhouse_reads_any_store() {
         let engine = |location| {
-            let layout = TableLayout {
-                location,
-                ..layout(&[], &[])
+            let table = Table {
+                location: String::from(location),
+                ..table(&[], &[])
             };
-            let statement = ddl(Engine::ClickHouse, &layout);
+            let statement = ddl(Engine::ClickHouse, &table);
             let place = statement.find("ENGINE").unwrap_or(0);
             statement[place..].to_owned()
         };
@@ -840,7 +917,7 @@ mod tests {
 
     #[test]
     fn markdown() {
-        let text = as_markdown(&[Provider, EventHour]);
+        let text = as_markdown(&table(&[Provider, EventHour], &[]));
         assert_eq!(text.lines().count(), 2 + COLUMNS.len() + 1);
         assert!(text.lines().all(|line| line.matches('|').count() == 5));
         let lines: Vec<&str> = text.lines().collect();
@@ -858,7 +935,7 @@ mod tests {
     #[test]
     fn athena_projects_every_partition_column() {
         let partition_by = [AccountId, EventMonth, EventHour];
-        let statement = ddl(Engine::Athena, &layout(&partition_by, &[]));
+        let statement = ddl(Engine::Athena, &table(&partition_by, &[]));
         let properties = &statement[statement.find("TBLPROPERTIES").unwrap_or(0)..];
         insta::assert_snapshot!(properties, @r"
         TBLPROPERTIES (
@@ -887,7 +964,7 @@ mod tests {
             Engine::Athena,
             Engine::ClickHouse,
         ] {
-            let statement = ddl(engine, &layout(&[], &[])).to_lowercase();
+            let statement = ddl(engine, &table(&[], &[])).to_lowercase();
             for word in ["partition", "projection", "hive_types", "repair"] {
                 assert!(!statement.contains(word), "{statement}");
             }

@@ -7,8 +7,10 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::SecondsFormat;
+use indicatif::ProgressBar;
 use serde_json::json;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -23,6 +25,8 @@ use self::traces::Traces;
 
 /// Whether logs are JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// What stands at the end of stderr, if a bar does.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -42,9 +46,9 @@ pub struct Telemetry {
 }
 
 /// Starts logging to stderr: warnings always, what runs do unless `quiet`, requests with `-v`, all of ours with `-vv`.
-/// `RUST_LOG` overrides. Where `OTEL_EXPORTER_OTLP_ENDPOINT` or its kind is set, spans go there. Called once, by the
-/// binary, outside of its runtime; so is dropping what it returns.
-pub fn init(format: LogFormat, verbose: u8, quiet: bool) -> Telemetry {
+/// `RUST_LOG` overrides. With colours if `colour`. Where `OTEL_EXPORTER_OTLP_ENDPOINT` or its kind is set, spans go there.
+/// Called once, by the binary, outside of its runtime; so is dropping what it returns.
+pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Telemetry {
     let level = match verbose {
         0 if quiet => "warn",
         0 => "warn,auditlake=info",
@@ -54,13 +58,9 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool) -> Telemetry {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     tell_of_panics();
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(|| Stderr).with_target(false);
     let lines = match format {
-        LogFormat::Text => {
-            let ansi = io::IsTerminal::is_terminal(&io::stderr())
-                && std::env::var_os("NO_COLOR").is_none();
-            lines.with_ansi(ansi).boxed()
-        }
+        LogFormat::Text => lines.with_ansi(colour).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let traces = Traces::of_environment();
@@ -96,7 +96,30 @@ pub fn complain(message: &str) {
         format!("error: {message}")
     };
     // nowhere else to say it
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = Stderr.write_all(format!("{line}\n").as_bytes());
+}
+
+/// From now on what is written to stderr stands above this bar, or above none.
+pub fn write_above(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// Standard error, above the bar that may stand there.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let write = || io::stderr().write(text);
+        match bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// What a panic says, if it is the program's own words. Others are withheld: a panic may quote what it stumbled over.

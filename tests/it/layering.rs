@@ -43,7 +43,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["model", "providers", "schedule", "secret", "yaml"],
     ),
     // what is made of them
-    ("history", &["lake", "model", "table", "telemetry"]),
+    (
+        "history",
+        &["alarm", "clock", "lake", "model", "table", "telemetry"],
+    ),
     ("plan", &["lake", "model", "providers"]),
     ("source", &["client", "model", "providers", "telemetry"]),
     (
@@ -74,6 +77,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "alarm",
             "clock",
+            "history",
             "lake",
             "metrics",
             "model",

@@ -40,6 +40,8 @@ pub(super) struct Runs {
     runs: Vec<Run>,
     /// Where the older ones begin: for `before`. Null if there are none.
     next: Option<Uuid>,
+    /// What of the history can't be read: runs may be missing here.
+    problems: Vec<String>,
 }
 
 /// One run.
@@ -169,10 +171,19 @@ pub(super) async fn runs(
         return Err(jobs::unknown(job));
     }
     let history = board.history().await;
-    let history = (history.as_ref().as_ref())
-        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.clone()))?;
     let runs = history.runs(job.as_deref());
-    Ok(Json(Runs::page(runs, limit, before)))
+    if runs.is_empty()
+        && let Some(problem) = history.problems.first()
+    {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            problem.clone(),
+        ));
+    }
+    Ok(Json(Runs {
+        problems: history.problems.clone(),
+        ..Runs::page(runs, limit, before)
+    }))
 }
 
 impl Runs {
@@ -182,8 +193,11 @@ impl Runs {
         let limit = limit as usize;
         let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.run);
         runs.truncate(limit);
-        let runs = runs.into_iter().map(Run::from).collect();
-        Self { runs, next }
+        Self {
+            runs: runs.into_iter().map(Run::from).collect(),
+            next,
+            problems: Vec::new(),
+        }
     }
 }
 

@@ -309,7 +309,7 @@ mod tests {
         let lines: Vec<String> = (advice.iter())
             .map(|advice| format!("{:?}: {}", advice.tone, advice.text))
             .collect();
-        lines.join("\n")
+        lines.join("\n").replace('\u{a0}', " ")
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Day {
         let said = match self.state {
             State::Before => "before the job's start",
             State::Ahead => "still to come",
+            State::ToCome if self.lacking > 0 => "not all pulled yet",
             State::ToCome => "not pulled yet",
             State::Covered if self.rows.is_none() => {
                 "pulled; the rows aren't known, as the run history begins later"
@@ -77,7 +78,7 @@ impl Day {
             }
             words += &text::counted(rows, "row");
         }
-        if matches!(self.state, State::Hole | State::Behind) {
+        if self.lacking > 0 {
             let _ = write!(
                 words,
                 "; {} missing of {}{}",
@@ -137,15 +138,11 @@ impl Day {
     }
 }
 
-/// From 0, no rows, to 4, `most` of them; by the root, so that one large day doesn't pale all others.
+/// From 0, no rows, to 4, `most` of them or more.
 fn level(rows: u64, most: u64) -> u64 {
-    if rows == 0 {
-        return 0;
-    }
-    // the least level whose square isn't below: rows / most <= (level / 4)²
-    (1..4)
-        .find(|level| u128::from(rows) * 16 <= u128::from(most) * level * level)
-        .map_or(4, |level| u64::try_from(level).unwrap_or(4))
+    (0..4)
+        .find(|level| u128::from(rows) * 4 <= u128::from(most) * u128::from(*level))
+        .unwrap_or(4)
 }
 
 /// The days of `weeks` whole weeks, Monday to Sunday, the last of which holds `now`.
@@ -173,6 +170,8 @@ struct Coverage {
     missing: RangeSet,
     /// The same by stream.
     by_stream: Vec<(String, RangeSet)>,
+    /// Of that, what lies before something that the stream has.
+    inner: RangeSet,
     /// What was passed over.
     holes: RangeSet,
     /// Per settle delay in seconds: what any stream has still to read again.
@@ -195,7 +194,13 @@ impl Coverage {
             let missing = horizon
                 .map(|horizon| progress.coverage.missing(horizon))
                 .unwrap_or_default();
-            missing.iter().for_each(|range| all.missing.insert(range));
+            let last = progress.coverage.iter().next_back();
+            for range in missing.iter() {
+                all.missing.insert(range);
+                if last.is_some_and(|last| range.from() < last.from()) {
+                    all.inner.insert(range);
+                }
+            }
             if !missing.is_empty() {
                 all.by_stream.push((stream.clone(), missing));
             }
@@ -237,7 +242,7 @@ pub(super) fn days(
     now: Timestamp,
 ) -> Vec<Day> {
     let coverage = Coverage::of(look, now);
-    let is_stale = look.is_stale(now);
+    let (is_stale, is_tail_late) = (look.is_stale(now), look.is_tail_late);
     let dates = first.iter_days().take_while(|date| *date <= last);
     dates
         .filter_map(|date| {
@@ -252,7 +257,14 @@ pub(super) fn days(
                 || (day.to() <= look.policy.start && covered.is_empty())
             {
                 State::Before
-            } else if !missing.is_empty() && is_stale {
+            } else if !coverage.inner.within(day).is_empty() {
+                // a run that catches up fills windows in any order
+                if is_stale {
+                    State::Behind
+                } else {
+                    State::ToCome
+                }
+            } else if !missing.is_empty() && is_tail_late {
                 State::Behind
             } else if covered.is_empty() {
                 State::ToCome
@@ -261,9 +273,10 @@ pub(super) fn days(
             };
             let rows = account.and_then(|account| account.days.get(&date)).copied();
             let is_known = || account.is_some_and(|account| !account.known.within(day).is_empty());
-            let is_wrong = matches!(state, State::Hole | State::Behind);
+            let is_partial = !covered.is_empty() && state == State::ToCome;
+            let is_told = is_partial || matches!(state, State::Hole | State::Behind);
             let lacking: Vec<&String> = (coverage.by_stream.iter())
-                .filter(|(_, missing)| is_wrong && !missing.within(day).is_empty())
+                .filter(|(_, missing)| is_told && !missing.within(day).is_empty())
                 .map(|(stream, _)| stream)
                 .collect();
             Some(Day {
@@ -286,9 +299,17 @@ pub(super) fn since_start(days: &[Day], least: usize) -> &[Day] {
     &days[first.min(days.len().saturating_sub(7 * least))..]
 }
 
-/// The most rows that any of these days has.
-pub(super) fn most(days: &[Day]) -> u64 {
-    days.iter().filter_map(|day| day.rows).max().unwrap_or(0)
+/// How many rows a busy day has: of the days that have any, one in ten has more. A single large one doesn't pale all others.
+fn busy(days: &[Day]) -> u64 {
+    let mut rows: Vec<u64> = days
+        .iter()
+        .filter_map(|day| day.rows)
+        .filter(|rows| *rows > 0)
+        .collect();
+    rows.sort_unstable();
+    rows.get((rows.len() * 9 / 10).min(rows.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(0)
 }
 
 /// Days across, jobs down: each with its name's markup. Every row has the same days.
@@ -308,7 +329,7 @@ pub(super) fn of_jobs(rows: &[(Markup, Vec<Day>)]) -> Markup {
                 } }
                 tbody {
                     @for (name, days) in rows {
-                        @let most = most(days);
+                        @let most = busy(days);
                         tr {
                             th scope="row" { (name) }
                             @for day in days {
@@ -324,7 +345,7 @@ pub(super) fn of_jobs(rows: &[(Markup, Vec<Day>)]) -> Markup {
 
 /// One job: weeks down, the newest first, weekdays across, every number to be read.
 pub(super) fn of_job(days: &[Day]) -> Markup {
-    let most = most(days);
+    let most = busy(days);
     html! {
         div.scroll tabindex="0" role="region" aria-label="Days of the job" {
             table.days {
@@ -373,9 +394,9 @@ pub(super) fn legend() -> Markup {
     html! {
         ul.legend aria-label="What the calendar's cells mean" {
             li.scale aria-hidden="true" {
-                "fewer "
+                "fewer" "\u{a0}"
                 @for class in ["r1", "r2", "r3", "r4"] { span class={ "cell " (class) } {} }
-                " more rows, each job on its own scale"
+                "\u{a0}" "more rows, each job on its own scale"
             }
             (sign("z", "·", "pulled, no rows"))
             (sign("r2 u", "", "unsettled: still read again for late rows"))
@@ -384,5 +405,31 @@ pub(super) fn legend() -> Markup {
             (sign("t", "", "not pulled yet"))
             (sign("q", "?", "pulled, rows not known"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_day_doesnt_pale_all_others() {
+        let day = |rows| Day {
+            date: NaiveDate::MIN,
+            state: State::Covered,
+            rows: Some(rows),
+            missing: TimeDelta::zero(),
+            lacking: 0,
+            named: Vec::new(),
+            settled_at: None,
+        };
+        let mut days: Vec<Day> = (1..=20).map(|tens| day(10 * tens)).collect();
+        days.push(day(1_000_000));
+        let most = busy(&days);
+        assert_eq!(most, 190);
+        let levels = [0, 1, 48, 95, 142, 143, u64::MAX].map(|rows| level(rows, most));
+        assert_eq!(levels, [0, 1, 2, 2, 3, 4, 4]);
+        assert_eq!(level(0, busy(&[])), 0);
+        assert_eq!(busy(&[day(0), day(7)]), 7);
     }
 }

@@ -8,6 +8,8 @@ use crate::text;
 
 /// How often a page reads itself again, in seconds; without JavaScript more seldom, as that loses the reader's place.
 const EVERY: (u32, u32) = (5, 30);
+/// How many problems with the history are told.
+const PROBLEMS: usize = 3;
 
 /// A whole page.
 pub(super) fn page(title: &str, view: &View<'_>, crumbs: &Markup, content: &Markup) -> Markup {
@@ -70,17 +72,12 @@ pub(super) fn unreadable(view: &View<'_>, looks: &[Look<'_>]) -> Markup {
                 pre { (problem) }
             }
         }
-        @if let Some(problem) = view.history_unreadable {
+        @if !view.history_problems.is_empty() {
             section.notice.warn role="alert" {
-                h2 { "The run history can't be read" }
-                p {
-                    @if let Some(read_at) = view.history_read_at {
-                        "Rows, delays and runs are as of " (words::clock(read_at, view.now)) ", " (words::relative(read_at, view.now)) "."
-                    } @else {
-                        "Rows, delays and runs aren't known."
-                    }
-                }
-                pre { (problem) }
+                h2 { "Some of the run history can't be read" }
+                p { "Rows, delays and runs are those that could be read before, or lack what this hides." }
+                @for problem in view.history_problems.iter().take(PROBLEMS) { pre { (problem) } }
+                @if view.history_problems.len() > PROBLEMS { p { "and " (view.history_problems.len() - PROBLEMS) " more" } }
             }
         }
     }

@@ -83,7 +83,7 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
             (streams(look, standing, now))
             (quarantine(standing))
         }
-        (runs(view, look, account, choice))
+        (runs(look, account, choice))
     };
     frame::page(look.name, view, &crumbs, &content)
 }
@@ -384,8 +384,7 @@ fn quarantine(standing: &Standing) -> Markup {
     }
 }
 
-fn runs(view: &View<'_>, look: &Look<'_>, account: Option<&Account<'_>>, choice: Choice) -> Markup {
-    let now = view.now;
+fn runs(look: &Look<'_>, account: Option<&Account<'_>>, choice: Choice) -> Markup {
     let count = account.map_or(0, |account| account.runs().len());
     let pages = count.div_ceil(RUNS).max(1);
     let number = choice.page.unwrap_or(1).clamp(1, pages);
@@ -410,7 +409,7 @@ fn runs(view: &View<'_>, look: &Look<'_>, account: Option<&Account<'_>>, choice:
                         th.n scope="col" { "Calls" } th.n scope="col" { "Retries" } th scope="col" { "Error" }
                     } }
                     tbody { @for run in shown { tr {
-                        td { a href=(run::link(run.id)) { (words::clock(run.started_at, now)) } }
+                        td { a href=(run::link(run.id)) { (words::second(run.started_at)) } }
                         td { (run::outcome(run.outcome)) }
                         td.n { (run::took(run.ended_at - run.started_at)) }
                         td { (run.works()) }

@@ -29,9 +29,13 @@ use uuid::Uuid;
 use self::ledger::Ledger;
 use self::view::{Look, View};
 use super::Site;
-use super::board::{JobStanding, KnownHistory};
+use super::board::JobStanding;
 use crate::clock::real_now;
 use crate::history::History;
+use crate::lake::Commit;
+use crate::model::Timestamp;
+use crate::runtime::ScheduledJob;
+use crate::standing::Standing;
 
 /// The most weeks that a calendar shows.
 const MOST_WEEKS: u32 = 53;
@@ -87,9 +91,7 @@ impl Asked {
 /// What the board knows, kept while a page is made of it.
 struct Known {
     standings: Arc<Vec<JobStanding>>,
-    history: Arc<Result<History, String>>,
-    /// What was read of it before, if it can't be read now.
-    before: Option<KnownHistory>,
+    history: Arc<History>,
     lake: String,
 }
 
@@ -99,7 +101,6 @@ impl Known {
         let (standings, history) = tokio::join!(board.standings(), board.history());
         Self {
             standings,
-            before: board.known_history().filter(|_| history.is_err()),
             history,
             lake: board.lake().url().to_owned(),
         }
@@ -107,12 +108,6 @@ impl Known {
 
     fn view(&self) -> View<'_> {
         let now = real_now();
-        let before = self.before.as_ref();
-        let history = match (&*self.history, before) {
-            (Ok(history), _) => Some(history),
-            (Err(_), Some((_, before))) => before.as_ref().as_ref().ok(),
-            (Err(_), None) => None,
-        };
         let looks = self.standings.iter().map(|of| {
             let job = &of.scheduled.job;
             let known = of.known.as_ref();
@@ -123,6 +118,7 @@ impl Known {
                 schedule: of.scheduled.schedule.to_string(),
                 policy: &job.policy,
                 standing: known.map(|known| &*known.1),
+                is_tail_late: known.is_some_and(|known| is_tail_late(&of.scheduled, &known.1, now)),
                 read_at: known.map(|known| known.0),
                 unreadable: of.standing.as_ref().err().map(String::as_str),
                 budget: job.source.client.budget(),
@@ -132,11 +128,20 @@ impl Known {
             now,
             lake: &self.lake,
             jobs: looks.collect(),
-            ledger: history.map_or_else(Ledger::default, |history| Ledger::of(history, now)),
-            history_unreadable: self.history.as_ref().as_ref().err().map(String::as_str),
-            history_read_at: before.map(|(read_at, _)| *read_at),
+            ledger: Ledger::of(&self.history, now),
+            history_problems: &self.history.problems,
         }
     }
+}
+
+/// Whether the newest range of a stream is older than a watermark may be.
+fn is_tail_late(scheduled: &ScheduledJob, standing: &Standing, now: Timestamp) -> bool {
+    let is_late = |end| scheduled.fresh_until(end).is_some_and(|until| until < now);
+    let newest = standing.newest.as_ref();
+    let mut ends = (newest.into_iter().flat_map(Commit::current))
+        .map(|(_, progress)| progress.coverage.iter().next_back().map(|last| last.to()))
+        .peekable();
+    (ends.peek().is_none() && is_late(None)) || ends.any(is_late)
 }
 
 async fn overview(State(site): State<Site>, Query(asked): Query<Asked>) -> Html<String> {

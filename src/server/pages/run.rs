@@ -43,7 +43,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
     let now = view.now;
     let crumbs = html! {
         span aria-hidden="true" { "/" } a href=(job::link(job)) { (job) }
-        span aria-hidden="true" { "/" } span.id aria-current="page" { "run " (run.id) }
+        span aria-hidden="true" { "/" } span aria-current="page" { "run" }
     };
     let counts = run.counts;
     let content = html! {
@@ -58,6 +58,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
             div { dt { "Quarantined" } dd { (text::count(counts.quarantined)) small { (text::count(counts.outside)) " outside what was asked" } } }
             div { dt { "Calls" } dd { (text::count(run.calls)) small { (text::counted(run.retries, "retry").replace("retrys", "retries")) } } }
         }
+        p.note { "Run " code { (run.id) } }
         (errors(run))
         (remarks(run))
         section aria-labelledby="ranges" {
@@ -70,7 +71,6 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
                 }
             }
         }
-        p.id { "Run " code { (run.id) } }
     };
     frame::page(&format!("Run of {job}"), view, &crumbs, &content)
 }

@@ -53,7 +53,6 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         format: FORMAT,
         version: 12,
         id: Uuid::from_u128(1),
-        ended: None,
         run: Uuid::from_u128(2),
         job: name.to_owned(),
         kind: CommitKind::Release,
@@ -61,6 +60,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         claim: None,
         published_through: 11,
         planned_at: Some(at("2026-11-20T11:45:00Z")),
+        ended: None,
         origin: None,
         streams: streams.iter().map(|(name, _)| (*name).to_owned()).collect(),
         pulled: Vec::new(),
@@ -102,6 +102,7 @@ fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -
         schedule: "*/15 * * * * (UTC)".to_owned(),
         policy,
         standing,
+        is_tail_late: false,
         read_at: standing.map(|_| at("2026-11-20T11:59:58Z")),
         unreadable: None,
         budget: Budget {
@@ -120,8 +121,7 @@ fn view<'a>(jobs: Vec<Look<'a>>, history: &'a History) -> View<'a> {
         lake: "s3://lake/audit",
         jobs,
         ledger: Ledger::of(history, now),
-        history_unreadable: None,
-        history_read_at: None,
+        history_problems: &history.problems,
     }
 }
 
@@ -130,7 +130,7 @@ fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
     Row {
         job: job.to_owned(),
         provider: Some("genesys_cloud".to_owned()),
-        connection: None,
+        connection: Some("genesys-prod".to_owned()),
         run: Uuid::from_u128(run),
         started_at: range.to(),
         ended_at: range.to() + TimeDelta::seconds(3),
@@ -281,7 +281,10 @@ fn happened() -> History {
         retries: 1,
         ..row("failing", 0, "Routing", tail, 0)
     });
-    History { rows }
+    History {
+        rows,
+        ..History::default()
+    }
 }
 
 /// Draws every page of jobs of every kind.
@@ -300,6 +303,7 @@ fn draw() -> BTreeMap<String, String> {
             if name == "new" { &later } else { &policy },
             Some(standing),
         );
+        look.is_tail_late = name == "behind";
         if name == "unreadable" {
             look.unreadable = Some("can't read `commits/`: connection refused");
             look.read_at = Some(at("2026-11-20T11:20:00Z"));
@@ -376,7 +380,8 @@ fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
 /// The words of each day of one job since 2026-11-02.
 fn told(standing: Option<&Standing>, history: &History, now: &str) -> Vec<String> {
     let (policy, now) = (policy(), at(now));
-    let look = look("audits", &policy, standing);
+    let mut look = look("audits", &policy, standing);
+    look.is_tail_late = look.is_stale(now);
     let ledger = Ledger::of(history, now);
     let span = calendar::span(now, 3);
     calendar::days(&look, ledger.job("audits"), span, now)
@@ -404,7 +409,10 @@ fn a_day_says_what_it_is_like() {
     let standing = standing("audits", Some(newest), &policy());
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
-    let history = History { rows };
+    let history = History {
+        rows,
+        ..History::default()
+    };
     insta::assert_snapshot!(told(Some(&standing), &history, NOW).join("\n"), @r"
 2026-11-02: pulled, and there was nothing
 2026-11-03: pulled, and there was nothing
@@ -487,12 +495,16 @@ fn text_from_outside_stays_text() {
         remarks: vec![hostile.clone()],
         ..row(HOSTILE, 9, "", all(), 3)
     };
-    let history = History { rows: vec![failed] };
+    let history = History {
+        rows: vec![failed],
+        problems: vec![hostile.clone()],
+        ..History::default()
+    };
     let mut look = look(HOSTILE, &policy, Some(&standing));
     (look.connection, look.schedule, look.unreadable) =
         (HOSTILE, hostile.clone(), Some(hostile.as_str()));
     let mut view = view(vec![look], &history);
-    (view.lake, view.history_unreadable) = (HOSTILE, Some(hostile.as_str()));
+    view.lake = HOSTILE;
     let (of, run) = view.ledger.run(Uuid::from_u128(9)).unwrap();
     for page in [
         overview::page(&view, overview::Choice::default()),
@@ -535,6 +547,7 @@ fn a_thousand_jobs_come_in_pages() {
         .map(|(name, standing)| look(name, &policy, Some(standing)));
     let history = History {
         rows: (names.iter()).flat_map(|name| lived_in(name)).collect(),
+        ..History::default()
     };
     let view = view(looks.collect(), &history);
     let page = |page| {
@@ -579,6 +592,7 @@ fn a_small_page_is_as_it_was() {
             range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
             42,
         )],
+        ..History::default()
     };
     let view = view(vec![look("audits", &policy, Some(&standing))], &history);
     let text = overview::page(
@@ -591,4 +605,96 @@ fn a_small_page_is_as_it_was() {
     .into_string();
     // a tag a line, so that a change can be read
     insta::assert_snapshot!(text.replace('<', "\n<").replace("\n</", "</"));
+}
+
+/// Runs in their order: how they ended.
+fn ended(outcomes: &[Outcome]) -> History {
+    let rows = outcomes.iter().enumerate().map(|(at, outcome)| Row {
+        outcome: *outcome,
+        error: (*outcome == Outcome::Failed).then(|| format!("error {at}")),
+        ..row("audits", at as u128 + 1, "Routing", all(), 0)
+    });
+    History {
+        rows: rows.collect(),
+        ..History::default()
+    }
+}
+
+#[test]
+fn the_newest_failure_is_told_with_how_things_went_on() {
+    use Outcome::{Failed, Finished, Unfinished};
+    let told = |outcomes: &[Outcome]| {
+        let history = ended(outcomes);
+        let ledger = Ledger::of(&history, at(NOW));
+        let failing = ledger.job("audits").unwrap().failing();
+        failing.map(|failing| {
+            (
+                failing.error.to_owned(),
+                failing.in_a_row,
+                failing.well_since,
+            )
+        })
+    };
+    assert_eq!(told(&[Finished, Unfinished]), None);
+    assert_eq!(
+        told(&[Failed, Finished, Failed, Failed]),
+        Some(("error 3".to_owned(), 2, 0))
+    );
+    assert_eq!(
+        told(&[Failed, Failed, Finished, Unfinished]),
+        Some(("error 1".to_owned(), 2, 2))
+    );
+}
+
+#[test]
+fn rows_that_are_only_summed_up_count_in_the_days_and_make_them_known() {
+    let day = |text: &str| at(&format!("{text}T00:00:00Z")).date_naive();
+    let mut history = History {
+        rows: vec![row(
+            "audits",
+            7,
+            "Routing",
+            range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
+            42,
+        )],
+        ..History::default()
+    };
+    let sums = BTreeMap::from([
+        (day("2026-11-12"), 7),
+        (day("2026-11-14"), 5),
+        (day("2026-11-19"), 1),
+    ]);
+    history.older.days.insert("audits".to_owned(), sums);
+    let standing = standing(
+        "audits",
+        Some(commit("audits", vec![("Routing", progress(&[all()]))])),
+        &policy(),
+    );
+    let told = told(Some(&standing), &history, NOW);
+    assert_eq!(
+        told[9],
+        "2026-11-11: pulled; the rows aren't known, as the run history begins later"
+    );
+    assert_eq!(told[10], "2026-11-12: 7 rows");
+    assert_eq!(told[11], "2026-11-13: pulled, and there was nothing");
+    assert_eq!(told[17], "2026-11-19: 43 rows");
+}
+
+#[test]
+fn what_was_only_read_again_isnt_taken_for_empty() {
+    let again = Row {
+        work: Some(Work::Settle),
+        ..row("audits", 7, "Routing", all(), 0)
+    };
+    let history = History {
+        rows: vec![again],
+        ..History::default()
+    };
+    let standing = standing(
+        "audits",
+        Some(commit("audits", vec![("Routing", progress(&[all()]))])),
+        &policy(),
+    );
+    let told = told(Some(&standing), &history, NOW);
+    assert!(told[3].contains("the rows aren't known"), "{}", told[3]);
 }

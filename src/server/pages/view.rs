@@ -17,10 +17,8 @@ pub(super) struct View<'a> {
     pub(super) jobs: Vec<Look<'a>>,
     /// What runs did.
     pub(super) ledger: Ledger<'a>,
-    /// Why that can't be read now.
-    pub(super) history_unreadable: Option<&'a str>,
-    /// When what is shown of it was read.
-    pub(super) history_read_at: Option<Timestamp>,
+    /// What of that can't be read now.
+    pub(super) history_problems: &'a [String],
 }
 
 /// One job.
@@ -34,6 +32,8 @@ pub(super) struct Look<'a> {
     pub(super) policy: &'a Policy,
     /// Where it stands; none if that was never read.
     pub(super) standing: Option<&'a Standing>,
+    /// Whether a stream's newest range is too old: its next one should have been pulled by now.
+    pub(super) is_tail_late: bool,
     /// When that was read.
     pub(super) read_at: Option<Timestamp>,
     /// Why it can't be read now.

@@ -26,6 +26,8 @@ async fn help() {
         "related",
         "health",
         "demo",
+        "completions",
+        "man",
     ] {
         shown.run(folder.path(), &[command, "-h"], &[]).await;
     }
@@ -183,6 +185,18 @@ async fn schema() {
                 &[],
             )
             .await;
+    }
+    for format in ["text", "duckdb", "spark", "trino"] {
+        let args = [
+            "schema",
+            "--table",
+            "audit_runs",
+            "--format",
+            format,
+            "--lake",
+            "s3://bucket/prefix",
+        ];
+        shown.run(folder.path(), &args, &[]).await;
     }
     assert_snapshot!(shown.text());
 

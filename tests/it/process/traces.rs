@@ -70,6 +70,11 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     attributes.iter().map(attribute).collect()
 }
 
+/// A trace's id as logs show it.
+fn hex(id: &[u8]) -> String {
+    format!("{:032x}", u128::from_be_bytes(id.try_into().unwrap()))
+}
+
 async fn run(world: &World, environment: &[(&str, &str)], more: &[&str]) -> super::support::Ended {
     world.provider.set_now(at(EVENING));
     let args = [&["run", "--once", "--as-of", EVENING], more].concat();
@@ -157,11 +162,7 @@ async fn a_run_is_one_trace_of_windows_requests_and_commits() {
             .all(|of| of["service.name"] == "auditlake" && of.contains_key("service.version"))
     );
 
-    let id: String = run
-        .trace_id
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let id = hex(&run.trace_id);
     let committed = ended
         .stderr
         .lines()
@@ -191,9 +192,7 @@ async fn text_lines_carry_the_trace_and_only_where_there_is_one() {
         .lines()
         .find(|line| line.contains("committed"))
         .unwrap();
-    let id: String = (collector.spans()[0].trace_id.iter())
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let id = hex(&collector.spans()[0].trace_id);
     assert!(line.contains(&id), "{line}");
     assert!(!line.contains("window{"), "{line}");
     let taken = collector.taken.lock().unwrap();

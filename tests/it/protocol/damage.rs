@@ -83,7 +83,7 @@ async fn a_commit_that_is_cut_off_anywhere_is_noticed() {
     println!("tried: a commit cut at {text} lengths");
     world.store.put(&key, whole.into()).await.unwrap();
     world.run_clean(Step::FirstPull, "whole again").await;
-    world.check(Step::FirstPull, "whole again").await;
+    world.check_lake(Step::FirstPull, "whole again").await;
 }
 
 /// A run finds its predecessor's commit cut off when it is about to publish that: by then it has claimed the job.
@@ -112,7 +112,7 @@ async fn a_commit_to_roll_forward_that_is_cut_off_anywhere_is_noticed() {
         );
         world.store.put(&key, whole.clone().into()).await.unwrap();
         world.run_clean(Step::FirstPull, "whole again").await;
-        world.check(Step::FirstPull, "whole again").await;
+        world.check_lake(Step::FirstPull, "whole again").await;
     }
 }
 
@@ -169,7 +169,7 @@ async fn what_is_no_commit_of_this_job_and_number_is_noticed() {
     }
     world.store.put(&key, whole.into()).await.unwrap();
     world.run_clean(Step::FirstPull, "its own again").await;
-    world.check(Step::FirstPull, "its own again").await;
+    world.check_lake(Step::FirstPull, "its own again").await;
 }
 
 proptest! {
@@ -257,7 +257,7 @@ async fn a_commit_that_is_missing_is_noticed_or_not_needed() {
                     world.run_clean(Step::FirstPull, &context).await;
                 }
             }
-            world.check(Step::FirstPull, &context).await;
+            world.check_lake(Step::FirstPull, &context).await;
         }
     }
     println!("tried: a commit missing, {noticed} noticed, {fine} not needed");
@@ -289,7 +289,7 @@ async fn a_staged_file_that_is_gone_is_noticed() {
             world.store.delete(&key).await.unwrap();
         }
         world.run_clean(Step::FirstPull, "moved away").await;
-        world.check(Step::FirstPull, "moved away").await;
+        world.check_lake(Step::FirstPull, "moved away").await;
     }
 }
 
@@ -329,7 +329,7 @@ async fn a_directory_in_an_objects_place_is_noticed_or_does_no_harm() {
                 world.run_clean(Step::FirstPull, name).await;
             }
         }
-        world.check(Step::FirstPull, name).await;
+        world.check_lake(Step::FirstPull, name).await;
     }
 }
 
@@ -352,7 +352,7 @@ async fn foreign_objects_in_quarantine_and_staging_are_harmless() {
         for step in STEPS {
             world.run_clean(step, content).await;
         }
-        world.check(Step::Settle, content).await;
+        world.check_lake(Step::Settle, content).await;
     }
 }
 
@@ -428,7 +428,7 @@ async fn damage_at_random_is_noticed_or_does_no_harm() {
                 world.run_clean(Step::FirstPull, &context).await;
             }
         }
-        world.check(Step::FirstPull, &context).await;
+        world.check_lake(Step::FirstPull, &context).await;
     }
     println!("tried: damage at random, {noticed} noticed, {fine} did no harm");
 }

@@ -93,7 +93,7 @@ async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
 
             world.store.delete(&next).await.unwrap();
             world.run_clean(lived.step, "moved away").await;
-            world.check(lived.step, "moved away").await;
+            world.check_lake(lived.step, "moved away").await;
         }
     }
 }
@@ -129,7 +129,7 @@ async fn a_gap_in_the_log_stops_the_job_until_the_log_is_moved_away() {
             world.store.delete(&key).await.unwrap();
         }
         world.run_clean(lived.step, "moved away").await;
-        world.check(lived.step, "moved away").await;
+        world.check_lake(lived.step, "moved away").await;
     }
     assert!(gaps > 0);
 }
@@ -152,7 +152,7 @@ async fn a_deleted_log_begins_anew_and_doubles_nothing() {
                 put(&*world.store, LATEST, hint).await;
             }
             world.run_clean(lived.step, &context).await;
-            world.check(lived.step, &context).await;
+            world.check_lake(lived.step, &context).await;
             assert!(world.store.head(&commit(1)).await.is_ok(), "{context}");
         }
     }

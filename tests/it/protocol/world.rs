@@ -12,6 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::history::assert_adds_up;
 use crate::support::provider::{Event, Provider, at, hours};
 use crate::support::reader::{Reader, Row, keys};
 use crate::support::store::{Fault, FaultStore};
@@ -262,8 +263,14 @@ impl World {
         }
     }
 
-    /// After `step`: all that is due is in the lake, once; nobody ever saw anything else; nothing is left over.
+    /// After `step`, of a log that is whole: what it says is in the lake, too.
     pub(super) async fn check(&self, step: Step, context: &str) {
+        self.check_lake(step, context).await;
+        assert_adds_up(&self.store, &self.reader.rows(), context).await;
+    }
+
+    /// After `step`: all that is due is in the lake, once; nobody ever saw anything else; nothing is left over.
+    pub(super) async fn check_lake(&self, step: Step, context: &str) {
         self.reader.look(&self.store).await;
         assert_eq!(self.reader.violations(), [""; 0], "{context}");
         assert_eq!(self.reader.rows(), self.truth(step), "{context}");

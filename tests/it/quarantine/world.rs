@@ -12,6 +12,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::history::assert_adds_up;
 use crate::support::provider::{Event, Provider, at, hours};
 use crate::support::reader::{Reader, Row};
 use crate::support::store::{Fault, FaultStore};
@@ -145,6 +146,7 @@ impl World {
         .await
         .unwrap();
         let rows = self.rows().await;
+        assert_adds_up(&self.store, &rows, context).await;
         for (raw, lines) in replayed {
             let landed = rows.iter().filter(|row| row.raw == raw).count();
             let least = if self.has_ids { 1 } else { lines };

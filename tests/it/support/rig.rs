@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::clock::Clock;
@@ -15,7 +15,7 @@ use auditlake::model::{PartitionColumn, Range, Timestamp};
 use auditlake::pipeline::{self, Budget, Conduct, Job, Lane, Memory, Outcome, Report};
 use auditlake::runtime;
 use auditlake::source::Source;
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, NaiveDate, TimeDelta};
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -347,6 +347,10 @@ fn cell(array: &dyn Array, row: usize) -> Value {
             json!(DateTime::from_timestamp_micros(micros).unwrap().to_string())
         }
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            json!(NaiveDate::from_epoch_days(days).unwrap().to_string())
+        }
         DataType::List(_) => all(&array.as_list::<i32>().value(row)),
         DataType::Map(..) => {
             let entries = array.as_map().value(row);

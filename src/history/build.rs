@@ -1,0 +1,228 @@
+//! The files of the table `audit_runs`, made of the commit logs: one a day, written once, by whoever comes first.
+//!
+//! Each file says in its footer up to which commit of each job it goes, and the next one goes on from there. So every
+//! commit's rows are in one file, whichever replica wrote which file, and whatever their clocks say: the time of a commit
+//! only decides where a day ends.
+
+use bytes::Bytes;
+use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::file::{self, FileError, Mark, Through, Writer};
+use super::runs::Runs;
+use crate::lake::{self, Commit, Lake, LakeError};
+use crate::model::Timestamp;
+use crate::telemetry::chain;
+
+/// How long after its end a day's file is written: a commit is sent within a minute of the time that it names, and
+/// clocks differ. What comes later is in the next day's file.
+pub const MARGIN: TimeDelta = TimeDelta::minutes(15);
+
+/// How many commits are read at a time.
+const AT_A_TIME: usize = 8;
+/// After how many runs their rows are encoded.
+const RUNS_AT_ONCE: usize = 512;
+
+/// Why the table isn't up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A day's file.
+    #[error("the file of {day}")]
+    File {
+        /// The day.
+        day: NaiveDate,
+        /// What is wrong with it.
+        source: FileError,
+    },
+    /// A day's file is gone just after it was seen.
+    #[error("the file of {day} is gone")]
+    Gone {
+        /// The day.
+        day: NaiveDate,
+    },
+}
+
+/// A day that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Built {
+    /// The day.
+    pub day: NaiveDate,
+    /// How many rows its file has.
+    pub rows: usize,
+}
+
+/// Writes the files of all days that are over, from the newest file on; without any, from the first commit on. A day
+/// without commits gets none.
+///
+/// Beside a listing of the table it makes, for each day that is written, one request to read the file before it, one for
+/// a thousand jobs, and for each job one for a thousand commits and one for each commit of the day and the one before. It
+/// holds one job's runs at a time.
+pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError> {
+    let newest = lake::days_of_runs(lake).await?.last().copied();
+    let mut through = match newest {
+        Some(day) => read_through(lake, day).await?,
+        None => Through::new(),
+    };
+    let last = last_day(now);
+    let mut next = match newest {
+        Some(newest) => following(newest),
+        None => NaiveDate::MIN, // before all commits: only says which day is the first
+    };
+    let mut built = Vec::new();
+    while next <= last {
+        let day = next;
+        let gathered = gather(lake, day, &through, now).await?;
+        let rows = gathered.writer.rows;
+        if rows > 0 {
+            let of_day = |source| BuildError::File { day, source };
+            let file = gathered.writer.finish(&gathered.through).map_err(of_day)?;
+            if lake::create_runs(lake, day, file.into()).await? {
+                through = gathered.through;
+                built.push(Built { day, rows });
+                tracing::info!(%day, rows, "wrote a day of the table audit_runs");
+            } else {
+                through = read_through(lake, day).await?; // another replica's, whatever it has
+            }
+        }
+        let Some(at) = gathered.next else { break };
+        next = following(day).max(at.date_naive());
+    }
+    Ok(built)
+}
+
+/// The newest day that is over, [`MARGIN`] included.
+pub(super) fn last_day(now: Timestamp) -> NaiveDate {
+    (now - MARGIN).date_naive() - Days::new(1)
+}
+
+pub(super) fn following(day: NaiveDate) -> NaiveDate {
+    day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX)
+}
+
+/// When the oldest commit was made that no file tells of, `newest` being the table's newest day.
+pub(super) async fn oldest_unwritten(
+    lake: &Lake,
+    newest: Option<NaiveDate>,
+) -> Result<Option<Timestamp>, BuildError> {
+    let through = match newest {
+        Some(day) => read_through(lake, day).await?,
+        None => Through::new(),
+    };
+    Ok(gather(lake, NaiveDate::MIN, &through, Timestamp::MIN_UTC)
+        .await?
+        .next)
+}
+
+async fn read_through(lake: &Lake, day: NaiveDate) -> Result<Through, BuildError> {
+    let file: Bytes = (lake::read_runs(lake, day).await?).ok_or(BuildError::Gone { day })?;
+    file::through(file).map_err(|source| BuildError::File { day, source })
+}
+
+/// What there is of a day.
+struct Gathered {
+    writer: Writer,
+    through: Through,
+    /// When the first commit was made that comes after the day.
+    next: Option<Timestamp>,
+}
+
+/// The rows of all commits after `through` that were made before the end of `day`.
+async fn gather(
+    lake: &Lake,
+    day: NaiveDate,
+    through: &Through,
+    now: Timestamp,
+) -> Result<Gathered, BuildError> {
+    let of_day = |source| BuildError::File { day, source };
+    let end = following(day).and_time(NaiveTime::MIN).and_utc();
+    let at_a_time = if day == NaiveDate::MIN { 1 } else { AT_A_TIME };
+    let mut writer = Writer::new().map_err(of_day)?;
+    let (mut new_through, mut next) = (Through::new(), None::<Timestamp>);
+    for job in lake::jobs(lake).await? {
+        let mut mark = through.get(&job).cloned();
+        let mut runs = Runs::default();
+        let mut commits = std::pin::pin!(commits(lake, &job, mark.clone(), at_a_time).await?);
+        while let Some(commit) = commits.try_next().await? {
+            if commit.at >= end {
+                runs.see(commit.run);
+                next = Some(next.map_or(commit.at, |next| next.min(commit.at)));
+                break;
+            }
+            mark = Some(Mark::of(&commit));
+            runs.take(commit);
+            if runs.len() > RUNS_AT_ONCE {
+                writer.push(&runs.take_over(now)).map_err(of_day)?;
+            }
+        }
+        let rows: Vec<_> = runs.rows(now).collect();
+        writer.push(&rows).map_err(of_day)?;
+        if let Some(mark) = mark {
+            new_through.insert(job.clone(), mark);
+        }
+    }
+    Ok(Gathered {
+        writer,
+        through: new_through,
+        next,
+    })
+}
+
+/// A job's commits after this one, in their order. If it isn't in the log any more, and wasn't pruned, the log was begun
+/// anew or brought back from a copy: then those that were made later.
+async fn commits<'a>(
+    lake: &'a Lake,
+    job: &'a str,
+    after: Option<Mark>,
+    at_a_time: usize,
+) -> Result<impl Stream<Item = Result<Commit, LakeError>> + 'a, LakeError> {
+    let mut since = None;
+    let mut versions = match &after {
+        None => lake::versions(lake, job, 0).await?,
+        Some(mark) => lake::versions(lake, job, mark.version).await?,
+    };
+    if let Some(mark) = after {
+        let goes_on = match versions.first() {
+            Some(first) if first.number == mark.version => is_there(lake, job, &mark).await?,
+            first => first.is_some(),
+        };
+        if goes_on {
+            versions.retain(|version| version.number > mark.version);
+        } else {
+            versions = lake::versions(lake, job, 0).await?;
+            since = Some(mark.at);
+        }
+    }
+    let read = move |version: lake::Version| read(lake, job, version.number);
+    let commits = stream::iter(versions).map(read).buffered(at_a_time);
+    Ok(commits
+        .try_filter_map(async |commit| Ok(commit))
+        .try_filter(move |commit| std::future::ready(since.is_none_or(|since| commit.at > since))))
+}
+
+/// Whether the log still has this commit under its number, or has just pruned it.
+pub(super) async fn is_there(lake: &Lake, job: &str, mark: &Mark) -> Result<bool, LakeError> {
+    let there = read(lake, job, mark.version).await?;
+    Ok(there.is_none_or(|there| there.id == mark.id))
+}
+
+/// A commit; nothing if it was pruned, or is damaged: that is said, and hides no other one's rows.
+pub(super) async fn read(
+    lake: &Lake,
+    job: &str,
+    version: u64,
+) -> Result<Option<Commit>, LakeError> {
+    match lake::commit(lake, job, version).await {
+        Err(error @ LakeError::Unreadable { .. }) => {
+            tracing::warn!(
+                job,
+                error = chain(&error),
+                "audit_runs goes without a commit"
+            );
+            Ok(None)
+        }
+        commit => commit,
+    }
+}

@@ -1,0 +1,79 @@
+//! Keeps the table `audit_runs` of a lake: some minutes after midnight, and at the start.
+
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use tokio_util::sync::CancellationToken;
+
+use super::build::{self, BuildError, MARGIN};
+use crate::alarm::Alarm;
+use crate::clock::real_now;
+use crate::lake::{self, Lake};
+use crate::model::Timestamp;
+use crate::telemetry::chain;
+
+/// Over how many seconds replicas spread, so that mostly one of them reads the logs: the others find the file.
+const SPREAD_S: i64 = 600;
+/// How soon a day that could not be written is tried again: doubled each time, up to the second.
+const PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(10), TimeDelta::hours(1));
+/// Logs are kept for 30 days: a day that isn't written after so many of them is about to be lost.
+const PATIENCE_DAYS: i64 = 25;
+
+/// Writes each day's file when the day is over, until `stop` is cancelled. What fails is said, and tried again.
+pub async fn keep(lake: Lake, alarm: Alarm, stop: CancellationToken) {
+    let spread = TimeDelta::seconds(rand::random_range(0..SPREAD_S));
+    let mut failures = 0;
+    loop {
+        let built = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            built = build::build(&lake, real_now()) => built,
+        };
+        let now = real_now();
+        let next = match built {
+            Ok(_) => {
+                failures = 0;
+                after_midnight(now, spread)
+            }
+            Err(error) => {
+                let pause = (PAUSE.0 * 2_i32.pow(failures)).min(PAUSE.1);
+                failures = (failures + 1).min(8);
+                tracing::warn!(
+                    error = chain(&error),
+                    again_in_s = pause.num_seconds(),
+                    "the table audit_runs can't be brought up to date yet"
+                );
+                now + pause
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = alarm.wait_until(next) => {}
+        }
+    }
+}
+
+/// The first instant after `now` at which a day's file is to be written.
+fn after_midnight(now: Timestamp, spread: TimeDelta) -> Timestamp {
+    let of = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc() + MARGIN + spread;
+    let today = of(now.date_naive());
+    if today > now {
+        today
+    } else {
+        of(build::following(now.date_naive()))
+    }
+}
+
+/// When the oldest commit was made that no file of the table tells of, if its log is about to be pruned. One request while
+/// the table is young; else one for its newest file and some for each job.
+pub async fn about_to_be_lost(
+    lake: &Lake,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, BuildError> {
+    let newest = lake::days_of_runs(lake).await?.last().copied();
+    let patience = TimeDelta::days(PATIENCE_DAYS);
+    if newest.is_some_and(|newest| now.date_naive() - newest < patience) {
+        return Ok(None);
+    }
+    let oldest = build::oldest_unwritten(lake, newest).await?;
+    Ok(oldest.filter(|at| now - at > patience))
+}

@@ -1,0 +1,258 @@
+//! What is known of the runs of a lake's jobs, for those who look again and again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{Days, NaiveDate};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::build::{self, BuildError};
+use super::file::{self, Mark, Through};
+use super::runs::Runs;
+use super::{History, Row, Sums};
+use crate::lake::{self, Lake, LakeError, Version};
+use crate::model::Timestamp;
+use crate::telemetry::chain;
+
+/// How many days of the table are read.
+const DAYS: u64 = 400;
+/// How many rows are kept in full; of older ones what they add up to by job and day.
+const ROWS: usize = 50_000;
+/// How many commits of a job are read that the table doesn't have yet. Of a log that nobody has made a table of there are
+/// more: those are left to whoever makes it.
+const COMMITS: usize = 5_000;
+/// How long what was read is good for, and how much longer for each job: a thousand jobs cost some twenty requests a
+/// second while somebody looks.
+const GOOD_FOR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(50));
+/// How many requests are under way at a time.
+const AT_A_TIME: usize = 8;
+
+/// Reads the history of a lake and keeps what it read: files of the table never change, and of the logs only what was
+/// added since is read. Holds some 50,000 rows and 400 days of sums. Cheap to clone; clones share it.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    lake: Lake,
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The files that were read, by day.
+    days: BTreeMap<NaiveDate, Day>,
+    /// Up to which commits the newest file goes that can be read, and of which day it is.
+    through: (Option<NaiveDate>, Through),
+    /// What the table doesn't have yet.
+    jobs: BTreeMap<String, Log>,
+    history: Arc<History>,
+    /// When it has to be looked at again.
+    look_at: Option<Instant>,
+}
+
+/// A day's file.
+#[derive(Debug, Default)]
+struct Day {
+    /// Its rows, while there is room for them.
+    rows: Vec<Row>,
+    sums: Sums,
+    problem: Option<String>,
+}
+
+/// A job's log since the newest file.
+#[derive(Debug, Default)]
+struct Log {
+    /// The newest commit that was read, and what the store calls it.
+    mark: Option<(Mark, Option<String>)>,
+    /// Rows of runs that are over, the newest last, and what older ones add up to.
+    over: VecDeque<Row>,
+    sums: Sums,
+    /// The newest run.
+    runs: Runs,
+    problem: Option<String>,
+}
+
+impl Reader {
+    /// A reader that has read nothing.
+    pub fn new(lake: Lake) -> Self {
+        Self {
+            lake,
+            kept: Arc::default(),
+        }
+    }
+
+    /// What is known `now`. It makes no request if it was asked just before. What can't be read is told in
+    /// [`History::problems`], and what was read before is still there.
+    pub async fn history(&self, now: Timestamp) -> Arc<History> {
+        let mut kept = self.kept.lock().await;
+        if kept.look_at.is_some_and(|at| Instant::now() < at) {
+            return Arc::clone(&kept.history);
+        }
+        let mut problems = Vec::new();
+        if let Err(error) = kept.read_table(&self.lake, now).await {
+            problems.push(chain(&error));
+        }
+        if let Err(error) = kept.read_logs(&self.lake).await {
+            problems.push(chain(&error));
+        }
+        let jobs = u32::try_from(kept.jobs.len()).unwrap_or(u32::MAX);
+        kept.look_at = Some(Instant::now() + GOOD_FOR.0 + GOOD_FOR.1.saturating_mul(jobs));
+        kept.history = Arc::new(kept.all(problems, now));
+        Arc::clone(&kept.history)
+    }
+}
+
+impl Kept {
+    /// Reads the files that are there by now and weren't yet.
+    async fn read_table(&mut self, lake: &Lake, now: Timestamp) -> Result<(), BuildError> {
+        let first = now.date_naive() - Days::new(DAYS);
+        let days: BTreeSet<NaiveDate> = lake::days_of_runs(lake).await?;
+        self.days
+            .retain(|day, _| *day >= first && days.contains(day));
+        let new: Vec<NaiveDate> = (days.into_iter().rev())
+            .filter(|day| *day >= first && !self.days.contains_key(day))
+            .collect();
+        let read = async |day| (day, lake::read_runs(lake, day).await);
+        let mut files = std::pin::pin!(stream::iter(new).map(read).buffered(AT_A_TIME));
+        while let Some((day, file)) = files.next().await {
+            let Some(file) = file? else { continue };
+            if Some(day) > self.through.0
+                && let Ok(through) = file::through(file.clone())
+            {
+                // what it has is no longer the logs' to tell
+                self.through = (Some(day), through);
+                self.jobs.clear();
+            }
+            self.days.insert(day, Day::of(day, file));
+            self.make_room();
+        }
+        Ok(())
+    }
+
+    /// Of the oldest days only what they add up to is kept.
+    fn make_room(&mut self) {
+        let mut room = ROWS;
+        for day in self.days.values_mut().rev() {
+            room = room.saturating_sub(day.rows.len());
+            if room == 0 {
+                day.rows = Vec::new();
+            }
+        }
+    }
+
+    /// Reads what was committed since.
+    async fn read_logs(&mut self, lake: &Lake) -> Result<(), LakeError> {
+        let names: BTreeSet<String> = lake::jobs(lake).await?.into_iter().collect();
+        self.jobs.retain(|name, _| names.contains(name));
+        let most = (ROWS / names.len().max(1)).max(100);
+        let through = &self.through.1;
+        let mut logs: Vec<(String, Log)> = names
+            .into_iter()
+            .map(|name| {
+                let log = self.jobs.remove(&name).unwrap_or_else(|| Log {
+                    mark: through.get(&name).map(|mark| (mark.clone(), None)),
+                    ..Log::default()
+                });
+                (name, log)
+            })
+            .collect();
+        stream::iter(&mut logs)
+            .for_each_concurrent(AT_A_TIME, async |(name, log)| {
+                log.problem = None;
+                if let Err(error) = log.read_on(lake, name, most).await {
+                    log.problem = Some(format!("job `{name}`: {}", chain(&error)));
+                }
+            })
+            .await;
+        self.jobs.extend(logs);
+        Ok(())
+    }
+
+    fn all(&self, mut problems: Vec<String>, now: Timestamp) -> History {
+        let mut history = History::default();
+        for day in self.days.values() {
+            if day.rows.is_empty() {
+                history.older.add(&day.sums);
+            }
+            history.rows.extend(day.rows.iter().cloned());
+            problems.extend(day.problem.clone());
+        }
+        for log in self.jobs.values() {
+            history.older.add(&log.sums);
+            history.rows.extend(log.over.iter().cloned());
+            history.rows.extend(log.runs.rows(now));
+            problems.extend(log.problem.clone());
+        }
+        // a run's id is in order of time
+        history.rows.sort_by_key(|row| row.run);
+        history.problems = problems;
+        history
+    }
+}
+
+impl Day {
+    fn of(day: NaiveDate, file: bytes::Bytes) -> Self {
+        match file::rows(file) {
+            Ok(rows) => {
+                let mut sums = Sums::default();
+                rows.iter().for_each(|row| sums.take(row));
+                Self {
+                    rows,
+                    sums,
+                    problem: None,
+                }
+            }
+            Err(source) => Self {
+                problem: Some(chain(&BuildError::File { day, source })),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl Log {
+    async fn read_on(&mut self, lake: &Lake, job: &str, most: usize) -> Result<(), LakeError> {
+        let from = self.mark.as_ref().map_or(0, |(mark, _)| mark.version);
+        let mut versions = lake::versions(lake, job, from).await?;
+        let mut since = None;
+        if let Some((mark, e_tag)) = &self.mark {
+            let goes_on = match versions.first() {
+                Some(first) if first.number == mark.version => {
+                    let is_known = e_tag.is_some() && first.e_tag == *e_tag;
+                    is_known || build::is_there(lake, job, mark).await?
+                }
+                first => first.is_some(),
+            };
+            if goes_on {
+                versions.retain(|version| version.number > mark.version);
+            } else {
+                versions = lake::versions(lake, job, 0).await?;
+                since = Some(mark.at);
+            }
+        }
+        if let Some(too_many) = versions.len().checked_sub(COMMITS) {
+            versions.drain(..too_many);
+        }
+        let read = async |version: Version| {
+            let commit = build::read(lake, job, version.number).await?;
+            Ok::<_, LakeError>(commit.map(|commit| (commit, version.e_tag)))
+        };
+        let mut commits = std::pin::pin!(stream::iter(versions).map(read).buffered(AT_A_TIME));
+        while let Some(commit) = commits.try_next().await? {
+            let Some((commit, e_tag)) = commit else {
+                continue;
+            };
+            if since.is_some_and(|since| commit.at <= since) {
+                continue;
+            }
+            let at = commit.at;
+            self.mark = Some((Mark::of(&commit), e_tag));
+            self.runs.take(commit);
+            self.over.extend(self.runs.take_over(at));
+            let too_many = self.over.len().saturating_sub(most);
+            (self.over.drain(..too_many)).for_each(|row| self.sums.take(&row));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! What the commits say.
+
+use auditlake::lake::{Commit, Work};
+use auditlake::model::Kind;
+use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::sim::Fault;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::support::*;
+
+#[tokio::test]
+async fn the_last_commit_says_how_the_run_ended() {
+    let rig = rig().await;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    refuse_one(&rig);
+    rig.run(at("2026-03-02T06:00:00Z")).await;
+    let log = log(&rig.job.lake).await;
+    let [first, second] = &log
+        .iter()
+        .filter_map(|commit| commit.ended.clone())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{log:#?}");
+    };
+    assert_eq!(first.started_at, log[0].at);
+    assert!(first.failures.is_empty());
+    let [failed] = &second.failures[..] else {
+        panic!("{second:?}");
+    };
+    assert_eq!(failed.stream.as_deref(), Some("match/QUEUE"));
+    assert_eq!(failed.kind, Kind::Auth);
+    assert_eq!(failed.work, Some(Work::Pull));
+    assert!(failed.error.contains("403 Forbidden"), "{failed:?}");
+    let origin = log.last().unwrap().origin.clone().unwrap();
+    assert_eq!(origin.provider.as_deref(), Some("avaya_axp"));
+    let ends = |commit: &Commit| commit.claim.is_none() == commit.ended.is_some();
+    assert!(log.iter().all(ends), "{log:#?}");
+}
+
+#[tokio::test]
+async fn a_run_that_fails_as_a_whole_says_so() {
+    let mut rig = rig().await;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    rig.job.connection = "other".to_owned();
+    rig.job.partition_by = vec![auditlake::model::PartitionColumn::Connection];
+    let conduct = Conduct::new(CancellationToken::new());
+    let error = pipeline::run(&rig.job, Lane::Due, &conduct)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let newest = rig.newest().await;
+    let ended = newest.ended.unwrap();
+    let [failed] = &ended.failures[..] else {
+        panic!("{ended:?}");
+    };
+    assert_eq!((&failed.stream, failed.kind), (&None, Kind::Config));
+    assert_eq!(failed.error, error.to_string());
+}
+
+/// Two jobs share a connection, and its calls fail now and then: each call is counted once, for the job that it was
+/// made for.
+#[tokio::test]
+async fn every_request_is_counted_once() {
+    let rig = rig().await;
+    let mut other = rig.job.clone();
+    other.name = "other".to_owned();
+    other.memory = pipeline::Memory::default();
+    let failing = Fault::Status {
+        status: 503,
+        retry_after: None,
+    };
+    rig.sim.faults().at_random(5, 0.2, vec![failing]);
+    for hour in ["2026-03-01T12:00:00Z", "2026-03-03T12:00:00Z"] {
+        rig.sim.set_now(at(hour));
+        let conduct = Conduct {
+            clock: auditlake::clock::Clock::AsOf(at(hour)),
+            ..Conduct::new(CancellationToken::new())
+        };
+        let (one, two) = tokio::join!(
+            pipeline::run(&rig.job, Lane::Due, &conduct),
+            pipeline::run(&other, Lane::Due, &conduct)
+        );
+        one.unwrap();
+        two.unwrap();
+    }
+    let now = auditlake::clock::real_now();
+    let history = auditlake::history::History::load(&rig.job.lake, now).await;
+    assert_eq!(history.problems, [""; 0]);
+    let sums = Sums::of_rows(&history.rows);
+    let made = Sums::of_lake(&rig).await;
+    assert!(made.retries > 5, "{made:?}");
+    assert_eq!((sums.calls, sums.retries), (made.calls, made.retries));
+    assert_eq!(sums.new, made.new);
+    for job in [JOB, "other"] {
+        let rows = history.rows.iter().filter(|row| row.job == job);
+        assert!(rows.map(|row| row.calls).sum::<u64>() > 10);
+    }
+}
+
+/// What a version writes that is older or newer than this one.
+#[tokio::test]
+async fn commits_of_other_versions_are_read() {
+    let rig = rig().await;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    for commit in log(&rig.job.lake).await {
+        rewrite(&rig.job.lake, commit.version, |commit| {
+            commit.as_object_mut().unwrap().remove("ended");
+            commit["mood"] = json!({ "good": true });
+            for pulled in commit["pulled"].as_array_mut().unwrap() {
+                let pulled = pulled.as_object_mut().unwrap();
+                for name in ["days", "delays", "calls", "retries"] {
+                    pulled.remove(name);
+                }
+                pulled.insert("weather".to_owned(), json!("fair"));
+            }
+        })
+        .await;
+    }
+    let before = Sums::of_lake(&rig).await;
+    rig.tick(at("2026-03-03T12:00:00Z")).await;
+    let after = Sums::of_lake(&rig).await;
+    let now = auditlake::clock::real_now();
+    let rows = auditlake::history::History::load(&rig.job.lake, now)
+        .await
+        .rows;
+    let sums = Sums::of_rows(&rows);
+    assert_eq!(sums.new, after.new);
+    assert_eq!(sums.calls, after.calls - before.calls);
+    assert_eq!(
+        sums.days.values().sum::<u64>(),
+        after.new - before.new,
+        "{sums:?}"
+    );
+}

@@ -1,0 +1,160 @@
+//! Who looks at the history again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use auditlake::clock::real_now;
+use auditlake::history::{self, Outcome, Reader};
+use chrono::{Days, TimeDelta};
+use object_store::ObjectStoreExt as _;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+
+use super::support::*;
+use crate::support::store::{Fault, FaultStore};
+
+/// A minute later; nothing else is told of it.
+async fn wait() {
+    tokio::time::advance(Duration::from_mins(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_added_is_read_again() {
+    let rig = rig().await;
+    live(&rig).await;
+    age(&rig.job.lake, TimeDelta::days(2)).await;
+    history::build(&rig.job.lake, real_now()).await.unwrap();
+    rig.tick(at("2026-03-04T12:00:00Z")).await;
+    let process = FaultStore::new(&rig.job.lake.store, &Arc::default(), Fault::None);
+    let process = process.skewed(TimeDelta::zero());
+    let reader = Reader::new(process.lake());
+    let first = reader.history(real_now()).await;
+    assert_eq!(first.problems, [""; 0]);
+    assert_eq!(Sums::of_rows(&first.rows), Sums::of_lake(&rig).await);
+    let calls = process.calls();
+    reader.history(real_now()).await;
+    assert_eq!(process.calls(), calls);
+    wait().await;
+    let second = reader.history(real_now()).await;
+    assert_eq!(second.rows, first.rows);
+    // the table, the jobs, the job's log
+    assert_eq!(process.calls(), calls + 3);
+
+    let before = log(&rig.job.lake).await.len();
+    rig.tick(at("2026-03-05T12:00:00Z")).await;
+    let added = (log(&rig.job.lake).await.len() - before) as u64;
+    wait().await;
+    let third = reader.history(real_now()).await;
+    assert_eq!(process.calls(), calls + 6 + added);
+    assert_eq!(Sums::of_rows(&third.rows), Sums::of_lake(&rig).await);
+    assert!(third.rows.len() > second.rows.len());
+
+    // what was the logs' to tell is the table's now
+    age(&rig.job.lake, TimeDelta::days(1)).await;
+    history::build(&rig.job.lake, real_now()).await.unwrap();
+    wait().await;
+    let fourth = reader.history(real_now()).await;
+    assert_eq!(Sums::of_rows(&fourth.rows), Sums::of_lake(&rig).await);
+    assert_eq!(fourth.rows.len(), third.rows.len());
+    let runs = fourth.runs(Some(JOB));
+    assert!(runs.is_sorted_by(|one, other| one.run > other.run));
+    let outcomes: Vec<Outcome> = runs.iter().map(|run| run.outcome).collect();
+    for outcome in [Outcome::Finished, Outcome::Failed, Outcome::Lost] {
+        assert!(outcomes.contains(&outcome), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_or_foreign_is_told_of_and_hides_nothing_else() {
+    let rig = rig().await;
+    live(&rig).await;
+    let lake = &rig.job.lake;
+    let old = real_now().date_naive() - Days::new(9);
+    let put = async |days: u64, bytes: Vec<u8>| {
+        let key = lake.layout.runs_of(old - Days::new(days));
+        lake.store.put(&key, bytes.into()).await.unwrap();
+    };
+    put(0, b"PAR1, or not".to_vec()).await;
+    // of a table that has one column of ours, and another one
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("new", DataType::Int64, false),
+        Field::new("mood", DataType::Int64, false),
+    ]));
+    let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::clone(&one), one]).unwrap();
+    let mut foreign = ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
+    foreign.write(&batch).unwrap();
+    put(1, foreign.into_inner().unwrap()).await;
+
+    let history = history::History::load(lake, real_now()).await;
+    assert_eq!(history.problems.len(), 1, "{:?}", history.problems);
+    assert!(
+        history.problems[0].contains(&old.to_string()),
+        "{:?}",
+        history.problems
+    );
+    assert_eq!(Sums::of_rows(&history.rows), Sums::of_lake(&rig).await);
+    // but no file is written after one that can't be read: its rows would be there twice, or not at all
+    let later = real_now() + TimeDelta::days(2);
+    let error = history::build(lake, later).await.unwrap_err();
+    assert!(error.to_string().contains(&old.to_string()), "{error}");
+}
+
+/// A file of a later version has more columns, one of an earlier version fewer.
+#[tokio::test]
+async fn columns_that_are_unknown_are_passed_over() {
+    let rig = rig().await;
+    live(&rig).await;
+    let lake = &rig.job.lake;
+    age(lake, TimeDelta::days(2)).await;
+    history::build(lake, real_now()).await.unwrap();
+    for (day, file) in files(lake).await {
+        let batches = batches(&file);
+        let Some(first) = batches.first() else {
+            continue;
+        };
+        let mut fields = first.schema().fields().to_vec();
+        fields.retain(|field| field.name() != "retries");
+        fields.insert(0, Arc::new(Field::new("mood", DataType::Int64, false)));
+        let schema = Arc::new(Schema::new(fields));
+        let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), None).unwrap();
+        for batch in batches {
+            let columns = schema.fields().iter().map(|field| {
+                let moods = || Arc::new(Int64Array::from(vec![7; batch.num_rows()])) as ArrayRef;
+                batch
+                    .column_by_name(field.name())
+                    .map_or_else(moods, Arc::clone)
+            });
+            let columns = columns.collect();
+            writer
+                .write(&RecordBatch::try_new(Arc::clone(&schema), columns).unwrap())
+                .unwrap();
+        }
+        for entry in footer(&file) {
+            writer.append_key_value_metadata(entry);
+        }
+        let key = lake.layout.runs_of(day);
+        let bytes = writer.into_inner().unwrap();
+        lake.store.put(&key, bytes.into()).await.unwrap();
+    }
+    let history = history::History::load(lake, real_now()).await;
+    assert_eq!(history.problems, [""; 0]);
+    let truth = Sums::of_lake(&rig).await;
+    assert!(truth.retries > 0);
+    let read = Sums {
+        retries: truth.retries,
+        ..Sums::of_rows(&history.rows)
+    };
+    assert_eq!(read, truth);
+}
+
+fn footer(file: &bytes::Bytes) -> Vec<KeyValue> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap();
+    let footer = reader.metadata().file_metadata().key_value_metadata();
+    let mut footer = footer.cloned().unwrap();
+    footer.retain(|entry| entry.key.starts_with("auditlake."));
+    footer
+}
