@@ -147,7 +147,7 @@ pub fn main() -> ExitCode {
     // the demo tells its own story
     let quiet = matches!(cli.command, Command::Demo(_));
     let colour = terminal::stderr_has_colours(cli.color);
-    telemetry::init(cli.log_format, cli.verbose, quiet, colour);
+    let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet, colour);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -158,6 +158,7 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(run(cli));
     // what still runs was given its time
     runtime.shutdown_background();
+    drop(telemetry);
     report::end(ended)
 }
 

@@ -13,6 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::account::Account;
 use super::budget::Running;
@@ -326,7 +327,8 @@ impl<'a> Landing<'a> {
             planned_at,
             is_last: self.is_last,
         };
-        let commit = self.log.commit(change).await?;
+        let span = tracing::trace_span!("commit", files = change.files.len());
+        let commit = self.log.commit(change).instrument(span).await?;
         self.ids.committed();
         self.account.tell(&commit.pulled);
 

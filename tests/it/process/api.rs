@@ -3,9 +3,11 @@
 
 use std::process::Stdio;
 
-use serde_json::Value;
+use auditlake::sim::Fault;
+use auditlake::sim::genesys::endpoint;
+use serde_json::{Value, json};
 
-use super::support::{Process, World, get, lately};
+use super::support::{Process, World, get, lately, until};
 
 /// A daemon that has pulled what there is.
 async fn daemon() -> (World, Process, String) {
@@ -145,6 +147,46 @@ async fn every_answer_has_the_described_shape() {
     check("/api/v1/runs?job=nobody", "/api/v1/runs", 404).await;
     for query in ["limit=0", "limit=501", "limit=x", "before=x", "nonsense=1"] {
         check(&format!("/api/v1/runs?{query}"), "/api/v1/runs", 400).await;
+    }
+    daemon.signalled("TERM").await.assert_code(0);
+}
+
+#[tokio::test]
+async fn runs_can_be_read_page_by_page() {
+    let world = World::live(&lately()).await;
+    let refuse = Fault::Status {
+        status: 400,
+        retry_after: None,
+    };
+    world.provider.faults().next(endpoint::REALTIME, 2, refuse);
+    let daemon = world.start(&["run"]);
+    let address = daemon.address().await;
+    until("there are three runs", async || {
+        let (_, answer) = ask(&address, "/api/v1/runs?job=audits").await;
+        answer["runs"]
+            .as_array()
+            .is_some_and(|runs| runs.len() >= 3)
+    })
+    .await;
+    let (_, all) = ask(&address, "/api/v1/runs?job=audits&limit=500").await;
+    let all = all["runs"].as_array().unwrap();
+    let ids: Vec<&str> = all.iter().map(|run| run["id"].as_str().unwrap()).collect();
+    assert!(ids.is_sorted_by(|newer, older| newer > older), "{ids:?}");
+    let failed = |run: &&Value| run["outcome"] == "failed";
+    let failure = all.iter().find(failed).unwrap();
+    let ranges = failure["ranges"].as_array().unwrap();
+    assert!(
+        ranges.iter().any(|range| range["error"].is_string()),
+        "{failure}"
+    );
+
+    let mut before = ids[0].to_owned();
+    for id in &ids[1..] {
+        let (_, page) = ask(&address, &format!("/api/v1/runs?limit=1&before={before}")).await;
+        assert_eq!(page["runs"][0]["id"], json!(id), "{page}");
+        let is_last = *id == *ids.last().unwrap();
+        assert_eq!(page["next"], if is_last { Value::Null } else { json!(id) });
+        before = (*id).to_owned();
     }
     daemon.signalled("TERM").await.assert_code(0);
 }

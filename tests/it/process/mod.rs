@@ -13,4 +13,5 @@ mod quarantine;
 mod scale;
 pub(crate) mod support;
 mod terminal;
+mod traces;
 mod verify;
