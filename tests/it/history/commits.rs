@@ -1,6 +1,6 @@
 //! What the commits say.
 
-use auditlake::lake::{Commit, Work};
+use auditlake::lake::{Commit, CommitKind, Work};
 use auditlake::model::Kind;
 use auditlake::pipeline::{self, Conduct, Lane};
 use auditlake::sim::Fault;
@@ -8,6 +8,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::support::*;
+use crate::support::provider::{self, Event, Provider};
+use crate::support::rig::lake_in_memory;
 
 #[tokio::test]
 async fn the_last_commit_says_how_the_run_ended() {
@@ -15,8 +17,12 @@ async fn the_last_commit_says_how_the_run_ended() {
     rig.tick(at("2026-03-01T12:00:00Z")).await;
     refuse_one(&rig);
     rig.run(at("2026-03-02T06:00:00Z")).await;
+    rig.sim.faults().clear();
+    rig.tick(at("2026-03-02T06:00:00Z")).await;
+    rig.tick(at("2026-03-02T06:00:00Z")).await; // nothing is new: its only commit of data is its last
     let log = log(&rig.job.lake).await;
-    let [first, second] = &log
+    assert_eq!(log.last().unwrap().kind, CommitKind::Data);
+    let [first, second, ..] = &log
         .iter()
         .filter_map(|commit| commit.ended.clone())
         .collect::<Vec<_>>()[..]
@@ -130,4 +136,33 @@ async fn commits_of_other_versions_are_read() {
         after.new - before.new,
         "{sums:?}"
     );
+}
+
+/// A range of many pages, each of them a commit, whose calls fail now and then.
+#[tokio::test]
+async fn every_request_of_a_range_in_many_commits_is_counted_once() {
+    let log =
+        (0..40).map(|minute| Event::new(&format!("event-{minute}"), provider::at(23, minute)));
+    let provider = Provider::start(log.collect()).await;
+    let (lake, _) = lake_in_memory().await;
+    let job = provider.job(lake.clone(), 1);
+    let conduct = Conduct {
+        clock: auditlake::clock::Clock::AsOf(provider::at(25, 0)),
+        ..Conduct::new(CancellationToken::new())
+    };
+    pipeline::run(&job, Lane::Due, &conduct).await.unwrap();
+    let mut runs = auditlake::history::Runs::default();
+    for version in auditlake::lake::versions(&lake, "job", 0).await.unwrap() {
+        let commit = auditlake::lake::commit(&lake, "job", version.number).await;
+        runs.take(commit.unwrap().unwrap());
+    }
+    let rows: Vec<_> = runs.rows(auditlake::clock::real_now()).collect();
+    let newest = auditlake::lake::newest(&lake, "job")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(newest.version > 5, "{newest:?}");
+    let sums = Sums::of_rows(&rows);
+    assert_eq!(sums.new, 40);
+    assert_eq!(sums.calls, job.source.client.requests().sent);
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::support::*;
-use crate::support::store::{Fault, FaultStore};
+use crate::support::store::{Answer, Fault, FaultStore};
 
 fn day(at: Timestamp) -> NaiveDate {
     at.date_naive()
@@ -106,7 +106,29 @@ async fn two_who_write_the_same_day_leave_one_file() {
     let lake = &rig.job.lake;
     let days = days(lake).await;
     let now = over(*days.last().unwrap());
-    let (one, other) = tokio::join!(build(lake, now), build(lake, now));
+    let process = || {
+        let process = FaultStore::new(&lake.store, &Arc::default(), Fault::None);
+        process.skewed(TimeDelta::zero()).in_turns()
+    };
+    let ((one, mut of_one), (other, mut of_other)) = (process(), process());
+    let taking_turns = async {
+        // call by call, so that neither sees the other's file before it writes its own
+        let mut is_ones = true;
+        loop {
+            let turn = if is_ones {
+                tokio::select! { biased; turn = of_one.recv() => turn, turn = of_other.recv() => turn }
+            } else {
+                tokio::select! { biased; turn = of_other.recv() => turn, turn = of_one.recv() => turn }
+            };
+            is_ones = !is_ones;
+            turn.unwrap().take(Answer::Arrives).await;
+        }
+    };
+    let (one, other) = (one.lake(), other.lake());
+    let (one, other) = tokio::select! {
+        built = async { tokio::join!(build(&one, now), build(&other, now)) } => built,
+        () = taking_turns => panic!("it takes turns for ever"),
+    };
     assert_eq!(one.len() + other.len(), days.len());
     assert_eq!(files(lake).await.len(), days.len());
     assert_eq!(
