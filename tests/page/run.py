@@ -218,6 +218,7 @@ def it_shows_the_hole(browser, base, world):
         assert set(signs) == {"!"}, "not by colour alone"
         page.click(f".jobs a[href='/jobs/{JOB}']")
         assert holes(page, ".days") == world.hole()
+        assert page.locator("td.e").count() == 0, "what comes after the hole is fresh, though the watermark is old"
         assert page.locator("td.h strong").first.inner_text() == "! 1d"
         since, to = (f"{day}T00:00:00Z" for day in (world.hole()[0], world.day(FIRST)))
         assert page.get_by_text(f"auditlake backfill --job {JOB} --from {since} --to {to}").is_visible()
