@@ -1,21 +1,22 @@
-# The image of auditlake: one binary, CA certificates, no shell.
+# The image of auditlake: one program, the C library that it is linked with, CA certificates. No shell, no package
+# manager, no user but one that is nobody.
 #
 #   docker build -t auditlake .
 #
-# Needs nothing of BuildKit: any builder works. Tags name a minor version. For builds that are the same for ever, pin
-# them by digest (`image:tag@sha256:...`); the digests are left out here because they could not be checked where this
-# file was written.
+# Needs nothing of BuildKit: any builder works. `make image-check` builds it without a container engine, starts it, and
+# holds what it does against what is said here.
 
-ARG RUST_IMAGE=rust:1.95-bookworm
-ARG RUN_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+# The tag names a minor version. For builds that are the same for ever, name a digest
+# (`--build-arg RUST_IMAGE=docker.io/library/rust@sha256:...`).
+ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-trixie
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 
 # Dependencies first, on an empty program: this layer is built again only when Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && echo 'fn main() {}' > src/main.rs \
+RUN mkdir -p src benches \
+    && echo 'fn main() {}' | tee src/main.rs > benches/stages.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
@@ -25,28 +26,42 @@ RUN mkdir src \
 COPY jobs.yaml ./
 COPY src src
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --release --locked \
-    && mkdir -p /image/lake
+    && cargo build --release --locked
 
-# Debian 12, as the build stage: the same glibc. `cc` has libgcc; all of these images have CA certificates.
-FROM ${RUN_IMAGE}
+# All that is in the image: the program, what it is linked with under the names that the loader looks for, the
+# certificates that it trusts, a name for its user, and the licences of all that. Time zones are compiled in.
+RUN mkdir -p /image/usr/local/bin /image/etc/auditlake /image/usr/share/doc/auditlake /owned/lake \
+    && cp target/release/auditlake /image/usr/local/bin/ \
+    && ldd target/release/auditlake | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory=/image \
+    && cp --dereference --parents --target-directory=/image /etc/ssl/certs/ca-certificates.crt \
+        /usr/share/doc/libc6/copyright /usr/share/doc/libgcc-s1/copyright /usr/share/doc/ca-certificates/copyright \
+    && echo 'nonroot:x:65532:65532::/lake:/nonexistent' > /image/etc/passwd \
+    && echo 'nonroot:x:65532:' > /image/etc/group
+# The repository's own jobs.yaml, which takes its values from the environment. Mount yours over it.
+COPY LICENSE /image/usr/share/doc/auditlake/LICENSE
+COPY jobs.yaml /image/etc/auditlake/jobs.yaml
 
+FROM scratch
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="auditlake" \
       org.opencontainers.image.description="Pulls audit logs from SaaS APIs into partitioned Parquet in object storage, exactly once" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 
-COPY --from=build /build/target/release/auditlake /usr/local/bin/auditlake
-COPY LICENSE /usr/share/doc/auditlake/LICENSE
-# The repository's own jobs.yaml, which takes its values from the environment. Mount yours over it.
-COPY jobs.yaml /etc/auditlake/jobs.yaml
-# The image has no shell to make a folder with. A new volume takes its owner from it.
-COPY --from=build --chown=65532:65532 /image/lake /lake
+COPY --from=build /image /
+# A new volume takes its owner from the folder that it is mounted on. (The folder is copied with its parent, as builders
+# differ in whether a copied folder itself is given the owner.)
+COPY --from=build --chown=65532:65532 /owned /
 
 # Not loopback: a container's loopback can't be reached by the kubelet, nor through a published port.
 # jobs.yaml reads LAKE_URL and AUDITLAKE_LISTEN; one of yours must name them (or its own values) too.
 ENV AUDITLAKE_CONFIG=/etc/auditlake/jobs.yaml \
     AUDITLAKE_LISTEN=0.0.0.0:8080 \
-    LAKE_URL=file:///lake
+    LAKE_URL=file:///lake \
+    PATH=/usr/local/bin
 
 # `nonroot`, by number, so that Kubernetes' runAsNonRoot can tell.
 USER 65532:65532

@@ -1,4 +1,5 @@
-# `make test`, `make test-engines` and `make test-page` are what CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
+# `.ci/run` says what CI runs: `make test`, what stands beside it, and `make image-check`. They need Rust with rustfmt and
+# clippy, a C compiler and Python 3 with venv.
 # cargo-nextest and cargo-deny are used where they are installed.
 
 SHELL := /bin/bash
@@ -15,11 +16,12 @@ VENV_PAGE := target/venv-page
 # The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
-# Those that begin with `promtool_` need Prometheus' own tool.
+# The API is held against its description by schemathesis. Those that begin with `promtool_` need Prometheus' own tool.
+export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java test-page chromium check-alerts promtool attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +47,9 @@ tests: $(VENV)/installed promtool
 	if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all --no-fail-fast $${skip:+-E "not test($$skip)"}; \
 	else set -x; $(CARGO) test --locked --all-targets --no-fail-fast -- --include-ignored $${skip:+--skip $$skip}; fi
 
+test-api: $(VENV)/installed ## Hold the API against its description (a part of the tests)
+	$(CARGO) nextest run --locked --run-ignored all process::api:: server::api::
+
 check-alerts: promtool ## Hold alerts, dashboard and a real scrape against promtool (a part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all promtool_ watching::
 
@@ -56,6 +61,11 @@ $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
+
+# One of the tests does so too, by the name `deploy::`.
+check-deploy: $(VENV)/installed promtool ## Hold deploy/ against its schemas and `validate`
+	$(CARGO) build --locked --bin auditlake
+	$(VENV)/bin/python -B deploy/check.py target/debug/auditlake
 
 # Beside `test`, as the engines are 1.9 GB to install; without that, two minutes on two cores.
 test-engines: java $(VENV_ENGINES)/installed ## Six query engines read a lake, as docs/query.md says; some: ENGINES="duckdb spark"
@@ -96,6 +106,18 @@ chromium:
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium; \
 	else \
 		echo "The page is looked at with chromium, and there is none. As root: apt-get install chromium" >&2; exit 1; \
+	fi
+
+# Beside `test`, as it builds a release from nothing. Debian's part is kept for the next time.
+image-check: image-tools ## Build and start the image without a container engine, see that it is as promised; as root
+	$(PYTHON) -B tests/image/check.py
+
+image-tools:
+	@if command -v buildah >/dev/null && command -v debootstrap >/dev/null; then exit; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends buildah debootstrap; \
+	else \
+		echo "The image is built with buildah and debootstrap, which are missing. As root: apt-get install buildah debootstrap" >&2; exit 1; \
 	fi
 
 # What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.

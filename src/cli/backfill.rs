@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::once::when_free;
-use super::progress::Bar;
+use super::progress::{Bar, Left, Rows};
 use super::report::{self, Failure, Out, complain};
 use crate::clock::real_now;
 use crate::config::Config;
@@ -27,6 +27,8 @@ const KEPT_IDS: usize = 8 << 20;
 const SHORTEST_TURN: TimeDelta = TimeDelta::seconds(1);
 /// How long it steps aside when a pull is due; a daemon looks at a held job more often than that.
 const STEP_ASIDE: Duration = Duration::from_secs(4);
+/// What it brings.
+pub(super) const LANDED: Rows = ("rows", |counts| counts.new);
 
 #[derive(Debug, Args)]
 pub(super) struct BackfillArgs {
@@ -49,6 +51,10 @@ pub(super) struct BackfillArgs {
     /// How many windows are in flight at a time, within the connection's rate budget
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     concurrency: u8,
+
+    /// The summary as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(
@@ -75,12 +81,12 @@ pub(super) async fn run(
         refetch: args.refetch,
         concurrency: args.concurrency,
     };
-    let total = left_to_cover(&job, &what, shutdown).await?;
-    let bar = Bar::new(&job.name, total, message);
-    let pulled = in_turns(&job, &schedule, &what, &bar, shutdown).await;
-    bar.leave();
-    let report = pulled?;
-    out.line(format_args!("{}", report::summary(&job.name, &report)));
+    let report = in_turns(&job, &schedule, &what, shutdown).await?;
+    if args.json {
+        out.json(&report::summary_json(&job, &report));
+    } else {
+        out.line(format_args!("{}", report::summary(&job.name, &report)));
+    }
     report::failures(&job, &report);
     if report.unfinished {
         complain("not all of the range is pulled; repeat the command to go on");
@@ -105,9 +111,10 @@ pub(super) async fn in_turns(
     job: &Job,
     schedule: &Schedule,
     what: &ByHand,
-    bar: &Bar,
     shutdown: &Shutdown,
 ) -> Result<Report, Failure> {
+    let to_do = left(job, what, newest(job).await?.as_ref(), shutdown).await?;
+    let bar = Bar::new(&job.name, &job.source.client, to_do, LANDED);
     let job = &Job {
         memory: Memory::of(KEPT_IDS),
         ..job.clone()
@@ -131,11 +138,11 @@ pub(super) async fn in_turns(
         done += report.tally;
         report.tally = done;
         if !report.failures.is_empty() || !report.unfinished || shutdown.stop.is_cancelled() {
+            bar.leave(done);
             return Ok(report);
         }
-        let newest = lake::newest(&job.lake, &job.name)
-            .await
-            .map_err(Failure::lake)?;
+        let newest = self::newest(job).await?;
+        bar.plan(done, left(job, what, newest.as_ref(), shutdown).await?);
         if what.refetch
             && !newest
                 .as_ref()
@@ -166,18 +173,23 @@ fn turn(schedule: &Schedule, now: Timestamp) -> TimeDelta {
         .clamp(SHORTEST_TURN, TURN)
 }
 
-/// How much event time is left to pull, summed over streams.
-pub(super) async fn left_to_cover(
+async fn newest(job: &Job) -> Result<Option<Commit>, Failure> {
+    let newest = lake::newest(&job.lake, &job.name).await;
+    newest.map_err(Failure::lake)
+}
+
+/// What is left to pull.
+async fn left(
     job: &Job,
     &ByHand { range, refetch, .. }: &ByHand,
+    newest: Option<&Commit>,
     shutdown: &Shutdown,
-) -> Result<TimeDelta, Failure> {
+) -> Result<Left, Failure> {
     let streams = job.source.streams(&shutdown.stop).await;
     let streams = streams.map_err(|error| Failure::of_run(job, &error.into()))?;
-    let newest = lake::newest(&job.lake, &job.name)
-        .await
-        .map_err(Failure::lake)?;
-    let mut progress = newest.map(|newest| newest.progress).unwrap_or_default();
+    let mut progress = newest
+        .map(|newest| newest.progress.clone())
+        .unwrap_or_default();
     if refetch {
         plan::begin_refetch(&mut progress, &streams, range);
     }
@@ -186,7 +198,15 @@ pub(super) async fn left_to_cover(
         let progress = progress.get(&stream.id).cloned().unwrap_or_default();
         plan::backfill(&progress, range, refetch, now, &job.policy)
     });
-    Ok(tasks.map(|task| task.range.length()).sum())
+    let (mut windows, mut time) = (0, TimeDelta::zero());
+    for task in tasks {
+        windows += 1;
+        time += task.range.length();
+    }
+    Ok(Left {
+        windows: Some(windows),
+        time,
+    })
 }
 
 /// Whether the refetch under way is that of `range`.
@@ -206,15 +226,6 @@ fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
             .next_after(at)
             .is_some_and(|tick| tick <= real_now())
     })
-}
-
-pub(super) fn message(done: &Tally) -> String {
-    format!(
-        "{}, {} new, {} duplicate",
-        text::counted(done.windows, "window"),
-        text::count(done.counts.new),
-        text::count(done.counts.duplicate)
-    )
 }
 
 #[cfg(test)]

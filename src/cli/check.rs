@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::report::{self, Failure, Out};
+use super::terminal::Tone;
 use crate::client::{Client, Limits};
 use crate::clock::real_now;
 use crate::config::{Config, Connection};
@@ -86,7 +87,7 @@ pub(super) async fn run(
     }
     let failed = lines.failed;
     if let Some(all) = lines.json {
-        out.line(format_args!("{:#}", Value::from(all)));
+        out.json(&all.into());
     }
     Ok(shutdown.exit_code().unwrap_or(u8::from(failed)))
 }
@@ -321,9 +322,15 @@ impl Lines<'_> {
             return;
         }
         match found {
-            Found::Works(done) => self.out.line(format_args!("ok      {of}: {probe}: {done}")),
+            Found::Works(done) => {
+                let ok = self.out.painted(Tone::Good, "ok");
+                self.out
+                    .line(format_args!("{ok}      {of}: {probe}: {done}"));
+            }
             Found::Untried(why) => {
-                self.out.line(format_args!("untried {of}: {probe}: {why}"));
+                let untried = self.out.painted(Tone::Warning, "untried");
+                self.out
+                    .line(format_args!("{untried} {of}: {probe}: {why}"));
             }
             Found::Fails {
                 error,
@@ -335,8 +342,9 @@ impl Lines<'_> {
                 } else {
                     format!("; {advice}")
                 };
+                let failed = self.out.painted(Tone::Bad, "FAILED");
                 self.out.line(format_args!(
-                    "FAILED  {of}: {probe} ({kind}): {error}{advice}"
+                    "{failed}  {of}: {probe} ({kind}): {error}{advice}"
                 ));
             }
         }

@@ -9,10 +9,12 @@ use arrow::array::{Array as _, AsArray as _};
 use chrono::TimeDelta;
 use clap::Args;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::json;
 
 use super::once::run_when_free;
 use super::report::{self, Failure, Out};
-use super::table::render;
+use super::table::{Cell, Kind, render};
+use super::terminal::Terminal;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit};
@@ -39,19 +41,26 @@ const RATE_LIMITS: [&str; 4] = [
 const ACTIVITIES: [&str; 4] = ["create", "update", "delete", "login"];
 /// In Genesys Cloud; each of the others holds a fifth of that.
 const RECORDS: usize = 6_000;
+const INDENT: &str = "   ";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// The folder of the lake
     #[arg(long, value_name = "FOLDER", default_value = "demo-lake")]
     lake: PathBuf,
+
+    /// What came of it as JSON, without the tour
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(
     args: &DemoArgs,
     shutdown: &Shutdown,
-    out: &mut Out,
+    results: &mut Out,
 ) -> Result<u8, Failure> {
+    let out = &mut results.unless(args.json);
+    let mut summaries = Vec::new();
     let (day, evening) = (at(DAY)?, at(DAY_ENDS)?);
     let providers = Providers::start(ProvidersSpec {
         records: RECORDS,
@@ -89,6 +98,7 @@ pub(super) async fn run(
             };
             let report = run_when_free(job, Lane::Due, &conduct).await?;
             out.line(format_args!("   {}", report::summary(&job.name, &report)));
+            summaries.push(report::summary_json(job, &report));
             ended_well(job, &report)?;
         }
     }
@@ -111,8 +121,14 @@ pub(super) async fn run(
     out.line(format_args!(
         "\n5. One table. What it holds, counted here:\n"
     ));
-    for line in found.lines() {
-        out.line(format_args!("   {line}"));
+    // indented as the rest of the tour
+    let narrower = |width: usize| width.saturating_sub(INDENT.len());
+    let terminal = Terminal {
+        width: out.terminal().width.map(narrower),
+        ..out.terminal()
+    };
+    for line in rendered(&found, terminal).lines() {
+        out.line(format_args!("{INDENT}{line}"));
     }
     out.line(format_args!(
         "\n6. Ask it yourself, for example with DuckDB. Who changed what, in whichever system?\n\n   \
@@ -123,6 +139,19 @@ pub(super) async fn run(
          Run the demo again: it adds no row.",
         args.lake.display()
     ));
+    if args.json {
+        let events: Vec<_> = (found.iter())
+            .map(
+                |(provider, [events, create, update, delete, login, other, late])| {
+                    json!({
+                        "provider": provider, "events": events, "create": create, "update": update,
+                        "delete": delete, "login": login, "other": other, "late": late,
+                    })
+                },
+            )
+            .collect();
+        results.json(&json!({ "lake": folder, "runs": summaries, "events": events }));
+    }
     Ok(shutdown.exit_code().unwrap_or(0))
 }
 
@@ -196,10 +225,13 @@ fn last_entry(newest: &Commit, out: &mut Out) {
     ));
 }
 
+/// By provider: all events, those of each activity that is counted by itself, the others, and of all the late ones.
+type ByProvider = BTreeMap<String, [u64; 7]>;
+
 /// How many events of each activity the table holds, by provider: what the query
 /// `SELECT provider, text::count(*), … GROUP BY provider` would say.
-fn by_provider(table: &Path) -> std::io::Result<String> {
-    let mut found: BTreeMap<String, [u64; 7]> = BTreeMap::new();
+fn by_provider(table: &Path) -> std::io::Result<ByProvider> {
+    let mut found = ByProvider::new();
     for file in files(table)? {
         let provider = file
             .iter()
@@ -228,21 +260,28 @@ fn by_provider(table: &Path) -> std::io::Result<String> {
             counts[6] += (late.len() - late.null_count()) as u64;
         }
     }
-    let rows: Vec<[String; 8]> = found
-        .into_iter()
+    Ok(found)
+}
+
+fn rendered(found: &ByProvider, terminal: Terminal) -> String {
+    let rows: Vec<[Cell; 8]> = (found.iter())
         .map(|(provider, counts)| {
-            let mut cells = counts.map(text::count).into_iter();
-            let mut row = std::array::from_fn(|_| String::new());
-            row[0] = provider;
-            row[1..].fill_with(|| cells.next().unwrap_or_default());
-            row
+            let [events, create, update, delete, login, other, late] = counts.map(text::count);
+            let provider = provider.clone();
+            [provider, events, create, update, delete, login, other, late].map(Cell::from)
         })
         .collect();
-    let heading = [
-        "provider", "events", "create", "update", "delete", "login", "other", "late",
+    let columns = [
+        ("provider", Kind::Name),
+        ("events", Kind::Number),
+        ("create", Kind::Number),
+        ("update", Kind::Number),
+        ("delete", Kind::Number),
+        ("login", Kind::Number),
+        ("other", Kind::Number),
+        ("late", Kind::Number),
     ];
-    let right = [false, true, true, true, true, true, true, true];
-    Ok(render(heading, right, &rows))
+    render(columns, &rows, terminal)
 }
 
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {

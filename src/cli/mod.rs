@@ -3,25 +3,31 @@
 mod ask;
 mod backfill;
 mod check;
+mod completions;
 mod daemon;
 mod demo;
 mod health;
+mod manual;
 mod once;
 mod plan;
 mod progress;
 mod quarantine;
+#[cfg(test)]
+mod reference;
 mod report;
 mod schema;
 mod status;
 mod table;
+mod terminal;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use serde_json::json;
 
 use crate::clock::{Clock, real_now};
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config, Problems, Source};
 use crate::metrics::Metrics;
 use crate::model::{Range, Timestamp};
 use crate::runtime::{self, ScheduledJob};
@@ -30,6 +36,7 @@ use crate::telemetry::{self, LogFormat};
 use crate::text;
 
 use report::{Failure, Out};
+use terminal::{ColorWhen, Terminal};
 
 /// Pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in object storage,
 /// exactly once.
@@ -62,6 +69,10 @@ struct Cli {
     )]
     log_format: LogFormat,
 
+    /// When to colour: results on stdout, logs on stderr
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: ColorWhen,
+
     /// Log requests too; twice, everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
@@ -79,7 +90,7 @@ enum Command {
     /// Show what `run` or `backfill` would do now; calls no provider
     Plan(plan::PlanArgs),
     /// Check the configuration, offline
-    Validate,
+    Validate(ValidateArgs),
     /// Sign in and read one page of each connection, and try what the lake needs of its store; lands nothing
     Check(check::CheckArgs),
     /// Show where each job stands; with --check, whether somebody should look
@@ -98,6 +109,10 @@ enum Command {
     Health(health::HealthArgs),
     /// See it work on this machine: simulated providers, a local lake, one cycle, and the query to look at it
     Demo(demo::DemoArgs),
+    /// Print what completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(manual::ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +128,17 @@ struct RunArgs {
     /// Take this for now in planning (RFC 3339 or a UTC date); not in the future
     #[arg(long, requires = "once", value_name = "T", value_parser = time)]
     as_of: Option<Timestamp>,
+
+    /// The summaries as JSON
+    #[arg(long, requires = "once")]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ValidateArgs {
+    /// As JSON, with every problem and where it is
+    #[arg(long)]
+    json: bool,
 }
 
 /// The whole program.
@@ -120,7 +146,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse(); // ends the process with 2 on bad usage, with 0 for --help and --version
     // the demo tells its own story
     let quiet = matches!(cli.command, Command::Demo(_));
-    telemetry::init(cli.log_format, cli.verbose, quiet);
+    let colour = terminal::stderr_has_colours(cli.color);
+    let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet, colour);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -131,17 +158,18 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(run(cli));
     // what still runs was given its time
     runtime.shutdown_background();
+    drop(telemetry);
     report::end(ended)
 }
 
 async fn run(cli: Cli) -> Result<u8, Failure> {
-    let mut out = Out::new();
+    let mut out = Out::new(Terminal::of_stdout(cli.color));
     let source = Source::from(cli.config.as_str());
     match cli.command {
         Command::Run(args) if args.once => {
             let clock = as_of(args.as_of)?;
             let (config, shutdown) = (load(&source)?, listen()?);
-            let running = once::run(&config, &args.jobs, clock, &shutdown, &mut out);
+            let running = once::run(&config, &args.jobs, clock, args.json, &shutdown, &mut out);
             interruptible(&shutdown, running).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
@@ -154,10 +182,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             .await
         }
         Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
-        Command::Validate => {
-            validate(&load(&source)?, &source, &mut out);
-            Ok(0)
-        }
+        Command::Validate(args) => validate(&source, &args, &mut out),
         Command::Check(args) => {
             let (config, shutdown) = (load(&source)?, listen()?);
             interruptible(&shutdown, check::run(&config, &args, &shutdown, &mut out)).await
@@ -182,6 +207,8 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             let shutdown = listen()?;
             interruptible(&shutdown, Box::pin(demo::run(&args, &shutdown, &mut out))).await
         }
+        Command::Completions(args) => Ok(completions::run(&args, &mut out)),
+        Command::Man(args) => manual::run(&args),
     }
 }
 
@@ -199,13 +226,36 @@ async fn interruptible(
     }
 }
 
-fn validate(config: &Config, source: &Source, out: &mut Out) {
+fn validate(source: &Source, args: &ValidateArgs, out: &mut Out) -> Result<u8, Failure> {
+    let loaded = Config::load(source);
+    if args.json {
+        out.json(&match &loaded {
+            Ok(config) => json!({
+                "source": source.to_string(), "valid": true, "jobs": config.jobs.len(),
+                "connections": config.connections.len(), "lake": config.lake.url, "problems": [],
+            }),
+            Err(problems) => problems_json(problems),
+        });
+        return Ok(if loaded.is_ok() { 0 } else { 2 });
+    }
+    let config = loaded.map_err(Failure::config)?;
     out.line(format_args!(
         "{source} is valid: {}, {}, lake {}",
         text::counted(config.jobs.len() as u64, "job"),
         text::counted(config.connections.len() as u64, "connection"),
         config.lake.url,
     ));
+    Ok(0)
+}
+
+fn problems_json(found: &Problems) -> serde_json::Value {
+    let problems: Vec<_> = (found.problems.iter())
+        .map(|problem| {
+            let (line, column) = problem.at.map(|at| (at.line, at.column)).unzip();
+            json!({ "line": line, "column": column, "problem": problem.message })
+        })
+        .collect();
+    json!({ "source": found.source_name, "valid": false, "problems": problems })
 }
 
 fn load(source: &Source) -> Result<Config, Failure> {

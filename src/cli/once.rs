@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, stream};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::report::{self, Failure, Out};
@@ -25,9 +26,12 @@ pub(super) async fn run(
     config: &Config,
     wanted: &[String],
     clock: Clock,
+    as_json: bool,
     shutdown: &Shutdown,
-    out: &mut Out,
+    results: &mut Out,
 ) -> Result<u8, Failure> {
+    let out = &mut results.unless(as_json);
+    let mut summaries = Vec::new();
     let jobs = super::ready_jobs(config, wanted).await?;
     let lake = jobs.first().map(|first| first.job.lake.clone());
     let mut ended = stream::iter(jobs)
@@ -45,6 +49,7 @@ pub(super) async fn run(
         match result {
             Ok(report) => {
                 out.line(format_args!("{}", report::summary(&job.name, &report)));
+                summaries.push(report::summary_json(&job, &report));
                 report::failures(&job, &report);
                 if !report.failures.is_empty() {
                     code = code.max(1);
@@ -52,9 +57,14 @@ pub(super) async fn run(
             }
             Err(failure) => {
                 report::complain(failure.message());
+                let (job, error) = (&job.name, failure.message());
+                summaries.push(json!({ "job": job, "outcome": "failed", "error": error }));
                 code = code.max(failure.code());
             }
         }
+    }
+    if as_json {
+        results.json(&summaries.into());
     }
     if let Some(lake) = lake {
         write_history(&lake, shutdown).await;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::report::{Failure, Out};
-use super::table;
+use super::table::{Cell, Kind};
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
@@ -171,12 +171,12 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
                 })
             })
             .collect();
-        return out.line(format_args!("{:#}", serde_json::Value::from(lines)));
+        return out.json(&lines.into());
     }
     if lines.is_empty() {
         return out.line(format_args!("nothing to do"));
     }
-    let rows: Vec<[String; 7]> = lines
+    let rows: Vec<_> = lines
         .iter()
         .map(|line| {
             [
@@ -190,16 +190,19 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
                 text::count(line.calls),
                 text::length(TimeDelta::from_std(line.time).unwrap_or_default()),
             ]
+            .map(Cell::from)
         })
         .collect();
-    let heading = [
-        "job", "stream", "work", "windows", "range", "calls >=", "time >=",
+    let columns = [
+        ("job", Kind::Name),
+        ("stream", Kind::Name),
+        ("work", Kind::Whole),
+        ("windows", Kind::Number),
+        ("range", Kind::Text),
+        ("calls >=", Kind::Number),
+        ("time >=", Kind::Number),
     ];
-    out.text(table::render(
-        heading,
-        [false, false, false, true, false, true, true],
-        &rows,
-    ));
+    out.table(columns, &rows);
     let calls: u64 = lines.iter().map(|line| line.calls).sum();
     let time: Duration = lines.iter().map(|line| line.time).sum();
     let time = text::length(TimeDelta::from_std(time).unwrap_or_default());

@@ -1,89 +1,453 @@
 //! How far a command over a long range is.
 
-use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use crate::client::{Budget, Client};
+use crate::lake::Counts;
+use crate::model::RateLimit;
 use crate::pipeline::Tally;
+use crate::telemetry;
+use crate::text;
+
+/// How often a bar is drawn anew.
+const DRAW_EVERY: Duration = Duration::from_millis(500);
+/// How often a line is logged where there is no terminal.
+const LOG_EVERY: Duration = Duration::from_secs(30);
+/// How far back the rate looks.
+const RECENT: Duration = Duration::from_mins(2);
+/// How many windows tell how long the rest takes: as many as are in flight by default, of which some are short.
+const TELLING: u64 = 4;
+
+/// What there is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Windows, where it is known how the range will be cut.
+    pub(super) windows: Option<u64>,
+    /// Event time, summed over streams.
+    pub(super) time: TimeDelta,
+}
+
+/// What rows are to a command: what they are called, and how many of the counted records they are.
+pub(super) type Rows = (&'static str, fn(&Counts) -> u64);
 
 /// A bar on a terminal, a line now and then elsewhere.
+#[derive(Debug)]
 pub(super) struct Bar {
-    job: String,
+    course: Arc<Mutex<Course>>,
+    begun: Instant,
     bar: ProgressBar,
-    terminal: bool,
-    total: TimeDelta,
-    said: Arc<Mutex<Option<String>>>,
-    message: fn(&Tally) -> String,
+    told: Told,
+    ticker: JoinHandle<()>,
+}
+
+/// All that is told of, beside the course.
+#[derive(Debug, Clone)]
+struct Told {
+    job: String,
+    rows: Rows,
+    client: Client,
 }
 
 impl Bar {
-    /// Over so much event time, summed over streams; `message` says what was done.
-    pub(super) fn new(job: &str, total: TimeDelta, message: fn(&Tally) -> String) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let seconds = total.num_seconds().unsigned_abs();
-        let bar = ProgressBar::with_draw_target(
-            Some(seconds),
-            if terminal {
-                ProgressDrawTarget::stderr()
-            } else {
-                ProgressDrawTarget::hidden()
-            },
-        );
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}%  {msg}  ETA {eta}")
-        {
-            bar.set_style(style);
+    /// Over what is left to do of this job, by this client.
+    pub(super) fn new(job: &str, client: &Client, left: Left, rows: Rows) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let texts = Texts::default();
+        let style =
+            ProgressStyle::with_template("{headline}  {wide_bar} {percent:>3} %\n{details}");
+        if let Ok(style) = style {
+            bar.set_style(texts.shown_in(style));
         }
-        bar.set_prefix(job.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self {
+        let mut course = Course::default();
+        course.plan(left);
+        let course = Arc::new(Mutex::new(course));
+        let begun = Instant::now();
+        let told = Told {
             job: job.to_owned(),
+            rows,
+            client: client.clone(),
+        };
+        let ticker = if bar.is_hidden() {
+            tokio::spawn(log_now_and_then(Arc::clone(&course), begun, told.clone()))
+        } else {
+            telemetry::write_above(Some(bar.clone()));
+            told.draw(&bar, &texts, &locked(&course).shown(Duration::ZERO, rows));
+            let shared = Arc::clone(&course);
+            let drawing = keep_drawing(bar.clone(), texts, shared, begun, told.clone());
+            tokio::spawn(drawing)
+        };
+        Self {
+            course,
+            begun,
             bar,
-            terminal,
-            total,
-            said: Arc::default(),
-            message,
+            told,
+            ticker,
         }
     }
 
     /// Follows a run that comes after what is `done`.
     pub(super) fn follow(&self, done: Tally) -> watch::Sender<Tally> {
         let (sender, mut receiver) = watch::channel(Tally::default());
-        let (bar, terminal, job, total) = (
-            self.bar.clone(),
-            self.terminal,
-            self.job.clone(),
-            self.total,
-        );
-        let (said, message) = (Arc::clone(&self.said), self.message);
+        let (course, begun) = (Arc::clone(&self.course), self.begun);
         tokio::spawn(async move {
             while receiver.changed().await.is_ok() {
                 let mut now = done;
-                now += *receiver.borrow();
-                bar.set_position(now.covered.num_seconds().unsigned_abs());
-                let message = message(&now);
-                bar.set_message(message.clone());
-                if !terminal {
-                    let percent = now.covered.num_seconds() * 100 / total.num_seconds().max(1);
-                    let eta = bar.eta().as_secs();
-                    let line = format!("{job}: {percent} %, {message}, about {eta} s left");
-                    let mut last = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    if last.as_ref() != Some(&line) {
-                        tracing::info!("{line}");
-                        *last = Some(line);
-                    }
-                }
+                now += *receiver.borrow_and_update();
+                locked(&course).advance(begun.elapsed(), now);
             }
         });
         sender
     }
 
-    /// It is over.
-    pub(super) fn leave(&self) {
+    /// Takes note of what a run has `done`, and of what it has left.
+    pub(super) fn plan(&self, done: Tally, left: Left) {
+        let mut course = locked(&self.course);
+        course.advance(self.begun.elapsed(), done);
+        course.plan(left);
+    }
+
+    /// It is over, with all this `done`.
+    pub(super) fn leave(self, done: Tally) {
+        let mut course = locked(&self.course);
+        course.advance(self.begun.elapsed(), done);
+        if self.bar.is_hidden() {
+            self.told
+                .log(&course.shown(self.begun.elapsed(), self.told.rows));
+        }
+    }
+}
+
+/// However it ends.
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.ticker.abort();
+        telemetry::write_above(None);
         self.bar.finish_and_clear();
+    }
+}
+
+async fn keep_drawing(
+    bar: ProgressBar,
+    texts: Texts,
+    course: Arc<Mutex<Course>>,
+    begun: Instant,
+    told: Told,
+) {
+    loop {
+        tokio::time::sleep(DRAW_EVERY).await;
+        let shown = locked(&course).shown(begun.elapsed(), told.rows);
+        told.draw(&bar, &texts, &shown);
+    }
+}
+
+async fn log_now_and_then(course: Arc<Mutex<Course>>, begun: Instant, told: Told) {
+    loop {
+        tokio::time::sleep(LOG_EVERY).await;
+        let shown = locked(&course).shown(begun.elapsed(), told.rows);
+        told.log(&shown);
+    }
+}
+
+fn locked(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
+    course.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Told {
+    /// `audits  12/96 windows  2m 10s left`
+    fn headline(&self, shown: &Shown) -> String {
+        let windows = match shown.of {
+            Some(of) => format!(
+                "{}/{}",
+                text::count(shown.windows),
+                text::counted(of, "window")
+            ),
+            None => text::counted(shown.windows, "window"),
+        };
+        format!("{}  {windows}  {}", self.job, left(shown.left))
+    }
+
+    /// `12,345 rows, 678/s; 210 of 300/min calls left`
+    fn details(&self, shown: &Shown, budget: Budget) -> String {
+        let rate = shown
+            .per_second
+            .map_or_else(String::new, |rate| format!(", {}/s", text::count(rate)));
+        format!(
+            "{} {}{rate}; {}",
+            text::count(shown.rows),
+            self.rows.0,
+            calls(budget)
+        )
+    }
+
+    fn draw(&self, bar: &ProgressBar, texts: &Texts, shown: &Shown) {
+        texts.set(
+            self.headline(shown),
+            self.details(shown, self.client.budget()),
+        );
+        bar.update(|state| {
+            state.set_len(shown.total.num_seconds().unsigned_abs());
+            state.set_pos(shown.covered.num_seconds().unsigned_abs());
+        });
+    }
+
+    fn log(&self, shown: &Shown) {
+        let budget = self.client.budget();
+        tracing::info!(
+            job = self.job,
+            percent = shown.percent(),
+            windows = shown.windows,
+            of = shown.of,
+            rows = shown.rows,
+            rows_per_second = shown.per_second,
+            calls_left = budget.left,
+            calls_limit = budget.limit,
+            calls_limit_seconds = budget.per.as_secs(),
+            eta_seconds = shown.left.map(|left| left.as_secs()),
+            "under way"
+        );
+    }
+}
+
+/// What is written around a bar: set at once with it, so that it is never drawn with half of it.
+#[derive(Debug, Clone, Default)]
+struct Texts(Arc<Mutex<[String; 2]>>);
+
+impl Texts {
+    fn set(&self, headline: String, details: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = [headline, details];
+    }
+
+    fn shown_in(&self, style: ProgressStyle) -> ProgressStyle {
+        let text = |at: usize| {
+            let texts = Arc::clone(&self.0);
+            move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
+                let texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
+                // writing to a string doesn't fail
+                let _ = to.write_str(&texts[at]);
+            }
+        };
+        style
+            .with_key("headline", text(0))
+            .with_key("details", text(1))
+    }
+}
+
+fn left(left: Option<Duration>) -> String {
+    match left.and_then(|left| TimeDelta::from_std(left).ok()) {
+        Some(left) => format!("{} left", text::length(left)),
+        None => "time left unknown".to_owned(),
+    }
+}
+
+fn calls(budget: Budget) -> String {
+    match std::num::NonZeroU32::new(budget.limit) {
+        Some(requests) => {
+            let limit = RateLimit {
+                requests,
+                per: budget.per,
+            };
+            format!("{} of {limit} calls left", text::count(budget.left.into()))
+        }
+        None => String::new(),
+    }
+}
+
+/// How far it is at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    windows: u64,
+    /// Of so many, as far as is known.
+    of: Option<u64>,
+    covered: TimeDelta,
+    total: TimeDelta,
+    rows: u64,
+    /// Lately; none before there is something to judge by.
+    per_second: Option<u64>,
+    /// About how long the rest takes; none where nothing tells.
+    left: Option<Duration>,
+}
+
+impl Shown {
+    /// Of the event time; 100 once all of it is done.
+    fn percent(&self) -> i64 {
+        match self.total.num_seconds() {
+            0 => 100,
+            total => self.covered.num_seconds() * 100 / total,
+        }
+    }
+}
+
+/// What was done when. Times are since the beginning.
+#[derive(Debug, Default)]
+struct Course {
+    /// What is done and what was left then.
+    windows: Option<u64>,
+    total: TimeDelta,
+    /// The last tally from before the recent past, then each since.
+    tallies: VecDeque<(Duration, Tally)>,
+}
+
+impl Course {
+    fn done(&self) -> Tally {
+        self.tallies
+            .back()
+            .map(|(_, done)| *done)
+            .unwrap_or_default()
+    }
+
+    /// After what is done, this is left.
+    fn plan(&mut self, left: Left) {
+        let done = self.done();
+        self.windows = left.windows.map(|left| done.windows + left);
+        self.total = done.covered + left.time;
+    }
+
+    fn advance(&mut self, at: Duration, done: Tally) {
+        if done == self.done() {
+            return;
+        }
+        self.tallies.push_back((at, done));
+        self.forget(at);
+    }
+
+    /// Keeps one that is older than the recent past, to reckon from.
+    fn forget(&mut self, now: Duration) {
+        while self
+            .tallies
+            .get(1)
+            .is_some_and(|(at, _)| *at + RECENT <= now)
+        {
+            self.tallies.pop_front();
+        }
+    }
+
+    fn shown(&mut self, now: Duration, (_, rows): Rows) -> Shown {
+        self.forget(now);
+        let done = self.done();
+        // where nothing is that old, it is reckoned from the beginning
+        let (since, before) = match self.tallies.front() {
+            Some((at, before)) if *at + RECENT <= now => (*at, *before),
+            _ => (Duration::ZERO, Tally::default()),
+        };
+        let took = now.saturating_sub(since);
+        let landed = rows(&done.counts).saturating_sub(rows(&before.counts));
+        let covered = (done.covered - before.covered).to_std().unwrap_or_default();
+        let left = (self.total - done.covered).to_std().unwrap_or_default();
+        let is_telling = done.windows >= before.windows + TELLING && !covered.is_zero();
+        Shown {
+            windows: done.windows,
+            of: self.windows.map(|of| of.max(done.windows)),
+            covered: done.covered,
+            total: self.total.max(done.covered),
+            rows: rows(&done.counts),
+            per_second: per_second(landed, took),
+            left: is_telling.then(|| took.mul_f64(left.as_secs_f64() / covered.as_secs_f64())),
+        }
+    }
+}
+
+/// None within the first second.
+fn per_second(rows: u64, took: Duration) -> Option<u64> {
+    let milliseconds = u64::try_from(took.as_millis()).ok()?;
+    (milliseconds >= 1_000).then(|| rows.saturating_mul(1_000) / milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: Rows = ("rows", |counts| counts.new);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// So many windows of an hour, with a hundred rows each.
+    fn hours(windows: u64) -> Tally {
+        Tally {
+            windows,
+            covered: TimeDelta::seconds(3_600) * i32::try_from(windows).unwrap_or(i32::MAX),
+            counts: Counts {
+                new: 100 * windows,
+                ..Counts::default()
+            },
+            commits: 0,
+        }
+    }
+
+    fn to_do(windows: u64) -> Left {
+        Left {
+            windows: Some(windows),
+            time: hours(windows).covered,
+        }
+    }
+
+    #[test]
+    fn rate_and_time_left_are_those_of_the_last_minutes() {
+        let mut course = Course::default();
+        course.plan(to_do(100));
+        let shown = |course: &mut Course, at| {
+            let shown = course.shown(seconds(at), ROWS);
+            (shown.windows, shown.percent(), shown.per_second, shown.left)
+        };
+        assert_eq!(shown(&mut course, 0), (0, 0, None, None));
+        // nothing is known yet, and nothing is made up
+        assert_eq!(shown(&mut course, 10), (0, 0, Some(0), None));
+        course.advance(seconds(10), hours(3));
+        assert_eq!(shown(&mut course, 10), (3, 3, Some(30), None));
+        course.advance(seconds(20), hours(10));
+        assert_eq!(
+            shown(&mut course, 20),
+            (10, 10, Some(50), Some(seconds(180)))
+        );
+        // time that passes without a window counts
+        assert_eq!(
+            shown(&mut course, 40),
+            (10, 10, Some(25), Some(seconds(360)))
+        );
+        // what was before the last two minutes doesn't
+        course.advance(seconds(200), hours(20));
+        course.advance(seconds(300), hours(40));
+        assert_eq!(
+            shown(&mut course, 320),
+            (40, 40, Some(2_000 / 120), Some(seconds(360)))
+        );
+        // and where nothing was done since, nobody knows
+        assert_eq!(shown(&mut course, 420), (40, 40, Some(0), None));
+    }
+
+    #[test]
+    fn what_is_left_is_planned_anew_between_turns() {
+        let mut course = Course::default();
+        course.plan(to_do(10));
+        course.advance(seconds(5), hours(12));
+        let shown = course.shown(seconds(5), ROWS);
+        // more windows than planned: some were too large
+        assert_eq!((shown.windows, shown.of), (12, Some(12)));
+        course.plan(to_do(8));
+        let shown = course.shown(seconds(5), ROWS);
+        assert_eq!((shown.of, shown.percent()), (Some(20), 60));
+        assert_eq!(Course::default().shown(seconds(1), ROWS).percent(), 100);
+    }
+
+    #[test]
+    fn all_of_it_is_told() {
+        let budget = Budget {
+            left: 1_210,
+            limit: 3_000,
+            per: Duration::from_mins(1),
+            pause: Duration::ZERO,
+        };
+        assert_eq!(calls(budget), "1,210 of 3000/min calls left");
+        assert_eq!(left(Some(seconds(130))), "2m 10s left");
+        assert_eq!(left(None), "time left unknown");
     }
 }

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use super::once::when_free;
 use super::report::{Failure, Out};
-use super::table;
+use super::table::{Cell, Kind};
+use super::terminal::Tone;
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::Lake;
 use crate::lake::quarantine::{
     self, Acknowledged, Acknowledgement, By, Found, Place, QuarantineLine,
 };
-use crate::pipeline::{self, Became, Conduct, Job};
+use crate::pipeline::{self, Became, Conduct, Job, Replayed, Tried};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
@@ -81,6 +82,10 @@ struct ReplayArgs {
     /// The beginning of a line's id, or `<file>:<line>`; every open line if there is none
     #[arg(value_name = "ID")]
     ids: Vec<String>,
+
+    /// What became of each line, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +105,10 @@ struct AckArgs {
     /// Why, for whoever looks later
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+
+    /// How many lines it were, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl QuarantineArgs {
@@ -158,29 +167,31 @@ async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Fai
             }
             let row = row(&job.name, &found, by);
             *reasons.entry(row[7].clone()).or_default() += 1;
-            rows.push(row);
+            let [job, id, stream, range, pulled_at, bytes, state, reason] = row.map(Cell::from);
+            let tone = by.map_or(Tone::Warning, |_| Tone::Aside);
+            let state = state.toned(tone);
+            rows.push([job, id, stream, range, pulled_at, bytes, state, reason]);
         })
         .await
         .map_err(Failure::lake)?;
     }
     if args.json {
-        out.line(format_args!("{:#}", Value::from(objects)));
+        out.json(&objects.into());
     } else if rows.is_empty() {
         let open = if args.all { "" } else { "open " };
         out.line(format_args!("no {open}lines"));
     } else {
-        let heading = [
-            "job",
-            "id",
-            "stream",
-            "range",
-            "pulled at",
-            "bytes",
-            "state",
-            "reason",
+        let columns = [
+            ("job", Kind::Name),
+            ("id", Kind::Whole),
+            ("stream", Kind::Name),
+            ("range", Kind::Text),
+            ("pulled at", Kind::Text),
+            ("bytes", Kind::Number),
+            ("state", Kind::Whole),
+            ("reason", Kind::Text),
         ];
-        let right = [false, false, false, false, false, true, false, false];
-        out.text(table::render(heading, right, &rows));
+        out.table(columns, &rows);
         out.line(format_args!(""));
         let mut reasons: Vec<(String, u64)> = reasons.into_iter().collect();
         reasons.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
@@ -285,7 +296,7 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Fai
     quarantine::read(&job.lake, &job.name, |found| {
         if places.contains(&found.place) {
             let said = said.remove(&found.place).unwrap_or_default();
-            out.line(format_args!("{:#}", whole(&found, &said)));
+            out.json(&whole(&found, &said));
         }
     })
     .await
@@ -341,6 +352,14 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failu
     quarantine::acknowledge(lake, &job.name, &open, By::Ack, note, real_now())
         .await
         .map_err(Failure::lake)?;
+    if args.json {
+        out.json(&json!({
+            "job": job.name,
+            "acknowledged": open.len(),
+            "done_with_already": closed,
+        }));
+        return Ok(0);
+    }
     let closed = match closed {
         0 => String::new(),
         closed => format!("; done with already: {}", text::count(closed)),
@@ -391,7 +410,11 @@ async fn replay(
     };
     let (open, _) = open_of(&job, named.as_deref()).await?;
     if open.is_empty() {
-        out.line(format_args!("{}: no open lines to replay", job.name));
+        if args.json {
+            out.json(&replayed_json(&job, &[], false));
+        } else {
+            out.line(format_args!("{}: no open lines to replay", job.name));
+        }
         return Ok(0);
     }
     super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
@@ -403,6 +426,15 @@ async fn replay(
         pipeline::replay(&job, these.as_ref(), &conduct).await
     })
     .await?;
+    if args.json {
+        out.json(&replayed_json(&job, &replayed.lines, replayed.unfinished));
+    } else {
+        tell(&job, &replayed, out);
+    }
+    Ok(shutdown.and_then(Shutdown::exit_code).unwrap_or(0))
+}
+
+fn tell(job: &Job, replayed: &Replayed, out: &mut Out) {
     let (mut landed, mut duplicate, mut unreadable) = (0, 0, 0);
     for line in &replayed.lines {
         let id: String = line.id.chars().take(SHORT).collect();
@@ -434,7 +466,19 @@ async fn replay(
         text::count(duplicate),
         text::count(unreadable),
     ));
-    Ok(shutdown.and_then(Shutdown::exit_code).unwrap_or(0))
+}
+
+fn replayed_json(job: &Job, tried: &[Tried], unfinished: bool) -> Value {
+    let lines: Vec<_> = (tried.iter())
+        .map(|line| match &line.became {
+            Became::Landed => json!({ "id": line.id, "became": "landed" }),
+            Became::Duplicate => json!({ "id": line.id, "became": "duplicate" }),
+            Became::Unreadable(reason) => {
+                json!({ "id": line.id, "became": "unreadable", "reason": reason })
+            }
+        })
+        .collect();
+    json!({ "job": job.name, "lines": lines, "unfinished": unfinished })
 }
 
 /// The lines that the arguments name, in the order in which they lie: each argument one id, of however many lines.

@@ -4,11 +4,16 @@ use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
+use super::table::{self, Cell, Kind as Column};
+use super::terminal::{Terminal, Tone};
 use crate::config::Problems;
 use crate::lake::LakeError;
 use crate::model::Kind;
 use crate::pipeline::{self, Job, Report, RunError};
 use crate::runtime::SetupError;
+use crate::standing::Finding;
 use crate::telemetry::{self, chain};
 use crate::text::{count, counted};
 
@@ -125,22 +130,72 @@ pub(super) fn complain(message: &str) {
 #[derive(Debug)]
 pub(super) struct Out {
     stdout: io::Stdout,
+    terminal: Terminal,
+    is_silent: bool,
 }
 
 impl Out {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(terminal: Terminal) -> Self {
         Self {
             stdout: io::stdout(),
+            terminal,
+            is_silent: false,
         }
     }
 
+    /// One that says nothing if `silent`: where one document is the whole of what is said.
+    pub(super) fn unless(&self, silent: bool) -> Self {
+        Self {
+            stdout: io::stdout(),
+            is_silent: silent,
+            ..*self
+        }
+    }
+
+    pub(super) fn terminal(&self) -> Terminal {
+        self.terminal
+    }
+
     pub(super) fn line(&mut self, line: Arguments<'_>) {
-        let _ = writeln!(self.stdout, "{line}");
+        if !self.is_silent {
+            let _ = writeln!(self.stdout, "{line}");
+        }
     }
 
     pub(super) fn text(&mut self, text: impl Display) {
-        let _ = write!(self.stdout, "{text}");
-        let _ = self.stdout.flush();
+        if !self.is_silent {
+            let _ = write!(self.stdout, "{text}");
+            let _ = self.stdout.flush();
+        }
+    }
+
+    /// A JSON document, for programs and for eyes.
+    pub(super) fn json(&mut self, value: &Value) {
+        self.line(format_args!("{value:#}"));
+    }
+
+    pub(super) fn table<const N: usize>(
+        &mut self,
+        columns: [(&'static str, Column); N],
+        rows: &[[Cell; N]],
+    ) {
+        self.text(table::render(columns, rows, self.terminal));
+    }
+
+    pub(super) fn painted(&self, tone: Tone, text: &str) -> String {
+        self.terminal.paint(tone, text)
+    }
+
+    /// What somebody should look at.
+    pub(super) fn finding(&mut self, finding: &Finding) {
+        let text = finding.to_string();
+        match text.strip_prefix(finding.kind) {
+            Some(rest) => {
+                let kind = self.painted(Tone::Bad, finding.kind);
+                self.line(format_args!("{kind}{rest}"));
+            }
+            None => self.line(format_args!("{text}")),
+        }
     }
 }
 
@@ -160,6 +215,32 @@ pub(super) fn summary(job: &str, report: &Report) -> String {
         text.push_str("; unfinished, goes on with the next run");
     }
     text
+}
+
+/// The same as JSON, with each stream that failed.
+pub(super) fn summary_json(job: &Job, report: &Report) -> Value {
+    let failures: Vec<_> = (report.failures.iter())
+        .map(|failure| {
+            json!({
+                "stream": failure.stream, "range": failure.range,
+                "kind": failure.error.kind(), "error": chain(&failure.error),
+            })
+        })
+        .collect();
+    let outcome = match (failures.is_empty(), report.unfinished) {
+        (false, _) => "failed",
+        (true, true) => "unfinished",
+        (true, false) => "finished",
+    };
+    json!({
+        "job": job.name,
+        "run": report.run,
+        "outcome": outcome,
+        "counts": report.tally.counts,
+        "windows": report.tally.windows,
+        "commits": report.tally.commits,
+        "failures": failures,
+    })
 }
 
 /// The streams that failed, on stderr: what failed alike in one line.

@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::report::{self, Failure, Out};
-use super::table;
+use super::table::{Cell, Kind};
+use super::terminal::Tone;
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::history::{self, BuildError};
@@ -66,10 +67,10 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
             .iter()
             .map(|standing| standing.json(now))
             .collect();
-        out.line(format_args!("{:#}", serde_json::Value::from(all)));
+        out.json(&all.into());
     } else if args.check {
         for finding in standings.iter().flat_map(|standing| standing.findings(now)) {
-            out.line(format_args!("{finding}"));
+            out.finding(&finding);
         }
     } else {
         show(&standings, now, out);
@@ -98,55 +99,61 @@ async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
 }
 
 fn show(standings: &[Standing], now: Timestamp, out: &mut Out) {
-    let rows: Vec<[String; 9]> = standings
+    let rows: Vec<_> = standings
         .iter()
         .map(|standing| row(standing, now))
         .collect();
-    let heading = [
-        "job",
-        "state",
-        "watermark",
-        "lag",
-        "last run",
-        "next run",
-        "gaps",
-        "quarantine",
-        "held by",
+    let columns = [
+        ("job", Kind::Name),
+        ("state", Kind::Text),
+        ("watermark", Kind::Text),
+        ("lag", Kind::Number),
+        ("last run", Kind::Text),
+        ("next run", Kind::Text),
+        ("gaps", Kind::Number),
+        ("quarantine", Kind::Number),
+        ("held by", Kind::Text),
     ];
-    out.text(table::render(
-        heading,
-        [false, false, false, true, false, false, true, true, false],
-        &rows,
-    ));
+    out.table(columns, &rows);
     for standing in standings {
         for gap in standing.gap_findings() {
-            out.line(format_args!("{gap}"));
+            out.finding(&gap);
         }
     }
 }
 
-fn row(standing: &Standing, now: Timestamp) -> [String; 9] {
+fn row(standing: &Standing, now: Timestamp) -> [Cell; 9] {
     let seconds =
         |at: Timestamp| at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
-    let shown =
-        |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| text::time(seconds(at)));
+    let none = || Cell::from("-".to_owned());
+    let shown = |at: Option<Timestamp>| at.map_or_else(none, |at| text::time(seconds(at)).into());
+    let alarming = |is_so, tone| if is_so { tone } else { Tone::Plain };
+    let is_stale = standing.fresh_until.is_some_and(|until| until < now);
+    let (state, gaps, open) = (
+        standing.state(now),
+        standing.gaps.len() as u64,
+        standing.quarantine.open,
+    );
+    let tone = match state {
+        "running" => Tone::Good,
+        "never ran" => Tone::Warning,
+        _ => Tone::Plain,
+    };
     [
-        standing.job.clone(),
-        standing.state(now).to_owned(),
+        standing.job.clone().into(),
+        Cell::from(state.to_owned()).toned(tone),
         shown(standing.watermark),
         standing
             .watermark
-            .map_or_else(|| "-".to_owned(), |watermark| text::length(now - watermark)),
+            .map_or_else(none, |watermark| text::length(now - watermark).into())
+            .toned(alarming(is_stale, Tone::Bad)),
         shown(standing.newest.as_ref().map(|newest| newest.at)),
         shown(standing.next_run.map(|next| next.max(now))),
-        text::count(standing.gaps.len() as u64),
-        text::count(standing.quarantine.open),
-        standing.holder(now).map_or_else(
-            || "-".to_owned(),
-            |claim| {
-                let until = text::time(seconds(claim.expires_at));
-                format!("{} on {} until {until}", claim.pid, claim.host)
-            },
-        ),
+        Cell::from(text::count(gaps)).toned(alarming(gaps > 0, Tone::Bad)),
+        Cell::from(text::count(open)).toned(alarming(open > 0, Tone::Warning)),
+        standing.holder(now).map_or_else(none, |claim| {
+            let until = text::time(seconds(claim.expires_at));
+            format!("{} on {} until {until}", claim.pid, claim.host).into()
+        }),
     ]
 }

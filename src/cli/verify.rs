@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::backfill::{self, ByHand};
-use super::progress::Bar;
+use super::progress::{Bar, Left, Rows};
 use super::report::{self, Failure, Out, complain};
-use super::table;
+use super::table::{Cell, Kind};
+use super::terminal::Tone;
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
 use crate::lake::{self, Commit};
@@ -23,6 +24,8 @@ use crate::text;
 
 /// How many streams a line names.
 const NAMED: usize = 3;
+/// What it reads.
+const READ: Rows = ("records read", |counts| counts.fetched);
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
@@ -97,7 +100,7 @@ pub(super) async fn run(
     }
     if args.json {
         let json = to_json(job, &verification, repaired);
-        out.line(format_args!("{json:#}"));
+        out.json(&json);
     } else {
         tell(job, &verification, out);
     }
@@ -125,15 +128,21 @@ async fn verify(
     let total = newest
         .as_ref()
         .map_or(TimeDelta::zero(), |newest| pulled(newest, range));
-    let bar = Bar::new(&job.name, total, message);
+    let left = Left {
+        windows: None,
+        time: total,
+    };
+    let bar = Bar::new(&job.name, &job.source.client, left, READ);
     let conduct = Conduct {
         clock: clock(newest.as_ref(), schedule),
         tally: bar.follow(Tally::default()),
         ..Conduct::new(shutdown.stop.clone())
     };
     let verified = pipeline::verify(job, range, &conduct).await;
-    bar.leave();
-    verified.map_err(|error| Failure::of_run(job, &error))
+    let verified = verified.map_err(|error| Failure::of_run(job, &error))?;
+    let read = *conduct.tally.borrow();
+    bar.leave(read);
+    Ok(verified)
 }
 
 /// How much event time there is to read again, summed over streams.
@@ -160,14 +169,6 @@ fn clock(newest: Option<&Commit>, schedule: &Schedule) -> Clock {
     up_to_date.map_or(Clock::System, Clock::AsOf)
 }
 
-fn message(done: &Tally) -> String {
-    format!(
-        "{}, {} read",
-        text::counted(done.windows, "window"),
-        text::counted(done.counts.fetched, "record")
-    )
-}
-
 /// Reads again what something is missing of, and pulls what was not pulled, by the protocol of every run; `false` if not
 /// all of it could be.
 async fn repair(
@@ -190,11 +191,7 @@ async fn repair(
             refetch,
             concurrency: 4,
         };
-        let total = backfill::left_to_cover(job, &what, shutdown).await?;
-        let bar = Bar::new(&job.name, total, backfill::message);
-        let pulled = backfill::in_turns(job, schedule, &what, &bar, shutdown).await;
-        bar.leave();
-        let pulled = pulled?;
+        let pulled = backfill::in_turns(job, schedule, &what, shutdown).await?;
         report::failures(job, &pulled);
         *tally += pulled.tally;
         done &= pulled.failures.is_empty() && !pulled.unfinished;
@@ -206,19 +203,20 @@ async fn repair(
 }
 
 fn tell(job: &Job, verification: &Verification, out: &mut Out) {
+    let found = |count: u64| {
+        let tone = if count > 0 { Tone::Bad } else { Tone::Plain };
+        Cell::from(text::count(count)).toned(tone)
+    };
     let row = |name: String, day: &Day| {
-        let counts = [
-            day.shown,
-            day.rows,
-            day.missing.count,
-            day.extra.count,
-            day.altered.count,
-            day.doubled.count,
-            day.unreadable,
-        ];
-        let [shown, rows, missing, extra, altered, doubled, unreadable] = counts.map(text::count);
         [
-            name, shown, rows, missing, extra, altered, doubled, unreadable,
+            name.into(),
+            text::count(day.shown).into(),
+            text::count(day.rows).into(),
+            found(day.missing.count),
+            found(day.extra.count),
+            found(day.altered.count),
+            found(day.doubled.count),
+            found(day.unreadable),
         ]
     };
     let total = verification.total();
@@ -228,21 +226,21 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
         .collect();
     rows.push(row("total".to_owned(), &total));
     out.line(format_args!("{} {}", job.name, verification.range));
-    let heading = [
-        "day",
-        "shown",
-        "rows",
-        "missing",
-        "extra",
-        "altered",
-        "doubled",
-        "unreadable",
+    let columns = [
+        ("day", Kind::Whole),
+        ("shown", Kind::Number),
+        ("rows", Kind::Number),
+        ("missing", Kind::Number),
+        ("extra", Kind::Number),
+        ("altered", Kind::Number),
+        ("doubled", Kind::Number),
+        ("unreadable", Kind::Number),
     ];
-    let right = [false, true, true, true, true, true, true, true];
-    out.text(table::render(heading, right, &rows));
+    out.table(columns, &rows);
     for (date, day) in &verification.days {
         for (what, found) in findings(day) {
             if let Some(examples) = examples(found) {
+                let what = out.painted(Tone::Bad, what);
                 out.line(format_args!("{what} {date}: {examples}"));
             }
         }

@@ -280,7 +280,8 @@ impl Client {
         self.inner.wire.counts.snapshot()
     }
 
-    /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody.
+    /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody. A process that has just
+    /// begun knows of no other's requests but by what the provider's headers say.
     pub fn budget(&self) -> Budget {
         self.inner.wire.pacer.budget()
     }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::body::{self, ReadError};
 use super::calls::Caller;
 use super::directory::Directory;
-use super::error::{Cause, ClientError, Request, Tried};
+use super::error::{Cause, ClientError, Request, Tried, bare};
 use super::outgoing::{Outgoing, Taken, To};
 use super::pacing::{Pacer, Paused};
 use super::retry::{self, Retries};
@@ -283,6 +284,7 @@ impl Wire {
         stop: &CancellationToken,
     ) -> Result<Attempt<T>, ClientError> {
         let started = Instant::now();
+        let span = self.span(out, number);
         count(&self.counts.sent);
         if let Some(calls) = out.calls {
             calls.count(number > 1);
@@ -293,7 +295,7 @@ impl Wire {
         };
         let ended: Attempt<T> = tokio::select! {
             biased;
-            ended = self.exchange(out) => ended,
+            ended = self.exchange(out).instrument(span.clone()) => ended,
             () = drained => {
                 self.metrics.sent(None, started.elapsed());
                 return Err(ClientError::Stopped);
@@ -309,6 +311,14 @@ impl Wire {
         }
         let code = status.map(|status| status.as_u16());
         self.metrics.sent(code, started.elapsed());
+        if let Some(code) = code {
+            span.record("http.response.status_code", code);
+        }
+        if code.is_none_or(|code| code >= 400) {
+            let why = code.map_or_else(|| "no_answer".to_owned(), |code| code.to_string());
+            span.record("error.type", why);
+            span.record("otel.status_code", "ERROR");
+        }
         tracing::debug!(
             connection = self.connection,
             provider = self.provider,
@@ -321,6 +331,27 @@ impl Wire {
             "request"
         );
         Ok(ended)
+    }
+
+    /// By OpenTelemetry's conventions for HTTP clients; without the query, which may be a credential.
+    fn span(&self, out: &Outgoing<'_>, attempt: u32) -> tracing::Span {
+        use tracing::field::Empty;
+        let url = &out.spot.url;
+        tracing::trace_span!(
+            "request",
+            "otel.name" = %out.method,
+            "otel.kind" = "client",
+            "http.request.method" = %out.method,
+            "http.request.resend_count" = (attempt > 1).then(|| attempt - 1),
+            "server.address" = url.host_str(),
+            "server.port" = url.port_or_known_default(),
+            "url.full" = bare(url),
+            "http.response.status_code" = Empty,
+            "error.type" = Empty,
+            "otel.status_code" = Empty,
+            connection = self.connection,
+            provider = self.provider,
+        )
     }
 
     async fn exchange<T: Taken>(&self, out: &Outgoing<'_>) -> Attempt<T> {

@@ -4,10 +4,13 @@
 //! table, one file a day; those of today are read from the commit logs, of which the table is made.
 
 mod build;
+mod condensed;
 mod file;
 mod keeper;
 mod reader;
 mod runs;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +26,7 @@ pub use crate::lake::DELAYS;
 pub use build::{BuildError, Built, MARGIN, build};
 pub use file::{FileError, table};
 pub use keeper::{about_to_be_lost, keep};
-pub use reader::Reader;
+pub use reader::{Known, Reader};
 pub use runs::Runs;
 
 /// What became of a range in a run.
@@ -107,39 +110,9 @@ pub struct RunOfJob {
 /// What is known of the runs of a lake's jobs.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The newest rows, some 50,000, the oldest first.
+    /// The newest rows, some 50,000, the oldest first. Before them, for each day of the table, one row for what the day's
+    /// runs did alike: of ranges that touch, of one stream, with one outcome.
     pub rows: Vec<Row>,
-    /// What older rows add up to.
-    pub older: Sums,
-    /// What could not be read: the rows lack it.
-    pub problems: Vec<String>,
-}
-
-/// What rows add up to, by job.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sums {
-    /// New rows by the UTC date of their event time.
-    pub days: BTreeMap<String, BTreeMap<NaiveDate, u64>>,
-    /// Late rows by how late they were, as [`Row::delays`] has them.
-    pub delays: BTreeMap<String, BTreeMap<u64, u64>>,
-}
-
-impl Sums {
-    fn take(&mut self, row: &Row) {
-        let days = self.days.entry(row.job.clone()).or_default();
-        add(days, &row.days);
-        let delays = self.delays.entry(row.job.clone()).or_default();
-        add(delays, &row.delays);
-    }
-
-    fn add(&mut self, other: &Self) {
-        for (job, days) in &other.days {
-            add(self.days.entry(job.clone()).or_default(), days);
-        }
-        for (job, delays) in &other.delays {
-            add(self.delays.entry(job.clone()).or_default(), delays);
-        }
-    }
 }
 
 fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
@@ -151,8 +124,8 @@ fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
 impl History {
     /// The history of a lake as it is `now`: the last 400 days of the table, and what the logs have beyond it. Who looks
     /// again keeps a [`Reader`].
-    pub async fn load(lake: &Lake, now: Timestamp) -> Self {
-        Arc::unwrap_or_clone(Reader::new(lake.clone()).history(now).await)
+    pub async fn load(lake: &Lake, now: Timestamp) -> Arc<Known> {
+        Reader::new(lake.clone()).read(now).await
     }
 
     /// The runs of one job, or of all, the newest first.
@@ -188,7 +161,7 @@ impl History {
 
     /// New rows of one job by the UTC date of their event time.
     pub fn days(&self, job: &str) -> BTreeMap<NaiveDate, u64> {
-        let mut days = self.older.days.get(job).cloned().unwrap_or_default();
+        let mut days = BTreeMap::new();
         let rows = self.rows.iter().filter(|row| row.job == job);
         rows.for_each(|row| add(&mut days, &row.days));
         days
@@ -196,7 +169,7 @@ impl History {
 
     /// Late rows of one job by how late they were, as [`Row::delays`] has them.
     pub fn delays(&self, job: &str) -> BTreeMap<u64, u64> {
-        let mut delays = self.older.delays.get(job).cloned().unwrap_or_default();
+        let mut delays = BTreeMap::new();
         let rows = self.rows.iter().filter(|row| row.job == job);
         rows.for_each(|row| add(&mut delays, &row.delays));
         delays

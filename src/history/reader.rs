@@ -1,6 +1,6 @@
 //! What is known of the runs of a lake's jobs, for those who look again and again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +10,20 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::build::{self, BuildError};
+use super::condensed::condensed;
 use super::file::{self, Mark, Through};
 use super::runs::Runs;
-use super::{History, Row, Sums};
+use super::{History, Row};
 use crate::lake::{self, Lake, LakeError, Version};
 use crate::model::Timestamp;
 use crate::telemetry::chain;
 
 /// How many days of the table are read.
 const DAYS: u64 = 400;
-/// How many rows are kept in full; of older ones what they add up to by job and day.
+/// How many rows are kept as they are; older ones are condensed, day by day.
 const ROWS: usize = 50_000;
+/// How many condensed rows are kept beside them; the oldest days are left out.
+const CONDENSED: usize = 100_000;
 /// How many commits of a job are read that the table doesn't have yet. Of a log that nobody has made a table of there are
 /// more: those are left to whoever makes it.
 const COMMITS: usize = 5_000;
@@ -31,7 +34,7 @@ const GOOD_FOR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_m
 const AT_A_TIME: usize = 8;
 
 /// Reads the history of a lake and keeps what it read: files of the table never change, and of the logs only what was
-/// added since is read. Holds some 50,000 rows and 400 days of sums. Cheap to clone; clones share it.
+/// added since is read. Holds 400 days, but no more than some 150,000 rows. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Reader {
     lake: Lake,
@@ -46,17 +49,25 @@ struct Kept {
     through: (Option<NaiveDate>, Through),
     /// What the table doesn't have yet.
     jobs: BTreeMap<String, Log>,
-    history: Arc<History>,
+    known: Arc<Known>,
     /// When it has to be looked at again.
     look_at: Option<Instant>,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What runs did.
+    pub history: History,
+    /// What could not be read: the history lacks it.
+    pub problems: Vec<String>,
 }
 
 /// A day's file.
 #[derive(Debug, Default)]
 struct Day {
-    /// Its rows, while there is room for them.
     rows: Vec<Row>,
-    sums: Sums,
+    is_condensed: bool,
     problem: Option<String>,
 }
 
@@ -65,9 +76,8 @@ struct Day {
 struct Log {
     /// The newest commit that was read, and what the store calls it.
     mark: Option<(Mark, Option<String>)>,
-    /// Rows of runs that are over, the newest last, and what older ones add up to.
-    over: VecDeque<Row>,
-    sums: Sums,
+    /// Rows of runs that are over, the newest last; the first ones may be condensed.
+    over: Vec<Row>,
     /// The newest run.
     runs: Runs,
     problem: Option<String>,
@@ -83,11 +93,11 @@ impl Reader {
     }
 
     /// What is known `now`. It makes no request if it was asked just before. What can't be read is told in
-    /// [`History::problems`], and what was read before is still there.
-    pub async fn history(&self, now: Timestamp) -> Arc<History> {
+    /// [`Known::problems`], and what was read before is still there.
+    pub async fn read(&self, now: Timestamp) -> Arc<Known> {
         let mut kept = self.kept.lock().await;
         if kept.look_at.is_some_and(|at| Instant::now() < at) {
-            return Arc::clone(&kept.history);
+            return Arc::clone(&kept.known);
         }
         let mut problems = Vec::new();
         if let Err(error) = kept.read_table(&self.lake, now).await {
@@ -98,8 +108,8 @@ impl Reader {
         }
         let jobs = u32::try_from(kept.jobs.len()).unwrap_or(u32::MAX);
         kept.look_at = Some(Instant::now() + GOOD_FOR.0 + GOOD_FOR.1.saturating_mul(jobs));
-        kept.history = Arc::new(kept.all(problems, now));
-        Arc::clone(&kept.history)
+        kept.known = Arc::new(kept.all(problems, now));
+        Arc::clone(&kept.known)
     }
 }
 
@@ -125,19 +135,27 @@ impl Kept {
                 self.jobs.clear();
             }
             self.days.insert(day, Day::of(day, file));
-            self.make_room();
+            self.make_room(ROWS, CONDENSED);
         }
         Ok(())
     }
 
-    /// Of the oldest days only what they add up to is kept.
-    fn make_room(&mut self) {
-        let mut room = ROWS;
+    /// Condenses the oldest days, and leaves out what is too much even so.
+    fn make_room(&mut self, mut room: usize, mut condensed_room: usize) {
         for day in self.days.values_mut().rev() {
-            room = room.saturating_sub(day.rows.len());
-            if room == 0 {
+            if !day.is_condensed && day.rows.len() <= room {
+                room -= day.rows.len();
+                continue;
+            }
+            room = 0; // what is older isn't shown in more detail
+            if !day.is_condensed {
+                day.rows = condensed(std::mem::take(&mut day.rows));
+                day.is_condensed = true;
+            }
+            if day.rows.len() > condensed_room {
                 day.rows = Vec::new();
             }
+            condensed_room -= day.rows.len();
         }
     }
 
@@ -169,40 +187,33 @@ impl Kept {
         Ok(())
     }
 
-    fn all(&self, mut problems: Vec<String>, now: Timestamp) -> History {
-        let mut history = History::default();
+    fn all(&self, mut problems: Vec<String>, now: Timestamp) -> Known {
+        let mut rows = Vec::new();
         for day in self.days.values() {
-            if day.rows.is_empty() {
-                history.older.add(&day.sums);
-            }
-            history.rows.extend(day.rows.iter().cloned());
+            rows.extend(day.rows.iter().cloned());
             problems.extend(day.problem.clone());
         }
         for log in self.jobs.values() {
-            history.older.add(&log.sums);
-            history.rows.extend(log.over.iter().cloned());
-            history.rows.extend(log.runs.rows(now));
+            rows.extend(log.over.iter().cloned());
+            rows.extend(log.runs.rows(now));
             problems.extend(log.problem.clone());
         }
         // a run's id is in order of time
-        history.rows.sort_by_key(|row| row.run);
-        history.problems = problems;
-        history
+        rows.sort_by_key(|row| row.run);
+        Known {
+            history: History { rows },
+            problems,
+        }
     }
 }
 
 impl Day {
     fn of(day: NaiveDate, file: bytes::Bytes) -> Self {
         match file::rows(file) {
-            Ok(rows) => {
-                let mut sums = Sums::default();
-                rows.iter().for_each(|row| sums.take(row));
-                Self {
-                    rows,
-                    sums,
-                    problem: None,
-                }
-            }
+            Ok(rows) => Self {
+                rows,
+                ..Self::default()
+            },
             Err(source) => Self {
                 problem: Some(chain(&BuildError::File { day, source })),
                 ..Self::default()
@@ -250,9 +261,51 @@ impl Log {
             self.mark = Some((Mark::of(&commit), e_tag));
             self.runs.take(commit);
             self.over.extend(self.runs.take_over(at));
-            let too_many = self.over.len().saturating_sub(most);
-            (self.over.drain(..too_many)).for_each(|row| self.sums.take(&row));
+            if self.over.len() > most {
+                let newest = self.over.split_off(most / 2);
+                self.over = condensed(std::mem::replace(&mut self.over, newest))
+                    .into_iter()
+                    .chain(std::mem::take(&mut self.over))
+                    .collect();
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::history::testing::{date, row};
+
+    fn lengths(kept: &Kept) -> Vec<usize> {
+        kept.days.values().map(|day| day.rows.len()).collect()
+    }
+
+    #[test]
+    fn the_oldest_days_are_condensed_and_then_left_out() {
+        let mut kept = Kept::default();
+        for day in 1..=4 {
+            let hours = (0..10).map(|hour| row(day, hour, hour + 1, 1));
+            let day_of = Day {
+                rows: hours.collect(),
+                ..Day::default()
+            };
+            kept.days.insert(date(day), day_of);
+        }
+        let new = |kept: &Kept| {
+            let rows = kept.days.values().flat_map(|day| &day.rows);
+            rows.map(|row| row.counts.new).sum::<u64>()
+        };
+        kept.make_room(40, 9);
+        assert_eq!(lengths(&kept), [10, 10, 10, 10]);
+        kept.make_room(29, 9);
+        assert_eq!(lengths(&kept), [1, 1, 10, 10]);
+        assert_eq!(new(&kept), 40);
+        kept.make_room(15, 2);
+        assert_eq!(lengths(&kept), [0, 1, 1, 10]);
+        let newest = kept.days.last_key_value().unwrap().1;
+        assert!(!newest.is_condensed);
     }
 }

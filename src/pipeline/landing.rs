@@ -13,6 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::account::Account;
 use super::budget::Running;
@@ -259,6 +260,7 @@ impl<'a> Landing<'a> {
                     self.covered += window.range.length();
                     let pulled = slot.pulled(true);
                     self.note(pulled);
+                    self.tell();
                 }
             }
         }
@@ -269,6 +271,15 @@ impl<'a> Landing<'a> {
     pub(super) fn watermark(&self) -> Option<Timestamp> {
         let current = (self.progress.iter()).filter(|(stream, _)| self.streams.contains(stream));
         plan::watermark(current, &self.job.policy)
+    }
+
+    /// Tells whoever follows what is pulled, committed or not.
+    fn tell(&self) {
+        let mut pulled = self.tally;
+        pulled.windows += self.windows;
+        pulled.covered += self.covered;
+        (self.pulled.iter()).for_each(|range| pulled.counts += range.counts);
+        self.told.send_replace(pulled);
     }
 
     /// When the last commit is so old that what there is has to be committed.
@@ -316,7 +327,8 @@ impl<'a> Landing<'a> {
             planned_at,
             is_last: self.is_last,
         };
-        let commit = self.log.commit(change).await?;
+        let span = tracing::trace_span!("commit", files = change.files.len());
+        let commit = self.log.commit(change).instrument(span).await?;
         self.ids.committed();
         self.account.tell(&commit.pulled);
 

@@ -35,6 +35,7 @@ use crate::metrics;
 use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
+use crate::telemetry::note_trace;
 
 use account::Account;
 pub use budget::Budget;
@@ -172,7 +173,7 @@ pub struct Conduct {
     pub at_a_time: usize,
     /// Cancelled when the run is to stop: the current pages finish and are committed with their cursors.
     pub stop: CancellationToken,
-    /// Told of every commit.
+    /// Told of every window that is pulled, before its commit too, and of every commit.
     pub tally: watch::Sender<Tally>,
     /// How long a claim keeps other runs off.
     pub claim_life: TimeDelta,
@@ -283,7 +284,9 @@ async fn claimed<R>(
     work: impl AsyncFnOnce(&JobLog, &Account) -> Result<R, RunError>,
 ) -> Result<Outcome<R>, RunError> {
     let run = Run::new(&job.name, conduct.claim_life);
-    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane);
+    let trace_id = tracing::field::Empty;
+    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane, trace_id);
+    note_trace(&span);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
         let claimed = match job.memory.left(&job.name) {

@@ -162,7 +162,10 @@ impl<R: ReadPage> Worker<R> {
             let Some(range) = self.policy.first_piece(from, whole.to(), length) else {
                 return;
             };
-            match self.range(stream, range, task.work, resume.take()).await {
+            let span =
+                tracing::trace_span!("window", stream = stream.id, %range, work = ?task.work);
+            let pull = self.range(stream, range, task.work, resume.take());
+            match pull.instrument(span).await {
                 Ok(()) => from = range.to(),
                 Err(Ended::TooLarge(said)) => match self.policy.first_half(range) {
                     Some(half) => {

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::real_now;
-use crate::history::{self, History};
+use crate::history;
 use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
@@ -109,10 +109,10 @@ impl Board {
         self.standings.get(read).await
     }
 
-    /// What runs did, as of a few seconds ago. What can't be read is told in [`History::problems`]; what was read of it
-    /// before is still there.
-    pub async fn history(&self) -> Arc<History> {
-        self.history.history(real_now()).await
+    /// What runs did, as of a few seconds ago. What can't be read is told in [`history::Known::problems`]; what was read
+    /// of it before is still there.
+    pub async fn history(&self) -> Arc<history::Known> {
+        self.history.read(real_now()).await
     }
 }
 

@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("sim", &[]),
     ("clock", &["model"]),
-    ("telemetry", &["clock"]),
+    ("telemetry", &["clock", "tls"]),
     ("alarm", &["clock", "model"]),
     ("metrics", &["model"]),
     ("secret", &[]),
@@ -93,6 +93,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "client",
             "clock",
+            "config", // its tests
             "history",
             "lake",
             "metrics",

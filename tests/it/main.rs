@@ -5,6 +5,7 @@ mod calls;
 mod chaos;
 mod closed;
 mod corpus;
+mod deploy;
 mod everyware;
 mod faults;
 mod genesys;

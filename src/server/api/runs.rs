@@ -40,6 +40,8 @@ pub(super) struct Runs {
     runs: Vec<Run>,
     /// Where the older ones begin: for `before`. Null if there are none.
     next: Option<Uuid>,
+    /// What of the history can't be read: runs may be missing here.
+    problems: Vec<String>,
 }
 
 /// One run.
@@ -168,20 +170,35 @@ pub(super) async fn runs(
     {
         return Err(jobs::unknown(job));
     }
-    let history = board.history().await;
-    if let Some(problem) = history.problems.first() {
+    let known = board.history().await;
+    let runs = known.history.runs(job.as_deref());
+    if runs.is_empty()
+        && let Some(problem) = known.problems.first()
+    {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             problem.clone(),
         ));
     }
-    let mut runs = history.runs(job.as_deref());
-    runs.retain(|run| before.is_none_or(|before| run.run < before));
-    let limit = limit as usize;
-    let next = (runs.len() > limit).then(|| runs[limit - 1].run);
-    runs.truncate(limit);
-    let runs = runs.into_iter().map(Run::from).collect();
-    Ok(Json(Runs { runs, next }))
+    Ok(Json(Runs {
+        problems: known.problems.clone(),
+        ..Runs::page(runs, limit, before)
+    }))
+}
+
+impl Runs {
+    /// So many of the runs, which are in order, that are older than `before`.
+    fn page(mut runs: Vec<RunOfJob>, limit: u32, before: Option<Uuid>) -> Self {
+        runs.retain(|run| before.is_none_or(|before| run.run < before));
+        let limit = limit as usize;
+        let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.run);
+        runs.truncate(limit);
+        Self {
+            runs: runs.into_iter().map(Run::from).collect(),
+            next,
+            problems: Vec::new(),
+        }
+    }
 }
 
 impl From<RunOfJob> for Run {
@@ -249,5 +266,48 @@ impl From<model::Kind> for Kind {
             model::Kind::Data => Self::Data,
             model::Kind::Conflict => Self::Conflict,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::Counts as LakeCounts;
+
+    fn run(id: u128) -> RunOfJob {
+        RunOfJob {
+            job: "audits".to_owned(),
+            run: Uuid::from_u128(id),
+            started_at: DateTime::UNIX_EPOCH,
+            ended_at: DateTime::UNIX_EPOCH,
+            outcome: history::Outcome::Finished,
+            counts: LakeCounts::default(),
+            calls: 0,
+            retries: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn pages_lead_to_the_oldest_run_and_end_there() {
+        let mut shown = Vec::new();
+        let mut before = None;
+        let mut pages = 0;
+        loop {
+            let page = Runs::page([5, 4, 3, 2, 1].map(run).into(), 2, before);
+            shown.extend(page.runs.iter().map(|run| run.id.as_u128()));
+            pages += 1;
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!((shown, pages), (vec![5, 4, 3, 2, 1], 3));
+        let whole = Runs::page([5, 4].map(run).into(), 2, None);
+        assert_eq!(
+            (whole.runs.len(), whole.next),
+            (2, None),
+            "nothing is behind the last one"
+        );
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
 
 use super::arrivals::{Arrivals, WATCHED};
 use crate::history::{History, Outcome, Row};
 use crate::lake::{Counts, Work};
-use crate::model::{Kind, Range, RangeSet, Timestamp};
+use crate::model::{Kind, RangeSet, Timestamp};
 
 /// The runs of all jobs.
 #[derive(Debug, Default)]
@@ -90,9 +90,6 @@ impl<'a> Ledger<'a> {
         for row in &history.rows {
             jobs.entry(row.job.as_str()).or_default().take(row, now);
         }
-        for (job, days) in &history.older.days {
-            jobs.entry(job.as_str()).or_default().take_older(days);
-        }
         Self { jobs }
     }
 
@@ -148,21 +145,6 @@ impl<'a> Account<'a> {
         run.calls += row.calls;
         run.retries += row.retries;
         run.rows.push(row);
-    }
-
-    /// Adds what rows add up to that are no longer kept. Days between the first and the last of them without a sum had
-    /// no rows: sums are kept of every run.
-    fn take_older(&mut self, days: &BTreeMap<NaiveDate, u64>) {
-        for (day, rows) in days {
-            *self.days.entry(*day).or_default() += rows;
-        }
-        let ends = days.keys().next().zip(days.keys().next_back());
-        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
-        if let Some(range) = ends
-            .and_then(|(first, last)| Range::new(midnight(*first), midnight(*last + Days::new(1))))
-        {
-            self.known.insert(range);
-        }
     }
 
     /// Its runs, the newest first: their ids are in order of time.

@@ -31,7 +31,7 @@ use self::view::{Look, View};
 use super::Site;
 use super::board::JobStanding;
 use crate::clock::real_now;
-use crate::history::History;
+use crate::history;
 use crate::lake::Commit;
 use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
@@ -91,7 +91,7 @@ impl Asked {
 /// What the board knows, kept while a page is made of it.
 struct Known {
     standings: Arc<Vec<JobStanding>>,
-    history: Arc<History>,
+    history: Arc<history::Known>,
     lake: String,
 }
 
@@ -128,7 +128,7 @@ impl Known {
             now,
             lake: &self.lake,
             jobs: looks.collect(),
-            ledger: Ledger::of(&self.history, now),
+            ledger: Ledger::of(&self.history.history, now),
             history_problems: &self.history.problems,
         }
     }

@@ -121,7 +121,7 @@ fn view<'a>(jobs: Vec<Look<'a>>, history: &'a History) -> View<'a> {
         lake: "s3://lake/audit",
         jobs,
         ledger: Ledger::of(history, now),
-        history_problems: &history.problems,
+        history_problems: &[],
     }
 }
 
@@ -281,10 +281,7 @@ fn happened() -> History {
         retries: 1,
         ..row("failing", 0, "Routing", tail, 0)
     });
-    History {
-        rows,
-        ..History::default()
-    }
+    History { rows }
 }
 
 /// Draws every page of jobs of every kind.
@@ -409,10 +406,7 @@ fn a_day_says_what_it_is_like() {
     let standing = standing("audits", Some(newest), &policy());
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
-    let history = History {
-        rows,
-        ..History::default()
-    };
+    let history = History { rows };
     insta::assert_snapshot!(told(Some(&standing), &history, NOW).join("\n"), @r"
 2026-11-02: pulled, and there was nothing
 2026-11-03: pulled, and there was nothing
@@ -495,16 +489,14 @@ fn text_from_outside_stays_text() {
         remarks: vec![hostile.clone()],
         ..row(HOSTILE, 9, "", all(), 3)
     };
-    let history = History {
-        rows: vec![failed],
-        problems: vec![hostile.clone()],
-        ..History::default()
-    };
+    let history = History { rows: vec![failed] };
+    let problems = vec![hostile.clone()];
     let mut look = look(HOSTILE, &policy, Some(&standing));
     (look.connection, look.schedule, look.unreadable) =
         (HOSTILE, hostile.clone(), Some(hostile.as_str()));
     let mut view = view(vec![look], &history);
     view.lake = HOSTILE;
+    view.history_problems = &problems;
     let (of, run) = view.ledger.run(Uuid::from_u128(9)).unwrap();
     for page in [
         overview::page(&view, overview::Choice::default()),
@@ -547,7 +539,6 @@ fn a_thousand_jobs_come_in_pages() {
         .map(|(name, standing)| look(name, &policy, Some(standing)));
     let history = History {
         rows: (names.iter()).flat_map(|name| lived_in(name)).collect(),
-        ..History::default()
     };
     let view = view(looks.collect(), &history);
     let page = |page| {
@@ -592,7 +583,6 @@ fn a_small_page_is_as_it_was() {
             range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
             42,
         )],
-        ..History::default()
     };
     let view = view(vec![look("audits", &policy, Some(&standing))], &history);
     let text = overview::page(
@@ -616,7 +606,6 @@ fn ended(outcomes: &[Outcome]) -> History {
     });
     History {
         rows: rows.collect(),
-        ..History::default()
     }
 }
 
@@ -647,49 +636,12 @@ fn the_newest_failure_is_told_with_how_things_went_on() {
 }
 
 #[test]
-fn rows_that_are_only_summed_up_count_in_the_days_and_make_them_known() {
-    let day = |text: &str| at(&format!("{text}T00:00:00Z")).date_naive();
-    let mut history = History {
-        rows: vec![row(
-            "audits",
-            7,
-            "Routing",
-            range("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"),
-            42,
-        )],
-        ..History::default()
-    };
-    let sums = BTreeMap::from([
-        (day("2026-11-12"), 7),
-        (day("2026-11-14"), 5),
-        (day("2026-11-19"), 1),
-    ]);
-    history.older.days.insert("audits".to_owned(), sums);
-    let standing = standing(
-        "audits",
-        Some(commit("audits", vec![("Routing", progress(&[all()]))])),
-        &policy(),
-    );
-    let told = told(Some(&standing), &history, NOW);
-    assert_eq!(
-        told[9],
-        "2026-11-11: pulled; the rows aren't known, as the run history begins later"
-    );
-    assert_eq!(told[10], "2026-11-12: 7 rows");
-    assert_eq!(told[11], "2026-11-13: pulled, and there was nothing");
-    assert_eq!(told[17], "2026-11-19: 43 rows");
-}
-
-#[test]
 fn what_was_only_read_again_isnt_taken_for_empty() {
     let again = Row {
         work: Some(Work::Settle),
         ..row("audits", 7, "Routing", all(), 0)
     };
-    let history = History {
-        rows: vec![again],
-        ..History::default()
-    };
+    let history = History { rows: vec![again] };
     let standing = standing(
         "audits",
         Some(commit("audits", vec![("Routing", progress(&[all()]))])),

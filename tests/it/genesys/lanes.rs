@@ -223,3 +223,35 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
         .await
         .expect("it isn't in the path");
 }
+
+#[tokio::test]
+async fn whoever_follows_a_run_sees_each_window_before_its_commit() {
+    let services = options(Mode::Async, &[FIRST]);
+    let rig = Rig::with(&day(), prompt(), services, policy()).await;
+    rig.sim.set_now(at(NOW));
+    let conduct = Conduct {
+        clock: Clock::AsOf(at(NOW)),
+        at_a_time: 1,
+        ..Conduct::new(CancellationToken::new())
+    };
+    // the second window isn't let through until the first one was seen
+    let hold = CancellationToken::new();
+    rig.sim.faults().inject(FaultRule {
+        endpoint: Some(SUBMIT),
+        skip: 1,
+        times: 1,
+        fault: Fault::Hold(hold.clone()),
+    });
+    let mut told = conduct.tally.subscribe();
+    let following = async {
+        let patience = std::time::Duration::from_mins(1);
+        let first = tokio::time::timeout(patience, told.wait_for(|tally| tally.windows > 0));
+        let seen = first.await.map(|seen| seen.map(|seen| *seen).unwrap());
+        hold.cancel();
+        seen
+    };
+    let (_, seen) = tokio::join!(pipeline::run(&rig.job, Lane::Due, &conduct), following);
+    let seen = seen.expect("the first window is never told of");
+    assert_eq!((seen.windows, seen.commits), (1, 0));
+    assert!(seen.counts.new > 0);
+}

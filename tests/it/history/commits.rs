@@ -85,15 +85,15 @@ async fn every_request_is_counted_once() {
         two.unwrap();
     }
     let now = auditlake::clock::real_now();
-    let history = auditlake::history::History::load(&rig.job.lake, now).await;
-    assert_eq!(history.problems, [""; 0]);
-    let sums = Sums::of_rows(&history.rows);
+    let known = auditlake::history::History::load(&rig.job.lake, now).await;
+    assert_eq!(known.problems, [""; 0]);
+    let sums = Sums::of_rows(&known.history.rows);
     let made = Sums::of_lake(&rig).await;
     assert!(made.retries > 5, "{made:?}");
     assert_eq!((sums.calls, sums.retries), (made.calls, made.retries));
     assert_eq!(sums.new, made.new);
     for job in [JOB, "other"] {
-        let rows = history.rows.iter().filter(|row| row.job == job);
+        let rows = known.history.rows.iter().filter(|row| row.job == job);
         assert!(rows.map(|row| row.calls).sum::<u64>() > 10);
     }
 }
@@ -121,10 +121,8 @@ async fn commits_of_other_versions_are_read() {
     rig.tick(at("2026-03-03T12:00:00Z")).await;
     let after = Sums::of_lake(&rig).await;
     let now = auditlake::clock::real_now();
-    let rows = auditlake::history::History::load(&rig.job.lake, now)
-        .await
-        .rows;
-    let sums = Sums::of_rows(&rows);
+    let known = auditlake::history::History::load(&rig.job.lake, now).await;
+    let sums = Sums::of_rows(&known.history.rows);
     assert_eq!(sums.new, after.new);
     assert_eq!(sums.calls, after.calls - before.calls);
     assert_eq!(

@@ -31,15 +31,18 @@ async fn only_what_was_added_is_read_again() {
     let process = FaultStore::new(&rig.job.lake.store, &Arc::default(), Fault::None);
     let process = process.skewed(TimeDelta::zero());
     let reader = Reader::new(process.lake());
-    let first = reader.history(real_now()).await;
+    let first = reader.read(real_now()).await;
     assert_eq!(first.problems, [""; 0]);
-    assert_eq!(Sums::of_rows(&first.rows), Sums::of_lake(&rig).await);
+    assert_eq!(
+        Sums::of_rows(&first.history.rows),
+        Sums::of_lake(&rig).await
+    );
     let calls = process.calls();
-    reader.history(real_now()).await;
+    reader.read(real_now()).await;
     assert_eq!(process.calls(), calls);
     wait().await;
-    let second = reader.history(real_now()).await;
-    assert_eq!(second.rows, first.rows);
+    let second = reader.read(real_now()).await;
+    assert_eq!(second.history.rows, first.history.rows);
     // the table, the jobs, the job's log
     assert_eq!(process.calls(), calls + 3);
 
@@ -47,19 +50,25 @@ async fn only_what_was_added_is_read_again() {
     rig.tick(at("2026-03-05T12:00:00Z")).await;
     let added = (log(&rig.job.lake).await.len() - before) as u64;
     wait().await;
-    let third = reader.history(real_now()).await;
+    let third = reader.read(real_now()).await;
     assert_eq!(process.calls(), calls + 6 + added);
-    assert_eq!(Sums::of_rows(&third.rows), Sums::of_lake(&rig).await);
-    assert!(third.rows.len() > second.rows.len());
+    assert_eq!(
+        Sums::of_rows(&third.history.rows),
+        Sums::of_lake(&rig).await
+    );
+    assert!(third.history.rows.len() > second.history.rows.len());
 
     // what was the logs' to tell is the table's now
     age(&rig.job.lake, TimeDelta::days(1)).await;
     history::build(&rig.job.lake, real_now()).await.unwrap();
     wait().await;
-    let fourth = reader.history(real_now()).await;
-    assert_eq!(Sums::of_rows(&fourth.rows), Sums::of_lake(&rig).await);
-    assert_eq!(fourth.rows.len(), third.rows.len());
-    let runs = fourth.runs(Some(JOB));
+    let fourth = reader.read(real_now()).await;
+    assert_eq!(
+        Sums::of_rows(&fourth.history.rows),
+        Sums::of_lake(&rig).await
+    );
+    assert_eq!(fourth.history.rows.len(), third.history.rows.len());
+    let runs = fourth.history.runs(Some(JOB));
     assert!(runs.is_sorted_by(|one, other| one.run > other.run));
     let outcomes: Vec<Outcome> = runs.iter().map(|run| run.outcome).collect();
     for outcome in [Outcome::Finished, Outcome::Failed, Outcome::Lost] {
@@ -89,14 +98,17 @@ async fn a_file_that_is_broken_or_foreign_is_told_of_and_hides_nothing_else() {
     foreign.write(&batch).unwrap();
     put(1, foreign.into_inner().unwrap()).await;
 
-    let history = history::History::load(lake, real_now()).await;
-    assert_eq!(history.problems.len(), 1, "{:?}", history.problems);
+    let known = history::History::load(lake, real_now()).await;
+    assert_eq!(known.problems.len(), 1, "{:?}", known.problems);
     assert!(
-        history.problems[0].contains(&old.to_string()),
+        known.problems[0].contains(&old.to_string()),
         "{:?}",
-        history.problems
+        known.problems
     );
-    assert_eq!(Sums::of_rows(&history.rows), Sums::of_lake(&rig).await);
+    assert_eq!(
+        Sums::of_rows(&known.history.rows),
+        Sums::of_lake(&rig).await
+    );
     // but no file is written after one that can't be read: its rows would be there twice, or not at all
     let later = real_now() + TimeDelta::days(2);
     let error = history::build(lake, later).await.unwrap_err();
@@ -140,13 +152,13 @@ async fn columns_that_are_unknown_are_passed_over() {
         let bytes = writer.into_inner().unwrap();
         lake.store.put(&key, bytes.into()).await.unwrap();
     }
-    let history = history::History::load(lake, real_now()).await;
-    assert_eq!(history.problems, [""; 0]);
+    let known = history::History::load(lake, real_now()).await;
+    assert_eq!(known.problems, [""; 0]);
     let truth = Sums::of_lake(&rig).await;
     assert!(truth.retries > 0);
     let read = Sums {
         retries: truth.retries,
-        ..Sums::of_rows(&history.rows)
+        ..Sums::of_rows(&known.history.rows)
     };
     assert_eq!(read, truth);
 }

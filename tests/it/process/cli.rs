@@ -26,6 +26,8 @@ async fn help() {
         "related",
         "health",
         "demo",
+        "completions",
+        "man",
     ] {
         shown.run(folder.path(), &[command, "-h"], &[]).await;
     }

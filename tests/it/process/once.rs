@@ -150,7 +150,9 @@ async fn a_backfill_pulls_only_what_the_range_lacks() {
     );
     // no terminal: lines instead of a bar
     assert!(
-        ended.stderr.contains("audits: 100 %, 96 windows, "),
+        ended
+            .stderr
+            .contains(r#"under way job="audits" percent=100 windows=96 of=96 rows="#),
         "{}",
         ended.stderr
     );

@@ -21,11 +21,11 @@ const RUN: &str = "01990000-0000-7000-8000-000000000001";
 const QUIET: &[(&str, &str)] = &[("RUST_LOG", "warn")];
 
 /// An audit that this version can read, and a torn one.
-const READABLE: &str = r#"{"id":"11111111-1111-4111-8111-111111111111","userHomeOrgId":"22222222-2222-4222-8222-222222222222","username":"n","eventDate":"2026-03-02T12:00:00.000Z","serviceName":"Routing","action":"UPDATE","entityType":"QUEUE","entity":{"id":"33333333-3333-4333-8333-333333333333","name":"q"}}"#;
-const TORN: &str = r#"{"id":"#;
+pub(super) const READABLE: &str = r#"{"id":"11111111-1111-4111-8111-111111111111","userHomeOrgId":"22222222-2222-4222-8222-222222222222","username":"n","eventDate":"2026-03-02T12:00:00.000Z","serviceName":"Routing","action":"UPDATE","entityType":"QUEUE","entity":{"id":"33333333-3333-4333-8333-333333333333","name":"q"}}"#;
+pub(super) const TORN: &str = r#"{"id":"#;
 
 /// A job that pulled its day, a year's `max_staleness`, and so many lines in its quarantine.
-async fn world(raws: &[&str]) -> World {
+pub(super) async fn world(raws: &[&str]) -> World {
     let records = DatasetSpec {
         records: 50,
         ..one_day()

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{EVENING, Transcript, World, files, lately, one_day};
 
-const VERIFY: [&str; 7] = [
+pub(super) const VERIFY: [&str; 7] = [
     "verify",
     "--job",
     "audits",

@@ -13,9 +13,13 @@ use object_store::path::Path;
 use super::reader::Row;
 
 /// Whatever happened to runs, the log says of each row once that it is new, of which day it is, and whether it was late;
-/// unless a part of the log is gone.
+/// unless a part of the log is gone, or of the rows still to be published.
 pub(crate) async fn assert_adds_up(store: &Arc<dyn ObjectStore>, rows: &[Row], context: &str) {
     let lake = Lake::in_store("memory:///", Arc::clone(store), Path::default());
+    let newest = lake::newest(&lake, "job").await.unwrap().unwrap();
+    if !lake::unpublished(&lake, &newest).await.unwrap().is_empty() {
+        return;
+    }
     let mut runs = Runs::default();
     for (number, version) in (1..).zip(lake::versions(&lake, "job", 0).await.unwrap()) {
         if version.number != number {

@@ -1,19 +1,32 @@
-//! Logs: what is written to stderr, and how errors read in it.
+//! Logs and traces: what is written to stderr, how errors read in it, and what goes to a collector.
+
+mod traces;
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::SecondsFormat;
+use indicatif::ProgressBar;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::clock::real_now;
 
+pub use self::traces::note_trace;
+
+use self::traces::Traces;
+
 /// Whether logs are JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// What stands at the end of stderr, if a bar does.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -25,9 +38,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// What runs beside the program to tell of it; tells the rest when dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Telemetry {
+    _traces: Option<Traces>,
+}
+
 /// Starts logging to stderr: warnings always, what runs do unless `quiet`, requests with `-v`, all of ours with `-vv`.
-/// `RUST_LOG` overrides. Called once, by the binary.
-pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
+/// `RUST_LOG` overrides. With colours if `colour`. Where `OTEL_EXPORTER_OTLP_ENDPOINT` or its kind is set, spans go there.
+/// Called once, by the binary, outside of its runtime; so is dropping what it returns.
+pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Telemetry {
     let level = match verbose {
         0 if quiet => "warn",
         0 => "warn,auditlake=info",
@@ -35,21 +56,35 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool) {
         _ => "info,auditlake=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_target(false);
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     tell_of_panics();
-    // an error only says that logging has begun already
-    let _ = match format {
-        LogFormat::Text => {
-            let ansi = io::IsTerminal::is_terminal(&io::stderr())
-                && std::env::var_os("NO_COLOR").is_none();
-            subscriber.with_ansi(ansi).try_init()
-        }
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    let lines = fmt::layer().with_writer(|| Stderr).with_target(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(colour).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let traces = Traces::of_environment();
+    let spans = traces.as_ref().ok().and_then(Option::as_ref).map(|traces| {
+        // all of our spans, whatever is logged; what is logged is not sent
+        let ours = filter_fn(|of| of.is_span() && of.target().starts_with("auditlake"));
+        tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer())
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(ours)
+    });
+    // an error only says that logging has begun already
+    let _ = registry()
+        .with(lines.with_filter(filter))
+        .with(spans)
+        .try_init();
+    if let Err(reason) = &traces {
+        tracing::warn!(reason, "traces are not sent");
+    }
+    Telemetry {
+        _traces: traces.ok().flatten(),
+    }
 }
 
 /// Says on stderr what went wrong, whatever is logged: as a line of JSON where logs are that.
@@ -61,7 +96,30 @@ pub fn complain(message: &str) {
         format!("error: {message}")
     };
     // nowhere else to say it
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = Stderr.write_all(format!("{line}\n").as_bytes());
+}
+
+/// From now on what is written to stderr stands above this bar, or above none.
+pub fn write_above(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// Standard error, above the bar that may stand there.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let write = || io::stderr().write(text);
+        match bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// What a panic says, if it is the program's own words. Others are withheld: a panic may quote what it stumbled over.

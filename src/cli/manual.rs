@@ -1,0 +1,28 @@
+//! `man`: the manual pages, one of them for each command.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+
+use super::Cli;
+use super::report::Failure;
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Where to write them, for example /usr/local/share/man/man1
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+}
+
+pub(super) fn run(args: &ManArgs) -> Result<u8, Failure> {
+    let folder = &args.folder;
+    let failed = |error| {
+        Failure::run(format!(
+            "can't write manual pages into `{}`: {error}",
+            folder.display()
+        ))
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?;
+    Ok(0)
+}

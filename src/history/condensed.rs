@@ -1,0 +1,137 @@
+//! A day's rows in few: for those who look at months.
+
+use std::collections::BTreeMap;
+
+use super::{Row, add};
+use crate::model::Range;
+
+/// One row for all that the same job, stream and kind of work came to, as far as the ranges touch; with the newest run's
+/// id and error. What they add up to stays the same.
+pub(super) fn condensed(rows: Vec<Row>) -> Vec<Row> {
+    let mut groups: BTreeMap<_, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        let key = (
+            row.job.clone(),
+            row.stream.clone(),
+            row.work,
+            row.outcome.as_str(),
+        );
+        groups.entry(key).or_default().push(row);
+    }
+    let mut condensed = Vec::new();
+    for mut group in groups.into_values() {
+        group.sort_by_key(|row| (row.range, row.run));
+        let mut group = group.into_iter();
+        let mut of = group.next().map(|first| (first, 1_u64));
+        for row in group {
+            of = match of.take() {
+                Some((mut sum, runs)) if touch(sum.range, row.range) => {
+                    take(&mut sum, row);
+                    Some((sum, runs + 1))
+                }
+                done => {
+                    condensed.extend(done.map(told));
+                    Some((row, 1))
+                }
+            };
+        }
+        condensed.extend(of.map(told));
+    }
+    condensed
+}
+
+fn touch(one: Option<Range>, next: Option<Range>) -> bool {
+    match (one, next) {
+        (Some(one), Some(next)) => next.from() <= one.to(),
+        (one, next) => one == next,
+    }
+}
+
+fn take(sum: &mut Row, row: Row) {
+    sum.range = (sum.range.zip(row.range)).map(|(one, other)| one.hull(&other));
+    sum.started_at = sum.started_at.min(row.started_at);
+    sum.ended_at = sum.ended_at.max(row.ended_at);
+    sum.counts += row.counts;
+    sum.calls += row.calls;
+    sum.retries += row.retries;
+    add(&mut sum.days, &row.days);
+    add(&mut sum.delays, &row.delays);
+    if row.run >= sum.run {
+        sum.run = row.run;
+        sum.provider = row.provider.or(sum.provider.take());
+        sum.connection = row.connection.or(sum.connection.take());
+        sum.error_kind = row.error_kind;
+        sum.error = row.error;
+    }
+    sum.remarks.extend(row.remarks);
+}
+
+fn told((mut row, rows): (Row, u64)) -> Row {
+    if rows > 1 {
+        row.remarks.sort();
+        row.remarks.dedup();
+        (row.remarks).push(format!("the sum of {rows} rows of that day"));
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Outcome;
+    use crate::history::testing::row;
+
+    #[test]
+    fn ranges_that_touch_become_one_and_sums_stay() {
+        let lost = Row {
+            range: None,
+            stream: None,
+            work: None,
+            outcome: Outcome::Lost,
+            ..row(1, 0, 1, 0)
+        };
+        let failed = Row {
+            outcome: Outcome::Failed,
+            error: Some("refused".to_owned()),
+            ..row(1, 4, 5, 0)
+        };
+        let rows = vec![
+            row(1, 2, 3, 5),
+            lost.clone(),
+            row(1, 0, 1, 1),
+            failed.clone(),
+            row(1, 1, 2, 2),
+            row(1, 6, 7, 4),
+            lost,
+        ];
+        let few = condensed(rows.clone());
+        let of = |rows: &[Row]| {
+            let mut sums = (0, 0, BTreeMap::new());
+            for row in rows {
+                sums.0 += row.counts.new;
+                sums.1 += row.calls;
+                add(&mut sums.2, &row.days);
+            }
+            sums
+        };
+        assert_eq!(of(&few), of(&rows));
+        let mut told: Vec<_> = few
+            .iter()
+            .map(|row| (row.outcome.as_str(), row.range, row.counts.new))
+            .collect();
+        told.sort();
+        let (whole, alone) = (row(1, 0, 3, 0).range, row(1, 6, 7, 0).range);
+        assert_eq!(
+            told,
+            [
+                ("failed", failed.range, 0),
+                ("finished", whole, 8),
+                ("finished", alone, 4),
+                ("lost", None, 0),
+            ]
+        );
+        let remarks: Vec<_> = few.iter().map(|row| row.remarks.clone()).collect();
+        assert!(remarks.contains(&vec!["the sum of 3 rows of that day".to_owned()]));
+        assert!(few.iter().any(|row| row.error.is_some()));
+    }
+}
