@@ -90,9 +90,9 @@ java:
 	fi
 
 # A browser looks at the status page: it takes two minutes, and Debian's chromium, of some 350 MB.
-test-page: chromium $(VENV_PAGE)/installed ## The status page in a browser: what it shows, accessibility, pictures in target/page
+test-page: chromium $(VENV_PAGE)/installed ## The status page in a browser: what it shows, accessibility, pictures in target/page; some: LOOKS=it_shows_the_hole
 	$(CARGO) build --locked --bin auditlake --example simulator
-	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/examples/simulator "$$(command -v chromium)"
+	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/examples/simulator "$$(command -v chromium)" $(LOOKS)
 
 $(VENV_PAGE)/installed: tests/page/requirements.txt
 	rm -rf $(VENV_PAGE)
