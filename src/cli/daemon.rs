@@ -33,7 +33,7 @@ pub(super) async fn run(
         .await
         .map_err(|error| Failure::run(chain(&error)))?;
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "answering /healthz and /readyz");
+        tracing::info!(%address, "answering /healthz, /readyz, /metrics, /api/v1 and, at /, with the status page");
     }
     let (readiness, ready) = watch::channel(Readiness::NotYet("starting".to_owned()));
     let Some(board) = board_of(&jobs) else {
