@@ -257,7 +257,7 @@ impl Run {
 impl Row {
     fn fail(&mut self, failed: &Failed) {
         self.outcome = Outcome::Failed;
-        self.error_kind = Some(failed.kind);
+        self.error_kind = failed.kind;
         self.error = Some(failed.error.clone());
     }
 }
@@ -409,7 +409,7 @@ mod tests {
             stream: stream.map(str::to_owned),
             range,
             work: range.map(|_| Work::Pull),
-            kind: Kind::Auth,
+            kind: Some(Kind::Auth),
             error: "refused".to_owned(),
         }
     }

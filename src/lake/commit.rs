@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::de::value::StringDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::model::{Kind, Range, RangeSet, Timestamp};
@@ -193,13 +195,32 @@ pub struct Failed {
     /// The range that failed, with the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
-    /// Why it was pulled, with the stream.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why it was pulled, with the stream, as far as this version knows the word.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known"
+    )]
     pub work: Option<Work>,
-    /// What kind of failure.
-    pub kind: Kind,
+    /// What kind of failure, as far as this version knows the word.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known"
+    )]
+    pub kind: Option<Kind>,
     /// The failure with its causes.
     pub error: String,
+}
+
+/// A word of this version, or nothing: what is only told must not keep a version that is rolled back to from reading the
+/// rest of a commit.
+fn known<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    let word = Option::<String>::deserialize(from)?;
+    Ok(word.and_then(|word| {
+        let word: StringDeserializer<serde::de::value::Error> = word.into_deserializer();
+        T::deserialize(word).ok()
+    }))
 }
 
 /// Why a range is pulled.

@@ -57,7 +57,7 @@ impl Account {
                 stream: Some(failure.stream.clone()),
                 range: Some(failure.range),
                 work: Some(failure.work),
-                kind: failure.error.kind(),
+                kind: Some(failure.error.kind()),
                 error: capped(chain(&failure.error)),
             })
             .collect();
@@ -69,7 +69,7 @@ impl Account {
             stream: None,
             range: None,
             work: None,
-            kind: error.kind(),
+            kind: Some(error.kind()),
             error: capped(chain(error)),
         });
     }

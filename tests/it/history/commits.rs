@@ -35,7 +35,7 @@ async fn the_last_commit_says_how_the_run_ended() {
         panic!("{second:?}");
     };
     assert_eq!(failed.stream.as_deref(), Some("match/QUEUE"));
-    assert_eq!(failed.kind, Kind::Auth);
+    assert_eq!(failed.kind, Some(Kind::Auth));
     assert_eq!(failed.work, Some(Work::Pull));
     assert!(failed.error.contains("403 Forbidden"), "{failed:?}");
     let origin = log.last().unwrap().origin.clone().unwrap();
@@ -60,7 +60,7 @@ async fn a_run_that_fails_as_a_whole_says_so() {
     let [failed] = &ended.failures[..] else {
         panic!("{ended:?}");
     };
-    assert_eq!((&failed.stream, failed.kind), (&None, Kind::Config));
+    assert_eq!((&failed.stream, failed.kind), (&None, Some(Kind::Config)));
     assert_eq!(failed.error, error.to_string());
 }
 
