@@ -511,7 +511,8 @@ impl Batch<'_> {
                 }
                 u64::try_from(delay).ok()
             }),
-            error_kind: kind.and_then(|kind| KINDS.into_iter().find(|is| is.to_string() == kind)),
+            error_kind: kind
+                .and_then(|kind| Kind::ALL.into_iter().find(|is| is.to_string() == kind)),
             error: self.text("error", row),
             remarks: self.texts("remarks", row),
         })
@@ -571,15 +572,6 @@ impl Batch<'_> {
         (0..entries.len()).filter_map(entry).collect()
     }
 }
-
-const KINDS: [Kind; 6] = [
-    Kind::Transient,
-    Kind::RateLimited,
-    Kind::Auth,
-    Kind::Config,
-    Kind::Data,
-    Kind::Conflict,
-];
 
 fn date(days_since_epoch: i32) -> Option<NaiveDate> {
     NaiveDate::from_epoch_days(days_since_epoch)

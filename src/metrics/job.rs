@@ -127,7 +127,7 @@ impl Families {
             running: families.running.of(&[name]),
             run_duration: families.run_duration.of(&[name]),
             runs: Ended::ALL.map(|ended| families.runs.of(&[name, ended.as_str()])),
-            failures: KINDS.map(|kind| families.failures.of(&[name, &kind.to_string()])),
+            failures: Kind::ALL.map(|kind| families.failures.of(&[name, &kind.to_string()])),
             name: name.to_owned(),
             all: metrics.clone(),
         }))
@@ -149,7 +149,7 @@ impl Families {
         for ended in Ended::ALL {
             self.runs.forget(&[name, ended.as_str()]);
         }
-        for kind in KINDS {
+        for kind in Kind::ALL {
             self.failures.forget(&[name, &kind.to_string()]);
         }
         self.run_duration.forget(&[name]);
@@ -197,15 +197,6 @@ impl Ended {
     }
 }
 
-const KINDS: [Kind; 6] = [
-    Kind::Transient,
-    Kind::RateLimited,
-    Kind::Auth,
-    Kind::Config,
-    Kind::Data,
-    Kind::Conflict,
-];
-
 /// What a commit adds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Landed {
@@ -246,7 +237,7 @@ struct OfJob {
     run_duration: Histogram,
     /// In the order of [`Ended::ALL`].
     runs: [Counter; 4],
-    /// In the order of [`KINDS`].
+    /// In the order of [`Kind::ALL`].
     failures: [Counter; 6],
 }
 
@@ -313,7 +304,10 @@ impl Job {
 
     /// A stream, or a whole run, failed so.
     pub fn failed(&self, kind: Kind) {
-        self.0.failures[kind as usize].inc();
+        let of_kind = Kind::ALL.iter().position(|of| *of == kind);
+        if let Some(failures) = of_kind.and_then(|at| self.0.failures.get(at)) {
+            failures.inc();
+        }
     }
 
     fn at(&self, metric: impl Fn(&Families) -> &Metric<Gauge>, instant: Option<Timestamp>) {

@@ -33,6 +33,18 @@ pub enum Kind {
     Conflict,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Transient,
+        Self::RateLimited,
+        Self::Auth,
+        Self::Config,
+        Self::Data,
+        Self::Conflict,
+    ];
+}
+
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
