@@ -7,6 +7,7 @@ mod host;
 mod pages;
 mod problem;
 mod scrape;
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +42,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
     ),
@@ -95,27 +96,23 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Answers until `stop` is cancelled.
 pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
-    let ended = axum::serve(listener, router(site))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = ended {
-        tracing::error!(error = %error, "the status server ended");
-    }
+    serving::serve(&listener, &router(site), &serving::Bounds::default(), &stop).await;
 }
 
 /// All that the server answers.
 pub fn router(site: Site) -> Router {
     let hosts = site.hosts.clone();
     Router::new()
-        .merge(health::routes())
-        .merge(scrape::routes())
         .merge(api::routes())
         .merge(pages::routes())
-        .with_state(site)
         .layer(from_fn_with_state(
             Arc::new(Semaphore::new(AT_A_TIME)),
             in_bounds,
         ))
+        // whoever asks whether the daemon is alive doesn't queue behind those who look at pages
+        .merge(health::routes())
+        .merge(scrape::routes())
+        .with_state(site)
         .layer(from_fn(only_reads))
         .layer(from_fn_with_state(hosts, host::check))
         .layer(from_fn(with_headers))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::header::HOST;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tower::ServiceExt;
 
 use super::*;
@@ -155,5 +155,26 @@ async fn an_answer_that_takes_too_long_is_given_up_and_too_many_are_sent_away() 
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(RETRY_AFTER));
         assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_whether_it_lives_does_not_queue_behind_pages() {
+    let (site, _readiness) = site(&[]).await;
+    let router = router(site);
+    let own = Some("localhost");
+    // as many as are answered at a time, all of them under way
+    let mut pages: Vec<_> = (0..=AT_A_TIME)
+        .map(|_| Box::pin(ask(&router, Method::GET, "/api/v1/jobs", own)))
+        .collect();
+    let under_way = pages.iter_mut().filter_map(FutureExt::now_or_never);
+    let refused: Vec<StatusCode> = under_way.map(|(response, _)| response.status()).collect();
+    assert_eq!(refused, [StatusCode::SERVICE_UNAVAILABLE]);
+    for path in ["/healthz", "/metrics"] {
+        let (response, _) = ask(&router, Method::GET, path, own).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+    for page in pages.into_iter().take(AT_A_TIME) {
+        assert_eq!(page.await.0.status(), StatusCode::OK);
     }
 }
