@@ -15,6 +15,31 @@ use crate::text;
 /// How many streams a line names.
 const NAMED: usize = 3;
 
+/// What a job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Nothing yet.
+    NeverRan,
+    /// A run holds it.
+    Running,
+    /// It waits for a run that should have begun.
+    Due,
+    /// It waits for its next tick.
+    Idle,
+}
+
+impl Doing {
+    /// As people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverRan => "never ran",
+            Self::Running => "running",
+            Self::Due => "due",
+            Self::Idle => "idle",
+        }
+    }
+}
+
 /// Where one job stands.
 #[derive(Debug)]
 pub struct Standing {
@@ -180,13 +205,13 @@ impl Standing {
         claim.filter(|claim| claim.is_live(now))
     }
 
-    /// `never ran`, `running`, `due` or `idle`.
-    pub fn state(&self, now: Timestamp) -> &'static str {
+    /// What the job is doing.
+    pub fn state(&self, now: Timestamp) -> Doing {
         match &self.newest {
-            None => "never ran",
-            Some(_) if self.holder(now).is_some() => "running",
-            Some(_) if self.next_run.is_some_and(|next| next <= now) => "due",
-            Some(_) => "idle",
+            None => Doing::NeverRan,
+            Some(_) if self.holder(now).is_some() => Doing::Running,
+            Some(_) if self.next_run.is_some_and(|next| next <= now) => Doing::Due,
+            Some(_) => Doing::Idle,
         }
     }
 
@@ -214,7 +239,7 @@ impl Standing {
             .collect();
         json!({
             "job": self.job,
-            "state": self.state(now),
+            "state": self.state(now).as_str(),
             "watermark": self.watermark,
             "lag_seconds": self.watermark.map(|watermark| (now - watermark).num_seconds()),
             "stale": self.fresh_until.is_some_and(|until| until < now),

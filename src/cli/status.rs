@@ -130,7 +130,7 @@ fn row(standing: &Standing, now: Timestamp) -> [Cell; 9] {
     let alarming = |is_so, tone| if is_so { tone } else { Tone::Plain };
     let is_stale = standing.fresh_until.is_some_and(|until| until < now);
     let (state, gaps, open) = (
-        standing.state(now),
+        standing.state(now).as_str(),
         standing.gaps.len() as u64,
         standing.quarantine.open,
     );

@@ -76,16 +76,9 @@ impl Board {
     pub async fn lake_answers(&self) -> Result<(), String> {
         let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
         let ask = async move {
-            let Some(first) = jobs.first() else {
-                return Ok(());
-            };
-            let columns = first.job.partition_by.iter();
-            let layout: Vec<String> = columns.map(|column| column.as_str().to_owned()).collect();
-            match tokio::time::timeout(LAKE_ANSWER, lake.is_laid_out(&layout)).await {
-                Ok(Ok(true)) => Ok(()),
-                Ok(Ok(false)) => Err(format!("the lake `{}` is gone", lake.url())),
-                Ok(Err(error)) => Err(chain(&error)),
-                Err(_) => Err(format!("the lake `{}` doesn't answer", lake.url())),
+            match jobs.first() {
+                Some(first) => answers(&lake, &layout(first)).await,
+                None => Ok(()),
             }
         };
         (*self.lake_answers.get(ask).await).clone()
@@ -94,8 +87,9 @@ impl Board {
     /// Where each job stands, in the configuration's order, as of a few seconds ago.
     pub async fn standings(&self) -> Arc<Vec<JobStanding>> {
         let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
+        let lake = self.lake.clone();
         let read = async move {
-            let mut read = read_all(&jobs).await;
+            let mut read = read_all(&lake, &jobs).await;
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             for of in &mut read {
                 let name = &of.scheduled.job.name;
@@ -116,12 +110,36 @@ impl Board {
     }
 }
 
-async fn read_all(jobs: &[ScheduledJob]) -> Vec<JobStanding> {
+/// How the lake is to be laid out.
+fn layout(scheduled: &ScheduledJob) -> Vec<String> {
+    let columns = scheduled.job.partition_by.iter();
+    columns.map(|column| column.as_str().to_owned()).collect()
+}
+
+async fn answers(lake: &Lake, layout: &[String]) -> Result<(), String> {
+    match tokio::time::timeout(LAKE_ANSWER, lake.is_laid_out(layout)).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(format!("the lake `{}` is gone", lake.url())),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err(format!("the lake `{}` doesn't answer", lake.url())),
+    }
+}
+
+async fn read_all(lake: &Lake, jobs: &[ScheduledJob]) -> Vec<JobStanding> {
     let now = real_now();
     stream::iter(jobs.to_vec())
         .map(|scheduled| async move {
             let standing = Standing::read(&scheduled, now).await;
-            let standing = standing.map(Arc::new).map_err(|error| chain(&error));
+            let standing = standing.map_err(|error| chain(&error));
+            // where the lake is gone, no job seems to have run
+            let standing = match standing {
+                Ok(standing) if standing.newest.is_none() => {
+                    let layout = layout(&scheduled);
+                    answers(lake, &layout).await.map(|()| standing)
+                }
+                standing => standing,
+            };
+            let standing = standing.map(Arc::new);
             JobStanding {
                 known: standing.as_ref().ok().map(|read| (now, Arc::clone(read))),
                 standing,

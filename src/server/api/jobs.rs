@@ -16,7 +16,7 @@ use crate::lake::{Commit, Progress};
 use crate::model::{RangeSet, Timestamp};
 use crate::server::Site;
 use crate::server::board::JobStanding;
-use crate::standing::{Finding, Standing};
+use crate::standing::{Doing, Finding, Standing};
 
 /// All jobs, in the configuration's order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -222,10 +222,10 @@ impl JobState {
         };
         Self {
             state: match standing.state(now) {
-                "never ran" => Activity::NeverRan,
-                "running" => Activity::Running,
-                "due" => Activity::Due,
-                _ => Activity::Idle,
+                Doing::NeverRan => Activity::NeverRan,
+                Doing::Running => Activity::Running,
+                Doing::Due => Activity::Due,
+                Doing::Idle => Activity::Idle,
             },
             watermark: standing.watermark,
             lag_seconds: standing

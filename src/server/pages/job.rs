@@ -11,7 +11,7 @@ use super::view::{Look, Verdict, View};
 use super::{calendar, frame, plot, run, words};
 use crate::lake::{Commit, Open, Progress};
 use crate::model::{Range, Timestamp};
-use crate::standing::{Finding, Standing};
+use crate::standing::{Doing, Finding, Standing};
 use crate::text;
 
 /// How many weeks the calendar shows.
@@ -100,8 +100,8 @@ pub(super) fn activity(look: &Look<'_>, now: Timestamp) -> Markup {
     html! {
         @match state {
             None => {}
-            Some("running") => { span.activity.running { "running" } }
-            Some(state) => { span.activity { (state) } }
+            Some(Doing::Running) => { span.activity.running { "running" } }
+            Some(state) => { span.activity { (state.as_str()) } }
         }
     }
 }
