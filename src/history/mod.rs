@@ -10,7 +10,7 @@ mod keeper;
 mod reader;
 mod runs;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ pub struct RunOfJob {
 /// What is known of the runs of a lake's jobs.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The newest rows, some 50,000, the oldest first. Before them, for each day of the table, one row for what the day's
+    /// The newest rows, some 50,000, in the order of their runs' ids, the oldest first. Before them, for each day of the table, one row for what the day's
     /// runs did alike: of ranges that touch, of one stream, with one outcome.
     pub rows: Vec<Row>,
 }
@@ -128,14 +128,17 @@ impl History {
         Reader::new(lake.clone()).read(now).await
     }
 
-    /// The runs of one job, or of all, the newest first.
-    pub fn runs<'a>(&'a self, job: Option<&'a str>) -> Vec<RunOfJob> {
+    /// The newest runs of one job, or of all, that are older than `before`, the newest first: at most so many.
+    pub fn runs(&self, job: Option<&str>, before: Option<Uuid>, at_most: usize) -> Vec<RunOfJob> {
         let mut runs: BTreeMap<Uuid, RunOfJob> = BTreeMap::new();
-        for row in self
-            .rows
-            .iter()
+        // rows, and ids of runs, which are UUIDv7, are in order of time
+        let wanted = (self.rows.iter().rev())
             .filter(|row| job.is_none_or(|job| row.job == job))
-        {
+            .filter(|row| before.is_none_or(|before| row.run < before));
+        for row in wanted {
+            if runs.len() == at_most && !runs.contains_key(&row.run) {
+                break;
+            }
             let run = runs.entry(row.run).or_insert_with(|| RunOfJob {
                 job: row.job.clone(),
                 run: row.run,
@@ -155,7 +158,7 @@ impl History {
             run.retries += row.retries;
             run.rows.push(row.clone());
         }
-        // a run's id is a UUIDv7: in order of time
+        runs.values_mut().for_each(|run| run.rows.reverse());
         runs.into_values().rev().collect()
     }
 

@@ -15,7 +15,7 @@ pub(super) fn date(day: u32) -> NaiveDate {
 }
 
 /// A range of hours of a day, pulled to its end by a run of its own.
-pub(super) fn row(day: u32, from: u32, to: u32, new: u64) -> Row {
+pub(crate) fn row(day: u32, from: u32, to: u32, new: u64) -> Row {
     let at = |hour| date(day).and_hms_opt(hour, 0, 0).unwrap().and_utc();
     Row {
         job: "job".to_owned(),

@@ -171,26 +171,25 @@ pub(super) async fn runs(
         return Err(jobs::unknown(job));
     }
     let known = board.history().await;
-    let runs = known.history.runs(job.as_deref());
-    if runs.is_empty()
-        && let Some(problem) = known.problems.first()
-    {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            problem.clone(),
-        ));
+    let limit = limit as usize;
+    // one more tells whether there are older ones
+    let runs = known.history.runs(job.as_deref(), before, limit + 1);
+    if runs.is_empty() {
+        let problem = match known.problems.first() {
+            Some(problem) => Err(problem.clone()),
+            None => board.lake_answers().await, // a place without a lake has no runs either
+        };
+        problem.map_err(|problem| Problem::new(StatusCode::SERVICE_UNAVAILABLE, problem))?;
     }
     Ok(Json(Runs {
         problems: known.problems.clone(),
-        ..Runs::page(runs, limit, before)
+        ..Runs::page(runs, limit)
     }))
 }
 
 impl Runs {
-    /// So many of the runs, which are in order, that are older than `before`.
-    fn page(mut runs: Vec<RunOfJob>, limit: u32, before: Option<Uuid>) -> Self {
-        runs.retain(|run| before.is_none_or(|before| run.run < before));
-        let limit = limit as usize;
+    /// So many of the runs, which are in order.
+    fn page(mut runs: Vec<RunOfJob>, limit: usize) -> Self {
         let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.run);
         runs.truncate(limit);
         Self {
@@ -272,6 +271,8 @@ impl From<model::Kind> for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::testing::row;
+    use crate::history::{History, Row};
     use crate::lake::Counts as LakeCounts;
 
     fn run(id: u128) -> RunOfJob {
@@ -293,8 +294,17 @@ mod tests {
         let mut shown = Vec::new();
         let mut before = None;
         let mut pages = 0;
+        // each run has two rows
+        let rows = (2..12).map(|number| Row {
+            run: Uuid::from_u128(number / 2),
+            ..row(1, 0, 1, 5)
+        });
+        let history = History {
+            rows: rows.collect(),
+        };
         loop {
-            let page = Runs::page([5, 4, 3, 2, 1].map(run).into(), 2, before);
+            let page = Runs::page(history.runs(None, before, 3), 2);
+            assert!(page.runs.iter().all(|run| run.ranges.len() == 2));
             shown.extend(page.runs.iter().map(|run| run.id.as_u128()));
             pages += 1;
             before = page.next;
@@ -303,7 +313,8 @@ mod tests {
             }
         }
         assert_eq!((shown, pages), (vec![5, 4, 3, 2, 1], 3));
-        let whole = Runs::page([5, 4].map(run).into(), 2, None);
+        assert!(history.runs(Some("other"), None, 3).is_empty());
+        let whole = Runs::page([5, 4].map(run).into(), 2);
         assert_eq!(
             (whole.runs.len(), whole.next),
             (2, None),

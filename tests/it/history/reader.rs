@@ -68,7 +68,7 @@ async fn only_what_was_added_is_read_again() {
         Sums::of_lake(&rig).await
     );
     assert_eq!(fourth.history.rows.len(), third.history.rows.len());
-    let runs = fourth.history.runs(Some(JOB));
+    let runs = fourth.history.runs(Some(JOB), None, usize::MAX);
     assert!(runs.is_sorted_by(|one, other| one.run > other.run));
     let outcomes: Vec<Outcome> = runs.iter().map(|run| run.outcome).collect();
     for outcome in [Outcome::Finished, Outcome::Failed, Outcome::Lost] {
