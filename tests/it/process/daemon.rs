@@ -131,6 +131,11 @@ async fn a_hangup_reads_the_configuration_again() {
         .map(|(a, b)| (a.len(), b.to_owned()))
         .unwrap();
     assert!(!since.contains("job=\"first\""), "{since}");
+    let (_, told) = get(&daemon.address().await, "/api/v1/jobs").await;
+    assert!(
+        told.contains("\"second\"") && !told.contains("\"first\""),
+        "{told}"
+    );
     daemon.signalled("TERM").await.assert_code(0);
 }
 
