@@ -45,6 +45,9 @@ class ClickHouse(engine.EngineTest):
 
     def begin(self):
         self.session = Session()
+        # it is the last one again, with its tables: those of another place
+        for table in lake.TABLES:
+            self.session.query(f"DROP TABLE IF EXISTS {table}")
         self.session.query("SET output_format_json_quote_64bit_integers = 0")
 
     def tearDown(self):
