@@ -7,14 +7,15 @@
 //! Genesys Cloud holds so many, each of the others a fifth. A third number is by how many milliseconds each answer is
 //! delayed, a fourth argument the instant before which the audits lie, if not 2026-03-08. Prints the environment that jobs.yaml needs, and serves until it is ended. The present stands still two days
 //! after the last audit; a line of standard input such as `2026-03-05T00:10:00Z` makes that the present, and is answered
-//! by `# now 2026-03-05T00:10:00Z`: what arrives later isn't shown yet.
+//! by `# now 2026-03-05T00:10:00Z`: what arrives later isn't shown yet. By the line `503 4`, answered by `# 503 4`, Genesys
+//! Cloud refuses its next four calls so.
 
 #![expect(clippy::print_stdout, reason = "what it prints is for a shell")]
 
 use std::error::Error;
 use std::time::Duration;
 
-use auditlake::sim::{Providers, ProvidersSpec};
+use auditlake::sim::{Fault, Providers, ProvidersSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 
 #[tokio::main]
@@ -45,10 +46,19 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     std::future::pending().await
 }
 
-/// Sets the present as standard input says, until that ends.
+/// Does as standard input says, until that ends.
 fn follow(providers: Providers) -> Result<Providers, Box<dyn Error + Send + Sync>> {
     for line in std::io::stdin().lines() {
         let line = line?;
+        if let Some(times) = line.strip_prefix("503 ") {
+            let refused = Fault::Status {
+                status: 503,
+                retry_after: None,
+            };
+            (providers.genesys.faults()).next_any(times.parse()?, refused);
+            println!("# {line}");
+            continue;
+        }
         let now: DateTime<Utc> = line.parse()?;
         providers.set_now(now);
         println!("# now {line}");

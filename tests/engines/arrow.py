@@ -8,7 +8,9 @@ TYPES = {
         "string", "int64", "list<string>", "map<string, string>",
         "list<struct<property: string, entity_type: string, entity_id: string, "
         "old_values: list<string>, new_values: list<string>>>",
+        "list<struct<within_s: int64, records: int64>>",
     ]},
+    "list<struct<event_date: date, records: int64>>": "list<struct<event_date: date32[day], records: int64>>",
     "date": "date32[day]",
     "timestamp(us, UTC)": "timestamp[us, tz=UTC]",
 }

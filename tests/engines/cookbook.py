@@ -23,7 +23,8 @@ def recipes(marked=None):
 
 def connected():
     db = duckdb.connect()
-    db.execute(lake.ddl("duckdb", lake.HOLED))
+    for table in lake.TABLES:
+        db.execute(lake.ddl("duckdb", lake.HOLED, table))
     return db
 
 

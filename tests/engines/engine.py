@@ -1,6 +1,7 @@
 """What is asked of each engine, and how the pages' lines are run in it."""
 
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -18,6 +19,8 @@ PORTABLE = {
     "nulls": "SELECT count(*) - count(actor_login), count(*) - count(late_by_ms) FROM audit_events",
     "late": "SELECT provider, count(*) FROM audit_events WHERE late_by_ms > 1000 GROUP BY provider",
     "raw": "SELECT sum(char_length(raw)) FROM audit_events",
+    "landed": "SELECT job, sum(new), sum(late) FROM audit_runs GROUP BY job",
+    "outcomes": "SELECT run_date, job, outcome, count(*) FROM audit_runs GROUP BY run_date, job, outcome",
 }
 
 
@@ -45,13 +48,17 @@ class EngineTest(unittest.TestCase):
         """The rows of the answer."""
         raise NotImplementedError
 
-    def types(self):
+    def types(self, table):
         """Name and type of each column."""
         raise NotImplementedError
 
     def files_read(self, by_provider):
         """How many files the plan has for `lake.DATE`, or for `lake.PROVIDER` on it."""
         raise NotImplementedError
+
+    def tables_of(self, query):
+        """What a function takes: `events`, `runs`, as the page's lines name them."""
+        return [self.names[name] for name in inspect.signature(query).parameters]
 
     # How the page is run:
 
@@ -65,9 +72,7 @@ class EngineTest(unittest.TestCase):
             self.assertTrue("print" not in text or printed.getvalue().strip(), block)
             return
         if block.language == "sh":
-            program, *arguments = text.split()
-            self.assertEqual(program, "auditlake")
-            text = lake.auditlake(*arguments)
+            text = lake.printed(text)
         for statement in lake.statements(text):
             with self.subTest(place=place, block=block, statement=statement):
                 rows = self.ask(statement)
@@ -116,9 +121,12 @@ class EngineTest(unittest.TestCase):
     def test_types_are_right(self):
         for place in self.PLACES:
             self.opened(place)
-            found = self.types()
-            with self.subTest(place=place):
-                self.assertEqual(found, {name: self.TYPES[kind] for name, kind in lake.columns().items()})
+            for table in lake.TABLES:
+                with self.subTest(place=place, table=table):
+                    self.assertEqual(self.types(table), self.expected_types(table))
+
+    def expected_types(self, table):
+        return {name: self.TYPES[kind] for name, kind in lake.columns(table).items()}
 
     def test_it_reads_only_the_partitions_that_are_asked_for(self):
         for place in self.PLACES:

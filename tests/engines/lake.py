@@ -20,6 +20,7 @@ ENDPOINT = os.environ["ENGINES_ENDPOINT"]
 KEY, SECRET = os.environ["ENGINES_KEY"], os.environ["ENGINES_SECRET"]
 FACTS = json.loads(pathlib.Path(os.environ["ENGINES_FACTS"]).read_text())
 
+TABLES = ["audit_events", "audit_runs"]
 #: The columns in the path.
 BY_DEFAULT = ["provider", "event_date"]
 #: A partition to look for.
@@ -40,8 +41,18 @@ def auditlake(*arguments, **environment):
     return done.stdout
 
 
-def ddl(engine, lake):
-    return auditlake("schema", "--format", engine, "--lake", lake)
+def ddl(engine, lake, table="audit_events"):
+    return auditlake("schema", "--format", engine, "--lake", lake, "--table", table)
+
+
+def printed(text):
+    """What the lines of a block for a shell print."""
+    said = []
+    for line in text.splitlines():
+        program, *arguments = line.split()
+        assert program == "auditlake", line
+        said.append(auditlake(*arguments))
+    return "".join(said)
 
 
 def ddl_by_hour(engine):
@@ -49,10 +60,18 @@ def ddl_by_hour(engine):
     return auditlake("schema", "--format", engine, "--config", "../jobs-by-hour.yaml", LAKE_URL=f"file://{OTHER}")
 
 
-def columns():
+def columns(table="audit_events"):
     """Name and type of each column, as the documentation writes types."""
-    table = json.loads(auditlake("schema", "--format", "json", "--lake", LOCAL))
-    return {column["name"]: column["type"] for column in table["columns"]}
+    return {column["name"]: column["type"] for column in described(table)}
+
+
+def required(table):
+    """The columns that are never null."""
+    return {column["name"] for column in described(table) if column["required"]}
+
+
+def described(table):
+    return json.loads(auditlake("schema", "--format", "json", "--lake", LOCAL, "--table", table))["columns"]
 
 
 def statements(sql):

@@ -27,6 +27,12 @@ def rows(lake):
             yield {**row, **partition(path)}
 
 
+def runs(lake):
+    for path in sorted(pathlib.Path(lake, "audit_runs").rglob("*.parquet")):
+        for row in pq.ParquetFile(path).read().to_pylist():
+            yield {**row, **partition(path)}
+
+
 def micros(instant):
     if instant.tzinfo is None:  # that it has a zone is asked of the engines
         instant = instant.replace(tzinfo=datetime.UTC)
@@ -34,8 +40,12 @@ def micros(instant):
 
 
 def facts(lake):
-    """Each fact is a sorted list of rows, of strings and whole numbers."""
+    """Each fact is a sorted list of rows, of strings and whole numbers.
+
+    What runs landed is told by the events, not by `audit_runs`.
+    """
     table = list(rows(lake))
+    late = collections.Counter(row["job"] for row in table if row["late_by_ms"] is not None)
     return {
         "rows": [[len(table)]],
         "partitions": counted((row["provider"], row["event_date"]) for row in table),
@@ -57,6 +67,9 @@ def facts(lake):
         # characters, not bytes: what is not ASCII shows
         "raw": [[sum(len(row["raw"]) for row in table)]],
         "raw_levels": counted(str(json.loads(row["raw"]).get("level") or "") for row in table),
+        "landed": sorted([job, number, late[job]] for job, number in counted(row["job"] for row in table)),
+        "landed_by_day": counted((row["job"], row["event_date"]) for row in table),
+        "outcomes": counted((row["run_date"], row["job"], row["outcome"]) for row in runs(lake)),
     }
 
 

@@ -2,20 +2,28 @@
 
 run.py BINARY SIMULATOR [ENGINE ...]
 
-The lake comes from the simulators: four providers, a week, three runs, so that there are late records. The same is
-landed again on SeaweedFS, and a small one by other partition columns. Each engine's tests are a file test_<engine>.py
-here and run in a process of their own.
+The lake comes from the simulators: four providers, a week, four runs, so that there are late records; one of the runs
+fails at one provider. The same is landed again on SeaweedFS, and a small one by other partition columns. Each engine's
+tests are a file test_<engine>.py here and run in a process of their own.
+
+The table `audit_runs` has days that are over by the real clock, which none is within a test. So the commits of each run
+are set back to the present that the run was given (`set_back`), before the next run; that one, a real `run --once`, makes
+the day's file of them.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+
+import pyarrow.fs
 
 import reference
 
@@ -24,8 +32,10 @@ ROOT = HERE.parent.parent
 SCRATCH = ROOT / "target" / "engines"
 
 RECORDS, DAYS = 6_000, 7
-#: The presents of the runs; what is late within the first two is found by a later one.
-PRESENTS = ["2026-03-03T00:10:00Z", "2026-03-06T00:10:00Z", "2026-03-10T00:00:00Z"]
+#: The presents of the runs; what is late within the first ones is found by a later one.
+PRESENTS = ["2026-03-03T00:10:00Z", "2026-03-04T00:10:00Z", "2026-03-06T00:10:00Z", "2026-03-10T00:00:00Z"]
+#: The run that Avaya refuses, and how often Genesys Cloud answers 503 in it.
+FAILING, REFUSED = PRESENTS[1], 2
 #: The partition that the lake with a hole lacks, and the one whose largest file it lacks.
 HOLE = "audit_events/provider=avaya_axp/event_date=2026-03-04"
 LITTLE = "audit_events/provider=genesys_cloud/event_date=2026-03-06"
@@ -49,8 +59,9 @@ def main():
             "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true",
         }
         local, other, holed = (SCRATCH / name for name in ["lake", "lake-by-hour", "lake-with-a-hole"])
-        land(binary, simulator, RECORDS, DAYS, f"file://{local}")
-        land(binary, simulator, RECORDS, DAYS, f"s3://{BUCKET}/{PREFIX}", s3)
+        land(binary, simulator, RECORDS, DAYS, f"file://{local}", pyarrow.fs.LocalFileSystem())
+        client = pyarrow.fs.S3FileSystem(access_key=KEY, secret_key=SECRET, region="us-east-1", endpoint_override=endpoint)
+        land(binary, simulator, RECORDS, DAYS, f"s3://{BUCKET}/{PREFIX}", client, s3)
         jobs = (ROOT / "jobs.yaml").read_text()
         changed = jobs.replace("partition_by: [provider, event_date]", f"partition_by: [{', '.join(OTHER_PARTITIONS)}]")
         assert changed != jobs
@@ -62,6 +73,8 @@ def main():
         facts = reference.facts(local)
         # the simulators hold so many: the one figure that no reader of Parquet was asked for
         assert facts["rows"] == [[RECORDS + 3 * (RECORDS // 5)]], facts["rows"]
+        dates = sorted({row["run_date"] for row in reference.runs(local)})
+        assert dates == [present[:10] for present in PRESENTS], dates
         (SCRATCH / "facts.json").write_text(json.dumps(facts))
         environment = {
             **os.environ,
@@ -77,6 +90,7 @@ def main():
             "ENGINES_OTHER": str(other),
             "ENGINES_S3": f"{BUCKET}/{PREFIX}",
             "ENGINES_ENDPOINT": endpoint,
+            "ENGINES_REFUSED": str(REFUSED),
             "ENGINES_KEY": KEY,
             "ENGINES_SECRET": SECRET,
         }
@@ -106,8 +120,29 @@ def passes(test, environment):
     return code == 0
 
 
-def land(binary, simulator, records, days, url, environment=None, jobs=ROOT / "jobs.yaml"):
-    """Runs the jobs of jobs.yaml at each of the presents."""
+def land(binary, simulator, records, days, url, files=None, environment=None, jobs=ROOT / "jobs.yaml"):
+    """Runs the jobs of jobs.yaml at each of the presents.
+
+    With `files`, where the lake is, it has `audit_runs` too: one of the runs fails, all are set back, and one more makes
+    the last one's day.
+    """
+    folder = url.split("://")[1]
+
+    def run(now, code=0, **more):
+        done = subprocess.run(
+            [binary, "run", "--once", "--as-of", now, "--config", str(jobs)],
+            env={**os.environ, **variables, **(environment or {}), **more, "LAKE_URL": url},
+            capture_output=True, text=True, check=False,
+        )
+        if done.returncode != code:
+            sys.exit(f"can't land in {url}: {done.returncode}, {done.stderr}")
+
+    def tell(line, answer):
+        simulated.stdin.write(line + "\n")
+        simulated.stdin.flush()
+        said = simulated.stdout.readline().strip()
+        assert said == answer, said
+
     with subprocess.Popen(
         [simulator, str(records), str(days)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as simulated:
@@ -118,20 +153,44 @@ def land(binary, simulator, records, days, url, environment=None, jobs=ROOT / "j
                 variables[name] = value
                 if name == "AUDITLAKE_START":
                     break
+            known = set()
             for now in PRESENTS:
-                simulated.stdin.write(now + "\n")
-                simulated.stdin.flush()
-                answer = simulated.stdout.readline().strip()
-                assert answer == f"# now {now}", answer
-                done = subprocess.run(
-                    [binary, "run", "--once", "--as-of", now, "--config", str(jobs)],
-                    env={**os.environ, **variables, **(environment or {}), "LAKE_URL": url},
-                    capture_output=True, text=True, check=False,
-                )
-                if done.returncode:
-                    sys.exit(f"can't land in {url}: {done.stderr}")
+                tell(now, f"# now {now}")
+                if files and now == FAILING:
+                    tell(f"503 {REFUSED}", f"# 503 {REFUSED}")
+                    run(now, code=1, AVAYA_CLIENT_SECRET="expired")
+                else:
+                    run(now)
+                if files:
+                    set_back(files, folder, known, now)
+            if files:
+                run(PRESENTS[-1])
         finally:
             simulated.kill()
+
+
+def set_back(files, folder, known, now):
+    """Makes the commits that aren't `known` yet say that the first of them was made `now`. Only their times change."""
+    def moved(time):
+        moment = datetime.datetime.fromisoformat(time) - by
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    logs = files.get_file_info(pyarrow.fs.FileSelector(f"{folder}/_auditlake/jobs", recursive=True))
+    commits = {
+        log.path: json.loads(files.open_input_stream(log.path).read())
+        for log in logs if log.path not in known and re.search(r"/commits/\d+\.json$", log.path)
+    }
+    first = min(datetime.datetime.fromisoformat(commit["at"]) for commit in commits.values())
+    by = first - datetime.datetime.fromisoformat(now)
+    for path, commit in commits.items():
+        commit["at"] = moved(commit["at"])
+        if claim := commit.get("claim"):
+            claim["expires_at"] = moved(claim["expires_at"])
+        if ended := commit.get("ended"):
+            ended["started_at"] = moved(ended["started_at"])
+        with files.open_output_stream(path) as out:
+            out.write(json.dumps(commit).encode())
+    known.update(commits)
 
 
 @contextlib.contextmanager

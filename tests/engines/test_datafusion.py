@@ -32,6 +32,9 @@ class DataFusion(engine.EngineTest):
         "raw_levels": """
             SELECT coalesce(regexp_match(raw, '"level"\\s*:\\s*"([A-Z_]+)"')[1], '') AS level, count(*)
             FROM audit_events GROUP BY level""",
+        "landed_by_day": """
+            SELECT job, d['event_date'] AS day, sum(d['records'])
+            FROM (SELECT job, unnest(rows_by_day) AS d FROM audit_runs) GROUP BY job, day""",
     }
 
     @property
@@ -41,8 +44,8 @@ class DataFusion(engine.EngineTest):
     def ask(self, query):
         return [list(row.values()) for row in self.context.sql(query).to_pylist()]
 
-    def types(self):
-        return {field.name: arrow.plainly(field.type) for field in self.context.table("audit_events").schema()}
+    def types(self, table):
+        return {field.name: arrow.plainly(field.type) for field in self.context.table(table).schema()}
 
     def files_read(self, by_provider):
         more = f"AND provider = '{lake.PROVIDER}'" if by_provider else ""

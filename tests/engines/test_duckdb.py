@@ -37,6 +37,8 @@ class DuckDb(engine.EngineTest):
         "old_values: list<string>, new_values: list<string>>>":
             "STRUCT(property VARCHAR, entity_type VARCHAR, entity_id VARCHAR, "
             "old_values VARCHAR[], new_values VARCHAR[])[]",
+        "list<struct<event_date: date, records: int64>>": "STRUCT(event_date DATE, records BIGINT)[]",
+        "list<struct<within_s: int64, records: int64>>": "STRUCT(within_s BIGINT, records BIGINT)[]",
     }
     FACTS = {
         **engine.PORTABLE,
@@ -53,6 +55,8 @@ class DuckDb(engine.EngineTest):
             SELECT k, count(*) FROM (SELECT unnest(map_keys(attributes)) AS k FROM audit_events) GROUP BY k""",
         "levels": "SELECT coalesce(attributes['level'], '') AS level, count(*) FROM audit_events GROUP BY level",
         "raw_levels": "SELECT coalesce(raw::JSON ->> '$.level', '') AS level, count(*) FROM audit_events GROUP BY level",
+        "landed_by_day": """
+            SELECT job, d.event_date, sum(d.records) FROM audit_runs, UNNEST(rows_by_day) AS t(d) GROUP BY ALL""",
     }
 
     def begin(self):
@@ -63,8 +67,8 @@ class DuckDb(engine.EngineTest):
     def ask(self, query):
         return self.db.execute(query).fetchall()
 
-    def types(self):
-        return {name: kind for name, kind, *_ in self.db.execute("DESCRIBE audit_events").fetchall()}
+    def types(self, table):
+        return {name: kind for name, kind, *_ in self.db.execute(f"DESCRIBE {table}").fetchall()}
 
     def files_read(self, by_provider):
         more = f"AND provider = '{lake.PROVIDER}'" if by_provider else ""
@@ -82,6 +86,18 @@ class DuckDb(engine.EngineTest):
         )
         by_hour = db.execute("SELECT account_id, event_month, event_hour, count(*) FROM audit_events GROUP BY ALL")
         self.assertEqual(sorted(map(list, by_hour.fetchall())), lake.by_account_and_hour())
+
+    def test_the_questions_about_runs_are_answered(self):
+        self.opened(lake.LOCAL)
+        questions = lake.blocks("history.md", "Questions")
+        self.assertGreaterEqual(len(questions), 5)
+        for block in questions:
+            # its days are those of somebody who asks today
+            text = block.text.replace("current_date", "DATE '2026-03-10'")
+            for statement in lake.statements(text):
+                with self.subTest(block=block):
+                    # nothing is wrong with this lake
+                    self.assertEqual(bool(self.ask(statement)), "landed <> " not in statement)
 
     def test_bloom_filters_tell_ids_that_are_not_there(self):
         db = duckdb.connect()

@@ -1,7 +1,10 @@
 """The pages themselves: that no line of theirs is left out, and that what the cookbook answers is true."""
 
 import collections
+import datetime
 import importlib.metadata
+import itertools
+import os
 import pathlib
 import re
 import unittest
@@ -50,6 +53,7 @@ class Cookbook(unittest.TestCase):
     def setUpClass(cls):
         cls.db = cookbook.connected()
         cls.rows = list(reference.rows(lake.HOLED))
+        cls.runs = list(reference.runs(lake.HOLED))
         cls.recipes = collections.defaultdict(list)
         for marked in [None, "duckdb"]:
             for heading, _, query in cookbook.recipes(marked):
@@ -121,6 +125,60 @@ class Cookbook(unittest.TestCase):
         self.assertEqual([(provider, str(date)) for provider, date, *_ in little], [("genesys_cloud", "2026-03-06")])
         silences = self.answer("Gaps", "silence")
         self.assertEqual((silences[0][0], silences[0][3].days), ("avaya_axp", 1))
+
+    def test_the_feed_is_found_not_to_be_whole(self):
+        found = collections.Counter(row["job"] for row in self.rows)
+        landed = collections.Counter(row["job"] for row in reference.rows(lake.LOCAL))
+        theirs = [(job, landed[job], found[job]) for job in ["avaya-audits", "genesys-audits"]]
+        self.assertTrue(all(landed > found for _, landed, found in theirs))
+        self.assertEqual(self.answer("Is the feed whole?", "GROUP BY job) AS said"), theirs)
+        answer = self.answer("Is the feed whole?", "rows_by_day")
+        self.assertEqual(
+            [(job, str(date)) for job, date, *_ in answer],
+            [("avaya-audits", "2026-03-04"), ("genesys-audits", "2026-03-06")],
+        )
+        self.assertEqual([row[2] - row[3] for row in answer], [landed - found for _, landed, found in theirs])
+        answer = self.answer("Is the feed whole?", "pulled_to")
+        # the two minutes of `lag` before the last run's present
+        self.assertEqual({reference.micros(row[2]) for row in answer}, {1_773_100_680_000_000})
+        self.assertEqual({str(row[3]) for row in answer}, {"2026-03-10"})
+
+    def test_runs_that_failed(self):
+        failed = [row for row in self.runs if row["outcome"] == "failed"]
+        answer = self.answer("Which runs failed and why", "error_kind, error\nFROM")
+        self.assertEqual(sorted(row[2] for row in answer), sorted(row["stream"] for row in failed))
+        self.assertGreater(len(answer), 1)
+        for at, job, _, _, _, outcome, kind, error in answer:
+            self.assertEqual((at.astimezone(datetime.UTC).date().isoformat(), job), ("2026-03-04", "avaya-audits"))
+            self.assertEqual((outcome, kind), ("failed", "auth"))
+            self.assertIn("status 401", error)
+        [(job, kind, runs, _, _, state)] = self.answer("Which runs failed and why", "AS state")
+        self.assertEqual((job, kind, runs, state), ("avaya-audits", "auth", 1, "over"))
+
+    def test_calls_and_retries(self):
+        answer = self.answer("Calls and retries by day", "AS runs")
+        # so often Genesys Cloud was told to answer 503, and nobody else
+        again = [(str(row[0]), row[1], row[4]) for row in answer if row[4]]
+        self.assertEqual(again, [("2026-03-04", "genesys-audits", int(os.environ["ENGINES_REFUSED"]))])
+        self.assertEqual([row[2] for row in answer], [1] * 16)
+        calls = collections.Counter()
+        for row in self.runs:
+            calls[row["run_date"], row["job"]] += row["calls"]
+        self.assertEqual({(str(row[0]), row[1]): row[3] for row in answer}, calls)
+        answer = self.answer("Calls and retries by day", "AS what_for")
+        self.assertEqual(sum(row[2] for row in answer), calls.total())
+
+    def test_days_without_a_finished_run(self):
+        answer = self.answer("Days without a finished run", "CROSS JOIN")
+        self.assertEqual([(str(date), job) for date, job in answer], [("2026-03-04", "avaya-audits")])
+        dates = {job: ["2026-03-03", "2026-03-04", "2026-03-06", "2026-03-10"] for job in {row["job"] for row in self.runs}}
+        dates["avaya-audits"].remove("2026-03-04")
+        between = [
+            (job, one, other) for job in sorted(dates) for one, other in itertools.pairwise(dates[job])
+            if (one, other) != ("2026-03-03", "2026-03-04")
+        ]
+        answer = self.answer("Days without a finished run", "lead(")
+        self.assertEqual([(job, str(one), str(other)) for job, one, other in answer], between)
 
 
 def who(row):

@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import pathlib
 import unittest
 
 import sqlglot
@@ -23,6 +24,8 @@ TYPES = {
         "old_values: list<string>, new_values: list<string>>>":
             "ARRAY(ROW(property VARCHAR, entity_type VARCHAR, entity_id VARCHAR, "
             "old_values ARRAY(VARCHAR), new_values ARRAY(VARCHAR)))",
+        "list<struct<event_date: date, records: int64>>": "ARRAY(ROW(event_date DATE, records BIGINT))",
+        "list<struct<within_s: int64, records: int64>>": "ARRAY(ROW(within_s BIGINT, records BIGINT))",
     },
     "athena": {
         "string": "string",
@@ -35,8 +38,14 @@ TYPES = {
         "old_values: list<string>, new_values: list<string>>>":
             "array<struct<property:string,entity_type:string,entity_id:string,"
             "old_values:array<string>,new_values:array<string>>>",
+        "list<struct<event_date: date, records: int64>>": "array<struct<event_date:date,records:bigint>>",
+        "list<struct<within_s: int64, records: int64>>": "array<struct<within_s:bigint,records:bigint>>",
     },
 }
+
+#: Of each table, the columns in the path.
+PARTITIONS = {"audit_events": lake.BY_DEFAULT, "audit_runs": ["run_date"]}
+
 
 def parsed(text, dialect):
     """What sqlglot understands; a `Command` is what it only passes on."""
@@ -55,40 +64,56 @@ class Parsed(unittest.TestCase):
         }
         return create, found, properties
 
-    def assert_types(self, engine, found, but=()):
+    def assert_types(self, engine, table, found, but=()):
         expected = {
             name: exp.DataType.build(TYPES[engine][kind], dialect="hive" if engine == "athena" else engine)
-            for name, kind in lake.columns().items()
+            for name, kind in lake.columns(table).items()
         }
         self.assertEqual(found.keys(), expected.keys())
         for name, kind in expected.items():
             if name not in but:
                 self.assertEqual(found[name].sql(engine), kind.sql(engine), name)
 
-    def test_trino_creates_the_table(self):
-        text = lake.ddl("trino", "s3://bucket/prefix")
-        create, found, properties = self.created("trino", text)
-        self.assertEqual(create.this.this.sql("trino"), "hive.default.audit_events")
-        self.assert_types("trino", found)
-        self.assertEqual(properties["external_location"], "s3://bucket/prefix/audit_events")
-        partitioned = create.find(exp.PartitionedByProperty)
-        self.assertEqual([one.name for one in partitioned.find_all(exp.Literal, exp.Identifier)], lake.BY_DEFAULT)
-        # the connector wants them last, in that order
-        self.assertEqual(list(found)[-2:], lake.BY_DEFAULT)
-        others = [one.sql("trino", comments=False) for one in parsed(text, "trino") if not isinstance(one, exp.Create)]
-        self.assertEqual(others, [
-            "SET SESSION hive.timestamp_precision = 'MICROSECONDS'",
-            "CALL hive.system.sync_partition_metadata('default', 'audit_events', 'ADD')",
-        ])
+    def test_trino_creates_the_tables(self):
+        for table, partitions in PARTITIONS.items():
+            text = lake.ddl("trino", "s3://bucket/prefix", table)
+            create, found, properties = self.created("trino", text)
+            self.assertEqual(create.this.this.sql("trino"), f"hive.default.{table}")
+            self.assert_types("trino", table, found)
+            self.assertEqual(properties["external_location"], f"s3://bucket/prefix/{table}")
+            partitioned = create.find(exp.PartitionedByProperty)
+            self.assertEqual([one.name for one in partitioned.find_all(exp.Literal, exp.Identifier)], partitions)
+            # the connector wants them last, in that order
+            self.assertEqual(list(found)[-len(partitions):], partitions)
+            others = [one.sql("trino", comments=False) for one in parsed(text, "trino") if not isinstance(one, exp.Create)]
+            self.assertEqual(others, [
+                "SET SESSION hive.timestamp_precision = 'MICROSECONDS'",
+                f"CALL hive.system.sync_partition_metadata('default', '{table}', 'ADD')",
+            ])
 
-    def test_athena_creates_the_table(self):
-        create, found, _ = self.created("athena", lake.ddl("athena", "s3://bucket/prefix"))
-        self.assertEqual(create.this.this.name, "audit_events")
-        # a projected date is a string
-        self.assert_types("athena", found, but=["event_date"])
-        self.assertEqual(found["event_date"].sql("hive"), "STRING")
-        [location] = create.find_all(exp.LocationProperty)
-        self.assertEqual(location.this.name, "s3://bucket/prefix/audit_events/")
+    def test_athena_creates_the_tables(self):
+        for table, partitions in PARTITIONS.items():
+            create, found, _ = self.created("athena", lake.ddl("athena", "s3://bucket/prefix", table))
+            self.assertEqual(create.this.this.name, table)
+            # a projected date is a string
+            self.assert_types("athena", table, found, but=partitions[-1:])
+            self.assertEqual(found[partitions[-1]].sql("hive"), "STRING")
+            [location] = create.find_all(exp.LocationProperty)
+            self.assertEqual(location.this.name, f"s3://bucket/prefix/{table}/")
+
+    def test_athena_finds_every_day_of_runs_by_projection(self):
+        _, _, properties = self.created("athena", lake.ddl("athena", "s3://bucket/prefix", "audit_runs"))
+        self.assertEqual(properties["projection.enabled"], "true")
+        self.assertEqual(properties["projection.run_date.type"], "date")
+        self.assertEqual(properties["projection.run_date.format"], "yyyy-MM-dd")
+        since, until = properties["projection.run_date.range"].split(",")
+        self.assertEqual(until, "NOW+1DAYS")
+        dates = {row["run_date"] for row in reference.runs(lake.LOCAL)}
+        self.assertTrue(dates)
+        for date in dates:
+            self.assertLess(since, date)
+            folder = properties["storage.location.template"].replace("${run_date}", date).removeprefix("s3://bucket/prefix")
+            self.assertTrue(list(pathlib.Path(lake.LOCAL + folder).glob("*.parquet")), folder)
 
     def test_athena_finds_every_file_by_projection(self):
         _, _, properties = self.created("athena", lake.ddl("athena", "s3://bucket/prefix"))
@@ -119,7 +144,7 @@ class Parsed(unittest.TestCase):
             for block in section:
                 text = block.at(lake.S3)
                 if block.language == "sh":
-                    text = lake.auditlake(*text.split()[1:])
+                    text = lake.printed(text)
                 for tree in parsed(text, dialect):
                     statement = tree.sql(dialect, comments=False)
                     with self.subTest(block=block, statement=statement):

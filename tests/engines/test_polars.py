@@ -24,6 +24,8 @@ class Polars(engine.EngineTest):
                 "property": pl.String, "entity_type": pl.String, "entity_id": pl.String,
                 "old_values": pl.List(pl.String), "new_values": pl.List(pl.String),
             })),
+        "list<struct<event_date: date, records: int64>>": pl.List(pl.Struct({"event_date": pl.Date, "records": pl.Int64})),
+        "list<struct<within_s: int64, records: int64>>": pl.List(pl.Struct({"within_s": pl.Int64, "records": pl.Int64})),
     }
     # one way to count: the last column is how often the others are there
     FACTS = {
@@ -50,6 +52,12 @@ class Polars(engine.EngineTest):
         ),
         "levels": lambda events: counted(events, pl.col("attributes").map.get("level").fill_null("")),
         "raw_levels": lambda events: counted(events, pl.col("raw").str.json_path_match("$.level").fill_null("")),
+        "landed": lambda runs: runs.group_by("job").agg(pl.col("new").sum(), pl.col("late").sum()),
+        "landed_by_day": lambda runs: (
+            runs.select("job", "rows_by_day").filter(pl.col("rows_by_day").list.len() > 0)
+            .explode("rows_by_day").unnest("rows_by_day").group_by("job", "event_date").agg(pl.col("records").sum())
+        ),
+        "outcomes": lambda runs: counted(runs, "run_date", "job", "outcome"),
     }
 
     @property
@@ -57,10 +65,10 @@ class Polars(engine.EngineTest):
         return self.names["events"]
 
     def ask(self, query):
-        return query(self.events).collect().rows()
+        return query(*self.tables_of(query)).collect().rows()
 
-    def types(self):
-        return dict(self.events.collect_schema())
+    def types(self, table):
+        return dict(self.names[table.removeprefix("audit_")].collect_schema())
 
     def files_read(self, by_provider):
         asked = self.events.filter(pl.col("event_date") == pl.lit(lake.DATE).str.to_date())

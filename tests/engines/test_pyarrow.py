@@ -47,6 +47,9 @@ class PyArrow(engine.EngineTest):
         "raw_levels": lambda events: counted_values(
             pa.array(json.loads(raw.as_py()).get("level") or "" for raw in column(events, "raw"))
         ),
+        "landed": lambda runs: summed(runs.to_table(["job", "new", "late"]), ["job"], ["new", "late"]),
+        "landed_by_day": lambda runs: summed(by_day(runs.to_table(["job", "rows_by_day"])), ["job", "day"], ["records"]),
+        "outcomes": lambda runs: counted(runs.to_table(["run_date", "job", "outcome"])),
     }
 
     @property
@@ -54,10 +57,10 @@ class PyArrow(engine.EngineTest):
         return self.names["events"]
 
     def ask(self, query):
-        return query(self.events)
+        return query(*self.tables_of(query))
 
-    def types(self):
-        return {field.name: arrow.plainly(field.type) for field in self.events.schema}
+    def types(self, table):
+        return {field.name: arrow.plainly(field.type) for field in self.names[table.removeprefix("audit_")].schema}
 
     def files_read(self, by_provider):
         asked = ds.field("event_date") == datetime.date.fromisoformat(lake.DATE)
@@ -129,6 +132,19 @@ def field(structs, name):
 
 def counted(table):
     return [list(row.values()) for row in table.group_by(table.column_names).aggregate([([], "count_all")]).to_pylist()]
+
+
+def summed(table, keys, columns):
+    sums = table.group_by(keys).aggregate([(column, "sum") for column in columns])
+    return [list(row.values()) for row in sums.select(keys + [f"{column}_sum" for column in columns]).to_pylist()]
+
+
+def by_day(table):
+    days = pc.list_flatten(table["rows_by_day"])
+    return pa.table({
+        "job": table["job"].take(pc.list_parent_indices(table["rows_by_day"])),
+        "day": pc.struct_field(days, "event_date"), "records": pc.struct_field(days, "records"),
+    })
 
 
 def counted_values(values):

@@ -28,6 +28,8 @@ class Spark(engine.EngineTest):
         "old_values: list<string>, new_values: list<string>>>":
             "array<struct<property:string,entity_type:string,entity_id:string,"
             "old_values:array<string>,new_values:array<string>>>",
+        "list<struct<event_date: date, records: int64>>": "array<struct<event_date:date,records:bigint>>",
+        "list<struct<within_s: int64, records: int64>>": "array<struct<within_s:bigint,records:bigint>>",
     }
     FACTS = {
         **engine.PORTABLE,
@@ -48,13 +50,16 @@ class Spark(engine.EngineTest):
         "levels": "SELECT coalesce(attributes['level'], '') AS level, count(*) FROM audit_events GROUP BY level",
         "raw_levels": """
             SELECT coalesce(get_json_object(raw, '$.level'), '') AS level, count(*) FROM audit_events GROUP BY level""",
+        "landed_by_day": """
+            SELECT job, d.event_date, sum(d.records) FROM audit_runs LATERAL VIEW explode(rows_by_day) AS d GROUP BY 1, 2""",
     }
 
     def begin(self):
         super().begin()
         session = pyspark.sql.SparkSession.getActiveSession()
         if session:
-            session.sql("DROP TABLE IF EXISTS audit_events")
+            for table in lake.TABLES:
+                session.sql(f"DROP TABLE IF EXISTS {table}")
 
     @property
     def spark(self):
@@ -63,8 +68,8 @@ class Spark(engine.EngineTest):
     def ask(self, query):
         return [list(row) for row in self.spark.sql(query).collect()]
 
-    def types(self):
-        return dict(self.spark.table("audit_events").dtypes)
+    def types(self, table):
+        return dict(self.spark.table(table).dtypes)
 
     def files_read(self, by_provider):
         asked = self.spark.table("audit_events").where(f"event_date = DATE '{lake.DATE}'")
@@ -92,7 +97,7 @@ class Spark(engine.EngineTest):
         self.spark.sql("DROP TABLE audit_events")
         for statement in lake.statements(lake.ddl_by_hour("spark")):
             self.ask(statement)
-        found = self.types()
+        found = self.types("audit_events")
         self.assertEqual([found["account_id"], found["event_month"], found["event_hour"]], ["string", "string", "int"])
         by_hour = self.ask("SELECT account_id, event_month, event_hour, count(*) FROM audit_events GROUP BY 1, 2, 3")
         self.assertEqual(sorted(by_hour), lake.by_account_and_hour())
