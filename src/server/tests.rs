@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::http::header::HOST;
 use futures_util::{FutureExt, StreamExt};
+use object_store::ObjectStoreExt;
 use tower::ServiceExt;
 
 use super::*;
@@ -177,4 +178,22 @@ async fn whoever_asks_whether_it_lives_does_not_queue_behind_pages() {
     for page in pages.into_iter().take(AT_A_TIME) {
         assert_eq!(page.await.0.status(), StatusCode::OK);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lake_that_is_gone_isnt_taken_for_jobs_that_never_ran() {
+    let (site, _readiness) = site(&[]).await;
+    let board = site.board();
+    assert!(board.standings().await[0].standing.is_ok());
+    let lake = board.lake().clone();
+    lake.store.delete(&lake.layout.lake_file()).await.unwrap();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let read = board.standings().await;
+    let said = read[0].standing.as_ref().unwrap_err();
+    assert_eq!(said, "the lake `memory://` is gone");
+    assert!(read[0].known.is_some(), "what was known before is shown");
+    let own = Some("localhost");
+    let (response, said) = ask(&router(site), Method::GET, "/api/v1/runs", own).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(said.contains("is gone"), "{said}");
 }
