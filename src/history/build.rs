@@ -140,7 +140,8 @@ async fn gather(
     let end = following(day).and_time(NaiveTime::MIN).and_utc();
     let at_a_time = if day == NaiveDate::MIN { 1 } else { AT_A_TIME };
     let mut writer = Writer::new().map_err(of_day)?;
-    let (mut new_through, mut next) = (Through::new(), None::<Timestamp>);
+    // a job whose log is away today may come back
+    let (mut new_through, mut next) = (through.clone(), None::<Timestamp>);
     for job in lake::jobs(lake).await? {
         let mut mark = through.get(&job).cloned();
         let mut runs = Runs::default();

@@ -217,6 +217,35 @@ async fn a_log_that_begins_anew_is_gone_on_with() {
     assert_eq!(after.new, before.new); // they are all duplicates now
 }
 
+/// The folder of a job's log is away while a day is written, and comes back.
+#[tokio::test]
+async fn a_log_that_was_away_for_a_day_is_gone_on_with() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(3)).await;
+    build(lake, real_now()).await;
+    let mut away = Vec::new();
+    for key in keys(lake, &lake.layout.jobs()).await {
+        let bytes = lake.store.get(&key).await.unwrap().bytes().await.unwrap();
+        lake.store.delete(&key).await.unwrap();
+        away.push((key, bytes));
+    }
+    let run = lake::Run::new("other", TimeDelta::zero());
+    lake::JobLog::claim(lake, run).await.unwrap();
+    let today = day(real_now());
+    assert!(build(lake, over(today)).await.contains(&today));
+    for (key, bytes) in away {
+        lake.store.put(&key, bytes.into()).await.unwrap();
+    }
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    build(lake, over(day(real_now()) + Days::new(1))).await;
+    assert_eq!(
+        Sums::of_cells(&cells(lake).await),
+        Sums::of_lake(&rig).await
+    );
+}
+
 /// What was pruned before a file was made of it is missing there, and does no other harm.
 #[tokio::test]
 async fn a_log_that_was_pruned_meanwhile_costs_no_more_than_what_was_pruned() {
