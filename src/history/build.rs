@@ -2,7 +2,7 @@
 //!
 //! Each file says in its footer up to which commit of each job it goes, and the next one goes on from there. So every
 //! commit's rows are in one file, whichever replica wrote which file, and whatever their clocks say: the time of a commit
-//! only decides where a day ends.
+//! only decides where a day ends. A time to come ends none: a clock that is ahead would keep back all that follows.
 
 use bytes::Bytes;
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
@@ -61,15 +61,17 @@ pub struct Built {
 /// a thousand jobs, and for each job one for a thousand commits and one for each commit of the day and the one before. It
 /// holds one job's runs at a time.
 pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError> {
-    let newest = lake::days_of_runs(lake).await?.last().copied();
-    let mut through = match newest {
-        Some(day) => read_through(lake, day).await?,
-        None => Through::new(),
-    };
+    let newest = newest_day(lake, now).await?;
+    let mut through = through_of(lake, newest).await?;
     let last = last_day(now);
-    let mut next = match newest {
-        Some(newest) => following(newest),
-        None => NaiveDate::MIN, // before all commits: only says which day is the first
+    let first = match newest {
+        Some(newest) => Some(following(newest)),
+        None => first_after(lake, &through, now)
+            .await?
+            .map(|first| first.date_naive()),
+    };
+    let Some(mut next) = first else {
+        return Ok(Vec::new());
     };
     let mut built = Vec::new();
     while next <= last {
@@ -102,18 +104,59 @@ pub(super) fn following(day: NaiveDate) -> NaiveDate {
     day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX)
 }
 
+/// The table's newest day. One that is still to come was written by a clock far ahead, or by hand: no day waits for it.
+pub(super) async fn newest_day(
+    lake: &Lake,
+    now: Timestamp,
+) -> Result<Option<NaiveDate>, LakeError> {
+    let days = lake::days_of_runs(lake).await?;
+    Ok(days.range(..=now.date_naive()).next_back().copied())
+}
+
 /// When the oldest commit was made that no file tells of, `newest` being the table's newest day.
 pub(super) async fn oldest_unwritten(
     lake: &Lake,
     newest: Option<NaiveDate>,
+    now: Timestamp,
 ) -> Result<Option<Timestamp>, BuildError> {
-    let through = match newest {
-        Some(day) => read_through(lake, day).await?,
-        None => Through::new(),
-    };
-    Ok(gather(lake, NaiveDate::MIN, &through, Timestamp::MIN_UTC)
-        .await?
-        .next)
+    let through = through_of(lake, newest).await?;
+    Ok(first_after(lake, &through, now).await?)
+}
+
+/// When the oldest commit after `through` was made. Those that name a time to come count if there are no others: as of
+/// the last day that is over.
+async fn first_after(
+    lake: &Lake,
+    through: &Through,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, LakeError> {
+    let (mut first, mut is_one_ahead) = (None::<Timestamp>, false);
+    for job in lake::jobs(lake).await? {
+        let mark = through.get(&job).cloned();
+        let mut commits = std::pin::pin!(commits(lake, &job, mark, 1).await?);
+        while let Some(commit) = commits.try_next().await? {
+            if is_ahead(&commit, now) {
+                is_one_ahead = true;
+                continue;
+            }
+            first = Some(first.map_or(commit.at, |first| first.min(commit.at)));
+            break;
+        }
+    }
+    let last = || last_day(now).and_time(NaiveTime::MIN).and_utc();
+    Ok(first.or_else(|| is_one_ahead.then(last)))
+}
+
+/// Whether a commit names a time to come, beyond what clocks may differ by.
+fn is_ahead(commit: &Commit, now: Timestamp) -> bool {
+    commit.at > now + MARGIN
+}
+
+async fn through_of(lake: &Lake, newest: Option<NaiveDate>) -> Result<Through, BuildError> {
+    match newest {
+        Some(day) => read_through(lake, day).await,
+        None => Ok(Through::new()),
+    }
 }
 
 async fn read_through(lake: &Lake, day: NaiveDate) -> Result<Through, BuildError> {
@@ -129,7 +172,7 @@ struct Gathered {
     next: Option<Timestamp>,
 }
 
-/// The rows of all commits after `through` that were made before the end of `day`.
+/// The rows of all commits after `through` that were made before the end of `day`, or name a time that is still to come.
 async fn gather(
     lake: &Lake,
     day: NaiveDate,
@@ -138,15 +181,15 @@ async fn gather(
 ) -> Result<Gathered, BuildError> {
     let of_day = |source| BuildError::File { day, source };
     let end = following(day).and_time(NaiveTime::MIN).and_utc();
-    let at_a_time = if day == NaiveDate::MIN { 1 } else { AT_A_TIME };
     let mut writer = Writer::new().map_err(of_day)?;
-    let (mut new_through, mut next) = (Through::new(), None::<Timestamp>);
+    // a job whose log is away today may come back
+    let (mut new_through, mut next) = (through.clone(), None::<Timestamp>);
     for job in lake::jobs(lake).await? {
         let mut mark = through.get(&job).cloned();
         let mut runs = Runs::default();
-        let mut commits = std::pin::pin!(commits(lake, &job, mark.clone(), at_a_time).await?);
+        let mut commits = std::pin::pin!(commits(lake, &job, mark.clone(), AT_A_TIME).await?);
         while let Some(commit) = commits.try_next().await? {
-            if commit.at >= end {
+            if commit.at >= end && !is_ahead(&commit, now) {
                 runs.see(commit.run);
                 next = Some(next.map_or(commit.at, |next| next.min(commit.at)));
                 break;

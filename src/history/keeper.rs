@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::{self, BuildError, MARGIN};
 use crate::alarm::Alarm;
 use crate::clock::real_now;
-use crate::lake::{self, Lake};
+use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::telemetry::chain;
 
@@ -69,11 +69,11 @@ pub async fn about_to_be_lost(
     lake: &Lake,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, BuildError> {
-    let newest = lake::days_of_runs(lake).await?.last().copied();
+    let newest = build::newest_day(lake, now).await?;
     let patience = TimeDelta::days(PATIENCE_DAYS);
     if newest.is_some_and(|newest| now.date_naive() - newest < patience) {
         return Ok(None);
     }
-    let oldest = build::oldest_unwritten(lake, newest).await?;
+    let oldest = build::oldest_unwritten(lake, newest, now).await?;
     Ok(oldest.filter(|at| now - at > patience))
 }

@@ -93,8 +93,20 @@ impl Reader {
     }
 
     /// What is known `now`. It makes no request if it was asked just before. What can't be read is told in
-    /// [`Known::problems`], and what was read before is still there.
+    /// [`Known::problems`], and what was read before is still there. It reads on when the caller leaves: of a large lake
+    /// he who asks again finds it read.
     pub async fn read(&self, now: Timestamp) -> Arc<Known> {
+        let reader = self.clone();
+        match tokio::spawn(async move { reader.read_here(now).await }).await {
+            Ok(known) => known,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await, // the process ends
+            },
+        }
+    }
+
+    async fn read_here(&self, now: Timestamp) -> Arc<Known> {
         let mut kept = self.kept.lock().await;
         if kept.look_at.is_some_and(|at| Instant::now() < at) {
             return Arc::clone(&kept.known);
@@ -117,7 +129,8 @@ impl Kept {
     /// Reads the files that are there by now and weren't yet.
     async fn read_table(&mut self, lake: &Lake, now: Timestamp) -> Result<(), BuildError> {
         let first = now.date_naive() - Days::new(DAYS);
-        let days: BTreeSet<NaiveDate> = lake::days_of_runs(lake).await?;
+        let mut days: BTreeSet<NaiveDate> = lake::days_of_runs(lake).await?;
+        days.retain(|day| *day <= now.date_naive()); // nor does who builds the table go on from a day to come
         self.days
             .retain(|day, _| *day >= first && days.contains(day));
         let new: Vec<NaiveDate> = (days.into_iter().rev())
@@ -165,17 +178,14 @@ impl Kept {
         self.jobs.retain(|name, _| names.contains(name));
         let most = (ROWS / names.len().max(1)).max(100);
         let through = &self.through.1;
-        let mut logs: Vec<(String, Log)> = names
-            .into_iter()
-            .map(|name| {
-                let log = self.jobs.remove(&name).unwrap_or_else(|| Log {
-                    mark: through.get(&name).map(|mark| (mark.clone(), None)),
-                    ..Log::default()
-                });
-                (name, log)
-            })
-            .collect();
-        stream::iter(&mut logs)
+        for name in names {
+            let mark = through.get(&name).map(|mark| (mark.clone(), None));
+            self.jobs.entry(name).or_insert_with(|| Log {
+                mark,
+                ..Log::default()
+            });
+        }
+        stream::iter(&mut self.jobs)
             .for_each_concurrent(AT_A_TIME, async |(name, log)| {
                 log.problem = None;
                 if let Err(error) = log.read_on(lake, name, most).await {
@@ -183,7 +193,6 @@ impl Kept {
                 }
             })
             .await;
-        self.jobs.extend(logs);
         Ok(())
     }
 

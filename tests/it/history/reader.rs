@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 
 use super::support::*;
-use crate::support::store::{Fault, FaultStore};
+use crate::support::store::{Answer, Fault, FaultStore};
 
 /// A minute later; nothing else is told of it.
 async fn wait() {
@@ -74,6 +74,48 @@ async fn only_what_was_added_is_read_again() {
     for outcome in [Outcome::Finished, Outcome::Failed, Outcome::Lost] {
         assert!(outcomes.contains(&outcome), "{outcomes:?}");
     }
+}
+
+/// A request for a page has half a minute, and a browser may leave at once.
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_is_read_to_its_end_when_nobody_waits_for_it() {
+    let rig = rig().await;
+    live(&rig).await;
+    let process = || {
+        let process = FaultStore::new(&rig.job.lake.store, &Arc::default(), Fault::None);
+        process.skewed(TimeDelta::zero())
+    };
+    let patient = process();
+    Reader::new(patient.lake()).read(real_now()).await;
+    let whole = patient.calls();
+    assert!(whole > 10, "{whole}");
+
+    let (process, mut turns) = process().in_turns();
+    let reader = Reader::new(process.lake());
+    let half = async {
+        for _ in 0..whole / 2 {
+            turns.recv().await.unwrap().take(Answer::Arrives).await;
+        }
+    };
+    tokio::select! {
+        _ = reader.read(real_now()) => panic!("it was read with half of the calls"),
+        () = half => {}
+    }
+    let all = async {
+        while let Some(turn) = turns.recv().await {
+            turn.take(Answer::Arrives).await;
+        }
+    };
+    let known = tokio::select! {
+        known = reader.read(real_now()) => known,
+        () = all => panic!("nobody reads"),
+    };
+    assert_eq!(process.calls(), whole);
+    assert_eq!(known.problems, [""; 0]);
+    assert_eq!(
+        Sums::of_rows(&known.history.rows),
+        Sums::of_lake(&rig).await
+    );
 }
 
 #[tokio::test]

@@ -170,6 +170,64 @@ async fn every_commit_is_in_one_file_whatever_its_writers_clock_said() {
     );
 }
 
+/// A replica's clock is a year ahead for one run: the job's rows don't wait for that date.
+#[tokio::test]
+async fn a_commit_from_the_future_is_taken_as_of_the_day_that_is_written() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    let ahead = async |versions: std::ops::Range<usize>| {
+        for commit in &log(lake).await[versions] {
+            rewrite(lake, commit.version, |text| {
+                text["at"] = serde_json::to_value(commit.at + TimeDelta::days(365)).unwrap();
+            })
+            .await;
+        }
+    };
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(3)).await;
+    let all = log(lake).await.len();
+    ahead(0..all).await; // nothing but such commits
+    let today = day(real_now());
+    let last = today - Days::new(1);
+    assert_eq!(build(lake, over(last)).await, [last]);
+    assert_eq!(build(lake, over(last)).await, []);
+
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    let from = all;
+    let all = log(lake).await.len();
+    ahead(from..all).await;
+    rig.tick(at("2026-03-03T12:00:00Z")).await;
+    let now = over(day(real_now()));
+    assert!(build(lake, now).await.contains(&today));
+    assert_eq!(
+        Sums::of_cells(&cells(lake).await),
+        Sums::of_lake(&rig).await
+    );
+}
+
+/// A clock far ahead, or somebody's hand, left a file of a day to come: those that are over are written all the same.
+#[tokio::test]
+async fn a_file_of_a_day_to_come_is_passed_over() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    let to_come = lake.layout.runs_of(day(real_now()) + Days::new(900));
+    lake.store.put(&to_come, "no file".into()).await.unwrap();
+    age(lake, TimeDelta::days(26)).await;
+    let lost = async || history::about_to_be_lost(lake, real_now()).await.unwrap();
+    assert!(lost().await.is_some());
+    let known = history::History::load(lake, real_now()).await;
+    assert_eq!(known.problems, [""; 0]);
+    let written = day(log(lake).await[0].at);
+    assert_eq!(build(lake, real_now()).await.first(), Some(&written));
+    assert_eq!(lost().await, None);
+    lake.store.delete(&to_come).await.unwrap();
+    assert_eq!(
+        Sums::of_cells(&cells(lake).await),
+        Sums::of_lake(&rig).await
+    );
+}
+
 /// Days without a commit have no file, and none is looked for.
 #[tokio::test]
 async fn days_that_nobody_wrote_are_made_up_for() {
@@ -215,6 +273,35 @@ async fn a_log_that_begins_anew_is_gone_on_with() {
     assert!(made > 0);
     assert_eq!(after.calls, before.calls + made);
     assert_eq!(after.new, before.new); // they are all duplicates now
+}
+
+/// The folder of a job's log is away while a day is written, and comes back.
+#[tokio::test]
+async fn a_log_that_was_away_for_a_day_is_gone_on_with() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(3)).await;
+    build(lake, real_now()).await;
+    let mut away = Vec::new();
+    for key in keys(lake, &lake.layout.jobs()).await {
+        let bytes = lake.store.get(&key).await.unwrap().bytes().await.unwrap();
+        lake.store.delete(&key).await.unwrap();
+        away.push((key, bytes));
+    }
+    let run = lake::Run::new("other", TimeDelta::zero());
+    lake::JobLog::claim(lake, run).await.unwrap();
+    let today = day(real_now());
+    assert!(build(lake, over(today)).await.contains(&today));
+    for (key, bytes) in away {
+        lake.store.put(&key, bytes.into()).await.unwrap();
+    }
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    build(lake, over(day(real_now()) + Days::new(1))).await;
+    assert_eq!(
+        Sums::of_cells(&cells(lake).await),
+        Sums::of_lake(&rig).await
+    );
 }
 
 /// What was pruned before a file was made of it is missing there, and does no other harm.
