@@ -67,7 +67,7 @@ impl Default for Metrics {
             ready: all.gauge(
                 "auditlake_ready",
                 &[],
-                "1 once the lake has answered and the scheduler is up, else 0.",
+                "1 while the scheduler is up and the lake answered when `/readyz` last looked, else 0.",
             ),
             reloaded: all.gauge(
                 "auditlake_config_last_reload_successful",

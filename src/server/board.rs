@@ -1,6 +1,7 @@
 //! What the server shows, read from the lake when it is asked for, and not more often than every few seconds.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Board {
     standings: Cached<Vec<JobStanding>>,
     history: history::Reader,
     lake_answers: Cached<Result<(), String>>,
+    /// Whether it did when it was last asked.
+    lake_answered: Arc<AtomicBool>,
     /// What was last read of each job.
     last: Arc<std::sync::Mutex<HashMap<String, Known>>>,
 }
@@ -63,6 +66,7 @@ impl Board {
             lake,
             standings: Cached::fresh_for(FRESH),
             lake_answers: Cached::fresh_for(LAKE_FRESH),
+            lake_answered: Arc::new(AtomicBool::new(true)),
             last: Arc::default(),
         }
     }
@@ -75,13 +79,21 @@ impl Board {
     /// Whether the lake answered within the last half minute, and is laid out as the jobs need it; else what is wrong.
     pub async fn lake_answers(&self) -> Result<(), String> {
         let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
+        let answered = Arc::clone(&self.lake_answered);
         let ask = async move {
-            match jobs.first() {
+            let answer = match jobs.first() {
                 Some(first) => answers(&lake, &layout(first)).await,
                 None => Ok(()),
-            }
+            };
+            answered.store(answer.is_ok(), Ordering::Relaxed);
+            answer
         };
         (*self.lake_answers.get(ask).await).clone()
+    }
+
+    /// Whether the lake answered when [`Board::lake_answers`] last asked; asks nothing.
+    pub fn lake_answered(&self) -> bool {
+        self.lake_answered.load(Ordering::Relaxed)
     }
 
     /// Where each job stands, in the configuration's order, as of a few seconds ago.

@@ -60,6 +60,7 @@ mod tests {
         let (status, said) = ready().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(said, "not ready: the lake `memory://` is gone\n");
+        assert!(!site.board().lake_answered());
 
         lake.store.put(&key, file.into()).await.unwrap();
         assert_eq!(ready().await.0, StatusCode::SERVICE_UNAVAILABLE);

@@ -16,9 +16,10 @@ pub(super) fn routes() -> Router<Site> {
 }
 
 async fn metrics(State(site): State<Site>) -> Response {
-    let is_ready = *site.readiness.borrow() == Readiness::Ready;
-    site.metrics.ready(is_ready);
     let (board, mut told) = (site.board(), BTreeSet::new());
+    // as `/readyz` last said: probes ask it
+    let is_ready = *site.readiness.borrow() == Readiness::Ready && board.lake_answered();
+    site.metrics.ready(is_ready);
     for scheduled in &*board.jobs {
         if told.insert(&*scheduled.job.connection) {
             scheduled.job.source.client.tell_of_budget();
