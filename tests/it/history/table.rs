@@ -228,6 +228,48 @@ async fn a_file_of_a_day_to_come_is_passed_over() {
     );
 }
 
+/// A commit comes late, after one replica has found its day without any: it is in the next day's file, and another
+/// replica that is still at its day begins anew.
+#[tokio::test]
+async fn who_is_overtaken_by_another_begins_anew() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(3)).await;
+    build(lake, real_now()).await;
+    let written = log(lake).await.len();
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    let unwritten = log(lake).await.split_off(written);
+    let now = over(day(real_now()));
+    let process = FaultStore::new(&lake.store, &Arc::default(), Fault::None);
+    let (process, mut turns) = process.skewed(TimeDelta::zero()).in_turns();
+    let slow = process.lake();
+    let overtaking = async {
+        turns.recv().await.unwrap().take(Answer::Arrives).await; // it has listed the table
+        let next = turns.recv().await.unwrap();
+        assert!(!build(lake, now).await.is_empty());
+        for commit in unwritten {
+            rewrite(lake, commit.version, |text| {
+                text["at"] = serde_json::to_value(commit.at - TimeDelta::days(1)).unwrap();
+            })
+            .await;
+        }
+        next.take(Answer::Arrives).await;
+        while let Some(turn) = turns.recv().await {
+            turn.take(Answer::Arrives).await;
+        }
+    };
+    let built = tokio::select! {
+        built = build(&slow, now) => built,
+        () = overtaking => panic!("it makes calls for ever"),
+    };
+    assert_eq!(built, []);
+    assert_eq!(
+        Sums::of_cells(&cells(lake).await),
+        Sums::of_lake(&rig).await
+    );
+}
+
 /// Days without a commit have no file, and none is looked for.
 #[tokio::test]
 async fn days_that_nobody_wrote_are_made_up_for() {
