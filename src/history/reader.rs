@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use super::build::{self, BuildError};
@@ -187,10 +187,11 @@ impl Kept {
                 ..Log::default()
             });
         }
+        let requests = Semaphore::new(AT_A_TIME);
         stream::iter(&mut self.jobs)
             .for_each_concurrent(AT_A_TIME, async |(name, log)| {
                 log.problem = None;
-                if let Err(error) = log.read_on(lake, name, most, COMMITS).await {
+                if let Err(error) = log.read_on(lake, name, most, COMMITS, &requests).await {
                     log.problem = Some(format!("job `{name}`: {}", chain(&error)));
                 }
             })
@@ -240,15 +241,18 @@ impl Day {
 }
 
 impl Log {
-    /// Reads what was added, but no more than the newest `commits`, and keeps some `most` rows of it.
+    /// Reads what was added, but no more than the newest `commits`, and keeps some `most` rows of it. Each request is one
+    /// of `requests`.
     async fn read_on(
         &mut self,
         lake: &Lake,
         job: &str,
         most: usize,
         commits: usize,
+        requests: &Semaphore,
     ) -> Result<(), LakeError> {
         let from = self.mark.as_ref().map_or(0, |(mark, _)| mark.version);
+        let turn = requests.acquire().await;
         let mut versions = lake::versions(lake, job, from).await?;
         let mut since = None;
         if let Some((mark, e_tag)) = &self.mark {
@@ -266,11 +270,13 @@ impl Log {
                 since = Some(mark.at);
             }
         }
+        drop(turn);
         if let Some(too_many) = versions.len().checked_sub(commits) {
             versions.drain(..too_many);
             self.left_out += too_many;
         }
         let read = async |version: Version| {
+            let _turn = requests.acquire().await;
             let commit = build::read(lake, job, version.number).await?;
             Ok::<_, LakeError>(commit.map(|commit| (commit, version.e_tag)))
         };
@@ -317,7 +323,8 @@ mod tests {
         let mut kept = Kept::default();
         for left_out in [2, 2] {
             let log = kept.jobs.entry("job".to_owned()).or_default();
-            log.read_on(&lake, "job", 100, 3).await.unwrap();
+            let requests = Semaphore::new(AT_A_TIME);
+            log.read_on(&lake, "job", 100, 3, &requests).await.unwrap();
             let known = kept.all(Vec::new(), crate::clock::real_now());
             assert_eq!(known.history.rows.len(), 3);
             assert_eq!(known.problems.len(), 1, "{:?}", known.problems);
