@@ -346,6 +346,58 @@ async fn a_log_that_was_away_for_a_day_is_gone_on_with() {
     );
 }
 
+/// The newest commits are gone with the disk; what the table has of them stays, and what it has of the others isn't
+/// there twice.
+#[tokio::test]
+async fn a_log_from_an_older_copy_is_gone_on_with() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(1)).await;
+    let copied = log(lake).await.len();
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    age(lake, TimeDelta::days(2)).await;
+    build(lake, real_now()).await;
+    let before = Sums::of_cells(&cells(lake).await);
+    for commit in &log(lake).await[copied..] {
+        let key = lake.layout.job(JOB).commit(commit.version);
+        lake.store.delete(&key).await.unwrap();
+    }
+    let calls = rig.sim.counters().total_calls();
+    rig.tick(at("2026-03-03T12:00:00Z")).await;
+    let made = rig.sim.counters().total_calls() - calls;
+    assert!(made > 0);
+    build(lake, over(day(real_now()))).await;
+    let after = Sums::of_cells(&cells(lake).await);
+    assert_eq!(after.calls, before.calls + made);
+}
+
+/// Its claim is over by the time that the first day is written, but its next commits are the next day's.
+#[tokio::test]
+async fn a_run_over_midnight_is_not_lost() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    let all = log(lake).await;
+    assert!(all.len() > 2);
+    let today = day(real_now());
+    for commit in &all[..2] {
+        rewrite(lake, commit.version, |text| {
+            let claim = commit.claim.as_ref().unwrap();
+            let yesterday = TimeDelta::days(1);
+            text["at"] = serde_json::to_value(commit.at - yesterday).unwrap();
+            text["claim"]["expires_at"] =
+                serde_json::to_value(claim.expires_at - yesterday).unwrap();
+        })
+        .await;
+    }
+    let built = build(lake, over(day(real_now()))).await;
+    assert_eq!(built[..2], [today - Days::new(1), today]);
+    let cells = cells(lake).await;
+    assert!(cells.iter().all(|row| row["outcome"] != "lost"));
+    assert_eq!(Sums::of_cells(&cells), Sums::of_lake(&rig).await);
+}
+
 /// What was pruned before a file was made of it is missing there, and does no other harm.
 #[tokio::test]
 async fn a_log_that_was_pruned_meanwhile_costs_no_more_than_what_was_pruned() {
