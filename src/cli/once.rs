@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::report::{self, Failure, Out};
 use crate::clock::{Clock, real_now};
@@ -21,6 +22,8 @@ use crate::telemetry::{chain, said_of_panic};
 const AT_A_TIME: usize = 8;
 /// How long a job that another run holds is waited for.
 const CLAIM_WAIT: Duration = Duration::from_mins(5);
+/// How long the table `audit_runs` may take: whoever waits for the command's end waits for the events.
+const HISTORY_WAIT: Duration = Duration::from_mins(2);
 
 pub(super) async fn run(
     config: &Config,
@@ -67,20 +70,26 @@ pub(super) async fn run(
         results.json(&summaries.into());
     }
     if let Some(lake) = lake {
-        write_history(&lake, shutdown).await;
+        write_history(&lake, &shutdown.stop).await;
     }
     Ok(shutdown.exit_code().unwrap_or(code))
 }
 
-/// Days of `audit_runs` that are over: nothing of a pull depends on that.
-async fn write_history(lake: &Lake, shutdown: &Shutdown) {
+/// Days of `audit_runs` that are over: nothing of a pull depends on that. What takes too long is left to the next run.
+async fn write_history(lake: &Lake, stop: &CancellationToken) {
+    let building = tokio::time::timeout(HISTORY_WAIT, history::build(lake, real_now()));
     tokio::select! {
-        built = history::build(lake, real_now()) => {
-            if let Err(error) = built {
+        built = building => match built {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
                 tracing::warn!(error = chain(&error), "the table audit_runs can't be brought up to date yet");
             }
-        }
-        () = shutdown.stop.cancelled() => {}
+            Err(_) => {
+                let waited_s = HISTORY_WAIT.as_secs();
+                tracing::warn!(waited_s, "the table audit_runs isn't up to date yet: the next run goes on");
+            }
+        },
+        () = stop.cancelled() => {}
     }
 }
 
@@ -134,5 +143,29 @@ pub(super) async fn when_free<R>(
                 return Err(Failure::run(format!("interrupted while job `{}` was held by {by}", job.name)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_command_ends_though_its_history_takes_long() {
+        let slow = ThrottleConfig {
+            wait_list_per_call: Duration::from_hours(1),
+            ..ThrottleConfig::default()
+        };
+        let store = Arc::new(ThrottledStore::new(InMemory::new(), slow));
+        let lake = Lake::in_store("memory:///", store, Path::default());
+        let begun = Instant::now();
+        write_history(&lake, &CancellationToken::new()).await;
+        assert_eq!(begun.elapsed(), HISTORY_WAIT);
     }
 }

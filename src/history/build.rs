@@ -57,11 +57,18 @@ pub struct Built {
 /// Writes the files of all days that are over, from the newest file on; without any, from the first commit on. A day
 /// without commits gets none.
 ///
-/// Beside a listing of the table it makes, for each day that is written, one request to read the file before it, one for
-/// a thousand jobs, and for each job one for a thousand commits and one for each commit of the day and the one before. It
+/// Beside a listing of the table it makes, for each day that is written, another one, one request to read the file before
+/// it, one for a thousand jobs, and for each job one for a thousand commits and one for each commit of the day and the one before. It
 /// holds one job's runs at a time.
 pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError> {
-    let newest = newest_day(lake, now).await?;
+    let mut built = Vec::new();
+    while !build_on(lake, now, &mut built).await? {}
+    Ok(built)
+}
+
+/// Goes on from the newest file, until all is written; or another replica goes ahead: then `false`.
+async fn build_on(lake: &Lake, now: Timestamp, built: &mut Vec<Built>) -> Result<bool, BuildError> {
+    let mut newest = newest_day(lake, now).await?;
     let mut through = through_of(lake, newest).await?;
     let last = last_day(now);
     let first = match newest {
@@ -71,9 +78,8 @@ pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError
             .map(|first| first.date_naive()),
     };
     let Some(mut next) = first else {
-        return Ok(Vec::new());
+        return Ok(true);
     };
-    let mut built = Vec::new();
     while next <= last {
         let day = next;
         let gathered = gather(lake, day, &through, now).await?;
@@ -81,6 +87,10 @@ pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError
         if rows > 0 {
             let of_day = |source| BuildError::File { day, source };
             let file = gathered.writer.finish(&gathered.through).map_err(of_day)?;
+            if newest_day(lake, now).await? != newest {
+                // a later day's file may have commits that came late, and were of this day: they would be there twice
+                return Ok(false);
+            }
             if lake::create_runs(lake, day, file.into()).await? {
                 through = gathered.through;
                 built.push(Built { day, rows });
@@ -88,11 +98,12 @@ pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError
             } else {
                 through = read_through(lake, day).await?; // another replica's, whatever it has
             }
+            newest = Some(day);
         }
         let Some(at) = gathered.next else { break };
         next = following(day).max(at.date_naive());
     }
-    Ok(built)
+    Ok(true)
 }
 
 /// The newest day that is over, [`MARGIN`] included.

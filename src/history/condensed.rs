@@ -22,16 +22,16 @@ pub(super) fn condensed(rows: Vec<Row>) -> Vec<Row> {
     for mut group in groups.into_values() {
         group.sort_by_key(|row| (row.range, row.run));
         let mut group = group.into_iter();
-        let mut of = group.next().map(|first| (first, 1_u64));
+        let mut of = group.next().map(|first| (first, false));
         for row in group {
             of = match of.take() {
-                Some((mut sum, runs)) if touch(sum.range, row.range) => {
+                Some((mut sum, _)) if touch(sum.range, row.range) => {
                     take(&mut sum, row);
-                    Some((sum, runs + 1))
+                    Some((sum, true))
                 }
                 done => {
                     condensed.extend(done.map(told));
-                    Some((row, 1))
+                    Some((row, false))
                 }
             };
         }
@@ -66,11 +66,12 @@ fn take(sum: &mut Row, row: Row) {
     sum.remarks.extend(row.remarks);
 }
 
-fn told((mut row, rows): (Row, u64)) -> Row {
-    if rows > 1 {
+/// Without their number: what is condensed once more would count as one.
+fn told((mut row, is_sum): (Row, bool)) -> Row {
+    if is_sum {
+        row.remarks.push("summed up from several rows".to_owned());
         row.remarks.sort();
         row.remarks.dedup();
-        (row.remarks).push(format!("the sum of {rows} rows of that day"));
     }
     row
 }
@@ -95,8 +96,13 @@ mod tests {
             error: Some("refused".to_owned()),
             ..row(1, 4, 5, 0)
         };
+        let late = Row {
+            retries: 3,
+            delays: BTreeMap::from([(60, 1), (300, 2)]),
+            ..row(1, 2, 3, 5)
+        };
         let rows = vec![
-            row(1, 2, 3, 5),
+            late,
             lost.clone(),
             row(1, 0, 1, 1),
             failed.clone(),
@@ -106,11 +112,13 @@ mod tests {
         ];
         let few = condensed(rows.clone());
         let of = |rows: &[Row]| {
-            let mut sums = (0, 0, BTreeMap::new());
+            let mut sums = (0, 0, 0, BTreeMap::new(), BTreeMap::new());
             for row in rows {
                 sums.0 += row.counts.new;
                 sums.1 += row.calls;
-                add(&mut sums.2, &row.days);
+                sums.2 += row.retries;
+                add(&mut sums.3, &row.days);
+                add(&mut sums.4, &row.delays);
             }
             sums
         };
@@ -131,7 +139,13 @@ mod tests {
             ]
         );
         let remarks: Vec<_> = few.iter().map(|row| row.remarks.clone()).collect();
-        assert!(remarks.contains(&vec!["the sum of 3 rows of that day".to_owned()]));
+        let told = vec!["summed up from several rows".to_owned()];
+        assert!(remarks.contains(&told));
         assert!(few.iter().any(|row| row.error.is_some()));
+        // once more, with a row between those that didn't touch
+        let again = condensed(few.into_iter().chain([row(1, 3, 6, 1)]).collect());
+        let all = row(1, 0, 7, 0).range;
+        let whole = again.iter().find(|row| row.range == all);
+        assert_eq!(whole.map(|row| &row.remarks), Some(&told));
     }
 }

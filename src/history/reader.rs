@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use super::build::{self, BuildError};
@@ -24,9 +24,9 @@ const DAYS: u64 = 400;
 const ROWS: usize = 50_000;
 /// How many condensed rows are kept beside them; the oldest days are left out.
 const CONDENSED: usize = 100_000;
-/// How many commits of a job are read that the table doesn't have yet. Of a log that nobody has made a table of there are
-/// more: those are left to whoever makes it.
-const COMMITS: usize = 5_000;
+/// How many commits of a job are read that the table doesn't have yet: two days of one every 15 s are 11,520. Of a log
+/// that nobody has made a table of there are more: those are left to whoever makes it.
+const COMMITS: usize = 12_000;
 /// How long what was read is good for, and how much longer for each job: a thousand jobs cost some twenty requests a
 /// second while somebody looks.
 const GOOD_FOR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(50));
@@ -80,6 +80,8 @@ struct Log {
     over: Vec<Row>,
     /// The newest run.
     runs: Runs,
+    /// How many commits were left out: the oldest.
+    left_out: usize,
     problem: Option<String>,
 }
 
@@ -185,10 +187,11 @@ impl Kept {
                 ..Log::default()
             });
         }
+        let requests = Semaphore::new(AT_A_TIME);
         stream::iter(&mut self.jobs)
             .for_each_concurrent(AT_A_TIME, async |(name, log)| {
                 log.problem = None;
-                if let Err(error) = log.read_on(lake, name, most).await {
+                if let Err(error) = log.read_on(lake, name, most, COMMITS, &requests).await {
                     log.problem = Some(format!("job `{name}`: {}", chain(&error)));
                 }
             })
@@ -202,10 +205,16 @@ impl Kept {
             rows.extend(day.rows.iter().cloned());
             problems.extend(day.problem.clone());
         }
-        for log in self.jobs.values() {
+        for (name, log) in &self.jobs {
             rows.extend(log.over.iter().cloned());
             rows.extend(log.runs.rows(now));
             problems.extend(log.problem.clone());
+            if log.left_out > 0 {
+                let left_out = log.left_out;
+                problems.push(format!(
+                    "job `{name}`: {left_out} commits are left out, the oldest that the table audit_runs doesn't have yet"
+                ));
+            }
         }
         // a run's id is in order of time
         rows.sort_by_key(|row| row.run);
@@ -232,8 +241,18 @@ impl Day {
 }
 
 impl Log {
-    async fn read_on(&mut self, lake: &Lake, job: &str, most: usize) -> Result<(), LakeError> {
+    /// Reads what was added, but no more than the newest `commits`, and keeps some `most` rows of it. Each request is one
+    /// of `requests`.
+    async fn read_on(
+        &mut self,
+        lake: &Lake,
+        job: &str,
+        most: usize,
+        commits: usize,
+        requests: &Semaphore,
+    ) -> Result<(), LakeError> {
         let from = self.mark.as_ref().map_or(0, |(mark, _)| mark.version);
+        let turn = requests.acquire().await;
         let mut versions = lake::versions(lake, job, from).await?;
         let mut since = None;
         if let Some((mark, e_tag)) = &self.mark {
@@ -251,10 +270,13 @@ impl Log {
                 since = Some(mark.at);
             }
         }
-        if let Some(too_many) = versions.len().checked_sub(COMMITS) {
+        drop(turn);
+        if let Some(too_many) = versions.len().checked_sub(commits) {
             versions.drain(..too_many);
+            self.left_out += too_many;
         }
         let read = async |version: Version| {
+            let _turn = requests.acquire().await;
             let commit = build::read(lake, job, version.number).await?;
             Ok::<_, LakeError>(commit.map(|commit| (commit, version.e_tag)))
         };
@@ -285,8 +307,31 @@ impl Log {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::history::testing::{date, row};
+
+    #[tokio::test]
+    async fn commits_that_are_left_out_are_told_of_until_the_table_has_them() {
+        let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
+        lake.prepare(&[]).await.unwrap();
+        for _ in 0..5 {
+            let run = lake::Run::new("job", TimeDelta::zero());
+            lake::JobLog::claim(&lake, run).await.unwrap();
+        }
+        let mut kept = Kept::default();
+        for left_out in [2, 2] {
+            let log = kept.jobs.entry("job".to_owned()).or_default();
+            let requests = Semaphore::new(AT_A_TIME);
+            log.read_on(&lake, "job", 100, 3, &requests).await.unwrap();
+            let known = kept.all(Vec::new(), crate::clock::real_now());
+            assert_eq!(known.history.rows.len(), 3);
+            assert_eq!(known.problems.len(), 1, "{:?}", known.problems);
+            let told = format!("job `job`: {left_out} commits are left out");
+            assert!(known.problems[0].starts_with(&told), "{:?}", known.problems);
+        }
+    }
 
     fn lengths(kept: &Kept) -> Vec<usize> {
         kept.days.values().map(|day| day.rows.len()).collect()

@@ -1,5 +1,6 @@
 //! Who looks at the history again and again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use auditlake::clock::real_now;
 use auditlake::history::{self, Outcome, Reader};
+use auditlake::lake;
 use chrono::{Days, TimeDelta};
 use object_store::ObjectStoreExt as _;
 use parquet::arrow::ArrowWriter;
@@ -14,6 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 
 use super::support::*;
+use crate::support::rig::lake_in_memory;
 use crate::support::store::{Answer, Fault, FaultStore};
 
 /// A minute later; nothing else is told of it.
@@ -116,6 +119,43 @@ async fn what_was_begun_is_read_to_its_end_when_nobody_waits_for_it() {
         Sums::of_rows(&known.history.rows),
         Sums::of_lake(&rig).await
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_eight_requests_are_under_way_at_a_time() {
+    let (lake, _) = lake_in_memory().await;
+    for job in 0..12 {
+        for _ in 0..12 {
+            let run = lake::Run::new(&format!("job-{job}"), TimeDelta::zero());
+            lake::JobLog::claim(&lake, run).await.unwrap();
+        }
+    }
+    let process = FaultStore::new(&lake.store, &Arc::default(), Fault::None);
+    let (process, mut turns) = process.skewed(TimeDelta::zero()).in_turns();
+    let reader = Reader::new(process.lake());
+    let (mut under_way, mut most) = (VecDeque::new(), 0);
+    let granting = async {
+        loop {
+            // whoever can make a request makes it, before any is answered
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            while let Ok(turn) = turns.try_recv() {
+                under_way.push_back(turn);
+            }
+            most = most.max(under_way.len());
+            if let Some(turn) = under_way.pop_front() {
+                turn.take(Answer::Arrives).await;
+            }
+        }
+    };
+    let known = tokio::select! {
+        known = reader.read(real_now()) => known,
+        () = granting => panic!("nobody reads"),
+    };
+    assert_eq!(known.problems, [""; 0]);
+    assert_eq!(known.history.rows.len(), 12 * 12);
+    assert_eq!(most, 8);
 }
 
 #[tokio::test]

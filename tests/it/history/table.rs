@@ -228,6 +228,48 @@ async fn a_file_of_a_day_to_come_is_passed_over() {
     );
 }
 
+/// A commit comes late, after one replica has found its day without any: it is in the next day's file, and another
+/// replica that is still at its day begins anew.
+#[tokio::test]
+async fn who_is_overtaken_by_another_begins_anew() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(3)).await;
+    build(lake, real_now()).await;
+    let written = log(lake).await.len();
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    let unwritten = log(lake).await.split_off(written);
+    let now = over(day(real_now()));
+    let process = FaultStore::new(&lake.store, &Arc::default(), Fault::None);
+    let (process, mut turns) = process.skewed(TimeDelta::zero()).in_turns();
+    let slow = process.lake();
+    let overtaking = async {
+        turns.recv().await.unwrap().take(Answer::Arrives).await; // it has listed the table
+        let next = turns.recv().await.unwrap();
+        assert!(!build(lake, now).await.is_empty());
+        for commit in unwritten {
+            rewrite(lake, commit.version, |text| {
+                text["at"] = serde_json::to_value(commit.at - TimeDelta::days(1)).unwrap();
+            })
+            .await;
+        }
+        next.take(Answer::Arrives).await;
+        while let Some(turn) = turns.recv().await {
+            turn.take(Answer::Arrives).await;
+        }
+    };
+    let built = tokio::select! {
+        built = build(&slow, now) => built,
+        () = overtaking => panic!("it makes calls for ever"),
+    };
+    assert_eq!(built, []);
+    assert_eq!(
+        Sums::of_cells(&cells(lake).await),
+        Sums::of_lake(&rig).await
+    );
+}
+
 /// Days without a commit have no file, and none is looked for.
 #[tokio::test]
 async fn days_that_nobody_wrote_are_made_up_for() {
@@ -302,6 +344,58 @@ async fn a_log_that_was_away_for_a_day_is_gone_on_with() {
         Sums::of_cells(&cells(lake).await),
         Sums::of_lake(&rig).await
     );
+}
+
+/// The newest commits are gone with the disk; what the table has of them stays, and what it has of the others isn't
+/// there twice.
+#[tokio::test]
+async fn a_log_from_an_older_copy_is_gone_on_with() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    age(lake, TimeDelta::days(1)).await;
+    let copied = log(lake).await.len();
+    rig.tick(at("2026-03-02T12:00:00Z")).await;
+    age(lake, TimeDelta::days(2)).await;
+    build(lake, real_now()).await;
+    let before = Sums::of_cells(&cells(lake).await);
+    for commit in &log(lake).await[copied..] {
+        let key = lake.layout.job(JOB).commit(commit.version);
+        lake.store.delete(&key).await.unwrap();
+    }
+    let calls = rig.sim.counters().total_calls();
+    rig.tick(at("2026-03-03T12:00:00Z")).await;
+    let made = rig.sim.counters().total_calls() - calls;
+    assert!(made > 0);
+    build(lake, over(day(real_now()))).await;
+    let after = Sums::of_cells(&cells(lake).await);
+    assert_eq!(after.calls, before.calls + made);
+}
+
+/// Its claim is over by the time that the first day is written, but its next commits are the next day's.
+#[tokio::test]
+async fn a_run_over_midnight_is_not_lost() {
+    let rig = rig().await;
+    let lake = &rig.job.lake;
+    rig.tick(at("2026-03-01T12:00:00Z")).await;
+    let all = log(lake).await;
+    assert!(all.len() > 2);
+    let today = day(real_now());
+    for commit in &all[..2] {
+        rewrite(lake, commit.version, |text| {
+            let claim = commit.claim.as_ref().unwrap();
+            let yesterday = TimeDelta::days(1);
+            text["at"] = serde_json::to_value(commit.at - yesterday).unwrap();
+            text["claim"]["expires_at"] =
+                serde_json::to_value(claim.expires_at - yesterday).unwrap();
+        })
+        .await;
+    }
+    let built = build(lake, over(day(real_now()))).await;
+    assert_eq!(built[..2], [today - Days::new(1), today]);
+    let cells = cells(lake).await;
+    assert!(cells.iter().all(|row| row["outcome"] != "lost"));
+    assert_eq!(Sums::of_cells(&cells), Sums::of_lake(&rig).await);
 }
 
 /// What was pruned before a file was made of it is missing there, and does no other harm.
