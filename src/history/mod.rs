@@ -193,7 +193,9 @@ impl Outcome {
         }
     }
 
-    fn worse(self, other: Self) -> Self {
+    /// The one that asks more for a look.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
         let rank = |outcome| match outcome {
             Self::Finished => 0,
             Self::Unfinished => 1,

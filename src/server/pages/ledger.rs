@@ -140,7 +140,7 @@ impl<'a> Account<'a> {
         });
         run.started_at = run.started_at.min(row.started_at);
         run.ended_at = run.ended_at.max(row.ended_at);
-        run.outcome = worse(run.outcome, row.outcome);
+        run.outcome = run.outcome.worse(row.outcome);
         run.counts += row.counts;
         run.calls += row.calls;
         run.retries += row.retries;
@@ -171,16 +171,6 @@ impl<'a> Account<'a> {
             well_since,
         })
     }
-}
-
-fn worse(one: Outcome, other: Outcome) -> Outcome {
-    let rank = |outcome| match outcome {
-        Outcome::Finished => 0,
-        Outcome::Unfinished => 1,
-        Outcome::Lost => 2,
-        Outcome::Failed => 3,
-    };
-    if rank(other) > rank(one) { other } else { one }
 }
 
 /// Why a range was pulled, in a word.
