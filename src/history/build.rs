@@ -232,23 +232,7 @@ async fn commits<'a>(
     after: Option<Mark>,
     at_a_time: usize,
 ) -> Result<impl Stream<Item = Result<Commit, LakeError>> + 'a, LakeError> {
-    let mut since = None;
-    let mut versions = match &after {
-        None => lake::versions(lake, job, 0).await?,
-        Some(mark) => lake::versions(lake, job, mark.version).await?,
-    };
-    if let Some(mark) = after {
-        let goes_on = match versions.first() {
-            Some(first) if first.number == mark.version => is_there(lake, job, &mark).await?,
-            first => first.is_some(),
-        };
-        if goes_on {
-            versions.retain(|version| version.number > mark.version);
-        } else {
-            versions = lake::versions(lake, job, 0).await?;
-            since = Some(mark.at);
-        }
-    }
+    let (versions, since) = versions_after(lake, job, after.as_ref(), None).await?;
     let read = move |version: lake::Version| read(lake, job, version.number);
     let commits = stream::iter(versions).map(read).buffered(at_a_time);
     Ok(commits
@@ -256,8 +240,36 @@ async fn commits<'a>(
         .try_filter(move |commit| std::future::ready(since.is_none_or(|since| commit.at > since))))
 }
 
+/// The log's versions after this commit; all of them if there is none. If the log was begun anew or brought back from a
+/// copy, all of them too, and the time after which commits count. `e_tag` is what the store called the commit when it was
+/// read, if that is known: then it need not be read again.
+pub(super) async fn versions_after(
+    lake: &Lake,
+    job: &str,
+    after: Option<&Mark>,
+    e_tag: Option<&str>,
+) -> Result<(Vec<lake::Version>, Option<Timestamp>), LakeError> {
+    let from = after.map_or(0, |mark| mark.version);
+    let mut versions = lake::versions(lake, job, from).await?;
+    let Some(mark) = after else {
+        return Ok((versions, None));
+    };
+    let goes_on = match versions.first() {
+        Some(first) if first.number == mark.version => {
+            let is_known = e_tag.is_some() && first.e_tag.as_deref() == e_tag;
+            is_known || is_there(lake, job, mark).await?
+        }
+        first => first.is_some(),
+    };
+    if goes_on {
+        versions.retain(|version| version.number > mark.version);
+        return Ok((versions, None));
+    }
+    Ok((lake::versions(lake, job, 0).await?, Some(mark.at)))
+}
+
 /// Whether the log still has this commit under its number, or has just pruned it.
-pub(super) async fn is_there(lake: &Lake, job: &str, mark: &Mark) -> Result<bool, LakeError> {
+async fn is_there(lake: &Lake, job: &str, mark: &Mark) -> Result<bool, LakeError> {
     let there = read(lake, job, mark.version).await?;
     Ok(there.is_none_or(|there| there.id == mark.id))
 }

@@ -251,25 +251,11 @@ impl Log {
         commits: usize,
         requests: &Semaphore,
     ) -> Result<(), LakeError> {
-        let from = self.mark.as_ref().map_or(0, |(mark, _)| mark.version);
         let turn = requests.acquire().await;
-        let mut versions = lake::versions(lake, job, from).await?;
-        let mut since = None;
-        if let Some((mark, e_tag)) = &self.mark {
-            let goes_on = match versions.first() {
-                Some(first) if first.number == mark.version => {
-                    let is_known = e_tag.is_some() && first.e_tag == *e_tag;
-                    is_known || build::is_there(lake, job, mark).await?
-                }
-                first => first.is_some(),
-            };
-            if goes_on {
-                versions.retain(|version| version.number > mark.version);
-            } else {
-                versions = lake::versions(lake, job, 0).await?;
-                since = Some(mark.at);
-            }
-        }
+        let mark = self.mark.as_ref();
+        let e_tag = mark.and_then(|(_, e_tag)| e_tag.as_deref());
+        let after = mark.map(|(mark, _)| mark);
+        let (mut versions, since) = build::versions_after(lake, job, after, e_tag).await?;
         drop(turn);
         if let Some(too_many) = versions.len().checked_sub(commits) {
             versions.drain(..too_many);
