@@ -182,7 +182,7 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
             [
                 line.job.clone(),
                 line.stream.clone(),
-                work(line.work).to_owned(),
+                line.work.as_str().to_owned(),
                 text::count(line.windows),
                 Range::new(line.from, line.to)
                     .map(|range| range.to_string())
@@ -211,14 +211,5 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
             "\nat least {} calls, {time} within the rate budget",
             text::count(calls)
         ));
-    }
-}
-
-fn work(work: Work) -> &'static str {
-    match work {
-        Work::Pull => "pull",
-        Work::Settle => "settle",
-        Work::Backfill => "backfill",
-        Work::Replay => "replay",
     }
 }

@@ -311,7 +311,7 @@ fn ranges(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
                         td.said { (stream) }
                         td { (words::clock(open.range.from(), now)) }
                         td { (words::clock(open.range.to(), now)) }
-                        td { (super::ledger::work(open.work)) }
+                        td { (open.work.as_str()) }
                         td.n { (words::moment(open.asked_at, now)) }
                     } } }
                 } }

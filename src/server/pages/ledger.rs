@@ -50,7 +50,7 @@ impl Run<'_> {
         let mut works: Vec<Work> = self.rows.iter().filter_map(|row| row.work).collect();
         works.sort_unstable();
         works.dedup();
-        let said: Vec<&str> = works.into_iter().map(work).collect();
+        let said: Vec<&str> = works.into_iter().map(Work::as_str).collect();
         if said.is_empty() {
             "nothing due".to_owned()
         } else {
@@ -170,15 +170,5 @@ impl<'a> Account<'a> {
             in_a_row: 1 + from_there.take_while(failed).count(),
             well_since,
         })
-    }
-}
-
-/// Why a range was pulled, in a word.
-pub(super) fn work(work: Work) -> &'static str {
-    match work {
-        Work::Pull => "pull",
-        Work::Settle => "settle",
-        Work::Backfill => "backfill",
-        Work::Replay => "replay",
     }
 }

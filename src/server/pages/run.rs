@@ -4,10 +4,11 @@ use chrono::TimeDelta;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::ledger::{self, Run};
+use super::ledger::Run;
 use super::view::View;
 use super::{frame, job, words};
 use crate::history::{Outcome, Row};
+use crate::lake::Work;
 use crate::text;
 
 /// How many ranges a page shows without being asked for more.
@@ -129,7 +130,7 @@ fn table(run: &Run<'_>, rows: &[&Row], label: &str) -> Markup {
                 th.said scope="row" { (row.stream.as_deref().unwrap_or("–")) }
                 td { (row.range.map_or_else(|| "–".to_owned(), |range| words::second(range.from()))) }
                 td { (row.range.map_or_else(|| "–".to_owned(), |range| words::second(range.to()))) }
-                td { (row.work.map_or("–", ledger::work)) }
+                td { (row.work.map_or("–", Work::as_str)) }
                 td { (outcome(row.outcome)) }
                 td.n { (text::count(row.counts.fetched)) }
                 td.n { (text::count(row.counts.new)) }
