@@ -37,6 +37,10 @@ const GROUP_ROWS: usize = 32_768;
 /// How full the buffer gets before it becomes a row group, but for the record that makes it full.
 const GROUP_BYTES: usize = 16 << 20;
 
+/// How large a page of a column gets. The encoder holds several times that, and copies it on the way: a quarter of the
+/// usual 1 MiB saves a twentieth of a run's memory, for files that are a hundredth larger.
+const PAGE_BYTES: usize = 256 << 10;
+
 /// In which blocks the file grows.
 const BLOCK_BYTES: usize = 256 << 10;
 
@@ -279,6 +283,7 @@ impl Part {
             .set_key_value_metadata(Some(self.footer()))
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_data_page_size_limit(PAGE_BYTES)
             .set_sorting_columns(sorting_columns(&self.spec.partition_by))
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_column_statistics_enabled(column("event_time"), EnabledStatistics::Page)
