@@ -106,6 +106,11 @@ class PageServer:
         with urllib.request.urlopen(self.url + path) as answer:
             return answer.read()
 
+    def cpu(self):
+        """Seconds of CPU since it was started."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stats(self):
         """What was asked since the server started."""
         return json.loads(self.get("/stats"))
