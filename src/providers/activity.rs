@@ -85,47 +85,48 @@ const VERBS: &[(Activity, &[&str])] = &[
 /// Adding a member to a group creates no entity and takes none away: an action on a part (`MemberAdd`) is an update of
 /// the whole, so `add` and `remove` count as create and delete only where they come first.
 pub(super) fn activity_of(action: &str) -> Activity {
-    let words = words(action);
-    let verb = |word: &String| {
-        VERBS
-            .iter()
-            .find(|(_, verbs)| verbs.contains(&word.as_str()))
-            .map(|(known, _)| *known)
-    };
-    let Some((at, known)) = words
-        .iter()
+    let known = words(action)
         .enumerate()
-        .find_map(|(at, word)| Some((at, verb(word)?)))
-    else {
-        return Activity::Other;
-    };
+        .find_map(|(at, word)| Some((at, word, verb(word)?)));
     match known {
-        Activity::Create | Activity::Delete
-            if at > 0 && matches!(words[at].as_str(), "add" | "added" | "remove" | "removed") =>
+        None => Activity::Other,
+        Some((at, word, Activity::Create | Activity::Delete))
+            if at > 0 && is_one_of(word, &["add", "added", "remove", "removed"]) =>
         {
             Activity::Update
         }
-        known => known,
+        Some((_, _, known)) => known,
     }
 }
 
-/// The words of `camelCase`, `PascalCase`, `snake_case`, `SCREAMING_CASE` and plain text, in lower case.
-fn words(text: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut after_lower = false;
-    for letter in text.chars() {
-        if !letter.is_alphanumeric() || (letter.is_uppercase() && after_lower) {
-            words.push(String::new());
-        }
-        after_lower = letter.is_lowercase() || letter.is_numeric();
-        if letter.is_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(letter.to_lowercase());
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
+fn verb(word: &str) -> Option<Activity> {
+    let of_it = VERBS.iter().find(|(_, verbs)| is_one_of(word, verbs));
+    of_it.map(|&(known, _)| known)
+}
+
+fn is_one_of(word: &str, verbs: &[&str]) -> bool {
+    verbs.iter().any(|verb| verb.eq_ignore_ascii_case(word))
+}
+
+/// The words of `camelCase`, `PascalCase`, `snake_case`, `SCREAMING_CASE` and plain text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_alphanumeric())
+        .flat_map(humps)
+}
+
+/// The words of `camelCase`.
+fn humps(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let mut after_lower = false;
+        let hump = text.char_indices().find(|&(_, letter)| {
+            let is_hump = letter.is_uppercase() && after_lower;
+            after_lower = letter.is_lowercase() || letter.is_numeric();
+            is_hump
+        });
+        let (word, rest) = text.split_at(hump.map_or(text.len(), |(at, _)| at));
+        text = rest;
+        (!word.is_empty()).then_some(word)
+    })
 }
 
 #[cfg(test)]
