@@ -291,7 +291,7 @@ impl Part {
             .set_column_bloom_filter_enabled(column("event_id"), true)
             .set_column_bloom_filter_fpp(column("event_id"), 0.01)
             .set_column_bloom_filter_max_ndv(column("event_id"), GROUP_ROWS as u64);
-        for name in ["event_id", "message", "raw"] {
+        for name in ["event_id", "transaction_id", "message", "raw"] {
             properties = properties.set_column_dictionary_enabled(column(name), false);
         }
         Ok(properties.build())
@@ -721,7 +721,7 @@ mod tests {
                 chunk.compression(),
                 Compression::ZSTD(ZstdLevel::try_new(1).unwrap())
             );
-            let plain = ["event_id", "message", "raw"].contains(&name.as_str());
+            let plain = ["event_id", "transaction_id", "message", "raw"].contains(&name.as_str());
             assert_eq!(chunk.dictionary_page_offset().is_none(), plain, "{name}");
             assert_eq!(chunk.statistics().is_none(), name == "raw", "{name}");
             assert_eq!(chunk.bloom_filter_offset().is_some(), name == "event_id");
