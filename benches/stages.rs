@@ -195,7 +195,7 @@ fn stages_of<'a>(feed: &'a Feed, stages: &mut Vec<Stage<'a>>) -> Result<()> {
         }),
     );
 
-    // build: records into columns, and with encode: into the bytes of a file
+    // build: records into columns, and with encode: into the bytes of a file, with the record as received and without
     let context = RowContext {
         provider: feed.provider,
         connection: "bench",
@@ -213,24 +213,34 @@ fn stages_of<'a>(feed: &'a Feed, stages: &mut Vec<Stage<'a>>) -> Result<()> {
             Ok(())
         }),
     );
+    let bare: Vec<(Record<'a>, &str)> = (records.iter())
+        .map(|(record, _)| (record.clone(), ""))
+        .collect();
+    add(
+        "build_and_encode_without_raw",
+        Box::new(move || encode(&bare, &context)),
+    );
     add(
         "build_and_encode",
-        Box::new(move || {
-            let mut part = Part::new(PartSpec {
-                partition_by: PARTITION_BY.to_vec(),
-                job: "bench".to_owned(),
-                run: "bench".to_owned(),
-            });
-            for page in records.chunks(PAGE) {
-                part.push(rows_of(page, &context)?);
-                while let Some(group) = part.group()? {
-                    part.add(group.encode()?)?;
-                }
-            }
-            black_box(part.finish()?);
-            Ok(())
-        }),
+        Box::new(move || encode(&records, &context)),
     );
+    Ok(())
+}
+
+/// Makes one file of them.
+fn encode(records: &[(Record<'_>, &str)], context: &RowContext<'_>) -> Result<()> {
+    let mut part = Part::new(PartSpec {
+        partition_by: PARTITION_BY.to_vec(),
+        job: "bench".to_owned(),
+        run: "bench".to_owned(),
+    });
+    for page in records.chunks(PAGE) {
+        part.push(rows_of(page, context)?);
+        while let Some(group) = part.group()? {
+            part.add(group.encode()?)?;
+        }
+    }
+    black_box(part.finish()?);
     Ok(())
 }
 
