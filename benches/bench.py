@@ -144,8 +144,10 @@ def parallel(rows):
                 return done.wall, (done.cpu + server.cpu() - before) / os.cpu_count()
             return measure
 
-        one, two = in_turns(OPTIONS.repeat, {"one window": measured(1), "two windows": measured(2)}).values()
+        one, two, eight = in_turns(OPTIONS.repeat, {
+            "one window": measured(1), "two windows": measured(2), "eight windows": measured(8)}).values()
     rows.at_least(1.7, "two windows on this machine, times one", quotient(one, two))
+    rows.add("eight windows on this machine, times one", "", quotient(one, eight), "", True)
     never_idle = [(least, wall) for wall, least in two]
     rows.add("two windows, times one, if no core were ever idle", "", quotient(one, never_idle), "", True)
 
