@@ -476,7 +476,7 @@ def main():
         subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "auditlake", "--example", "page_server"],
                        cwd=ROOT, check=True)
         stages_binary()
-    measured = []
+    measured, today = [], {"date": datetime.date.today().isoformat(), "version": version()}
     for name in sorted(names):
         title, measure = GOALS[name]
         say(f"{name}: {title}")
@@ -487,7 +487,6 @@ def main():
             say(f"{name}: {why}")
             rows.add(title, "", None, "", None, str(why))
         measured += rows.rows
-    today = {"date": datetime.date.today().isoformat(), "version": version()}
     measured = [{**row, **today} for row in measured]
     if OPTIONS.repeat >= 3:
         kept = [row for row in kept_rows() if row["goal"] not in names]
