@@ -6,15 +6,16 @@
 # Needs nothing of BuildKit: any builder works. `make image-check` builds it without a container engine, starts it, and
 # holds what it does against what is said here.
 
-# The tag names a minor version. For builds that are the same for ever, name a digest
-# (`--build-arg RUST_IMAGE=docker.io/library/rust@sha256:...`).
-ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-trixie
+# Not the slim one, which lacks the `make` that builds the allocator. The tag names a minor version. For builds that are
+# the same for ever, name a digest (`--build-arg RUST_IMAGE=docker.io/library/rust@sha256:...`).
+ARG RUST_IMAGE=docker.io/library/rust:1.95-trixie
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 
 # Dependencies first, on an empty program: this layer is built again only when Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN mkdir -p src benches \
     && echo 'fn main() {}' | tee src/main.rs > benches/stages.rs \
     && touch src/lib.rs \

@@ -1,15 +1,15 @@
 """The builder base that the Dockerfile names, made of what is at hand: Debian's packages and this machine's Rust.
 
-The official image `rust:<version>-slim-<suite>` is Debian's minimal system with ca-certificates, gcc and libc6-dev,
-and a Rust toolchain. This is the same but for the toolchain, which is mounted while the image is built, as are the
-crates: so a build needs no network, and no name of a registry.
+The official image `rust:<version>-<suite>` is Debian with a Rust toolchain and all that programs are commonly built
+with. This has of that what is needed; the toolchain is mounted while the image is built, as are the crates: so a build
+needs no network, and no name of a registry.
 """
 
 import re
 import subprocess
 from pathlib import Path
 
-PACKAGES = "ca-certificates,gcc,libc6-dev"
+PACKAGES = "ca-certificates,gcc,libc6-dev,make"
 RUST, CRATES = "/usr/local/rust", "/usr/local/crates"
 CARGO_CONFIG = f"""[net]
 offline = true
@@ -22,9 +22,9 @@ directory = "{CRATES}"
 
 def name(dockerfile: Path) -> tuple[str, str]:
     """What the Dockerfile builds on, and of which suite of Debian that is."""
-    found = re.search(r"^ARG RUST_IMAGE=(\S+-slim-(\w+))$", dockerfile.read_text(), re.MULTILINE)
+    found = re.search(r"^ARG RUST_IMAGE=(\S+:[\d.]+-(\w+))$", dockerfile.read_text(), re.MULTILINE)
     if not found:
-        raise SystemExit(f"{dockerfile}: no `ARG RUST_IMAGE=...-slim-<suite>` to stand in for")
+        raise SystemExit(f"{dockerfile}: no `ARG RUST_IMAGE=...:<version>-<suite>` to stand in for")
     return found[1], found[2]
 
 
