@@ -30,6 +30,11 @@ use http::{HeaderMap, StatusCode};
 #[path = "support/audits.rs"]
 mod audits;
 
+/// The same as in `src/main.rs`: else the stages would not be those of a run.
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How many records make a page.
 const PAGE: usize = 500;
 /// Of each provider: what fills row groups, so that encoding is measured as it is done.
