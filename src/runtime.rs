@@ -141,6 +141,7 @@ pub fn jobs(
             max_staleness: job.max_staleness,
             job: pipeline::Job {
                 name: job.name.clone(),
+                log: job.log.clone(),
                 connection: connection.name.clone(),
                 provider: connection.provider,
                 account_id: connection

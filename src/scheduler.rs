@@ -240,7 +240,7 @@ pub(crate) fn tell(job: &str, report: &Report) {
 /// stands is told on the way.
 async fn planned_at(scheduled: &ScheduledJob) -> Option<Timestamp> {
     let job = &scheduled.job;
-    match lake::newest(&job.lake, &job.name).await {
+    match lake::newest(&job.lake, &job.log).await {
         Ok(newest) => {
             let streams = newest.iter().flat_map(Commit::current);
             let watermark = plan::watermark(streams, &job.policy);

@@ -94,7 +94,7 @@ impl Standing {
     pub async fn read(scheduled: &ScheduledJob, now: Timestamp) -> Result<Self, LakeError> {
         let job = &scheduled.job;
         let start = job.policy.start;
-        let newest = lake::newest(&job.lake, &job.name).await?;
+        let newest = lake::newest(&job.lake, &job.log).await?;
         let planned_at = newest.as_ref().and_then(|newest| newest.planned_at);
         let gaps = (newest.iter())
             .flat_map(|newest| plan::gaps(newest, &job.policy))
@@ -117,7 +117,7 @@ impl Standing {
             stale,
             fresh_until: scheduled.fresh_until(watermark),
             next_run: planned_at.map_or(Some(now), |at| scheduled.schedule.next_after(at)),
-            quarantine: quarantine::count(&job.lake, &job.name).await?,
+            quarantine: quarantine::count(&job.lake, &job.log).await?,
             newest,
             gaps,
         })

@@ -174,7 +174,7 @@ fn turn(schedule: &Schedule, now: Timestamp) -> TimeDelta {
 }
 
 async fn newest(job: &Job) -> Result<Option<Commit>, Failure> {
-    let newest = lake::newest(&job.lake, &job.name).await;
+    let newest = lake::newest(&job.lake, &job.log).await;
     newest.map_err(Failure::lake)
 }
 

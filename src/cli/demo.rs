@@ -108,7 +108,7 @@ pub(super) async fn run(
     tree(&folder, 1, out).map_err(|error| Failure::run(format!("can't list the lake: {error}")))?;
     out.line(format_args!("\n4. The newest entry of each commit log:"));
     for ScheduledJob { job, .. } in &jobs {
-        if let Some(newest) = lake::newest(&job.lake, &job.name)
+        if let Some(newest) = lake::newest(&job.lake, &job.log)
             .await
             .map_err(Failure::lake)?
         {

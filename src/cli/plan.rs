@@ -65,7 +65,7 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
     let mut unknown = Vec::new();
     for scheduled in super::jobs(config, &args.jobs)? {
         let job = &scheduled.job;
-        let newest = lake::newest(&job.lake, &job.name)
+        let newest = lake::newest(&job.lake, &job.log)
             .await
             .map_err(Failure::lake)?;
         let mut streams = streams(job, newest.as_ref());

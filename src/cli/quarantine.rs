@@ -154,10 +154,10 @@ async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Fai
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for ScheduledJob { job, .. } in super::jobs(config, &args.jobs)? {
-        let acknowledged = Acknowledged::read(&job.lake, &job.name)
+        let acknowledged = Acknowledged::read(&job.lake, &job.log)
             .await
             .map_err(Failure::lake)?;
-        quarantine::read(&job.lake, &job.name, |found| {
+        quarantine::read(&job.lake, &job.log, |found| {
             let by = acknowledged.by(&found.place, &found.id);
             if by.is_some() && !args.all {
                 return;
@@ -276,9 +276,9 @@ fn listed(job: &str, found: &Found<'_>, by: Option<By>) -> Value {
 
 async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Failure> {
     let job = job(config, &args.job)?;
-    let named = named(&job.lake, &job.name, &args.ids).await?;
+    let named = named(&job.lake, &job.log, &args.ids).await?;
     let mut said: HashMap<Place, Vec<Acknowledgement>> = HashMap::new();
-    quarantine::read_acknowledgements(&job.lake, &job.name, |one| {
+    quarantine::read_acknowledgements(&job.lake, &job.log, |one| {
         let place = Place {
             file: one.file.clone(),
             line: one.line,
@@ -293,7 +293,7 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Fai
     .await
     .map_err(Failure::lake)?;
     let places: BTreeSet<Place> = named.into_iter().map(|(place, _)| place).collect();
-    quarantine::read(&job.lake, &job.name, |found| {
+    quarantine::read(&job.lake, &job.log, |found| {
         if places.contains(&found.place) {
             let said = said.remove(&found.place).unwrap_or_default();
             out.json(&whole(&found, &said));
@@ -345,11 +345,11 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failu
     let named = if args.all {
         None
     } else {
-        Some(named(&job.lake, &job.name, &args.ids).await?)
+        Some(named(&job.lake, &job.log, &args.ids).await?)
     };
     let (open, closed) = open_of(&job, named.as_deref()).await?;
     let (lake, note) = (&job.lake, args.note.as_deref());
-    quarantine::acknowledge(lake, &job.name, &open, By::Ack, note, real_now())
+    quarantine::acknowledge(lake, &job.log, &open, By::Ack, note, real_now())
         .await
         .map_err(Failure::lake)?;
     if args.json {
@@ -377,12 +377,12 @@ async fn open_of(
     job: &Job,
     named: Option<&[(Place, String)]>,
 ) -> Result<(Vec<(Place, String)>, u64), Failure> {
-    let acknowledged = Acknowledged::read(&job.lake, &job.name)
+    let acknowledged = Acknowledged::read(&job.lake, &job.log)
         .await
         .map_err(Failure::lake)?;
     let Some(named) = named else {
         let mut open = Vec::new();
-        quarantine::read(&job.lake, &job.name, |found| {
+        quarantine::read(&job.lake, &job.log, |found| {
             if acknowledged.is_open(&found) {
                 open.push((found.place, found.id));
             }
@@ -406,7 +406,7 @@ async fn replay(
     let job = job(config, &args.job)?;
     let named = match &args.ids[..] {
         [] => None,
-        ids => Some(named(&job.lake, &job.name, ids).await?),
+        ids => Some(named(&job.lake, &job.log, ids).await?),
     };
     let (open, _) = open_of(&job, named.as_deref()).await?;
     if open.is_empty() {

@@ -122,7 +122,7 @@ async fn verify(
     shutdown: &Shutdown,
 ) -> Result<Verification, Failure> {
     let ScheduledJob { schedule, job, .. } = scheduled;
-    let newest = lake::newest(&job.lake, &job.name)
+    let newest = lake::newest(&job.lake, &job.log)
         .await
         .map_err(Failure::lake)?;
     let total = newest

@@ -17,8 +17,11 @@ use crate::yaml::{Fields, Position, Value};
 /// One connection pulled on one schedule.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name; stands in the lake's keys, and no other job has it.
+    /// Its name, for people: no other job has it.
     pub name: String,
+    /// The name of its log in the lake, which keys, files and the column `job` carry; its own name unless the file says
+    /// otherwise. No other job has it.
+    pub log: String,
     /// The name of the connection that it pulls.
     pub connection: String,
     /// When it is due.
@@ -147,6 +150,8 @@ pub(super) fn defaults(value: &Value<'_>) -> Timing {
 struct Taken {
     /// The names, and where they stand.
     names: BTreeMap<String, Position>,
+    /// The names of their logs, and where they stand.
+    logs: BTreeMap<String, Position>,
     /// Per log: which streams of it, by which job.
     streams: Vec<(String, StreamSet, String)>,
 }
@@ -193,6 +198,12 @@ fn read(
     });
     let timing = Timing::read(&mut fields).or(defaults);
     let options = fields.optional("options");
+    let log = match fields.optional("log") {
+        Some(log) => read_log(&log, &mut taken.logs),
+        None => name
+            .as_ref()
+            .and_then(|name| take_log(name, &fields, &mut taken.logs)),
+    };
     for key in ["schedule", "start"] {
         if !timing.given.contains(key) {
             fields.lack(key);
@@ -227,6 +238,7 @@ fn read(
     fields.finish();
     Some(Job {
         name: name?,
+        log: log?,
         connection: connection?.0,
         schedule: timing.schedule?.in_zone(timing.zone.unwrap_or(Tz::UTC)),
         start: timing.start?,
@@ -281,15 +293,7 @@ fn claim_streams(
 }
 
 fn read_job_name(value: &Value<'_>, names: &mut BTreeMap<String, Position>) -> Option<String> {
-    let name = value.parse(|text| {
-        read_name(text)?;
-        if ends_like_a_file(text) {
-            return Err(
-                "ends like the name of one of the lake's files, `-<run>-<n>`; give it another end",
-            );
-        }
-        Ok(text.to_owned())
-    })?;
+    let name = value.parse(read_key_name)?;
     if let Some(first) = names.get(&name) {
         let line = first.line;
         value.report(format!(
@@ -299,6 +303,48 @@ fn read_job_name(value: &Value<'_>, names: &mut BTreeMap<String, Position>) -> O
     }
     names.insert(name.clone(), value.at());
     Some(name)
+}
+
+/// The log that a job names.
+fn read_log(value: &Value<'_>, logs: &mut BTreeMap<String, Position>) -> Option<String> {
+    let log = value.parse(read_key_name)?;
+    if let Some(first) = logs.get(&log) {
+        let line = first.line;
+        value.report(format!(
+            "the log `{log}` is that of the job in line {line}; two jobs can't share a log"
+        ));
+        return None;
+    }
+    logs.insert(log.clone(), value.at());
+    Some(log)
+}
+
+/// The log of a job that names none.
+fn take_log(
+    name: &str,
+    fields: &Fields<'_>,
+    logs: &mut BTreeMap<String, Position>,
+) -> Option<String> {
+    if let Some(first) = logs.get(name) {
+        let line = first.line;
+        fields.report(format!(
+            "job `{name}` has no `log`, and the log `{name}` is that of the job in line {line}; give it a `log` of its own"
+        ));
+        return None;
+    }
+    logs.insert(name.to_owned(), fields.at());
+    Some(name.to_owned())
+}
+
+/// A name that stands in the lake's keys and in the names of its files.
+fn read_key_name(text: &str) -> Result<String, &'static str> {
+    read_name(text)?;
+    if ends_like_a_file(text) {
+        return Err(
+            "ends like the name of one of the lake's files, `-<run>-<n>`; give it another end",
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// Names stand in object keys, metrics and the table.

@@ -192,8 +192,11 @@ struct TimingShape {
     reason = "it is there for its schema"
 )]
 struct JobShape {
-    /// Its name, which stands in the lake's keys: up to 64 letters, digits, `_`, `.` and `-`.
+    /// Its name: up to 64 letters, digits, `_`, `.` and `-`.
     name: Text,
+    /// The name of its log in the lake, which keys, files and the column `job` carry, so that `name` may change. Default:
+    /// the job's name.
+    log: Option<Text>,
     /// The name of the connection that it pulls.
     connection: Text,
     /// What to pull, in the provider's own words.

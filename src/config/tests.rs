@@ -95,7 +95,7 @@ fn the_least_file_gets_the_defaults() {
         ),
         (false, &None, &None)
     );
-    insta::assert_snapshot!(format!("{:?}", config.jobs), @r#"[Job { name: "audits", connection: "prod", schedule: Schedule(@hourly (UTC)), start: 2026-01-01T00:00:00Z, window: TimeDelta { secs: 3600, nanos: 0 }, min_window: TimeDelta { secs: 60, nanos: 0 }, lag: TimeDelta { secs: 120, nanos: 0 }, settle: [TimeDelta { secs: 3600, nanos: 0 }, TimeDelta { secs: 86400, nanos: 0 }], max_staleness: None, adapter: Genesys { options: Options { mode: Auto, services: [], filters: [], realtime_days: 14, realtime_page_size: 500 }, patience: Patience { usual_ms: 0, queries: 0 } } }]"#);
+    insta::assert_snapshot!(format!("{:?}", config.jobs), @r#"[Job { name: "audits", log: "audits", connection: "prod", schedule: Schedule(@hourly (UTC)), start: 2026-01-01T00:00:00Z, window: TimeDelta { secs: 3600, nanos: 0 }, min_window: TimeDelta { secs: 60, nanos: 0 }, lag: TimeDelta { secs: 120, nanos: 0 }, settle: [TimeDelta { secs: 3600, nanos: 0 }, TimeDelta { secs: 86400, nanos: 0 }], max_staleness: None, adapter: Genesys { options: Options { mode: Auto, services: [], filters: [], realtime_days: 14, realtime_page_size: 500 }, patience: Patience { usual_ms: 0, queries: 0 } } }]"#);
 }
 
 #[test]
@@ -192,7 +192,7 @@ jbos: []
     jobs.yaml:16:15: unknown `provider` `genesis_cloud`; did you mean `genesys_cloud`? valid: genesys_cloud, avaya_axp, liveperson, everyware_cloud
     jobs.yaml:19:11: invalid `name`: `genesys audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit
     jobs.yaml:20:17: unknown `connection` `pord`; did you mean `prod`? valid: other, prod
-    jobs.yaml:21:5: unknown key `shedule` in a job; did you mean `schedule`? valid keys: name, connection, schedule, timezone, start, window, min_window, lag, settle, max_staleness, options
+    jobs.yaml:21:5: unknown key `shedule` in a job; did you mean `schedule`? valid keys: name, connection, schedule, timezone, start, window, min_window, lag, settle, max_staleness, options, log
     jobs.yaml:22:15: invalid `timezone`: `Mars/Olympus` is no IANA time zone; write `UTC`, `Europe/Berlin` or the like
     jobs.yaml:23:12: invalid `start`: `yesterday` is no time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)
     jobs.yaml:24:13: invalid `window`: `1 hour` is no duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`
@@ -381,6 +381,42 @@ fn two_jobs_may_not_pull_the_same_stream() {
 fn names_are_unique() {
     let job = &LEAST[LEAST.find("  - name").unwrap()..];
     insta::assert_snapshot!(problems(&format!("{LEAST}{job}")), @"jobs.yaml:13:11: the name `audits` is taken by the job in line 9; give each job its own");
+}
+
+#[test]
+fn a_job_may_name_its_log_and_no_two_jobs_share_one() {
+    let second = |keys: &str| {
+        let prod = LEAST.replace(
+            "    start: 2026-01-01\n",
+            "    start: 2026-01-01\n    options: {services: [Routing]}\n",
+        );
+        let job = "  - {connection: prod, schedule: '@hourly', start: 2026-01-01, options: {services: [Groups]}, KEYS}\n";
+        format!("{prod}{}", job.replace("KEYS", keys))
+    };
+    let logs = |keys: &str| -> Vec<(String, String)> {
+        let config = parse(&second(keys)).unwrap();
+        let jobs = config.jobs.into_iter();
+        jobs.map(|job| (job.name, job.log)).collect()
+    };
+    let pair = |name: &str, log: &str| (name.to_owned(), log.to_owned());
+    let audits = pair("audits", "audits");
+    assert_eq!(
+        logs("name: new, log: old"),
+        [audits.clone(), pair("new", "old")]
+    );
+    for unset in ["name: new", "name: new, log: ''", "name: new, log: ~"] {
+        assert_eq!(logs(unset), [audits.clone(), pair("new", "new")]);
+    }
+    let problem = |keys: &str| problems(&second(keys));
+    insta::assert_snapshot!(problem("name: new, log: audits"), @"jobs.yaml:14:111: the log `audits` is that of the job in line 9; two jobs can't share a log");
+    insta::assert_snapshot!(problem("name: new, log: a/b"), @"jobs.yaml:14:111: invalid `log`: `a/b` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit");
+    insta::assert_snapshot!(problem("name: new, log: ../audits"), @"jobs.yaml:14:111: invalid `log`: `../audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit");
+    insta::assert_snapshot!(problem("name: new, log: old-0199d1f0-0000-7000-8000-000000000001-3"), @"jobs.yaml:14:111: invalid `log`: `old-0199d1f0-0000-7000-8000-000000000001-3` ends like the name of one of the lake's files, `-<run>-<n>`; give it another end");
+    insta::assert_snapshot!(problem("name: new, log: [a]"), @"jobs.yaml:14:111: `log` must be a single value, not a list");
+    // the log of a job that is named later
+    let swapped =
+        second("name: new").replace("  - name: audits\n", "  - name: audits\n    log: new\n");
+    insta::assert_snapshot!(problems(&swapped), @"jobs.yaml:15:5: job `new` has no `log`, and the log `new` is that of the job in line 10; give it a `log` of its own");
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Decoder {
             provider: self.job.provider,
             connection: &self.job.connection,
             account_id: &self.job.account_id,
-            job: &self.job.name,
+            job: &self.job.log,
             ingested_at: received_at,
         };
         let (mut keys, mut refused) = (Vec::new(), Vec::new());

@@ -164,17 +164,12 @@ impl<'a> Landing<'a> {
         let newest = log.newest().await;
         let spec = PartSpec {
             partition_by: job.partition_by.clone(),
-            job: job.name.clone(),
+            job: job.log.clone(),
             run: log.run().id.to_string(),
         };
         Self {
-            ids: Ids::new(
-                job.lake.clone(),
-                &job.name,
-                log.run().id,
-                job.memory.clone(),
-            ),
-            quarantine: Quarantine::new(job.lake.clone(), &job.name),
+            ids: Ids::new(job.lake.clone(), &job.log, log.run().id, job.memory.clone()),
+            quarantine: Quarantine::new(job.lake.clone(), &job.log),
             streams: newest.streams,
             progress: newest.progress,
             slots: BTreeMap::new(),
@@ -534,14 +529,14 @@ impl<'a> Landing<'a> {
     /// Every open part and the quarantine, under keys that are this run's alone.
     async fn stage(&mut self) -> Result<Vec<CommittedFile>, RunError> {
         let run = self.log.run().id;
-        let keys = self.job.lake.layout.job(&self.job.name);
+        let keys = self.job.lake.layout.job(&self.job.log);
         let mut staged = Vec::new();
         for (partition, part) in self.parts.finish().await? {
             let key = self
                 .job
                 .lake
                 .layout
-                .published(&partition, &self.job.name, run, self.n);
+                .published(&partition, &self.job.log, run, self.n);
             let key = key.map_err(|error| LakeError::Unreadable {
                 key: partition,
                 reason: error.to_string(),

@@ -55,8 +55,10 @@ const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);
 /// A job, ready to run.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name; stands in object keys.
+    /// Its name, for people.
     pub name: String,
+    /// The name of its log: stands in object keys, in the names of files and in the column `job`, and scopes event ids.
+    pub log: String,
     /// The connection's name.
     pub connection: String,
     /// The provider's kind.
@@ -283,13 +285,13 @@ async fn claimed<R>(
     lane: &(dyn fmt::Display + Sync),
     work: impl AsyncFnOnce(&JobLog, &Account) -> Result<R, RunError>,
 ) -> Result<Outcome<R>, RunError> {
-    let run = Run::new(&job.name, conduct.claim_life);
+    let run = Run::new(&job.log, conduct.claim_life);
     let trace_id = tracing::field::Empty;
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane, trace_id);
     note_trace(&span);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
-        let claimed = match job.memory.left(&job.name) {
+        let claimed = match job.memory.left(&job.log) {
             Some(left) => JobLog::claim_again(&job.lake, run, left).await?,
             None => JobLog::claim(&job.lake, run).await?,
         };
@@ -300,7 +302,7 @@ async fn claimed<R>(
         let _running = job.metrics.running();
         let run = log.run().id;
         let account = Account::new(log.newest().await.at);
-        job.memory.begin(&job.name, run, log.follows().await);
+        job.memory.begin(&job.log, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
             result = work(&log, &account) => result,
@@ -316,7 +318,7 @@ async fn claimed<R>(
             log.will_end(account.ended(&[])).await;
             match log.release().await {
                 Ok(left) if result.is_ok() => {
-                    (job.memory).end(&job.name, run, log.newest().await.id, left);
+                    (job.memory).end(&job.log, run, log.newest().await.id, left);
                 }
                 Ok(_) => {} // what a run that failed knew may be wrong
                 Err(error) => tracing::warn!(

@@ -81,8 +81,8 @@ async fn under_claim(
     job.refuse_if_moved(&log.newest().await)?;
 
     // read under the claim: another replay may have been here, and recovery may have published lines
-    let acknowledged = Acknowledged::read(&job.lake, &job.name).await?;
-    let numbers = numbers(&job.lake, &job.name).await?;
+    let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
+    let numbers = numbers(&job.lake, &job.log).await?;
     let landing = Landing::new(job, log, account, Cores::new(1), conduct.tally.clone()).await;
     let mut replay = Replay {
         job,
@@ -95,7 +95,7 @@ async fn under_claim(
         these.is_none_or(|these| these.contains(&found.place)) && acknowledged.is_open(found)
     };
     let mut unfinished = false;
-    'files: for file in quarantine::files(&job.lake, &job.name).await? {
+    'files: for file in quarantine::files(&job.lake, &job.log).await? {
         let content = file.read(&job.lake).await?;
         for found in file.lines(&content).filter(is_wanted) {
             if conduct.stop.is_cancelled() {
@@ -192,7 +192,7 @@ impl Replay<'_> {
             }));
         self.landing.commit(None).await?;
         let done = std::mem::take(&mut self.done);
-        let (lake, job) = (&self.job.lake, &self.job.name);
+        let (lake, job) = (&self.job.lake, &self.job.log);
         quarantine::acknowledge(lake, job, &done, By::Replay, None, real_now()).await?;
         Ok(())
     }

@@ -211,7 +211,7 @@ struct Verifier<'a> {
 impl<'a> Verifier<'a> {
     async fn new(job: &'a Job, asked: Range, conduct: &'a Conduct) -> Result<Self, RunError> {
         let began = real_now();
-        let newest = lake::newest(&job.lake, &job.name).await?;
+        let newest = lake::newest(&job.lake, &job.log).await?;
         if let Some(newest) = &newest {
             job.refuse_if_moved(newest)?;
         }
@@ -514,7 +514,7 @@ impl<'a> Verifier<'a> {
     ) -> Result<(), RunError> {
         if self.quarantine.is_none() {
             let mut held = Held::default();
-            held.read(&self.job.lake, &self.job.name).await?;
+            held.read(&self.job.lake, &self.job.log).await?;
             self.quarantine = Some(held);
         }
         let day = self
@@ -644,7 +644,7 @@ async fn rows_of(
             if !done.insert(folder.clone()) {
                 continue; // partitions may be longer than days
             }
-            for file in files_of(&job.lake, &job.name, &folder).await? {
+            for file in files_of(&job.lake, &job.log, &folder).await? {
                 let store = Arc::clone(&job.lake.files);
                 read_rows(store, &file.location, file.size, &mut take).await?;
             }

@@ -162,18 +162,24 @@ pub(super) async fn runs(
         return Err(wrong(format!("`limit` is 1 to {MOST}, not {limit}")));
     }
     let board = site.board();
-    if let Some(job) = &job
-        && board
-            .jobs
-            .iter()
-            .all(|scheduled| scheduled.job.name != *job)
-    {
-        return Err(jobs::unknown(job));
-    }
+    let log = match &job {
+        None => None,
+        Some(name) => {
+            let named = (board.jobs.iter()).find(|scheduled| scheduled.job.name == *name);
+            Some(named.ok_or_else(|| jobs::unknown(name))?.job.log.as_str())
+        }
+    };
     let known = board.history().await;
     let limit = limit as usize;
     // one more tells whether there are older ones
-    let runs = known.history.runs(job.as_deref(), before, limit + 1);
+    let mut runs = known.history.runs(log, before, limit + 1);
+    for run in &mut runs {
+        // the history knows logs; one that no job has any more keeps its name
+        let its = (board.jobs.iter()).find(|scheduled| scheduled.job.log == run.job);
+        if let Some(its) = its {
+            run.job.clone_from(&its.job.name);
+        }
+    }
     if runs.is_empty() {
         let problem = match known.problems.first() {
             Some(problem) => Err(problem.clone()),

@@ -47,7 +47,7 @@ pub(super) fn link(name: &str) -> String {
 
 pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
     let now = view.now;
-    let account = view.ledger.job(look.name);
+    let account = view.ledger.job(look.log);
     let span = calendar::span(now, choice.weeks.unwrap_or(WEEKS));
     let days = calendar::days(look, account, span, now);
     let days = calendar::since_start(&days, LEAST_WEEKS);

@@ -13,6 +13,7 @@ use crate::model::{Kind, RangeSet, Timestamp};
 /// The runs of all jobs.
 #[derive(Debug, Default)]
 pub(super) struct Ledger<'a> {
+    /// By the name of the log.
     jobs: HashMap<&'a str, Account<'a>>,
 }
 
@@ -93,12 +94,12 @@ impl<'a> Ledger<'a> {
         Self { jobs }
     }
 
-    /// The runs of one job; none, if nothing is known of any.
-    pub(super) fn job(&self, name: &str) -> Option<&Account<'a>> {
-        self.jobs.get(name)
+    /// The runs of the job with this log; none, if nothing is known of any.
+    pub(super) fn job(&self, log: &str) -> Option<&Account<'a>> {
+        self.jobs.get(log)
     }
 
-    /// One run, with its job's name.
+    /// One run, with the name of its log.
     pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &Run<'a>)> {
         self.jobs
             .iter()

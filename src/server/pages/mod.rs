@@ -113,6 +113,7 @@ impl Known {
             let known = of.known.as_ref();
             Look {
                 name: &job.name,
+                log: &job.log,
                 connection: &job.connection,
                 provider: job.provider,
                 schedule: of.scheduled.schedule.to_string(),
@@ -180,7 +181,11 @@ async fn run(State(site): State<Site>, Path(run): Path<String>) -> Response {
     let view = known.view();
     let found = run.parse::<Uuid>().ok().and_then(|id| view.ledger.run(id));
     match found {
-        Some((job, run)) => Html(run::page(&view, job, run).into_string()).into_response(),
+        Some((log, run)) => {
+            let look = view.jobs.iter().find(|look| look.log == log);
+            let job = look.map_or(log, |look| look.name);
+            Html(run::page(&view, job, run).into_string()).into_response()
+        }
         None => missing(
             &view,
             "No such run",

@@ -46,7 +46,7 @@ impl Choice {
 pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
     let now = view.now;
     let judged: Vec<(&Look<'_>, Verdict)> = (view.jobs.iter())
-        .map(|look| (look, look.verdict(view.ledger.job(look.name), now)))
+        .map(|look| (look, look.verdict(view.ledger.job(look.log), now)))
         .collect();
     let looked_at = judged
         .iter()
@@ -65,7 +65,7 @@ pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
     let span = calendar::span(now, weeks);
     let mut rows: Vec<_> = (shown.iter())
         .map(|(look, verdict)| {
-            let days = calendar::days(look, view.ledger.job(look.name), span, now);
+            let days = calendar::days(look, view.ledger.job(look.log), span, now);
             let (sign, word) = verdict.words();
             let name = html! {
                 a href=(job::link(look.name)) { (look.name) }
@@ -141,7 +141,7 @@ fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: Choice) -> Ma
 
 fn findings(view: &View<'_>) -> Markup {
     let all: Vec<_> = (view.jobs.iter())
-        .flat_map(|look| look.findings(view.ledger.job(look.name), view.now))
+        .flat_map(|look| look.findings(view.ledger.job(look.log), view.now))
         .filter(|finding| finding.kind != "unreadable") // said once, above
         .collect();
     html! {
@@ -173,7 +173,7 @@ fn table(view: &View<'_>, shown: &[&(&Look<'_>, Verdict)]) -> Markup {
             } }
             tbody {
                 @for (look, verdict) in shown {
-                    @let account = view.ledger.job(look.name);
+                    @let account = view.ledger.job(look.log);
                     @let standing = look.standing;
                     tr {
                         th scope="row" { a href=(job::link(look.name)) { (look.name) } small { (look.provider) } }
@@ -216,7 +216,7 @@ fn figures(view: &View<'_>, span: (NaiveDate, NaiveDate)) -> Markup {
     for account in view
         .jobs
         .iter()
-        .filter_map(|look| view.ledger.job(look.name))
+        .filter_map(|look| view.ledger.job(look.log))
     {
         for (day, rows) in account.days.range(span.0..=span.1) {
             *days.entry(*day).or_default() += rows;

@@ -97,6 +97,7 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
 fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -> Look<'a> {
     Look {
         name,
+        log: name,
         connection: "genesys-prod",
         provider: "genesys_cloud",
         schedule: "*/15 * * * * (UTC)".to_owned(),

@@ -25,6 +25,8 @@ pub(super) struct View<'a> {
 #[derive(Debug)]
 pub(super) struct Look<'a> {
     pub(super) name: &'a str,
+    /// Under which its runs stand in the history.
+    pub(super) log: &'a str,
     pub(super) connection: &'a str,
     pub(super) provider: &'a str,
     /// When it is due: expression and zone.

@@ -107,6 +107,7 @@ impl Rig {
         let client = client(&sim, &secret, (1_000_000, Duration::from_secs(1)));
         let job = Job {
             name: JOB.to_owned(),
+            log: JOB.to_owned(),
             connection: "genesys-prod".to_owned(),
             provider: "genesys_cloud",
             account_id: "acme".to_owned(),

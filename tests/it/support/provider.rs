@@ -189,6 +189,7 @@ impl Provider {
     pub(crate) fn job_of(&self, lake: Lake, target_file_size: u64, has_ids: bool) -> Job {
         Job {
             name: "job".to_owned(),
+            log: "job".to_owned(),
             connection: "scripted".to_owned(),
             provider: "genesys_cloud",
             account_id: "account".to_owned(),

@@ -100,6 +100,7 @@ impl<S: Simulator> Rig<S> {
             sim,
             job: Job {
                 name: job.name.clone(),
+                log: job.name.clone(),
                 connection: connection.name.clone(),
                 provider: connection.provider,
                 account_id: connection
