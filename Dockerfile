@@ -16,9 +16,10 @@ WORKDIR /build
 # Dependencies first, on an empty program: this layer is built again only when Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
-RUN mkdir -p src benches \
+COPY crates/protocol-model/Cargo.toml crates/protocol-model/
+RUN mkdir -p src benches crates/protocol-model/src \
     && echo 'fn main() {}' | tee src/main.rs > benches/stages.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs crates/protocol-model/src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
 

@@ -21,7 +21,7 @@ export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,20 +32,20 @@ build: ## Build the binary for use: target/release/auditlake
 test: lint doc tests ## Format, lints, docs, all tests (SeaweedFS and DuckDB too)
 
 lint:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences and sources are not checked ('make deny' does)"; fi
 
 doc:
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps
 
 # The test runner's summary is the last that is said.
 tests: $(VENV)/installed promtool
-	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --workspace --doc
 	@skip=$$([ -x $(PROMTOOL) ] || echo promtool_); \
-	if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --all-targets --run-ignored all --no-fail-fast $${skip:+-E "not test($$skip)"}; \
-	else set -x; $(CARGO) test --locked --all-targets --no-fail-fast -- --include-ignored $${skip:+--skip $$skip}; fi
+	if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --workspace --all-targets --run-ignored all --no-fail-fast $${skip:+-E "not test($$skip)"}; \
+	else set -x; $(CARGO) test --locked --workspace --all-targets --no-fail-fast -- --include-ignored $${skip:+--skip $$skip}; fi
 
 test-api: $(VENV)/installed ## Hold the API against its description (a part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all process::api:: server::api::
@@ -123,8 +123,11 @@ image-tools:
 # What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.
 attack: ## All attacks at length, one after the other, and what was tried: an hour and a half
 	mkdir -p target
-	status=0; $(MAKE) --keep-going chaos soak shortcuts fuzz 2>&1 | tee target/attack.log || status=$$?; \
+	status=0; $(MAKE) --keep-going model chaos soak shortcuts fuzz 2>&1 | tee target/attack.log || status=$$?; \
 	echo; sed -nE 's/^ *(tried: .*)/\1/p' target/attack.log; exit $$status
+
+model: ## Explore the commit protocol's model, the scenarios of minutes too
+	$(CARGO) run --locked --release --package protocol-model -- long
 
 chaos: export AUDITLAKE_CHAOS_ROUNDS ?= 200
 chaos: export AUDITLAKE_CHAOS ?= full
