@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use crate::client::{Client, ClientError, Limits, Settings};
 use crate::config::{self, Config};
-use crate::lake::{Lake, LakeError};
+use crate::lake::{FailureStreak, Lake, LakeError};
 use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
@@ -43,6 +43,29 @@ impl ScheduledJob {
             None => (self.schedule)
                 .next_after(watermark + policy.lag)?
                 .checked_add_signed(GRACE),
+        }
+    }
+}
+
+impl ScheduledJob {
+    /// When the job runs next: at the first tick after its last plan, at once if it has none; after failed runs at the first
+    /// tick that is not before their pause ends.
+    pub fn next_run(
+        &self,
+        planned_at: Option<Timestamp>,
+        failing: Option<&FailureStreak>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let Some(failing) = failing else {
+            return planned_at.map_or(Some(now), |at| self.schedule.next_after(at));
+        };
+        // a run that failed is tried again at the next tick
+        let tick = self.schedule.next_after(failing.at.min(now))?;
+        let not_before = failing.not_before(now);
+        if tick >= not_before {
+            Some(tick)
+        } else {
+            self.schedule.next_after(not_before)
         }
     }
 }
@@ -180,6 +203,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lake::{Ended, Failed};
+    use crate::model::Kind;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -240,6 +265,171 @@ jobs:
             "2026-03-02T11:28:00+00:00"
         );
         assert_eq!(fresh_until(keys, None), "2026-03-01T01:30:00+00:00");
+    }
+
+    /// A job whose runs ended so, one after the other at `now`, each with a pause that the provider asked for, in seconds.
+    fn after(
+        before: Option<&FailureStreak>,
+        kinds: &[Kind],
+        asked: Option<u64>,
+        now: Timestamp,
+    ) -> Option<FailureStreak> {
+        let failed = |kind: &Kind| Failed {
+            stream: None,
+            range: None,
+            work: None,
+            kind: Some(*kind),
+            error: format!("it failed ({kind})"),
+            retry_after: asked,
+            at_lake: false,
+        };
+        let ended = Ended {
+            started_at: now,
+            unfinished: false,
+            calls: 0,
+            retries: 0,
+            failures: kinds.iter().map(failed).collect(),
+        };
+        FailureStreak::after(before, uuid::Uuid::nil(), &ended, now)
+    }
+
+    const QUARTERLY: &str = "schedule: '*/15 * * * *', start: 2026-11-01";
+    const EACH_SECOND: &str = "schedule: '* * * * * *', start: 2026-11-01";
+
+    #[test]
+    fn the_next_run_is_at_the_next_tick_also_after_a_failure() {
+        let (job, now) = (job(QUARTERLY), at("2026-11-20T10:07:00Z"));
+        let next = Some(at("2026-11-20T10:15:00Z"));
+        assert_eq!(job.next_run(Some(now), None, now), next);
+        assert_eq!(job.next_run(None, None, now), Some(now));
+        let failing = after(None, &[Kind::Transient], None, now);
+        assert_eq!(job.next_run(Some(now), failing.as_ref(), now), next);
+        // also where a run that failed had not planned yet, or another process reads the log an hour later
+        assert_eq!(
+            job.next_run(None, failing.as_ref(), now + TimeDelta::hours(1)),
+            next
+        );
+    }
+
+    #[test]
+    fn a_tick_that_passed_during_a_run_is_made_up_for_once() {
+        let (job, now) = (job(QUARTERLY), at("2026-11-20T10:40:00Z"));
+        let planned = Some(at("2026-11-20T09:55:00Z"));
+        assert_eq!(
+            job.next_run(planned, None, now),
+            Some(at("2026-11-20T10:00:00Z"))
+        ); // that is at once
+        assert_eq!(
+            job.next_run(Some(now), None, now),
+            Some(at("2026-11-20T10:45:00Z"))
+        );
+    }
+
+    #[test]
+    fn a_pause_that_the_provider_asked_for_is_kept_also_by_a_process_that_has_just_started() {
+        let (job, now) = (job(QUARTERLY), at("2026-11-20T10:07:00Z"));
+        let failing = after(None, &[Kind::RateLimited], Some(20 * 60), now).unwrap();
+        let next = Some(at("2026-11-20T10:30:00Z"));
+        assert_eq!(job.next_run(Some(now), Some(&failing), now), next);
+        assert_eq!(
+            job.next_run(Some(now), Some(&failing.at_start()), now),
+            next
+        );
+    }
+
+    /// Credentials may have been corrected before a process was started.
+    #[test]
+    fn a_process_that_has_just_started_keeps_the_shortest_pause_only() {
+        let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
+        let mut failing = None;
+        for _ in 0..9 {
+            failing = after(failing.as_ref(), &[Kind::Auth], None, now);
+        }
+        let failing = failing.unwrap();
+        let next = |failing: &FailureStreak| job.next_run(None, Some(failing), now).unwrap() - now;
+        assert_eq!(next(&failing), TimeDelta::seconds(3_601));
+        assert_eq!(next(&failing.clone().at_start()), TimeDelta::seconds(61));
+        assert_eq!(failing.clone().at_start().runs, 9);
+    }
+
+    /// A host whose clock was wrong may have written it.
+    #[test]
+    fn a_pause_is_never_longer_than_it_was_meant_whatever_clock_wrote_it() {
+        let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
+        let failing = after(None, &[Kind::Transient], None, now + TimeDelta::days(900));
+        let next = job.next_run(None, failing.as_ref(), now).unwrap();
+        assert_eq!(next - now, TimeDelta::seconds(11));
+    }
+
+    /// However often a job is due, so many runs of it begin in an hour of failures: with eight attempts at a call, the
+    /// calls of that hour are bounded, too.
+    #[test]
+    fn an_hour_of_failures_is_an_hour_of_few_runs() {
+        let job = job(EACH_SECOND);
+        for (kind, asked, most) in [
+            (Kind::Transient, None, 16),
+            (Kind::Data, None, 16),
+            (Kind::Config, None, 16),
+            (Kind::RateLimited, None, 16),
+            (Kind::RateLimited, Some(20 * 60), 3),
+            (Kind::Auth, None, 6),
+        ] {
+            let begun = at("2026-11-20T10:00:00Z");
+            let (mut failing, mut now, mut runs) = (None, begun, 0);
+            while now < begun + TimeDelta::hours(1) {
+                runs += 1;
+                failing = after(failing.as_ref(), &[kind], asked, now);
+                now = job.next_run(None, failing.as_ref(), now).unwrap();
+            }
+            assert!((2..=most).contains(&runs), "{kind}: {runs} runs");
+            assert_eq!(
+                failing.map(|failing| (failing.since, failing.runs)),
+                Some((begun, runs))
+            );
+        }
+    }
+
+    #[test]
+    fn failures_back_off_refused_credentials_longer_and_a_success_forgets_them() {
+        let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
+        let pauses = |kinds: &[Kind]| -> Vec<TimeDelta> {
+            let mut failing = None;
+            let mut pause = || {
+                failing = after(failing.as_ref(), kinds, None, now);
+                job.next_run(None, failing.as_ref(), now).unwrap() - now
+            };
+            (0..12).map(|_| pause()).collect()
+        };
+        let data = pauses(&[Kind::Data]);
+        assert_eq!(data[..3], [11, 21, 41].map(TimeDelta::seconds));
+        assert_eq!(data[11], TimeDelta::seconds(301));
+        // whichever stream failed first
+        let auth = pauses(&[Kind::Data, Kind::Auth]);
+        assert_eq!(auth[..3], [61, 121, 241].map(TimeDelta::seconds));
+        assert_eq!(auth[11], TimeDelta::seconds(3_601));
+        let failing = after(None, &[Kind::Data, Kind::Auth], None, now);
+        let failing = failing.unwrap();
+        assert_eq!(
+            (failing.kind, &*failing.error),
+            (Some(Kind::Auth), "it failed (auth)")
+        );
+        assert_eq!(after(Some(&failing), &[], None, now), None);
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_on_the_way_neither_fails_nor_succeeds() {
+        let now = at("2026-11-20T10:07:00Z");
+        let failing = after(None, &[Kind::Data], None, now);
+        let stopped = Ended {
+            started_at: now,
+            unfinished: true,
+            calls: 0,
+            retries: 0,
+            failures: Vec::new(),
+        };
+        let after = |before| FailureStreak::after(before, uuid::Uuid::nil(), &stopped, now);
+        assert_eq!(after(failing.as_ref()), failing);
+        assert_eq!(after(None), None);
     }
 
     proptest! {

@@ -1,13 +1,15 @@
-//! Where a job stands, from its commit log and its quarantine, and what of it somebody should look at.
+//! The status of a job, from its commit log, its quarantine and what this process knows beyond these, with the problems
+//! that need attention. Every surface shows this one.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::lake::quarantine::{self, LineCounts};
-use crate::lake::{self, Claim, Commit, LakeError, Progress};
-use crate::model::{Range, Timestamp};
+use crate::lake::{self, Claim, Commit, FailureStreak, LakeError, Progress};
+use crate::model::{Kind, Range, Timestamp};
 use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::text;
@@ -15,13 +17,19 @@ use crate::text;
 /// How many streams a line names.
 const NAMED: usize = 3;
 
-/// What a job is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a job is doing, in a word. The first that is true counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doing {
-    /// Nothing yet.
-    NeverRan,
+    /// Its log can't be read.
+    Unreadable,
+    /// Its last scheduled run failed; another one may be under way.
+    Failing,
     /// A run holds it.
     Running,
+    /// Nothing yet.
+    NeverRan,
+    /// Its last run ended without recording it: it was killed, or lost its lake.
+    Interrupted,
     /// It waits for a run that should have begun.
     Due,
     /// It waits for its next tick.
@@ -29,11 +37,25 @@ pub enum Doing {
 }
 
 impl Doing {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Unreadable,
+        Self::Failing,
+        Self::Running,
+        Self::NeverRan,
+        Self::Interrupted,
+        Self::Due,
+        Self::Idle,
+    ];
+
     /// As people read it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NeverRan => "never ran",
+            Self::Unreadable => "unreadable",
+            Self::Failing => "failing",
             Self::Running => "running",
+            Self::NeverRan => "never ran",
+            Self::Interrupted => "interrupted",
             Self::Due => "due",
             Self::Idle => "idle",
         }
@@ -45,6 +67,8 @@ impl Doing {
 pub struct Standing {
     /// The job's name.
     pub job: String,
+    /// The name of its connection.
+    pub connection: String,
     /// The lake's URL.
     pub lake: String,
     /// Its newest commit; none if it never ran.
@@ -55,19 +79,73 @@ pub struct Standing {
     pub stale: Vec<String>,
     /// Until when the slowest watermark is young enough.
     pub fresh_until: Option<Timestamp>,
-    /// When it is due next; now, if it never ran.
+    /// When it is due next, its pause after failures included; now, if it never ran.
     pub next_run: Option<Timestamp>,
+    /// The scheduled runs that failed in a row up to the last one.
+    pub failing: Option<FailureStreak>,
     /// Ranges that lie before the horizon and aren't pulled, each with its stream.
     pub gaps: Vec<(String, Range)>,
     /// The lines in its quarantine.
     pub quarantine: LineCounts,
 }
 
-/// Something that somebody should look at, with what to do.
-#[derive(Debug)]
+/// The kinds of problems that need attention, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingKind {
+    /// The job's log or its quarantine can't be read.
+    Unreadable,
+    /// The provider or the lake refuses the credentials.
+    Refused,
+    /// The last scheduled run failed.
+    Failing,
+    /// A range was passed over.
+    Gap,
+    /// The watermark is too old.
+    Stale,
+    /// Unreadable records wait.
+    Quarantine,
+}
+
+impl FindingKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Unreadable,
+        Self::Refused,
+        Self::Failing,
+        Self::Gap,
+        Self::Stale,
+        Self::Quarantine,
+    ];
+
+    /// As `status`, the API and the metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Refused => "refused",
+            Self::Failing => "failing",
+            Self::Gap => "gap",
+            Self::Stale => "stale",
+            Self::Quarantine => "quarantine",
+        }
+    }
+
+    /// Whether rows are missing or can't be pulled, rather than late or unread.
+    pub fn is_bad(self) -> bool {
+        !matches!(self, Self::Stale | Self::Quarantine)
+    }
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A problem that needs attention, with what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// `gap`, `stale` or `quarantine`.
-    pub kind: &'static str,
+    /// Which kind.
+    pub kind: FindingKind,
     /// The job.
     pub job: String,
     /// What was found, in words that go on after the job's name.
@@ -93,8 +171,20 @@ impl Standing {
     /// Reads where `scheduled` stands: its newest commit and its quarantine.
     pub async fn read(scheduled: &ScheduledJob, now: Timestamp) -> Result<Self, LakeError> {
         let job = &scheduled.job;
-        let start = job.policy.start;
         let newest = lake::newest(&job.lake, &job.log).await?;
+        let quarantine = quarantine::count(&job.lake, &job.log).await?;
+        Ok(Self::of(scheduled, newest, quarantine, now))
+    }
+
+    /// Where `scheduled` stands by its newest commit, what its process knows beyond that, and its quarantine.
+    pub fn of(
+        scheduled: &ScheduledJob,
+        newest: Option<Commit>,
+        quarantine: LineCounts,
+        now: Timestamp,
+    ) -> Self {
+        let job = &scheduled.job;
+        let start = job.policy.start;
         let planned_at = newest.as_ref().and_then(|newest| newest.planned_at);
         let gaps = (newest.iter())
             .flat_map(|newest| plan::gaps(newest, &job.policy))
@@ -110,36 +200,48 @@ impl Standing {
         let stale = stale.collect();
         let streams = newest.iter().flat_map(Commit::current);
         let watermark = plan::watermark(streams, &job.policy);
-        Ok(Self {
+        let failing = job.memory.failing(&job.log, newest.as_ref());
+        Self {
             job: job.name.clone(),
+            connection: job.connection.clone(),
             lake: job.lake.url().to_owned(),
             watermark,
             stale,
             fresh_until: scheduled.fresh_until(watermark),
-            next_run: planned_at.map_or(Some(now), |at| scheduled.schedule.next_after(at)),
-            quarantine: quarantine::count(&job.lake, &job.log).await?,
+            next_run: scheduled.next_run(planned_at, failing.as_ref(), now),
+            failing,
+            quarantine,
             newest,
             gaps,
-        })
+        }
     }
 
-    /// All that somebody should look at.
+    /// All problems that need attention, the worst first.
     pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        let stale = self.stale_finding(now);
-        let quarantine = self.quarantine_finding();
-        (self.gap_findings().into_iter())
-            .chain(stale)
-            .chain(quarantine)
-            .collect()
+        let mut findings = self.failing_findings();
+        findings.extend(self.gap_findings());
+        findings.extend(self.stale_finding(now));
+        findings.extend(self.quarantine_finding());
+        findings.sort_by_key(|finding| finding.kind);
+        findings
     }
 
-    fn finding(&self, kind: &'static str, what: String, to_do: String) -> Finding {
+    fn finding(&self, kind: FindingKind, what: String, to_do: String) -> Finding {
         Finding {
             kind,
             job: self.job.clone(),
             what,
             to_do,
         }
+    }
+
+    /// The failed runs; refused credentials are a finding of their own besides.
+    fn failing_findings(&self) -> Vec<Finding> {
+        let Some(failing) = &self.failing else {
+            return Vec::new();
+        };
+        let next = self.next_run.map(|next| text::time(whole_seconds(next)));
+        failing_findings(&self.job, &self.connection, failing, next.as_deref())
     }
 
     /// The gaps alone: one finding for each range.
@@ -150,7 +252,7 @@ impl Standing {
         }
         let finding = |(gap, streams): (Range, Vec<&str>)| {
             self.finding(
-                "gap",
+                FindingKind::Gap,
                 format!("{gap} of {}", streams.join(", ")),
                 "`backfill` or the next run fills it".to_owned(),
             )
@@ -182,14 +284,14 @@ impl Standing {
         } else {
             format!("`run --once --job {job}` catches up, or says what is in the way")
         };
-        Some(self.finding("stale", what, to_do))
+        Some(self.finding(FindingKind::Stale, what, to_do))
     }
 
     fn quarantine_finding(&self) -> Option<Finding> {
         let (job, open) = (&self.job, self.quarantine.open);
         (open > 0).then(|| {
             self.finding(
-                "quarantine",
+                FindingKind::Quarantine,
                 format!("has {}", text::counted(open, "open line")),
                 format!(
                     "`quarantine list --job {job}` shows why; `quarantine replay --job {job}` tries them again, \
@@ -207,12 +309,33 @@ impl Standing {
 
     /// What the job is doing.
     pub fn state(&self, now: Timestamp) -> Doing {
-        match &self.newest {
-            None => Doing::NeverRan,
-            Some(_) if self.holder(now).is_some() => Doing::Running,
-            Some(_) if self.next_run.is_some_and(|next| next <= now) => Doing::Due,
-            Some(_) => Doing::Idle,
+        let Some(newest) = &self.newest else {
+            return match self.failing {
+                Some(_) => Doing::Failing,
+                None => Doing::NeverRan,
+            };
+        };
+        if self.failing.is_some() {
+            Doing::Failing
+        } else if self.holder(now).is_some() {
+            Doing::Running
+        } else if newest.claim.is_some() {
+            Doing::Interrupted
+        } else if self.next_run.is_some_and(|next| next <= now) {
+            Doing::Due
+        } else {
+            Doing::Idle
         }
+    }
+
+    /// How old the watermark is; negative where it lies in the future.
+    pub fn lag(&self, now: Timestamp) -> Option<TimeDelta> {
+        self.watermark.map(|watermark| now - watermark)
+    }
+
+    /// Whether the watermark is too old.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.fresh_until.is_some_and(|until| until < now)
     }
 
     /// As `status --json` has it, with every stream.
@@ -234,19 +357,27 @@ impl Standing {
                 let Finding {
                     kind, what, to_do, ..
                 } = finding;
-                json!({ "kind": kind, "what": what, "to_do": to_do })
+                json!({ "kind": kind.as_str(), "what": what, "to_do": to_do })
             })
             .collect();
+        let failing = self.failing.as_ref().map(|failing| {
+            json!({
+                "since": failing.since, "at": failing.at, "runs": failing.runs, "run": failing.run,
+                "kind": failing.kind, "at_lake": failing.at_lake, "error": failing.error,
+                "streams": failing.streams, "failed_streams": failing.failed_streams,
+            })
+        });
         json!({
             "job": self.job,
             "state": self.state(now).as_str(),
             "watermark": self.watermark,
-            "lag_seconds": self.watermark.map(|watermark| (now - watermark).num_seconds()),
-            "stale": self.fresh_until.is_some_and(|until| until < now),
+            "lag_seconds": self.lag(now).map(|lag| lag.num_seconds()),
+            "stale": self.is_stale(now),
             "stale_streams": self.stale,
             "fresh_until": self.fresh_until,
             "last_run": self.newest.as_ref().map(|newest| newest.at),
             "next_run": self.next_run,
+            "failing": failing,
             "version": self.newest.as_ref().map(|newest| newest.version),
             "claim": self.holder(now),
             "gaps": self.gaps,
@@ -256,4 +387,92 @@ impl Standing {
             "streams": streams,
         })
     }
+}
+
+/// A job whose log can't be read.
+pub fn unreadable(job: &str, problem: &str) -> Finding {
+    Finding {
+        kind: FindingKind::Unreadable,
+        job: job.to_owned(),
+        what: format!("can't be read: {problem}"),
+        to_do: "check that the lake can be reached: `check` reports what is in the way".to_owned(),
+    }
+}
+
+/// A streak of failed runs; refused credentials are a finding of their own besides.
+fn failing_findings(
+    job: &str,
+    connection: &str,
+    failing: &FailureStreak,
+    next: Option<&str>,
+) -> Vec<Finding> {
+    let finding = |kind, what, to_do| Finding {
+        kind,
+        job: job.to_owned(),
+        what,
+        to_do,
+    };
+    let runs = match failing.runs {
+        1 => "failed in its last run".to_owned(),
+        runs => format!("failed in its last {}", text::counted(runs.into(), "run")),
+    };
+    let since = text::time(whole_seconds(failing.since));
+    let streams = match &failing.streams[..] {
+        [] => String::new(),
+        [only] => format!(", with stream {only}"),
+        [first, ..] => {
+            let others = failing.failed_streams.saturating_sub(1);
+            format!(
+                ", with stream {first} and {}",
+                text::counted(others, "other stream")
+            )
+        }
+    };
+    let kind = match failing.kind {
+        Some(kind) => format!("{kind}: "),
+        None => String::new(),
+    };
+    let next = match next {
+        Some(next) => format!("the next attempt is at {next}"),
+        None => "the schedule has no further tick".to_owned(),
+    };
+    let help = match failing.kind {
+        Some(Kind::Auth) => "it goes on failing until the credentials are accepted",
+        Some(Kind::Config) => "correct the configuration; `check` reports whether it fits",
+        Some(Kind::Data) => "docs/operations.md lists what helps for each error",
+        Some(Kind::RateLimited) => {
+            "lower `rate_limit` if others use the same account; nothing else needs to be done"
+        }
+        Some(Kind::Transient | Kind::Conflict) | None => {
+            "it may pass by itself; if it lasts, `check` reports what is in the way"
+        }
+    };
+    let failed = finding(
+        FindingKind::Failing,
+        format!("{runs}, since {since}{streams}: {kind}{}", failing.error),
+        format!("{next}; {help}"),
+    );
+    let refused = (failing.kind == Some(Kind::Auth)).then(|| {
+        let (whose, what) = if failing.at_lake {
+            (
+                "the lake's credentials".to_owned(),
+                "check them, what they permit, and this machine's clock",
+            )
+        } else {
+            (
+                format!("the credentials of connection `{connection}`"),
+                "check them and what they are permitted to read",
+            )
+        };
+        finding(
+            FindingKind::Refused,
+            format!("can't be pulled: {whose} were refused"),
+            format!("{what}; `check` tries them, `run --once --job {job}` pulls at once"),
+        )
+    });
+    refused.into_iter().chain([failed]).collect()
+}
+
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()))
 }

@@ -189,9 +189,9 @@ impl Out {
     /// What somebody should look at.
     pub(super) fn finding(&mut self, finding: &Finding) {
         let text = finding.to_string();
-        match text.strip_prefix(finding.kind) {
+        match text.strip_prefix(finding.kind.as_str()) {
             Some(rest) => {
-                let kind = self.painted(Tone::Bad, finding.kind);
+                let kind = self.painted(Tone::Bad, finding.kind.as_str());
                 self.line(format_args!("{kind}{rest}"));
             }
             None => self.line(format_args!("{text}")),

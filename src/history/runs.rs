@@ -370,6 +370,7 @@ mod tests {
             files: Vec::new(),
             progress: BTreeMap::new(),
             ended: None,
+            failing: None,
         }
     }
 
@@ -411,6 +412,8 @@ mod tests {
             work: range.map(|_| Work::Pull),
             kind: Some(Kind::Auth),
             error: "refused".to_owned(),
+            retry_after: None,
+            at_lake: false,
         }
     }
 

@@ -8,6 +8,7 @@ use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+use super::streak::FailureStreak;
 use crate::model::{Kind, Range, RangeSet, Timestamp};
 use crate::providers::Cursor;
 
@@ -58,6 +59,9 @@ pub struct Commit {
     /// What the run says of itself, in its last commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// The scheduled runs that failed in a row up to the last one that has ended; none if that one succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<FailureStreak>,
 }
 
 impl Commit {
@@ -211,11 +215,19 @@ pub struct Failed {
     pub kind: Option<Kind>,
     /// The failure with its causes.
     pub error: String,
+    /// How long the provider asked to be left alone, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// Whether it was the lake that failed, not the provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_lake: bool,
 }
 
 /// A word of this version, or nothing: what is only told must not keep a version that is rolled back to from reading the
 /// rest of a commit.
-fn known<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn known<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     let word = Option::<String>::deserialize(from)?;
     Ok(word.and_then(|word| {
         let word: StringDeserializer<serde::de::value::Error> = word.into_deserializer();

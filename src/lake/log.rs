@@ -22,6 +22,7 @@ use super::error::LakeError;
 use super::layout::{self, JobLayout};
 use super::open::{Lake, from_json, to_json};
 use super::publish::{self, AT_A_TIME};
+use super::streak::FailureStreak;
 use crate::clock::real_now;
 use crate::model::{Kind, Timestamp};
 
@@ -79,6 +80,11 @@ impl Left {
     pub fn commit(&self) -> Uuid {
         self.newest.id
     }
+
+    /// That commit, without what it lists.
+    pub fn newest(&self) -> &Commit {
+        &self.newest
+    }
 }
 
 /// A job's log, held by one run.
@@ -89,6 +95,8 @@ pub struct JobLog {
     run: Run,
     /// The commit below the claim.
     found: (u64, Uuid),
+    /// The run that wrote it, and when.
+    found_of: (Uuid, Timestamp),
     /// Whether this process made that commit, and nobody has committed since: then it has nothing to recover.
     goes_on: bool,
     /// Locked for as long as a commit is under way: a run commits one at a time, renewals too.
@@ -108,7 +116,7 @@ struct Head {
     /// Whether files may be committed that this run doesn't know to be published.
     unpublished: bool,
     /// What the run's last commit will say of it.
-    ended: Option<Ended>,
+    ended: Option<(Ended, Option<FailureStreak>)>,
 }
 
 /// What a data commit changes.
@@ -296,6 +304,7 @@ impl JobLog {
             lake: lake.clone(),
             keys: lake.layout.job(&run.job),
             found: (found.version, found.id),
+            found_of: (found.run, found.at),
             goes_on: false,
             head: Mutex::new(Head {
                 published,
@@ -313,6 +322,11 @@ impl JobLog {
     pub async fn follows(&self) -> Option<Uuid> {
         let (version, id) = self.found;
         (self.head.lock().await.newest.version == version + 1).then_some(id)
+    }
+
+    /// The run that wrote the commit below this run's claim, and when.
+    pub fn found_of(&self) -> (Uuid, Timestamp) {
+        self.found_of
     }
 
     /// Finishes what earlier runs committed and clears what they didn't; only then may the lake's ids be read.
@@ -401,9 +415,10 @@ impl JobLog {
         }
     }
 
-    /// Says how the run ends: the commit that gives the claim up records it, whichever that is.
-    pub async fn will_end(&self, ended: Ended) {
-        self.head.lock().await.ended = Some(ended);
+    /// Says how the run ends, and what streak of failed runs the job is in then: the commit that gives the claim up
+    /// records it, whichever that is.
+    pub async fn will_end(&self, ended: Ended, failing: Option<FailureStreak>) {
+        self.head.lock().await.ended = Some((ended, failing));
     }
 
     /// Ends the claim, so that the next run needn't wait for it to expire. Says how the log was left, if the next run of
@@ -465,7 +480,10 @@ impl JobLog {
         head.unpublished |= !change.files.is_empty();
         let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
         let mut commit = head.next(&self.run, kind, id, change);
-        commit.ended = head.ended.clone().filter(|_| ends);
+        if let Some((ended, failing)) = head.ended.clone().filter(|_| ends) {
+            commit.ended = Some(ended);
+            commit.failing = failing;
+        }
         let mut last = None;
         for attempt in 1..=ATTEMPTS {
             self.lake.is_still_there()?;
@@ -643,6 +661,7 @@ impl Head {
                 self.newest.progress.clone()
             },
             ended: None,
+            failing: self.newest.failing.clone(),
         }
     }
 }
@@ -666,5 +685,6 @@ fn before_the_first(run: &Run) -> Commit {
         files: Vec::new(),
         progress: BTreeMap::new(),
         ended: None,
+        failing: None,
     }
 }

@@ -13,6 +13,7 @@ mod open;
 mod probe;
 mod publish;
 pub mod quarantine;
+mod streak;
 
 pub use commit::{
     Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, Ended, FORMAT, Failed, Open, Origin,
@@ -23,3 +24,4 @@ pub use log::{Change, Claimed, JobLog, Left, Run, newest, unpublished};
 pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
 pub use open::Lake;
 pub use probe::{Outcome, Probe, Probed, probe};
+pub use streak::FailureStreak;

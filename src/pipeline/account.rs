@@ -2,10 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use uuid::Uuid;
+
 use super::Failure;
 use super::error::RunError;
 use crate::client::Calls;
-use crate::lake::{Ended, Failed, Pulled};
+use crate::clock::real_now;
+use crate::lake::{Ended, Failed, FailureStreak, Pulled};
 use crate::model::Timestamp;
 use crate::telemetry::chain;
 
@@ -21,10 +24,21 @@ pub(super) struct Account {
     ended: Mutex<Ended>,
     /// How many requests its commits have told, and how many of these were retries.
     told: Mutex<(u64, u64)>,
+    run: Uuid,
+    /// Whether the run is one of the schedule's: only these make a streak, or end it.
+    is_scheduled: bool,
+    /// The failed runs in a row before this one.
+    before: Option<FailureStreak>,
 }
 
 impl Account {
-    pub(super) fn new(started_at: Timestamp) -> Self {
+    /// Of a run that begins, after these failed runs in a row.
+    pub(super) fn new(
+        run: Uuid,
+        started_at: Timestamp,
+        is_scheduled: bool,
+        before: Option<FailureStreak>,
+    ) -> Self {
         let ended = Ended {
             started_at,
             unfinished: false,
@@ -36,6 +50,9 @@ impl Account {
             calls: Calls::default(),
             ended: Mutex::new(ended),
             told: Mutex::default(),
+            run,
+            is_scheduled,
+            before,
         }
     }
 
@@ -57,21 +74,24 @@ impl Account {
                 stream: Some(failure.stream.clone()),
                 range: Some(failure.range),
                 work: Some(failure.work),
-                kind: Some(failure.error.kind()),
-                error: capped(chain(&failure.error)),
+                ..failed(&failure.error)
             })
             .collect();
     }
 
     /// The run has failed as a whole.
     pub(super) fn fail(&self, error: &RunError) {
-        lock(&self.ended).failures.push(Failed {
-            stream: None,
-            range: None,
-            work: None,
-            kind: Some(error.kind()),
-            error: capped(chain(error)),
-        });
+        lock(&self.ended).failures.push(failed(error));
+    }
+
+    /// The failed runs in a row when this one has ended.
+    pub(super) fn streak(&self) -> Option<FailureStreak> {
+        if self.is_scheduled {
+            let ended = lock(&self.ended);
+            FailureStreak::after(self.before.as_ref(), self.run, &ended, real_now())
+        } else {
+            self.before.clone()
+        }
     }
 
     /// What the run's last commit says of it, if that commit tells of these.
@@ -86,6 +106,21 @@ impl Account {
             retries: again.saturating_sub(retries),
             ..lock(&self.ended).clone()
         }
+    }
+}
+
+/// A failure of a whole run, as commits keep it.
+pub(super) fn failed(error: &RunError) -> Failed {
+    let retry_after = error.retry_after();
+    Failed {
+        stream: None,
+        range: None,
+        work: None,
+        kind: Some(error.kind()),
+        error: capped(chain(error)),
+        // never shortened
+        retry_after: retry_after.map(|pause| pause.as_secs() + u64::from(pause.subsec_nanos() > 0)),
+        at_lake: matches!(error, RunError::Lake(_) | RunError::Read(_)),
     }
 }
 

@@ -311,7 +311,8 @@ impl<'a> Landing<'a> {
         }
         pulled.retain(says_something);
         if self.is_last {
-            self.log.will_end(self.account.ended(&pulled)).await;
+            let ended = self.account.ended(&pulled);
+            self.log.will_end(ended, self.account.streak()).await;
         }
         let change = Change {
             origin: Some(self.job.origin()),

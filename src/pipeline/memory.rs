@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use crate::lake::Left;
+use crate::lake::{Commit, FailureStreak, Left};
+use crate::model::Timestamp;
 use crate::table::EventIdHash;
 
 /// The ids of one partition.
@@ -47,6 +48,8 @@ struct OfJob {
     /// The commit at which the ids were kept: nothing while a run is under way, or after one that failed.
     at: Option<Uuid>,
     partitions: HashMap<String, Partition>,
+    /// The failed runs in a row, as far as this process knows.
+    failing: Option<FailureStreak>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,44 @@ impl Memory {
     /// How the job's last run left its log; taken out, so that it serves one claim.
     pub(super) fn left(&self, job: &str) -> Option<Left> {
         self.kept().jobs.get_mut(job)?.left.take()
+    }
+
+    /// Notes the failed runs in a row as of now, also where the log can't be told.
+    pub fn note_failing(&self, job: &str, failing: Option<FailureStreak>) {
+        let mut kept = self.kept();
+        kept.jobs.entry(job.to_owned()).or_default().failing = failing;
+    }
+
+    /// The failed runs in a row: as the log has them, unless this process knows of a later one that the log doesn't have.
+    pub fn failing(&self, job: &str, newest: Option<&Commit>) -> Option<FailureStreak> {
+        let logged = newest.and_then(|newest| newest.failing.as_ref());
+        self.latest(job, newest.map(|newest| (newest.run, newest.at)), logged)
+    }
+
+    /// The same, where the newest commit that is known was written by this run at this time.
+    pub(super) fn latest(
+        &self,
+        job: &str,
+        newest: Option<(Uuid, Timestamp)>,
+        logged: Option<&FailureStreak>,
+    ) -> Option<FailureStreak> {
+        let kept = self.kept();
+        let of = kept.jobs.get(job);
+        let known = of.and_then(|of| of.failing.as_ref());
+        let is_ours = |run: Uuid| of.is_some_and(|of| of.run == run);
+        let is_as_new = |known: &&FailureStreak| {
+            // another process that has committed since then knows better
+            newest.is_none_or(|(run, at)| is_ours(run) || at <= known.at)
+                || logged.is_some_and(|logged| (logged.run, logged.at) == (known.run, known.at))
+        };
+        known.filter(is_as_new).or(logged).cloned()
+    }
+
+    /// The newest commit of the job's log as the last run of this process left it, if that is kept.
+    pub fn newest(&self, job: &str) -> Option<Commit> {
+        let kept = self.kept();
+        let left = kept.jobs.get(job)?.left.as_ref()?;
+        Some(left.newest().clone())
     }
 
     /// A run begins, its claim just above the commit `follows`. What was kept at any other commit is let go.

@@ -29,8 +29,10 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::client::ClientError;
-use crate::clock::Clock;
-use crate::lake::{Claim, Claimed, Commit, Counts, JobLog, Lake, Origin, Run, Work};
+use crate::clock::{Clock, real_now};
+use crate::lake::{
+    Claim, Claimed, Commit, Counts, Ended, FailureStreak, JobLog, Lake, Origin, Run, Work,
+};
 use crate::metrics;
 use crate::model::{PartitionColumn, Range, Timestamp};
 use crate::plan::Policy;
@@ -272,10 +274,26 @@ pub struct Failure {
 
 /// Runs `job` once: the whole of design §4 for one claim.
 pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
-    claimed(job, conduct, &lane, async |log, account| {
+    let is_scheduled = matches!(lane, Lane::Due);
+    claimed(job, conduct, &lane, is_scheduled, async |log, account| {
         under_claim(job, log, account, lane, conduct).await
     })
     .await
+}
+
+/// Notes a scheduled run that couldn't record its end in the log: the lake failed, or the run panicked. Only this process
+/// knows of it.
+pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
+    let ended = Ended {
+        started_at: real_now(),
+        unfinished: false,
+        calls: 0,
+        retries: 0,
+        failures: vec![account::failed(error)],
+    };
+    let before = job.memory.failing(&job.log, None);
+    let failing = FailureStreak::after(before.as_ref(), run, &ended, real_now());
+    job.memory.note_failing(&job.log, failing);
 }
 
 /// Does `work` under a claim of its own, which is kept alive meanwhile and given up after it.
@@ -283,6 +301,7 @@ async fn claimed<R>(
     job: &Job,
     conduct: &Conduct,
     lane: &(dyn fmt::Display + Sync),
+    is_scheduled: bool,
     work: impl AsyncFnOnce(&JobLog, &Account) -> Result<R, RunError>,
 ) -> Result<Outcome<R>, RunError> {
     let run = Run::new(&job.log, conduct.claim_life);
@@ -291,17 +310,27 @@ async fn claimed<R>(
     note_trace(&span);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
+        let id = run.id;
         let claimed = match job.memory.left(&job.log) {
-            Some(left) => JobLog::claim_again(&job.lake, run, left).await?,
-            None => JobLog::claim(&job.lake, run).await?,
+            Some(left) => JobLog::claim_again(&job.lake, run, left).await,
+            None => JobLog::claim(&job.lake, run).await,
         };
         let log = match claimed {
-            Claimed::Held(claim) => return Ok(Outcome::Held(claim)),
-            Claimed::Mine(log) => log,
+            Ok(Claimed::Held(claim)) => return Ok(Outcome::Held(claim)),
+            Ok(Claimed::Mine(log)) => log,
+            Err(error) => {
+                let error = error.into();
+                if is_scheduled {
+                    note_failed(job, id, &error);
+                }
+                return Err(error);
+            }
         };
         let _running = job.metrics.running();
         let run = log.run().id;
-        let account = Account::new(log.newest().await.at);
+        let claim = log.newest().await;
+        let before = (job.memory).latest(&job.log, Some(log.found_of()), claim.failing.as_ref());
+        let account = Account::new(run, claim.at, is_scheduled, before);
         job.memory.begin(&job.log, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
@@ -311,11 +340,15 @@ async fn claimed<R>(
             .as_ref()
             .err()
             .is_none_or(RunError::leaves_the_log_known);
+        if let Err(error) = &result {
+            account.fail(error);
+        }
+        let streak = account.streak();
+        if is_scheduled {
+            job.memory.note_failing(&job.log, streak.clone());
+        }
         if may_release {
-            if let Err(error) = &result {
-                account.fail(error);
-            }
-            log.will_end(account.ended(&[])).await;
+            log.will_end(account.ended(&[]), streak).await;
             match log.release().await {
                 Ok(left) if result.is_ok() => {
                     (job.memory).end(&job.log, run, log.newest().await.id, left);

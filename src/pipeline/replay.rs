@@ -64,7 +64,7 @@ pub async fn replay(
     these: Option<&BTreeSet<Place>>,
     conduct: &Conduct,
 ) -> Result<Outcome<Replayed>, RunError> {
-    claimed(job, conduct, &"replay", async |log, account| {
+    claimed(job, conduct, &"replay", false, async |log, account| {
         under_claim(job, log, account, these, conduct).await
     })
     .await

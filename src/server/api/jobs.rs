@@ -9,10 +9,12 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::runs::Kind;
 use super::{Problem, Range};
 use crate::clock::real_now;
-use crate::lake::{Commit, Progress};
+use crate::lake::{Commit, FailureStreak, Progress};
 use crate::model::{RangeSet, Timestamp};
 use crate::server::Site;
 use crate::server::board::JobStanding;
@@ -57,8 +59,14 @@ pub(super) struct JobWithStreams {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Activity {
+    /// Its log can't be read.
+    Unreadable,
+    /// Its last scheduled run failed; another one may be under way.
+    Failing,
     /// It was never pulled.
     NeverRan,
+    /// Its last run ended without recording it: it was killed, or lost its lake.
+    Interrupted,
     /// A run holds it.
     Running,
     /// Its time has come.
@@ -86,6 +94,8 @@ struct JobState {
     last_commit: Option<DateTime<Utc>>,
     /// When it is due next.
     next_run: Option<DateTime<Utc>>,
+    /// The scheduled runs that failed in a row up to the last one; null if that one succeeded.
+    failing: Option<Failing>,
     /// Which process holds it.
     holder: Option<Holder>,
     /// What lies before its newest rows and was never pulled.
@@ -96,6 +106,29 @@ struct JobState {
     acknowledged: u64,
     /// What somebody should look at.
     findings: Vec<Advice>,
+}
+
+/// Failed runs in a row.
+#[derive(Debug, Serialize, ToSchema)]
+struct Failing {
+    /// When the first of them failed.
+    since: DateTime<Utc>,
+    /// When the last of them failed.
+    at: DateTime<Utc>,
+    /// How many there are.
+    runs: u32,
+    /// The last of them.
+    run: Uuid,
+    /// What kind of failure; null if it is not known.
+    kind: Option<Kind>,
+    /// Whether it was the lake that failed, not the provider.
+    at_lake: bool,
+    /// The failure with its causes.
+    error: String,
+    /// The streams that failed in the last run, the first twenty of them; none if it failed as a whole.
+    streams: Vec<String>,
+    /// Number of streams that failed in the last run.
+    failed_streams: u64,
 }
 
 /// Who runs a job.
@@ -121,7 +154,7 @@ struct Gap {
 /// Something that somebody should look at.
 #[derive(Debug, Serialize, ToSchema)]
 struct Advice {
-    /// `gap`, `stale` or `quarantine`.
+    /// `unreadable`, `refused`, `failing`, `gap`, `stale` or `quarantine`.
     kind: &'static str,
     /// What was found, in words that go on after the job's name.
     what: String,
@@ -216,26 +249,28 @@ impl JobState {
             range: (*range).into(),
         };
         let advice = |finding: Finding| Advice {
-            kind: finding.kind,
+            kind: finding.kind.as_str(),
             what: finding.what,
             to_do: finding.to_do,
         };
         Self {
             state: match standing.state(now) {
+                Doing::Unreadable => Activity::Unreadable,
+                Doing::Failing => Activity::Failing,
                 Doing::NeverRan => Activity::NeverRan,
+                Doing::Interrupted => Activity::Interrupted,
                 Doing::Running => Activity::Running,
                 Doing::Due => Activity::Due,
                 Doing::Idle => Activity::Idle,
             },
             watermark: standing.watermark,
-            lag_seconds: standing
-                .watermark
-                .map(|watermark| (now - watermark).num_seconds()),
+            lag_seconds: standing.lag(now).map(|lag| lag.num_seconds()),
             fresh_until: standing.fresh_until,
-            stale: standing.fresh_until.is_some_and(|until| until < now),
+            stale: standing.is_stale(now),
             stale_streams: standing.stale.clone(),
             last_commit: standing.newest.as_ref().map(|newest| newest.at),
             next_run: standing.next_run,
+            failing: standing.failing.as_ref().map(Failing::of),
             holder: standing.holder(now).map(|claim| Holder {
                 host: claim.host.clone(),
                 pid: claim.pid,
@@ -245,6 +280,22 @@ impl JobState {
             quarantined: standing.quarantine.open,
             acknowledged: standing.quarantine.acknowledged,
             findings: standing.findings(now).into_iter().map(advice).collect(),
+        }
+    }
+}
+
+impl Failing {
+    fn of(failing: &FailureStreak) -> Self {
+        Self {
+            since: failing.since,
+            at: failing.at,
+            runs: failing.runs,
+            run: failing.run,
+            kind: failing.kind.map(Kind::from),
+            at_lake: failing.at_lake,
+            error: failing.error.clone(),
+            streams: failing.streams.clone(),
+            failed_streams: failing.failed_streams,
         }
     }
 }

@@ -123,7 +123,7 @@ enum Work {
 /// What a failure means.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+pub(super) enum Kind {
     /// May pass by itself.
     Transient,
     /// The provider asked to come back later.

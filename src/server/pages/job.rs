@@ -9,9 +9,9 @@ use super::arrivals::{self, Tone};
 use super::ledger::{Account, Run};
 use super::view::{Look, Verdict, View};
 use super::{calendar, frame, plot, run, words};
-use crate::lake::{Commit, Open, Progress};
+use crate::lake::{Commit, FailureStreak, Open, Progress};
 use crate::model::{Range, Timestamp};
-use crate::standing::{Doing, Finding, Standing};
+use crate::standing::{Doing, Finding, FindingKind, Standing};
 use crate::text;
 
 /// How many weeks the calendar shows.
@@ -57,11 +57,11 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
         (frame::unreadable(view, std::slice::from_ref(look)))
         div.title {
             h1 { (look.name) }
-            (badge(look.verdict(account, now))) " " (activity(look, now))
+            (badge(look.verdict(now))) " " (activity(look, now))
         }
         (facts(look, account, now))
-        (failure(account, now))
-        (todo(look, account, now))
+        (failure(look, account, now))
+        (todo(look, now))
         section aria-labelledby="coverage" {
             h2 #coverage { "Coverage" small { "new rows by event date; newest week first" } }
             (calendar::of_job(days))
@@ -148,7 +148,7 @@ pub(super) fn budget(look: &Look<'_>) -> Markup {
 /// A finding's words, long ones folded up.
 pub(super) fn finding(finding: &Finding) -> Markup {
     html! {
-        span class={ "kind " (if matches!(finding.kind, "stale" | "quarantine") { "warn" } else { "bad" }) } { (finding.kind) }
+        span class={ "kind " (if finding.kind.is_bad() { "bad" } else { "warn" }) } { (finding.kind) }
         " " (folded(&finding.what, &format!("{}-{}", finding.kind, finding.job))) "; "
         span.to-do { (code(&finding.to_do)) "." }
     }
@@ -214,19 +214,53 @@ fn passes(look: &Look<'_>) -> Vec<u64> {
 }
 
 /// The newest failure in full, and how things went on.
-fn failure(account: Option<&Account<'_>>, now: Timestamp) -> Markup {
-    let Some(failing) = account.and_then(Account::failing) else {
+fn failure(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+    if let Some(failing) = look.standing.and_then(|standing| standing.failing.as_ref()) {
+        return failing_now(look, failing, account, now);
+    }
+    let Some(failed) = account.and_then(Account::failing) else {
         return html! {};
     };
-    let stands = failing.well_since == 0;
     html! {
-        section class={ "notice " (if stands { "bad" } else { "quiet" }) } aria-labelledby="error" {
+        section.notice.quiet aria-labelledby="error" {
             h2 #error {
-                @if stands { "Its last run failed" } @else { "Last error" }
+                "Last error"
                 small {
-                    (words::relative(failing.at, now)) " in " a href=(run::link(failing.run)) { "this run" }
-                    @if failing.in_a_row > 1 { "; " (failing.in_a_row) " runs in a row failed" }
-                    @if !stands { "; " (text::counted(failing.well_since as u64, "run")) " since then ended well" }
+                    (words::relative(failed.at, now)) " in " a href=(run::link(failed.run)) { "this run" }
+                    @if failed.in_a_row > 1 { "; " (failed.in_a_row) " runs in a row failed" }
+                    "; " (text::counted(failed.well_since as u64, "run")) " since then ended well"
+                }
+            }
+            pre { @if let Some(kind) = failed.kind { (kind) ": " } (failed.error) }
+        }
+    }
+}
+
+/// The failed runs in a row up to the last one.
+fn failing_now(
+    look: &Look<'_>,
+    failing: &FailureStreak,
+    account: Option<&Account<'_>>,
+    now: Timestamp,
+) -> Markup {
+    // one that couldn't be recorded has no page
+    let has_page = account.is_some_and(|account| account.runs().any(|run| run.id == failing.run));
+    html! {
+        section.notice.bad aria-labelledby="error" {
+            h2 #error {
+                "Its last run failed"
+                small {
+                    (words::relative(failing.at, now))
+                    @if has_page { " in " a href=(run::link(failing.run)) { "this run" } }
+                    @if failing.runs > 1 {
+                        "; " (failing.runs) " runs in a row failed, the first " (words::relative(failing.since, now))
+                    }
+                    "; next attempt " (next_run(look, now))
+                }
+            }
+            @if let [first, ..] = &failing.streams[..] {
+                p { "With stream " (first)
+                    @if failing.failed_streams > 1 { " and " (text::counted(failing.failed_streams - 1, "other stream")) }
                 }
             }
             pre { @if let Some(kind) = failing.kind { (kind) ": " } (failing.error) }
@@ -234,9 +268,9 @@ fn failure(account: Option<&Account<'_>>, now: Timestamp) -> Markup {
     }
 }
 
-fn todo(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
-    let findings: Vec<Finding> = (look.findings(account, now).into_iter())
-        .filter(|finding| !matches!(finding.kind, "failing" | "unreadable")) // said in full above
+fn todo(look: &Look<'_>, now: Timestamp) -> Markup {
+    let findings: Vec<Finding> = (look.findings(now).into_iter())
+        .filter(|finding| !matches!(finding.kind, FindingKind::Failing | FindingKind::Unreadable)) // said in full above
         .collect();
     html! {
         @if !findings.is_empty() {

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::arrivals::Arrivals;
 use super::view::{Look, Verdict, View};
 use super::{calendar, frame, job, plot, words};
+use crate::standing::FindingKind;
 use crate::text;
 
 /// How many jobs a page shows.
@@ -46,7 +47,7 @@ impl Choice {
 pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
     let now = view.now;
     let judged: Vec<(&Look<'_>, Verdict)> = (view.jobs.iter())
-        .map(|look| (look, look.verdict(view.ledger.job(look.log), now)))
+        .map(|look| (look, look.verdict(now)))
         .collect();
     let looked_at = judged
         .iter()
@@ -141,8 +142,8 @@ fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: Choice) -> Ma
 
 fn findings(view: &View<'_>) -> Markup {
     let all: Vec<_> = (view.jobs.iter())
-        .flat_map(|look| look.findings(view.ledger.job(look.log), view.now))
-        .filter(|finding| finding.kind != "unreadable") // said once, above
+        .flat_map(|look| look.findings(view.now))
+        .filter(|finding| finding.kind != FindingKind::Unreadable) // said once, above
         .collect();
     html! {
         @if !all.is_empty() {

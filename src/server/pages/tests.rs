@@ -13,7 +13,9 @@ use super::{calendar, job, overview, run};
 use crate::client::Budget;
 use crate::history::{History, Outcome, Row};
 use crate::lake::quarantine::LineCounts;
-use crate::lake::{Claim, Commit, CommitKind, Counts, FORMAT, Progress, Work};
+use crate::lake::{
+    Claim, Commit, CommitKind, Counts, Ended, FORMAT, Failed, FailureStreak, Progress, Work,
+};
 use crate::model::{Kind, Range, Timestamp};
 use crate::plan::Policy;
 use crate::standing::Standing;
@@ -61,6 +63,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         published_through: 11,
         planned_at: Some(at("2026-11-20T11:45:00Z")),
         ended: None,
+        failing: None,
         origin: None,
         streams: streams.iter().map(|(name, _)| (*name).to_owned()).collect(),
         pulled: Vec::new(),
@@ -83,6 +86,8 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
     }
     Standing {
         job: name.to_owned(),
+        connection: "genesys-prod".to_owned(),
+        failing: None,
         lake: "s3://lake/audit".to_owned(),
         watermark,
         stale: Vec::new(),
@@ -253,11 +258,28 @@ fn standings(policy: &Policy, later: &Policy) -> [Standing; 7] {
             ..standing("quarantine", Some(running), policy)
         },
         standing("new", None, later),
-        standing("failing", Some(settled("failing")), policy),
+        Standing {
+            failing: Some(FailureStreak {
+                since: at("2026-11-20T09:00:03Z"),
+                at: at("2026-11-20T11:58:03Z"),
+                run: FAILED,
+                runs: 4,
+                kind: Some(Kind::Auth),
+                at_lake: false,
+                error: REFUSED.to_owned(),
+                streams: vec!["Routing".to_owned()],
+                failed_streams: 1,
+                asked_until: None,
+                retry_at: at("2026-11-20T12:06:03Z"),
+            }),
+            ..standing("failing", Some(settled("failing")), policy)
+        },
         standing("unreadable", Some(settled("unreadable")), policy),
     ]
 }
 
+const REFUSED: &str = "the sign-in was refused: 401 of `POST https://login.mypurecloud.com/oauth/token`: \
+                       invalid_client";
 const FAILED: Uuid = Uuid::from_u128(90_000);
 
 /// What their runs did.
@@ -278,7 +300,7 @@ fn happened() -> History {
         run: FAILED,
         outcome: Outcome::Failed,
         error_kind: Some(Kind::Auth),
-        error: Some("the sign-in was refused: 401 of `POST https://login.mypurecloud.com/oauth/token`: invalid_client".to_owned()),
+        error: Some(REFUSED.to_owned()),
         retries: 1,
         ..row("failing", 0, "Routing", tail, 0)
     });
@@ -462,6 +484,25 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
 ");
 }
 
+/// A run that failed so as a whole.
+fn failed_so(kind: Kind) -> Ended {
+    Ended {
+        started_at: at(NOW),
+        unfinished: false,
+        calls: 0,
+        retries: 0,
+        failures: vec![Failed {
+            stream: None,
+            range: None,
+            work: None,
+            kind: Some(kind),
+            error: "refused".to_owned(),
+            retry_after: None,
+            at_lake: false,
+        }],
+    }
+}
+
 /// What a provider, or whoever writes into a lake, may say.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u{202e}\u{0}";
 
@@ -492,6 +533,11 @@ fn text_from_outside_stays_text() {
     };
     let history = History { rows: vec![failed] };
     let problems = vec![hostile.clone()];
+    standing.failing = Some(FailureStreak {
+        error: hostile.clone(),
+        streams: vec![hostile.clone()],
+        ..FailureStreak::after(None, FAILED, &failed_so(Kind::Transient), at(NOW)).unwrap()
+    });
     let mut look = look(HOSTILE, &policy, Some(&standing));
     (look.connection, look.schedule, look.unreadable) =
         (HOSTILE, hostile.clone(), Some(hostile.as_str()));

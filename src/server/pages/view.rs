@@ -1,10 +1,10 @@
 //! What pages are made of: plain data, read before anything is drawn.
 
-use super::ledger::{Account, Ledger};
+use super::ledger::Ledger;
 use crate::client::Budget;
 use crate::model::Timestamp;
 use crate::plan::Policy;
-use crate::standing::{Finding, Standing};
+use crate::standing::{self, Finding, FindingKind, Standing};
 
 /// All that a page may show.
 #[derive(Debug)]
@@ -44,19 +44,11 @@ pub(super) struct Look<'a> {
     pub(super) budget: Budget,
 }
 
-/// What is to be said of a job in a word; the worst comes first.
+/// What is to be said of a job in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
-    /// Its log can't be read.
-    Unreadable,
-    /// Its last run failed.
-    Failing,
-    /// Something was passed over.
-    Gap,
-    /// Its watermark is too old.
-    Behind,
-    /// Unreadable records wait.
-    Quarantine,
+    /// Its worst finding.
+    Found(FindingKind),
     /// It never ran, and needn't have.
     New,
     /// Nothing is missing.
@@ -67,11 +59,11 @@ impl Verdict {
     /// Its sign and its word.
     pub(super) fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Unreadable => ("?", "unreadable"),
-            Self::Failing => ("✕", "failing"),
-            Self::Gap => ("!", "gap"),
-            Self::Behind => ("…", "behind"),
-            Self::Quarantine => ("▲", "quarantine"),
+            Self::Found(FindingKind::Unreadable) => ("?", "unreadable"),
+            Self::Found(FindingKind::Failing | FindingKind::Refused) => ("✕", "failing"),
+            Self::Found(FindingKind::Stale) => ("…", "behind"),
+            Self::Found(FindingKind::Quarantine) => ("▲", "quarantine"),
+            Self::Found(kind) => ("!", kind.as_str()),
             Self::New => ("○", "new"),
             Self::Whole => ("✓", "whole"),
         }
@@ -80,8 +72,8 @@ impl Verdict {
     /// Its class: how bad it is.
     pub(super) fn class(self) -> &'static str {
         match self {
-            Self::Unreadable | Self::Failing | Self::Gap => "bad",
-            Self::Behind | Self::Quarantine => "warn",
+            Self::Found(kind) if kind.is_bad() => "bad",
+            Self::Found(_) => "warn",
             Self::New => "quiet",
             Self::Whole => "good",
         }
@@ -89,62 +81,32 @@ impl Verdict {
 
     /// Whether somebody should look.
     pub(super) fn needs_a_look(self) -> bool {
-        !matches!(self, Self::New | Self::Whole)
+        matches!(self, Self::Found(_))
     }
 }
 
 impl Look<'_> {
     /// Whether its watermark is too old.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
-        let until = self.standing.and_then(|standing| standing.fresh_until);
-        until.is_some_and(|until| until < now)
+        (self.standing).is_some_and(|standing| standing.is_stale(now))
     }
 
     /// What is to be said of it.
-    pub(super) fn verdict(&self, account: Option<&Account<'_>>, now: Timestamp) -> Verdict {
-        let Some(standing) = self.standing.filter(|_| self.unreadable.is_none()) else {
-            return Verdict::Unreadable;
-        };
-        let failing = account.and_then(Account::failing);
-        if failing.is_some_and(|failing| failing.well_since == 0) {
-            Verdict::Failing
-        } else if !standing.gaps.is_empty() {
-            Verdict::Gap
-        } else if self.is_stale(now) {
-            Verdict::Behind
-        } else if standing.quarantine.open > 0 {
-            Verdict::Quarantine
-        } else if standing.newest.is_none() {
-            Verdict::New
-        } else {
-            Verdict::Whole
+    pub(super) fn verdict(&self, now: Timestamp) -> Verdict {
+        let worst = self.findings(now).first().map(|finding| finding.kind);
+        match (worst, self.standing) {
+            (Some(kind), _) => Verdict::Found(kind),
+            (None, None) => Verdict::Found(FindingKind::Unreadable),
+            (None, Some(standing)) if standing.newest.is_none() => Verdict::New,
+            (None, Some(_)) => Verdict::Whole,
         }
     }
 
-    /// All that somebody should look at.
-    pub(super) fn findings(&self, account: Option<&Account<'_>>, now: Timestamp) -> Vec<Finding> {
-        let finding = |kind, what: String, to_do: &str| Finding {
-            kind,
-            job: self.name.to_owned(),
-            what,
-            to_do: to_do.to_owned(),
-        };
-        let unreadable = self.unreadable.map(|problem| {
-            let to_do = "check that the lake can be reached: `check` says what is in the way";
-            finding("unreadable", format!("can't be read: {problem}"), to_do)
-        });
-        let failing = account.and_then(Account::failing);
-        let failing = failing.filter(|failing| failing.well_since == 0).map(|failing| {
-            let times = match failing.in_a_row {
-                1 => "failed in its last run".to_owned(),
-                times => format!("failed in its last {times} runs"),
-            };
-            let what = format!("{times}: {}", failing.error);
-            finding("failing", what, "it is tried again at the next tick; docs/operations.md says what helps for each kind of error")
-        });
+    /// All problems that need attention, the worst first.
+    pub(super) fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        let unreadable = (self.unreadable).map(|problem| standing::unreadable(self.name, problem));
         let findings = self.standing.map(|standing| standing.findings(now));
         (unreadable.into_iter())
-            .chain(failing)
             .chain(findings.unwrap_or_default())
             .collect()
     }

@@ -1,0 +1,125 @@
+//! A streak of failed runs: kept in the job's log, so that every process knows of it and of the next attempt.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::commit::{Ended, Failed, known};
+use crate::model::{Kind, Timestamp};
+
+/// Shortest and longest pause after a failed run; doubled with each further failure in a row.
+const FAILURE_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::seconds(10), TimeDelta::minutes(5));
+/// The same after credentials were refused.
+const AUTH_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(1));
+/// The longest pause that a provider may ask for.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::days(365);
+/// How many streams a streak names.
+const STREAMS: usize = 20;
+
+/// The scheduled runs of a job that failed in a row, up to its newest one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureStreak {
+    /// When the first of them failed.
+    pub since: Timestamp,
+    /// When the last of them failed.
+    pub at: Timestamp,
+    /// The last of them.
+    pub run: Uuid,
+    /// Number of failed runs in a row.
+    pub runs: u32,
+    /// The kind of the last run's failure: refused credentials, if there are any, else its first failure's.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known"
+    )]
+    pub kind: Option<Kind>,
+    /// Whether it was the lake that failed, not the provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_lake: bool,
+    /// That failure with its causes.
+    pub error: String,
+    /// The streams that failed in the last run, the first twenty of them; none if it failed as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<String>,
+    /// Number of streams that failed in the last run.
+    #[serde(default)]
+    pub failed_streams: u64,
+    /// Until when the provider asked to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_until: Option<Timestamp>,
+    /// The next scheduled run begins at the job's first tick that is not before this instant.
+    pub retry_at: Timestamp,
+}
+
+impl FailureStreak {
+    /// Returns the streak after a run that ended at `now`; none if the run succeeded. A run that was stopped before it had
+    /// finished, without a failure, changes nothing.
+    pub fn after(
+        previous: Option<&Self>,
+        run: Uuid,
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let first = ended.failures.first();
+        let Some(first) = first else {
+            return previous.filter(|_| ended.unfinished).cloned();
+        };
+        let is_refused = |failed: &&Failed| failed.kind == Some(Kind::Auth);
+        let worst = ended.failures.iter().find(is_refused).unwrap_or(first);
+        let mut streams: Vec<&String> = (ended.failures.iter())
+            .filter_map(|failed| failed.stream.as_ref())
+            .collect();
+        streams.sort();
+        streams.dedup();
+        let asked = (ended.failures.iter())
+            .filter_map(|failed| failed.retry_after)
+            .max();
+        let asked = asked.map(|seconds| {
+            let seconds = i64::try_from(seconds).ok();
+            let pause = seconds.and_then(TimeDelta::try_seconds);
+            now + pause.unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+        });
+        let runs = previous.map_or(0, |streak| streak.runs).saturating_add(1);
+        let (shortest, longest) = pause_of(worst.kind);
+        let own = now + (shortest * 2_i32.pow((runs - 1).min(12))).min(longest);
+        Some(Self {
+            since: previous.map_or(now, |streak| streak.since),
+            at: now,
+            run,
+            runs,
+            kind: worst.kind,
+            at_lake: worst.at_lake,
+            error: worst.error.clone(),
+            failed_streams: streams.len() as u64,
+            streams: streams.into_iter().take(STREAMS).cloned().collect(),
+            asked_until: asked,
+            retry_at: asked.map_or(own, |asked| asked.max(own)),
+        })
+    }
+
+    /// The instant before which no run begins. It is never further from `now` than the pause is long, whatever clock wrote
+    /// the streak.
+    pub fn not_before(&self, now: Timestamp) -> Timestamp {
+        self.retry_at.min(now + (self.retry_at - self.at))
+    }
+
+    /// The streak as a process that has just started observes it: the pause that the provider asked for, but only the
+    /// shortest one of its own, since the configuration or the credentials may have been corrected meanwhile.
+    #[must_use]
+    pub fn at_start(self) -> Self {
+        let shortest = self.at + pause_of(self.kind).0;
+        let retry_at = self
+            .asked_until
+            .map_or(shortest, |asked| asked.max(shortest));
+        Self { retry_at, ..self }
+    }
+}
+
+fn pause_of(kind: Option<Kind>) -> (TimeDelta, TimeDelta) {
+    if kind == Some(Kind::Auth) {
+        AUTH_PAUSE
+    } else {
+        FAILURE_PAUSE
+    }
+}
