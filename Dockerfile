@@ -16,18 +16,20 @@ WORKDIR /build
 # Dependencies first, on an empty program: this layer is built again only when Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+COPY crates/auditlake-sim/Cargo.toml crates/auditlake-sim/
 COPY crates/protocol-model/Cargo.toml crates/protocol-model/
-RUN mkdir -p src benches crates/protocol-model/src \
+RUN mkdir -p src benches crates/auditlake-sim/src crates/protocol-model/src \
     && echo 'fn main() {}' | tee src/main.rs > benches/stages.rs \
-    && touch src/lib.rs crates/protocol-model/src/lib.rs \
+    && touch src/lib.rs crates/auditlake-sim/src/lib.rs crates/protocol-model/src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
 
 # Then the program. Copied files keep their times, which may be older than the empty program's build; `touch` tells
 # Cargo that they are new. jobs.yaml is compiled in: `demo` runs it.
 COPY jobs.yaml ./
+COPY crates crates
 COPY src src
-RUN touch src/main.rs src/lib.rs \
+RUN touch src/main.rs src/lib.rs crates/auditlake-sim/src/lib.rs \
     && cargo build --release --locked
 
 # All that is in the image: the program, what it is linked with under the names that the loader looks for, the

@@ -27,7 +27,6 @@ pub mod scheduler;
 pub mod secret;
 pub mod server;
 pub mod shutdown;
-pub mod sim;
 pub mod source;
 pub mod standing;
 pub mod table;
@@ -35,6 +34,10 @@ pub mod telemetry;
 pub mod text;
 pub mod tls;
 pub mod yaml;
+
+/// The simulated providers, for `demo` and for tests.
+#[cfg(feature = "demo")]
+pub use auditlake_sim as sim;
 
 /// What the page says of a new provider is compiled with the other documentation.
 #[cfg(doctest)]

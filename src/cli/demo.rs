@@ -22,9 +22,9 @@ use crate::model::Timestamp;
 use crate::pipeline::{Conduct, Job, Lane, Report};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
-use crate::sim::{Providers, ProvidersSpec};
 use crate::telemetry::chain;
 use crate::text;
+use auditlake_sim::{Providers, ProvidersSpec};
 
 /// The file that a new user begins with; it runs here as it is.
 const JOBS: &str = include_str!("../../jobs.yaml");

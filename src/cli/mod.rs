@@ -5,6 +5,7 @@ mod backfill;
 mod check;
 mod completions;
 mod daemon;
+#[cfg(feature = "demo")]
 mod demo;
 mod health;
 mod manual;
@@ -108,6 +109,7 @@ enum Command {
     /// Ask the daemon whether it is alive; for images without a shell
     Health(health::HealthArgs),
     /// See it work on this machine: simulated providers, a local lake, one cycle, and the query to look at it
+    #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
     /// Print what completes commands and options in a shell
     Completions(completions::CompletionsArgs),
@@ -145,7 +147,10 @@ struct ValidateArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse(); // ends the process with 2 on bad usage, with 0 for --help and --version
     // the demo tells its own story
+    #[cfg(feature = "demo")]
     let quiet = matches!(cli.command, Command::Demo(_));
+    #[cfg(not(feature = "demo"))]
+    let quiet = false;
     let colour = terminal::stderr_has_colours(cli.color);
     let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet, colour);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -203,6 +208,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
         Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,
         Command::Health(args) => health::run(&source, &args, &mut out).await,
+        #[cfg(feature = "demo")]
         Command::Demo(args) => {
             let shutdown = listen()?;
             interruptible(&shutdown, Box::pin(demo::run(&args, &shutdown, &mut out))).await

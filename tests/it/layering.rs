@@ -10,7 +10,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("tls", &[]),
     ("shutdown", &[]),
-    ("sim", &[]),
     ("clock", &["model"]),
     ("telemetry", &["clock", "tls"]),
     ("alarm", &["clock", "model"]),

@@ -1,0 +1,178 @@
+//! The provider's error bodies: problem+json.
+
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+
+const DOCS: &str =
+    "https://developers.avayacloud.com/avaya-experience-platform/docs/error-handling";
+
+/// A required member is null or missing.
+pub(super) const NULL: u32 = 20_002;
+/// A value is too long or too short, or a number out of bounds. The code is invented: none is published.
+pub(super) const SIZE: u32 = 20_003;
+/// A value doesn't match its pattern.
+pub(super) const PATTERN: u32 = 20_006;
+/// There are too many records.
+pub(super) const TOO_MANY: u32 = 20_007;
+
+/// A refusal with the provider's error body.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) status: u16,
+    anchor: &'static str,
+    title: &'static str,
+    detail: String,
+    violations: Vec<Value>,
+}
+
+impl Problem {
+    /// What the provider says with a status that needs no more explanation.
+    pub(super) fn of_status(status: u16) -> Self {
+        let (anchor, title, detail) = match status {
+            400 => (
+                "bad-request",
+                "Bad Request",
+                "The payload could not be parsed.",
+            ),
+            401 => return Self::access_token(),
+            403 => (
+                "forbidden",
+                "Forbidden",
+                "The caller lacks permission for this account or resource.",
+            ),
+            404 => (
+                "resource-not-found",
+                "Resource Not Found",
+                "No method for this path, or a referenced resource does not exist.",
+            ),
+            405 => (
+                "method-not-allowed",
+                "Method Not Allowed",
+                "The method is not allowed for this path.",
+            ),
+            406 => (
+                "not-acceptable",
+                "Not Acceptable",
+                "The answer can only be application/json.",
+            ),
+            413 => (
+                "payload-too-large",
+                "Payload Too Large",
+                "The request is too large.",
+            ),
+            415 => (
+                "unsupported-media-type",
+                "Unsupported Media Type",
+                "The content type is not supported.",
+            ),
+            429 => return Self::spike(),
+            502..=504 => (
+                "server-error",
+                "Server Error",
+                "The service did not answer in time.",
+            ),
+            _ => (
+                "server-error",
+                "Server Error",
+                "An internal server error was encountered.",
+            ),
+        };
+        Self {
+            status,
+            anchor,
+            title,
+            detail: detail.to_owned(),
+            violations: Vec::new(),
+        }
+    }
+
+    fn saying(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    pub(super) fn malformed() -> Self {
+        Self::of_status(400)
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::of_status(400).saying(detail)
+    }
+
+    pub(super) fn violation(field: &str, message: impl Into<String>, code: u32) -> Self {
+        Self {
+            status: 400,
+            anchor: "constraint-violation",
+            title: "Constraint Violation",
+            detail: "The request is well formed but breaks a validation rule.".to_owned(),
+            violations: vec![json!({ "field": field, "message": message.into(), "code": code })],
+        }
+    }
+
+    pub(super) fn null(field: &str) -> Self {
+        Self::violation(field, "must not be null", NULL)
+    }
+
+    pub(super) fn pattern(field: &str, pattern: &str) -> Self {
+        Self::violation(field, format!("must match \"{pattern}\""), PATTERN)
+    }
+
+    pub(super) fn too_many() -> Self {
+        let message = "Too many records within the requested time interval.";
+        Self::violation("interval", message, TOO_MANY)
+    }
+
+    fn unauthorized(what: &str) -> Self {
+        Self {
+            status: 401,
+            anchor: "unauthorized",
+            title: "Unauthorized",
+            detail: format!("Missing or invalid credentials({what})"),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn access_token() -> Self {
+        Self::unauthorized("Access-Token")
+    }
+
+    pub(super) fn app_key() -> Self {
+        Self::unauthorized("Appkey")
+    }
+
+    pub(super) fn client() -> Self {
+        Self::unauthorized("Client")
+    }
+
+    fn exhausted(detail: &str) -> Self {
+        Self {
+            status: 429,
+            anchor: "too-many-requests",
+            title: "Too Many Requests",
+            detail: detail.to_owned(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn spike() -> Self {
+        Self::exhausted("Spike limit has been exhausted")
+    }
+
+    pub(super) fn quota() -> Self {
+        Self::exhausted("Tenant Quota has been exhausted")
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        let mut body = json!({
+            "type": format!("{DOCS}#{}", self.anchor),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        });
+        if !self.violations.is_empty() {
+            body["violations"] = Value::Array(self.violations);
+        }
+        Answer::typed(self.status, "application/problem+json", body.to_string())
+    }
+}

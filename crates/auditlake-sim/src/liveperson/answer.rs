@@ -1,0 +1,91 @@
+//! The provider's error bodies.
+
+use serde_json::json;
+
+use crate::answer::Answer;
+
+/// A refusal in the form of the login service, which is the only one documented.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: u16,
+    message: String,
+    code: u16,
+    name: &'static str,
+}
+
+impl Refusal {
+    fn new(status: u16, code: u16, name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            code,
+            name,
+        }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, 13, "BAD_REQUEST", message)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::new(401, 10, "UNAUTHORIZED", "Bad Authentication")
+    }
+
+    pub(super) fn forbidden() -> Self {
+        let message = "Missing privilege for audit trail";
+        Self::new(403, 11, "FORBIDDEN", message)
+    }
+
+    /// What the provider says with a status that needs no more explanation.
+    pub(super) fn of_status(status: u16) -> Self {
+        match status {
+            400 => Self::bad_request("Bad request"),
+            401 => Self::unauthorized(),
+            403 => Self::forbidden(),
+            404 => Self::new(404, 14, "NOT_FOUND", "Not found"),
+            405 => Self::new(405, 15, "METHOD_NOT_ALLOWED", "Method not allowed"),
+            406 => Self::new(406, 18, "NOT_ACCEPTABLE", "Not acceptable"),
+            413 => Self::new(
+                413,
+                16,
+                "REQUEST_ENTITY_TOO_LARGE",
+                "Request entity too large",
+            ),
+            415 => Self::new(415, 17, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"),
+            429 => Self::new(429, 29, "TOO_MANY_REQUESTS", "Too many requests"),
+            451 => Self::new(
+                451,
+                30,
+                "UNAVAILABLE_FOR_LEGAL_REASONS",
+                "Account is blocked",
+            ),
+            503 => Self::new(503, 2, "SERVICE_UNAVAILABLE", "Service unavailable"),
+            504 => Self::new(504, 3, "GATEWAY_TIMEOUT", "Gateway timeout"),
+            status => Self::new(status, 1, "INTERNAL_SERVER_ERROR", "Internal server error"),
+        }
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        let body = json!({ "error": {
+            "time": "Mar 2, 2026 9:00:00 AM",
+            "message": self.message,
+            "internalCode": self.code,
+            "responseStatus": self.name,
+        }});
+        Answer::json(self.status, body.to_string())
+    }
+}
+
+/// What the sentinel says.
+pub(super) fn oauth_error(status: u16, error: &str, description: &str) -> Answer {
+    let body = json!({ "error": error, "error_description": description });
+    Answer::json(status, body.to_string())
+}
+
+/// A question that isn't understood, in the form of GraphQL.
+pub(super) fn graphql_errors(messages: &[String]) -> Answer {
+    let error =
+        |message: &String| json!({ "message": message, "locations": [{ "line": 1, "column": 2 }] });
+    let errors: Vec<_> = messages.iter().map(error).collect();
+    Answer::json(200, json!({ "errors": errors, "data": null }).to_string())
+}

@@ -1,0 +1,403 @@
+//! One simulated provider: what it holds, and what it answers to each call.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chrono::Days;
+use serde_json::{Value, json};
+
+use super::answer::{Refusal, graphql_errors, oauth_error};
+use super::dataset::Dataset;
+use super::endpoint::{Host, Target};
+use super::question::Question;
+use super::row::{Row, wall_time};
+use super::settings::{DayZone, LivePersonSettings, LookUpForm, Order, Ties, TotalCount, UserKey};
+use super::signed_in::SignedIn;
+use crate::answer::Answer;
+use crate::lock;
+use crate::oauth;
+use crate::rate::RateWindow;
+use crate::stage::{self, Call, FORM, Stage, accepts_json, has_type, header};
+
+/// Everything that the servers share.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) dataset: Arc<Dataset>,
+    pub(super) stage: Stage,
+    pub(super) signed_in: SignedIn,
+    /// Where each service is: host and port.
+    pub(super) hosts: Mutex<BTreeMap<&'static str, String>>,
+    /// Services whose look-up fails, and the status that it fails with.
+    pub(super) failing: Mutex<BTreeMap<String, u16>>,
+    /// Whether the privilege is taken away.
+    pub(super) forbidden: AtomicBool,
+    /// How many of the next pages have errors beside their rows.
+    pub(super) partial: AtomicU32,
+    settings: LivePersonSettings,
+    rate: RateWindow,
+    pages: AtomicU64,
+}
+
+impl stage::World for World {
+    type Host = Host;
+
+    fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    fn endpoint(&self, host: Host, method: &str, path: &str) -> &'static str {
+        Target::of(host, method, path).name()
+    }
+
+    fn answer(&self, host: Host, call: &Call<'_>) -> Answer {
+        let target = Target::of(host, call.method, call.path);
+        let answer = match target {
+            Target::LookUp(account, service) => self.look_up(account, service, call),
+            Target::Token(account) => return self.token(account, call),
+            Target::Login(account) => self.login(account, call),
+            Target::Refresh(account) => self.refresh(account, call),
+            Target::Audit(account) => self.audit(account, call),
+            Target::WrongMethod => Err(Refusal::of_status(405)),
+            Target::Nothing => Err(Refusal::of_status(404)),
+        };
+        answer.unwrap_or_else(Refusal::into_answer)
+    }
+
+    fn refuse(
+        &self,
+        host: Host,
+        call: &Call<'_>,
+        status: u16,
+        retry_after: Option<&str>,
+    ) -> Answer {
+        let answer = match Target::of(host, call.method, call.path) {
+            Target::Token(_) => oauth_error(status, "server_error", "the sign-in failed"),
+            _ => Refusal::of_status(status).into_answer(),
+        };
+        match retry_after {
+            Some(text) => answer.with("retry-after", text),
+            None => answer,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn new(
+        settings: LivePersonSettings,
+        dataset: Arc<Dataset>,
+        hosts: BTreeMap<&'static str, String>,
+    ) -> Self {
+        Self {
+            dataset,
+            stage: Stage::new(settings.clock, settings.latency),
+            signed_in: SignedIn::default(),
+            hosts: Mutex::new(hosts),
+            failing: Mutex::default(),
+            forbidden: AtomicBool::new(false),
+            partial: AtomicU32::new(0),
+            rate: RateWindow::new(settings.rate_limit),
+            pages: AtomicU64::new(0),
+            settings,
+        }
+    }
+
+    fn look_up(&self, account: &str, service: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+        if call.query != "version=1.0" {
+            return Err(Refusal::bad_request(
+                "Validation failed for parameter version",
+            ));
+        }
+        self.is_account(account)?;
+        if let Some(status) = lock(&self.failing).get(service) {
+            return Err(Refusal::of_status(*status));
+        }
+        let hosts = lock(&self.hosts);
+        let entry = |service: &str, host: &str| json!({ "service": service, "account": account, "baseURI": host });
+        let Some(host) = hosts.get(service) else {
+            return Err(Refusal::bad_request(format!("Unknown service {service}")));
+        };
+        let body = match self.settings.look_up_form {
+            LookUpForm::One => entry(service, host),
+            LookUpForm::Many => {
+                let all = hosts.iter().map(|(service, host)| entry(service, host));
+                json!({ "baseURIs": all.collect::<Vec<_>>() })
+            }
+        };
+        Ok(Answer::json(200, body.to_string()))
+    }
+
+    /// The id's form, and whether it is this account's.
+    fn is_account(&self, account: &str) -> Result<(), Refusal> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !(1..=20).contains(&account.len()) || !account.chars().all(fits) {
+            return Err(Refusal::bad_request(
+                "Validation failed for parameter accountId",
+            ));
+        }
+        if account == self.dataset.account_id() {
+            Ok(())
+        } else {
+            Err(Refusal::unauthorized())
+        }
+    }
+
+    fn token(&self, account: &str, call: &Call<'_>) -> Answer {
+        if let Err(refusal) = self.is_account(account) {
+            return refusal.into_answer();
+        }
+        if !has_type(call.headers, FORM) || !call.query.is_empty() {
+            return oauth_error(400, "invalid_request", "a form without a query is required");
+        }
+        let mut fields: Vec<(String, String)> = url::form_urlencoded::parse(call.body)
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        fields.sort();
+        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        if names != ["client_id", "client_secret", "grant_type"] {
+            let what = "client_id, client_secret and grant_type are required, once each";
+            return oauth_error(400, "invalid_request", what);
+        }
+        if fields[2].1 != "client_credentials" {
+            return oauth_error(400, "unsupported_grant_type", "unsupported grant type");
+        }
+        if fields[0].1 != self.settings.client_id || fields[1].1 != self.settings.client_secret {
+            return oauth_error(401, "invalid_client", "Client authentication failed");
+        }
+        let lifetime = self.settings.token_lifetime;
+        let token = self
+            .signed_in
+            .issue_token(self.stage.clock.now_micros(), lifetime);
+        let mut body = json!({ "access_token": token, "token_type": "Bearer" });
+        if self.settings.expires_in {
+            body["expires_in"] = lifetime.as_secs().into();
+        }
+        Answer::json(200, body.to_string())
+    }
+
+    fn login(&self, account: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+        if call.query != "v=1.3" {
+            return Err(Refusal::bad_request("Validation failed for parameter v"));
+        }
+        self.is_account(account)?;
+        let body = json_object(call, &["password", "username"])?;
+        let settings = &self.settings;
+        if body["username"] != *settings.username || body["password"] != *settings.password {
+            return Err(Refusal::unauthorized());
+        }
+        let now = self.stage.clock.now_micros();
+        let (lifetime, idle) = (settings.session_lifetime, settings.session_idle);
+        let (bearer, session) = self.signed_in.begin(now, lifetime, idle);
+        let hosts = lock(&self.hosts);
+        let host = hosts.get("accountConfigReadOnly");
+        let body = json!({
+            "csrf": session.csrf,
+            "wsuk": "766900772090000001",
+            "config": {
+                "loginName": settings.username,
+                "userId": "3705340001",
+                "userPrivileges": [100, 101, 1730],
+                "serverCurrentTime": now / 1_000,
+                "isLPA": false,
+                "isAdmin": true,
+                "accountTimeZoneId": settings.account_zone.name(),
+            },
+            "csdsCollectionResponse": { "baseURIs": [
+                { "account": account, "baseURI": host, "service": "accountConfigReadOnly" },
+            ]},
+            "accountData": { "agentGroupsData": { "items": [], "revision": 1 } },
+            "sessionTTl": lifetime.as_millis().to_string(),
+            "bearer": bearer,
+        });
+        let cookie = format!("Session_id={}; Path=/; HttpOnly", session.cookie);
+        Ok(Answer::json(200, body.to_string()).with("set-cookie", cookie))
+    }
+
+    fn refresh(&self, account: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+        if !matches!(call.query, "" | "v=1.3") {
+            return Err(Refusal::bad_request("Validation failed for parameter v"));
+        }
+        self.is_account(account)?;
+        let body = json_object(call, &["csrf"])?;
+        let cookies = header(call.headers, "cookie").unwrap_or_default();
+        let cookie = cookies
+            .split(';')
+            .find_map(|cookie| cookie.trim().strip_prefix("Session_id="));
+        let csrf = body["csrf"].as_str().unwrap_or_default();
+        let now = self.stage.clock.now_micros();
+        let idle = self.settings.session_idle;
+        let kept = cookie.is_some_and(|cookie| self.signed_in.keep_up(cookie, csrf, now, idle));
+        if !kept {
+            return Err(Refusal::unauthorized());
+        }
+        Ok(Answer::json(200, json!({ "csrf": csrf }).to_string()))
+    }
+
+    fn audit(&self, account: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+        let rate = self.rate.call();
+        let now = self.stage.clock.now_micros();
+        let bearer = oauth::bearer(call.headers);
+        if !bearer.is_some_and(|bearer| self.signed_in.is_good(bearer, now)) {
+            return Err(Refusal::unauthorized());
+        }
+        if rate.exceeded {
+            return Err(Refusal::of_status(429));
+        }
+        self.is_account(account)?;
+        if self.forbidden.load(Ordering::Relaxed) {
+            return Err(Refusal::forbidden());
+        }
+        if !call.query.is_empty() {
+            return Err(Refusal::bad_request("Query parameters are not supported"));
+        }
+        let body = json_object(call, &["query"])?;
+        let text = body["query"].as_str().unwrap_or_default();
+        match Question::parse(text, &self.settings) {
+            Ok(question) => Ok(self.page(&question, now)),
+            Err(wrong) if self.settings.refusal_status == 200 => Ok(graphql_errors(&wrong)),
+            Err(wrong) => Err(Refusal::bad_request(wrong.join("; "))),
+        }
+    }
+
+    fn page(&self, question: &Question, now: i64) -> Answer {
+        let settings = &self.settings;
+        let found = self.found(question, now);
+        let first = question.first.min(settings.largest_page);
+        let page: Vec<usize> = found
+            .iter()
+            .copied()
+            .skip(question.offset)
+            .take(first)
+            .collect();
+        let account = self.dataset.account_id();
+        let rows = page.iter().map(|number| {
+            let row = self.dataset.at(*number);
+            let (zone, language) = (question.timezone, question.language);
+            row.render(account, &question.columns, zone, language)
+        });
+        let rows: Vec<String> = rows.collect();
+        let partial = self
+            .partial
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok();
+        let (shown, errors) = if partial {
+            let errors = json!([{
+                "message": "Exception while fetching data (/auditData[1]/objectName)",
+                "path": ["auditData", 1, "objectName"],
+            }]);
+            (&rows[..rows.len() / 2], format!(r#","errors":{errors}"#))
+        } else {
+            (&rows[..], String::new())
+        };
+        let body = format!(
+            r#"{{"data":{{"auditData":[{}]}}{errors}}}"#,
+            shown.join(",")
+        );
+        if !settings.page_takes.is_zero() {
+            self.stage.clock.advance(settings.page_takes);
+        }
+        let count = match settings.total_count {
+            TotalCount::Page => page.len(),
+            TotalCount::All => found.len(),
+            TotalCount::LeftOut => return Answer::json(200, body),
+        };
+        Answer::json(200, body).with("x-total-count", count.to_string())
+    }
+
+    /// The numbers of all rows that a question finds, in the order asked for.
+    fn found(&self, question: &Question, now: i64) -> Vec<usize> {
+        let settings = &self.settings;
+        let zone = match settings.day_zone {
+            DayZone::Argument => question.timezone,
+            DayZone::Account => settings.account_zone,
+        };
+        let wanted = |row: &Row| {
+            let key = match settings.user_key {
+                UserKey::Login => &row.login,
+                UserKey::Id => &row.user_id,
+                UserKey::Name => &row.originator,
+            };
+            let key: Option<String> = serde_json::from_str(key).unwrap_or_default();
+            let is_user = |user: &String| Some(user) == key.as_ref();
+            let is_type = |kind: &String| row.kind.component == kind;
+            (question.lpa || !row.lpa)
+                && (question.automatic_updates || !row.automatic)
+                && question
+                    .users
+                    .as_ref()
+                    .is_none_or(|users| users.iter().any(is_user))
+                && question
+                    .component_types
+                    .as_ref()
+                    .is_none_or(|types| types.iter().any(is_type))
+        };
+        let salt = match settings.ties {
+            Ties::Stable => None,
+            Ties::Shuffled => Some((self.pages.fetch_add(1, Ordering::Relaxed), 0)),
+            Ties::ByPage => Some((question.offset as u64, question.first as u64)),
+        };
+        let place_in_tie = |number: usize| {
+            let Some(salt) = salt else {
+                return number as u64;
+            };
+            let mut hasher = DefaultHasher::new();
+            (salt, number).hash(&mut hasher);
+            hasher.finish()
+        };
+        let time = |row: &Row| match settings.order {
+            Order::Instant => row.at,
+            Order::WallTime => wall_time(row.at, question.timezone)
+                .and_utc()
+                .timestamp_micros(),
+        };
+        let to = match question.to {
+            Some(to) if !settings.last_day_included => Some(to - Days::new(1)),
+            to => to,
+        };
+        let rows = self
+            .dataset
+            .select(question.from, to, zone, now)
+            .filter(|(_, row)| wanted(row));
+        let mut found: Vec<((i64, u64), usize)> = rows
+            .map(|(number, row)| ((time(row), place_in_tie(number)), number))
+            .collect();
+        found.sort_unstable();
+        if !question.ascending {
+            found.reverse();
+        }
+        found.into_iter().map(|(_, number)| number).collect()
+    }
+}
+
+/// A JSON body that is an object of exactly these texts, their names sorted.
+fn json_object(call: &Call<'_>, names: &[&str]) -> Result<Value, Refusal> {
+    if !has_type(call.headers, "application/json") {
+        return Err(Refusal::of_status(415));
+    }
+    if !accepts_json(call.headers) {
+        return Err(Refusal::of_status(406));
+    }
+    let body: Value = serde_json::from_slice(call.body)
+        .map_err(|error| Refusal::bad_request(format!("Malformed JSON: {error}")))?;
+    let mut found: Vec<&str> = match &body {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, value)| value.is_string())
+            .map(|(name, _)| name.as_str())
+            .collect(),
+        _ => Vec::new(),
+    };
+    found.sort_unstable();
+    let members = body.as_object().map_or(0, serde_json::Map::len);
+    if found == names && members == names.len() {
+        Ok(body)
+    } else {
+        Err(Refusal::bad_request(format!(
+            "The body must be an object of {}",
+            names.join(", ")
+        )))
+    }
+}
