@@ -7,13 +7,14 @@
 //! one job; [`plan`] says what to pull; [`scheduler`] says when.
 //!
 //! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
-//! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`.
+//! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`, `foreign`.
 
 pub mod alarm;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod foreign;
 pub mod history;
 pub mod lake;
 pub mod metrics;

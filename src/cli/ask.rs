@@ -52,7 +52,7 @@ pub(super) async fn services(
         let page = page(&args.connection, &source, &call).await?;
         for entry in &page.records {
             let entry = one_line(&page.text[entry.clone()]);
-            out.line(format_args!(r#"{{"mapping":"{name}","service":{entry}}}"#));
+            out.json_line(&format!(r#"{{"mapping":"{name}","service":{entry}}}"#));
         }
     }
     Ok(0)
@@ -75,7 +75,7 @@ pub(super) async fn related(
     };
     let page = page(&args.connection, &source, &call).await?;
     for entry in &page.records {
-        out.line(format_args!("{}", one_line(&page.text[entry.clone()])));
+        out.json_line(&one_line(&page.text[entry.clone()]));
     }
     Ok(0)
 }

@@ -11,6 +11,7 @@ use super::table::{Cell, Kind};
 use super::terminal::Tone;
 use crate::clock::real_now;
 use crate::config::Config;
+use crate::foreign;
 use crate::lake::Lake;
 use crate::lake::quarantine::{
     self, Acknowledged, Acknowledgement, By, Found, Place, QuarantineLine,
@@ -238,11 +239,8 @@ fn row(job: &str, found: &Found<'_>, by: Option<By>) -> [String; 8] {
 
 /// The beginning of a text, without what would break a line.
 fn one_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(REASON)
-        .collect();
+    let text = foreign::line(text);
+    let mut line: String = text.chars().take(REASON).collect();
     if text.chars().nth(REASON).is_some() {
         line.push('…');
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::table::{self, Cell, Kind as Column};
 use super::terminal::{Terminal, Tone};
 use crate::config::Problems;
+use crate::foreign::Shown;
 use crate::lake::LakeError;
 use crate::model::Kind;
 use crate::pipeline::{self, Job, Report, RunError};
@@ -158,20 +159,40 @@ impl Out {
 
     pub(super) fn line(&mut self, line: Arguments<'_>) {
         if !self.is_silent {
-            let _ = writeln!(self.stdout, "{line}");
+            self.write(&format!("{line}\n"), self.shown());
         }
     }
 
     pub(super) fn text(&mut self, text: impl Display) {
         if !self.is_silent {
-            let _ = write!(self.stdout, "{text}");
+            self.write(&text.to_string(), self.shown());
             let _ = self.stdout.flush();
         }
     }
 
     /// A JSON document, for programs and for eyes.
     pub(super) fn json(&mut self, value: &Value) {
-        self.line(format_args!("{value:#}"));
+        self.json_line(&format!("{value:#}"));
+    }
+
+    /// JSON as a provider wrote it: the same document, though what would steer a terminal is escaped.
+    pub(super) fn json_line(&mut self, json: &str) {
+        if !self.is_silent {
+            self.write(&format!("{json}\n"), Shown::Json);
+        }
+    }
+
+    fn shown(&self) -> Shown {
+        if self.terminal.colour {
+            Shown::Painted
+        } else {
+            Shown::Text
+        }
+    }
+
+    /// The only way out: whoever wrote the text, it steers no terminal.
+    fn write(&mut self, text: &str, shown: Shown) {
+        let _ = self.stdout.write_all(shown.of(text).as_bytes());
     }
 
     pub(super) fn table<const N: usize>(

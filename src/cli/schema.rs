@@ -69,7 +69,7 @@ impl Format {
 
 pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u8, Failure> {
     if args.format == Format::Config {
-        out.line(format_args!("{:#}", config::schema()));
+        out.json_line(&format!("{:#}", config::schema()));
         return Ok(0);
     }
     let (partition_by, url) = configured(source, args)?;

@@ -7,6 +7,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::terminal::{Terminal, Tone};
+use crate::foreign;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -47,13 +48,9 @@ impl Cell {
         Self { tone, ..self }
     }
 
-    /// Its lines in so many columns. What a provider says can't steer the terminal: it has no control characters.
+    /// Its lines in so many columns. What a provider says can't steer the terminal.
     fn lines(&self, kind: Kind, width: usize) -> Vec<String> {
-        let text: String = self
-            .text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text = foreign::line(&self.text).into_owned();
         match kind {
             _ if text.width() <= width => vec![text],
             Kind::Number | Kind::Whole => vec![text],

@@ -407,7 +407,10 @@ impl JobLog {
             match self.append(CommitKind::Renewal, Change::default()).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Transient => {
-                    tracing::warn!(error = %error, "the claim could not be renewed yet");
+                    tracing::warn!(
+                        error = error.to_string(),
+                        "the claim could not be renewed yet"
+                    );
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => return error,

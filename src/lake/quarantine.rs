@@ -264,7 +264,7 @@ pub async fn read_acknowledgements(
             match serde_json::from_slice(bytes) {
                 Ok(acknowledgement) => take(acknowledgement),
                 Err(error) => {
-                    tracing::warn!(file = %file.key, line, %error, "a line can't be read; it acknowledges nothing");
+                    tracing::warn!(file = %file.key, line, error = error.to_string(), "a line can't be read; it acknowledges nothing");
                 }
             }
         }

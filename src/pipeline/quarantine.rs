@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::decode::Refused;
 use super::error::RunError;
 use super::pull::InFlight;
+use crate::foreign;
 use crate::lake::quarantine::{self, QuarantineLine};
 use crate::lake::{Lake, LakeError};
 use crate::model::{Range, Timestamp};
@@ -102,6 +103,7 @@ impl Quarantine {
         pulled_at: Timestamp,
     ) -> Result<(), RunError> {
         let Refused { raw, reason } = refused;
+        let reason = &*foreign::line(reason);
         let id = quarantine::id_of(raw.as_bytes());
         if !self.is_read {
             self.held.read(&self.lake, &self.job).await?;
@@ -111,7 +113,7 @@ impl Quarantine {
             return Ok(());
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
-        let line = QuarantineLine::new(raw, reason.clone(), &of.stream, of.asked, pulled_at);
+        let line = QuarantineLine::new(raw, reason.to_owned(), &of.stream, of.asked, pulled_at);
         serde_json::to_writer(&mut self.open, &line).map_err(|error| LakeError::Unreadable {
             key: "quarantine".to_owned(),
             reason: error.to_string(),

@@ -11,14 +11,17 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ALLOW, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -31,6 +34,7 @@ pub use board::Board;
 pub use host::Hosts;
 
 use self::problem::Problem;
+use crate::foreign::Shown;
 use crate::metrics::Metrics;
 
 /// How long an answer may take to be made.
@@ -115,6 +119,7 @@ pub fn router(site: Site) -> Router {
         .with_state(site)
         .layer(from_fn(only_reads))
         .layer(from_fn_with_state(hosts, host::check))
+        .layer(from_fn(fit_to_show))
         .layer(from_fn(with_headers))
 }
 
@@ -143,6 +148,33 @@ async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: N
     tokio::time::timeout(ANSWER, next.run(request))
         .await
         .unwrap_or_else(|_| refuse("the answer took too long; try again in a moment"))
+}
+
+/// What is shown was written by whoever: it steers nothing, on a page or on the terminal of one who asks by `curl`.
+async fn fit_to_show(request: Request, next: Next) -> Response {
+    let (mut head, body) = next.run(request).await.into_parts();
+    let kind = head.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let shown = if kind.starts_with("text/html") || kind.starts_with("text/plain") {
+        Shown::Text
+    } else if kind.starts_with("application/") && kind.contains("json") {
+        Shown::Json
+    } else {
+        return Response::from_parts(head, body);
+    };
+    // every body here was made whole before it was answered with
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let body = match shown.of(&text) {
+        Cow::Borrowed(_) => Body::from(bytes),
+        Cow::Owned(text) => {
+            head.headers.remove(CONTENT_LENGTH); // counted anew
+            Body::from(text)
+        }
+    };
+    Response::from_parts(head, body)
 }
 
 async fn with_headers(request: Request, next: Next) -> Response {

@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::chain;
+
 /// How much the server puts up with.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
@@ -64,7 +66,10 @@ pub(super) async fn serve(
                     }
                 };
                 if let Err(error) = ended {
-                    tracing::debug!(error = %error, "a connection to the status server broke");
+                    tracing::debug!(
+                        error = chain(&error),
+                        "a connection to the status server broke"
+                    );
                 }
                 drop(place);
             });
@@ -83,7 +88,10 @@ async fn accept(listener: &TcpListener) -> TcpStream {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                tracing::warn!(error = %error, "the status server can't accept a connection; trying again");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the status server can't accept a connection; trying again"
+                );
                 tokio::time::sleep(PAUSE).await;
             }
         }

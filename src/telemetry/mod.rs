@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::clock::real_now;
+use crate::foreign::{self, Shown};
 
 pub use self::traces::note_trace;
 
@@ -58,7 +59,14 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Teleme
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     tell_of_panics();
-    let lines = fmt::layer().with_writer(|| Stderr).with_target(false);
+    let shown = match (format, colour) {
+        (LogFormat::Json, _) => Shown::Json,
+        (LogFormat::Text, true) => Shown::Painted,
+        (LogFormat::Text, false) => Shown::Text,
+    };
+    let lines = fmt::layer()
+        .with_writer(move || Lines(shown))
+        .with_target(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(colour).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -91,9 +99,10 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Teleme
 pub fn complain(message: &str) {
     let line = if JSON.load(Ordering::Relaxed) {
         let at = real_now().to_rfc3339_opts(SecondsFormat::Micros, true);
-        json!({ "timestamp": at, "level": "ERROR", "message": message }).to_string()
+        let line = json!({ "timestamp": at, "level": "ERROR", "message": message }).to_string();
+        Shown::Json.of(&line).into_owned()
     } else {
-        format!("error: {message}")
+        Shown::Text.of(&format!("error: {message}")).into_owned()
     };
     // nowhere else to say it
     let _ = Stderr.write_all(format!("{line}\n").as_bytes());
@@ -122,6 +131,22 @@ impl io::Write for Stderr {
     }
 }
 
+/// Lines of the log on their way to standard error. Whatever was put into one, it stays one line, and steers nothing.
+struct Lines(Shown);
+
+impl io::Write for Lines {
+    /// Takes a whole line at a time, as `tracing-subscriber` gives it.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = self.0.line_of(&String::from_utf8_lossy(line));
+        Stderr.write_all(shown.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Stderr.flush()
+    }
+}
+
 /// What a panic says, if it is the program's own words. Others are withheld: a panic may quote what it stumbled over.
 pub fn said_of_panic(payload: &(dyn Any + Send)) -> &'static str {
     own_words(payload)
@@ -146,8 +171,13 @@ fn tell_of_panics() {
 
 /// An error and its causes in one line: `can't write `x`: permission denied`.
 ///
-/// A cause that its error's own text ends with already isn't said again.
+/// A cause that its error's own text ends with already isn't said again. What a provider or a store says in it can't steer
+/// what it is shown on, and is no longer than a person reads.
 pub fn chain(error: &dyn Error) -> String {
+    foreign::line(&whole_chain(error)).into_owned()
+}
+
+fn whole_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -181,6 +211,15 @@ mod tests {
         assert!(quoted.contains("withheld") && !quoted.contains(canary));
         let sliced = of(|text| assert!(text[..=text.len()].is_empty()));
         assert!(sliced.contains("withheld") && !sliced.contains(canary));
+    }
+
+    #[test]
+    fn a_cause_steers_nothing() {
+        let hostile = "\u{1b}[2J\r\nerror: all is well \u{202e}dab";
+        assert_eq!(
+            chain(&Outer(io::Error::other(hostile))),
+            "the file `x` can't be read:  [2J  error: all is well dab"
+        );
     }
 
     #[test]

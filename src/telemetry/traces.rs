@@ -106,7 +106,10 @@ impl trace::SpanExporter for Told {
         let sent = self.exporter.export(batch).await;
         let failed = self.failed.swap(sent.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (&sent, failed) {
-            tracing::warn!(%error, "traces can't be sent; the work goes on without");
+            tracing::warn!(
+                error = super::chain(error),
+                "traces can't be sent; the work goes on without"
+            );
         }
         sent
     }

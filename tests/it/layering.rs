@@ -10,8 +10,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("tls", &[]),
     ("shutdown", &[]),
+    ("foreign", &[]),
     ("clock", &["model"]),
-    ("telemetry", &["clock", "tls"]),
+    ("telemetry", &["clock", "foreign", "tls"]),
     ("alarm", &["clock", "model"]),
     ("metrics", &["model"]),
     ("secret", &[]),
@@ -24,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "client",
         &[
             "clock",
+            "foreign",
             "metrics",
             "model",
             "providers",
@@ -39,7 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("table", &["model"]),
     (
         "config",
-        &["model", "providers", "schedule", "secret", "yaml"],
+        &["model", "providers", "schedule", "secret", "tls", "yaml"],
     ),
     // what is made of them
     (
@@ -47,12 +49,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["alarm", "clock", "lake", "model", "table", "telemetry"],
     ),
     ("plan", &["lake", "model", "providers"]),
-    ("source", &["client", "model", "providers", "telemetry"]),
+    (
+        "source",
+        &["client", "foreign", "model", "providers", "telemetry"],
+    ),
     (
         "pipeline",
         &[
             "client",
             "clock",
+            "foreign",
             "lake",
             "metrics",
             "model",
@@ -93,6 +99,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "client",
             "clock",
             "config", // its tests
+            "foreign",
             "history",
             "lake",
             "metrics",

@@ -1,0 +1,248 @@
+//! Text that others wrote, made fit to show: what a provider, a store, a proxy or a file says may steer a terminal, forge a
+//! line of a log, or read otherwise than it is.
+//!
+//! [`line`] is for text that becomes part of a message: errors, reasons, names. [`Shown`] is the last line of defence, for
+//! what is about to leave for a terminal, a log or a page. Text that is data (a record in the lake, a JSON document) is
+//! never changed: in JSON such characters are escaped, which reads the same.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthChar as _;
+
+/// The most characters of a text that a message shows.
+const LONGEST: usize = 2_000;
+/// The most marks that are shown on one letter: more than any language has, and fewer than cover the lines around.
+const MARKS: usize = 4;
+
+/// Whether a character has no shape of its own, but changes how those around it are shown, or where: controls, marks of
+/// direction, joiners and other characters of no width, tags, separators of lines, noncharacters.
+pub fn is_unseen(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        || code & 0xfffe == 0xfffe
+}
+
+/// The text as one line of characters that show themselves: controls and separators become spaces, what has no shape is
+/// left out, marks don't pile up, and of a very long text the length of the rest is told.
+pub fn line(text: &str) -> Cow<'_, str> {
+    if is_plain(text, false) && text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len().min(4 * LONGEST));
+    let mut marks = Marks::default();
+    for (at, character) in text.chars().enumerate() {
+        if at == LONGEST {
+            let rest = text.chars().count() - LONGEST;
+            // writing to a string doesn't fail
+            let _ = write!(shown, "… ({rest} more characters)");
+            break;
+        }
+        if let Some(character) = replaced(character).filter(|character| marks.fit(*character)) {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// What may leave for a surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Lines of text.
+    Text,
+    /// The same with our own colours in it.
+    Painted,
+    /// JSON: each such character is escaped, so that the document says the same.
+    Json,
+}
+
+impl Shown {
+    /// The text as it may leave. Its line breaks stay, as our own texts have them.
+    pub fn of(self, text: &str) -> Cow<'_, str> {
+        if is_plain(text, true) {
+            return Cow::Borrowed(text);
+        }
+        let mut shown = String::with_capacity(text.len());
+        let mut marks = Marks::default();
+        let mut rest = text;
+        while let Some(character) = rest.chars().next() {
+            if self == Self::Painted
+                && let Some(colour) = colour(rest)
+            {
+                shown.push_str(colour);
+                rest = &rest[colour.len()..];
+                continue;
+            }
+            rest = &rest[character.len_utf8()..];
+            match self {
+                _ if character == '\n' => shown.push('\n'),
+                Self::Json if is_unseen(character) && character != '\t' => {
+                    escape(character, &mut shown)
+                }
+                Self::Json => shown.push(character),
+                Self::Text | Self::Painted if character == '\t' => shown.push('\t'),
+                Self::Text | Self::Painted => {
+                    shown.extend(replaced(character).filter(|character| marks.fit(*character)));
+                }
+            }
+        }
+        Cow::Owned(shown)
+    }
+
+    /// The same for one line with its line break: it has no other.
+    pub fn line_of(self, line: &str) -> String {
+        let (text, end) = match line.strip_suffix('\n') {
+            Some(text) => (text, "\n"),
+            None => (line, ""),
+        };
+        let mut shown = self.of(text).into_owned();
+        if shown.contains('\n') {
+            shown = shown.replace('\n', " ");
+        }
+        shown + end
+    }
+}
+
+/// Whether nothing of it needs a look: printable ASCII, and line breaks if they may stand.
+fn is_plain(text: &str, lines: bool) -> bool {
+    text.bytes()
+        .all(|byte| matches!(byte, b' '..=b'~') || (lines && byte == b'\n'))
+}
+
+/// What stands in the place of a character, if something does.
+fn replaced(character: char) -> Option<char> {
+    match character {
+        '\u{2028}' | '\u{2029}' => Some(' '),
+        character if character.is_control() => Some(' '),
+        character if is_unseen(character) => None,
+        character => Some(character),
+    }
+}
+
+/// Counts the marks on a letter.
+#[derive(Debug, Default)]
+struct Marks(usize);
+
+impl Marks {
+    /// Whether the character still has its place.
+    fn fit(&mut self, character: char) -> bool {
+        if character.width() != Some(0) {
+            self.0 = 0;
+            return true;
+        }
+        self.0 += 1;
+        self.0 <= MARKS
+    }
+}
+
+/// The colour that the text begins with, if it is one that a log or a table of ours has: none that blinks or hides.
+fn colour(text: &str) -> Option<&str> {
+    let codes = text.strip_prefix("\u{1b}[")?;
+    let (codes, _) = codes.split_once('m')?;
+    let ours = |code: &str| {
+        matches!(
+            code,
+            "0" | "1" | "2" | "3" | "31" | "32" | "33" | "34" | "35" | "36"
+        )
+    };
+    codes
+        .split(';')
+        .all(ours)
+        .then(|| &text[..codes.len() + "\u{1b}[m".len()])
+}
+
+/// As JSON escapes it, in two halves where it is beyond 16 bits.
+fn escape(character: char, into: &mut String) {
+    for half in character.encode_utf16(&mut [0; 2]) {
+        // writing to a string doesn't fail
+        let _ = write!(into, "\\u{half:04x}");
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A text, and what is shown of it in a line.
+    const ODD: &[(&str, &str)] = &[
+        ("\u{1b}[2J\u{1b}[1;1Hgone", " [2J [1;1Hgone"),
+        (
+            "\u{1b}]0;title\u{7}\u{1b}]8;;http://x\u{7}y",
+            " ]0;title  ]8;;http://x y",
+        ),
+        ("a\r\nerror: job is fine", "a  error: job is fine"),
+        ("a\u{85}b\u{9b}2Kc\u{90}d\u{7f}e\0f", "a b 2Kc d e f"),
+        ("a\u{2028}b\u{2029}c\u{b}d\u{c}e\tf", "a b c d e f"),
+        (
+            "\u{202e}fdp.exe\u{202c}\u{2066}x\u{2069}\u{200f}\u{61c}",
+            "fdp.exex",
+        ),
+        ("ad\u{200b}m\u{200d}i\u{2060}n\u{feff}\u{ad}", "admin"),
+        ("a\u{e0041}\u{e007f}b\u{fe0f}\u{fff9}c", "abc"),
+        ("a\u{ffff}b\u{1fffe}c\u{fdd0}", "abc"),
+        (
+            "été 監査 \u{1f600} `q` \u{fffd}",
+            "été 監査 \u{1f600} `q` \u{fffd}",
+        ),
+        ("", ""),
+    ];
+
+    #[test]
+    fn a_line_shows_itself_and_steers_nothing() {
+        for (text, shown) in ODD {
+            assert_eq!(line(text), *shown, "{}", text.escape_unicode());
+        }
+        let flood = format!("z{}a", "\u{301}".repeat(500));
+        assert_eq!(line(&flood).chars().count(), 2 + MARKS);
+        let long = "x".repeat(10_000);
+        assert_eq!(
+            line(&long),
+            format!("{}… (8000 more characters)", &long[..2_000])
+        );
+        assert!(matches!(line("an ordinary message"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_leaves_keeps_its_lines_and_our_own_colours() {
+        assert_eq!(Shown::Text.of("a\n\tb\u{1b}[31mc\r\n"), "a\n\tb [31mc \n");
+        let painted = "\u{1b}[31mFAILED\u{1b}[0m \u{1b}[2;3mx\u{1b}[0m";
+        assert_eq!(Shown::Painted.of(painted), painted);
+        for other in [
+            "\u{1b}[8mhidden",
+            "\u{1b}[5m",
+            "\u{1b}[31;8m",
+            "\u{1b}[m",
+            "\u{1b}[31",
+            "\u{1b}[2J",
+        ] {
+            assert!(!Shown::Painted.of(other).contains('\u{1b}'), "{other:?}");
+        }
+        assert_eq!(Shown::Text.line_of("a\nb\u{2028}c\n"), "a b c\n");
+        assert_eq!(Shown::Text.line_of("a\nb"), "a b");
+    }
+
+    proptest! {
+        #[test]
+        fn json_says_the_same(text in "\\PC*|[\\u{0}-\\u{2fff}]*|.*") {
+            let json = serde_json::to_string(&text).unwrap();
+            let shown = Shown::Json.of(&json).into_owned();
+            prop_assert!(!shown.chars().any(is_unseen), "{}", shown.escape_unicode());
+            prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
+
+        #[test]
+        fn nothing_unseen_is_left(text in "[\\u{0}-\\u{10ffff}]*") {
+            prop_assert!(!line(&text).chars().any(is_unseen));
+            prop_assert!(!Shown::Text.of(&text).chars().any(|c| is_unseen(c) && c != '\n' && c != '\t'));
+        }
+    }
+}
