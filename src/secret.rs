@@ -3,7 +3,7 @@
 mod hidden;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use hidden::Hidden;
 
@@ -22,12 +22,31 @@ enum Part {
     File(PathBuf),
 }
 
-/// A secret's file can't be read.
+/// A secret that is of no use. No variant holds its text.
 #[derive(Debug, thiserror::Error)]
-#[error("the secret file `{}` can't be read", path.display())]
-pub struct SecretError {
-    path: PathBuf,
-    source: std::io::Error,
+pub enum SecretError {
+    /// Its file can't be read.
+    #[error("the secret file `{}` can't be read", path.display())]
+    Unreadable {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It holds a control character, most likely a line break at its end: no credential does.
+    #[error("{} holds a line break or another control character, which no credential has", named(file.as_deref()))]
+    Unfit {
+        /// The file that it came from, if it did.
+        file: Option<PathBuf>,
+    },
+}
+
+/// What a secret is called in a message.
+fn named(file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("the secret file `{}`", file.display()),
+        None => "a secret".to_owned(),
+    }
 }
 
 impl Secret {
@@ -59,9 +78,9 @@ impl Secret {
             match part {
                 Part::Text(text) => whole.push_str(text),
                 Part::File(path) => {
-                    let text = std::fs::read_to_string(path).map_err(|source| SecretError {
-                        path: path.clone(),
-                        source,
+                    let text = std::fs::read_to_string(path).map_err(|source| {
+                        let path = path.clone();
+                        SecretError::Unreadable { path, source }
                     })?;
                     let text = text.strip_suffix('\n').unwrap_or(&text);
                     whole.push_str(text.strip_suffix('\r').unwrap_or(text));
@@ -69,6 +88,24 @@ impl Secret {
             }
         }
         Ok(whole)
+    }
+
+    /// The text of a secret that is sent as a credential: one that holds no control character.
+    pub fn credential(&self) -> Result<String, SecretError> {
+        let text = self.reveal()?;
+        if text.contains(char::is_control) {
+            let file = self.file_name().map(Path::to_owned);
+            return Err(SecretError::Unfit { file });
+        }
+        Ok(text)
+    }
+
+    /// The first file that it stands for, if it stands for one.
+    pub fn file_name(&self) -> Option<&Path> {
+        self.parts.iter().find_map(|part| match part {
+            Part::File(path) => Some(path.as_path()),
+            Part::Text(_) => None,
+        })
     }
 }
 
@@ -99,7 +136,13 @@ mod tests {
         let secret = Secret::text("a-").then(Secret::file(&path));
         std::fs::write(&path, "one\n\n").unwrap();
         assert_eq!(secret.reveal().unwrap(), "a-one\n");
+        let unfit = secret.credential().unwrap_err().to_string();
+        assert!(
+            unfit.contains(&path.display().to_string()) && !unfit.contains("one"),
+            "{unfit}"
+        );
         std::fs::write(&path, "two").unwrap();
-        assert_eq!(secret.reveal().unwrap(), "a-two");
+        assert_eq!(secret.credential().unwrap(), "a-two");
+        assert!(Secret::text("two\u{7f}").credential().is_err());
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 /// How long the system's certificates are taken as they were read. All clients of one configuration are made within it,
@@ -48,4 +50,48 @@ pub fn shared() -> Result<ClientConfig, rustls::Error> {
         .into();
     *shared = Some((Instant::now(), config.clone()));
     Ok(config)
+}
+
+/// The certificates in a PEM file, all of which can be trusted; else what is wrong with it, as what follows its name.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "isn't PEM: a certificate in it is broken".to_owned())?;
+    if certificates.is_empty() {
+        return Err("holds no PEM certificate".to_owned());
+    }
+    let mut trusted = RootCertStore::empty();
+    for (at, certificate) in certificates.iter().enumerate() {
+        trusted.add(certificate.clone()).map_err(|_| {
+            format!(
+                "holds something else than a certificate, in its block {}",
+                at + 1
+            )
+        })?;
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_certificates_is_looked_into() {
+        let bundle = include_bytes!("client/testdata/bundle.pem");
+        assert_eq!(certificates(bundle).map(|all| all.len()), Ok(2));
+        let said = |pem: &str| certificates(pem.as_bytes()).err().unwrap_or_default();
+        assert_eq!(said(""), "holds no PEM certificate");
+        let block = |inside: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{inside}\n-----END CERTIFICATE-----\n")
+        };
+        assert_eq!(
+            said(&block("AAAA")),
+            "holds something else than a certificate, in its block 1"
+        );
+        assert_eq!(
+            said(&block("%%%%")),
+            "isn't PEM: a certificate in it is broken"
+        );
+    }
 }

@@ -9,6 +9,7 @@ use super::job::read_name;
 use crate::model::RateLimit;
 use crate::providers::{Endpoint, PROVIDERS, ProviderSpec, Reach};
 use crate::secret::Secret;
+use crate::tls;
 use crate::yaml::value::{host_suffix, rate_limit};
 use crate::yaml::{Value, reason};
 
@@ -90,9 +91,11 @@ fn read(name: &str, value: &Value<'_>) -> Known {
         .optional("proxy")
         .and_then(|value| read_proxy(&value));
     let ca_file = fields.optional("ca_file").and_then(|value| {
-        value.parse(|path| match std::fs::read(path) {
-            Ok(_) => Ok(PathBuf::from(path)),
-            Err(error) => Err(format!("can't be read: {}", reason(&error))),
+        value.parse(|path| {
+            let pem = std::fs::read(path);
+            let pem = pem.map_err(|error| format!("can't be read: {}", reason(&error)))?;
+            tls::certificates(&pem)?;
+            Ok::<_, String>(PathBuf::from(path))
         })
     });
     let allow_http = fields.optional("allow_http").and_then(|value| value.flag());
@@ -135,12 +138,21 @@ fn read(name: &str, value: &Value<'_>) -> Known {
 }
 
 fn read_proxy(value: &Value<'_>) -> Option<Secret> {
-    let secret = value.secret()?;
+    const FORM: &str = "write `http://host:port` or `http://user:password@host:port`";
+    let secret = value.credential()?;
     let url = secret.reveal().ok().and_then(|url| Url::parse(&url).ok());
-    if url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-        Some(secret)
-    } else {
-        value.report("invalid `proxy`: it is no URL; write `http://host:port` or `http://user:password@host:port`");
-        None
+    let url = url.filter(Url::has_host);
+    match url.as_ref().map(Url::scheme) {
+        Some("http" | "https") => Some(secret),
+        Some(scheme @ ("socks4" | "socks4a" | "socks5" | "socks5h")) => {
+            value.report(format!(
+                "invalid `proxy`: a `{scheme}` proxy isn't supported, only an http or https one; {FORM}"
+            ));
+            None
+        }
+        _ => {
+            value.report(format!("invalid `proxy`: it is no URL; {FORM}"));
+            None
+        }
     }
 }

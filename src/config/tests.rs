@@ -293,7 +293,7 @@ fn a_connection_is_checked() {
             &format!("region: us-east-1\n    {keys}"),
         )
     };
-    insta::assert_snapshot!(with("proxy: socks5://user:hunter2@h"), @"jobs.yaml:6:12: invalid `proxy`: it is no URL; write `http://host:port` or `http://user:password@host:port`");
+    insta::assert_snapshot!(with("proxy: socks5://user:hunter2@h"), @"jobs.yaml:6:12: invalid `proxy`: a `socks5` proxy isn't supported, only an http or https one; write `http://host:port` or `http://user:password@host:port`");
     insta::assert_snapshot!(with("ca_file: /no/such.pem"), @"jobs.yaml:6:14: invalid `ca_file`: `/no/such.pem` can't be read: there is none");
     insta::assert_snapshot!(with("allowed_hosts: [https://x]"), @"jobs.yaml:6:21: invalid `allowed_hosts`: `https://x` is no host name; write `example.com`, which stands for all below it too");
     insta::assert_snapshot!(with("allow_http: maybe"), @"jobs.yaml:6:17: invalid `allow_http`: `maybe` is neither `true` nor `false`");

@@ -460,6 +460,51 @@ impl<'r> Value<'r> {
         whole.filter(|_| complete)
     }
 
+    /// Its text as a credential: a secret without a line break or another control character, which no server takes, and no
+    /// header holds.
+    pub fn credential(&self) -> Option<Secret> {
+        self.fit(
+            self.secret()?,
+            "a line break or another control character",
+            char::is_control,
+        )
+    }
+
+    /// The same for one that is a header's whole value: letters, digits and signs of ASCII.
+    pub fn header(&self) -> Option<Secret> {
+        let secret = self.credential()?;
+        let odd = |character: char| !(' '..='~').contains(&character);
+        let secret = self.fit(secret, "a character that a header can't hold", odd)?;
+        if secret
+            .reveal()
+            .is_ok_and(|text| text.trim_matches(' ') != text)
+        {
+            self.report(format!(
+                "invalid `{}`: it begins or ends with a space, which a header can't hold",
+                self.key
+            ));
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// The secret, unless it holds an odd character.
+    fn fit(&self, secret: Secret, what: &str, odd: impl Fn(char) -> bool) -> Option<Secret> {
+        // one that can't be read has been reported
+        let Some(at) = secret.reveal().ok()?.chars().position(odd) else {
+            return Some(secret);
+        };
+        let of = secret.file_name().map_or_else(String::new, |file| {
+            format!(" of the file `{}`", file.display())
+        });
+        self.report(format!(
+            "invalid `{}`: its text{of} holds {what}, at character {}",
+            self.key,
+            at + 1
+        ));
+        None
+    }
+
     /// Reports what is wrong with a value, `after` being what follows the value in the message.
     fn report_shown(&self, before: String, shown: Shown, after: String) {
         self.reader.found.borrow_mut().push(Found {
@@ -702,6 +747,37 @@ mod tests {
         assert_eq!((plain.as_deref(), messages.as_str()), (Some("x-one"), ""));
         std::fs::write(&path, "two\n").unwrap();
         assert_eq!(secret.unwrap().reveal().unwrap(), "x-two");
+    }
+
+    #[test]
+    fn a_credential_is_what_a_header_can_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        for (written, credential, header) in [
+            ("plain", true, true),
+            ("plain\n", true, true),
+            ("plain\n\n", false, false),
+            ("two\r\nlines\n", false, false),
+            ("nul\0", false, false),
+            ("del\u{7f}", false, false),
+            ("n\u{f6}n-ascii", true, false),
+            ("space \n", true, false),
+        ] {
+            std::fs::write(&path, written).unwrap();
+            let yaml = format!("a: ${{file:{0}}}\nb: ${{file:{0}}}\n", path.display());
+            let ((a, b), messages) = read(&yaml, |fields| {
+                let a = fields.required("a").and_then(|a| a.credential());
+                (a, fields.required("b").and_then(|b| b.header()))
+            });
+            assert_eq!(
+                (a.is_some(), b.is_some()),
+                (credential, header),
+                "{written:?}: {messages:?}"
+            );
+            let wrong = usize::from(!credential) + usize::from(!header);
+            assert_eq!(messages.lines().count(), wrong, "{messages}");
+            assert!(!messages.contains(written.trim()), "{messages:?}");
+        }
     }
 
     #[test]

@@ -86,11 +86,11 @@ impl Filters {
 fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
     let region = fields.optional("region");
     let base_url = fields.optional("base_url");
-    let app_key = fields.required("app_key").and_then(|key| key.secret());
-    let client_id = fields.required("client_id").and_then(|id| id.secret());
+    let app_key = fields.required("app_key").and_then(|key| key.header());
+    let client_id = fields.required("client_id").and_then(|id| id.credential());
     let client_secret = fields
         .required("client_secret")
-        .and_then(|secret| secret.secret());
+        .and_then(|secret| secret.credential());
     let account = reach.account_id.clone();
     let api = api(fields, reach, region, base_url);
     let (api, account) = (api?, account?);

@@ -135,14 +135,16 @@ impl ResultCode {
 fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
     let base_url = fields.optional("base_url");
     let username = fields.required("username");
-    let password = fields.required("password").and_then(|text| text.secret());
+    let password = fields
+        .required("password")
+        .and_then(|text| text.credential());
     let child_account = fields.optional("child_account");
     let api = match base_url {
         Some(url) => url.base_url(reach.allow_http),
         None => Url::parse(DEFAULT_BASE_URL).ok(),
     };
     let user = username.and_then(|value| {
-        let secret = value.secret()?;
+        let secret = value.credential()?;
         if secret.reveal().is_ok_and(|name| name.contains(':')) {
             value.report("invalid `username`: there is a `:` in it, and HTTP Basic takes what follows for the password");
             return None;

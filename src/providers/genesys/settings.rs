@@ -149,10 +149,10 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     let region = fields.optional("region");
     let base_url = fields.optional("base_url");
     let login_url = fields.optional("login_url");
-    let client_id = fields.required("client_id").and_then(|id| id.secret());
+    let client_id = fields.required("client_id").and_then(|id| id.credential());
     let client_secret = fields
         .required("client_secret")
-        .and_then(|secret| secret.secret());
+        .and_then(|secret| secret.credential());
     let (api, mut token_url, own_hosts) = hosts(fields, reach, region, base_url, login_url)?;
     let path = format!("{}/oauth/token", token_url.path().trim_end_matches('/'));
     token_url.set_path(&path);

@@ -239,7 +239,7 @@ fn secrets(
         if value(key).is_none() {
             fields.lack(key);
         }
-        value(key)?.secret()
+        value(key)?.credential()
     });
     Some([id?, secret?])
 }
