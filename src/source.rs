@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use twox_hash::XxHash64;
 
 use crate::client::{Body, Calls, Client, ClientError, Opened};
+use crate::foreign;
 use crate::model::Kind;
 use crate::providers::{
     Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
 };
+use crate::telemetry::chain;
 
 /// How many pages in a row may show the very same records, where records have ids.
 const SAME_AT_MOST: u32 = 3;
@@ -162,10 +165,15 @@ impl Source {
         self.closed(self.adapter.entries(answer))
     }
 
-    /// What the adapter tells of an answer may be an echo of what was sent: without the connection's secrets.
+    /// What the adapter tells of an answer, fit to show: it may echo what was sent, and hold whatever the provider wrote.
+    fn shown(&self, text: &str) -> String {
+        foreign::line(&self.client.redact(text)).into_owned()
+    }
+
+    /// A refusal in words that are fit to show.
     fn closed<T>(&self, told: Result<T, Refusal>) -> Result<T, SourceError> {
         told.map_err(|refusal| {
-            let redact = |text: String| self.client.redact(&text);
+            let redact = |text: String| self.shown(&text);
             match refusal {
                 Refusal::CursorGone(said) => Refusal::CursorGone(redact(said)),
                 Refusal::TooLarge(said) => Refusal::TooLarge(redact(said)),
@@ -181,7 +189,7 @@ impl Source {
     /// The same for a page, which may tell something, too.
     fn closed_page(&self, told: Result<Page, Refusal>) -> Result<Page, SourceError> {
         let mut page = self.closed(told)?;
-        page.remark = page.remark.map(|remark| self.client.redact(&remark));
+        page.remark = page.remark.map(|remark| self.shown(&remark));
         Ok(page)
     }
 
@@ -316,7 +324,7 @@ impl Reading<'_> {
                 if matches!(call.target, Target::Download { .. })
                     && !matches!(error, ClientError::Stopped) =>
             {
-                tracing::warn!(%error, "a download can't be fetched");
+                tracing::warn!(error = chain(&error), "a download can't be fetched");
                 Answer {
                     status: StatusCode::BAD_GATEWAY,
                     headers: HeaderMap::new(),
@@ -325,12 +333,33 @@ impl Reading<'_> {
             }
             answer => answer?,
         };
+        let leads = client.leads(&answer).or_else(|| {
+            let is_empty = answer.status.is_success() && answer.body.trim_ascii().is_empty();
+            is_empty.then(|| format!("it is empty, with status {}", answer.status))
+        });
+        // a refusal may come with a status that says all is well, and the wait that it asks for with it
+        let asks = Some(&answer.headers).filter(|headers| headers.contains_key(RETRY_AFTER));
+        let asks = asks.filter(|_| answer.status.is_success()).cloned();
         let page = match adapter.page(self.ask, self.cursor.as_ref(), answer) {
+            Err(Refusal::Failed { kind, message }) if leads.is_some() => {
+                let leads = leads.unwrap_or_default();
+                return Err(failed(
+                    kind,
+                    self.source.shown(&format!("{message}; {leads}")),
+                ));
+            }
             // there was no cursor to refuse: what was asked for doesn't exist there
             Err(Refusal::CursorGone(said)) if self.cursor.is_none() => {
-                return Err(failed(Kind::Config, self.source.client.redact(&said)));
+                return Err(failed(Kind::Config, self.source.shown(&said)));
             }
-            page => self.source.closed_page(page)?,
+            page => {
+                let refused = page.as_ref().err().map(Refusal::kind);
+                if let (Some(Kind::RateLimited | Kind::Transient), Some(headers)) = (refused, asks)
+                {
+                    client.rest_after(&headers);
+                }
+                self.source.closed_page(page)?
+            }
         };
         self.go_on_from(&page)?;
         Ok(Some(Piece { page, begins: true }))

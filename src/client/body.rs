@@ -5,6 +5,8 @@ use serde_json::Value;
 use tokio::time::error::Elapsed;
 use url::Url;
 
+use super::error::Cause;
+use crate::foreign;
 use crate::secret::Hidden;
 
 /// How much of an error's body is looked at, in bytes.
@@ -19,6 +21,8 @@ pub(super) enum ReadError {
     TooLarge,
     Broken(reqwest::Error),
     Late(Elapsed),
+    /// It was packed, and can't be unpacked.
+    Packed(Cause),
 }
 
 /// The whole body; refused before it is read where its announced length is over the cap, else as soon as it passes it.
@@ -114,6 +118,12 @@ fn from_json(error: &serde_json::Map<String, Value>, hidden: &Hidden) -> Option<
     Some(message.map_or_else(|| aside.clone(), |message| format!("{message} ({aside})")))
 }
 
+/// Whether a body is a page for people, where JSON was asked for.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    body.trim_ascii_start().starts_with(b"<")
+}
+
 /// The text of the first such element.
 fn element<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
     let lower = text.to_ascii_lowercase();
@@ -125,12 +135,11 @@ fn element<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
 
 /// One line of printable characters without a full stop at its end, or nothing.
 fn clean(text: &str) -> Option<String> {
-    let printable: String = text
+    let printable: String = foreign::line(text)
         .chars()
-        .take(EXCERPT * 20)
         .map(|character| match character {
             '`' => '\'',
-            _ if character.is_control() || character == char::REPLACEMENT_CHARACTER => ' ',
+            char::REPLACEMENT_CHARACTER => ' ',
             _ => character,
         })
         .collect();

@@ -13,7 +13,7 @@ use super::body;
 use super::calls::Caller;
 use super::error::{ClientError, Tried};
 use super::guard;
-use super::outgoing::{Outgoing, To};
+use super::outgoing::{Outgoing, To, judge_look_up};
 use super::wire::Wire;
 use crate::providers::{Answer, Named, Place};
 
@@ -227,6 +227,7 @@ impl Wire {
             let mut out = Outgoing {
                 retried,
                 body_cap: ANSWER_CAP,
+                judge: judge_look_up,
                 calls: by.calls,
                 ..Outgoing::new(&Method::GET, spot, To::Directory, &hidden)
             };

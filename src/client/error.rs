@@ -116,6 +116,28 @@ pub enum ClientError {
         /// The status and what was said.
         tried: Tried,
     },
+    /// A proxy refused.
+    #[error("{request} is refused by the proxy{}, status {}: {advice}", named(proxy.as_deref()), status.as_u16())]
+    Proxy {
+        /// What was to be sent.
+        request: Request,
+        /// Which one, if one is set.
+        proxy: Option<String>,
+        /// What it answered.
+        status: StatusCode,
+        /// What may be done about it.
+        advice: &'static str,
+    },
+    /// The answer leads elsewhere, where nothing is sent.
+    #[error("{request} is answered by a redirect {}, status {}; none is followed", leading(target.as_deref()), status.as_u16())]
+    Redirected {
+        /// What was asked.
+        request: Request,
+        /// 3xx.
+        status: StatusCode,
+        /// Scheme, host and port of where it leads, as far as it says so.
+        target: Option<String>,
+    },
     /// The server's certificate isn't trusted, or isn't for this host.
     #[error("{request} can't be sent: the server's certificate isn't accepted; {advice}")]
     Certificate {
@@ -137,6 +159,8 @@ impl ClientError {
         match self {
             Self::Stopped | Self::Broken { .. } => Kind::Transient,
             Self::LookUp { source, .. } => source.kind(),
+            // where a gateway answers, the credentials weren't looked at
+            Self::SignIn { tried, .. } if tried.what == Some(PAGE) => Kind::Transient,
             Self::NoHost { tried, .. } => match tried.status {
                 Some(status) if status.is_server_error() => Kind::Transient,
                 _ => Kind::Config,
@@ -144,6 +168,8 @@ impl ClientError {
             Self::Settings { .. }
             | Self::Secret { .. }
             | Self::SignIn { .. }
+            | Self::Proxy { .. }
+            | Self::Redirected { .. }
             | Self::Certificate { .. } => Kind::Config,
             Self::Forbidden { .. } | Self::BodyTooLarge { .. } => Kind::Data,
             Self::RateLimited { .. } => Kind::RateLimited,
@@ -190,14 +216,21 @@ impl fmt::Display for Request {
 
 /// The URL's scheme, host, port and path.
 pub(super) fn bare(url: &Url) -> String {
+    origin(url) + url.path()
+}
+
+/// The URL's scheme, host and port.
+pub(super) fn origin(url: &Url) -> String {
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if let Some(port) = url.port() {
         text.push(':');
         text.push_str(&port.to_string());
     }
-    text.push_str(url.path());
     text
 }
+
+/// What stands in the place of an answer where a gateway answers.
+pub(super) const PAGE: &str = "a web page";
 
 /// What was tried before giving up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -210,6 +243,8 @@ pub struct Tried {
     pub status: Option<StatusCode>,
     /// A short, cleaned excerpt of what that answer said.
     pub said: Option<String>,
+    /// What is odd about it, where its status says that all is well: `an empty body`.
+    pub what: Option<&'static str>,
 }
 
 /// ` after 3 attempts in 1.5 s: status 503, the provider says ...`; nothing if nothing was tried.
@@ -221,6 +256,9 @@ impl fmt::Display for Tried {
         }
         if let Some(status) = self.status {
             write!(f, ": status {}", status.as_u16())?;
+        }
+        if let Some(what) = self.what {
+            write!(f, " with {what}")?;
         }
         if let Some(said) = &self.said {
             write!(f, ", the provider says {said}")?;
@@ -235,4 +273,17 @@ fn blocked(tried: &Tried) -> &'static str {
         Some(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS) => " (the account is blocked)",
         _ => "",
     }
+}
+
+/// Where a redirect leads.
+fn leading(target: Option<&str>) -> String {
+    match target {
+        Some(target) => format!("to `{target}`"),
+        None => "to nowhere".to_owned(),
+    }
+}
+
+/// A proxy's name behind its title.
+fn named(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" `{proxy}`"))
 }

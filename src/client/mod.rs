@@ -11,6 +11,8 @@ mod error;
 mod guard;
 mod outgoing;
 mod pacing;
+mod pause;
+mod proxy;
 mod retry;
 mod said;
 mod setup;
@@ -18,6 +20,7 @@ mod spent;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod wire;
 
 use std::fmt;
@@ -165,7 +168,7 @@ impl Client {
     /// Fails with [`ClientError::Settings`] if credentials would go to a host that isn't trusted or over http without
     /// leave, if the rate budget is nothing, or if the proxy or the certificates can't be used.
     pub fn new(settings: Settings) -> Result<Self, ClientError> {
-        let http = setup::check(&settings)
+        let (http, proxies) = setup::check(&settings)
             .and_then(|()| setup::http_client(&settings))
             .map_err(|(problem, source)| ClientError::Settings {
                 connection: settings.connection.clone(),
@@ -196,6 +199,7 @@ impl Client {
                 connection,
                 provider,
                 http,
+                proxies,
                 pacer,
                 directory: Directory::new(endpoint.trusted_hosts, allow_http),
                 manners: endpoint.manners,
@@ -268,6 +272,24 @@ impl Client {
     pub fn redact(&self, text: &str) -> String {
         let text = self.inner.auth.redact(text);
         self.inner.wire.hidden.apply(&text).into_owned()
+    }
+
+    /// Where a redirect leads, in words; nothing for another answer. None is ever followed.
+    pub fn leads(&self, answer: &Answer) -> Option<String> {
+        if !answer.status.is_redirection() {
+            return None;
+        }
+        let target = wire::target(&answer.headers, setup::asked(&self.inner.api));
+        let leads = match target {
+            Some(target) => format!("it leads to `{target}`, and is not followed"),
+            None => "it is a redirect that doesn't say where to".to_owned(),
+        };
+        Some(leads)
+    }
+
+    /// Lets the connection rest as an answer asks which its adapter found to be a refusal, though its status doesn't say so.
+    pub fn rest_after(&self, headers: &http::HeaderMap) {
+        self.inner.wire.rest_after(headers);
     }
 
     /// The most pages of one range.
@@ -411,6 +433,7 @@ impl Client {
             out.headers.insert(ACCEPT, json.clone());
             let identity = HeaderValue::from_static("identity");
             out.headers.insert(ACCEPT_ENCODING, identity);
+            out.judge = outgoing::judge_data;
         }
         if call.body.is_some() {
             out.headers.insert(CONTENT_TYPE, json);

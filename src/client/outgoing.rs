@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use serde::de::IgnoredAny;
 
 use super::Limits;
 use super::body::{self, ReadError};
 use super::calls::Calls;
 use super::directory::Spot;
-use super::error::Request;
+use super::error::{PAGE, Request};
 use super::pacing::Rank;
 use super::stream::{Body, Opened};
+use super::unpack;
 use crate::providers::Answer;
 use crate::secret::Hidden;
 
@@ -46,6 +48,63 @@ pub(super) struct Outgoing<'a> {
     pub(super) calls: Option<&'a Calls>,
     /// What an excerpt of the answer must not show.
     pub(super) hidden: &'a Hidden,
+    /// What a whole answer is, whose status isn't a passing failure.
+    pub(super) judge: fn(&Answer) -> Verdict,
+}
+
+/// What an answer is that its status may not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// An answer.
+    Answer,
+    /// An answer, unless its headers ask for another try.
+    Unclear,
+    /// A failure that may pass, and what is odd about it.
+    Passing(Option<&'static str>),
+    /// Too much was asked for; it is left alone for at least so long.
+    Limited(Duration),
+}
+
+/// The answer to a call for data, which is JSON: none at all, or a part of it, was meant to be more.
+pub(super) fn judge_data(answer: &Answer) -> Verdict {
+    // one that announces no content has none
+    let is_whole = matches!(
+        answer.status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT
+    );
+    if !answer.status.is_success() || is_whole {
+        return Verdict::Answer;
+    }
+    let body = answer.body.trim_ascii();
+    if body.is_empty() {
+        return Verdict::Passing(Some("an empty body"));
+    }
+    let ends_well = body.ends_with(b"}") || body.ends_with(b"]");
+    if !ends_well && is_cut(body) {
+        return Verdict::Passing(Some("JSON that ends in its middle"));
+    }
+    Verdict::Answer
+}
+
+/// The answer to the look-up of a host: not one, where a gateway answers.
+pub(super) fn judge_look_up(answer: &Answer) -> Verdict {
+    if !answer.status.is_success() {
+        return Verdict::Unclear;
+    }
+    if answer.body.trim_ascii().is_empty() {
+        Verdict::Passing(Some("an empty body"))
+    } else if body::is_page(&answer.body) {
+        Verdict::Passing(Some(PAGE))
+    } else {
+        Verdict::Answer
+    }
+}
+
+/// Whether an object or a list ends before its end.
+pub(super) fn is_cut(json: &[u8]) -> bool {
+    let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
+    let begins = json.starts_with(b"{") || json.starts_with(b"[");
+    begins && serde_json::from_slice::<IgnoredAny>(json).is_err_and(|error| error.is_eof())
 }
 
 impl<'a> Outgoing<'a> {
@@ -64,6 +123,7 @@ impl<'a> Outgoing<'a> {
             gateway_timeout_is_answer: false,
             calls: None,
             hidden,
+            judge: |_| Verdict::Answer,
         }
     }
 }
@@ -99,6 +159,11 @@ impl Taken for Answer {
         _limits: &Limits,
     ) -> Result<Self, ReadError> {
         let body = body::read(response, out.body_cap).await?;
+        let (headers, body) = match out.to {
+            // a download is its adapter's to unpack, which knows what it is
+            To::Elsewhere => (headers, body),
+            _ => unpack::whole(headers, body, out.body_cap).await?,
+        };
         Ok(Self {
             status,
             headers,

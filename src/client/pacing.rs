@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -279,11 +278,9 @@ impl Pacer {
     }
 
     /// Takes over what an answer's headers say.
-    pub(super) fn observe(&self, headers: &HeaderMap) {
-        if let Some(said) = Said::read(headers) {
-            self.with(|bucket, now| bucket.correct(now, said));
-            self.changed.notify_waiters();
-        }
+    pub(super) fn observe(&self, said: Said) {
+        self.with(|bucket, now| bucket.correct(now, said));
+        self.changed.notify_waiters();
     }
 }
 
@@ -292,15 +289,21 @@ impl Pacer {
 mod tests {
     use std::sync::Arc;
 
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
+    use super::super::pause::Reading;
     use super::*;
+    use crate::clock;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
     fn replicas(count: u32) -> NonZeroU32 {
         NonZeroU32::new(count).unwrap()
+    }
+
+    fn read(headers: &HeaderMap) -> Option<Said> {
+        Said::read(&Reading::new(headers, clock::real_now(), MINUTE), false)
     }
 
     fn headers(count: u32, allowed: u32, reset: u32) -> HeaderMap {
@@ -384,7 +387,7 @@ mod tests {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small part of a small number")]
             let allowed = ((f64::from(limit) * part) as u32).max(1);
             let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
-            let said = |allowed| Said::read(&headers(0, allowed, 60)).unwrap();
+            let said = |allowed| read(&headers(0, allowed, 60)).unwrap();
             bucket.correct(Duration::ZERO, said(allowed));
             let slow = drive(&mut bucket, Duration::ZERO, 10 * MINUTE, &[], Duration::ZERO);
             prop_assert!(most_in_any(MINUTE, &slow) <= allowed as usize);
@@ -449,13 +452,13 @@ mod tests {
     #[test]
     fn nothing_left_pauses_until_the_reset() {
         let mut bucket = Bucket::new(300, MINUTE, replicas(1));
-        bucket.correct(MINUTE, Said::read(&headers(300, 300, 17)).unwrap());
+        bucket.correct(MINUTE, read(&headers(300, 300, 17)).unwrap());
         assert_eq!(bucket.reserve(MINUTE), Duration::from_secs(17));
         assert_eq!(
             bucket.reserve(MINUTE + Duration::from_secs(17)),
             Duration::ZERO
         );
-        bucket.correct(2 * MINUTE, Said::read(&headers(1, 300, 17)).unwrap());
+        bucket.correct(2 * MINUTE, read(&headers(1, 300, 17)).unwrap());
         assert_eq!(bucket.reserve(2 * MINUTE), Duration::ZERO);
     }
 
@@ -484,7 +487,7 @@ mod tests {
         assert_eq!((look.left, look.pause), (0, MINUTE / 2));
         assert_eq!(left(&bucket, 5 * MINUTE), 150);
         // a provider that allows less is believed
-        bucket.correct(5 * MINUTE, Said::read(&headers(0, 60, 60)).unwrap());
+        bucket.correct(5 * MINUTE, read(&headers(0, 60, 60)).unwrap());
         assert!((25..=30).contains(&bucket.look(5 * MINUTE).limit));
     }
 
@@ -503,13 +506,14 @@ mod tests {
 
     #[test]
     fn headers_that_make_no_sense_are_ignored() {
-        assert_eq!(Said::read(&HeaderMap::new()), None);
+        assert_eq!(read(&HeaderMap::new()), None);
         assert_eq!(
-            Said::read(&headers(9, 9, 1_763_786_737)).unwrap().spent_for,
-            None
+            read(&headers(9, 9, 1_000_000_001)).unwrap().spent_for,
+            Some(Duration::ZERO),
+            "an epoch that is past"
         );
         let mut bucket = Bucket::new(300, MINUTE, replicas(1));
-        bucket.correct(MINUTE, Said::read(&headers(0, 0, 0)).unwrap());
+        bucket.correct(MINUTE, read(&headers(0, 0, 0)).unwrap());
         assert_eq!(bucket.pace, bucket.configured);
         assert_eq!(bucket.reserve(MINUTE), Duration::ZERO);
     }
@@ -520,7 +524,7 @@ mod tests {
             let pair = |(name, value): &(&'static str, &'static str)| {
                 (name.parse().unwrap(), HeaderValue::from_static(value))
             };
-            Said::read(&pairs.iter().map(pair).collect()).unwrap()
+            read(&pairs.iter().map(pair).collect()).unwrap()
         };
         let spent = [("ratelimit-remaining", "0"), ("ratelimit-reset", "50")];
         let mut bucket = Bucket::new(300, MINUTE, replicas(1));

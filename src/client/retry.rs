@@ -4,47 +4,17 @@ use std::time::Duration;
 
 use backoff::backoff::Backoff as _;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
-use chrono::{DateTime, NaiveDateTime};
-use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
-
-use crate::model::Timestamp;
+use http::StatusCode;
 
 use super::Limits;
 
-/// As long as an instant can be moved without care; no provider means more.
-const LONGEST: Duration = Duration::from_hours(24 * 365 * 10);
-
-/// Whether a status is a passing failure.
+/// Whether a status is a passing failure: HTTP's own, and what gateways say of a server that they can't reach or that takes
+/// too long (520 to 527, 529, 530, 598, 599).
 pub(super) fn is_transient(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
-}
-
-/// How long the answer asks to wait: `Retry-After` in seconds, or as a date that is held against the answer's own
-/// `Date` (so that the two clocks need not agree), else against `now`.
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // more digits than fit are as long as can be
-        let seconds = text.parse().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(LONGEST));
-    }
-    let until = http_date(text)?;
-    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
-    let from = date.and_then(http_date).unwrap_or(now);
-    let wait = (until - from).to_std().unwrap_or(Duration::ZERO);
-    Some(wait.min(LONGEST))
-}
-
-/// A date in any of HTTP's three forms.
-fn http_date(text: &str) -> Option<Timestamp> {
-    if let Ok(date) = DateTime::parse_from_rfc2822(text) {
-        return Some(date.to_utc());
-    }
-    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
-        .into_iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|date| date.and_utc())
+    matches!(
+        status.as_u16(),
+        408 | 421 | 425 | 429 | 500 | 502..=504 | 520..=527 | 529 | 530 | 598 | 599
+    )
 }
 
 /// The retries of one call: counts its attempts and says how long to wait before the next.
@@ -95,51 +65,10 @@ impl Retries {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-            .collect()
-    }
-
-    fn asked(pairs: &[(&'static str, &'static str)]) -> Option<u64> {
-        let now = DateTime::from_timestamp(784_111_777, 0).unwrap(); // Sun, 06 Nov 1994 08:49:37 GMT
-        retry_after(&headers(pairs), now).map(|wait| wait.as_secs())
-    }
 
     fn next(retries: &mut Retries, took: Duration, asked: Option<Duration>) -> Option<Duration> {
         retries.next(took, asked, Duration::ZERO)
-    }
-
-    #[test]
-    fn retry_after_is_read_in_every_form() {
-        assert_eq!(asked(&[("retry-after", "120")]), Some(120));
-        assert_eq!(asked(&[("retry-after", "0")]), Some(0));
-        assert_eq!(
-            asked(&[("retry-after", "99999999999999999999999")]),
-            Some(LONGEST.as_secs())
-        );
-        for date in [
-            "Sun, 06 Nov 1994 08:50:37 GMT",
-            "Sunday, 06-Nov-94 08:50:37 GMT",
-            "Sun Nov  6 08:50:37 1994",
-        ] {
-            assert_eq!(asked(&[("retry-after", date)]), Some(60), "{date}");
-        }
-        let past = ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT");
-        assert_eq!(asked(&[past]), Some(0));
-        // the server's clock is ahead of ours by 50 s
-        let date = ("date", "Sun, 06 Nov 1994 08:50:27 GMT");
-        let until = ("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT");
-        assert_eq!(asked(&[until, date]), Some(10));
-        for nonsense in ["", "soon", "-5", "1.5"] {
-            assert_eq!(asked(&[("retry-after", nonsense)]), None, "{nonsense}");
-        }
-        assert_eq!(asked(&[]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use super::pause::Reading;
 
 /// What an answer's headers say about the provider's own count; the only place that knows such headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,98 +15,244 @@ pub(super) struct Said {
     pub(super) spent_for: Option<Duration>,
 }
 
-impl Said {
-    /// By a provider's own headers, else by those of the IETF's drafts.
-    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
-        Self::of_genesys(headers).or_else(|| Self::of_draft(headers))
-    }
-
-    /// Genesys: `inin-ratelimit-count` of `-allowed` requests of a minute are used, and the count resets in `-reset`
-    /// seconds.
-    fn of_genesys(headers: &HeaderMap) -> Option<Self> {
-        let allowed = number(headers, "inin-ratelimit-allowed")?;
-        let reset = number(headers, "inin-ratelimit-reset").filter(|&seconds| seconds <= LONGEST);
-        let count = number(headers, "inin-ratelimit-count").unwrap_or(0);
-        Some(Self {
-            allowed,
-            window: Duration::from_mins(1),
-            spent_for: reset
-                .filter(|_| count >= allowed)
-                .map(|seconds| Duration::from_secs(seconds.into())),
-        })
-    }
-
-    /// draft-ietf-httpapi-ratelimit-headers before 08, as Avaya announces it: `RateLimit-Remaining` requests are left
-    /// until `RateLimit-Reset` seconds from now, under quotas like `100;w=60` in `RateLimit-Policy` or, in the oldest
-    /// drafts, in `RateLimit-Limit`. Of several quotas the slowest holds in the long run.
-    fn of_draft(headers: &HeaderMap) -> Option<Self> {
-        let quota = ["ratelimit-policy", "ratelimit-limit"]
-            .into_iter()
-            .flat_map(|name| headers.get_all(name))
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(quota)
-            .max_by_key(|&(allowed, window)| window / allowed);
-        let spent = number(headers, "ratelimit-remaining") == Some(0);
-        let reset = number(headers, "ratelimit-reset")
-            .filter(|&seconds| spent && seconds <= LONGEST)
-            .map(|seconds| Duration::from_secs(seconds.into()));
-        if quota.is_none() && reset.is_none() {
-            return None;
-        }
-        let (allowed, window) = quota.unwrap_or_default();
-        Some(Self {
-            allowed,
-            window,
-            spent_for: reset,
-        })
-    }
-}
-
-/// A window or a reset of more seconds isn't believed: nothing would ever correct it.
+/// A window or a reset of more seconds isn't believed: nothing would ever correct it. A longer reset is taken for so long,
+/// and then asked for again.
 const LONGEST: u32 = 3600;
 
-fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+impl Said {
+    /// By a provider's own headers, by those of the IETF's drafts, and by what went before these (`X-RateLimit-...`).
+    ///
+    /// Where nothing says how much is left, nothing is if the answer `refused` the request for there being too many.
+    /// A reset that can't be read is the wait for what is unreadable.
+    pub(super) fn read(reading: &Reading<'_>, refused: bool) -> Option<Self> {
+        let ways = [of_genesys, of_fields, of_policies, of_others];
+        let mut all = ways.into_iter().filter_map(|way| way(reading, refused));
+        let first = all.next()?;
+        Some(all.fold(first, |said, next| Self {
+            spent_for: said.spent_for.max(next.spent_for),
+            ..if said.allowed > 0 { said } else { next }
+        }))
+    }
+
+    /// Nothing but how long nothing is left.
+    fn spent(spent_for: Option<Duration>) -> Option<Self> {
+        spent_for.map(|_| Self {
+            allowed: 0,
+            window: Duration::ZERO,
+            spent_for,
+        })
+    }
 }
 
-/// `100;w=60`: so many requests in so many seconds, neither of them 0.
-fn quota(text: &str) -> Option<(u32, Duration)> {
-    let mut parts = text.split(';').map(str::trim);
-    let allowed: u32 = parts.next()?.parse().ok()?;
-    let seconds: u32 = parts
-        .find_map(|part| part.strip_prefix("w="))?
-        .trim()
-        .parse()
-        .ok()?;
-    let sane = allowed > 0 && (1..=LONGEST).contains(&seconds);
-    sane.then(|| (allowed, Duration::from_secs(seconds.into())))
+/// Genesys: `inin-ratelimit-count` of `-allowed` requests of a minute are used, and the count resets in `-reset` seconds.
+fn of_genesys(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+    let allowed = least(reading, "inin-ratelimit-allowed");
+    let count = numbers(reading, "inin-ratelimit-count").reduce(f64::max);
+    let left = match (allowed, count) {
+        (Some(allowed), Some(count)) => Some(allowed - count),
+        (Some(_), None) if !refused => return paced(allowed, None),
+        _ => None,
+    };
+    paced(
+        allowed,
+        spent_for(reading, left, "inin-ratelimit-reset", refused),
+    )
+}
+
+/// So many requests in a minute.
+fn paced(allowed: Option<f64>, spent_for: Option<Duration>) -> Option<Said> {
+    match allowed {
+        Some(allowed) => Some(Said {
+            allowed: whole(allowed),
+            window: Duration::from_mins(1),
+            spent_for,
+        }),
+        None => Said::spent(spent_for),
+    }
+}
+
+/// draft-ietf-httpapi-ratelimit-headers before 08, as Avaya announces it: `RateLimit-Remaining` requests are left
+/// until `RateLimit-Reset` seconds from now, under quotas like `100;w=60` in `RateLimit-Policy` or, in the oldest
+/// drafts, in `RateLimit-Limit`. Of several quotas the slowest holds in the long run. So do the quotas of later drafts:
+/// `"default";q=100;w=60`.
+fn of_fields(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+    let quota = ["ratelimit-policy", "ratelimit-limit"]
+        .into_iter()
+        .flat_map(|name| members(reading, name))
+        .filter_map(|member| quota(&member))
+        .max_by_key(|&(allowed, window)| window / allowed);
+    let left = least(reading, "ratelimit-remaining");
+    let spent_for = spent_for(reading, left, "ratelimit-reset", refused);
+    match quota {
+        Some((allowed, window)) => Some(Said {
+            allowed,
+            window,
+            spent_for,
+        }),
+        None => Said::spent(spent_for),
+    }
+}
+
+/// The drafts' single field: `limit=100, remaining=0, reset=50` in 07, `"default";r=0;t=50` since 08, a member for each
+/// policy.
+fn of_policies(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+    let all: Vec<String> = members(reading, "ratelimit").collect();
+    let named = |name: &str| {
+        all.iter().find_map(|member| {
+            let (key, value) = member.split_once('=')?;
+            (key.trim().eq_ignore_ascii_case(name)).then_some(value)
+        })
+    };
+    let remaining = named("remaining").and_then(number);
+    let whole_field = named("reset")
+        .filter(|_| is_spent(remaining, refused))
+        .map(|reset| reading.length_of(reset));
+    let of_member = |member: &String| {
+        let left = parameter(member, "r").and_then(number);
+        let is_spent = left.is_some_and(|left| left < 1.0);
+        let reset = parameter(member, "t").filter(|_| is_spent)?;
+        Some(reading.length_of(reset))
+    };
+    let spent_for = all.iter().filter_map(of_member).chain(whole_field).max();
+    Said::spent(spent_for.map(bounded))
+}
+
+/// What everybody else says: how many are left, and in how many seconds or at what epoch there are more.
+fn of_others(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+    let spent = ["x-ratelimit", "x-rate-limit"]
+        .into_iter()
+        .filter_map(|way| {
+            let left = least(reading, &format!("{way}-remaining"));
+            let of = |reset: &str| spent_for(reading, left, &format!("{way}-{reset}"), refused);
+            of("reset-after").or_else(|| of("reset"))
+        });
+    Said::spent(spent.max())
+}
+
+/// Until the reset, if nothing is left; nothing where no reset is given.
+fn spent_for(
+    reading: &Reading<'_>,
+    left: Option<f64>,
+    reset: &str,
+    refused: bool,
+) -> Option<Duration> {
+    let reset = is_spent(left, refused).then(|| reading.length(reset))?;
+    reset.map(bounded)
+}
+
+/// Less than one request.
+fn is_spent(left: Option<f64>, refused: bool) -> bool {
+    left.map_or(refused, |left| left < 1.0)
+}
+
+fn bounded(reset: Duration) -> Duration {
+    reset.min(Duration::from_secs(LONGEST.into()))
+}
+
+/// All numbers that headers of this name list.
+fn numbers(reading: &Reading<'_>, name: &str) -> impl Iterator<Item = f64> {
+    let numbers: Vec<f64> = members(reading, name)
+        .filter_map(|member| number(&member))
+        .collect();
+    numbers.into_iter()
+}
+
+fn least(reading: &Reading<'_>, name: &str) -> Option<f64> {
+    numbers(reading, name).reduce(f64::min)
+}
+
+fn number(text: &str) -> Option<f64> {
+    let text = text.split(';').next()?;
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '"');
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Without its fraction, at most what fits.
+fn whole(number: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what is too much or too little becomes the most or nothing"
+    )]
+    let whole = number as u32;
+    whole
+}
+
+/// The members of the lists that headers of this name hold; a comma in quotes separates none.
+fn members(reading: &Reading<'_>, name: &str) -> impl Iterator<Item = String> {
+    let mut members = Vec::new();
+    for value in reading.values(name) {
+        let mut quoted = false;
+        let mut member = String::new();
+        for character in value.chars() {
+            quoted ^= character == '"';
+            if character == ',' && !quoted {
+                members.push(std::mem::take(&mut member));
+            } else {
+                member.push(character);
+            }
+        }
+        members.push(member);
+    }
+    members.into_iter()
+}
+
+/// A parameter behind a member: `60` of `100;w=60`.
+fn parameter<'m>(member: &'m str, name: &str) -> Option<&'m str> {
+    member.split(';').skip(1).find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        (key.trim().eq_ignore_ascii_case(name)).then_some(value.trim())
+    })
+}
+
+/// `100;w=60`, `"default";q=100;w=60`: so many requests in so many seconds, neither of them 0.
+fn quota(member: &str) -> Option<(u32, Duration)> {
+    let of_requests =
+        parameter(member, "qu").is_none_or(|unit| unit.trim_matches('"') == "requests");
+    let allowed = parameter(member, "q").map_or_else(|| number(member), number);
+    let seconds = parameter(member, "w").and_then(number)?.ceil();
+    let allowed = whole(allowed.filter(|_| of_requests)?);
+    let sane = allowed > 0 && (1.0..=f64::from(LONGEST)).contains(&seconds);
+    sane.then(|| (allowed, Duration::from_secs(whole(seconds).into())))
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use http::HeaderValue;
+    use chrono::DateTime;
 
     use super::*;
 
-    fn draft(pairs: &[(&'static str, &'static str)]) -> Option<Said> {
+    /// At 2026-11-20T00:00:00Z, where 77 s stand for what can't be read.
+    fn read(pairs: &[(&str, &str)], refused: bool) -> Option<Said> {
         let headers = pairs
             .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                let name: http::HeaderName = name.parse().unwrap();
+                (name, value.parse().unwrap())
+            })
             .collect();
-        Said::read(&headers)
+        let now = DateTime::from_timestamp(1_795_132_800, 0).unwrap();
+        Said::read(
+            &Reading::new(&headers, now, Duration::from_secs(77)),
+            refused,
+        )
+    }
+
+    fn draft(pairs: &[(&str, &str)]) -> Option<Said> {
+        read(pairs, false)
+    }
+
+    fn said(allowed: u32, window: u64, spent_for: Option<u64>) -> Option<Said> {
+        Some(Said {
+            allowed,
+            window: Duration::from_secs(window),
+            spent_for: spent_for.map(Duration::from_secs),
+        })
     }
 
     #[test]
     fn the_drafts_headers_are_read_where_they_make_sense() {
-        let said = |allowed, window, spent_for: Option<u64>| {
-            Some(Said {
-                allowed,
-                window: Duration::from_secs(window),
-                spent_for: spent_for.map(Duration::from_secs),
-            })
-        };
         let (limit, left, reset) = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset");
         let policy = ("ratelimit-policy", "100;w=60");
         let all = [(limit, "100"), (left, "7"), (reset, "50"), policy];
@@ -116,11 +262,11 @@ mod tests {
         assert_eq!(draft(&[(left, "0"), (reset, "3")]), said(0, 0, Some(3)));
         assert_eq!(
             draft(&[(left, "0"), (reset, "3601"), policy]),
-            said(100, 60, None)
+            said(100, 60, Some(3_600))
         );
         let several = [(
             "ratelimit-policy",
-            "10;w=1, 50; comment=\"burst\"; w=60, 9000;w=3600",
+            "10;w=1, 50; comment=\"burst, slow\"; w=60, 9000;w=3600",
         )];
         assert_eq!(draft(&several), said(50, 60, None));
         assert_eq!(draft(&[(limit, "10, 10;w=1, 20;w=60")]), said(20, 60, None));
@@ -136,6 +282,131 @@ mod tests {
         ] {
             assert_eq!(draft(&[("ratelimit-policy", nonsense)]), None, "{nonsense}");
         }
-        assert_eq!(draft(&[(limit, "100"), (left, "0"), (reset, "soon")]), None);
+    }
+
+    #[test]
+    fn the_newest_drafts_fields_are_read() {
+        let policy = (
+            "ratelimit-policy",
+            "\"burst\";q=100;w=60,\"daily\";q=1000;w=86400",
+        );
+        assert_eq!(draft(&[policy]), said(100, 60, None));
+        let bytes = (
+            "ratelimit-policy",
+            "\"x\";q=65535;qu=\"content-bytes\";w=10",
+        );
+        assert_eq!(draft(&[bytes]), None);
+        assert_eq!(
+            draft(&[policy, ("ratelimit", "\"burst\";r=50;t=30")]),
+            said(100, 60, None)
+        );
+        let spent = ("ratelimit", "\"a,b\";r=3;t=900, \"burst\";r=0;t=30");
+        assert_eq!(draft(&[policy, spent]), said(100, 60, Some(30)));
+        assert_eq!(
+            draft(&[("ratelimit", "\"burst\";r=0;t=?1")]),
+            said(0, 0, Some(77))
+        );
+        let seventh = ("ratelimit", "limit=100, remaining=0, reset=12.5");
+        assert_eq!(draft(&[seventh]), said(0, 0, Some(13)));
+        assert_eq!(
+            draft(&[("ratelimit", "limit=100, remaining=1, reset=12")]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_reset_is_read_in_every_form_and_an_unreadable_one_is_a_wait() {
+        let ways = [
+            ("ratelimit-remaining", "ratelimit-reset"),
+            ("x-ratelimit-remaining", "x-ratelimit-reset"),
+            ("x-rate-limit-remaining", "x-rate-limit-reset"),
+            ("x-ratelimit-remaining", "x-ratelimit-reset-after"),
+        ];
+        for (left, reset) in ways {
+            for (value, seconds) in [
+                ("50", 50),
+                ("50.2", 51),
+                ("50, 53", 53),
+                ("50s", 50),
+                ("1795132850", 50),
+                ("1795132850000", 50),
+                ("Fri, 20 Nov 2026 00:00:50 GMT", 50),
+                ("2026-11-20T00:00:50Z", 50),
+                ("soon", 77),
+                ("", 77),
+                ("-3", 77),
+                ("99999999", 3_600),
+            ] {
+                assert_eq!(
+                    draft(&[(left, "0"), (reset, value)]),
+                    said(0, 0, Some(seconds)),
+                    "{reset}: {value}"
+                );
+                assert_eq!(draft(&[(left, "1"), (reset, value)]), None);
+            }
+            for nothing in ["0.5", "-1", "0, 7", "\"0\""] {
+                assert_eq!(
+                    draft(&[(left, nothing), (reset, "9")]),
+                    said(0, 0, Some(9)),
+                    "{nothing}"
+                );
+            }
+            // it can't be told how many are left: none where the answer is that there were too many
+            assert_eq!(draft(&[(left, "?"), (reset, "9")]), None);
+            assert_eq!(
+                read(&[(left, "?"), (reset, "9")], true),
+                said(0, 0, Some(9))
+            );
+            assert_eq!(read(&[(reset, "9")], true), said(0, 0, Some(9)));
+            assert_eq!(read(&[(left, "5"), (reset, "9")], true), None);
+            assert_eq!(draft(&[(left, "0")]), None, "no reset is given");
+        }
+    }
+
+    #[test]
+    fn genesys_headers_are_read_in_every_form() {
+        let (allowed, count, reset) = (
+            "inin-ratelimit-allowed",
+            "inin-ratelimit-count",
+            "inin-ratelimit-reset",
+        );
+        assert_eq!(
+            draft(&[(allowed, "300"), (count, "300"), (reset, "27.5")]),
+            said(300, 60, Some(28))
+        );
+        assert_eq!(
+            draft(&[(allowed, "300"), (count, "299"), (reset, "27")]),
+            said(300, 60, None)
+        );
+        assert_eq!(
+            draft(&[(allowed, "300, 200"), (count, "1, 250"), (reset, "5, 6")]),
+            said(200, 60, Some(6))
+        );
+        assert_eq!(
+            draft(&[(allowed, "300"), (count, "300"), (reset, "soon")]),
+            said(300, 60, Some(77))
+        );
+        assert_eq!(
+            draft(&[(allowed, "300"), (reset, "27")]),
+            said(300, 60, None)
+        );
+        assert_eq!(
+            read(&[(allowed, "300"), (reset, "27")], true),
+            said(300, 60, Some(27))
+        );
+        assert_eq!(read(&[(reset, "27")], true), said(0, 0, Some(27)));
+        assert_eq!(
+            draft(&[(allowed, "99999999999999999999")]),
+            said(u32::MAX, 60, None)
+        );
+        // the longest of what two families say
+        let both = [
+            (allowed, "3"),
+            (count, "3"),
+            (reset, "5"),
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "9"),
+        ];
+        assert_eq!(draft(&both), said(3, 60, Some(9)));
     }
 }

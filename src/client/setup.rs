@@ -8,10 +8,16 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::Cause;
+use super::proxy::{self, Proxies};
 use super::{Settings, guard};
 use crate::providers::{Endpoint, Place, SignIn};
 use crate::secret::{Hidden, Secret};
 use crate::tls;
+
+/// The most headers that an answer may have: some gateways add many.
+const MOST_HEADERS: usize = 1_024;
+/// The most bytes of headers that an answer may have over HTTP/2, as over HTTP/1.
+const HEADER_BYTES: u32 = 400 * 1024;
 
 /// The place itself, or where it is asked for.
 pub(super) fn asked(place: &Place) -> &Url {
@@ -68,7 +74,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), Problem> {
     Ok(())
 }
 
-pub(super) fn http_client(settings: &Settings) -> Result<reqwest::Client, Problem> {
+pub(super) fn http_client(settings: &Settings) -> Result<(reqwest::Client, Proxies), Problem> {
     let limits = &settings.limits;
     let unusable = |error: Cause| ("the http client can't be set up".to_owned(), Some(error));
     let mut builder = reqwest::Client::builder()
@@ -78,6 +84,8 @@ pub(super) fn http_client(settings: &Settings) -> Result<reqwest::Client, Proble
         .referer(false)
         .dns_resolver(guard::Resolver)
         .connect_timeout(limits.connect_timeout)
+        .http1_max_headers(MOST_HEADERS)
+        .http2_max_header_list_size(HEADER_BYTES)
         .read_timeout(limits.read_timeout)
         .timeout(limits.total_timeout);
     builder = match &settings.ca_file {
@@ -90,12 +98,21 @@ pub(super) fn http_client(settings: &Settings) -> Result<reqwest::Client, Proble
             builder.tls_certs_merge(certificates(path)?)
         }
     };
-    if let Some(proxy) = &settings.proxy {
-        builder = builder.proxy(proxy_of(proxy)?);
-    } else if guard::is_loopback(asked(&settings.endpoint.api)) {
+    let api = asked(&settings.endpoint.api);
+    let proxies = if let Some(proxy) = &settings.proxy {
+        let (proxy, proxies) = proxy_of(proxy)?;
+        builder = builder.proxy(proxy);
+        proxies
+    } else if guard::is_loopback(api) {
         builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| unusable(Arc::new(error)))
+        Proxies::default()
+    } else if let Some(problem) = proxy::unusable_of_environment(api) {
+        return Err((problem, None));
+    } else {
+        Proxies::of_environment()
+    };
+    let client = builder.build().map_err(|error| unusable(Arc::new(error)))?;
+    Ok((client, proxies))
 }
 
 fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Problem> {
@@ -130,14 +147,15 @@ pub(super) fn hidden(proxy: &Secret) -> Hidden {
 }
 
 /// The proxy; the error never holds its URL, which may hold a password.
-fn proxy_of(secret: &Secret) -> Result<reqwest::Proxy, Problem> {
+fn proxy_of(secret: &Secret) -> Result<(reqwest::Proxy, Proxies), Problem> {
     let text = secret.reveal().map_err(|error| {
         let problem = "the proxy's url can't be read".to_owned();
         (problem, Some(Arc::new(error) as Cause))
     })?;
-    Url::parse(&text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .and_then(|url| reqwest::Proxy::all(url).ok())
-        .ok_or_else(|| ("the proxy isn't an http or https url".to_owned(), None))
+    if let Some(why) = proxy::unusable(&text) {
+        return Err((format!("the proxy {why}"), None));
+    }
+    let proxy = reqwest::Proxy::all(text.as_str())
+        .map_err(|_| ("the proxy isn't an http or https url".to_owned(), None))?;
+    Ok((proxy, Proxies::all(&text)))
 }

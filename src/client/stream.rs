@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use super::error::{ClientError, Request};
+use super::error::{Cause, ClientError, Request};
+use super::unpack::{self, Unpacking};
 use crate::providers::Answer;
 
 /// What [`Client::open`](super::Client::open) brings.
@@ -29,6 +30,7 @@ pub struct Body {
     pub headers: HeaderMap,
     request: Request,
     response: Box<reqwest::Response>,
+    unpacking: Unpacking,
     received: u64,
     /// How it broke, if it did: what is left of it then is no end.
     broken: Option<ClientError>,
@@ -42,6 +44,7 @@ impl Body {
         response: reqwest::Response,
     ) -> Self {
         Self {
+            unpacking: Unpacking::new(&headers),
             status,
             headers,
             request,
@@ -51,7 +54,7 @@ impl Body {
         }
     }
 
-    /// The next bytes, none at the body's end, which is never a place where it only broke off.
+    /// The next bytes, unpacked if the body is compressed, none at the body's end, which is never a place where it only broke off.
     ///
     /// Fails with [`ClientError::Broken`] if the body breaks, if nothing comes for
     /// [`Limits::read_timeout`](super::Limits::read_timeout), or if the whole takes longer than
@@ -66,21 +69,26 @@ impl Body {
             () = stop.cancelled() => return Err(ClientError::Stopped),
             chunk = self.response.chunk() => chunk,
         };
-        match chunk {
-            Ok(chunk) => {
-                self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-                Ok(chunk)
+        let unpacked = match chunk {
+            Ok(Some(chunk)) => {
+                self.received += chunk.len() as u64;
+                self.unpacking.feed(chunk).map(Some).map_err(unpack::packed)
             }
-            Err(error) => {
-                let error = ClientError::Broken {
-                    request: self.request.clone(),
-                    received: self.received,
-                    source: Arc::new(error.without_url()),
-                };
-                self.broken = Some(error.clone());
-                Err(error)
+            Ok(None) => {
+                let last = self.unpacking.end().map_err(unpack::packed);
+                last.map(|last| Some(last).filter(|last| !last.is_empty()))
             }
-        }
+            Err(error) => Err(Arc::new(error.without_url()) as Cause),
+        };
+        unpacked.map_err(|source| {
+            let error = ClientError::Broken {
+                request: self.request.clone(),
+                received: self.received,
+                source,
+            };
+            self.broken = Some(error.clone());
+            error
+        })
     }
 }
 

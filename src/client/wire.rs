@@ -1,24 +1,31 @@
 //! One request until it is answered: pacing, attempts, drain.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use url::Url;
 
 use super::body::{self, ReadError};
 use super::calls::Caller;
 use super::directory::Directory;
-use super::error::{Cause, ClientError, Request, Tried, bare};
-use super::outgoing::{Outgoing, Taken, To};
+use super::error::{Cause, ClientError, Request, Tried, bare, origin};
+use super::outgoing::{Outgoing, Taken, To, Verdict};
 use super::pacing::{Pacer, Paused};
+use super::pause::Reading;
+use super::proxy::{self, Proxies, Proxy};
 use super::retry::{self, Retries};
+use super::said::Said;
 use super::{Limits, Requests};
 use crate::clock;
+use crate::foreign;
 use crate::metrics;
 use crate::providers::{Failed, Manners};
 use crate::secret::Hidden;
@@ -28,6 +35,8 @@ pub(super) struct Wire {
     pub(super) connection: String,
     pub(super) provider: &'static str,
     pub(super) http: reqwest::Client,
+    /// What stands between here and there.
+    pub(super) proxies: Proxies,
     pub(super) pacer: Pacer,
     pub(super) directory: Directory,
     pub(super) manners: Manners,
@@ -67,9 +76,21 @@ pub(super) fn count(counter: &AtomicU64) {
 enum Attempt<T> {
     Taken(T),
     TooLarge,
-    Passing(StatusCode, HeaderMap, Bytes),
+    Passing(Passing),
     Broken(reqwest::Error),
     Late(Cause),
+    /// A proxy wants credentials.
+    ByProxy,
+}
+
+/// An answer after which the same request may fare better.
+struct Passing {
+    status: StatusCode,
+    body: Bytes,
+    /// How long it asks to wait.
+    asked: Option<Duration>,
+    /// What is odd about an answer whose status says that all is well.
+    what: Option<&'static str>,
 }
 
 /// How often one call has failed in ways that may pass.
@@ -105,24 +126,29 @@ impl Wire {
             tried.elapsed = begun.elapsed();
             let (mut asked, mut rest, mut source) = (None, Duration::ZERO, None);
             match ended {
-                Attempt::Taken(taken) => return Ok(taken),
+                Attempt::Taken(taken) => match redirected(out, &taken) {
+                    Some(error) => return Err(error),
+                    None => return Ok(taken),
+                },
                 Attempt::TooLarge => {
                     return Err(ClientError::BodyTooLarge {
                         request: out.request.clone(),
                         cap: out.body_cap,
                     });
                 }
-                Attempt::Passing(status, headers, body) => {
-                    tried.status = Some(status);
-                    tried.said = body::excerpt(&body, out.hidden);
-                    asked = retry::retry_after(&headers, clock::real_now());
-                    rest = self.rest(out, &mut failures, status, &body);
+                Attempt::Passing(passing) => {
+                    tried.status = Some(passing.status);
+                    tried.said = body::excerpt(&passing.body, out.hidden);
+                    tried.what = passing.what;
+                    asked = passing.asked;
+                    rest = self.rest(out, &mut failures, passing.status, &passing.body);
                 }
-                Attempt::Broken(error) => source = Some(passing(out, error)?),
+                Attempt::Broken(error) => source = Some(self.passing(out, error).await?),
                 Attempt::Late(error) => source = Some(error),
+                Attempt::ByProxy => return Err(self.refused_by_proxy(out)),
             }
             if source.is_some() {
-                (tried.status, tried.said) = (None, None);
+                (tried.status, tried.said, tried.what) = (None, None, None);
                 failures.unanswered += 1;
             }
             self.pause(out, asked, &tried)?;
@@ -303,8 +329,9 @@ impl Wire {
         };
         let status = match &ended {
             Attempt::Taken(taken) => Some(taken.status()),
-            Attempt::Passing(status, ..) => Some(*status),
+            Attempt::Passing(passing) => Some(passing.status),
             Attempt::TooLarge | Attempt::Broken(_) | Attempt::Late(_) => None,
+            Attempt::ByProxy => Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED),
         };
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             count(&self.counts.rate_limited);
@@ -369,23 +396,182 @@ impl Wire {
         };
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        if out.to == To::Api {
-            self.pacer.observe(&headers);
-            self.tell_of_budget();
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Attempt::ByProxy;
         }
+        let asked = self.asked(out, status, &headers);
         let is_answer = out.gateway_timeout_is_answer && status == StatusCode::GATEWAY_TIMEOUT;
-        if retry::is_transient(status) && !is_answer {
+        // what asks to be tried later would else be taken for what it says of permissions or conflicts. A token's refusal
+        // is cured by another token, and what a sign-in's refusal is, its own words say
+        let may_wait = asked.is_some()
+            && (status.is_client_error() || status.is_server_error())
+            && status != StatusCode::UNAUTHORIZED
+            && out.to != To::Login;
+        if (retry::is_transient(status) || may_wait) && !is_answer {
             let some = body::read_some(response);
             let some = tokio::time::timeout(self.limits.total_timeout, some).await;
-            // what didn't come in time isn't worth having
-            return Attempt::Passing(status, headers, some.unwrap_or_default());
+            return Attempt::Passing(Passing {
+                status,
+                // what didn't come in time isn't worth having
+                body: some.unwrap_or_default(),
+                asked,
+                what: None,
+            });
         }
         match T::take((status, headers), response, out, &self.limits).await {
-            Ok(taken) => Attempt::Taken(taken),
+            Ok(taken) => self.judged(out, taken, asked),
             Err(ReadError::TooLarge) => Attempt::TooLarge,
             Err(ReadError::Broken(error)) => Attempt::Broken(error.without_url()),
             Err(ReadError::Late(error)) => Attempt::Late(Arc::new(error)),
+            Err(ReadError::Packed(error)) => Attempt::Late(error),
         }
+    }
+
+    /// How long an answer asks to wait, by `Retry-After`, else by what it says of the rate budget; that of the connection
+    /// is corrected by the way. Only one that isn't a success is heard.
+    fn asked(
+        &self,
+        out: &Outgoing<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<Duration> {
+        let reading = Reading::new(headers, clock::real_now(), self.limits.longest_backoff);
+        let said = Said::read(&reading, status == StatusCode::TOO_MANY_REQUESTS);
+        if out.to == To::Api {
+            if let Some(said) = said {
+                self.pacer.observe(said);
+            }
+            self.tell_of_budget();
+        }
+        if status.is_success() {
+            return None;
+        }
+        let is_refusal = status.is_server_error()
+            || matches!(
+                status,
+                StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+            );
+        let spent = said.and_then(|said| said.spent_for).filter(|_| is_refusal);
+        let asked = reading.retry_after().or(spent);
+        if let Some(asked) = asked.filter(|_| out.to != To::Elsewhere) {
+            self.pacer.pause_for(asked);
+        }
+        asked
+    }
+
+    /// Lets the connection rest as these headers ask, if they do.
+    pub(super) fn rest_after(&self, headers: &HeaderMap) {
+        let reading = Reading::new(headers, clock::real_now(), self.limits.longest_backoff);
+        if let Some(asked) = reading.retry_after() {
+            self.pacer.pause_for(asked);
+            self.tell_of_budget();
+        }
+    }
+
+    /// The answer, unless it is one that passes though its status doesn't say so.
+    fn judged<T: Taken>(
+        &self,
+        out: &Outgoing<'_>,
+        taken: T,
+        asked: Option<Duration>,
+    ) -> Attempt<T> {
+        let Some(answer) = taken.whole() else {
+            return Attempt::Taken(taken);
+        };
+        let (asked, what) = match (out.judge)(answer) {
+            Verdict::Answer => return Attempt::Taken(taken),
+            Verdict::Unclear if asked.is_none() || answer.status == StatusCode::UNAUTHORIZED => {
+                return Attempt::Taken(taken);
+            }
+            Verdict::Unclear => (asked, None),
+            Verdict::Passing(what) => (asked, what),
+            Verdict::Limited(least) => (asked.max(Some(least)), None),
+        };
+        Attempt::Passing(Passing {
+            status: answer.status,
+            body: answer.body.clone(),
+            asked,
+            what,
+        })
+    }
+}
+
+/// The redirect of a sign-in or a look-up, which is never followed: where it leads is for people to judge. That of a call
+/// is its adapter's to understand.
+fn redirected<T: Taken>(out: &Outgoing<'_>, taken: &T) -> Option<ClientError> {
+    let asks_for_data = matches!(out.to, To::Api | To::Elsewhere);
+    let answer = taken
+        .whole()
+        .filter(|answer| answer.status.is_redirection() && !asks_for_data)?;
+    Some(ClientError::Redirected {
+        request: out.request.clone(),
+        status: answer.status,
+        target: target(&answer.headers, &out.spot.url),
+    })
+}
+
+/// Scheme, host and port of where a redirect leads, as far as it says so.
+pub(super) fn target(headers: &HeaderMap, from: &Url) -> Option<String> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let url = from.join(location).ok().filter(Url::has_host)?;
+    Some(foreign::line(&origin(&url)).into_owned())
+}
+
+impl Wire {
+    /// The error, if it may pass, with what may be done should it not; a proxy's refusal is one that doesn't.
+    async fn passing(
+        &self,
+        out: &Outgoing<'_>,
+        error: reqwest::Error,
+    ) -> Result<Cause, ClientError> {
+        let Some(proxy) = self.proxies.of(&out.spot.url) else {
+            return passing(out, error);
+        };
+        let is_connect = error.is_connect();
+        let error = passing(out, error)?;
+        let within = self.limits.connect_timeout;
+        let advice = match proxy.blame(&error, &out.spot.url, within).await {
+            Some(proxy::Refusal::Status(status)) if !proxy::may_pass(status) => {
+                return Err(refused_by(&proxy, out, status));
+            }
+            Some(proxy::Refusal::Status(status)) => {
+                let status = status.as_u16();
+                format!("the proxy `{proxy}` answered {status}")
+            }
+            Some(proxy::Refusal::Passing(advice)) => advice,
+            // without a tunnel, whoever couldn't be reached is the proxy
+            None if is_connect && out.spot.url.scheme() == "http" => {
+                format!("the proxy `{proxy}` can't be reached")
+            }
+            None => return Ok(error),
+        };
+        Ok(Arc::new(Advised {
+            advice: advice.into(),
+            error,
+        }))
+    }
+
+    /// What a proxy, and nobody else, answers.
+    fn refused_by_proxy(&self, out: &Outgoing<'_>) -> ClientError {
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        match self.proxies.of(&out.spot.url) {
+            Some(proxy) => refused_by(&proxy, out, status),
+            None => ClientError::Proxy {
+                request: out.request.clone(),
+                proxy: None,
+                status,
+                advice: "no proxy is set here, so it stands in between unseen",
+            },
+        }
+    }
+}
+
+fn refused_by(proxy: &Proxy, out: &Outgoing<'_>, status: StatusCode) -> ClientError {
+    ClientError::Proxy {
+        request: out.request.clone(),
+        proxy: Some(proxy.to_string()),
+        status,
+        advice: proxy::advice(status),
     }
 }
 
@@ -401,14 +587,14 @@ fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<Cause, ClientErr
     }
     if matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
         return Ok(Arc::new(Advised {
-            advice: "what answers there doesn't speak TLS (is the port right?)",
-            error,
+            advice: "what answers there doesn't speak TLS (is the port right?)".into(),
+            error: Arc::new(error),
         }));
     }
     if is_no_http(&error) {
         return Ok(Arc::new(Advised {
-            advice: "what answers there doesn't speak HTTP (is `https://` meant?)",
-            error,
+            advice: "what answers there doesn't speak HTTP (is `https://` meant?)".into(),
+            error: Arc::new(error),
         }));
     }
     if error.is_builder() {
@@ -423,9 +609,9 @@ fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<Cause, ClientErr
 #[derive(Debug, thiserror::Error)]
 #[error("{advice}")]
 struct Advised {
-    advice: &'static str,
+    advice: Cow<'static, str>,
     #[source]
-    error: reqwest::Error,
+    error: Cause,
 }
 
 fn advice(why: &rustls::CertificateError) -> &'static str {

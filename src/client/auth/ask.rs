@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client::calls::Caller;
 use crate::client::error::{ClientError, Request, Tried};
-use crate::client::outgoing::{Outgoing, To};
+use crate::client::outgoing::{Outgoing, To, Verdict};
 use crate::client::wire::Wire;
 use crate::providers::{Answer, Place};
 use crate::secret::Hidden;
@@ -21,6 +21,8 @@ pub(super) struct Ask<'a> {
     pub(super) place: &'a Place,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
+    /// What an answer is, whatever its status.
+    pub(super) judge: fn(&Answer) -> Verdict,
     pub(super) by: Caller<'a>,
 }
 
@@ -43,6 +45,7 @@ impl Ask<'_> {
             retried: self.retried,
             body_cap: ANSWER_CAP,
             calls: self.by.calls,
+            judge: self.judge,
             ..Outgoing::new(&Method::POST, spot, To::Login, hidden)
         };
         let answer = self.wire.send(&mut out, self.by.stop).await?;
@@ -52,7 +55,9 @@ impl Ask<'_> {
 
 /// The members of an answer that is a JSON object; none of another.
 pub(super) fn fields(answer: &Answer) -> serde_json::Map<String, Value> {
-    serde_json::from_slice(&answer.body).unwrap_or_default()
+    let body = &answer.body[..];
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    serde_json::from_slice(body).unwrap_or_default()
 }
 
 pub(super) fn tried(answer: &Answer, said: Option<String>) -> Tried {

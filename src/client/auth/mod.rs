@@ -6,6 +6,7 @@ mod credentials;
 mod oauth;
 mod session;
 mod token;
+mod verdict;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
@@ -297,6 +298,7 @@ impl Auth {
                     wire,
                     place: token_url,
                     retried,
+                    judge: verdict::judge,
                     by,
                 };
                 oauth::ask(token, *sent, headers.clone(), credentials).await?
@@ -307,6 +309,7 @@ impl Auth {
                     wire,
                     place: login,
                     retried,
+                    judge: verdict::judge,
                     by,
                 };
                 session::log_in(login, headers.clone(), credentials, asked).await?
@@ -319,7 +322,7 @@ impl Auth {
 
     fn reveal(&self, wire: &Wire) -> Result<Credentials, ClientError> {
         let reveal = |secret: &Secret| {
-            secret.reveal().map_err(|source| ClientError::Secret {
+            secret.credential().map_err(|source| ClientError::Secret {
                 connection: wire.connection.clone(),
                 source: Arc::new(source),
             })
@@ -338,7 +341,16 @@ impl Auth {
         let extra = self.headers.iter().map(|(name, secret)| {
             let name = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| unfit(wire, &format!("`{name}` can't be a header's name")))?;
-            Ok((name, reveal(secret)?))
+            let text = reveal(secret)?;
+            if HeaderValue::from_str(&text).is_err() {
+                let file = secret.file_name();
+                let of = file.map_or_else(String::new, |file| format!(" of `{}`", file.display()));
+                return Err(unfit(
+                    wire,
+                    &format!("the header `{name}` can't hold its value{of}"),
+                ));
+            }
+            Ok((name, text))
         });
         Ok(Credentials {
             user: reveal(user)?,

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::ask::{Ask, fields, tried};
 use super::credentials::{Credentials, sensitive, unfit};
+use super::verdict;
 use super::{LONGEST_LIFE, SignedIn, USUAL_LIFE, margin};
 use crate::client::body;
-use crate::client::error::{ClientError, Request};
+use crate::client::error::{ClientError, Request, Tried};
 use crate::client::wire::count;
 use crate::clock;
 use crate::model::Timestamp;
@@ -65,13 +66,20 @@ fn read(request: Request, answer: &Answer, hidden: &Hidden) -> Result<SignedIn, 
     let token = text("access_token");
     // an answer that holds a token isn't shown
     let said = || body::excerpt(&answer.body, hidden).filter(|_| token.is_empty());
-    let refused = matches!(
-        answer.status,
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-    );
-    if refused || (answer.status.is_success() && token.is_empty() && !text("error").is_empty()) {
+    if verdict::is_refused(answer) && (token.is_empty() || !answer.status.is_success()) {
         let tried = tried(answer, said());
         return Err(ClientError::Auth { request, tried });
+    }
+    let is_other = match fields.get("token_type") {
+        Some(Value::String(kind)) => !kind.trim().eq_ignore_ascii_case("bearer"),
+        _ => false,
+    };
+    if answer.status.is_success() && !token.is_empty() && is_other {
+        let tried = Tried {
+            what: Some("a token of another type than `Bearer`"),
+            ..tried(answer, None)
+        };
+        return Err(ClientError::SignIn { request, tried });
     }
     match sensitive(&format!("Bearer {token}")) {
         Some(authorization) if answer.status.is_success() && !token.is_empty() => {
@@ -87,7 +95,7 @@ fn read(request: Request, answer: &Answer, hidden: &Hidden) -> Result<SignedIn, 
         // what a 2xx without a token says isn't an error text, and may hold a token under another name
         _ => Err(ClientError::SignIn {
             request,
-            tried: tried(answer, said().filter(|_| !answer.status.is_success())),
+            tried: verdict::no_sign_in(answer, said().filter(|_| !answer.status.is_success())),
         }),
     }
 }

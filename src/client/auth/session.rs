@@ -12,10 +12,12 @@ use tokio::time::Instant;
 
 use super::ask::{Ask, fields, tried};
 use super::credentials::{Credentials, sensitive};
+use super::verdict;
 use super::{Auth, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
 use crate::client::body;
 use crate::client::calls::Caller;
 use crate::client::error::ClientError;
+use crate::client::outgoing::Verdict;
 use crate::client::wire::{Wire, count};
 use crate::providers::{Answer, SignIn};
 use crate::secret::Hidden;
@@ -98,7 +100,7 @@ pub(super) async fn log_in(
     let bearer = text("bearer");
     // an answer that holds a token isn't shown
     let said = || body::excerpt(&answer.body, &hidden).filter(|_| bearer.is_empty());
-    if matches!(answer.status.as_u16(), 400 | 401 | 403 | 451) {
+    if verdict::is_refused(&answer) && (bearer.is_empty() || !answer.status.is_success()) {
         let tried = tried(&answer, said());
         return Err(ClientError::Auth { request, tried });
     }
@@ -108,7 +110,7 @@ pub(super) async fn log_in(
         // what a 2xx without a token says isn't an error text, and may hold one under another name
         return Err(ClientError::SignIn {
             request,
-            tried: tried(&answer, said().filter(|_| !answer.status.is_success())),
+            tried: verdict::no_sign_in(&answer, said().filter(|_| !answer.status.is_success())),
         });
     };
     let life = life(fields.get("sessionTTl"));
@@ -162,6 +164,7 @@ impl Auth {
             wire,
             place: refresh,
             retried: false,
+            judge: |_| Verdict::Answer,
             by,
         };
         let body = json!({ "csrf": session.csrf }).to_string();

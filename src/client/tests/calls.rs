@@ -37,7 +37,7 @@ async fn passing_statuses_are_retried() {
 async fn other_statuses_are_answers() {
     for status in [200, 202, 204, 302, 400, 403, 404, 410, 413, 501] {
         let api = Api::start(move |seen, _| {
-            (seen.path == "/base/x").then(|| reply(status, "").header("x-a", "b"))
+            (seen.path == "/base/x").then(|| reply(status, "{}").header("x-a", "b"))
         })
         .await;
         let answer = send(&client(&api), &get("/x")).await.unwrap();
@@ -302,7 +302,7 @@ async fn calls_run_in_tasks_of_a_shared_client() {
 }
 
 #[tokio::test]
-async fn a_body_is_not_unpacked() {
+async fn what_is_not_packed_as_it_says_stays_as_it_is() {
     let api = Api::start(|seen, _| {
         (seen.path == "/base/x").then(|| reply(200, "not gzip").header("content-encoding", "gzip"))
     })
@@ -434,7 +434,7 @@ async fn settings_that_cannot_work_are_refused() {
     insta::assert_snapshot!(problem(&|s| s.rate_limit.0 = 0), @"connection `c`: the rate limit `0` per `1s` lets nothing through");
     insta::assert_snapshot!(problem(&|s| s.ca_file = Some(file.clone())), @"connection `c`: the ca_file `FILE` holds no PEM certificate");
     insta::assert_snapshot!(problem(&|s| s.ca_file = Some("/nowhere".into())), @"connection `c`: the ca_file `/nowhere` can't be read <- No such file or directory (os error 2)");
-    insta::assert_snapshot!(problem(&|s| s.proxy = Some(Secret::text("socks5://u:canary@p"))), @"connection `c`: the proxy isn't an http or https url");
+    insta::assert_snapshot!(problem(&|s| s.proxy = Some(Secret::text("socks5://u:canary@p"))), @"connection `c`: the proxy is of the scheme `socks5`, which isn't supported; use an http or https proxy");
 }
 
 #[tokio::test]
@@ -535,4 +535,149 @@ async fn a_request_under_way_may_finish_within_the_drain_time() {
         "{:?}",
         never.1
     );
+}
+
+#[tokio::test]
+async fn whatever_refuses_and_asks_for_a_wait_gets_it() {
+    for (status, name, value, seconds) in [
+        (403, "retry-after", "400.5", 401),
+        (409, "retry-after", "400, 500", 500),
+        (423, "retry-after", "400", 400),
+        (500, "retry-after", "400s", 400),
+        (413, "retry-after", "400", 400),
+        (429, "x-ratelimit-reset", "400", 400),
+        (429, "retry-after", "soon", 1_000),
+        (503, "retry-after", "", 1_000),
+        (403, "retry-after", "-5", 1_000),
+        (429, "ratelimit-reset", "soon", 1_000),
+    ] {
+        let api = Api::start(move |seen, _| {
+            (seen.path == "/base/x").then(|| reply(status, "{}").header(name, value))
+        })
+        .await;
+        let client = with(&api, |settings| {
+            settings.limits.longest_backoff = Duration::from_secs(1_000);
+        });
+        let error = send(&client, &get("/x")).await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            Kind::RateLimited,
+            "{status} {name}: {value}: {error}"
+        );
+        assert_eq!(
+            error.retry_after(),
+            Some(Duration::from_secs(seconds)),
+            "{status} {name}: {value}"
+        );
+        assert_eq!(api.calls().len(), 1);
+        // nobody else's call fares better meanwhile
+        let error = send(&client, &get("/y")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::RateLimited, "{status} {name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_may_be_tried_again_is() {
+    for status in [403, 409, 423, 520, 527, 530] {
+        let api = Api::start(move |seen, before| {
+            (seen.path == "/base/x" && before == 0)
+                .then(|| reply(status, "{}").header("retry-after", "0"))
+        })
+        .await;
+        assert_eq!(
+            send(&client(&api), &get("/x")).await.unwrap().status,
+            200,
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn half_an_answer_is_asked_for_again() {
+    for half in ["", " \n", r#"{"a":[{"b":1},"#, "[1, 2", r#"{"a":"b"#] {
+        let api = Api::start(move |seen, before| {
+            (seen.path == "/base/x" && before == 0).then(|| reply(200, half))
+        })
+        .await;
+        assert_eq!(
+            &send(&client(&api), &get("/x")).await.unwrap().body[..],
+            b"{}",
+            "{half}"
+        );
+    }
+    let api = Api::start(|seen, _| (seen.path == "/base/x").then(|| reply(200, "{\"a\":"))).await;
+    let error = send(&client(&api), &get("/x")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Transient);
+    insta::assert_snapshot!(chain(&api, &error), @r#"gave up on GET `http://HOST/base/x` after 3 attempts in N s: status 200 with JSON that ends in its middle, the provider says `{"a":`"#);
+}
+
+/// What answers CONNECT so, each time, and how often it was asked.
+async fn proxy(
+    answer: &'static [u8],
+) -> (
+    std::net::SocketAddr,
+    std::sync::Arc<std::sync::atomic::AtomicU32>,
+) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = std::sync::Arc::<std::sync::atomic::AtomicU32>::default();
+    let count = std::sync::Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut head = [0; 4_096];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn a_proxys_refusal_is_said_to_be_a_proxys() {
+    let mut said = Vec::new();
+    let api = Api::start(|_, _| None).await;
+    for (scheme, answer, sent) in [
+        ("https", &b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"[..], 1),
+        ("https", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 2),
+        ("https", b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", 6),
+        ("https", b"", 3),
+        ("https", b"garbage", 6),
+        ("http", b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n", 1),
+    ] {
+        let (address, asked) = proxy(answer).await;
+        let client = with(&api, |settings| {
+            settings.proxy = Some(Secret::text(format!("http://user:canary-pass@{address}")));
+            settings.endpoint.api = Place::At(Url::parse(&format!("{scheme}://api.a.invalid/base")).unwrap());
+            settings.endpoint.trusted_hosts = vec!["a.invalid".to_owned()];
+            *oauth(settings).0 = Place::At(Url::parse(&format!("{scheme}://api.a.invalid/token")).unwrap());
+        });
+        let error = send(&client, &get("/x")).await.unwrap_err();
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), sent, "{error}");
+        let text = chain(&api, &error).replace(&address.to_string(), "PROXY");
+        said.push(format!("{} {text}", error.kind()));
+    }
+    let gone = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for scheme in ["http", "https"] {
+        let client = with(&api, |settings| {
+            settings.proxy = Some(Secret::text(format!("http://{gone}")));
+            settings.endpoint.api =
+                Place::At(Url::parse(&format!("{scheme}://api.a.invalid/base")).unwrap());
+            settings.endpoint.trusted_hosts = vec!["a.invalid".to_owned()];
+            *oauth(settings).0 =
+                Place::At(Url::parse(&format!("{scheme}://api.a.invalid/token")).unwrap());
+        });
+        let error = send(&client, &get("/x")).await.unwrap_err();
+        let text = chain(&api, &error).replace(&gone.to_string(), "PROXY");
+        said.push(format!(
+            "{} {}",
+            error.kind(),
+            text.split(" <- ").take(2).collect::<Vec<_>>().join(" <- ")
+        ));
+    }
+    insta::assert_snapshot!(said.join("\n"));
 }

@@ -67,11 +67,20 @@ async fn own_headers_go_with_calls_and_sign_ins_but_not_with_downloads() {
     send(&client, &get("/refused")).await.unwrap();
     assert_eq!(keys()[3..], [one.clone(), one, two.clone(), two]);
 
-    std::fs::write(&file, "not\na header").unwrap();
-    pass(Duration::from_mins(61)).await;
-    let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
-    insta::assert_snapshot!(chain(&api, &error), @"connection `c`: the header `appkey` can't hold its value");
+    let mut said = Vec::new();
+    for unfit in ["not\na header", "not\n\n", "n\u{f6}t", "not\u{7f}"] {
+        std::fs::write(&file, unfit).unwrap();
+        pass(Duration::from_mins(61)).await;
+        let error = send(&client, &get("/x")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        said.push(chain(&api, &error).replace(&file.display().to_string(), "FILE"));
+    }
+    insta::assert_snapshot!(said.join("\n"), @r"
+    connection `c` can't read its credentials <- the secret file `FILE` holds a line break or another control character, which no credential has
+    connection `c` can't read its credentials <- the secret file `FILE` holds a line break or another control character, which no credential has
+    connection `c`: the header `appkey` can't hold its value of `FILE`
+    connection `c` can't read its credentials <- the secret file `FILE` holds a line break or another control character, which no credential has
+    ");
 }
 
 #[tokio::test]

@@ -324,10 +324,14 @@ async fn odd_answers_to_a_sign_in() {
         (200, r#"{"error":"invalid_scope"}"#.to_owned()),
         (200, r#"{"accessToken":"canary"}"#.to_owned()),
         (200, "{\"access_token\":\"canary\\n\"}".to_owned()),
-        (200, "<html><title>Sign in</title></html>".to_owned()),
+        (
+            200,
+            r#"{"access_token":"canary","token_type":"mac"}"#.to_owned(),
+        ),
         (200, " ".repeat(65 * 1024)),
         (302, String::new()),
         (404, "<html><title>Not found</title></html>".to_owned()),
+        (403, "<html><title>Blocked</title></html>".to_owned()),
     ] {
         let api = Api::start(move |seen, _| {
             (seen.path == "/oauth/token").then(|| reply(status, bad.clone()))
@@ -335,7 +339,9 @@ async fn odd_answers_to_a_sign_in() {
         .await;
         let client = client(&api);
         let error = send(&client, &get("/x")).await.unwrap_err();
-        send(&client, &get("/x")).await.unwrap_err();
+        if error.kind() != Kind::Transient {
+            send(&client, &get("/x")).await.unwrap_err();
+        }
         assert_eq!(api.sign_ins().len(), 1, "{error}");
         said.push(format!("{} {}", error.kind(), chain(&api, &error)));
     }
@@ -343,10 +349,11 @@ async fn odd_answers_to_a_sign_in() {
     auth POST `http://HOST/oauth/token` was refused: status 200, the provider says code `invalid_scope`
     config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200
     config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200
-    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200
+    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200 with a token of another type than `Bearer`
     data the body of POST `http://HOST/oauth/token` is larger than 65536 bytes
-    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 302
+    config POST `http://HOST/oauth/token` is answered by a redirect to nowhere, status 302; none is followed
     config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 404, the provider says `Not found`
+    transient POST `http://HOST/oauth/token` isn't answered like a sign-in: status 403 with a web page, the provider says `Blocked`
     ");
 }
 
@@ -371,4 +378,78 @@ async fn a_sign_in_counts_against_the_budget() {
     let begun = std::time::Instant::now();
     send(&client, &get("/x")).await.unwrap();
     assert!(begun.elapsed() >= 180 * MS, "{:?}", begun.elapsed());
+}
+
+/// Answers to a sign-in, each once, and a token after them.
+async fn first(answers: Vec<Reply>) -> Api {
+    let answers = std::sync::Mutex::new(answers);
+    Api::start(move |seen, _| {
+        let mut left = answers.lock().unwrap();
+        (seen.path == "/oauth/token" && !left.is_empty()).then(|| left.remove(0))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_passes_is_no_refusal_whatever_its_status() {
+    let page = "<html><title>Down for maintenance</title></html>";
+    for (status, body) in [
+        (400, r#"{"error":"temporarily_unavailable"}"#),
+        (401, r#"{"error":"server_error"}"#),
+        (403, r#"{"error":"temporarily_unavailable"}"#),
+        (200, r#"{"error":"server_error"}"#),
+        (200, page),
+        (200, ""),
+        (204, ""),
+        (200, r#"{"access_token":"t","exp"#),
+    ] {
+        let api = first(vec![reply(status, body)]).await;
+        let client = client(&api);
+        assert_eq!(
+            send(&client, &get("/x")).await.unwrap().status,
+            200,
+            "{status} {body}"
+        );
+        assert_eq!(api.sign_ins().len(), 2, "{status} {body}");
+    }
+    let api = first((0..9).map(|_| reply(200, page)).collect()).await;
+    let error = send(&client(&api), &get("/x")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Transient);
+    insta::assert_snapshot!(chain(&api, &error), @"gave up on POST `http://HOST/oauth/token` after 3 attempts in N s: status 200 with a web page, the provider says `Down for maintenance`");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_asks_for_patience_gets_it() {
+    let long = || reply(400, r#"{"error":"temporarily_unavailable"}"#).header("retry-after", "600");
+    let slow = || reply(400, r#"{"error":"slow_down"}"#);
+    for (answer, seconds) in [
+        (long(), 600),
+        (slow().header("retry-after", "900"), 900),
+        (
+            reply(403, r#"{"title":"later"}"#).header("retry-after", "301"),
+            301,
+        ),
+    ] {
+        let api = first(vec![answer]).await;
+        let error = send(&client(&api), &get("/x")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::RateLimited, "{error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        assert_eq!(api.sign_ins().len(), 1);
+    }
+    // RFC 8628: five seconds where none are named
+    let api = first(vec![slow()]).await;
+    let impatient = with(&api, |settings| {
+        settings.limits.longest_wait = Duration::from_secs(4)
+    });
+    let error = send(&impatient, &get("/x")).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
+    // what is refused is refused, whatever is asked beside it
+    let api = first(vec![
+        reply(400, r#"{"error":"invalid_client"}"#).header("retry-after", "9"),
+    ])
+    .await;
+    assert_eq!(
+        send(&client(&api), &get("/x")).await.unwrap_err().kind(),
+        Kind::Auth
+    );
 }

@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod crash;
 mod daemon;
+mod foreign;
 mod json;
 mod logs;
 mod metrics;

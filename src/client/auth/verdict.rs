@@ -1,0 +1,181 @@
+//! What a sign-in's answer says that its status may not: by OAuth's `error` (RFC 6749 section 5.2, RFC 8628 section 3.5), or
+//! by not being a sign-in's answer at all.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::ask::fields;
+use crate::client::body::is_page;
+use crate::client::error::{PAGE, Tried};
+use crate::client::outgoing::{Verdict, is_cut};
+use crate::providers::Answer;
+
+/// How long `slow_down` asks for at least (RFC 8628 section 3.5).
+const SLOWER: Duration = Duration::from_secs(5);
+
+/// Whether the answer is one, whatever its status.
+pub(super) fn judge(answer: &Answer) -> Verdict {
+    match error(&fields(answer)).as_deref().map(meaning) {
+        Some(Meaning::Refused) => return Verdict::Answer,
+        Some(Meaning::Passing) => return Verdict::Passing(None),
+        Some(Meaning::Slower) => return Verdict::Limited(SLOWER),
+        None => {}
+    }
+    if !answer.status.is_success() {
+        return Verdict::Unclear;
+    }
+    let body = answer.body.trim_ascii();
+    let what = if body.is_empty() {
+        "an empty body"
+    } else if is_page(body) {
+        PAGE
+    } else if is_cut(body) {
+        "JSON that ends in its middle"
+    } else {
+        return Verdict::Answer;
+    };
+    Verdict::Passing(Some(what))
+}
+
+/// Whether the credentials were refused: by OAuth's `error`, or by a status that says so where no gateway answers.
+pub(super) fn is_refused(answer: &Answer) -> bool {
+    let by_status = match answer.status {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::BAD_REQUEST
+        | StatusCode::FORBIDDEN
+        | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => !is_page(&answer.body),
+        _ => false,
+    };
+    by_status || (answer.status.is_success() && error(&fields(answer)).is_some())
+}
+
+/// What was answered where no sign-in's answer was, for the message.
+pub(super) fn no_sign_in(answer: &Answer, said: Option<String>) -> Tried {
+    let is_gateways = matches!(
+        answer.status,
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN
+    );
+    Tried {
+        what: Some(PAGE).filter(|_| is_gateways && is_page(&answer.body)),
+        ..super::ask::tried(answer, said)
+    }
+}
+
+/// OAuth's `error`: a text, or the code of an object.
+fn error(fields: &Map<String, Value>) -> Option<String> {
+    let error = match fields.get("error")? {
+        Value::Object(inner) => ["code", "error", "type", "status"]
+            .into_iter()
+            .find_map(|name| inner.get(name)?.as_str())?,
+        error => error.as_str()?,
+    };
+    Some(error.trim().to_owned()).filter(|error| !error.is_empty())
+}
+
+enum Meaning {
+    /// The credentials, or what is asked for with them, won't do.
+    Refused,
+    /// Another time it may go well.
+    Passing,
+    /// The same, but less often.
+    Slower,
+}
+
+fn meaning(error: &str) -> Meaning {
+    let error = error.to_ascii_lowercase().replace(['.', '-', ' '], "_");
+    let holds = |parts: &[&str]| parts.iter().any(|part| error.contains(part));
+    if holds(&["slow_down", "too_many_request", "rate_limit", "throttl"]) {
+        Meaning::Slower
+    } else if holds(&[
+        "unavailable",
+        "server_error",
+        "authorization_pending",
+        "timeout",
+        "timed_out",
+        "try_again",
+    ]) {
+        Meaning::Passing
+    } else {
+        Meaning::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn answer(status: u16, body: &'static str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap_or_default(),
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn the_error_decides_whatever_the_status() {
+        for status in [200, 400, 401, 403, 404] {
+            for (body, verdict) in [
+                (
+                    r#"{"error":"temporarily_unavailable"}"#,
+                    Verdict::Passing(None),
+                ),
+                (r#"{"error":"Server_Error"}"#, Verdict::Passing(None)),
+                (
+                    r#"{"error":"authorization_pending"}"#,
+                    Verdict::Passing(None),
+                ),
+                (
+                    r#"{"error":{"code":"SERVICE_UNAVAILABLE"}}"#,
+                    Verdict::Passing(None),
+                ),
+                (r#"{"error":" slow_down "}"#, Verdict::Limited(SLOWER)),
+                (r#"{"error":"too.many.requests"}"#, Verdict::Limited(SLOWER)),
+                (
+                    r#"{"error":"rate limit exceeded"}"#,
+                    Verdict::Limited(SLOWER),
+                ),
+                (r#"{"error":"invalid_client"}"#, Verdict::Answer),
+                (r#"{"error":"invalid_grant"}"#, Verdict::Answer),
+                (r#"{"error":"unauthorized_client"}"#, Verdict::Answer),
+                (r#"{"error":"invalid_scope"}"#, Verdict::Answer),
+            ] {
+                let answer = answer(status, body);
+                assert_eq!(judge(&answer), verdict, "{status} {body}");
+                if verdict == Verdict::Answer && status != 404 {
+                    assert!(is_refused(&answer), "{status} {body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_sign_ins_answer_is_no_refusal() {
+        let page = "\u{feff} <!doctype html><title>Maintenance</title>";
+        assert_eq!(judge(&answer(200, page)), Verdict::Passing(Some(PAGE)));
+        assert_eq!(
+            judge(&answer(204, "")),
+            Verdict::Passing(Some("an empty body"))
+        );
+        assert_eq!(
+            judge(&answer(200, r#"{"access_token":"t"#)),
+            Verdict::Passing(Some("JSON that ends in its middle"))
+        );
+        assert_eq!(judge(&answer(200, "{}")), Verdict::Answer);
+        for status in [400, 401, 403, 404] {
+            assert_eq!(judge(&answer(status, page)), Verdict::Unclear);
+        }
+        assert!(!is_refused(&answer(403, page)) && !is_refused(&answer(400, page)));
+        assert!(is_refused(&answer(401, page)) && is_refused(&answer(403, r#"{"title":"no"}"#)));
+        assert!(!is_refused(&answer(
+            200,
+            r#"{"error":null,"access_token":"t"}"#
+        )));
+        assert!(!is_refused(&answer(404, page)));
+    }
+}

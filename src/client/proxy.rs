@@ -1,0 +1,218 @@
+//! The proxy between here and a provider: which one a request goes through, and what its refusals mean.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use http::{StatusCode, Uri};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::error::Cause;
+use crate::foreign;
+
+/// The variables that name a proxy, for https and for all.
+const VARIABLES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+/// The most bytes of a proxy's answer that are read.
+const ANSWER: usize = 8 * 1024;
+
+/// Which proxy requests go through.
+#[derive(Debug, Default)]
+pub(super) struct Proxies(Option<Matcher>);
+
+impl Proxies {
+    /// This one for all requests.
+    pub(super) fn all(url: &str) -> Self {
+        Self(Some(Matcher::builder().all(url.to_owned()).build()))
+    }
+
+    /// Those that the environment names.
+    pub(super) fn of_environment() -> Self {
+        Self(Some(Matcher::from_env()))
+    }
+
+    /// The one for this URL.
+    pub(super) fn of(&self, url: &Url) -> Option<Proxy> {
+        let uri: Uri = url.as_str().parse().ok()?;
+        self.0.as_ref()?.intercept(&uri).map(Proxy)
+    }
+}
+
+/// Why the proxy that the environment names for this URL can't be used, in words.
+pub(super) fn unusable_of_environment(url: &Url) -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let no_proxy = set("NO_PROXY").or_else(|| set("no_proxy"));
+    let any = Matcher::builder().all("http://proxy.invalid");
+    let any = any.no(no_proxy.unwrap_or_default()).build();
+    any.intercept(&url.as_str().parse().ok()?)?;
+    let (first, last) = if url.scheme() == "https" {
+        (0, 2)
+    } else {
+        (2, 4)
+    };
+    let (name, value) = VARIABLES[first..last]
+        .iter()
+        .chain(&VARIABLES[4..])
+        .find_map(|name| Some((name, set(name)?)))?;
+    let why = unusable(&value)?;
+    Some(format!("the proxy of the environment's `{name}` {why}"))
+}
+
+/// Why a proxy's URL can't be used; without the URL, which may hold a password.
+pub(super) fn unusable(url: &str) -> Option<String> {
+    let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        let shown: String = foreign::line(scheme).chars().take(20).collect();
+        return Some(format!(
+            "is of the scheme `{shown}`, which isn't supported; use an http or https proxy"
+        ));
+    }
+    // a host and a port alone are taken for http
+    let whole = if url.contains("://") {
+        Url::parse(url)
+    } else {
+        Url::parse(&format!("http://{url}"))
+    };
+    (!whole.is_ok_and(|url| url.has_host())).then(|| "isn't an http or https url".to_owned())
+}
+
+/// One of them.
+pub(super) struct Proxy(Intercept);
+
+/// `http://host:port`, without its credentials.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uri = self.0.uri();
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        f.write_str(&foreign::line(&format!("{scheme}://{authority}")))
+    }
+}
+
+/// What a proxy makes of a request that has no answer.
+pub(super) enum Refusal {
+    /// It answered, and won't do it.
+    Status(StatusCode),
+    /// It may do it another time: in words.
+    Passing(String),
+}
+
+impl Proxy {
+    /// What the failure says of the proxy; nothing if it is about what lies behind.
+    ///
+    /// Which status a refused tunnel was answered with is asked once more, as the failure doesn't tell.
+    pub(super) async fn blame(&self, error: &Cause, to: &Url, within: Duration) -> Option<Refusal> {
+        let of_tunnel = tunnel_error(&**error)?;
+        if of_tunnel.ends_with("proxy authorization required") {
+            return Some(Refusal::Status(StatusCode::PROXY_AUTHENTICATION_REQUIRED));
+        }
+        if of_tunnel.ends_with("unsuccessful")
+            && let Ok(Some(status)) = tokio::time::timeout(within, self.connect(to)).await
+        {
+            return Some(Refusal::Status(status));
+        }
+        let what = if of_tunnel.ends_with("failed to create underlying connection") {
+            "can't be reached"
+        } else {
+            "didn't open a tunnel"
+        };
+        Some(Refusal::Passing(format!("the proxy `{self}` {what}")))
+    }
+
+    /// The status with which it answers to CONNECT, over plain http.
+    async fn connect(&self, to: &Url) -> Option<StatusCode> {
+        let uri = self.0.uri();
+        if uri.scheme_str() != Some("http") {
+            return None;
+        }
+        let host = uri.host()?.trim_matches(['[', ']']);
+        let mut stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80)))
+            .await
+            .ok()?;
+        let (host, port) = (to.host_str()?, to.port_or_known_default()?);
+        let mut asked =
+            format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
+        if let Some(auth) = self.0.basic_auth() {
+            asked.extend_from_slice(b"Proxy-Authorization: ");
+            asked.extend_from_slice(auth.as_bytes());
+            asked.extend_from_slice(b"\r\n");
+        }
+        asked.extend_from_slice(b"\r\n");
+        stream.write_all(&asked).await.ok()?;
+        let mut answer = Vec::new();
+        while !answer.contains(&b'\n') && answer.len() < ANSWER {
+            if stream.read_buf(&mut answer).await.ok()? == 0 {
+                break;
+            }
+        }
+        let line = String::from_utf8_lossy(&answer);
+        let status = line.strip_prefix("HTTP/")?.split_whitespace().nth(1)?;
+        status.parse().ok()
+    }
+}
+
+/// What to do about a proxy's refusal.
+pub(super) fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            "it wants credentials, or others: `proxy` takes `http://user:password@host:port`"
+        }
+        status if may_pass(status) => "it can't reach the host now",
+        _ => "whoever runs it has to allow this host",
+    }
+}
+
+/// Whether a proxy that answers so may do it another time.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// What the tunnel through a proxy failed by. The type that says it isn't public.
+fn tunnel_error(error: &(dyn Error + 'static)) -> Option<String> {
+    let said = error.to_string();
+    if said.starts_with("tunnel error: ") {
+        return Some(said);
+    }
+    error.source().and_then(tunnel_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_of_a_scheme_that_is_spoken() {
+        for fine in [
+            "http://p",
+            "https://u:s3cret@p:8080/",
+            "HTTP://p:1",
+            "p:8080",
+            "10.0.0.1:3128",
+        ] {
+            assert_eq!(unusable(fine), None, "{fine}");
+        }
+        for bad in [
+            "socks5://u:s3cret@p:1",
+            "ftp://p",
+            "http://",
+            "http://u:s3cret@:x",
+            "",
+        ] {
+            let why = unusable(bad).unwrap_or_default();
+            assert!(!why.is_empty() && !why.contains("s3cret"), "{bad}: {why}");
+        }
+    }
+}
