@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use crate::client::{Client, ClientError, Limits, Settings};
 use crate::config::{self, Config};
-use crate::lake::{FailureStreak, Lake, LakeError};
+use crate::lake::{FailureStreak, Lake, LakeError, StorePatience};
 use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
@@ -120,7 +120,13 @@ pub fn client_settings(connection: &config::Connection, server: &config::Server)
 
 /// The configured lake. Makes no request.
 pub fn lake(lake: &config::Lake) -> Result<Lake, LakeError> {
-    Lake::at(&lake.url, &lake.storage_options)
+    lake_with(lake, StorePatience::Long)
+}
+
+/// The same, as patient as it says with a store that fails.
+pub fn lake_with(lake: &config::Lake, patience: StorePatience) -> Result<Lake, LakeError> {
+    let ca_file = lake.ca_file.as_deref();
+    Lake::reach(&lake.url, &lake.storage_options, ca_file, patience)
 }
 
 /// The lake's layout, as its layout file has it.

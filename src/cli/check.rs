@@ -14,7 +14,8 @@ use super::terminal::Tone;
 use crate::client::{Client, Limits};
 use crate::clock::real_now;
 use crate::config::{Config, Connection};
-use crate::lake::{self, Lake, LakeError, Outcome, Probe};
+use crate::lake::options::StoreKind;
+use crate::lake::{self, LakeError, Outcome, Probe, StorePatience};
 use crate::model::{Kind, Range};
 use crate::providers::{Adapter, Ask, provider};
 use crate::runtime;
@@ -109,7 +110,7 @@ fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c C
 }
 
 async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
-    let lake = match Lake::at_briefly(&config.lake.url, &config.lake.storage_options) {
+    let lake = match runtime::lake_with(&config.lake, StorePatience::Brief) {
         Ok(lake) => lake,
         Err(error) => {
             return lines.add(Line {
@@ -117,7 +118,7 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
                 probe: "open",
                 found: Found::Fails {
                     kind: error.kind(),
-                    advice: "check the lake's `url` and `storage_options`".to_owned(),
+                    advice: String::new(), // it says so itself
                     error: chain(&error),
                 },
             });
@@ -129,7 +130,7 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
             Outcome::Untried(why) => Found::Untried(why),
             Outcome::Fails(error) => Found::Fails {
                 kind: error.kind(),
-                advice: lake_advice(probed.probe, &error),
+                advice: lake_advice(probed.probe, &error, lake.url()),
                 error: chain(&error),
             },
         };
@@ -141,29 +142,53 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
     }
 }
 
-/// What to do where the error doesn't say it itself.
-fn lake_advice(probe: Probe, error: &LakeError) -> String {
-    let permission = match probe {
-        Probe::Layout => "read objects (s3:GetObject)",
-        Probe::Write | Probe::ConditionalCreate => {
-            "write and read objects (s3:PutObject, s3:GetObject)"
-        }
-        Probe::List => "list the lake's prefix (s3:ListBucket)",
-        Probe::Copy => "copy objects (s3:GetObject, s3:PutObject)",
-        Probe::Delete => "delete objects (s3:DeleteObject)",
-    };
+/// What to do where the error doesn't say it itself, at this kind of store.
+fn lake_advice(probe: Probe, error: &LakeError, url: &str) -> String {
+    let store = StoreKind::of(url);
     match error.kind() {
-        Kind::Auth => format!("check the store's credentials, and let them {permission}"),
-        Kind::Transient if chain(error).contains("URL scheme is not allowed") => {
-            "an endpoint of `http://` needs `allow_http: \"true\"` in `storage_options`".to_owned()
+        _ if error.has_advice() => String::new(),
+        Kind::Auth => match store.and_then(|store| permission(store, probe)) {
+            Some(permission) => format!("check the store's credentials, and let them {permission}"),
+            None => "let the user that auditlake runs as read and write the lake's folder".to_owned(),
+        },
+        Kind::Transient | Kind::Config if store == Some(StoreKind::Folder) => {
+            "check the lake's `url`, and the disk".to_owned()
         }
-        Kind::Transient => {
+        Kind::Transient | Kind::Config => {
             "check the lake's `url` and `storage_options` (bucket, region, endpoint), and that the store can be reached \
              from here"
                 .to_owned()
         }
         _ => String::new(),
     }
+}
+
+/// What the credentials have to be allowed for a probe, in the words of the store.
+fn permission(store: StoreKind, probe: Probe) -> Option<&'static str> {
+    Some(match (store, probe) {
+        (StoreKind::S3, Probe::Layout) => {
+            "read objects (s3:GetObject), and list the bucket (s3:ListBucket)"
+        }
+        (StoreKind::S3, Probe::Write | Probe::ConditionalCreate | Probe::Case) => {
+            "write and read objects (s3:PutObject, s3:GetObject)"
+        }
+        (StoreKind::S3, Probe::List) => "list the lake's prefix (s3:ListBucket)",
+        (StoreKind::S3, Probe::Copy) => "copy objects (s3:GetObject, s3:PutObject)",
+        (StoreKind::S3, Probe::Delete) => "delete objects (s3:DeleteObject)",
+        (StoreKind::Gcs, Probe::Layout) => "read objects (storage.objects.get)",
+        (StoreKind::Gcs, Probe::Write | Probe::ConditionalCreate | Probe::Case | Probe::Copy) => {
+            "write and read objects (storage.objects.create, storage.objects.get)"
+        }
+        (StoreKind::Gcs, Probe::List) => "list objects (storage.objects.list)",
+        (StoreKind::Gcs, Probe::Delete) => "delete objects (storage.objects.delete)",
+        (StoreKind::Azure, Probe::Layout | Probe::List) => {
+            "read and list blobs (the role Storage Blob Data Contributor, or `rl` in a shared access signature)"
+        }
+        (StoreKind::Azure, _) => {
+            "write and delete blobs (the role Storage Blob Data Contributor, or `rwdl` in a shared access signature)"
+        }
+        (StoreKind::Folder | StoreKind::Memory, _) => return None,
+    })
 }
 
 async fn check_connection(

@@ -107,6 +107,7 @@ pub(super) fn what_to_do(kind: Kind, connection: &str) -> String {
 /// The same for a run, which fails at its lake or at its provider.
 pub(super) fn what_to_do_about(error: &RunError, connection: &str) -> String {
     match error {
+        RunError::Lake(error) if error.has_advice() => String::new(),
         RunError::Lake(_) | RunError::Read(_) if error.kind() == Kind::Auth => {
             "; check the lake's credentials, what they permit, and this machine's clock".to_owned()
         }

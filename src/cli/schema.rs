@@ -102,7 +102,10 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
 fn for_engines(url: &str) -> Result<String, Failure> {
     let path = match url.strip_prefix("file://") {
         Some(path) => path,
-        None if url.contains("://") => return Ok(url.to_owned()),
+        None if url.contains("://") => {
+            let one_form = config::lake_url(url);
+            return one_form.map_err(|why| Failure::usage(format!("`{url}` {why}")));
+        }
         None => url,
     };
     let path = std::path::absolute(path).map_err(|error| Failure::run(error.to_string()))?;

@@ -99,6 +99,11 @@ impl Config {
     }
 }
 
+/// A lake's URL in the one form in which it is shown; the error is a predicate of it.
+pub fn lake_url(url: &str) -> Result<String, String> {
+    lake::one_form(url)
+}
+
 fn read_text(source: &Source) -> Result<String, Problems> {
     let text = match source {
         Source::File(path) => std::fs::read_to_string(path),

@@ -130,6 +130,8 @@ struct LakeShape {
     /// The keys of `object_store` for this store (`aws_endpoint`, `aws_region`, ...); they override the environment.
     #[schemars(extend("default" = {}))]
     storage_options: Option<BTreeMap<String, SecretText>>,
+    /// Certificates (PEM) to trust beside the system's, when the store is asked.
+    ca_file: Option<Text>,
     /// The columns in the path of a file, in its order; at least one of `event_date`, `event_month`, `event_hour`.
     #[schemars(default, schema_with = "partition_by", extend("default" = ["provider", "event_date"]))]
     partition_by: Option<()>,

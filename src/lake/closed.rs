@@ -1,13 +1,13 @@
 //! A store whose errors hold no secret: what a store says of a refused request may echo its credentials.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryFutureExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
@@ -17,31 +17,44 @@ use object_store::{
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::answer::StoreAnswer;
+use super::options::{self, StoreKind, StoreSettings};
 use crate::secret::Hidden;
 
 /// What in a key's name says that its value is a secret, or as good as one.
 const SECRET: [&str; 6] = ["key", "secret", "token", "password", "credential", "sas"];
-/// Keys whose values are known to be none, though they are named so.
-const PLAIN: [&str; 3] = ["skip_signature", "disable_tagging", "bucket_key_enabled"];
+/// Keys whose values are known to be none, though they are named so: switches, names, and paths of files, which people
+/// need to see to find what is wrong.
+const PLAIN: [&str; 8] = [
+    "skip_signature",
+    "disable_tagging",
+    "bucket_key_enabled",
+    "credential_type",
+    "_file",
+    "application_credentials",
+    "credentials_relative_uri",
+    "fabric_token_service_url",
+];
 /// Of an XML error these are worth showing. Others hold key ids, tokens, and what was signed.
 const SHOWN: [&str; 3] = ["Code", "Message", "RequestId"];
 
-/// What is secret among a store's options, and in the environment from which it takes others.
-pub(super) fn hidden(options: &BTreeMap<String, String>) -> Hidden {
+/// What is secret among a store's settings, and in the environment from which it may take others, and `more`.
+pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Hidden {
     let environment = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(key, _)| {
             let stores = ["AWS_", "AZURE_", "GOOGLE_"];
             stores.iter().any(|store| key.starts_with(store))
         });
-    let all = options
+    let all = settings
         .iter()
-        .map(|(key, value)| (key.clone(), value.clone()));
-    let mut secrets = Vec::new();
+        .map(|(key, setting)| (key.clone(), setting.value.clone()));
+    let mut secrets = more;
     for (key, value) in all.chain(environment) {
         let key = key.to_ascii_lowercase();
-        let is_secret = SECRET.iter().any(|part| key.contains(part))
+        let is_named_so = SECRET.iter().any(|part| key.contains(part))
             && !PLAIN.iter().any(|part| key.contains(part));
+        let is_secret = is_named_so || options::is_secret(&key) && key != "proxy_url";
         if is_secret && value.len() >= 4 {
             secrets.push(value.clone());
         } else if let Some((user, password)) = login_of(&value) {
@@ -74,23 +87,49 @@ fn login_of(text: &str) -> Option<(String, String)> {
 #[derive(Debug, Clone)]
 pub(super) struct Closed {
     store: Arc<dyn ObjectStore>,
+    seal: Seal,
+}
+
+/// What closes an error: the kind of the store that made it, and what no text may show.
+#[derive(Debug, Clone)]
+struct Seal {
+    kind: StoreKind,
     hidden: Hidden,
 }
 
 impl Closed {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, hidden: Hidden) -> Self {
-        Self { store, hidden }
+    pub(super) fn new(kind: StoreKind, store: Arc<dyn ObjectStore>, hidden: Hidden) -> Self {
+        let seal = Seal { kind, hidden };
+        Self { store, seal }
     }
 
     fn close(&self, error: Error) -> Error {
-        close(&self.hidden, error)
+        close(&self.seal, error)
+    }
+
+    /// What a request comes to, closed. A panic in the store's library is an error of this request, and no more.
+    async fn attempt<T>(&self, request: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        match AssertUnwindSafe(request).catch_unwind().await {
+            Ok(done) => done.map_err(|error| self.close(error)),
+            Err(_) => Err(self.close(panicked())),
+        }
     }
 }
 
-/// What an error says, without what is secret; its kind stays.
-fn close(hidden: &Hidden, error: Error) -> Error {
+fn panicked() -> Error {
+    Error::Generic {
+        store: "lake",
+        source: "the store's client panicked: one of its settings or credentials is of a form that it doesn't expect".into(),
+    }
+}
+
+/// What an error says and means, without what is secret; its kind stays.
+fn close(seal: &Seal, error: Error) -> Error {
     type Source = Box<dyn std::error::Error + Send + Sync>;
-    let told = |source: Source| -> Source { told(hidden, source.as_ref()).into() };
+    let told = |source: Source| -> Source {
+        let shown = told(&seal.hidden, source.as_ref());
+        Box::new(StoreAnswer::of(seal.kind, source.as_ref(), shown))
+    };
     match error {
         Error::Generic { store, source } => Error::Generic {
             store,
@@ -185,8 +224,8 @@ impl ObjectStore for Closed {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let put = self.store.put_opts(location, payload, options).await;
-        put.map_err(|error| self.close(error))
+        self.attempt(self.store.put_opts(location, payload, options))
+            .await
     }
 
     async fn put_multipart_opts(
@@ -194,17 +233,16 @@ impl ObjectStore for Closed {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let begun = self.store.put_multipart_opts(location, options).await;
-        let upload = begun.map_err(|error| self.close(error))?;
+        let begun = self.store.put_multipart_opts(location, options);
+        let upload = self.attempt(begun).await?;
         Ok(Box::new(ClosedUpload {
             upload,
-            hidden: self.hidden.clone(),
+            seal: self.seal.clone(),
         }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let got = self.store.get_opts(location, options).await;
-        let mut got = got.map_err(|error| self.close(error))?;
+        let mut got = self.attempt(self.store.get_opts(location, options)).await?;
         if let GetResultPayload::Stream(bytes) = got.payload {
             got.payload = GetResultPayload::Stream(self.closed(bytes));
         }
@@ -216,8 +254,7 @@ impl ObjectStore for Closed {
         location: &Path,
         ranges: &[std::ops::Range<u64>],
     ) -> Result<Vec<Bytes>> {
-        let got = self.store.get_ranges(location, ranges).await;
-        got.map_err(|error| self.close(error))
+        self.attempt(self.store.get_ranges(location, ranges)).await
     }
 
     fn delete_stream(
@@ -240,18 +277,16 @@ impl ObjectStore for Closed {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let listed = self.store.list_with_delimiter(prefix).await;
-        listed.map_err(|error| self.close(error))
+        self.attempt(self.store.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let copied = self.store.copy_opts(from, to, options).await;
-        copied.map_err(|error| self.close(error))
+        self.attempt(self.store.copy_opts(from, to, options)).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let renamed = self.store.rename_opts(from, to, options).await;
-        renamed.map_err(|error| self.close(error))
+        self.attempt(self.store.rename_opts(from, to, options))
+            .await
     }
 }
 
@@ -260,9 +295,13 @@ impl Closed {
         &self,
         stream: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>> {
-        let hidden = self.hidden.clone();
-        stream
-            .map(move |item| item.map_err(|error| close(&hidden, error)))
+        let seal = self.seal.clone();
+        AssertUnwindSafe(stream)
+            .catch_unwind()
+            .map(move |item| {
+                let item = item.unwrap_or_else(|_| Err(panicked()));
+                item.map_err(|error| close(&seal, error))
+            })
             .boxed()
     }
 }
@@ -270,30 +309,31 @@ impl Closed {
 #[derive(Debug)]
 struct ClosedUpload {
     upload: Box<dyn MultipartUpload>,
-    hidden: Hidden,
+    seal: Seal,
 }
 
 #[async_trait]
 impl MultipartUpload for ClosedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let hidden = self.hidden.clone();
+        let seal = self.seal.clone();
         let put = self.upload.put_part(data);
-        Box::pin(put.map_err(move |error| close(&hidden, error)))
+        Box::pin(put.map_err(move |error| close(&seal, error)))
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let completed = self.upload.complete().await;
-        completed.map_err(|error| close(&self.hidden, error))
+        completed.map_err(|error| close(&self.seal, error))
     }
 
     async fn abort(&mut self) -> Result<()> {
         let aborted = self.upload.abort().await;
-        aborted.map_err(|error| close(&self.hidden, error))
+        aborted.map_err(|error| close(&self.seal, error))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::{SettingOrigin, StoreSetting};
     use super::*;
 
     #[test]
@@ -318,14 +358,18 @@ mod tests {
             ("aws_region", "eu-central-1"),
             ("proxy_url", "http://me:pass%2Fword1@proxy:1"),
         ];
-        let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let hidden = hidden(&BTreeMap::from(options));
+        let settings = options.map(|(key, value)| {
+            let (origin, value) = (SettingOrigin::Option(key.to_owned()), value.to_owned());
+            (key.to_owned(), StoreSetting { origin, value })
+        });
+        let hidden = hidden(&StoreSettings::from(settings), Vec::new());
         let said = "AKIACANARYCANARY canary%2Fsecret%2Bkey in eu-central-1 by me:pass%2Fword1@proxy, pass/word1";
         let error = Error::PermissionDenied {
             path: "a/b".to_owned(),
             source: said.into(),
         };
-        let closed = close(&hidden, error);
+        let kind = StoreKind::S3;
+        let closed = close(&Seal { kind, hidden }, error);
         assert!(matches!(&closed, Error::PermissionDenied { path, .. } if path == "a/b"));
         let text = closed.to_string();
         assert!(

@@ -1,10 +1,11 @@
 //! What can go wrong with a lake.
 
 use std::error::Error;
-use std::io;
 
 use object_store::path::Path;
 
+use super::answer::StoreAnswer;
+use super::options::StoreKind;
 use crate::model::{Kind, Timestamp};
 
 /// A failure of the lake, with the key it happened at.
@@ -35,6 +36,15 @@ pub enum LakeError {
          PutObject)"
     )]
     NoConditionalCreate {
+        /// The lake.
+        url: String,
+    },
+    /// The store takes names that differ by case only for one.
+    #[error(
+        "the store behind `{url}` takes names that differ by case only for one, so that accounts `A` and `a` would share a \
+         folder, and jobs a log; use object storage, or a disk that tells cases apart"
+    )]
+    FoldsCase {
         /// The lake.
         url: String,
     },
@@ -142,58 +152,76 @@ impl LakeError {
         }
     }
 
+    /// Whether it says itself what to do.
+    pub fn has_advice(&self) -> bool {
+        let Self::Store { source, .. } = self else {
+            return true;
+        };
+        answer_in(source).is_some_and(|answer| answer.verdict.advice.is_some())
+    }
+
     /// What it means for the scheduler.
     pub fn kind(&self) -> Kind {
-        use object_store::Error as Store;
         match self {
-            Self::Store { source, .. } if is_refusal(source) => Kind::Auth,
-            Self::Store {
-                source: Store::NotSupported { .. } | Store::NotImplemented { .. },
-                ..
-            }
-            | Self::Url { .. }
+            Self::Store { source, .. } => kind_of(source),
+            Self::Url { .. }
+            | Self::FoldsCase { .. }
             | Self::NoConditionalCreate { .. }
             | Self::Unproven { .. }
             | Self::NewerFormat { .. }
             | Self::OtherLayout { .. } => Kind::Config,
-            Self::Store { .. } | Self::Gone { .. } | Self::NoAnswer { .. } => Kind::Transient,
+            Self::Gone { .. } | Self::NoAnswer { .. } => Kind::Transient,
             Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
             Self::Unreadable { .. } | Self::FileVanished { .. } => Kind::Data,
         }
     }
 }
 
-/// Whether the store denies the right, not the means. Requests that name no single object, lists and deletes, and those
-/// on a local disk come without a variant of their own.
-fn is_refusal(error: &object_store::Error) -> bool {
-    use object_store::Error as Store;
-    if let Store::PermissionDenied { .. } | Store::Unauthenticated { .. } = error {
-        return true;
-    }
-    let Store::Generic { source, .. } = error else {
-        return false;
-    };
-    let mut cause: Option<&(dyn Error + 'static)> = Some(source.as_ref());
+/// The answer that an error holds, if a store of ours made it.
+pub(super) fn answer_in(error: &object_store::Error) -> Option<&StoreAnswer> {
+    let mut cause = error.source();
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            );
+        if let Some(answer) = error.downcast_ref::<StoreAnswer>() {
+            return Some(answer);
         }
         cause = error.source();
     }
-    let said = source.to_string();
-    ["status code: 401", "status code: 403", "code: AccessDenied"]
-        .iter()
-        .any(|refusal| said.contains(refusal))
+    None
+}
+
+/// What a store's failure means. Stores of this module say it themselves; of others, the kind of the error and what the
+/// disk says count.
+fn kind_of(error: &object_store::Error) -> Kind {
+    use object_store::Error as Store;
+    if let Some(answer) = answer_in(error) {
+        return match error {
+            Store::NotSupported { .. } => Kind::Config,
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. }
+                if answer.verdict.kind == Kind::Transient =>
+            {
+                Kind::Auth
+            }
+            _ => answer.verdict.kind,
+        };
+    }
+    match error {
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Kind::Auth,
+        Store::NotSupported { .. } | Store::NotImplemented { .. } => Kind::Config,
+        _ => {
+            StoreAnswer::of(StoreKind::Folder, error, String::new())
+                .verdict
+                .kind
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
-    fn kind_of(source: impl Into<Box<dyn Error + Send + Sync>>) -> Kind {
+    fn kind(source: impl Into<Box<dyn Error + Send + Sync>>) -> Kind {
         let source = object_store::Error::Generic {
             store: "S3",
             source: source.into(),
@@ -204,27 +232,27 @@ mod tests {
     #[test]
     fn what_is_not_permitted_is_told_from_what_fails() {
         assert_eq!(
-            kind_of("Server returned non-2xx status code: 403 Forbidden: AccessDenied"),
+            kind("Server returned non-2xx status code: 403 Forbidden: AccessDenied"),
             Kind::Auth
         );
         assert_eq!(
-            kind_of("DeleteObjects request failed for key x: Access Denied (code: AccessDenied)"),
+            kind("DeleteObjects request failed for key x: Access Denied (code: AccessDenied)"),
             Kind::Auth
         );
         assert_eq!(
-            kind_of(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            kind(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
             Kind::Auth
         );
         assert_eq!(
-            kind_of(io::Error::from(io::ErrorKind::PermissionDenied)),
+            kind(io::Error::from(io::ErrorKind::PermissionDenied)),
             Kind::Auth
         );
         assert_eq!(
-            kind_of(io::Error::from(io::ErrorKind::StorageFull)),
+            kind(io::Error::from(io::ErrorKind::StorageFull)),
             Kind::Transient
         );
         assert_eq!(
-            kind_of("Server returned non-2xx status code: 503 Service Unavailable"),
+            kind("Server returned non-2xx status code: 503 Service Unavailable"),
             Kind::Transient
         );
     }

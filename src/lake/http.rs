@@ -3,144 +3,202 @@
 //! A redirect would take what signs a request to whatever host it names: only `Authorization` is left behind on the way,
 //! not a session's token. And it would be of no use, as a signature is for one host.
 
-use std::time::Duration;
+use std::fmt;
+use std::path::PathBuf;
 
-use object_store::client::{ClientConfigKey as Key, ClientOptions, HttpClient, HttpConnector};
+use async_trait::async_trait;
+use http::StatusCode;
+use object_store::client::{
+    ClientConfigKey as Key, ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind,
+    HttpRequest, HttpResponse, HttpService,
+};
 use object_store::{Error, Result};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, NoProxy, Proxy};
+use url::Url;
+
+use super::answer::code_in;
+use super::options::{check, flag, length};
 
 /// Makes such clients.
-#[derive(Debug)]
-pub(super) struct NoRedirects;
+#[derive(Debug, Clone, Default)]
+pub(super) struct NoRedirects {
+    /// Certificates to trust beside the system's.
+    pub(super) ca_file: Option<PathBuf>,
+}
 
 impl HttpConnector for NoRedirects {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        builder(options)
-            .and_then(ClientBuilder::build)
-            .map(HttpClient::new)
-            .map_err(|error| Error::Generic {
-                store: "http client",
-                source: Box::new(error.without_url()),
-            })
+        let failed = |source| Error::Generic {
+            store: "http client",
+            source,
+        };
+        let mut builder = builder(options).map_err(|why| failed(why.into()))?;
+        if let Some(path) = &self.ca_file {
+            let certificates = certificates(path).map_err(|why| failed(why.into()))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client = builder.build();
+        let client = client.map_err(|error| failed(Box::new(error.without_url())))?;
+        Ok(HttpClient::new(AnswerService(client)))
     }
 }
 
-/// A client by all of the store's options but `randomize_addresses` (addresses are taken as the system gives them) and
-/// `user_agent`.
-fn builder(options: &ClientOptions) -> reqwest::Result<ClientBuilder> {
-    let text = |key: Key| options.get_config_value(&key);
-    let flag = |key| text(key).is_some_and(|text| is_yes(&text));
-    let length = |key| text(key).and_then(|text| length_of(&text));
+fn certificates(path: &std::path::Path) -> std::result::Result<Vec<Certificate>, String> {
+    let shown = path.display();
+    let pem = std::fs::read(path)
+        .map_err(|error| format!("the ca_file `{shown}` can't be read: {error}"))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(format!("the ca_file `{shown}` holds no PEM certificate")),
+    }
+}
+
+/// A client by all of the store's options but `randomize_addresses` (addresses are taken as the system gives them). An
+/// option that can't be read is an error: without its time-outs, a client waits for ever.
+fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String> {
+    let text = |key: Key| match options.get_config_value(&key) {
+        None => Ok(None),
+        Some(text) => match check(key.as_ref(), &text) {
+            Ok(()) => Ok(Some(text)),
+            Err(why) => Err(format!("`{}` {why}", key.as_ref())),
+        },
+    };
+    let is_set = |key| Ok::<_, String>(text(key)?.and_then(|text| flag(&text)).unwrap_or(false));
+    let lasting = |key| Ok::<_, String>(text(key)?.and_then(|text| length(&text)));
+    let unusable = |error: reqwest::Error| error.without_url().to_string();
+    let agent = text(Key::UserAgent)?;
     let mut builder = reqwest::Client::builder()
         .redirect(Policy::none())
-        .user_agent(concat!("auditlake/", env!("CARGO_PKG_VERSION")))
-        .https_only(!flag(Key::AllowHttp))
-        .danger_accept_invalid_certs(flag(Key::AllowInvalidCertificates))
-        .http2_keep_alive_interval(length(Key::Http2KeepAliveInterval))
-        .http2_keep_alive_while_idle(flag(Key::Http2KeepAliveWhileIdle));
-    if let Some(url) = text(Key::ProxyUrl) {
-        let excludes = text(Key::ProxyExcludes);
+        .user_agent(
+            agent.unwrap_or_else(|| concat!("auditlake/", env!("CARGO_PKG_VERSION")).to_owned()),
+        )
+        .https_only(!is_set(Key::AllowHttp)?)
+        .danger_accept_invalid_certs(is_set(Key::AllowInvalidCertificates)?)
+        .http2_keep_alive_interval(lasting(Key::Http2KeepAliveInterval)?)
+        .http2_keep_alive_while_idle(is_set(Key::Http2KeepAliveWhileIdle)?);
+    if let Some(url) = text(Key::ProxyUrl)? {
+        let excludes = text(Key::ProxyExcludes)?;
         let excludes = excludes.and_then(|names| NoProxy::from_string(&names));
-        builder = builder.proxy(Proxy::all(url)?.no_proxy(excludes));
-        if let Some(pem) = text(Key::ProxyCaCertificate) {
-            builder = builder.tls_certs_merge([Certificate::from_pem(pem.as_bytes())?]);
+        let proxy = Proxy::all(url).map_err(|error| error.without_url().to_string())?;
+        builder = builder.proxy(proxy.no_proxy(excludes));
+        if let Some(pem) = text(Key::ProxyCaCertificate)? {
+            let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
+            builder = builder.tls_certs_merge(certificates);
         }
     }
-    if flag(Key::NoSystemCertificates) {
+    if is_set(Key::NoSystemCertificates)? {
         builder = builder.tls_certs_only([]);
     }
-    if flag(Key::Http1Only) {
+    if is_set(Key::Http1Only)? {
         builder = builder.http1_only();
     }
-    if flag(Key::Http2Only) {
+    if is_set(Key::Http2Only)? {
         builder = builder.http2_prior_knowledge();
     }
-    if let Some(length) = length(Key::Timeout) {
+    if let Some(length) = lasting(Key::Timeout)? {
         builder = builder.timeout(length);
     }
-    if let Some(length) = length(Key::ConnectTimeout) {
+    if let Some(length) = lasting(Key::ConnectTimeout)? {
         builder = builder.connect_timeout(length);
     }
-    if let Some(length) = length(Key::ReadTimeout) {
+    if let Some(length) = lasting(Key::ReadTimeout)? {
         builder = builder.read_timeout(length);
     }
-    if let Some(length) = length(Key::PoolIdleTimeout) {
+    if let Some(length) = lasting(Key::PoolIdleTimeout)? {
         builder = builder.pool_idle_timeout(length);
     }
-    if let Some(length) = length(Key::Http2KeepAliveTimeout) {
+    if let Some(length) = lasting(Key::Http2KeepAliveTimeout)? {
         builder = builder.http2_keep_alive_timeout(length);
     }
-    if let Some(most) = text(Key::PoolMaxIdlePerHost).and_then(|text| text.parse().ok()) {
+    if let Some(most) = text(Key::PoolMaxIdlePerHost)?.and_then(|text| text.parse().ok()) {
         builder = builder.pool_max_idle_per_host(most);
     }
-    if let Some(size) = text(Key::Http2MaxFrameSize).and_then(|text| text.parse::<u32>().ok()) {
+    if let Some(size) = text(Key::Http2MaxFrameSize)?.and_then(|text| text.parse::<u32>().ok()) {
         builder = builder.http2_max_frame_size(size);
     }
     Ok(builder)
 }
 
-/// As `object_store` takes it.
-fn is_yes(text: &str) -> bool {
-    matches!(
-        text.trim().to_ascii_lowercase().as_str(),
-        "1" | "true" | "on" | "yes" | "y"
-    )
+/// An answer that will be the same however often the request is sent, but that `object_store` would send again, or of
+/// which it would drop what it says.
+#[derive(Debug)]
+pub(super) struct FinalRefusal {
+    pub(super) status: u16,
+    pub(super) code: Option<String>,
+    reason: &'static str,
+    said: String,
+    region: Option<String>,
+    /// The host that it sends to instead.
+    host: Option<String>,
 }
 
-/// `30s`, `1m 30s`, `500ms`, `2 minutes`: as `object_store` takes and shows it.
-fn length_of(text: &str) -> Option<Duration> {
-    let mut whole = Duration::ZERO;
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u32 = rest[..digits].parse().ok()?;
-        rest = rest[digits..].trim_start();
-        let unit = rest
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
-        whole += number
-            * match &rest[..unit] {
-                "ns" | "nsec" => Duration::from_nanos(1),
-                "us" | "usec" => Duration::from_micros(1),
-                "ms" | "msec" => Duration::from_millis(1),
-                "s" | "sec" | "secs" | "second" | "seconds" => Duration::from_secs(1),
-                "m" | "min" | "mins" | "minute" | "minutes" => Duration::from_mins(1),
-                "h" | "hr" | "hrs" | "hour" | "hours" => Duration::from_hours(1),
-                "d" | "day" | "days" => Duration::from_hours(24),
-                _ => return None,
-            };
-        rest = rest[unit..].trim_start();
+impl fmt::Display for FinalRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store answered {} {}", self.status, self.reason)?;
+        if let Some(region) = &self.region {
+            write!(f, ": the bucket is in the region `{region}`")?;
+        } else if let Some(host) = &self.host {
+            write!(f, ": ask `{host}`")?;
+        }
+        if !self.said.is_empty() {
+            write!(f, ": {}", self.said)?;
+        }
+        Ok(())
     }
-    Some(whole)
+}
+
+impl std::error::Error for FinalRefusal {}
+
+/// Whether sending a request again can't change its answer, though `object_store` would.
+fn is_final(status: StatusCode) -> bool {
+    (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
+        || matches!(
+            status,
+            StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+        )
+}
+
+/// A client whose final refusals are errors.
+#[derive(Debug)]
+struct AnswerService(reqwest::Client);
+
+#[async_trait]
+impl HttpService for AnswerService {
+    async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+        let answer = self.0.call(request).await?;
+        let status = answer.status();
+        if !is_final(status) {
+            return Ok(answer);
+        }
+        let (parts, body) = answer.into_parts();
+        let header = |name| {
+            let value = parts.headers.get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let region = header("x-amz-bucket-region");
+        let host =
+            header("location").and_then(|to| Some(Url::parse(&to).ok()?.host_str()?.to_owned()));
+        let body = body.bytes().await.unwrap_or_default(); // it only explains
+        let said = String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned();
+        let refused = FinalRefusal {
+            status: status.as_u16(),
+            code: code_in(&said),
+            reason: status.canonical_reason().unwrap_or_default(),
+            said,
+            region,
+            host,
+        };
+        Err(HttpError::new(HttpErrorKind::Unknown, refused))
+    }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn lengths_and_flags_are_read_as_the_store_has_them() {
-        for (text, millis) in [
-            ("30s", 30_000),
-            ("1m 30s", 90_000),
-            ("1m30s", 90_000),
-            ("500ms", 500),
-            ("2 minutes", 120_000),
-            ("1day", 86_400_000),
-        ] {
-            assert_eq!(
-                length_of(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
-        }
-        for text in ["30", "s", "1 fortnight", "-1s"] {
-            assert_eq!(length_of(text), None, "{text}");
-        }
-        assert!(is_yes("true") && is_yes("1") && !is_yes("false") && !is_yes(""));
-    }
+    use super::*;
 
     #[test]
     fn what_the_store_says_of_its_own_options_can_be_read() {
@@ -150,14 +208,55 @@ mod tests {
             .with_connect_timeout(Duration::from_secs(7));
         let said = |key| options.get_config_value(&key).unwrap();
         assert_eq!(
-            length_of(&said(Key::Timeout)),
+            length(&said(Key::Timeout)),
             Some(Duration::from_millis(90_500))
         );
         assert_eq!(
-            length_of(&said(Key::ConnectTimeout)),
+            length(&said(Key::ConnectTimeout)),
             Some(Duration::from_secs(7))
         );
-        assert!(is_yes(&said(Key::AllowHttp)) && !is_yes(&said(Key::AllowInvalidCertificates)));
+        assert_eq!(flag(&said(Key::AllowHttp)), Some(true));
+        assert_eq!(flag(&said(Key::AllowInvalidCertificates)), Some(false));
         assert!(builder(&options).is_ok());
+    }
+
+    #[test]
+    fn an_option_that_cant_be_read_makes_no_client() {
+        for (key, value) in [
+            (Key::Timeout, "30"),
+            (Key::ConnectTimeout, "soon"),
+            (Key::AllowHttp, "perhaps"),
+            (Key::PoolMaxIdlePerHost, "many"),
+            (Key::Http2MaxFrameSize, "1"),
+            (Key::ProxyUrl, "proxy"),
+        ] {
+            let options = ClientOptions::new().with_config(key, value);
+            let error = builder(&options).unwrap_err();
+            assert!(
+                error.starts_with(&format!("`{}` is", key.as_ref())),
+                "{error}"
+            );
+            assert!(NoRedirects::default().connect(&options).is_err());
+        }
+    }
+
+    #[test]
+    fn a_ca_file_must_hold_a_certificate() {
+        crate::tls::install();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hello").unwrap();
+        for (path, why) in [
+            (file.path(), "holds no PEM certificate"),
+            (std::path::Path::new("/no/such.pem"), "can't be read"),
+        ] {
+            let connector = NoRedirects {
+                ca_file: Some(path.to_owned()),
+            };
+            let error = connector
+                .connect(&ClientOptions::new())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 }

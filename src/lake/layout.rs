@@ -30,6 +30,11 @@ impl Layout {
         self.internal().join("lake.json")
     }
 
+    /// `_auditlake/LAKE.JSON`: found only in a store that takes it for [`Layout::lake_file`].
+    pub fn lake_file_in_capitals(&self) -> Path {
+        self.internal().join("LAKE.JSON")
+    }
+
     /// `audit_events`
     pub fn table(&self) -> Path {
         self.root.clone().join(TABLE)

@@ -1,15 +1,20 @@
 //! The lake: object storage, the commit log in it, and the files that it publishes.
 
+mod answer;
+mod azure;
 mod claim;
 mod closed;
 mod commit;
 mod counted;
+mod credentials;
 mod error;
+mod folder;
 mod http;
 pub mod layout;
 mod log;
 mod logs;
 mod open;
+pub mod options;
 mod probe;
 mod publish;
 pub mod quarantine;
@@ -22,6 +27,6 @@ pub use commit::{
 pub use error::LakeError;
 pub use log::{Change, Claimed, JobLog, Left, Run, newest, unpublished};
 pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
-pub use open::Lake;
+pub use open::{Lake, StorePatience};
 pub use probe::{Outcome, Probe, Probed, probe};
 pub use streak::FailureStreak;

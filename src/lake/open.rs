@@ -2,30 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::{ClientConfigKey, CredentialProvider};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode,
-    PutPayload, PutResult, RetryConfig,
+    BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, PutPayload, PutResult, RetryConfig,
 };
 use serde::{Deserialize, Serialize};
-use url::Url;
 
+use super::answer::StoreAnswer;
 use super::closed::{self, Closed};
 use super::counted::Counted;
-use super::error::LakeError;
+use super::credentials::{self, Bounded, CredentialSource};
+use super::error::{LakeError, answer_in};
+use super::folder::Folder;
 use super::http::NoRedirects;
 use super::layout::Layout;
+use super::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
 use crate::metrics;
-use crate::secret::Secret;
+use crate::model::Kind;
+use crate::secret::{Hidden, Secret};
 
 /// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
 /// answer that never comes must be given up in time for another attempt.
@@ -64,95 +67,77 @@ impl Lake {
     /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
     /// keys) override. A relative `file://` URL counts from the working directory.
     pub fn at(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
-        Self::open(url, options, &retries())
+        Self::reach(url, options, None, StorePatience::Long)
     }
 
-    /// The same for somebody who waits: a store that fails is given up after some seconds.
-    pub fn at_briefly(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
-        let few = RetryConfig {
-            max_retries: 2,
-            retry_timeout: Duration::from_secs(10),
-            ..retries()
-        };
-        Self::open(url, options, &few)
-    }
-
-    fn open(
+    /// The same, trusting the certificates in `ca_file` too, and as patient as it says with a store that fails.
+    pub fn reach(
         url: &str,
         options: &BTreeMap<String, Secret>,
-        retries: &RetryConfig,
+        ca_file: Option<&FsPath>,
+        patience: StorePatience,
     ) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Url {
             url: url.to_owned(),
             reason,
         };
-        let mut settings = BTreeMap::new();
-        for (key, value) in options {
-            let value = value
-                .reveal()
-                .map_err(|error| refuse(format!("`{key}`: {error}")))?;
-            settings.insert(key.to_ascii_lowercase(), value);
-        }
-        let url_of = |text: &str| Url::parse(text).map_err(|error| refuse(error.to_string()));
-
-        if let Some(folder) = url.strip_prefix("file://") {
-            let folder = std::path::absolute(folder).map_err(|error| refuse(error.to_string()))?;
-            std::fs::create_dir_all(&folder).map_err(|error| refuse(error.to_string()))?;
-            let store = LocalFileSystem::new_with_prefix(&folder)
-                .map_err(|error| refuse(error.to_string()))?
-                .with_automatic_cleanup(true) // a run's staging folder goes with its last file
-                .with_fsync(true); // a commit that was answered survives a power cut
-            return Ok(Self {
-                folder: Some(folder),
-                ..Self::in_store(url, Arc::new(store), Path::default())
-            });
-        }
-
-        let parsed = url_of(url)?;
-        let hidden = closed::hidden(&settings);
-        let (scheme, path) =
-            ObjectStoreScheme::parse(&parsed).map_err(|error| refuse(error.to_string()))?;
-        crate::tls::install();
-        let open = |time_out: &str| {
-            macro_rules! cloud {
-                ($builder:ty, $key:ident) => {{
-                    let mut builder = <$builder>::from_env()
-                        .with_url(url)
-                        .with_http_connector(NoRedirects)
-                        .with_retry(retries.clone())
-                        .with_config($key::Client(ClientConfigKey::Timeout), time_out);
-                    for (key, value) in &settings {
-                        let key = key
-                            .parse()
-                            .map_err(|_| refuse(format!("unknown storage option `{key}`")))?;
-                        builder = builder.with_config(key, value);
-                    }
-                    // an option that can't be used may be told with its value
-                    let hide = |said: String| refuse(hidden.apply(&said).into_owned());
-                    let store = builder.build().map_err(|error| hide(error.to_string()))?;
-                    Arc::new(Closed::new(Arc::new(store), hidden.clone()))
-                }};
+        let scheme = "use s3://, gs://, az://, file:// or memory://";
+        let kind = StoreKind::of(url).ok_or_else(|| refuse(scheme.to_owned()))?;
+        match kind {
+            StoreKind::Folder => Self::in_folder(url),
+            StoreKind::Memory => Ok(Self::in_store(
+                url,
+                Arc::new(InMemory::new()),
+                prefix_of(url).map_err(refuse)?,
+            )),
+            StoreKind::S3 | StoreKind::Gcs | StoreKind::Azure => {
+                let mut settings = settings_of(kind, options).map_err(refuse)?;
+                let home = std::env::home_dir();
+                let source =
+                    credentials::find(kind, &mut settings, home.as_deref()).map_err(refuse)?;
+                let ca_file = ca_file.map(FsPath::to_owned).or_else(|| {
+                    let named = settings.remove(options::CA_FILE);
+                    named.map(|setting| setting.value.into())
+                });
+                let opening = Opening {
+                    url,
+                    kind,
+                    hidden: closed::hidden(&settings, source.secrets()),
+                    settings,
+                    source,
+                    connector: NoRedirects { ca_file },
+                    retries: patience.retries(),
+                };
+                opening.open().map_err(|error| refuse(error))
             }
-            let store: Arc<dyn ObjectStore> = match scheme {
-                ObjectStoreScheme::Memory => Arc::new(InMemory::new()),
-                ObjectStoreScheme::AmazonS3 => cloud!(AmazonS3Builder, AmazonS3ConfigKey),
-                ObjectStoreScheme::GoogleCloudStorage => {
-                    cloud!(GoogleCloudStorageBuilder, GoogleConfigKey)
-                }
-                ObjectStoreScheme::MicrosoftAzure => cloud!(MicrosoftAzureBuilder, AzureConfigKey),
-                _ => {
-                    return Err(refuse(
-                        "use s3://, gs://, az://, file:// or memory://".into(),
-                    ));
-                }
-            };
-            Ok(store)
-        };
-        let mut lake = Self::in_store(url, open(ANSWER)?, path);
-        if scheme != ObjectStoreScheme::Memory {
-            lake.files = open(TRANSFER)?;
         }
-        Ok(lake)
+    }
+
+    /// A lake in a folder of this machine. What stands after `file://` is its path, taken as it is.
+    fn in_folder(url: &str) -> Result<Self, LakeError> {
+        let refuse = |reason: String| LakeError::Url {
+            url: url.to_owned(),
+            reason,
+        };
+        let path = url.strip_prefix("file://").unwrap_or(url);
+        let root = std::path::absolute(path).map_err(|error| refuse(error.to_string()))?;
+        let store = match Folder::new(root.clone()) {
+            Ok(store) => store,
+            Err(error) => {
+                let shown = error.to_string();
+                let answer = StoreAnswer::of(StoreKind::Folder, &error, shown);
+                if answer.verdict.kind == Kind::Config {
+                    return Err(refuse(answer.to_string()));
+                }
+                // each request says what is wrong, until it isn't any more
+                Folder::later(root.clone())
+            }
+        };
+        let store = Closed::new(StoreKind::Folder, Arc::new(store), Hidden::default());
+        Ok(Self {
+            folder: Some(root),
+            ..Self::in_store(url, Arc::new(store), Path::default())
+        })
     }
 
     /// A lake in a store that is already open, below `root`.
@@ -241,6 +226,15 @@ impl Lake {
                 url: self.url.clone(),
             });
         }
+        if self
+            .read(&self.layout.lake_file_in_capitals())
+            .await?
+            .is_some()
+        {
+            return Err(LakeError::FoldsCase {
+                url: self.url.clone(),
+            });
+        }
         Ok(())
     }
 
@@ -294,6 +288,12 @@ impl Lake {
             {
                 Err(LakeError::at("write", key)(error))
             }
+            // some say 409 to anything that they can't do now
+            Err(error @ object_store::Error::AlreadyExists { .. })
+                if answer_in(&error).is_some_and(StoreAnswer::is_other_conflict) =>
+            {
+                Err(LakeError::at("write", key)(error))
+            }
             Err(object_store::Error::AlreadyExists { .. }) => Ok(None),
             Err(error) => Err(LakeError::at("write", key)(error)),
         }
@@ -305,7 +305,11 @@ async fn read_from(
     key: &Path,
 ) -> Result<Option<bytes::Bytes>, LakeError> {
     let found = match store.get(key).await {
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error @ object_store::Error::NotFound { .. })
+            if !answer_in(&error).is_some_and(StoreAnswer::lacks_bucket) =>
+        {
+            return Ok(None);
+        }
         found => found.map_err(LakeError::at("read", key))?,
     };
     Ok(Some(
@@ -313,12 +317,164 @@ async fn read_from(
     ))
 }
 
-/// Long enough for a store that slows us down; claims are renewed meanwhile.
-fn retries() -> RetryConfig {
+/// How long a store that fails is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorePatience {
+    /// Long enough for a store that slows us down; claims are renewed meanwhile.
+    Long,
+    /// Some seconds, for somebody who waits.
+    Brief,
+}
+
+impl StorePatience {
+    fn retries(self) -> RetryConfig {
+        let (max_retries, retry_timeout) = match self {
+            Self::Long => (8, Duration::from_mins(1)),
+            Self::Brief => (2, Duration::from_secs(10)),
+        };
+        RetryConfig {
+            backoff: BackoffConfig::default(),
+            max_retries,
+            retry_timeout,
+        }
+    }
+}
+
+/// The store's settings: `given` over those of the environment. The error names all that can't be used.
+fn settings_of(kind: StoreKind, given: &BTreeMap<String, Secret>) -> Result<StoreSettings, String> {
+    let mut options = StoreSettings::new();
+    for (key, value) in given {
+        let canonical = options::canonical(kind, key)
+            .ok_or_else(|| format!("unknown storage option `{key}`"))?;
+        let value = value
+            .reveal()
+            .map_err(|error| format!("`{key}`: {}", with_cause(&error)))?;
+        let origin = SettingOrigin::Option(key.clone());
+        options.insert(canonical, StoreSetting { origin, value });
+    }
+    let variable = |name: &str| {
+        // what isn't Unicode stays recognisable as such, so that it is refused rather than passed over
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    };
+    let environment = options::of_environment(kind, &variable);
+    options::settings(kind, options, environment).map_err(|wrong| {
+        let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        wrong.join("; ")
+    })
+}
+
+/// An error with its causes, each said once.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The prefix of a lake's keys: what stands after the bucket in its URL, as it is.
+fn prefix_of(url: &str) -> Result<Path, String> {
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    let prefix = rest.split_once('/').map_or("", |(_, prefix)| prefix);
+    Path::parse(prefix).map_err(|error| error.to_string())
+}
+
+/// A cloud's store that is being opened.
+struct Opening<'a> {
+    url: &'a str,
+    kind: StoreKind,
+    settings: StoreSettings,
+    hidden: Hidden,
+    source: CredentialSource,
+    connector: NoRedirects,
+    retries: RetryConfig,
+}
+
+impl Opening<'_> {
+    /// The lake with its two stores, which share their credentials.
+    fn open(&self) -> Result<Lake, String> {
+        crate::tls::install();
+        let prefix = prefix_of(self.url)?;
+        macro_rules! cloud {
+            ($builder:ty, $key:ident, $profile:expr) => {{
+                let builder = |time_out: &str, retries: &RetryConfig| {
+                    let mut builder = <$builder>::new()
+                        .with_url(self.bucket_url())
+                        .with_http_connector(self.connector.clone())
+                        .with_retry(retries.clone())
+                        .with_config($key::Client(ClientConfigKey::Timeout), time_out);
+                    for (key, setting) in &self.settings {
+                        if let Ok(key) = key.parse::<$key>() {
+                            builder = builder.with_config(key, &setting.value);
+                        }
+                    }
+                    builder
+                };
+                // an option that can't be used may be told with its value
+                let hide = |error: object_store::Error| {
+                    self.hidden.apply(&with_cause(&error)).into_owned()
+                };
+                let profile: Option<Arc<dyn CredentialProvider<Credential = _>>> = $profile;
+                let provider = match (profile, &self.source) {
+                    (Some(profile), _) => profile,
+                    (None, CredentialSource::Machine) => {
+                        let store = builder(ANSWER, &of_metadata()).build().map_err(hide)?;
+                        Arc::clone(store.credentials())
+                    }
+                    (None, _) => {
+                        let store = builder(ANSWER, &self.retries).build().map_err(hide)?;
+                        Arc::clone(store.credentials())
+                    }
+                };
+                let looked_for = (self.source == CredentialSource::Machine)
+                    .then(|| credentials::looked_for(self.kind));
+                let provider = Arc::new(Bounded::new(provider, looked_for));
+                let open = |time_out: &str| -> Result<Arc<dyn ObjectStore>, String> {
+                    let builder = builder(time_out, &self.retries);
+                    let store = builder.with_credentials(provider.clone()).build();
+                    let store = Arc::new(store.map_err(hide)?);
+                    Ok(Arc::new(Closed::new(self.kind, store, self.hidden.clone())))
+                };
+                (open(ANSWER)?, open(TRANSFER)?)
+            }};
+        }
+        let (store, files) = match self.kind {
+            StoreKind::S3 => cloud!(
+                AmazonS3Builder,
+                AmazonS3ConfigKey,
+                match &self.source {
+                    CredentialSource::Profile(files) => Some(Arc::new(files.clone())),
+                    _ => None,
+                }
+            ),
+            StoreKind::Gcs => cloud!(GoogleCloudStorageBuilder, GoogleConfigKey, None),
+            _ => cloud!(MicrosoftAzureBuilder, AzureConfigKey, None),
+        };
+        Ok(Lake {
+            files,
+            ..Lake::in_store(self.url, store, prefix)
+        })
+    }
+
+    /// The lake's URL without its path, which is none of the store's client's business.
+    fn bucket_url(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
+        let bucket = rest.split('/').next().unwrap_or_default();
+        format!("{scheme}://{bucket}")
+    }
+}
+
+/// A metadata service is asked twice at most: it is next door.
+fn of_metadata() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),
-        max_retries: 8,
-        retry_timeout: Duration::from_mins(1),
+        max_retries: 1,
+        retry_timeout: Duration::from_secs(3),
     }
 }
 
@@ -376,12 +532,23 @@ mod tests {
             .await
             .unwrap();
         let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
-        assert_eq!(error.kind(), crate::model::Kind::Config);
+        assert_eq!(error.kind(), Kind::Config);
         assert_eq!(
             error.to_string(),
             "the lake `memory:///` is partitioned by [provider, event_date], jobs.yaml says [event_date]: set \
              `partition_by` back, or give the new layout a new lake `url` and pull again"
         );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_folds_cases_is_refused_at_start() {
+        let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
+        // as if the layout file were found by this name too
+        let capitals = lake.layout.lake_file_in_capitals();
+        lake.create(&capitals, "{}".into()).await.unwrap();
+        let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains("differ by case only"), "{error}");
     }
 
     #[tokio::test]
@@ -418,6 +585,44 @@ mod tests {
         lake.files.put(&key, "in time".into()).await.unwrap();
         let found = crate::lake::quarantine::files(&lake, "job").await.unwrap();
         assert_eq!(found[0].read(&lake).await.unwrap(), "in time");
+    }
+
+    #[test]
+    fn no_settings_and_no_place_make_a_library_panic() {
+        let options = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(key, value)| ((*key).to_owned(), Secret::text(*value)))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let keys = options(&[("aws_access_key_id", "a"), ("aws_secret_access_key", "b")]);
+        for bucket in ["b c", "é", "..", "[::1]", "b:80", "", "a@b", "%20", "b\\c"] {
+            let _ = Lake::at(&format!("s3://{bucket}/x"), &keys);
+        }
+        for prefix in ["", "/", "/x y", "/..", "//", "/%20", "/é", "/\u{0}"] {
+            let _ = Lake::at(&format!("s3://b{prefix}"), &keys);
+        }
+        for (key, value) in [
+            ("aws_endpoint", "localhost:9000"),
+            ("aws_endpoint", "http://a b"),
+            ("aws_endpoint", "https://höst"),
+            ("aws_region", "a b"),
+            ("aws_region", "é\n"),
+            ("aws_access_key_id", "a\n"),
+            ("aws_session_token", "\u{0}"),
+            ("timeout", "30"),
+        ] {
+            let mut all = keys.clone();
+            all.insert(key.to_owned(), Secret::text(value));
+            let error = Lake::at("s3://bucket/x", &all).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("`{key}` in `storage_options`")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Probe {
     Write,
     /// An object is created only if absent, twice: the second time has to be refused and to change nothing.
     ConditionalCreate,
+    /// What was written isn't found under the same name in capitals.
+    Case,
     /// A listing shows what was written, and nothing else.
     List,
     /// An object is copied on the store's side, and the copy has its bytes.
@@ -47,6 +49,7 @@ impl Probe {
             Self::Layout => "layout",
             Self::Write => "write",
             Self::ConditionalCreate => "conditional create",
+            Self::Case => "case of names",
             Self::List => "list",
             Self::Copy => "copy",
             Self::Delete => "delete",
@@ -95,7 +98,14 @@ pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<Probed> {
     .into_iter()
     .flatten()
     .collect();
-    let listed = list(lake, &objects.folder, &there).await;
+    let cased = match there.first() {
+        Some(_) => Some(case(lake, &objects.folder, &there).await),
+        None => None,
+    };
+    let listed = match (list(lake, &objects.folder, &there).await, there.is_empty()) {
+        (Ok(_), true) => None, // an empty listing shows nothing
+        (listed, _) => Some(listed),
+    };
     let copied = match there.first() {
         Some(from) => Some(copy(lake, from, &objects.copied).await),
         None => None,
@@ -110,7 +120,8 @@ pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<Probed> {
         (Probe::Layout, Some(layout)),
         (Probe::Write, Some(written)),
         (Probe::ConditionalCreate, Some(created)),
-        (Probe::List, Some(listed)),
+        (Probe::Case, cased),
+        (Probe::List, listed),
         (Probe::Copy, copied),
         (Probe::Delete, deleted),
     ]
@@ -205,6 +216,18 @@ async fn create(lake: &Lake, key: &Path) -> Result<String, LakeError> {
     Ok("an object was created once; the second time was refused and changed nothing".to_owned())
 }
 
+async fn case(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, LakeError> {
+    for key in there {
+        let name = super::layout::name_in(folder, key).to_uppercase();
+        if lake.read(&folder.clone().join(name)).await?.is_some() {
+            return Err(LakeError::FoldsCase {
+                url: lake.url().to_owned(),
+            });
+        }
+    }
+    Ok("names that differ by case only are different objects".to_owned())
+}
+
 async fn list(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, LakeError> {
     let found = keys(lake, folder).await?;
     if let Some(lacking) = there.iter().find(|key| !found.contains(key)) {
@@ -213,7 +236,11 @@ async fn list(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, Lak
             &format!("a listing doesn't show `{lacking}`, which was just written"),
         ));
     }
-    Ok(format!("a listing shows what was written, {}", there.len()))
+    Ok(match there.len() {
+        1 => "a listing shows the object that was written",
+        _ => "a listing shows both objects that were written",
+    }
+    .to_owned())
 }
 
 async fn copy(lake: &Lake, from: &Path, to: &Path) -> Result<String, LakeError> {
@@ -303,6 +330,7 @@ mod tests {
         OverwritesAndRefuses,
         /// The answer to the first create is lost: the store has tried again by itself.
         LosesAnswerOfCreate,
+        FoldsCase,
         HidesFromLists,
         CopiesNothing,
         CopiesOtherBytes,
@@ -382,6 +410,10 @@ mod tests {
 
         async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
             self.may(Wrong::MayNotRead, key)?;
+            if self.wrong == Wrong::FoldsCase {
+                let folded = Path::from(key.as_ref().to_lowercase());
+                return self.store.get_opts(&folded, options).await;
+            }
             self.store.get_opts(key, options).await
         }
 
@@ -479,6 +511,7 @@ mod tests {
     #[tokio::test]
     async fn whatever_fails_the_rest_is_tried_and_nothing_is_left() {
         for (wrong, marks, left) in [
+            (Wrong::FoldsCase, "case of names", 0),
             (Wrong::HidesFromLists, "list", 0),
             (Wrong::CopiesNothing, "copy", 0),
             (Wrong::CopiesOtherBytes, "copy", 0),
@@ -486,12 +519,12 @@ mod tests {
             (Wrong::MayNotCopy, "copy", 0),
             (
                 Wrong::MayNotWrite,
-                "write conditional create (copy) (delete)",
+                "write conditional create (case of names) (list) (copy) (delete)",
                 0,
             ),
             (
                 Wrong::MayNotRead,
-                "layout write conditional create (copy) delete",
+                "layout write conditional create (case of names) (list) (copy) delete",
                 0,
             ),
             // what can't be taken away is told

@@ -190,6 +190,11 @@ impl<'r> Fields<'r> {
         self.reader.report(at, message);
     }
 
+    /// A variable of the environment.
+    pub fn environment(&self, name: &str) -> Option<String> {
+        self.reader.variable(name, None)
+    }
+
     /// A mapping without keys in the place of one that was left out.
     pub fn empty(&self, name: impl Into<String>) -> Self {
         Self {

@@ -1,0 +1,736 @@
+//! What a store's refusal means: does it pass by itself, and what would help at this kind of store.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use super::credentials::NoCredentials;
+use super::http::FinalRefusal;
+use super::options::StoreKind;
+use crate::model::Kind;
+
+/// What a refusal or a failure means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoreVerdict {
+    /// For the scheduler.
+    pub(super) kind: Kind,
+    /// What to do, where the store's own words don't say it.
+    pub(super) advice: Option<&'static str>,
+}
+
+const fn is(kind: Kind, advice: &'static str) -> StoreVerdict {
+    StoreVerdict {
+        kind,
+        advice: Some(advice),
+    }
+}
+
+const fn plainly(kind: Kind) -> StoreVerdict {
+    StoreVerdict { kind, advice: None }
+}
+
+/// What a store answered to a request, or why there is no answer. Its text holds no secret.
+#[derive(Debug)]
+pub(super) struct StoreAnswer {
+    said: String,
+    /// The store's own word for it, like `NoSuchBucket`.
+    pub(super) code: Option<String>,
+    /// The HTTP status, if there was an answer.
+    pub(super) status: Option<u16>,
+    pub(super) verdict: StoreVerdict,
+}
+
+impl StoreAnswer {
+    /// What `error` means at this kind of store; `shown` is its text, closed.
+    pub(super) fn of(store: StoreKind, error: &(dyn Error + 'static), shown: String) -> Self {
+        let mut whole = String::new();
+        let mut cause = Some(error);
+        let mut refused = None;
+        while let Some(error) = cause {
+            if error.is::<NoCredentials>() {
+                return Self {
+                    said: shown,
+                    code: None,
+                    status: None,
+                    verdict: plainly(Kind::Auth), // it says itself what was looked for
+                };
+            }
+            if let Some(found) = error.downcast_ref::<FinalRefusal>() {
+                refused = Some((found.status, found.code.clone()));
+            }
+            if let Some(found) = error.downcast_ref::<io::Error>()
+                && store == StoreKind::Folder
+            {
+                return Self {
+                    said: shown,
+                    code: None,
+                    status: None,
+                    verdict: of_disk(found),
+                };
+            }
+            whole.push_str(&error.to_string());
+            whole.push('\n');
+            cause = error.source();
+        }
+        let (status, code) = match refused {
+            Some((status, code)) => (Some(status), code),
+            None => (status_in(&whole), code_in(&whole)),
+        };
+        Self {
+            verdict: classify(store, status, code.as_deref(), &whole),
+            said: shown,
+            code,
+            status,
+        }
+    }
+
+    /// Whether the store says that there is no bucket or container, rather than no object.
+    pub(super) fn lacks_bucket(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("NoSuchBucket" | "ContainerNotFound")
+        )
+    }
+
+    /// Whether an answer that was taken for "there is one already" says something else.
+    pub(super) fn is_other_conflict(&self) -> bool {
+        self.status == Some(409)
+            && self.code.as_deref().is_some_and(|code| {
+                !code.contains("AlreadyExists") && !code.contains("Precondition")
+            })
+    }
+}
+
+impl fmt::Display for StoreAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)?;
+        match self.verdict.advice {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for StoreAnswer {}
+
+const CREDENTIALS: StoreVerdict = is(
+    Kind::Auth,
+    "the store doesn't accept these credentials: check them, and that they are this store's",
+);
+const EXPIRED: StoreVerdict = is(Kind::Auth, "the credentials have expired: renew them");
+const CLOCK: StoreVerdict = is(
+    Kind::Auth,
+    "this machine's clock and the store's are too far apart for a signature: set the one that is wrong",
+);
+const REGION: StoreVerdict = is(
+    Kind::Config,
+    "the bucket is at another region or endpoint: set `aws_region` and `aws_endpoint` in `storage_options`",
+);
+const TOO_LARGE: StoreVerdict = is(
+    Kind::Config,
+    "the store, or a proxy before it, doesn't take objects of this size: lower `target_file_size`, or raise its limit",
+);
+const IMMUTABLE: StoreVerdict = is(
+    Kind::Config,
+    "the store keeps objects from being deleted or replaced, and a lake deletes what it has staged: use a bucket or \
+     container without such a policy",
+);
+const FULL: StoreVerdict = is(
+    Kind::Transient,
+    "the store is full: make room, or raise its quota",
+);
+const KMS_KEY: StoreVerdict = is(
+    Kind::Config,
+    "the key that encrypts the bucket can't be used: check that it exists, is enabled and is in the bucket's region",
+);
+
+/// What an answer means, by the store's kind, the HTTP status, the store's code and its words. A table: the first row
+/// that fits.
+pub(super) fn classify(
+    store: StoreKind,
+    status: Option<u16>,
+    code: Option<&str>,
+    said: &str,
+) -> StoreVerdict {
+    let says = |words: &str| said.contains(words);
+    if let Some(verdict) = code.and_then(|code| of_code(store, code, said)) {
+        return verdict;
+    }
+    let Some(status) = status else {
+        return without_answer(said);
+    };
+    match status {
+        _ if says("Object Lock") || says("object lock") => IMMUTABLE,
+        401 => CREDENTIALS,
+        403 if says("retention policy") || says("Retention policy") => IMMUTABLE,
+        403 => plainly(Kind::Auth),
+        407 => is(
+            Kind::Config,
+            "the proxy wants a user and a password: give them in the URL of the proxy",
+        ),
+        301 | 302 | 303 | 307 | 308 if store == StoreKind::S3 => REGION,
+        300..=303 | 305..=399 => is(
+            Kind::Config,
+            "the store sends requests elsewhere, and no redirect is followed: set the endpoint that it names",
+        ),
+        404 => is(
+            Kind::Config,
+            "there is no such bucket or container, or nothing that stores objects at this endpoint: check the lake's `url` \
+             and the endpoint",
+        ),
+        413 => TOO_LARGE,
+        405 | 501 | 505 => NOT_IMPLEMENTED,
+        507 => FULL,
+        408 | 409 | 412 | 423 | 425 | 429 => plainly(Kind::Transient),
+        400..=499 => plainly(Kind::Config),
+        _ => plainly(Kind::Transient),
+    }
+}
+
+const NOT_IMPLEMENTED: StoreVerdict = is(
+    Kind::Config,
+    "the store doesn't know a request that a lake needs; use a store with conditional writes (for S3-compatible stores: \
+     `If-None-Match` on PutObject)",
+);
+
+fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
+    let says = |words: &str| said.contains(words);
+    Some(match code {
+        "RequestTimeTooSkewed" | "RequestInTheFuture" => CLOCK,
+        "AuthenticationFailed" if says("not within") || says("date header") => CLOCK,
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => {
+            EXPIRED
+        }
+        "AuthenticationFailed" if says("Signature not valid in the specified time frame") => {
+            EXPIRED
+        }
+        "AuthorizationHeaderMalformed"
+        | "PermanentRedirect"
+        | "Redirect"
+        | "IllegalLocationConstraintException"
+        | "InvalidRegionName"
+        | "InvalidLocationConstraint" => REGION,
+        "TemporaryRedirect" => is(
+            Kind::Transient,
+            "the bucket's name isn't known everywhere yet: it is new, or has moved",
+        ),
+        "SignatureDoesNotMatch" => is(
+            Kind::Auth,
+            "the secret key isn't the one of this key id, or a proxy changes requests on their way",
+        ),
+        "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "InvalidClientTokenId"
+        | "InvalidSecurity"
+        | "InvalidIdentityToken"
+        | "UnrecognizedClientException"
+        | "AuthenticationFailed"
+        | "InvalidAuthenticationInfo"
+        | "NoAuthenticationInformation"
+        | "invalid_grant"
+        | "invalid_client"
+        | "unauthorized_client"
+        | "AuthenticationRequired" => CREDENTIALS,
+        "KeyBasedAuthenticationNotPermitted" => is(
+            Kind::Auth,
+            "the account forbids account keys and what is signed by them: sign in with Entra ID (client id, tenant and \
+             secret, or a managed identity)",
+        ),
+        "AuthorizationFailure" => is(
+            Kind::Auth,
+            "the account's firewall keeps this machine out, or the shared access signature doesn't cover the container",
+        ),
+        "NotSignedUp" | "AccountProblem" | "AllAccessDisabled" | "AccountIsDisabled"
+        | "UserSuspended" | "accountDisabled" => is(
+            Kind::Auth,
+            "the account is suspended: see to it at the cloud's console",
+        ),
+        "AccessDenied" | "AccessDeniedException" | "Forbidden" if says("kms:") => is(
+            Kind::Auth,
+            "the credentials may not use the key that encrypts the bucket: allow kms:GenerateDataKey and kms:Decrypt on it",
+        ),
+        "AccessDenied" | "Forbidden" if says("retention policy") || says("Retention policy") => {
+            IMMUTABLE
+        }
+        "AccessDenied" | "InvalidRequest" | "ObjectLocked" | "MethodNotAllowed"
+            if says("protected by object lock")
+                || says("WORM protected")
+                || code == "ObjectLocked" =>
+        {
+            IMMUTABLE
+        }
+        "InvalidRequest" | "MissingContentMD5" | "InvalidDigest"
+            if says("Object Lock") || says("Content-MD5") || code == "MissingContentMD5" =>
+        {
+            is(
+                Kind::Config,
+                "the bucket has Object Lock, which wants a checksum with each object: set `aws_checksum_algorithm: sha256` \
+                 in `storage_options`",
+            )
+        }
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "Forbidden"
+        | "AuthorizationPermissionMismatch"
+        | "InsufficientAccountPermissions" => plainly(Kind::Auth),
+        "retentionPolicyNotMet"
+        | "BlobImmutableDueToPolicy"
+        | "ObjectUnderActiveHold"
+        | "LegalHold"
+        | "BlobImmutableDueToLegalHold"
+        | "BlobHasSnapshots"
+        | "LeaseIdMissing"
+        | "FileImmutable" => IMMUTABLE,
+        "NoSuchBucket" | "ContainerNotFound" | "NoSuchHost" => is(
+            Kind::Config,
+            match store {
+                StoreKind::Azure => {
+                    "there is no such container: create it, or correct the lake's `url`"
+                }
+                _ => "there is no such bucket: create it, or correct the lake's `url`",
+            },
+        ),
+        "InvalidBucketName"
+        | "InvalidResourceName"
+        | "InvalidBucketState"
+        | "InvalidURI"
+        | "InvalidUri" => is(
+            Kind::Config,
+            "the store takes no bucket or container of this name: correct the lake's `url`",
+        ),
+        "EntityTooLarge"
+        | "RequestBodyTooLarge"
+        | "MaxMessageLengthExceeded"
+        | "RequestEntityTooLarge" => TOO_LARGE,
+        "NotImplemented"
+        | "UnsupportedHeader"
+        | "UnsupportedHttpVerb"
+        | "XNotImplemented"
+        | "FeatureNotSupportedForAccount"
+        | "ConditionHeadersNotSupported" => NOT_IMPLEMENTED,
+        "QuotaExceeded"
+        | "XMinioStorageFull"
+        | "XMinioAdminBucketQuotaExceeded"
+        | "InsufficientStorage"
+        | "StorageQuotaExceeded" => FULL,
+        "KMS.ThrottlingException"
+        | "KMS.InternalException"
+        | "KMS.KMSInternalException"
+        | "KMS.DependencyTimeoutException" => plainly(Kind::Transient),
+        _ if code.starts_with("KMS.") || code.starts_with("KeyVault") => KMS_KEY,
+        "UserProjectMissing" => is(
+            Kind::Config,
+            "the bucket bills who asks: that isn't supported",
+        ),
+        // what S3 says with a 400 and doesn't mean
+        "RequestTimeout"
+        | "IncompleteBody"
+        | "BadDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "Md5Mismatch"
+        | "InternalError"
+        | "SlowDown"
+        | "ServiceUnavailable"
+        | "ServerBusy"
+        | "OperationTimedOut"
+        | "OperationAborted"
+        | "ConditionalRequestConflict"
+        | "ContainerBeingDeleted"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled"
+        | "TooManyRequests"
+        | "XMinioServerNotInitialized" => plainly(Kind::Transient),
+        _ => return None,
+    })
+}
+
+/// Why no answer came.
+fn without_answer(said: &str) -> StoreVerdict {
+    let says = |words: &str| said.contains(words);
+    if says("invalid peer certificate") {
+        return if says("Expired") || says("NotValidYet") || says("not valid yet") {
+            is(
+                Kind::Config,
+                "the store's certificate isn't valid now: renew it, or set this machine's clock",
+            )
+        } else if says("NotValidForName") || says("not valid for name") {
+            is(
+                Kind::Config,
+                "the store's certificate is for another host: check the endpoint",
+            )
+        } else {
+            is(
+                Kind::Config,
+                "the store's certificate isn't trusted: if an authority of your own signed it, `ca_file` in `lake` can name \
+                 that",
+            )
+        };
+    }
+    if says("URL scheme is not allowed") {
+        return is(
+            Kind::Config,
+            "an endpoint of `http://` needs `allow_http: true` in `storage_options`",
+        );
+    }
+    if says("proxy authorization required") || says("proxy authentication required") {
+        return is(
+            Kind::Config,
+            "the proxy wants a user and a password: give them in the URL of the proxy",
+        );
+    }
+    if says("without LOCATION") {
+        return REGION;
+    }
+    if says("client panicked") {
+        return plainly(Kind::Config);
+    }
+    plainly(Kind::Transient)
+}
+
+/// What a failure of the disk means.
+pub(super) fn of_disk(error: &io::Error) -> StoreVerdict {
+    use io::ErrorKind as Disk;
+    match error.kind() {
+        Disk::PermissionDenied => is(
+            Kind::Auth,
+            "let the user that auditlake runs as read and write the lake's folder",
+        ),
+        Disk::ReadOnlyFilesystem => is(
+            Kind::Auth,
+            "the disk is mounted read-only: mount it writable",
+        ),
+        Disk::StorageFull | Disk::QuotaExceeded => {
+            is(Kind::Transient, "the disk is full: make room")
+        }
+        Disk::NotADirectory | Disk::IsADirectory => is(
+            Kind::Config,
+            "a file stands where the lake needs a folder, or the other way round: move it, or correct the lake's `url`",
+        ),
+        Disk::InvalidFilename => is(
+            Kind::Config,
+            "the file system doesn't take a name so long: choose a shorter one",
+        ),
+        Disk::FileTooLarge => is(
+            Kind::Transient,
+            "files of this size aren't taken: raise the limit of this process (`ulimit -f`), or lower `target_file_size`",
+        ),
+        Disk::Unsupported => is(
+            Kind::Config,
+            "the file system has neither hard links nor a rename that replaces nothing, so no file can be created only if \
+             absent: use another one",
+        ),
+        _ => plainly(Kind::Transient),
+    }
+}
+
+/// The status in the words of `object_store`.
+fn status_in(said: &str) -> Option<u16> {
+    let (_, rest) = said.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
+}
+
+/// The store's code: an element of an XML error, a member of a JSON one, or in the words of `object_store`.
+pub(super) fn code_in(said: &str) -> Option<String> {
+    let between = |begin: &str, end: &str| {
+        let (_, rest) = said.split_once(begin)?;
+        let (code, _) = rest.split_once(end)?;
+        Some(code.trim().to_owned())
+    };
+    let code = between("<Code>", "</Code>")
+        .or_else(|| between("(code: ", ")"))
+        .or_else(|| between("\"error\":\"", "\""))
+        .or_else(|| between("\"error\": \"", "\""))?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (!code.is_empty() && code.len() <= 64 && code.chars().all(fits)).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_must_mend() {
+        use Kind::{Auth, Config, Transient};
+        use StoreKind::{Azure, Gcs, S3};
+        for (store, status, code, said, kind, advice) in [
+            (S3, 501, "NotImplemented", "", Config, "conditional writes"),
+            (S3, 501, "", "", Config, "conditional writes"),
+            (
+                S3,
+                405,
+                "MethodNotAllowed",
+                "",
+                Config,
+                "conditional writes",
+            ),
+            (S3, 413, "", "", Config, "target_file_size"),
+            (S3, 400, "EntityTooLarge", "", Config, "target_file_size"),
+            (S3, 400, "ExpiredToken", "", Auth, "expired"),
+            (S3, 404, "NoSuchBucket", "", Config, "no such bucket"),
+            (S3, 404, "", "", Config, "no such bucket or container"),
+            (S3, 301, "PermanentRedirect", "", Config, "aws_region"),
+            (S3, 301, "", "", Config, "aws_region"),
+            (
+                S3,
+                307,
+                "TemporaryRedirect",
+                "",
+                Transient,
+                "new, or has moved",
+            ),
+            (
+                S3,
+                400,
+                "AuthorizationHeaderMalformed",
+                "",
+                Config,
+                "aws_region",
+            ),
+            (
+                S3,
+                403,
+                "InvalidAccessKeyId",
+                "",
+                Auth,
+                "doesn't accept these credentials",
+            ),
+            (S3, 403, "SignatureDoesNotMatch", "", Auth, "secret key"),
+            (S3, 403, "RequestTimeTooSkewed", "", Auth, "clock"),
+            (S3, 403, "AccessDenied", "", Auth, ""),
+            (S3, 403, "", "", Auth, ""),
+            (
+                S3,
+                400,
+                "InvalidRequest",
+                "Content-MD5 HTTP header is required for Put Part requests with Object Lock parameters",
+                Config,
+                "aws_checksum_algorithm: sha256",
+            ),
+            (
+                S3,
+                403,
+                "AccessDenied",
+                "Access Denied because object protected by object lock.",
+                Config,
+                "keeps objects from being deleted",
+            ),
+            (
+                S3,
+                403,
+                "AccessDenied",
+                "not authorized to perform: kms:GenerateDataKey",
+                Auth,
+                "kms:GenerateDataKey",
+            ),
+            (
+                S3,
+                400,
+                "KMS.DisabledException",
+                "",
+                Config,
+                "key that encrypts",
+            ),
+            (S3, 400, "KMS.ThrottlingException", "", Transient, ""),
+            (S3, 400, "RequestTimeout", "", Transient, ""),
+            (S3, 400, "InvalidArgument", "", Config, ""),
+            (S3, 409, "OperationAborted", "", Transient, ""),
+            (S3, 429, "", "", Transient, ""),
+            (S3, 503, "SlowDown", "", Transient, ""),
+            (S3, 500, "InternalError", "", Transient, ""),
+            (S3, 507, "", "", Transient, "full"),
+            (S3, 407, "", "", Config, "proxy"),
+            (
+                Azure,
+                403,
+                "AuthenticationFailed",
+                "",
+                Auth,
+                "doesn't accept these credentials",
+            ),
+            (
+                Azure,
+                403,
+                "AuthenticationFailed",
+                "The date header in the request is incorrect.",
+                Auth,
+                "clock",
+            ),
+            (
+                Azure,
+                403,
+                "AuthenticationFailed",
+                "Signature not valid in the specified time frame",
+                Auth,
+                "expired",
+            ),
+            (Azure, 403, "AuthorizationPermissionMismatch", "", Auth, ""),
+            (Azure, 403, "AuthorizationFailure", "", Auth, "firewall"),
+            (
+                Azure,
+                403,
+                "KeyBasedAuthenticationNotPermitted",
+                "",
+                Auth,
+                "Entra",
+            ),
+            (
+                Azure,
+                404,
+                "ContainerNotFound",
+                "",
+                Config,
+                "no such container",
+            ),
+            (Azure, 409, "ContainerBeingDeleted", "", Transient, ""),
+            (
+                Azure,
+                409,
+                "BlobImmutableDueToPolicy",
+                "",
+                Config,
+                "keeps objects from being deleted",
+            ),
+            (Azure, 503, "ServerBusy", "", Transient, ""),
+            (
+                Azure,
+                401,
+                "invalid_client",
+                "",
+                Auth,
+                "doesn't accept these credentials",
+            ),
+            (Gcs, 404, "NoSuchBucket", "", Config, "no such bucket"),
+            (
+                Gcs,
+                403,
+                "AccessDenied",
+                "Object is subject to bucket's retention policy",
+                Config,
+                "keeps objects from being deleted",
+            ),
+            (
+                Gcs,
+                401,
+                "AuthenticationRequired",
+                "",
+                Auth,
+                "doesn't accept these credentials",
+            ),
+            (
+                Gcs,
+                400,
+                "invalid_grant",
+                "",
+                Auth,
+                "doesn't accept these credentials",
+            ),
+            (Gcs, 307, "", "", Config, "endpoint"),
+        ] {
+            let code = Some(code).filter(|code| !code.is_empty());
+            let verdict = classify(store, Some(status), code, said);
+            let shown = format!("{store:?} {status} {code:?}: {verdict:?}");
+            assert_eq!(verdict.kind, kind, "{shown}");
+            match advice {
+                "" => assert_eq!(verdict.advice, None, "{shown}"),
+                advice => assert!(
+                    verdict.advice.is_some_and(|said| said.contains(advice)),
+                    "{shown}"
+                ),
+            }
+            // names of one cloud mean nothing to the others
+            let said = verdict.advice.unwrap_or_default();
+            assert!(
+                store == S3 || !said.contains("aws_") && !said.contains("s3:"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_connection_that_fails_is_told_from_one_that_never_works() {
+        for (said, kind, advice) in [
+            (
+                "error trying to connect: invalid peer certificate: UnknownIssuer",
+                Kind::Config,
+                "ca_file",
+            ),
+            (
+                "invalid peer certificate: certificate expired: Expired",
+                Kind::Config,
+                "clock",
+            ),
+            (
+                "invalid peer certificate: NotValidForName",
+                Kind::Config,
+                "another host",
+            ),
+            (
+                "builder error: URL scheme is not allowed",
+                Kind::Config,
+                "allow_http",
+            ),
+            (
+                "tunnel error: proxy authorization required",
+                Kind::Config,
+                "proxy",
+            ),
+            ("tcp connect error: Connection refused", Kind::Transient, ""),
+            ("operation timed out", Kind::Transient, ""),
+            ("dns error: failed to lookup address", Kind::Transient, ""),
+        ] {
+            let verdict = classify(StoreKind::S3, None, None, said);
+            assert_eq!(verdict.kind, kind, "{said}");
+            assert!(
+                verdict.advice.unwrap_or_default().contains(advice),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disk_says_what_it_lacks() {
+        use io::ErrorKind as Disk;
+        for (disk, kind, advice) in [
+            (
+                Disk::PermissionDenied,
+                Kind::Auth,
+                "user that auditlake runs as",
+            ),
+            (Disk::ReadOnlyFilesystem, Kind::Auth, "read-only"),
+            (Disk::StorageFull, Kind::Transient, "make room"),
+            (Disk::QuotaExceeded, Kind::Transient, "make room"),
+            (Disk::NotADirectory, Kind::Config, "a file stands where"),
+            (Disk::InvalidFilename, Kind::Config, "shorter"),
+            (Disk::FileTooLarge, Kind::Transient, "target_file_size"),
+            (Disk::Unsupported, Kind::Config, "hard links"),
+            (Disk::Interrupted, Kind::Transient, ""),
+        ] {
+            let verdict = of_disk(&io::Error::from(disk));
+            assert_eq!(verdict.kind, kind, "{disk:?}");
+            assert!(
+                verdict.advice.unwrap_or_default().contains(advice),
+                "{disk:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_code_is_found_in_whatever_form() {
+        assert_eq!(
+            code_in("x <Error><Code>NoSuchBucket</Code>").as_deref(),
+            Some("NoSuchBucket")
+        );
+        assert_eq!(
+            code_in("failed: Denied (code: AccessDenied)").as_deref(),
+            Some("AccessDenied")
+        );
+        assert_eq!(
+            code_in(r#"{"error":"invalid_grant"}"#).as_deref(),
+            Some("invalid_grant")
+        );
+        assert_eq!(code_in("<Code>a b\u{1b}[2J</Code>"), None);
+        assert_eq!(status_in("non-2xx status code: 403 Forbidden"), Some(403));
+        assert_eq!(status_in("status code: é"), None);
+    }
+}
