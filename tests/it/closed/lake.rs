@@ -138,7 +138,8 @@ async fn no_command_prints_what_a_lake_echoes() {
             if status == 403 && args.contains(&"check") {
                 assert!(printed.contains("FAILED  lake"), "{printed}");
                 assert!(
-                    printed.contains("check the store's credentials"),
+                    printed.contains("doesn't accept these credentials")
+                        || printed.contains("check the store's credentials"),
                     "{printed}"
                 );
             }

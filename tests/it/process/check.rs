@@ -28,7 +28,7 @@ fn outcomes(ended: &Ended) -> Vec<(String, String)> {
 async fn all_is_tried_and_nothing_is_left_in_the_lake() {
     let world = world().await;
     let ended = world.run(&["check"]).await.assert_code(0);
-    assert_eq!(ended.stdout.lines().count(), 8, "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().count(), 9, "{}", ended.stdout);
     for line in ended.stdout.lines() {
         assert!(line.starts_with("ok      "), "{line}");
     }
@@ -56,7 +56,7 @@ async fn what_fails_is_told_with_what_to_do_and_the_rest_is_tried() {
     let ended = world.run(&["check"]).await.assert_code(1);
     ended
         .assert_says("FAILED  lake `file://./jobs.yaml/lake`: open (config): ")
-        .assert_says("; check the lake's `url` and `storage_options`")
+        .assert_says("; a file stands where the lake needs a folder")
         .assert_says("ok      connection `main`: read a page: ");
     let ended = world.run(&["check", "--json"]).await.assert_code(1);
     let told = |(probe, outcome): &(&str, &str)| (probe.to_string(), outcome.to_string());

@@ -12,6 +12,7 @@ mod metrics;
 mod once;
 mod quarantine;
 mod scale;
+mod store;
 pub(crate) mod support;
 mod terminal;
 mod traces;
