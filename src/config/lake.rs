@@ -7,7 +7,7 @@ use crate::lake::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSe
 use crate::model::PartitionColumn;
 use crate::secret::Secret;
 use crate::yaml::value::{has_userinfo, size};
-use crate::yaml::{Fields, Value, reason};
+use crate::yaml::{Fields, Value};
 
 /// Where the events go, and how their files are cut.
 #[derive(Debug, Clone)]
@@ -36,10 +36,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Lake> {
     let url = fields.required("url").and_then(|url| read_url(&url));
     let storage_options = fields.optional("storage_options");
     let ca_file = fields.optional("ca_file").and_then(|value| {
-        value.parse(|path| match std::fs::read(path) {
-            Ok(_) => Ok(PathBuf::from(path)),
-            Err(error) => Err(format!("can't be read: {}", reason(&error))),
-        })
+        value.parse(|path| options::check(options::CA_FILE, path).map(|()| PathBuf::from(path)))
     });
     let partition_by = fields.optional("partition_by");
     let target_file_size = fields.optional("target_file_size");

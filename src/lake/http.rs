@@ -48,10 +48,8 @@ fn certificates(path: &std::path::Path) -> std::result::Result<Vec<Certificate>,
     let shown = path.display();
     let pem = std::fs::read(path)
         .map_err(|error| format!("the ca_file `{shown}` can't be read: {error}"))?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(format!("the ca_file `{shown}` holds no PEM certificate")),
-    }
+    crate::tls::certificates(&pem).map_err(|why| format!("the ca_file `{shown}` {why}"))?;
+    Certificate::from_pem_bundle(&pem).map_err(|_| format!("the ca_file `{shown}` isn't PEM"))
 }
 
 /// A client by all of the store's options but `randomize_addresses` (addresses are taken as the system gives them). An

@@ -91,7 +91,7 @@ pub(super) const CREDENTIALS_FILE: &str = "aws_shared_credentials_file";
 /// The AWS tools' files.
 pub(super) const CONFIG_FILE: &str = "aws_config_file";
 /// Certificates to trust beside the system's.
-pub(super) const CA_FILE: &str = "ca_file";
+pub const CA_FILE: &str = "ca_file";
 /// The text that Azure's portal gives.
 pub(super) const CONNECTION_STRING: &str = "azure_storage_connection_string";
 
@@ -185,9 +185,9 @@ enum ValueForm {
     Header,
     /// Goes into a host's name.
     Name,
-    /// A path of this machine's, to a file that exists.
-    File,
-    /// The same, to Google's JSON of one of these types.
+    /// A path of this machine's, to certificates in PEM.
+    CaFile,
+    /// A path of this machine's, to Google's JSON of one of these types.
     AccountFile(&'static [&'static str]),
     /// A path of this machine's, to a file that may come later.
     Path,
@@ -304,7 +304,7 @@ fn form(key: &str) -> ValueForm {
         | "azure_fabric_token_service_url"
         | "google_base_url" => ValueForm::Url,
         "aws_container_credentials_relative_uri" => ValueForm::UrlPath,
-        CA_FILE => ValueForm::File,
+        CA_FILE => ValueForm::CaFile,
         "google_service_account" => ValueForm::AccountFile(&["service_account"]),
         "google_application_credentials" => {
             ValueForm::AccountFile(&["service_account", "authorized_user"])
@@ -368,9 +368,10 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
                 "is not a name; it may hold letters, digits, `-`, `_` and `.`",
             )
         }
-        ValueForm::File => std::fs::metadata(value)
-            .map(drop)
-            .map_err(|error| format!("can't be read: {}", file_problem(&error))),
+        ValueForm::CaFile => match std::fs::read(value) {
+            Err(error) => Err(format!("can't be read: {}", file_problem(&error))),
+            Ok(pem) => crate::tls::certificates(&pem).map(drop),
+        },
         ValueForm::AccountFile(types) => account_file(value, types),
         ValueForm::Path => or(!value.trim().is_empty(), "is not a path"),
         ValueForm::UrlPath => or(

@@ -41,7 +41,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("table", &["model"]),
     (
         "config",
-        &["lake", "model", "providers", "schedule", "secret", "tls", "yaml"],
+        &[
+            "lake",
+            "model",
+            "providers",
+            "schedule",
+            "secret",
+            "tls",
+            "yaml",
+        ],
     ),
     // what is made of them
     (
