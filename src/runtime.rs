@@ -7,11 +7,11 @@ use chrono::TimeDelta;
 
 use crate::client::{Client, ClientError, Limits, Settings};
 use crate::config::{self, Config};
-use crate::lake::{FailureStreak, Lake, LakeError, StorePatience};
+use crate::lake::{FailureStreak, Lake, LakeError, Origin, StorePatience};
 use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
-use crate::pipeline::{self, Budget, Memory};
+use crate::pipeline::{self, Budget, Memory, Neighbours};
 use crate::plan::Policy;
 use crate::schedule::Schedule;
 use crate::source::Source;
@@ -147,6 +147,7 @@ pub fn jobs(
 ) -> Result<Vec<ScheduledJob>, SetupError> {
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
     let (memory, budget) = (Memory::default(), Budget::default());
+    let logs = Arc::new(origins(config));
     let mut jobs = Vec::new();
     for job in &config.jobs {
         let Some(connection) = config.connections.get(&job.connection) else {
@@ -173,15 +174,17 @@ pub fn jobs(
                 log: job.log.clone(),
                 connection: connection.name.clone(),
                 provider: connection.provider,
-                account_id: connection
-                    .account_id
-                    .clone()
-                    .unwrap_or_else(|| connection.name.clone()),
+                account_id: account_id(connection),
                 policy: policy(job),
                 source: Source::new(Arc::clone(&job.adapter), client),
                 lake: lake.clone(),
                 partition_by: config.lake.partition_by.clone(),
                 target_file_size: config.lake.target_file_size,
+                neighbours: Neighbours {
+                    host: Some(connection.host.clone()),
+                    user: Some(connection.user.clone()),
+                    logs: Arc::clone(&logs),
+                },
                 memory: memory.clone(),
                 budget: budget.clone(),
                 metrics: metrics.job(&job.name),
@@ -189,6 +192,30 @@ pub fn jobs(
         });
     }
     Ok(jobs)
+}
+
+/// What the column `account_id` shows where a record doesn't say.
+fn account_id(connection: &config::Connection) -> String {
+    let known = connection.account_id.as_ref();
+    known.unwrap_or(&connection.name).clone()
+}
+
+/// Whose log each job of the configuration pulls, by the name of the job's log.
+fn origins(config: &Config) -> BTreeMap<String, Origin> {
+    let origin = |job: &config::Job| {
+        let connection = config.connections.get(&job.connection)?;
+        let origin = Origin {
+            provider: Some(connection.provider.to_owned()),
+            connection: connection.name.clone(),
+            account_id: account_id(connection),
+            wording: job.adapter.wording(),
+            host: Some(connection.host.clone()),
+            user: Some(connection.user.clone()),
+            from: None,
+        };
+        Some((job.log.clone(), origin))
+    };
+    config.jobs.iter().filter_map(origin).collect()
 }
 
 /// How a job's ranges are cut.

@@ -15,10 +15,12 @@ use crate::client::{Client, Limits};
 use crate::clock::real_now;
 use crate::config::{Config, Connection};
 use crate::lake::options::StoreKind;
-use crate::lake::{self, LakeError, Outcome, Probe, StorePatience};
+use crate::lake::{self, Lake, LakeError, Outcome, Probe, StorePatience};
+use crate::metrics::Metrics;
 use crate::model::{Kind, Range};
+use crate::pipeline::{Job, Lane, RunError, refuse_overlap};
 use crate::providers::{Adapter, Ask, provider};
-use crate::runtime;
+use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
 use crate::telemetry::chain;
@@ -65,6 +67,8 @@ struct Lines<'o> {
     out: &'o mut Out,
     json: Option<Vec<Value>>,
     failed: bool,
+    /// Whether a job has to be configured otherwise.
+    refused: bool,
 }
 
 pub(super) async fn run(
@@ -78,19 +82,26 @@ pub(super) async fn run(
         out,
         json: args.json.then(Vec::new),
         failed: false,
+        refused: false,
     };
-    check_lake(config, &mut lines).await;
+    if let Some(lake) = check_lake(config, &mut lines).await {
+        check_logs(config, &lake, &args.jobs, &mut lines).await;
+    }
     for connection in wanted(config, &args.jobs) {
         if shutdown.stop.is_cancelled() {
             break;
         }
         check_connection(config, connection, &args.jobs, &shutdown.stop, &mut lines).await;
     }
-    let failed = lines.failed;
+    let code = if lines.refused {
+        2
+    } else {
+        u8::from(lines.failed)
+    };
     if let Some(all) = lines.json {
         out.json(&all.into());
     }
-    Ok(shutdown.exit_code().unwrap_or(u8::from(failed)))
+    Ok(shutdown.exit_code().unwrap_or(code))
 }
 
 /// The connections of these jobs; all of the file if no job is named.
@@ -109,11 +120,12 @@ fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c C
         .map(|(_, connection)| connection)
 }
 
-async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
+/// The lake, if nothing is wrong with it.
+async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Option<Lake> {
     let lake = match runtime::lake_with(&config.lake, StorePatience::Brief) {
         Ok(lake) => lake,
         Err(error) => {
-            return lines.add(Line {
+            lines.add(Line {
                 of: format!("lake `{}`", config.lake.url),
                 probe: "open",
                 found: Found::Fails {
@@ -122,9 +134,12 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
                     error: chain(&error),
                 },
             });
+            return None;
         }
     };
+    let mut works = true;
     for probed in lake::probe(&lake, &runtime::layout(&config.lake)).await {
+        works &= !matches!(probed.outcome, Outcome::Fails(_));
         let found = match probed.outcome {
             Outcome::Works(done) => Found::Works(done),
             Outcome::Untried(why) => Found::Untried(why),
@@ -140,6 +155,34 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) {
             found,
         });
     }
+    works.then_some(lake)
+}
+
+/// Whether the jobs would land what other logs of the lake have pulled. Says nothing of those that wouldn't.
+async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut Lines<'_>) {
+    // where a client can't be made, its connection's lines say why
+    let jobs = runtime::jobs(config, lake, jobs, &Metrics::default()).unwrap_or_default();
+    for ScheduledJob { job, .. } in jobs {
+        let Err(error) = check_log(&job).await else {
+            continue;
+        };
+        lines.refused |= error.kind() == Kind::Config;
+        lines.add(Line {
+            of: format!("job `{}`", job.name),
+            probe: "log",
+            found: Found::Fails {
+                kind: error.kind(),
+                advice: String::new(),
+                error: chain(&error),
+            },
+        });
+    }
+}
+
+async fn check_log(job: &Job) -> Result<(), RunError> {
+    let newest = lake::newest(&job.lake, &job.log).await?;
+    let listed = job.source.adapter.listed_streams();
+    refuse_overlap(job, newest.as_ref(), &listed, &Lane::Due).await
 }
 
 /// What to do where the error doesn't say it itself, at this kind of store.

@@ -11,7 +11,7 @@ use super::table::{Cell, Kind};
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::Job;
+use crate::pipeline::{Job, Lane, refuse_overlap};
 use crate::plan::{self, Task};
 use crate::providers::{Ask, Stream};
 use crate::text;
@@ -61,6 +61,11 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         (Some(from), Some(to)) => Some(super::range(from, to)?),
         _ => None,
     };
+    let lane = range.map_or(Lane::Due, |range| Lane::Backfill {
+        range,
+        refetch: args.refetch,
+        turn: TimeDelta::zero(),
+    });
     let mut lines = Vec::new();
     let mut unknown = Vec::new();
     for scheduled in super::jobs(config, &args.jobs)? {
@@ -68,6 +73,10 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         let newest = lake::newest(&job.lake, &job.log)
             .await
             .map_err(Failure::lake)?;
+        let listed = job.source.adapter.listed_streams();
+        refuse_overlap(job, newest.as_ref(), &listed, &lane)
+            .await
+            .map_err(|error| Failure::of_run(job, &error))?;
         let mut streams = streams(job, newest.as_ref());
         let mut progress = newest.map(|newest| newest.progress).unwrap_or_default();
         if streams.is_empty() {

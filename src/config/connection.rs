@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::job::read_name;
-use crate::model::RateLimit;
+use crate::model::{RateLimit, hex};
 use crate::providers::{Endpoint, PROVIDERS, ProviderSpec, Reach};
 use crate::secret::Secret;
 use crate::tls;
@@ -33,6 +34,10 @@ pub struct Connection {
     pub allow_http: bool,
     /// Where the API is, and how to sign in.
     pub endpoint: Endpoint,
+    /// Where the API is, for telling accounts apart.
+    pub host: String,
+    /// A hash of who signs in there, or of the account that is named.
+    pub user: String,
 }
 
 /// A connection that the file names. Jobs may refer to one that has problems: those are told once, where they are.
@@ -118,23 +123,34 @@ fn read(name: &str, value: &Value<'_>) -> Known {
     };
     let own = (provider.connection)(&mut fields, &reach);
     fields.finish();
-    let connection = own.map(|own| Identified {
-        identity: format!("{} {}", provider.name, own.identity),
-        connection: Connection {
-            name: name.to_owned(),
-            provider: provider.name,
-            account_id: account_id.or(own.account_id),
-            rate_limit: rate_limit.unwrap_or(provider.rate_limit),
-            proxy,
-            ca_file,
-            allow_http: reach.allow_http,
-            endpoint: own.endpoint,
-        },
+    let connection = own.map(|own| {
+        let (host, user) = own.identity.split_once(' ').unwrap_or(("", &own.identity));
+        let (host, user) = (host.to_owned(), hash(user));
+        Identified {
+            identity: format!("{} {}", provider.name, own.identity),
+            connection: Connection {
+                host,
+                user,
+                name: name.to_owned(),
+                provider: provider.name,
+                account_id: account_id.or(own.account_id),
+                rate_limit: rate_limit.unwrap_or(provider.rate_limit),
+                proxy,
+                ca_file,
+                allow_http: reach.allow_http,
+                endpoint: own.endpoint,
+            },
+        }
     });
     Known {
         provider: Some(provider),
         connection,
     }
+}
+
+/// Whoever signs in may be a secret, so only a hash of it stands in the lake.
+fn hash(user: &str) -> String {
+    hex(&Sha256::digest(user)[..8])
 }
 
 fn read_proxy(value: &Value<'_>) -> Option<Secret> {

@@ -443,6 +443,9 @@ mod tests {
             connection: "prod".to_owned(),
             account_id: "a".to_owned(),
             wording: None,
+            host: None,
+            user: None,
+            from: None,
         });
         first.pulled = vec![
             pulled("a", range(0, 1), false, 3),

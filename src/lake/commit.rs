@@ -100,6 +100,15 @@ pub struct Origin {
     /// What the text of records depends on, where ids are made of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wording: Option<String>,
+    /// Where the provider's API is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// A hash of who signs in there, or of the account that is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// From where on it was checked that no other log of the account has pulled what this one pulls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
 }
 
 /// Who holds a job until when. It only saves work: safety rests on create-if-absent.

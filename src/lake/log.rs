@@ -42,6 +42,10 @@ pub struct Run {
     pub job: String,
     /// How long a claim keeps other runs off; renewed by each commit and at half its life.
     pub claim_life: TimeDelta,
+    /// Whose log the job pulls: what its first commit says.
+    pub origin: Option<Origin>,
+    /// The streams that it pulls, as far as they are known: for its first commit, too.
+    pub streams: Vec<String>,
 }
 
 impl Run {
@@ -51,6 +55,8 @@ impl Run {
             id: Uuid::now_v7(),
             job: job.to_owned(),
             claim_life,
+            origin: None,
+            streams: Vec::new(),
         }
     }
 }
@@ -682,8 +688,8 @@ fn before_the_first(run: &Run) -> Commit {
         claim: None,
         published_through: 0,
         planned_at: None,
-        origin: None,
-        streams: Vec::new(),
+        origin: run.origin.clone(),
+        streams: run.streams.clone(),
         pulled: Vec::new(),
         files: Vec::new(),
         progress: BTreeMap::new(),

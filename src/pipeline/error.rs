@@ -1,5 +1,6 @@
 //! Why a run, or one of its streams, failed.
 
+use super::overlap::Overlap;
 use crate::lake::LakeError;
 use crate::model::{Kind, PartitionColumn};
 use crate::source::SourceError;
@@ -56,6 +57,19 @@ pub enum RunError {
         /// What it is now.
         is: String,
     },
+    /// Another log of the lake has pulled what the job is about to pull.
+    #[error(
+        "{overlap}, and job `{job}` would land it a second time: {to_do}; if these are two accounts, give each connection \
+         its own `account_id`"
+    )]
+    Overlap {
+        /// The job.
+        job: String,
+        /// What the other log has pulled.
+        overlap: Box<Overlap>,
+        /// The ways out.
+        to_do: String,
+    },
     /// A task of the run panicked: a defect.
     #[error("the run panicked: {0}")]
     Panicked(&'static str),
@@ -80,7 +94,7 @@ impl RunError {
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
             Self::TooLarge { .. } => Kind::Data,
-            Self::Moved { .. } | Self::Reworded { .. } => Kind::Config,
+            Self::Moved { .. } | Self::Reworded { .. } | Self::Overlap { .. } => Kind::Config,
             Self::Panicked(_) => Kind::Transient,
         }
     }

@@ -20,12 +20,13 @@ use super::budget::Running;
 use super::decode::{Decoded, Decoder, Key};
 use super::error::RunError;
 use super::ids::Ids;
+use super::overlap::first_of;
 use super::parts::{Cores, Parts};
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
 use super::{Job, Lane, Tally};
 use crate::lake::{
-    self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Progress, Pulled,
+    self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Origin, Progress, Pulled,
 };
 use crate::metrics::Landed;
 use crate::model::Timestamp;
@@ -69,6 +70,8 @@ pub(super) struct Landing<'a> {
     tally: Tally,
     /// Whether nothing lands any more.
     is_last: bool,
+    /// From where on the log was checked against others of its account.
+    checked_from: Option<Timestamp>,
 }
 
 /// What became of a record that can be read.
@@ -185,6 +188,7 @@ impl<'a> Landing<'a> {
             told,
             running: job.budget.run(),
             is_last: false,
+            checked_from: newest.origin.and_then(|origin| origin.from),
             job,
             log,
             account,
@@ -209,6 +213,8 @@ impl<'a> Landing<'a> {
             self.streams.push(stream.id.clone());
         }
         self.streams.sort();
+        let first = first_of(self.job, &lane);
+        self.checked_from = Some(self.checked_from.map_or(first, |from| from.min(first)));
         if let Lane::Backfill { range, refetch, .. } = lane {
             self.wanted_from = self.wanted_from.min(range.from());
             if refetch {
@@ -315,7 +321,10 @@ impl<'a> Landing<'a> {
             self.log.will_end(ended, self.account.streak()).await;
         }
         let change = Change {
-            origin: Some(self.job.origin()),
+            origin: Some(Origin {
+                from: self.checked_from,
+                ..self.job.origin()
+            }),
             streams: self.streams.clone(),
             pulled,
             files,

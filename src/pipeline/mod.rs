@@ -9,6 +9,7 @@ mod identity;
 mod ids;
 mod landing;
 mod memory;
+mod overlap;
 mod parts;
 mod pull;
 mod quarantine;
@@ -46,6 +47,7 @@ use decode::Decoder;
 pub use error::RunError;
 use landing::Landing;
 pub use memory::Memory;
+pub use overlap::{Neighbours, Overlap, refuse_overlap};
 use parts::Cores;
 use queue::Queue;
 pub use replay::{Became, Replayed, Tried, replay};
@@ -77,6 +79,8 @@ pub struct Job {
     pub partition_by: Vec<PartitionColumn>,
     /// When the open parts together are this large, they are committed; in bytes.
     pub target_file_size: u64,
+    /// What tells which other logs of the lake are of the same account.
+    pub neighbours: Neighbours,
     /// What this process keeps of its jobs between their runs.
     pub memory: Memory,
     /// What its runs may hold, and all others that share it.
@@ -92,6 +96,9 @@ impl Job {
             connection: self.connection.clone(),
             account_id: self.account_id.clone(),
             wording: self.source.adapter.wording(),
+            host: self.neighbours.host.clone(),
+            user: self.neighbours.user.clone(),
+            from: None,
         }
     }
 
@@ -304,7 +311,12 @@ async fn claimed<R>(
     is_scheduled: bool,
     work: impl AsyncFnOnce(&JobLog, &Account) -> Result<R, RunError>,
 ) -> Result<Outcome<R>, RunError> {
-    let run = Run::new(&job.log, conduct.claim_life);
+    let streams = job.source.adapter.listed_streams();
+    let run = Run {
+        origin: Some(job.origin()),
+        streams: streams.into_iter().map(|stream| stream.id).collect(),
+        ..Run::new(&job.log, conduct.claim_life)
+    };
     let trace_id = tracing::field::Empty;
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane, trace_id);
     note_trace(&span);
@@ -375,7 +387,14 @@ async fn under_claim(
 ) -> Result<Report, RunError> {
     // 1, rest. What earlier runs committed is published, so that the lake's own ids are the whole truth when 2 reads them.
     log.recover().await?;
-    job.refuse_if_moved(&log.newest().await)?;
+    let newest = log.newest().await;
+    job.refuse_if_moved(&newest)?;
+    // nothing was pulled yet: then the claim must stand first, so that of two new jobs one sees the other
+    let is_new = newest.progress.is_empty();
+    if is_new {
+        let listed = job.source.adapter.listed_streams();
+        refuse_overlap(job, Some(&newest), &listed, &lane).await?;
+    }
 
     // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
     let now = conduct.clock.now();
@@ -387,6 +406,9 @@ async fn under_claim(
         }
         streams => streams?,
     };
+    if !is_new {
+        refuse_overlap(job, Some(&newest), &streams, &lane).await?;
+    }
     let cores = Cores::new(conduct.at_a_time);
     let mut landing = Landing::new(job, log, account, cores.clone(), conduct.tally.clone()).await;
     landing.begin(&streams, lane);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auditlake::client::{Client, Settings};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{Budget, Job, Memory};
+use auditlake::pipeline::{Budget, Job, Memory, Neighbours};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, Mode, Options};
 use auditlake::providers::{Endpoint, Place, SentIn, SignIn};
@@ -118,6 +118,7 @@ impl Rig {
             target_file_size: 64 << 20,
             memory: Memory::default(),
             budget: Budget::default(),
+            neighbours: Neighbours::default(),
             metrics: auditlake::metrics::Job::default(),
         };
         Self { sim, job }

@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod once;
 mod quarantine;
+mod renamed;
 mod scale;
 mod store;
 pub(crate) mod support;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::lake::Lake;
 use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
-use auditlake::pipeline::{Budget, Job, Memory};
+use auditlake::pipeline::{Budget, Job, Memory, Neighbours};
 use auditlake::plan::Policy;
 use auditlake::providers::{
     Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Place, Refusal, SentIn, SignIn, Stream,
@@ -213,6 +213,7 @@ impl Provider {
             target_file_size,
             memory: Memory::default(),
             budget: Budget::default(),
+            neighbours: Neighbours::default(),
             metrics: auditlake::metrics::Job::default(),
         }
     }

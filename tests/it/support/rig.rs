@@ -12,7 +12,7 @@ use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
 use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::pipeline::{self, Budget, Conduct, Job, Lane, Memory, Outcome, Report};
+use auditlake::pipeline::{self, Budget, Conduct, Job, Lane, Memory, Neighbours, Outcome, Report};
 use auditlake::runtime;
 use auditlake::source::Source;
 use chrono::{DateTime, NaiveDate, TimeDelta};
@@ -114,6 +114,7 @@ impl<S: Simulator> Rig<S> {
                 target_file_size: 64 << 20,
                 memory: Memory::default(),
                 budget: Budget::default(),
+                neighbours: Neighbours::default(),
                 metrics: auditlake::metrics::Job::default(),
             },
         }
