@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use arrow::array::{Array as _, AsArray as _};
 use chrono::TimeDelta;
@@ -17,10 +18,11 @@ use super::table::{Cell, Kind, render};
 use super::terminal::Terminal;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::lake::{self, Commit};
+use crate::lake::{self, Commit, Lake};
+use crate::metrics::Metrics;
 use crate::model::Timestamp;
 use crate::pipeline::{Conduct, Job, Lane, Report};
-use crate::runtime::ScheduledJob;
+use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use crate::text;
@@ -45,7 +47,7 @@ const INDENT: &str = "   ";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// The folder of the lake
+    /// The folder of the lake: empty, not there yet, or that of an earlier demo
     #[arg(long, value_name = "FOLDER", default_value = "demo-lake")]
     lake: PathBuf,
 
@@ -60,6 +62,7 @@ pub(super) async fn run(
     results: &mut Out,
 ) -> Result<u8, Failure> {
     let out = &mut results.unless(args.json);
+    let folder = place(&args.lake)?;
     let mut summaries = Vec::new();
     let (day, evening) = (at(DAY)?, at(DAY_ENDS)?);
     let providers = Providers::start(ProvidersSpec {
@@ -71,8 +74,6 @@ pub(super) async fn run(
     })
     .await
     .map_err(|error| Failure::run(chain(&error)))?;
-    let folder =
-        std::path::absolute(&args.lake).map_err(|error| Failure::run(error.to_string()))?;
     let config = configuration(&providers, &folder)?;
     out.line(format_args!(
         "Simulated: Genesys Cloud holds {} audits of {DAY}, Avaya AXP, LivePerson and Everyware Cloud {} each.\n\
@@ -81,7 +82,10 @@ pub(super) async fn run(
         text::count(RECORDS as u64 / 5),
     ));
 
-    let jobs = super::ready_jobs(&config, &[]).await?;
+    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
+    let jobs = runtime::jobs(&config, &lake.of_demo(), &[], &Metrics::default());
+    let jobs = jobs.map_err(Failure::setup)?;
+    super::make_ready(&config, &jobs).await?;
     for (what, now) in [
         ("1. The day is pulled, ten minutes after its end", evening),
         (
@@ -153,6 +157,53 @@ pub(super) async fn run(
         results.json(&json!({ "lake": folder, "runs": summaries, "events": events }));
     }
     Ok(shutdown.exit_code().unwrap_or(0))
+}
+
+/// The whole path of the folder, if it may hold invented events: there is nothing yet, or a lake that `demo` made.
+fn place(folder: &Path) -> Result<PathBuf, Failure> {
+    let shown = folder.display();
+    let refuse = |why: String| {
+        Failure::usage(format!(
+            "`demo` writes invented events, and {why}; name an empty folder with `--lake`, or one that doesn't exist"
+        ))
+    };
+    if folder.to_string_lossy().contains("://") {
+        return Err(refuse(format!("`{shown}` is no folder")));
+    }
+    let unreadable = |error: io::Error| refuse(format!("`{shown}` can't be read: {error}"));
+    let path = std::path::absolute(folder).map_err(unreadable)?;
+    if fs::symlink_metadata(&path).is_ok() {
+        // follows links: where it leads counts
+        let path = path.canonicalize().map_err(unreadable)?;
+        if !path.is_dir() {
+            return Err(refuse(format!("`{shown}` is no folder")));
+        }
+        match Lake::is_of_demo(&path) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(refuse(format!(
+                    "the lake in `{shown}` isn't one that it made, or was made by an earlier version"
+                )));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unreadable(error)),
+            Err(_) => {
+                let mut entries = fs::read_dir(&path).map_err(unreadable)?;
+                if entries.next().is_some() {
+                    return Err(refuse(format!("`{shown}` isn't empty")));
+                }
+            }
+        }
+    }
+    // what is read as one lake would show them among its own
+    let existing = path.ancestors().find_map(|above| above.canonicalize().ok());
+    for above in existing.iter().flat_map(|existing| existing.ancestors()) {
+        let is_itself = path.canonicalize().is_ok_and(|itself| itself == above);
+        if !is_itself && Lake::is_of_demo(above).is_ok() {
+            let above = above.display();
+            return Err(refuse(format!("`{shown}` lies within the lake `{above}`")));
+        }
+    }
+    Ok(path)
 }
 
 fn at(text: &str) -> Result<Timestamp, Failure> {

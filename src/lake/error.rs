@@ -69,6 +69,17 @@ pub enum LakeError {
         /// What the configuration asks for.
         want: String,
     },
+    /// Invented events don't belong among real ones.
+    #[error("{}", match .is_demo {
+        true => format!("the lake `{url}` is that of a `demo`, and its events are invented: give these jobs another lake `url`"),
+        false => format!("the lake `{url}` is not one of a `demo`: give the demo a folder of its own"),
+    })]
+    Demo {
+        /// The lake.
+        url: String,
+        /// Whether its events are the invented ones.
+        is_demo: bool,
+    },
     /// An object was written by a newer version.
     #[error(
         "`{key}` has format {found}, this auditlake reads up to {known}: use a newer auditlake"
@@ -169,7 +180,8 @@ impl LakeError {
             | Self::NoConditionalCreate { .. }
             | Self::Unproven { .. }
             | Self::NewerFormat { .. }
-            | Self::OtherLayout { .. } => Kind::Config,
+            | Self::OtherLayout { .. }
+            | Self::Demo { .. } => Kind::Config,
             Self::Gone { .. } | Self::NoAnswer { .. } => Kind::Transient,
             Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
             Self::Unreadable { .. } | Self::FileVanished { .. } => Kind::Data,

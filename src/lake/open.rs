@@ -52,6 +52,8 @@ pub struct Lake {
     url: String,
     /// Of a lake in a folder: the folder.
     folder: Option<PathBuf>,
+    /// Whether it is for invented events.
+    demo: bool,
 }
 
 /// `_auditlake/lake.json`.
@@ -59,6 +61,9 @@ pub struct Lake {
 struct LakeFile {
     format: u32,
     partition_by: Vec<String>,
+    /// Whether `demo` made it, so that its events are invented.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    demo: bool,
 }
 
 impl Lake {
@@ -148,7 +153,23 @@ impl Lake {
             layout: Layout::new(root),
             url: url.to_owned(),
             folder: None,
+            demo: false,
         }
+    }
+
+    /// The same place as a lake of invented events, which no other lake is taken for.
+    #[must_use]
+    pub fn of_demo(self) -> Self {
+        Self { demo: true, ..self }
+    }
+
+    /// Whether what lies in a file system's `folder` is a lake that `demo` has made; an error if there is none, or it
+    /// can't be read.
+    pub fn is_of_demo(folder: &std::path::Path) -> io::Result<bool> {
+        let key = Layout::new(Path::default()).lake_file();
+        let bytes = std::fs::read(folder.join(key.as_ref()))?;
+        let file: Result<LakeFile, _> = serde_json::from_slice(&bytes);
+        Ok(file.is_ok_and(|file| file.demo))
     }
 
     /// The same lake, whose requests are counted from now on.
@@ -210,6 +231,7 @@ impl Lake {
             let file = LakeFile {
                 format: FORMAT,
                 partition_by: partition_by.to_vec(),
+                demo: self.demo,
             };
             self.create(&key, to_json(&file, &key)?).await?;
             if !self.is_laid_out(partition_by).await? {
@@ -245,6 +267,12 @@ impl Lake {
             return Ok(false);
         };
         let file: LakeFile = from_json(&bytes, &key, FORMAT)?;
+        if file.demo != self.demo {
+            return Err(LakeError::Demo {
+                url: self.url.clone(),
+                is_demo: file.demo,
+            });
+        }
         if file.partition_by == partition_by {
             return Ok(true);
         }
