@@ -7,6 +7,10 @@ use axum::routing::get;
 
 use super::{Readiness, Site};
 
+/// The paths that are answered by whatever name the server is called: a probe names an address, a service or nothing at
+/// all, and what is said there holds nothing of the lake's.
+pub(super) const ANY_HOST: [&str; 2] = ["/healthz", "/readyz"];
+
 pub(super) fn routes() -> Router<Site> {
     Router::new()
         .route("/healthz", get(async || "ok\n"))

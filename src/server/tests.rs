@@ -90,11 +90,25 @@ async fn it_answers_only_by_its_own_names_whatever_is_asked() {
             );
             assert_ne!(status, StatusCode::MISDIRECTED_REQUEST, "{path} at {host}");
         }
-        assert_eq!(
-            status(Some("evil.example.com")).await,
-            StatusCode::MISDIRECTED_REQUEST
-        );
-        assert_eq!(status(None).await, StatusCode::BAD_REQUEST);
+        // probes name an address, a service, or nothing
+        let is_probed = matches!(path, "/healthz" | "/readyz");
+        for (host, refused) in [
+            (Some("evil.example.com"), StatusCode::MISDIRECTED_REQUEST),
+            (
+                Some("auditlake.audit.svc:8080"),
+                StatusCode::MISDIRECTED_REQUEST,
+            ),
+            (Some("what ever"), StatusCode::BAD_REQUEST),
+            (Some(""), StatusCode::BAD_REQUEST),
+            (None, StatusCode::BAD_REQUEST),
+        ] {
+            let expected = if is_probed { StatusCode::OK } else { refused };
+            assert_eq!(status(host).await, expected, "{path} at {host:?}");
+        }
+    }
+    for path in ["/healthz/", "/readyz/x", "//healthz", "/healthzx"] {
+        let (response, _) = ask(&router, Method::GET, path, Some("evil.example.com")).await;
+        assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");
     }
     let (_, said) = ask(&router, Method::GET, "/", Some("evil.example.com:80")).await;
     assert!(
