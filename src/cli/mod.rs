@@ -22,9 +22,11 @@ mod table;
 mod terminal;
 mod verify;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::clock::{Clock, real_now};
@@ -145,14 +147,19 @@ struct ValidateArgs {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse(); // ends the process with 2 on bad usage, with 0 for --help and --version
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(by_clap) => return report::told(&by_clap),
+    };
     // the demo tells its own story
     #[cfg(feature = "demo")]
     let quiet = matches!(cli.command, Command::Demo(_));
     #[cfg(not(feature = "demo"))]
     let quiet = false;
     let colour = terminal::stderr_has_colours(cli.color);
-    let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet, colour);
+    // only the daemon goes on for ever, whoever reads what it says
+    let drops = matches!(&cli.command, Command::Run(args) if !args.once);
+    let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet, colour, drops);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -163,18 +170,28 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(run(cli));
     // what still runs was given its time
     runtime.shutdown_background();
-    drop(telemetry);
-    report::end(ended)
+    let code = report::end(ended);
+    drop(telemetry); // with the last lines
+    code
 }
 
 async fn run(cli: Cli) -> Result<u8, Failure> {
     let mut out = Out::new(Terminal::of_stdout(cli.color));
+    // a defect is told by the panic itself
+    let ended = AssertUnwindSafe(command(cli, &mut out)).catch_unwind();
+    let ended = ended
+        .await
+        .unwrap_or_else(|_| Err(Failure::run("the command ended early, by a defect")));
+    out.close(ended)
+}
+
+async fn command(cli: Cli, out: &mut Out) -> Result<u8, Failure> {
     let source = Source::from(cli.config.as_str());
     match cli.command {
         Command::Run(args) if args.once => {
             let clock = as_of(args.as_of)?;
             let (config, shutdown) = (load(&source)?, listen()?);
-            let running = once::run(&config, &args.jobs, clock, args.json, &shutdown, &mut out);
+            let running = once::run(&config, &args.jobs, clock, args.json, &shutdown, out);
             interruptible(&shutdown, running).await
         }
         Command::Run(args) => daemon::run(&source, &args.jobs, &listen()?).await,
@@ -182,38 +199,38 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
             let (config, shutdown) = (load(&source)?, listen()?);
             interruptible(
                 &shutdown,
-                Box::pin(backfill::run(&config, &args, &shutdown, &mut out)),
+                Box::pin(backfill::run(&config, &args, &shutdown, out)),
             )
             .await
         }
-        Command::Plan(args) => plan::run(&load(&source)?, &args, &mut out).await,
-        Command::Validate(args) => validate(&source, &args, &mut out),
+        Command::Plan(args) => plan::run(&load(&source)?, &args, out).await,
+        Command::Validate(args) => validate(&source, &args, out),
         Command::Check(args) => {
             let (config, shutdown) = (load(&source)?, listen()?);
-            interruptible(&shutdown, check::run(&config, &args, &shutdown, &mut out)).await
+            interruptible(&shutdown, check::run(&config, &args, &shutdown, out)).await
         }
-        Command::Status(args) => status::run(&load(&source)?, &args, &mut out).await,
+        Command::Status(args) => status::run(&load(&source)?, &args, out).await,
         Command::Quarantine(args) if args.lands() => {
             let (config, shutdown) = (load(&source)?, listen()?);
-            let running = quarantine::run(&config, &args, Some(&shutdown), &mut out);
+            let running = quarantine::run(&config, &args, Some(&shutdown), out);
             interruptible(&shutdown, Box::pin(running)).await
         }
-        Command::Quarantine(args) => quarantine::run(&load(&source)?, &args, None, &mut out).await,
+        Command::Quarantine(args) => quarantine::run(&load(&source)?, &args, None, out).await,
         Command::Verify(args) => {
             let (config, shutdown) = (load(&source)?, listen()?);
-            let running = verify::run(&config, &args, &shutdown, &mut out);
+            let running = verify::run(&config, &args, &shutdown, out);
             interruptible(&shutdown, Box::pin(running)).await
         }
-        Command::Schema(args) => schema::run(&source, &args, &mut out),
-        Command::Services(args) => ask::services(&load(&source)?, &args, &mut out).await,
-        Command::Related(args) => ask::related(&load(&source)?, &args, &mut out).await,
-        Command::Health(args) => health::run(&source, &args, &mut out).await,
+        Command::Schema(args) => schema::run(&source, &args, out),
+        Command::Services(args) => ask::services(&load(&source)?, &args, out).await,
+        Command::Related(args) => ask::related(&load(&source)?, &args, out).await,
+        Command::Health(args) => health::run(&source, &args, out).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => {
             let shutdown = listen()?;
-            interruptible(&shutdown, Box::pin(demo::run(&args, &shutdown, &mut out))).await
+            interruptible(&shutdown, Box::pin(demo::run(&args, &shutdown, out))).await
         }
-        Command::Completions(args) => Ok(completions::run(&args, &mut out)),
+        Command::Completions(args) => Ok(completions::run(&args, out)),
         Command::Man(args) => manual::run(&args),
     }
 }

@@ -19,7 +19,7 @@ pub use self::connection::Connection;
 pub use self::job::{Ended, Job, Landed};
 pub use self::store::{Operation, Store};
 
-use self::family::{Entries, Gauge, Metric};
+use self::family::{Counter, Entries, Gauge, Metric};
 use crate::model::Timestamp;
 
 /// All that is counted. Cheap to clone; clones share it.
@@ -52,6 +52,7 @@ struct Inner {
     of_store: store::Families,
     ready: Metric<Gauge>,
     reloaded: Metric<Gauge>,
+    log_lines_dropped: Metric<Counter>,
 }
 
 impl Default for Metrics {
@@ -74,6 +75,11 @@ impl Default for Metrics {
                 &[],
                 "1 if the configuration was taken when it was last read, else 0.",
             ),
+            log_lines_dropped: all.counter(
+                "auditlake_log_lines_dropped_total",
+                &[],
+                "Log lines that were dropped, as stderr wasn't read fast enough or couldn't be written.",
+            ),
             of_jobs: job::Families::enter(&mut all),
             of_connections: connection::Families::enter(&mut all),
             of_store: store::Families::enter(&mut all),
@@ -85,6 +91,7 @@ impl Default for Metrics {
         let metrics = Self(Arc::new(inner));
         metrics.ready(false);
         metrics.reloaded(true);
+        metrics.log_lines_dropped(0);
         metrics
     }
 }
@@ -103,6 +110,12 @@ impl Metrics {
     /// Whether the configuration was taken when it was last read.
     pub fn reloaded(&self, was_taken: bool) {
         self.0.reloaded.of(&[]).set(flag(was_taken));
+    }
+
+    /// So many lines of the log were dropped until now.
+    pub fn log_lines_dropped(&self, until_now: u64) {
+        let counter = self.0.log_lines_dropped.of(&[]);
+        counter.inc_by(until_now.saturating_sub(counter.get()));
     }
 
     /// What is counted of a job. Its counters are there from now on, at zero.

@@ -10,6 +10,7 @@ use axum::routing::get;
 
 use super::{Readiness, Site};
 use crate::clock::real_now;
+use crate::telemetry;
 
 pub(super) fn routes() -> Router<Site> {
     Router::new().route("/metrics", get(metrics))
@@ -20,6 +21,7 @@ async fn metrics(State(site): State<Site>) -> Response {
     // as `/readyz` last said: probes ask it
     let is_ready = *site.readiness.borrow() == Readiness::Ready && board.lake_answered();
     site.metrics.ready(is_ready);
+    (site.metrics).log_lines_dropped(telemetry::log_lines_dropped());
     for scheduled in &*board.jobs {
         if told.insert(&*scheduled.job.connection) {
             scheduled.job.source.client.tell_of_budget();

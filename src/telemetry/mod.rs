@@ -1,11 +1,12 @@
 //! Logs and traces: what is written to stderr, how errors read in it, and what goes to a collector.
 
 mod traces;
+mod writer;
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,8 +20,10 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::clock::real_now;
 use crate::foreign::{self, Shown};
+use crate::text;
 
 pub use self::traces::note_trace;
+pub use self::writer::log_lines_dropped;
 
 use self::traces::Traces;
 
@@ -43,13 +46,22 @@ pub enum LogFormat {
 #[derive(Debug)]
 #[must_use]
 pub struct Telemetry {
-    _traces: Option<Traces>,
+    traces: Option<Traces>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        // its end may have something to say
+        drop(self.traces.take());
+        writer::flush();
+    }
 }
 
 /// Starts logging to stderr: warnings always, what runs do unless `quiet`, requests with `-v`, all of ours with `-vv`.
 /// `RUST_LOG` overrides. With colours if `colour`. Where `OTEL_EXPORTER_OTLP_ENDPOINT` or its kind is set, spans go there.
+/// If `drops`, a reader of stderr who doesn't keep up costs lines, which are counted, and never time.
 /// Called once, by the binary, outside of its runtime; so is dropping what it returns.
-pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Telemetry {
+pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bool) -> Telemetry {
     let level = match verbose {
         0 if quiet => "warn",
         0 => "warn,auditlake=info",
@@ -58,6 +70,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Teleme
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+    writer::start(drops, dropped);
     tell_of_panics();
     let shown = match (format, colour) {
         (LogFormat::Json, _) => Shown::Json,
@@ -91,21 +104,34 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool) -> Teleme
         tracing::warn!(reason, "traces are not sent");
     }
     Telemetry {
-        _traces: traces.ok().flatten(),
+        traces: traces.ok().flatten(),
     }
 }
 
 /// Says on stderr what went wrong, whatever is logged: as a line of JSON where logs are that.
 pub fn complain(message: &str) {
+    writer::write(&said("error", message));
+}
+
+fn dropped(lines: u64) -> Vec<u8> {
+    let lines = text::counted(lines, "log line");
+    said(
+        "warn",
+        &format!("{lines} dropped: stderr wasn't read fast enough"),
+    )
+}
+
+/// A line of this program that isn't logged.
+fn said(level: &str, message: &str) -> Vec<u8> {
     let line = if JSON.load(Ordering::Relaxed) {
         let at = real_now().to_rfc3339_opts(SecondsFormat::Micros, true);
-        let line = json!({ "timestamp": at, "level": "ERROR", "message": message }).to_string();
+        let level = level.to_uppercase();
+        let line = json!({ "timestamp": at, "level": level, "message": message }).to_string();
         Shown::Json.of(&line).into_owned()
     } else {
-        Shown::Text.of(&format!("error: {message}")).into_owned()
+        Shown::Text.of(&format!("{level}: {message}")).into_owned()
     };
-    // nowhere else to say it
-    let _ = Stderr.write_all(format!("{line}\n").as_bytes());
+    format!("{line}\n").into_bytes()
 }
 
 /// From now on what is written to stderr stands above this bar, or above none.
@@ -113,21 +139,27 @@ pub fn write_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// Standard error, above the bar that may stand there.
+/// Standard error, above the bar that may stand there, by way of the thread that writes.
 struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let write = || io::stderr().write(text);
-        match bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        writer::write(text);
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
+    }
+}
+
+/// Called by the thread that writes, and by nobody else once there is one.
+fn write_to_stderr(bytes: &[u8]) -> io::Result<()> {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let write = || writer::write_all(io::stderr(), bytes);
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
     }
 }
 

@@ -12,12 +12,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("foreign", &[]),
     ("clock", &["model"]),
-    ("telemetry", &["clock", "foreign", "tls"]),
+    ("text", &["model"]),
+    ("telemetry", &["clock", "foreign", "text", "tls"]),
     ("alarm", &["clock", "model"]),
     ("metrics", &["model"]),
     ("secret", &[]),
     ("schedule", &["model"]),
-    ("text", &["model"]),
     ("yaml", &["model", "secret"]),
     // the parts: none of them knows another's insides
     ("providers", &["model", "secret", "yaml"]),
@@ -75,6 +75,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "source",
             "table",
             "telemetry",
+            "text",
         ],
     ),
     (

@@ -1,0 +1,292 @@
+//! What writes to stderr: a thread with a queue, so that a reader who stops reading stops nobody but that thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many bytes wait at most.
+const ROOM: usize = 4 << 20;
+/// What a line takes beside its bytes.
+const LINE: usize = 64;
+/// How long one write may take before the reader counts as gone.
+const STALLED: Duration = Duration::from_secs(3);
+/// How long the last lines have to get out at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+/// How soon a descriptor that doesn't block is tried again.
+const BUSY: Duration = Duration::from_millis(20);
+
+/// The one of this process, once logging has begun.
+static WRITER: OnceLock<Writer> = OnceLock::new();
+/// Lines that were dropped since the process began.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines of the log were dropped so far, as nobody read stderr.
+pub fn log_lines_dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Starts the thread of this process. Without `drops_at_once`, whoever writes a line waits until it is written, so that
+/// none is lost and all that a command prints keeps its order, unless the reader has stalled.
+pub(super) fn start(drops_at_once: bool, say_dropped: fn(u64) -> Vec<u8>) {
+    let sink = |bytes: &[u8]| super::write_to_stderr(bytes);
+    if let Some(writer) = Writer::start(drops_at_once, sink, say_dropped) {
+        // a second one is never asked for
+        let _ = WRITER.set(writer);
+    }
+}
+
+/// Writes a whole line, or several.
+pub(super) fn write(bytes: &[u8]) {
+    match WRITER.get() {
+        Some(writer) => writer.write(bytes),
+        None => {
+            // nowhere else to say so
+            let _ = super::write_to_stderr(bytes);
+        }
+    }
+}
+
+/// Waits until all is written, or the reader has stalled.
+pub(super) fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush();
+    }
+}
+
+/// Writes all of it to `to`, however often that takes.
+pub(super) fn write_all(mut to: impl io::Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // somebody has made the descriptor non-blocking, and its reader is slow
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(BUSY),
+            Err(error) => return Err(error),
+        }
+    }
+    to.flush()
+}
+
+/// A thread and its queue.
+#[derive(Debug)]
+struct Writer {
+    queue: Arc<Queue>,
+    drops_at_once: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// A line has come.
+    filled: Condvar,
+    /// A line has been written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// Lines taken and lines written so far, those that were dropped left out.
+    taken: u64,
+    done: u64,
+    /// Since when one line is being written.
+    writing_since: Option<Instant>,
+    /// Lines dropped of which nothing was said yet.
+    dropped: u64,
+}
+
+impl State {
+    /// Whether the reader seems to have gone.
+    fn has_stalled(&self) -> bool {
+        (self.writing_since).is_some_and(|since| since.elapsed() >= STALLED)
+    }
+}
+
+impl Writer {
+    fn start(
+        drops_at_once: bool,
+        sink: impl Fn(&[u8]) -> io::Result<()> + Send + 'static,
+        say_dropped: fn(u64) -> Vec<u8>,
+    ) -> Option<Self> {
+        let queue = Arc::<Queue>::default();
+        let shared = Arc::clone(&queue);
+        let thread = std::thread::Builder::new().name("log".to_owned());
+        // without a thread, lines are written where they are said
+        (thread.spawn(move || shared.keep_writing(sink, say_dropped))).ok()?;
+        Some(Self {
+            queue,
+            drops_at_once,
+        })
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        let mut state = self.queue.state();
+        if state.bytes + bytes.len() + LINE > ROOM && !state.lines.is_empty() {
+            state.dropped += 1;
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        state.lines.push_back(bytes.to_vec());
+        state.bytes += bytes.len() + LINE;
+        state.taken += 1;
+        let mine = state.taken;
+        self.queue.filled.notify_one();
+        if !self.drops_at_once {
+            self.queue.wait(state, mine, Instant::now() + FLUSH);
+        }
+    }
+
+    fn flush(&self) {
+        let state = self.queue.state();
+        let all = state.taken;
+        self.queue.wait(state, all, Instant::now() + FLUSH);
+    }
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until so many lines are written, the reader has stalled, or it is `until`.
+    fn wait(&self, mut state: MutexGuard<'_, State>, lines: u64, until: Instant) {
+        while state.done < lines && !state.has_stalled() {
+            let now = Instant::now();
+            let stalls = state.writing_since.map_or(until, |since| since + STALLED);
+            let Some(left) = stalls.min(until).checked_duration_since(now) else {
+                return;
+            };
+            let waited = self.written.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn keep_writing(
+        &self,
+        sink: impl Fn(&[u8]) -> io::Result<()>,
+        say_dropped: fn(u64) -> Vec<u8>,
+    ) {
+        let mut state = self.state();
+        loop {
+            let Some(line) = state.lines.pop_front() else {
+                state = (self.filled.wait(state)).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            state.bytes -= line.len() + LINE;
+            state.writing_since = Some(Instant::now());
+            drop(state);
+            let was_written = sink(&line).is_ok();
+            state = self.state();
+            state.writing_since = None;
+            if !was_written {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+            } else if state.dropped > 0 {
+                // as soon as somebody reads again, and before what came later
+                let said = say_dropped(std::mem::take(&mut state.dropped));
+                state.bytes += said.len() + LINE;
+                state.taken += 1;
+                state.lines.push_front(said);
+            }
+            state.done += 1;
+            self.written.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// What is written here waits until it is let through.
+    fn gated() -> (
+        Sender<()>,
+        Receiver<Vec<u8>>,
+        impl Fn(&[u8]) -> io::Result<()>,
+    ) {
+        let ((open, gate), (out, lines)) = (channel::<()>(), channel());
+        let sink = move |bytes: &[u8]| {
+            gate.recv().map_err(io::Error::other)?;
+            out.send(bytes.to_vec()).map_err(io::Error::other)
+        };
+        (open, lines, sink)
+    }
+
+    fn said(dropped: u64) -> Vec<u8> {
+        format!("{dropped} dropped\n").into_bytes()
+    }
+
+    #[test]
+    fn a_reader_who_stops_costs_lines_and_no_time() {
+        let (open, lines, sink) = gated();
+        let writer = Writer::start(true, sink, said).unwrap();
+        let line = vec![b'x'; 64 << 10];
+        let begun = Instant::now();
+        for _ in 0..100 {
+            writer.write(&line);
+        }
+        writer.write(b"one more\n");
+        assert!(begun.elapsed() < STALLED, "{:?}", begun.elapsed());
+        let before = log_lines_dropped();
+        assert!(before >= 30, "{before}");
+        // read again: what waited, and how much didn't
+        for _ in 0..200 {
+            let _ = open.send(());
+        }
+        drop(open);
+        let first = lines.recv().unwrap();
+        let notice = String::from_utf8(lines.recv().unwrap()).unwrap();
+        assert_eq!(first, line);
+        let dropped: usize = notice.strip_suffix(" dropped\n").unwrap().parse().unwrap();
+        writer.write(b"the last\n");
+        let rest: Vec<Vec<u8>> = lines.iter().take(101 - dropped).collect();
+        assert_eq!(rest.last().unwrap(), b"the last\n");
+    }
+
+    #[test]
+    fn whoever_waits_is_let_go_when_the_reader_stalls() {
+        let (open, lines, sink) = gated();
+        let writer = Writer::start(false, sink, said).unwrap();
+        open.send(()).unwrap();
+        writer.write(b"read\n");
+        assert_eq!(lines.try_recv().unwrap(), b"read\n"); // it is out already
+        let begun = Instant::now();
+        writer.write(b"not read\n");
+        writer.write(b"not read\n");
+        writer.flush();
+        assert!(begun.elapsed() < 2 * STALLED, "{:?}", begun.elapsed());
+        drop(open);
+    }
+
+    #[test]
+    fn a_descriptor_that_takes_little_at_a_time_gets_all() {
+        #[derive(Default)]
+        struct Slow(Vec<u8>, usize);
+        impl io::Write for &mut Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1 += 1;
+                match self.1 % 3 {
+                    0 => Err(io::ErrorKind::WouldBlock.into()),
+                    1 => Err(io::ErrorKind::Interrupted.into()),
+                    _ => {
+                        self.0.extend(&bytes[..1]);
+                        Ok(1)
+                    }
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut slow = Slow::default();
+        write_all(&mut slow, b"whole").unwrap();
+        assert_eq!(slow.0, b"whole");
+    }
+}
