@@ -3,6 +3,7 @@
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ use crate::runtime::SetupError;
 use crate::standing::Finding;
 use crate::telemetry::{self, chain};
 use crate::text::{count, counted};
+
+/// The exit code where the usage or the configuration is wrong.
+pub(super) const CONFIG: u8 = 2;
 
 /// A command that ends with a message and an exit code.
 #[derive(Debug)]
@@ -58,6 +62,11 @@ impl Failure {
             code: code_of(error.kind()),
             message: chain(&error),
         }
+    }
+
+    /// 1: what a command had to say couldn't be written.
+    fn output(error: &io::Error) -> Self {
+        Self::run(format!("can't write to standard output: {error}"))
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -115,6 +124,17 @@ pub(super) fn what_to_do_about(error: &RunError, connection: &str) -> String {
     }
 }
 
+/// The exit code of `--help`, `--version` and bad usage, after saying it.
+pub(super) fn told(by_clap: &clap::Error) -> ExitCode {
+    let printed = by_clap.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(error) if !by_clap.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            end(Err(Failure::output(&error)))
+        }
+        _ => ExitCode::from(if by_clap.use_stderr() { 2 } else { 0 }),
+    }
+}
+
 /// The process's exit code, after saying what went wrong.
 pub(super) fn end(ended: Result<u8, Failure>) -> ExitCode {
     ExitCode::from(ended.unwrap_or_else(|failure| {
@@ -128,29 +148,53 @@ pub(super) fn complain(message: &str) {
     telemetry::complain(message);
 }
 
-/// Standard output. A reader that has gone away (`| head`) is no failure.
+/// Standard output. A reader that has gone away (`| head`) is no failure; anything else that keeps a line from being
+/// written is, see [`Out::close`].
 #[derive(Debug)]
 pub(super) struct Out {
-    stdout: io::Stdout,
     terminal: Terminal,
     is_silent: bool,
+    /// What was in the way first, for all that write here.
+    failed: Arc<OnceLock<io::Error>>,
 }
 
 impl Out {
     pub(super) fn new(terminal: Terminal) -> Self {
         Self {
-            stdout: io::stdout(),
             terminal,
             is_silent: false,
+            failed: Arc::default(),
         }
     }
 
     /// One that says nothing if `silent`: where one document is the whole of what is said.
     pub(super) fn unless(&self, silent: bool) -> Self {
         Self {
-            stdout: io::stdout(),
             is_silent: silent,
+            failed: Arc::clone(&self.failed),
             ..*self
+        }
+    }
+
+    /// How the command ended: as it did, but not well if what it had to say couldn't be written.
+    pub(super) fn close(self, ended: Result<u8, Failure>) -> Result<u8, Failure> {
+        self.note(io::stdout().flush());
+        match (ended, self.failed.get()) {
+            (ended, None) => ended,
+            (Ok(_), Some(error)) => Err(Failure::output(error)),
+            (Err(failure), Some(error)) => {
+                complain(&Failure::output(error).message);
+                Err(failure)
+            }
+        }
+    }
+
+    fn note(&self, written: io::Result<()>) {
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            // the first one says why
+            let _ = self.failed.set(error);
         }
     }
 
@@ -167,7 +211,7 @@ impl Out {
     pub(super) fn text(&mut self, text: impl Display) {
         if !self.is_silent {
             self.write(&text.to_string(), self.shown());
-            let _ = self.stdout.flush();
+            self.note(io::stdout().flush());
         }
     }
 
@@ -193,7 +237,7 @@ impl Out {
 
     /// The only way out: whoever wrote the text, it steers no terminal.
     fn write(&mut self, text: &str, shown: Shown) {
-        let _ = self.stdout.write_all(shown.of(text).as_bytes());
+        self.note(io::stdout().write_all(shown.of(text).as_bytes()));
     }
 
     pub(super) fn table<const N: usize>(
