@@ -4,6 +4,7 @@
 //! next due instant, computed from the cron expression in the job's zone; `alarm.rs` arms a one-shot for the first.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -26,6 +27,9 @@ use crate::telemetry::{chain, said_of_panic};
 
 /// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
 const HELD_RETRY: TimeDelta = TimeDelta::seconds(2);
+/// How long a job stays away after a panic between its runs.
+const PANIC_PAUSE: Duration = Duration::from_secs(10);
+
 /// Runs jobs when they are due, each until `stop` is cancelled and its current run has ended.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -43,7 +47,11 @@ impl Scheduler {
         let alarm = Alarm::start(stop.clone()).await?;
         let tasks = TaskTracker::new();
         for job in jobs {
-            tasks.spawn(keep(job, alarm.clone(), stop.clone()));
+            let (alarm, stop) = (alarm.clone(), stop.clone());
+            tasks.spawn(async move {
+                let keep = || Box::pin(keep(job.clone(), alarm.clone(), stop.clone()));
+                after_each_panic(&job.job.name, &stop, keep).await;
+            });
         }
         tasks.close();
         Ok(Self { alarm, tasks, stop })
@@ -59,6 +67,23 @@ impl Scheduler {
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
+    }
+}
+
+/// Does it again, after a while, for as long as it panics. A panic in a run is that run's failure; this is for one
+/// between runs, which must not leave the job without anybody who keeps it.
+async fn after_each_panic<F: Future<Output = ()>>(
+    job: &str,
+    stop: &CancellationToken,
+    keep: impl Fn() -> F,
+) {
+    while let Err(panic) = AssertUnwindSafe(keep()).catch_unwind().await {
+        let panic = said_of_panic(&*panic);
+        tracing::error!(job, panic, "keeping the job panicked; it is taken up again");
+        tokio::select! {
+            () = tokio::time::sleep(PANIC_PAUSE) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 
@@ -207,5 +232,30 @@ async fn newest(scheduled: &ScheduledJob) -> Option<Commit> {
             );
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_is_kept_again_after_a_panic() {
+        let times = AtomicU32::new(0);
+        let keep = async || {
+            let time = times.fetch_add(1, Ordering::Relaxed);
+            assert!(time >= 2, "a defect");
+        };
+        let begun = Instant::now();
+        after_each_panic("audits", &CancellationToken::new(), keep).await;
+        assert_eq!(times.into_inner(), 3);
+        assert_eq!(begun.elapsed(), 2 * PANIC_PAUSE);
+        // nor does it keep a daemon from stopping
+        let stop = CancellationToken::new();
+        stop.cancel();
+        after_each_panic("audits", &stop, async || panic!("a defect")).await;
+        assert_eq!(begun.elapsed(), 2 * PANIC_PAUSE);
     }
 }

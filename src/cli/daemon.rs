@@ -1,23 +1,24 @@
 //! `run`: the daemon.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Failure, complain};
+use super::report::{CONFIG, Failure, complain};
 use crate::config::{Config, Source};
 use crate::metrics::Metrics;
-use crate::model::Kind;
 use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
 use crate::server::{self, Board, Hosts, Readiness, Site};
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, said_of_panic};
 
-/// How often a lake that doesn't answer at the start is tried again.
+/// How often a lake that can't be used yet is tried again.
 const LAKE_RETRY: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(
@@ -52,19 +53,21 @@ pub(super) async fn run(
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Failure::run(format!("can't listen for SIGHUP: {error}")))?;
 
+    let mut is_start = true;
     loop {
         let stop = CancellationToken::new();
         let (lake, kept) = (
             jobs.first().map(|first| first.job.lake.clone()),
             jobs.clone(),
         );
-        let mut keeping = Box::pin(keep_jobs(&config, jobs, &readiness, stop.clone()));
+        let keeping = keep_jobs(&config, jobs, is_start, &readiness, stop.clone());
+        let mut keeping = Box::pin(keeping);
         let reloaded = loop {
             tokio::select! {
                 ended = &mut keeping => return ended.map(|()| 0),
                 () = shutdown.stop.cancelled() => break None,
                 _ = hangup.recv() => tokio::select! {
-                    reloaded = reload(source, wanted, &metrics) => {
+                    reloaded = caught("read the configuration again", reload(source, wanted, &metrics)) => {
                         metrics.reloaded(reloaded.is_ok());
                         match reloaded {
                             Ok(new) => break Some(new),
@@ -101,6 +104,7 @@ pub(super) async fn run(
                 .for_each(|scheduled| scheduled.job.lake = lake.clone());
         }
         config = new;
+        is_start = false;
         keep_metrics(&metrics, &jobs);
         called.send_replace(hosts_of(&config));
         board_of(&jobs).map(|board| shown.send_replace(board));
@@ -146,10 +150,26 @@ fn keep_metrics(metrics: &Metrics, jobs: &[ScheduledJob]) {
     metrics.keep(&names, &connections.collect());
 }
 
+/// Does it; a panic is its failure, not the daemon's end.
+async fn caught<T>(
+    what: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|panic| {
+        let said = said_of_panic(&*panic);
+        Err(Failure::run(format!("can't {what}: a defect, {said}")))
+    })
+}
+
 /// Keeps the jobs of one configuration until `stop` is cancelled and their current pages are committed.
+///
+/// What keeps it from that is waited for: a lake that doesn't answer, or may not be written. An error only `is_start`,
+/// if the configuration and the lake don't fit: a daemon that has worked isn't ended by what others do to its lake.
 async fn keep_jobs(
     config: &Config,
     jobs: Vec<ScheduledJob>,
+    is_start: bool,
     readiness: &watch::Sender<Readiness>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
@@ -157,25 +177,41 @@ async fn keep_jobs(
         return Ok(());
     };
     let lake = first.job.lake.clone();
-    // a lake that is wrong is refused, one that doesn't answer yet is waited for
     let layout = runtime::layout(&config.lake);
-    loop {
-        let prepared = tokio::select! {
-            prepared = lake.prepare(&layout) => prepared,
+    let mut told = None;
+    let scheduler = loop {
+        let begin = async {
+            lake.prepare(&layout).await.map_err(Failure::lake)?;
+            let scheduler = Scheduler::start(jobs.clone(), stop.clone()).await;
+            scheduler.map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))
+        };
+        let begun = tokio::select! {
+            begun = caught("start", begin) => begun,
             () = stop.cancelled() => return Ok(()),
         };
-        let Err(error) = prepared else { break };
-        if error.kind() != Kind::Transient {
-            return Err(Failure::lake(error));
+        let failure = match begun {
+            Ok(scheduler) => break scheduler,
+            Err(failure) => failure,
+        };
+        if is_start && failure.code() == CONFIG {
+            return Err(failure);
         }
-        let reason = chain(&error);
-        tracing::error!(error = reason, "the lake doesn't answer; trying again");
+        let reason = failure.message().to_owned();
+        if told.as_ref() != Some(&reason) {
+            // once, however often it is tried
+            tracing::error!(
+                error = reason,
+                every_s = LAKE_RETRY.as_secs(),
+                "the lake can't be used; trying again until it can"
+            );
+            told = Some(reason.clone());
+        }
         readiness.send_replace(Readiness::NotYet(reason));
         tokio::select! {
             () = tokio::time::sleep(LAKE_RETRY) => {}
             () = stop.cancelled() => return Ok(()),
         }
-    }
+    };
     let names: Vec<&str> = jobs
         .iter()
         .map(|scheduled| scheduled.job.name.as_str())
@@ -185,13 +221,28 @@ async fn keep_jobs(
         lake = lake.url(),
         "keeping jobs on their schedules"
     );
-    let scheduler = Scheduler::start(jobs, stop.clone())
-        .await
-        .map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))?;
     scheduler.keep_history(lake);
     readiness.send_replace(Readiness::Ready);
     stop.cancelled().await;
     readiness.send_replace(Readiness::NotYet("stopping".to_owned()));
     scheduler.stop().await;
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_that_says_so() {
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("no such thing")
+        };
+        let failure = caught::<()>("start", panics).await.unwrap_err();
+        assert_eq!(failure.code(), 1);
+        assert_eq!(failure.message(), "can't start: a defect, no such thing");
+        assert_eq!(caught("start", async { Ok(3) }).await.unwrap(), 3);
+    }
 }

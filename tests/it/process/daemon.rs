@@ -121,7 +121,7 @@ async fn a_hangup_reads_the_configuration_again() {
     daemon.says_times("run ended job=\"first\"", runs + 1).await;
 
     world.change("shedule:", "schedule:");
-    world.change("- name: first", "- name: second");
+    world.change("- name: first", "- name: second\n    log: first");
     daemon.signal("HUP").await;
     daemon.says("the configuration was read again").await;
     daemon.says("run ended job=\"second\"").await;
@@ -201,6 +201,121 @@ async fn it_is_alive_but_not_ready_while_the_lake_cant_be_reached() {
         "{:?}",
         asked.elapsed()
     );
+}
+
+/// Another user than root, whom no permission binds; none if this isn't root.
+fn unprivileged() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    (std::fs::metadata("/proc/self").ok()?.uid() == 0).then_some(65_534)
+}
+
+#[tokio::test]
+async fn it_is_alive_but_not_ready_while_the_lake_cant_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let world = World::live(&lately()).await;
+    let may = |mode| {
+        let lake = world.path().join("lake");
+        std::fs::set_permissions(lake, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    std::fs::create_dir(world.path().join("lake")).unwrap();
+    may(0o555);
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(world.path(), open).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_auditlake"));
+    command.arg("run").current_dir(world.path()).env_clear();
+    if let Some(user) = unprivileged() {
+        command.uid(user).gid(user);
+    }
+    let daemon = Process::of(command);
+    let address = daemon.address().await;
+    daemon.says("the lake can't be used").await;
+    assert_eq!(get(&address, "/healthz").await, (200, "ok\n".to_owned()));
+    until("told why", async || {
+        let (status, body) = get(&address, "/readyz").await;
+        assert_eq!(status, 503);
+        body.contains("Permission denied")
+    })
+    .await;
+    // a new configuration with such a lake doesn't end it either
+    world.change("    start:", "    lag: 1m\n    start:");
+    daemon.signal("HUP").await;
+    daemon.says("the old configuration stays").await;
+
+    may(0o777);
+    daemon.says("run ended").await;
+    assert_eq!(get(&address, "/readyz").await, (200, "ready\n".to_owned()));
+    world.assert_all_landed();
+    daemon.signalled("TERM").await.assert_code(0);
+}
+
+#[tokio::test]
+async fn a_lake_that_is_configured_wrongly_is_refused_at_the_start_alone() {
+    let world = World::live(&lately()).await;
+    let daemon = world.start(&["run"]);
+    daemon.says("run ended").await;
+    world.change(
+        "  url: file://./lake",
+        "  url: file://./lake\n  partition_by: [event_date]",
+    );
+    daemon.signal("HUP").await;
+    daemon.says("the old configuration stays").await;
+    daemon.says("is partitioned by").await;
+    let runs = daemon.stderr().matches("run ended").count();
+    daemon.says_times("run ended", runs + 1).await;
+    let ended = world.run(&["run"]).await.assert_code(2);
+    ended.assert_says("is partitioned by");
+    daemon.signalled("TERM").await.assert_code(0);
+}
+
+/// What probes send: no `Host` at all, any name, HTTP/1.0.
+#[tokio::test]
+async fn probes_are_answered_whatever_they_call_it() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let world = World::live(&lately()).await;
+    let daemon = world.start(&["run"]);
+    let address = daemon.address().await;
+    daemon.says("run ended").await;
+    let ask = async |request: String| {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let hosts = [
+        "",
+        "Host: auditlake.audit.svc:8080\r\n",
+        "Host: 10.1.2.3\r\n",
+        "Host:\r\n",
+        "Host: what ever/\r\n",
+        "Host: a\r\nHost: b\r\n",
+    ];
+    for version in ["1.0", "1.1"] {
+        for host in hosts {
+            let request = |method: &str, path: &str| {
+                format!("{method} {path} HTTP/{version}\r\n{host}Connection: close\r\n\r\n")
+            };
+            for path in ["/healthz", "/readyz"] {
+                for method in ["GET", "HEAD"] {
+                    let answer = ask(request(method, path)).await;
+                    let status = answer.split(' ').nth(1);
+                    assert_eq!(status, Some("200"), "{method} {path} {host:?}: {answer}");
+                }
+            }
+            // all else is for those who know its name
+            let status = if host.contains("10.1.2.3") {
+                "200"
+            } else {
+                "4"
+            };
+            let answer = ask(request("GET", "/metrics")).await;
+            let found = answer.split(' ').nth(1).unwrap();
+            assert!(found.starts_with(status), "{host:?}: {answer}");
+        }
+    }
+    daemon.signalled("TERM").await.assert_code(0);
 }
 
 #[tokio::test]
