@@ -57,6 +57,20 @@ pub enum RunError {
         /// What it is now.
         is: String,
     },
+    /// The log is that of another account: what that one has pulled would count as pulled of this one.
+    #[error(
+        "the log `{log}` of job `{job}` is that of {was}, and the job pulls {is}: give it a log of its own"
+    )]
+    OtherLog {
+        /// The job.
+        job: String,
+        /// Its log.
+        log: String,
+        /// Whose log it is.
+        was: String,
+        /// Whose log it would be.
+        is: String,
+    },
     /// Another log of the lake has pulled what the job is about to pull.
     #[error(
         "{overlap}, and job `{job}` would land it a second time: {to_do}; if these are two accounts, give each connection \
@@ -94,7 +108,10 @@ impl RunError {
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
             Self::TooLarge { .. } => Kind::Data,
-            Self::Moved { .. } | Self::Reworded { .. } | Self::Overlap { .. } => Kind::Config,
+            Self::Moved { .. }
+            | Self::Reworded { .. }
+            | Self::OtherLog { .. }
+            | Self::Overlap { .. } => Kind::Config,
             Self::Panicked(_) => Kind::Transient,
         }
     }

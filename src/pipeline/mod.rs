@@ -108,6 +108,17 @@ impl Job {
         let Some(was) = &newest.origin else {
             return Ok(());
         };
+        let is_other_provider = (was.provider.as_ref()).is_some_and(|was| was != self.provider);
+        // a log that bears the job's own name is the job's, whatever has become of its connection
+        let is_chosen = self.log != self.name;
+        if is_other_provider || is_chosen && !overlap::is_same_account(was, &self.origin()) {
+            return Err(RunError::OtherLog {
+                job: self.name.clone(),
+                log: self.log.clone(),
+                was: overlap::account(was),
+                is: overlap::account(&self.origin()),
+            });
+        }
         for (column, was, is) in [
             (
                 PartitionColumn::Connection,

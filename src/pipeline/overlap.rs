@@ -86,7 +86,8 @@ impl fmt::Display for Overlap {
     }
 }
 
-/// An error if another log of the lake has pulled, or is pulling, what the job is about to pull for the first time.
+/// An error if another log of the lake has pulled, or is pulling, what the job is about to pull for the first time; or if
+/// the job's own log is another account's.
 ///
 /// Makes no request unless there is such a thing: a stream that the job's own log doesn't know, or ranges before the
 /// first that it was checked for. `newest` is that log's newest commit. Without `streams`, only the provider knows them,
@@ -97,6 +98,9 @@ pub async fn refuse_overlap(
     streams: &[Stream],
     lane: &Lane,
 ) -> Result<(), RunError> {
+    if let Some(newest) = newest {
+        job.refuse_if_moved(newest)?;
+    }
     let wanted = Wanted::of(newest, streams, first_of(job, lane));
     if wanted.is_empty() {
         return Ok(());
@@ -238,7 +242,7 @@ fn overlap(log: String, newest: &Commit, wanted: &Wanted, is_configured: bool) -
 
 /// Whether two jobs pull the same account. An account's own id isn't always known: then what the configuration calls it
 /// counts, at one host or on a connection of one name.
-fn is_same_account(one: &Origin, other: &Origin) -> bool {
+pub(super) fn is_same_account(one: &Origin, other: &Origin) -> bool {
     if let (Some(one), Some(other)) = (&one.provider, &other.provider)
         && one != other
     {
@@ -251,6 +255,13 @@ fn is_same_account(one: &Origin, other: &Origin) -> bool {
         return is_same_name || is_same_id; // one of them is of an earlier version
     };
     one == other || is_same_id && (is_same_name || one.0 == other.0)
+}
+
+/// What the configuration calls an account.
+pub(super) fn account(of: &Origin) -> String {
+    let provider = of.provider.as_deref().unwrap_or("a provider");
+    let (connection, account) = (&of.connection, &of.account_id);
+    format!("{provider}, connection `{connection}`, account `{account}`")
 }
 
 /// Whether two streams are of the same feed, whatever their filters.

@@ -200,6 +200,32 @@ async fn of_two_new_jobs_at_once_one_at_most_lands() {
 }
 
 #[tokio::test]
+async fn the_log_of_another_account_is_not_continued() {
+    let world = pulled().await;
+    // both call their only stream `audit`, or the like: what one has pulled must not count for the other
+    world.change("- name: audits", "- name: renamed\n    log: audits");
+    let genesys = std::fs::read_to_string(world.path().join("jobs.yaml")).unwrap();
+    let connection = "  other: {provider: everyware_cloud, base_url: 'http://127.0.0.1:9/v2', allow_http: true, username: u, password: p}\njobs:";
+    let everyware = genesys
+        .replace("jobs:", connection)
+        .replace("connection: main", "connection: other");
+    let elsewhere = genesys
+        .replace("  main:", "  other:")
+        .replace("connection: main", "connection: other")
+        .replace("sim-client", "another");
+    for yaml in [everyware, elsewhere] {
+        world.configure(&yaml);
+        for args in [&["plan"][..], &["run", "--once", "--as-of", EVENING]] {
+            let ended = world.run(args).await.assert_code(2);
+            ended.assert_says(
+                "the log `audits` of job `renamed` is that of genesys_cloud, connection `main`",
+            );
+        }
+    }
+    world.assert_all_landed();
+}
+
+#[tokio::test]
 async fn a_log_that_cant_be_read_is_not_passed_over() {
     let world = pulled().await;
     let folder = world.path().join("lake/_auditlake/jobs/audits/commits");
