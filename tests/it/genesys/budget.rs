@@ -193,7 +193,7 @@ async fn figures_a_backfill_delays_due_pulls_by_one_window_at_most() {
     };
     let due = |name: &str| {
         let mut job = rig.job.clone();
-        job.name = name.to_owned();
+        rename(&mut job, name);
         job.policy = hours(&rig.job.policy);
         job
     };
@@ -227,7 +227,7 @@ async fn figures_a_backfill_delays_due_pulls_by_one_window_at_most() {
 async fn a_backfill_goes_on_beside_due_pulls() {
     let rig = rig(RateCount::Fixed).await;
     let mut job = rig.job.clone();
-    job.name = "due".to_owned();
+    rename(&mut job, "due");
     let stop = CancellationToken::new();
     let now: Timestamp = at(NOW);
     job.policy.start = now - TimeDelta::hours(2);
