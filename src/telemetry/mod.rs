@@ -139,20 +139,6 @@ pub fn write_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// Standard error, above the bar that may stand there, by way of the thread that writes.
-struct Stderr;
-
-impl io::Write for Stderr {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        writer::write(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Called by the thread that writes, and by nobody else once there is one.
 fn write_to_stderr(bytes: &[u8]) -> io::Result<()> {
     let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -170,12 +156,12 @@ impl io::Write for Lines {
     /// Takes a whole line at a time, as `tracing-subscriber` gives it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let shown = self.0.line_of(&String::from_utf8_lossy(line));
-        Stderr.write_all(shown.as_bytes())?;
+        writer::write(shown.as_bytes());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Stderr.flush()
+        Ok(())
     }
 }
 
