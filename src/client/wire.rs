@@ -16,7 +16,7 @@ use url::Url;
 use super::body::{self, ReadError};
 use super::calls::Caller;
 use super::directory::Directory;
-use super::error::{Cause, ClientError, Request, Tried, bare, origin};
+use super::error::{Cause, ClientError, PAGE, Request, Tried, bare, origin};
 use super::outgoing::{Outgoing, Taken, To, Verdict};
 use super::pacing::{Pacer, Paused};
 use super::pause::Reading;
@@ -138,7 +138,10 @@ impl Wire {
                 }
                 Attempt::Passing(passing) => {
                     tried.status = Some(passing.status);
-                    tried.said = body::excerpt(&passing.body, out.hidden);
+                    // half an answer isn't an error's text, and may hold a token or records
+                    tried.said = Some(&passing.body)
+                        .filter(|_| passing.what.is_none_or(|what| what == PAGE))
+                        .and_then(|body| body::excerpt(body, out.hidden));
                     tried.what = passing.what;
                     asked = passing.asked;
                     rest = self.rest(out, &mut failures, passing.status, &passing.body);
