@@ -766,7 +766,7 @@ mod tests {
             ("nul\0", false, false),
             ("del\u{7f}", false, false),
             ("n\u{f6}n-ascii", true, false),
-            ("space \n", true, false),
+            ("tr4iling \n", true, false),
         ] {
             std::fs::write(&path, written).unwrap();
             let yaml = format!("a: ${{file:{0}}}\nb: ${{file:{0}}}\n", path.display());

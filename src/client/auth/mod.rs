@@ -342,7 +342,9 @@ impl Auth {
             let name = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| unfit(wire, &format!("`{name}` can't be a header's name")))?;
             let text = reveal(secret)?;
-            if HeaderValue::from_str(&text).is_err() {
+            // bytes beyond ASCII would go out, but no server reads them alike
+            let fits = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            if !fits || text.trim_matches(' ') != text {
                 let file = secret.file_name();
                 let of = file.map_or_else(String::new, |file| format!(" of `{}`", file.display()));
                 return Err(unfit(

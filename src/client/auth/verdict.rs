@@ -17,7 +17,17 @@ const SLOWER: Duration = Duration::from_secs(5);
 
 /// Whether the answer is one, whatever its status.
 pub(super) fn judge(answer: &Answer) -> Verdict {
-    match error(&fields(answer)).as_deref().map(meaning) {
+    let fields = fields(answer);
+    let holds_token = ["access_token", "bearer"].iter().any(|name| {
+        fields
+            .get(*name)
+            .and_then(Value::as_str)
+            .is_some_and(|token| !token.is_empty())
+    });
+    if answer.status.is_success() && holds_token {
+        return Verdict::Answer; // whatever else it says
+    }
+    match error(&fields).as_deref().map(meaning) {
         Some(Meaning::Refused) => return Verdict::Answer,
         Some(Meaning::Passing) => return Verdict::Passing(None),
         Some(Meaning::Slower) => return Verdict::Limited(SLOWER),
@@ -167,6 +177,8 @@ mod tests {
             Verdict::Passing(Some("JSON that ends in its middle"))
         );
         assert_eq!(judge(&answer(200, "{}")), Verdict::Answer);
+        let both = r#"{"error":"server_error","access_token":"t"}"#;
+        assert_eq!(judge(&answer(200, both)), Verdict::Answer);
         for status in [400, 401, 403, 404] {
             assert_eq!(judge(&answer(status, page)), Verdict::Unclear);
         }

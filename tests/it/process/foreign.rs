@@ -188,7 +188,7 @@ async fn nor_do_the_page_the_api_and_the_metrics() {
     .await;
     let runs: Value =
         serde_json::from_str(&get(&address, "/api/v1/runs?job=audits").await.1).unwrap();
-    let run = format!("/runs/{}", runs["runs"][0]["run"].as_str().unwrap());
+    let run = format!("/runs/{}", runs["runs"][0]["id"].as_str().unwrap());
     for path in [
         "/",
         "/jobs/audits",
