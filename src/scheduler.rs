@@ -4,6 +4,7 @@
 //! next due instant, computed from the cron expression in the job's zone; `alarm.rs` arms a one-shot for the first.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -17,12 +18,14 @@ use uuid::Uuid;
 use crate::alarm::Alarm;
 use crate::clock::real_now;
 use crate::history;
-use crate::lake::{self, Commit, FailureStreak, Lake};
+use crate::lake::quarantine;
+use crate::lake::{self, Commit, FailureStreak, Lake, LakeError};
 use crate::metrics::Ended;
 use crate::model::Kind;
 use crate::pipeline::{self, Conduct, Lane, Outcome, Report, RunError};
 use crate::plan;
 use crate::runtime::ScheduledJob;
+use crate::standing::{JobStatus, Standing};
 use crate::telemetry::{chain, said_of_panic};
 
 /// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
@@ -92,13 +95,21 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
     let ScheduledJob { schedule, job, .. } = &scheduled;
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once
+    let mut known = None;
     let mut tick = match newest(&scheduled).await {
         Some(newest) => {
-            let failing = newest.failing.map(FailureStreak::at_start);
+            let failing = newest.failing.clone().map(FailureStreak::at_start);
             job.memory.note_failing(&job.log, failing.clone());
-            scheduled.next_run(newest.planned_at, failing.as_ref(), real_now())
+            let next = scheduled.next_run(newest.planned_at, failing.as_ref(), real_now());
+            job.metrics
+                .succeeded_at(newest.planned_at.filter(|_| failing.is_none()));
+            tell_status(&scheduled, Some(newest), true, &mut known).await;
+            next
         }
-        None => Some(real_now()),
+        None => {
+            tell_status(&scheduled, None, true, &mut known).await;
+            Some(real_now())
+        }
     };
     let mut due = tick;
     while let (Some(at), Some(of_tick)) = (due, tick) {
@@ -109,14 +120,16 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = alarm.wait_until(at) => {}
         }
-        if held
-            && let Some(planned) = (newest(&scheduled).await).and_then(|newest| newest.planned_at)
-            && planned >= of_tick
-        {
-            held = false; // whoever held the job has done this tick's work
-            tick = schedule.next_after(planned);
-            due = tick;
-            continue;
+        if held && let Some(newest) = newest(&scheduled).await {
+            let planned = newest.planned_at.is_some_and(|at| at >= of_tick);
+            let failed = (newest.failing.as_ref()).is_some_and(|failing| failing.at >= of_tick);
+            if planned || failed {
+                held = false; // whoever held the job has done this tick's work, or tried to
+                tick = scheduled.next_run(newest.planned_at, newest.failing.as_ref(), real_now());
+                due = tick;
+                tell_status(&scheduled, Some(newest), true, &mut known).await;
+                continue;
+            }
         }
         let late_ms = (real_now() - at).num_milliseconds();
         tracing::debug!(job = job.name, due = %at, late_ms, "begins");
@@ -130,6 +143,7 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
         // where the next tick is counted from: up to where the run had planned, so that one which passed meanwhile is
         // made up for
         let mut done = now;
+        let mut quarantined = true; // as far as is known
         match result {
             Ok(Ok(Outcome::Held(_))) => {
                 if !held {
@@ -149,6 +163,7 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
                     (true, true) => Ended::Unfinished,
                     (true, false) => Ended::Succeeded,
                 });
+                quarantined = report.tally.counts.quarantined > 0;
                 if let Some(watermark) = report.watermark {
                     (job.metrics).fresh_until(scheduled.fresh_until(Some(watermark)));
                 }
@@ -174,6 +189,8 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
             }
         }
         held = false;
+        let newest = job.memory.newest(&job.log);
+        tell_status(&scheduled, newest, quarantined, &mut known).await;
         let failing = job.memory.failing(&job.log, None);
         tick = scheduled.next_run(Some(done), failing.as_ref(), now);
         due = tick;
@@ -233,6 +250,37 @@ async fn newest(scheduled: &ScheduledJob) -> Option<Commit> {
             None
         }
     }
+}
+
+/// Tells the metrics how the job stands, by its newest commit if that is known. A quarantine that was empty is counted
+/// again only if records were `quarantined` since then: a quiet run costs no further request.
+async fn tell_status(
+    scheduled: &ScheduledJob,
+    newest: Option<Commit>,
+    quarantined: bool,
+    known: &mut Option<Arc<Standing>>,
+) {
+    let (job, now) = (&scheduled.job, real_now());
+    let read = async {
+        let newest = match newest {
+            Some(newest) => Some(newest),
+            None => lake::newest(&job.lake, &job.log).await?,
+        };
+        let empty = known.as_ref().map(|known| &known.quarantine);
+        let counts = match empty.filter(|counts| counts.open == 0 && !quarantined) {
+            Some(counts) => counts.clone(),
+            None => quarantine::count(&job.lake, &job.log).await?,
+        };
+        Ok::<_, LakeError>(Arc::new(Standing::of(scheduled, newest, counts, now)))
+    };
+    let status = match read.await {
+        Ok(standing) => {
+            *known = Some(Arc::clone(&standing));
+            JobStatus::read(standing)
+        }
+        Err(error) => JobStatus::unreadable(scheduled, chain(&error), known.as_deref(), now),
+    };
+    job.metrics.shows(Arc::new(status));
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::lake::quarantine::{self, LineCounts};
 use crate::lake::{self, Claim, Commit, FailureStreak, LakeError, Progress};
+use crate::metrics;
 use crate::model::{Kind, Range, Timestamp};
 use crate::plan;
 use crate::runtime::ScheduledJob;
@@ -47,6 +49,14 @@ impl Doing {
         Self::Due,
         Self::Idle,
     ];
+
+    /// As the API and the metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NeverRan => "never_ran",
+            other => other.as_str(),
+        }
+    }
 
     /// As people read it.
     pub fn as_str(self) -> &'static str {
@@ -218,7 +228,7 @@ impl Standing {
 
     /// All problems that need attention, the worst first.
     pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        let mut findings = self.failing_findings();
+        let mut findings = self.failing_findings(now);
         findings.extend(self.gap_findings());
         findings.extend(self.stale_finding(now));
         findings.extend(self.quarantine_finding());
@@ -236,12 +246,16 @@ impl Standing {
     }
 
     /// The failed runs; refused credentials are a finding of their own besides.
-    fn failing_findings(&self) -> Vec<Finding> {
+    fn failing_findings(&self, now: Timestamp) -> Vec<Finding> {
         let Some(failing) = &self.failing else {
             return Vec::new();
         };
-        let next = self.next_run.map(|next| text::time(whole_seconds(next)));
-        failing_findings(&self.job, &self.connection, failing, next.as_deref())
+        let next = match self.next_run {
+            Some(next) if next <= now => "due now".to_owned(),
+            Some(next) => format!("at {}", text::time(whole_seconds(next))),
+            None => "never, as the schedule has no further tick".to_owned(),
+        };
+        failing_findings(&self.job, &self.connection, failing, &next)
     }
 
     /// The gaps alone: one finding for each range.
@@ -338,8 +352,7 @@ impl Standing {
         self.fresh_until.is_some_and(|until| until < now)
     }
 
-    /// As `status --json` has it, with every stream.
-    pub fn json(&self, now: Timestamp) -> serde_json::Value {
+    fn json(&self, now: Timestamp) -> serde_json::Value {
         let streams: serde_json::Map<_, _> = self
             .newest
             .iter()
@@ -350,14 +363,6 @@ impl Standing {
                     "unfinished": progress.open.iter().map(|open| open.range).collect::<Vec<_>>(),
                 });
                 (stream.clone(), standing)
-            })
-            .collect();
-        let findings: Vec<_> = (self.findings(now).into_iter())
-            .map(|finding| {
-                let Finding {
-                    kind, what, to_do, ..
-                } = finding;
-                json!({ "kind": kind.as_str(), "what": what, "to_do": to_do })
             })
             .collect();
         let failing = self.failing.as_ref().map(|failing| {
@@ -383,14 +388,150 @@ impl Standing {
             "gaps": self.gaps,
             "quarantined": self.quarantine.open,
             "acknowledged": self.quarantine.acknowledged,
-            "findings": findings,
             "streams": streams,
         })
     }
 }
 
+/// The status of a job as far as it is known: where it stood when that could last be read, and why it can't be read now.
+#[derive(Debug, Clone)]
+pub struct JobStatus {
+    /// The job's name.
+    pub job: String,
+    /// The name of its connection.
+    pub connection: String,
+    /// Where it stood when that was last read; none if it never was.
+    pub standing: Option<Arc<Standing>>,
+    /// Why it can't be read now.
+    pub unreadable: Option<String>,
+    /// The failed runs in a row that this process knows of, where nothing was ever read.
+    pub failing: Option<FailureStreak>,
+}
+
+impl JobStatus {
+    /// Of a job that was read just now.
+    pub fn read(standing: Arc<Standing>) -> Self {
+        Self {
+            job: standing.job.clone(),
+            connection: standing.connection.clone(),
+            standing: Some(standing),
+            unreadable: None,
+            failing: None,
+        }
+    }
+
+    /// Of a job that can't be read now; `before` is where it stood when it last could.
+    pub fn unreadable(
+        scheduled: &ScheduledJob,
+        problem: String,
+        before: Option<&Standing>,
+        now: Timestamp,
+    ) -> Self {
+        let job = &scheduled.job;
+        // with what this process knows of its runs since then
+        let standing = before.map(|before| {
+            let (newest, quarantine) = (before.newest.clone(), before.quarantine.clone());
+            Arc::new(Standing::of(scheduled, newest, quarantine, now))
+        });
+        Self {
+            job: job.name.clone(),
+            connection: job.connection.clone(),
+            standing,
+            unreadable: Some(problem),
+            failing: job.memory.failing(&job.log, None),
+        }
+    }
+
+    /// What the job is doing.
+    pub fn state(&self, now: Timestamp) -> Doing {
+        match (&self.unreadable, &self.standing) {
+            (None, Some(standing)) => standing.state(now),
+            _ => Doing::Unreadable,
+        }
+    }
+
+    /// All problems that need attention, the worst first.
+    pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        findings(
+            (&self.job, &self.connection),
+            self.standing.as_deref(),
+            self.unreadable.as_deref(),
+            self.failing.as_ref(),
+            now,
+        )
+    }
+
+    /// As `status --json` has it, with every stream.
+    pub fn json(&self, now: Timestamp) -> serde_json::Value {
+        let mut json = match (&self.standing, &self.unreadable) {
+            (Some(standing), None) => standing.json(now),
+            _ => json!({ "job": self.job }),
+        };
+        let findings = self.findings(now);
+        let findings = findings.iter().map(|finding| {
+            let Finding {
+                kind, what, to_do, ..
+            } = finding;
+            json!({ "kind": kind.as_str(), "what": what, "to_do": to_do })
+        });
+        json["state"] = self.state(now).as_str().into();
+        json["error"] = json!(self.unreadable);
+        json["findings"] = findings.collect();
+        json
+    }
+}
+
+impl metrics::Status for JobStatus {
+    fn states(&self, now: Timestamp) -> Vec<(&'static str, bool)> {
+        let state = self.state(now);
+        Doing::ALL
+            .map(|one| (one.name(), one == state))
+            .into_iter()
+            .collect()
+    }
+
+    fn findings(&self, now: Timestamp) -> Vec<(&'static str, u64)> {
+        let findings = Self::findings(self, now);
+        let count = |kind| findings.iter().filter(|one| one.kind == kind).count() as u64;
+        FindingKind::ALL
+            .map(|kind| (kind.as_str(), count(kind)))
+            .into_iter()
+            .collect()
+    }
+
+    fn open_records(&self) -> Option<u64> {
+        let standing = self.standing.as_ref()?;
+        Some(standing.quarantine.open)
+    }
+
+    fn failed_runs(&self) -> u64 {
+        let standing = self.standing.as_ref();
+        let failing = standing.map_or(self.failing.as_ref(), |standing| standing.failing.as_ref());
+        failing.map_or(0, |failing| failing.runs.into())
+    }
+}
+
+/// All problems of the job on this connection that need attention, the worst first: those of where it stood when it was
+/// last read, and why it can't be read now. Where it was never read, `failing` is what is known of its runs.
+pub fn findings(
+    (job, connection): (&str, &str),
+    standing: Option<&Standing>,
+    problem: Option<&str>,
+    failing: Option<&FailureStreak>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let problem = problem.or(standing.is_none().then_some("it was never read"));
+    let known = match (standing, failing) {
+        (Some(standing), _) => standing.findings(now),
+        (None, Some(failing)) => failing_findings(job, connection, failing, "soon"),
+        (None, None) => Vec::new(),
+    };
+    let problem = problem.map(|problem| unreadable(job, problem));
+    problem.into_iter().chain(known).collect()
+}
+
 /// A job whose log can't be read.
-pub fn unreadable(job: &str, problem: &str) -> Finding {
+fn unreadable(job: &str, problem: &str) -> Finding {
     Finding {
         kind: FindingKind::Unreadable,
         job: job.to_owned(),
@@ -404,7 +545,7 @@ fn failing_findings(
     job: &str,
     connection: &str,
     failing: &FailureStreak,
-    next: Option<&str>,
+    next: &str,
 ) -> Vec<Finding> {
     let finding = |kind, what, to_do| Finding {
         kind,
@@ -432,10 +573,6 @@ fn failing_findings(
         Some(kind) => format!("{kind}: "),
         None => String::new(),
     };
-    let next = match next {
-        Some(next) => format!("the next attempt is at {next}"),
-        None => "the schedule has no further tick".to_owned(),
-    };
     let help = match failing.kind {
         Some(Kind::Auth) => "it goes on failing until the credentials are accepted",
         Some(Kind::Config) => "correct the configuration; `check` reports whether it fits",
@@ -450,7 +587,7 @@ fn failing_findings(
     let failed = finding(
         FindingKind::Failing,
         format!("{runs}, since {since}{streams}: {kind}{}", failing.error),
-        format!("{next}; {help}"),
+        format!("the next attempt is {next}; {help}"),
     );
     let refused = (failing.kind == Some(Kind::Auth)).then(|| {
         let (whose, what) = if failing.at_lake {

@@ -345,6 +345,12 @@ async fn read_page(feed: &Feed, stop: &CancellationToken) -> Result<String, Sour
         reading: 0,
         now,
     };
+    let asked = source.adapter.asked(range);
+    let why = if source.adapter.grain() > TimeDelta::zero() {
+        ", as it takes whole days only"
+    } else {
+        ""
+    };
     let mut reading = source.read(&ask, None);
     let mut records = 0;
     while let Some(piece) = reading.next(stop).await? {
@@ -354,7 +360,7 @@ async fn read_page(feed: &Feed, stop: &CancellationToken) -> Result<String, Sour
         }
     }
     Ok(format!(
-        "{count}; a page of `{}` for {range} has {}, {of}",
+        "{count}; a page of `{}`, asked for {asked}{why}, has {}, {of}",
         ask.stream.id,
         text::counted(records as u64, "record"),
     ))

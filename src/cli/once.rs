@@ -59,6 +59,7 @@ pub(super) async fn run(
                 }
             }
             Err(failure) => {
+                out.line(format_args!("{}: FAILED", job.name));
                 report::complain(failure.message());
                 let (job, error) = (&job.name, failure.message());
                 summaries.push(json!({ "job": job, "outcome": "failed", "error": error }));

@@ -68,6 +68,7 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
     });
     let mut lines = Vec::new();
     let mut unknown = Vec::new();
+    let mut ahead = Vec::new();
     for scheduled in super::jobs(config, &args.jobs)? {
         let job = &scheduled.job;
         let newest = lake::newest(&job.lake, &job.log)
@@ -79,8 +80,12 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
             .map_err(|error| Failure::of_run(job, &error))?;
         let mut streams = streams(job, newest.as_ref());
         let mut progress = newest.map(|newest| newest.progress).unwrap_or_default();
-        if streams.is_empty() {
-            unknown.push(job.name.clone());
+        if range.is_none() && job.policy.horizon(now) <= job.policy.start {
+            let first = text::time(job.policy.start + job.policy.lag);
+            ahead.push(format!("{} begins after {first}", job.name));
+        }
+        let is_unknown = streams.is_empty();
+        if is_unknown {
             streams.push(Stream {
                 id: "(each stream)".to_owned(),
                 realtime: true,
@@ -95,6 +100,7 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
             .map_or(Duration::ZERO, |connection| {
                 connection.rate_limit.per / connection.rate_limit.requests.get()
             });
+        let before = lines.len();
         for stream in streams {
             let at = progress.get(&stream.id).cloned().unwrap_or_default();
             let tasks: Box<dyn Iterator<Item = Task>> = match range {
@@ -103,8 +109,11 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
             };
             lines.extend(sum(job, &stream, tasks, now, per_call));
         }
+        if is_unknown && lines.len() > before {
+            unknown.push(job.name.clone());
+        }
     }
-    show(&lines, args.json, unknown.is_empty(), out);
+    show(&lines, args.json, unknown.is_empty(), &ahead, out);
     if !unknown.is_empty() && !args.json {
         out.line(format_args!(
             "\nThe streams of {} are not known before the first run (name them in `services` to know them now): a \
@@ -168,7 +177,7 @@ fn sum(
     lines
 }
 
-fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
+fn show(lines: &[Line], as_json: bool, all_known: bool, ahead: &[String], out: &mut Out) {
     if as_json {
         let lines: Vec<_> = lines
             .iter()
@@ -183,7 +192,11 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, out: &mut Out) {
         return out.json(&lines.into());
     }
     if lines.is_empty() {
-        return out.line(format_args!("nothing to do"));
+        let ahead = match ahead {
+            [] => String::new(),
+            ahead => format!(": {}", ahead.join(", ")),
+        };
+        return out.line(format_args!("nothing to do{ahead}"));
     }
     let rows: Vec<_> = lines
         .iter()

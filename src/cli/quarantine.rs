@@ -329,6 +329,9 @@ fn whole(found: &Found<'_>, said: &[Acknowledgement]) -> Value {
     whole["acknowledged"] = (said.iter())
         .map(|one| {
             let mut one_said = json!({ "by": one.by, "at": one.at });
+            if let Some(who) = &one.who {
+                one_said["who"] = json!(who);
+            }
             if let Some(note) = &one.note {
                 one_said["note"] = json!(note);
             }

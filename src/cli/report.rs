@@ -268,8 +268,12 @@ impl Out {
 /// One line about a run, and one for each stream that failed.
 pub(super) fn summary(job: &str, report: &Report) -> String {
     let counts = report.tally.counts;
+    let failed = match report.failures.len() as u64 {
+        0 => String::new(),
+        failures => format!("FAILED with {}, ", counted(failures, "stream")),
+    };
     let mut text = format!(
-        "{job}: {} new, {} late, {} duplicate, {} quarantined; {} in {}",
+        "{job}: {failed}{} new, {} late, {} duplicate, {} quarantined; {} in {}",
         count(counts.new),
         count(counts.late),
         count(counts.duplicate),

@@ -1,5 +1,7 @@
 //! `status`: where each job stands, from its commit log and its quarantine; `--check` says what somebody should look at.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use clap::Args;
 
@@ -11,7 +13,7 @@ use crate::config::Config;
 use crate::history::{self, BuildError};
 use crate::lake::Lake;
 use crate::model::Timestamp;
-use crate::standing::Standing;
+use crate::standing::{Doing, Finding, FindingKind, JobStatus, Standing};
 use crate::telemetry::chain;
 use crate::text;
 
@@ -24,7 +26,7 @@ pub(super) struct StatusArgs {
     #[arg(long = "job", value_name = "NAME")]
     jobs: Vec<String>,
 
-    /// Exit with 3 if a job has a gap, a stale watermark or open lines in quarantine; prints nothing else
+    /// Exit with 3 if a job fails, has a gap, a stale watermark or open lines in quarantine; prints nothing else
     #[arg(long)]
     check: bool,
 
@@ -35,7 +37,7 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Result<u8, Failure> {
     let now = real_now();
-    let mut standings = Vec::new();
+    let mut statuses = Vec::new();
     let mut code = 0;
     let jobs = super::jobs(config, &args.jobs)?;
     let history = match jobs.first() {
@@ -43,8 +45,8 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
         _ => None,
     };
     for scheduled in jobs {
-        match Standing::read(&scheduled, now).await {
-            Ok(standing) => standings.push(standing),
+        statuses.push(match Standing::read(&scheduled, now).await {
+            Ok(standing) => JobStatus::read(Arc::new(standing)),
             // the other jobs can still be told of
             Err(error) => {
                 let failure = Failure::lake(error);
@@ -54,32 +56,36 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
                     failure.message()
                 ));
                 code = code.max(failure.code());
+                JobStatus::unreadable(&scheduled, failure.message().to_owned(), None, now)
+            }
+        });
+    }
+    let findings: Vec<_> = (statuses.iter())
+        .flat_map(|status| status.findings(now))
+        .collect();
+    if args.json {
+        let all: Vec<_> = statuses.iter().map(|status| status.json(now)).collect();
+        out.json(&all.into());
+    } else {
+        if !args.check {
+            show(&statuses, now, out);
+        }
+        // what can't be read stands on stderr already
+        let readable = |finding: &&Finding| finding.kind != FindingKind::Unreadable;
+        for finding in findings.iter().filter(readable) {
+            // the table has the numbers of these
+            let is_shown = matches!(finding.kind, FindingKind::Stale | FindingKind::Quarantine);
+            if args.check || !is_shown {
+                out.finding(finding);
             }
         }
     }
-    let findings: usize = standings
-        .iter()
-        .map(|standing| standing.findings(now).len())
-        .sum();
-    let findings = findings + usize::from(history.is_some());
-    if args.json {
-        let all: Vec<_> = standings
-            .iter()
-            .map(|standing| standing.json(now))
-            .collect();
-        out.json(&all.into());
-    } else if args.check {
-        for finding in standings.iter().flat_map(|standing| standing.findings(now)) {
-            out.finding(&finding);
-        }
-    } else {
-        show(&standings, now, out);
-    }
+    let found = !findings.is_empty() || history.is_some();
     if let Some(history) = history {
         out.line(format_args!("{history}"));
     }
     Ok(match code {
-        0 if args.check && findings > 0 => FOUND,
+        0 if args.check && found => FOUND,
         code => code,
     })
 }
@@ -98,11 +104,8 @@ async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
     ))
 }
 
-fn show(standings: &[Standing], now: Timestamp, out: &mut Out) {
-    let rows: Vec<_> = standings
-        .iter()
-        .map(|standing| row(standing, now))
-        .collect();
+fn show(statuses: &[JobStatus], now: Timestamp, out: &mut Out) {
+    let rows: Vec<_> = statuses.iter().map(|status| row(status, now)).collect();
     let columns = [
         ("job", Kind::Name),
         ("state", Kind::Text),
@@ -115,38 +118,35 @@ fn show(standings: &[Standing], now: Timestamp, out: &mut Out) {
         ("held by", Kind::Text),
     ];
     out.table(columns, &rows);
-    for standing in standings {
-        for gap in standing.gap_findings() {
-            out.finding(&gap);
-        }
-    }
 }
 
-fn row(standing: &Standing, now: Timestamp) -> [Cell; 9] {
+fn row(status: &JobStatus, now: Timestamp) -> [Cell; 9] {
     let seconds =
         |at: Timestamp| at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
     let none = || Cell::from("-".to_owned());
     let shown = |at: Option<Timestamp>| at.map_or_else(none, |at| text::time(seconds(at)).into());
     let alarming = |is_so, tone| if is_so { tone } else { Tone::Plain };
-    let is_stale = standing.fresh_until.is_some_and(|until| until < now);
-    let (state, gaps, open) = (
-        standing.state(now).as_str(),
-        standing.gaps.len() as u64,
-        standing.quarantine.open,
-    );
+    let state = status.state(now);
     let tone = match state {
-        "running" => Tone::Good,
-        "never ran" => Tone::Warning,
-        _ => Tone::Plain,
+        Doing::Unreadable | Doing::Failing => Tone::Bad,
+        Doing::Running => Tone::Good,
+        Doing::NeverRan | Doing::Interrupted => Tone::Warning,
+        Doing::Due | Doing::Idle => Tone::Plain,
     };
+    let job = status.job.clone().into();
+    let state = Cell::from(state.as_str().to_owned()).toned(tone);
+    let Some(standing) = &status.standing else {
+        let [watermark, lag, last, next, gaps, open, holder] = [(); 7].map(|()| none());
+        return [job, state, watermark, lag, last, next, gaps, open, holder];
+    };
+    let (gaps, open) = (standing.gaps.len() as u64, standing.quarantine.open);
     [
-        standing.job.clone().into(),
-        Cell::from(state.to_owned()).toned(tone),
+        job,
+        state,
         shown(standing.watermark),
-        standing
-            .watermark
-            .map_or_else(none, |watermark| text::length(now - watermark).into())
-            .toned(alarming(is_stale, Tone::Bad)),
+        (standing.lag(now))
+            .map_or_else(none, |lag| text::length(lag).into())
+            .toned(alarming(standing.is_stale(now), Tone::Bad)),
         shown(standing.newest.as_ref().map(|newest| newest.at)),
         shown(standing.next_run.map(|next| next.max(now))),
         Cell::from(text::count(gaps)).toned(alarming(gaps > 0, Tone::Bad)),

@@ -237,6 +237,15 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
         ("unreadable", Kind::Number),
     ];
     out.table(columns, &rows);
+    let without = (verification.days.values())
+        .filter(|day| !day.differs())
+        .count();
+    if without > 0 {
+        out.line(format_args!(
+            "the total includes {} without findings, not listed above",
+            text::counted(without as u64, "day")
+        ));
+    }
     for (date, day) in &verification.days {
         for (what, found) in findings(day) {
             if let Some(examples) = examples(found) {

@@ -280,9 +280,9 @@ pub struct Counts {
     pub fetched: u64,
     /// Landed.
     pub new: u64,
-    /// In the lake already, or earlier in this run.
+    /// In the lake already, in its quarantine too, or earlier in this run.
     pub duplicate: u64,
-    /// Unreadable, kept in quarantine (now, or by an earlier pull of the range).
+    /// Unreadable, put in quarantine now.
     pub quarantined: u64,
     /// Inside the bounds that were asked but not in the range: they wait for their own range.
     pub waiting: u64,

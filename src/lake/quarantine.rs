@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
 use futures_util::TryStreamExt;
@@ -241,6 +243,9 @@ pub struct Acknowledgement {
     pub id: String,
     /// What acknowledged it.
     pub by: By,
+    /// Who did: `user@host`, as the operating system names the process's user and its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
     /// What somebody had to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -342,7 +347,27 @@ pub async fn count(lake: &Lake, job: &str) -> Result<LineCounts, LakeError> {
     Ok(counts)
 }
 
-/// Acknowledges lines, in files of their own. A line may be acknowledged twice; that changes nothing.
+/// The user of this process and its machine, `user@host`; `uid 1000@host` where the system has no name for the user.
+fn who() -> String {
+    let host = gethostname::gethostname();
+    let user = fs::metadata("/proc/self").ok().map(|process| process.uid());
+    let user = match user {
+        Some(uid) => user_name(uid).unwrap_or_else(|| format!("uid {uid}")),
+        None => "an unknown user".to_owned(),
+    };
+    format!("{user}@{}", host.to_string_lossy())
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+/// Acknowledges lines, in files of their own, in the name of this process's user. A line may be acknowledged twice; that changes nothing.
 pub async fn acknowledge(
     lake: &Lake,
     job: &str,
@@ -351,6 +376,7 @@ pub async fn acknowledge(
     note: Option<&str>,
     at: Timestamp,
 ) -> Result<(), LakeError> {
+    let who = who();
     for some in lines.chunks(LINES_A_FILE) {
         let key = lake.layout.job(job).acknowledgement(Uuid::now_v7());
         let mut text = Vec::new();
@@ -360,6 +386,7 @@ pub async fn acknowledge(
                 line: place.line,
                 id: id.clone(),
                 by,
+                who: Some(who.clone()),
                 note: note.map(str::to_owned),
                 at,
             };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::family::{Counter, Entries, Gauge, Metric};
-use super::{Metrics, seconds};
+use super::{Metrics, Status, flag, seconds};
 use crate::model::{Kind, Timestamp};
 
 /// Upper bounds of a run's length, in seconds: from a look that finds nothing to a first load of half a day.
@@ -32,6 +32,10 @@ pub(super) struct Families {
     gaps: Metric<Gauge>,
     last_success: Metric<Gauge>,
     next_run: Metric<Gauge>,
+    state: Metric<Gauge>,
+    findings: Metric<Gauge>,
+    open: Metric<Gauge>,
+    failed_runs: Metric<Gauge>,
 }
 
 impl Families {
@@ -51,7 +55,7 @@ impl Families {
             quarantined: all.counter(
                 "auditlake_quarantined_records_total",
                 JOB,
-                "Records that can't be read and were put in quarantine.",
+                "Records that can't be read and were put in quarantine; one that is there already isn't counted again.",
             ),
             commits: all.counter("auditlake_commits_total", JOB, "Commits that landed something or moved a job on."),
             files: all.counter("auditlake_committed_files_total", JOB, "Files that commits list."),
@@ -101,12 +105,36 @@ impl Families {
             last_success: all.gauge(
                 "auditlake_last_success_timestamp_seconds",
                 JOB,
-                "When a run of the job last succeeded in this process; absent until one has.",
+                "When a run of the job last succeeded: in this process, or before its start as the job's log has it; absent \
+                 if that is not known.",
             ),
             next_run: all.gauge(
                 "auditlake_next_run_timestamp_seconds",
                 JOB,
-                "When the job runs next; absent if never.",
+                "When the job runs next, its pause after failures included; absent if never.",
+            ),
+            state: all.gauge(
+                "auditlake_job_state",
+                &["job_name", "state"],
+                "1 for the state that the job is in, else 0: `unreadable`, `failing`, `running`, `never_ran`, \
+                 `interrupted`, `due` or `idle`. The first that is true counts; a job that fails stays `failing` while \
+                 its next run is under way.",
+            ),
+            findings: all.gauge(
+                "auditlake_findings",
+                &["job_name", "kind"],
+                "Problems that need attention, as `status --check` lists them, by kind.",
+            ),
+            open: all.gauge(
+                "auditlake_quarantine_open_records",
+                JOB,
+                "Records in quarantine that were neither replayed nor acknowledged, when that was last looked at: at the \
+                 daemon's start, after a run while there are any, and when somebody opens a page.",
+            ),
+            failed_runs: all.gauge(
+                "auditlake_failed_runs",
+                JOB,
+                "Scheduled runs that failed in a row, up to the last one; 0 once one succeeds.",
             ),
         }
     }
@@ -133,7 +161,16 @@ impl Families {
         }))
     }
 
-    pub(super) fn forget(&self, name: &str) {
+    pub(super) fn forget(&self, name: &str, status: Option<&dyn Status>) {
+        if let Some(status) = status {
+            let long_ago = Timestamp::UNIX_EPOCH;
+            for (state, _) in status.states(long_ago) {
+                self.state.forget(&[name, state]);
+            }
+            for (kind, _) in status.findings(long_ago) {
+                self.findings.forget(&[name, kind]);
+            }
+        }
         for result in ["new", "duplicate", "quarantined", "waiting"] {
             self.records.forget(&[name, result]);
         }
@@ -161,9 +198,29 @@ impl Families {
             &self.gaps,
             &self.last_success,
             &self.next_run,
+            &self.open,
+            &self.failed_runs,
         ] {
             metric.forget(&[name]);
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
+    pub(super) fn stands(&self, name: &str, status: &dyn Status, now: Timestamp) {
+        for (state, is_so) in status.states(now) {
+            self.state.of(&[name, state]).set(flag(is_so));
+        }
+        for (kind, findings) in status.findings(now) {
+            self.findings.of(&[name, kind]).set(findings as f64);
+        }
+        match status.open_records() {
+            Some(open) => {
+                self.open.of(&[name]).set(open as f64);
+            }
+            None => self.open.forget(&[name]),
+        }
+        let failed = status.failed_runs();
+        self.failed_runs.of(&[name]).set(failed as f64);
     }
 
     pub(super) fn lags(&self, name: &str, lag: f64) {
@@ -272,6 +329,16 @@ impl Job {
         families.watermark.of(&[name]).set(seconds(watermark));
         #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
         families.gaps.of(&[name]).set(gaps as f64);
+    }
+
+    /// So the job stands as a whole, from now on.
+    pub fn shows(&self, status: Arc<dyn Status>) {
+        self.0.all.note_status(&self.0.name, status);
+    }
+
+    /// A run succeeded then, as the log has it.
+    pub fn succeeded_at(&self, at: Option<Timestamp>) {
+        self.at(|all| &all.last_success, at);
     }
 
     /// Until then the watermark is young enough.

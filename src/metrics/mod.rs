@@ -43,8 +43,8 @@ pub struct About {
 struct Inner {
     registry: Registry,
     catalogue: Vec<About>,
-    /// The jobs that are counted, and where each stands: the lag grows without anybody's saying so.
-    jobs: Mutex<BTreeMap<String, Option<Timestamp>>>,
+    /// The jobs that are counted.
+    jobs: Mutex<BTreeMap<String, Shown>>,
     connections: Mutex<BTreeSet<(&'static str, String)>>,
 
     of_jobs: job::Families,
@@ -53,6 +53,25 @@ struct Inner {
     ready: Metric<Gauge>,
     reloaded: Metric<Gauge>,
     log_lines_dropped: Metric<Counter>,
+}
+
+/// What a scrape works out anew for a job: it changes with time.
+#[derive(Debug, Default)]
+struct Shown {
+    watermark: Option<Timestamp>,
+    status: Option<Arc<dyn Status>>,
+}
+
+/// The status of a job, which the model that all surfaces share works out for the time of a scrape.
+pub trait Status: std::fmt::Debug + Send + Sync {
+    /// Every state that a job can be in, and whether this one is.
+    fn states(&self, now: Timestamp) -> Vec<(&'static str, bool)>;
+    /// Every kind of finding, and how many there are.
+    fn findings(&self, now: Timestamp) -> Vec<(&'static str, u64)>;
+    /// How many records in quarantine nobody has dealt with; none if that is not known.
+    fn open_records(&self) -> Option<u64>;
+    /// How many scheduled runs failed in a row.
+    fn failed_runs(&self) -> u64;
 }
 
 impl Default for Metrics {
@@ -138,10 +157,10 @@ impl Metrics {
     /// Forgets all jobs and connections but these: what the configuration no longer names is no longer shown.
     pub fn keep(&self, jobs: &BTreeSet<&str>, connections: &BTreeSet<(&'static str, &str)>) {
         let all = &*self.0;
-        all.jobs().retain(|name, _| {
+        all.jobs().retain(|name, shown| {
             let stays = jobs.contains(name.as_str());
             if !stays {
-                all.of_jobs.forget(name);
+                all.of_jobs.forget(name, shown.status.as_deref());
             }
             stays
         });
@@ -157,9 +176,12 @@ impl Metrics {
     /// Everything, in Prometheus' text format 0.0.4, at this time.
     pub fn text(&self, now: Timestamp) -> String {
         let all = &*self.0;
-        for (name, watermark) in &*all.jobs() {
-            if let Some(watermark) = watermark {
-                all.of_jobs.lags(name, seconds(now) - seconds(*watermark));
+        for (name, shown) in &*all.jobs() {
+            if let Some(watermark) = shown.watermark {
+                all.of_jobs.lags(name, seconds(now) - seconds(watermark));
+            }
+            if let Some(status) = &shown.status {
+                all.of_jobs.stands(name, &**status, now);
             }
         }
         let mut open_metrics = String::new();
@@ -197,14 +219,20 @@ impl Metrics {
 
     /// The lag grows from there; of a job that was forgotten, nothing does.
     fn note_watermark(&self, job: &str, watermark: Timestamp) {
-        if let Some(known) = self.0.jobs().get_mut(job) {
-            *known = Some(watermark);
+        if let Some(shown) = self.0.jobs().get_mut(job) {
+            shown.watermark = Some(watermark);
+        }
+    }
+
+    fn note_status(&self, job: &str, status: Arc<dyn Status>) {
+        if let Some(shown) = self.0.jobs().get_mut(job) {
+            shown.status = Some(status);
         }
     }
 }
 
 impl Inner {
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Option<Timestamp>>> {
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Shown>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -240,6 +268,25 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// A job whose runs fail, with two gaps and records in quarantine.
+    #[derive(Debug)]
+    struct Failing;
+
+    impl Status for Failing {
+        fn states(&self, _: Timestamp) -> Vec<(&'static str, bool)> {
+            vec![("failing", true), ("idle", false)]
+        }
+        fn findings(&self, _: Timestamp) -> Vec<(&'static str, u64)> {
+            vec![("failing", 1), ("gap", 2)]
+        }
+        fn open_records(&self) -> Option<u64> {
+            Some(6)
+        }
+        fn failed_runs(&self) -> u64 {
+            4
+        }
+    }
+
     /// One of everything.
     fn full() -> Metrics {
         let metrics = Metrics::default();
@@ -258,6 +305,7 @@ mod tests {
         job.next_run(Some(at("2026-03-02T12:15:00Z")));
         job.ended(Ended::Succeeded, Duration::from_secs(2), at(NOW));
         job.failed(Kind::Auth);
+        job.shows(Arc::new(Failing));
         let connection = metrics.connection("genesys_cloud", "main");
         connection.sent(Some(200), Duration::from_millis(200));
         connection.paused_until(at(NOW));
@@ -290,6 +338,11 @@ mod tests {
             "auditlake_watermark_lag_seconds{job_name=\"audits\"} 89.5",
             "auditlake_fresh_until_timestamp_seconds{job_name=\"audits\"} 1772456400.0",
             "auditlake_gaps{job_name=\"audits\"} 2.0",
+            "auditlake_job_state{job_name=\"audits\",state=\"failing\"} 1.0",
+            "auditlake_job_state{job_name=\"audits\",state=\"idle\"} 0.0",
+            "auditlake_findings{job_name=\"audits\",kind=\"gap\"} 2.0",
+            "auditlake_quarantine_open_records{job_name=\"audits\"} 6.0",
+            "auditlake_failed_runs{job_name=\"audits\"} 4.0",
             "auditlake_last_success_timestamp_seconds{job_name=\"audits\"} 1772452800.0",
             "auditlake_next_run_timestamp_seconds{job_name=\"audits\"} 1772453700.0",
             "auditlake_runs_total{job_name=\"audits\",outcome=\"succeeded\"} 1",

@@ -437,11 +437,15 @@ impl<'a> Landing<'a> {
             return Ok(());
         };
         of.counts.fetched += (page.keys.len() + page.refused.len()) as u64;
-        of.counts.quarantined += page.refused.len() as u64;
         for refused in &page.refused {
-            (self.quarantine)
+            let is_new = (self.quarantine)
                 .take(slot, &of.window, refused, page.received_at)
                 .await?;
+            if is_new {
+                of.counts.quarantined += 1;
+            } else {
+                of.counts.duplicate += 1;
+            }
         }
         for (number, partition) in page.partitions.iter().enumerate() {
             let of_this =

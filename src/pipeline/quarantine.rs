@@ -94,14 +94,14 @@ impl Quarantine {
     }
 
     /// Takes an unreadable record, unless its range has it in quarantine already: a re-read adds only what exceeds
-    /// that.
+    /// that. Says whether it is new there.
     pub(super) async fn take(
         &mut self,
         slot: usize,
         of: &InFlight,
         refused: &Refused,
         pulled_at: Timestamp,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         let Refused { raw, reason } = refused;
         let reason = &*foreign::line(reason);
         let id = quarantine::id_of(raw.as_bytes());
@@ -110,7 +110,7 @@ impl Quarantine {
             self.is_read = true;
         }
         if !self.held.adds(slot, of, &id, pulled_at) {
-            return Ok(());
+            return Ok(false);
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
         let line = QuarantineLine::new(raw, reason.to_owned(), &of.stream, of.asked, pulled_at);
@@ -120,7 +120,7 @@ impl Quarantine {
         })?;
         self.open.push(b'\n');
         self.lines += 1;
-        Ok(())
+        Ok(true)
     }
 
     /// How many bytes wait.

@@ -14,7 +14,7 @@ use crate::history;
 use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
-use crate::standing::Standing;
+use crate::standing::{JobStatus, Standing};
 use crate::telemetry::chain;
 
 /// How long what was read is shown before it is read again.
@@ -55,6 +55,8 @@ pub struct JobStanding {
     pub standing: Result<Arc<Standing>, String>,
     /// Where it stood when that could last be read: now, if it can.
     pub known: Option<Known>,
+    /// The same as every surface shows it.
+    pub status: Arc<JobStatus>,
 }
 
 impl Board {
@@ -101,16 +103,10 @@ impl Board {
         let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
         let lake = self.lake.clone();
         let read = async move {
-            let mut read = read_all(&lake, &jobs).await;
+            let read = read_all(&lake, &jobs).await;
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            for of in &mut read {
-                let name = &of.scheduled.job.name;
-                match &of.known {
-                    Some(known) => drop(last.insert(name.clone(), known.clone())),
-                    None => of.known = last.get(name).cloned(),
-                }
-            }
-            read
+            let of = |(scheduled, standing)| JobStanding::of(scheduled, standing, &mut last);
+            read.into_iter().map(of).collect()
         };
         self.standings.get(read).await
     }
@@ -137,7 +133,41 @@ async fn answers(lake: &Lake, layout: &[String]) -> Result<(), String> {
     }
 }
 
-async fn read_all(lake: &Lake, jobs: &[ScheduledJob]) -> Vec<JobStanding> {
+impl JobStanding {
+    /// As it was read now; else as it was read last, with what this process knows of its runs since then.
+    fn of(
+        scheduled: ScheduledJob,
+        standing: Result<Arc<Standing>, String>,
+        last: &mut HashMap<String, Known>,
+    ) -> Self {
+        let (name, now) = (&scheduled.job.name, real_now());
+        let (status, read_at) = match &standing {
+            Ok(standing) => {
+                last.insert(name.clone(), (now, Arc::clone(standing)));
+                (JobStatus::read(Arc::clone(standing)), Some(now))
+            }
+            Err(problem) => {
+                let last = last.get(name);
+                let before = last.map(|(_, standing)| &**standing);
+                let status = JobStatus::unreadable(&scheduled, problem.clone(), before, now);
+                (status, last.map(|(read_at, _)| *read_at))
+            }
+        };
+        let status = Arc::new(status);
+        scheduled.job.metrics.shows(Arc::clone(&status) as _);
+        Self {
+            known: read_at.zip(status.standing.clone()),
+            status,
+            standing,
+            scheduled,
+        }
+    }
+}
+
+async fn read_all(
+    lake: &Lake,
+    jobs: &[ScheduledJob],
+) -> Vec<(ScheduledJob, Result<Arc<Standing>, String>)> {
     let now = real_now();
     stream::iter(jobs.to_vec())
         .map(|scheduled| async move {
@@ -151,12 +181,7 @@ async fn read_all(lake: &Lake, jobs: &[ScheduledJob]) -> Vec<JobStanding> {
                 }
                 standing => standing,
             };
-            let standing = standing.map(Arc::new);
-            JobStanding {
-                known: standing.as_ref().ok().map(|read| (now, Arc::clone(read))),
-                standing,
-                scheduled,
-            }
+            (scheduled, standing.map(Arc::new))
         })
         .buffered(AT_A_TIME)
         .collect()

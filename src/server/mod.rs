@@ -9,6 +9,8 @@ mod problem;
 mod scrape;
 mod serving;
 #[cfg(test)]
+mod surfaces;
+#[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;

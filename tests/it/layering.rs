@@ -85,7 +85,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "source",
         ],
     ),
-    ("standing", &["lake", "model", "plan", "runtime", "text"]),
+    (
+        "standing",
+        &["lake", "metrics", "model", "plan", "runtime", "text"],
+    ),
     (
         "scheduler",
         &[
@@ -98,7 +101,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "pipeline",
             "plan",
             "runtime",
-            "schedule",
+            "standing",
             "telemetry",
         ],
     ),

@@ -38,6 +38,10 @@ struct Job {
     provider: &'static str,
     /// The account's name in the configuration.
     connection: String,
+    /// What it is doing, in a word.
+    state: Activity,
+    /// What somebody should look at, the worst first.
+    findings: Vec<Advice>,
     /// Where it stands; null if its log can't be read.
     standing: Option<JobState>,
     /// Why its log can't be read.
@@ -236,8 +240,24 @@ impl Job {
             name: job.name.clone(),
             provider: job.provider,
             connection: job.connection.clone(),
+            state: Activity::of(known.status.state(now)),
+            findings: advice(known.status.findings(now)),
             standing,
             error,
+        }
+    }
+}
+
+impl Activity {
+    fn of(doing: Doing) -> Self {
+        match doing {
+            Doing::Unreadable => Self::Unreadable,
+            Doing::Failing => Self::Failing,
+            Doing::Running => Self::Running,
+            Doing::NeverRan => Self::NeverRan,
+            Doing::Interrupted => Self::Interrupted,
+            Doing::Due => Self::Due,
+            Doing::Idle => Self::Idle,
         }
     }
 }
@@ -248,21 +268,8 @@ impl JobState {
             stream: stream.clone(),
             range: (*range).into(),
         };
-        let advice = |finding: Finding| Advice {
-            kind: finding.kind.as_str(),
-            what: finding.what,
-            to_do: finding.to_do,
-        };
         Self {
-            state: match standing.state(now) {
-                Doing::Unreadable => Activity::Unreadable,
-                Doing::Failing => Activity::Failing,
-                Doing::NeverRan => Activity::NeverRan,
-                Doing::Interrupted => Activity::Interrupted,
-                Doing::Running => Activity::Running,
-                Doing::Due => Activity::Due,
-                Doing::Idle => Activity::Idle,
-            },
+            state: Activity::of(standing.state(now)),
             watermark: standing.watermark,
             lag_seconds: standing.lag(now).map(|lag| lag.num_seconds()),
             fresh_until: standing.fresh_until,
@@ -279,7 +286,7 @@ impl JobState {
             gaps: standing.gaps.iter().map(gap).collect(),
             quarantined: standing.quarantine.open,
             acknowledged: standing.quarantine.acknowledged,
-            findings: standing.findings(now).into_iter().map(advice).collect(),
+            findings: advice(standing.findings(now)),
         }
     }
 }
@@ -298,6 +305,15 @@ impl Failing {
             failed_streams: failing.failed_streams,
         }
     }
+}
+
+fn advice(findings: Vec<Finding>) -> Vec<Advice> {
+    let advice = |finding: Finding| Advice {
+        kind: finding.kind.as_str(),
+        what: finding.what,
+        to_do: finding.to_do,
+    };
+    findings.into_iter().map(advice).collect()
 }
 
 impl Stream {

@@ -29,6 +29,8 @@ pub(super) struct Arrivals {
     pub(super) rows: u64,
     /// Late rows by how late they were, as [`Row::delays`] has them.
     pub(super) delays: BTreeMap<u64, u64>,
+    /// Of these, those that settle passes found; others came with pulls of neighbouring ranges, or with a backfill.
+    pub(super) by_passes: BTreeMap<u64, u64>,
     /// Records that settle passes read again.
     pub(super) read_again: u64,
     /// For how long the job has been watched.
@@ -62,6 +64,9 @@ impl Arrivals {
         }
         if row.work == Some(Work::Settle) {
             self.read_again += row.counts.fetched;
+            for (delay, rows) in &row.delays {
+                *self.by_passes.entry(*delay).or_default() += rows;
+            }
         }
         self.watched = self.watched.max(now - row.started_at);
     }
@@ -71,6 +76,9 @@ impl Arrivals {
         self.rows += other.rows;
         for (delay, rows) in &other.delays {
             *self.delays.entry(*delay).or_default() += rows;
+        }
+        for (delay, rows) in &other.by_passes {
+            *self.by_passes.entry(*delay).or_default() += rows;
         }
         self.read_again += other.read_again;
         self.watched = self.watched.max(other.watched);
@@ -83,18 +91,22 @@ impl Arrivals {
 
     /// Those that may be later than `delay` seconds.
     fn later_than(&self, delay: u64) -> u64 {
-        let later = self.delays.iter().filter(|(bound, _)| **bound > delay);
-        later.map(|(_, rows)| rows).sum()
+        later_than(&self.delays, delay)
     }
 
-    /// What the latest of them say at most: `6h`; none if there are none.
+    /// What the latest that settle passes found say at most: `6h`; none if there are none.
     fn latest(&self) -> Option<String> {
-        let (bound, _) = self.delays.iter().rfind(|(_, rows)| **rows > 0)?;
+        let (bound, _) = self.by_passes.iter().rfind(|(_, rows)| **rows > 0)?;
         Some(match *bound {
             u64::MAX => format!("more than {} late", words(DELAYS[DELAYS.len() - 1])),
             bound => format!("at most {} late", words(bound)),
         })
     }
+}
+
+fn later_than(delays: &BTreeMap<u64, u64>, delay: u64) -> u64 {
+    let later = delays.iter().filter(|(bound, _)| **bound > delay);
+    later.map(|(_, rows)| rows).sum()
 }
 
 /// The part of `whole`: `1.3 %`, `under 0.01 %`.
@@ -140,20 +152,37 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
             format!("No row has landed {watched}: nothing to go by."),
         );
     }
+    let by_passes: u64 = arrivals.by_passes.values().sum();
+    let elsewhere = match late.saturating_sub(by_passes) {
+        0 => String::new(),
+        more => format!(
+            "; {} came with pulls of neighbouring ranges",
+            text::counted(more, "late row")
+        ),
+    };
+    if arrivals.read_again == 0 {
+        return say(
+            Tone::Unknown,
+            format!(
+                "No pass of {settle} has read a record again {watched}{elsewhere}. Too early to tell whether the passes \
+                 are enough."
+            ),
+        );
+    }
     let found = match arrivals.latest() {
         None => format!("{settle} found no late row {watched}"),
         Some(latest) => format!(
             "{settle} found {} {watched}, {}{latest}",
-            text::counted(late, "late row"),
-            if late == 1 { "" } else { "the latest " },
+            text::counted(by_passes, "late row"),
+            if by_passes == 1 { "" } else { "the latest " },
         ),
     };
-    let by_last = arrivals.later_than(last);
+    let found = format!("{found}{elsewhere}");
+    let by_last = later_than(&arrivals.by_passes, last);
+    let next = (LADDER.into_iter())
+        .find(|next| *next > last)
+        .unwrap_or(last.saturating_mul(2));
     if by_last > 0 {
-        let next = LADDER
-            .into_iter()
-            .find(|next| *next > last)
-            .unwrap_or(last.saturating_mul(2));
         let before = passes.len().checked_sub(2).map(|at| passes[at]);
         let same = before.filter(|before| bound_above(*before) == bound_above(last));
         let whose = match same {
@@ -173,9 +202,22 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
             ),
         );
     }
+    let after_last = arrivals.later_than(last);
+    if after_last > 0 {
+        return say(
+            Tone::Consider,
+            format!(
+                "{found}. {} of these may be later than the last pass, after {}: no pass would have found them. Add a \
+                 later one, e.g. {}.",
+                text::count(after_last),
+                words(last),
+                words(next)
+            ),
+        );
+    }
     let made_for =
         arrivals.watched - TimeDelta::seconds(i64::try_from(last).unwrap_or(i64::MAX / 1_000_000));
-    if made_for < ENOUGH || arrivals.read_again == 0 {
+    if made_for < ENOUGH {
         return say(
             Tone::Unknown,
             format!(
@@ -299,6 +341,7 @@ mod tests {
         Arrivals {
             rows,
             delays: delays.iter().copied().collect(),
+            by_passes: delays.iter().copied().collect(),
             read_again: 2 * rows,
             watched: TimeDelta::days(days),
         }
@@ -347,7 +390,26 @@ mod tests {
             read_again: 0,
             ..seen(90_000, &[], 30)
         };
-        insta::assert_snapshot!(said(&[HOUR], &never_read_again), @"Unknown: `settle: [1h]` found no late row in 30 days. Too early to tell: passes after 1h haven't been made for long enough.");
+        insta::assert_snapshot!(said(&[HOUR], &never_read_again), @"Unknown: No pass of `settle: [1h]` has read a record again in 30 days. Too early to tell whether the passes are enough.");
+    }
+
+    /// A provider that is asked for whole days shows what belongs to the day before, too.
+    #[test]
+    fn what_a_neighbouring_pull_found_is_not_credited_to_the_passes() {
+        let no_pass_yet = Arrivals {
+            read_again: 0,
+            by_passes: BTreeMap::new(),
+            ..seen(90, &[(6 * HOUR, 2), (24 * HOUR, 1)], 30)
+        };
+        insta::assert_snapshot!(said(&[24 * HOUR], &no_pass_yet), @r"
+        Unknown: No pass of `settle: [24h]` has read a record again in 30 days; 3 late rows came with pulls of neighbouring ranges. Too early to tell whether the passes are enough.
+        Consider: 3.33 % of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A `lag` longer than 2m would bring more of them at once, and all others that much later. How long it should be can't be told before the first pass, after 24h: one after 6h would narrow it down.
+        ");
+        let some = Arrivals {
+            by_passes: BTreeMap::from([(6 * HOUR, 1)]),
+            ..seen(90_000, &[(6 * HOUR, 1), (72 * HOUR, 2)], 30)
+        };
+        insta::assert_snapshot!(said(&[24 * HOUR], &some), @"Consider: `settle: [24h]` found 1 late row in 30 days, at most 6h late; 2 late rows came with pulls of neighbouring ranges. 2 of these may be later than the last pass, after 24h: no pass would have found them. Add a later one, e.g. 3d.");
     }
 
     #[test]

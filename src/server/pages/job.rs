@@ -50,7 +50,10 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
     let account = view.ledger.job(look.log);
     let span = calendar::span(now, choice.weeks.unwrap_or(WEEKS));
     let days = calendar::days(look, account, span, now);
-    let days = calendar::since_start(&days, LEAST_WEEKS);
+    let days = match choice.weeks {
+        Some(_) => &days,
+        None => calendar::since_start(&days, LEAST_WEEKS),
+    };
     let span = days.first().map_or(span, |first| (first.date, span.1));
     let crumbs = html! { span aria-hidden="true" { "/" } span aria-current="page" { (look.name) } };
     let content = html! {
@@ -96,11 +99,13 @@ pub(super) fn badge(verdict: Verdict) -> Markup {
 
 /// What it is doing.
 pub(super) fn activity(look: &Look<'_>, now: Timestamp) -> Markup {
-    let state = look.standing.map(|standing| standing.state(now));
+    let standing = look.standing.filter(|_| look.unreadable.is_none());
+    let is_held = standing.is_some_and(|standing| standing.holder(now).is_some());
     html! {
-        @match state {
-            None => {}
-            Some(Doing::Running) => { span.activity.running { "running" } }
+        @match standing.map(|standing| standing.state(now)) {
+            _ if is_held => { span.activity.running { "running" } }
+            // the badge says so
+            None | Some(Doing::Failing) => {}
             Some(state) => { span.activity { (state.as_str()) } }
         }
     }

@@ -121,6 +121,7 @@ impl Known {
                 standing: known.map(|known| &*known.1),
                 is_tail_late: known.is_some_and(|known| is_tail_late(&of.scheduled, &known.1, now)),
                 read_at: known.map(|known| known.0),
+                failing: of.status.failing.as_ref(),
                 unreadable: of.standing.as_ref().err().map(String::as_str),
                 budget: job.source.client.budget(),
             }

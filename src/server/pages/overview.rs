@@ -76,10 +76,11 @@ pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
         })
         .collect();
 
-    // the weeks before any of them began say nothing
-    let told = rows
-        .iter()
-        .map(|(_, days)| calendar::since_start(days, LEAST_WEEKS).len());
+    // the weeks before any of them began say nothing, unless they are asked for
+    let told = rows.iter().map(|(_, days)| match choice.weeks {
+        Some(_) => days.len(),
+        None => calendar::since_start(days, LEAST_WEEKS).len(),
+    });
     let told = told.max().unwrap_or(0);
     for (_, days) in &mut rows {
         days.drain(..days.len() - told);

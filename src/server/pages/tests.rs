@@ -110,6 +110,7 @@ fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -
         standing,
         is_tail_late: false,
         read_at: standing.map(|_| at("2026-11-20T11:59:58Z")),
+        failing: None,
         unreadable: None,
         budget: Budget {
             limit: 300,

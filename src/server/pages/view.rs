@@ -2,6 +2,7 @@
 
 use super::ledger::Ledger;
 use crate::client::Budget;
+use crate::lake::FailureStreak;
 use crate::model::Timestamp;
 use crate::plan::Policy;
 use crate::standing::{self, Finding, FindingKind, Standing};
@@ -38,6 +39,8 @@ pub(super) struct Look<'a> {
     pub(super) is_tail_late: bool,
     /// When that was read.
     pub(super) read_at: Option<Timestamp>,
+    /// What is known of its failed runs where it was never read.
+    pub(super) failing: Option<&'a FailureStreak>,
     /// Why it can't be read now.
     pub(super) unreadable: Option<&'a str>,
     /// What is left of its connection's rate budget.
@@ -94,20 +97,22 @@ impl Look<'_> {
     /// What is to be said of it.
     pub(super) fn verdict(&self, now: Timestamp) -> Verdict {
         let worst = self.findings(now).first().map(|finding| finding.kind);
-        match (worst, self.standing) {
-            (Some(kind), _) => Verdict::Found(kind),
-            (None, None) => Verdict::Found(FindingKind::Unreadable),
-            (None, Some(standing)) if standing.newest.is_none() => Verdict::New,
-            (None, Some(_)) => Verdict::Whole,
+        let is_new = (self.standing).is_some_and(|standing| standing.newest.is_none());
+        match worst {
+            Some(kind) => Verdict::Found(kind),
+            None if is_new => Verdict::New,
+            None => Verdict::Whole,
         }
     }
 
     /// All problems that need attention, the worst first.
     pub(super) fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        let unreadable = (self.unreadable).map(|problem| standing::unreadable(self.name, problem));
-        let findings = self.standing.map(|standing| standing.findings(now));
-        (unreadable.into_iter())
-            .chain(findings.unwrap_or_default())
-            .collect()
+        standing::findings(
+            (self.name, self.connection),
+            self.standing,
+            self.unreadable,
+            self.failing,
+            now,
+        )
     }
 }

@@ -267,6 +267,13 @@ async fn what_cannot_be_read_waits_in_quarantine_and_stops_nothing() {
     pull_through(&rig, 12).await;
     rig.assert_exact().await;
     let quarantine = rig.quarantine().await;
+    // each day is shown by the pulls of its neighbours, too, and again by settle passes
+    let counts = rig.counts().await;
+    assert_eq!(counts.quarantined, quarantine.len() as u64);
+    assert_eq!(
+        counts.fetched,
+        counts.new + counts.duplicate + counts.quarantined + counts.waiting
+    );
     for poison in rig.sim.dataset().poison(rig.sim.now()) {
         assert!(
             quarantine.iter().any(|line| line["raw"] == poison.raw),

@@ -80,12 +80,15 @@ async fn what_cannot_be_read_waits_in_quarantine_once() {
         ..three_days()
     };
     let rig = Rig::new(&spec, settings()).await;
+    let mut counted = 0;
     for now in ["2026-03-05", "2026-03-06", "2026-03-07"] {
-        rig.tick(at(now)).await;
+        counted += rig.tick(at(now)).await.tally.counts.quarantined;
     }
     rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
         .await;
     let lines = rig.quarantine().await;
+    // the days beside it show a record, too
+    assert_eq!(counted, lines.len() as u64);
     let mut reasons: Vec<&str> = lines
         .iter()
         .map(|line| line["reason"].as_str().unwrap())

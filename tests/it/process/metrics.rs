@@ -241,6 +241,44 @@ async fn they_say_how_runs_fail_and_forget_what_is_no_longer_configured() {
             .contains_key("auditlake_watermark_timestamp_seconds{job_name=\"audits\"}")
     );
 
+    // another process says the same, and when the next attempt is
+    let failing = "auditlake_job_state{job_name=\"audits\",state=\"failing\"}";
+    until("the job is failing", async || {
+        Scrape::of(&address).await.value(failing) > 0.0
+    })
+    .await;
+    let checked = world.run(&["status", "--check"]).await.assert_code(3);
+    let lines: Vec<&str> = checked.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("refused: audits can't be pulled: the credentials of connection "),
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        lines[1].starts_with("failing: audits failed in its last run, since "),
+        "{}",
+        checked.stdout
+    );
+    let status = world.run(&["status", "--json"]).await.assert_code(0);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status[0]["state"], "failing");
+    assert_eq!(status[0]["failing"]["kind"], "auth");
+    let next: chrono::DateTime<chrono::Utc> =
+        serde_json::from_value(status[0]["next_run"].clone()).unwrap();
+    let at: chrono::DateTime<chrono::Utc> =
+        serde_json::from_value(status[0]["failing"]["at"].clone()).unwrap();
+    assert!(next - at >= chrono::TimeDelta::minutes(1), "{at} {next}");
+    let armed = "auditlake_next_run_timestamp_seconds{job_name=\"audits\"}";
+    let armed = Scrape::of(&address).await.value(armed);
+    assert!((armed - next.timestamp_micros() as f64 / 1e6).abs() < 0.001);
+    let (_, api) = get(&address, "/api/v1/jobs").await;
+    let api: serde_json::Value = serde_json::from_str(&api).unwrap();
+    assert_eq!(api["jobs"][0]["findings"], status[0]["findings"]);
+    assert_eq!(
+        api["jobs"][0]["standing"]["next_run"],
+        status[0]["next_run"]
+    );
+
     world.change("schedule:", "shedule:");
     daemon.signal("HUP").await;
     daemon.says("the old configuration stays").await;

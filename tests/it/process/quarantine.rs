@@ -246,8 +246,21 @@ async fn a_stream_that_is_refused_makes_its_job_stale_and_is_named() {
     let yaml = format!("{}    max_staleness: 3650d\n", world.yaml());
     world.configure(&yaml);
     world.provider.forbid_service("Routing");
-    world.run_as_of(EVENING).await.assert_code(1);
-    world.run(&["status", "--check"]).await.assert_code(0);
+    let run = world.run_as_of(EVENING).await.assert_code(1);
+    assert!(
+        run.stdout.starts_with("audits: FAILED with 1 stream, "),
+        "{}",
+        run.stdout
+    );
+    let failing = world.run(&["status", "--check"]).await.assert_code(3);
+    assert!(
+        failing
+            .stdout
+            .contains("failing: audits failed in its last run, since ")
+            && failing.stdout.contains(", with stream Routing: auth: "),
+        "{}",
+        failing.stdout
+    );
     // between the start and where the others stand
     let age = (now() - at("2026-03-02T12:00:00Z")).num_minutes();
     world.change("3650d", &format!("{age}m"));
@@ -255,7 +268,7 @@ async fn a_stream_that_is_refused_makes_its_job_stale_and_is_named() {
     assert!(
         stale
             .stdout
-            .starts_with("stale: audits stands at 2026-03-02T00:00:00Z, "),
+            .contains("\nstale: audits stands at 2026-03-02T00:00:00Z, "),
         "{}",
         stale.stdout
     );

@@ -178,8 +178,9 @@ async fn a_re_read_adds_no_line_again_after_it_was_put_aside_but_one_more_of_it_
         world.ack(&lines).await;
         assert_eq!(world.counts().await, open(0, 2));
         world.provider.show_late(true);
-        world.pull(27, false).await;
+        let report = world.pull(27, false).await;
         assert_eq!(world.counts().await, open(1, 2));
+        assert_eq!(report.tally.counts.quarantined, 1);
         // acknowledging what is acknowledged changes nothing
         world.ack(&lines).await;
         assert_eq!(world.counts().await, open(1, 2));

@@ -1,0 +1,350 @@
+//! Every surface shows the same status of a job: `status` and its JSON, the pages, the API and the metrics, for every kind
+//! of failure and every finding.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::header::HOST;
+use chrono::TimeDelta;
+use futures_util::StreamExt;
+use object_store::ObjectStoreExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::*;
+use crate::clock::real_now;
+use crate::config::Config;
+use crate::lake::quarantine::QuarantineLine;
+use crate::lake::{Change, Claimed, Ended, Failed, FailureStreak, JobLog, Lake, Progress, Run};
+use crate::model::{Kind, Timestamp};
+use crate::runtime::{self, ScheduledJob};
+use crate::standing::{Doing, FindingKind, JobStatus, Standing};
+
+const YAML: &str = "lake: {url: memory://}
+connections:
+  prod: {provider: everyware_cloud, username: u, password: p}
+jobs:
+  - {name: audits, connection: prod, schedule: '@hourly', start: 2026-03-01, max_staleness: 3650d}
+";
+
+/// What happened to the job before anybody asks.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    /// Its last runs failed so, as many times.
+    Failed(Kind, u32),
+    /// The same, and the next run is under way.
+    FailedAndRuns(Kind),
+    /// It failed, then succeeded.
+    FailedThenWell(Kind),
+    /// One of its two streams is refused; the other went on.
+    StreamRefused,
+    /// Its run failed before it could write to the log.
+    FailedUnlogged,
+    Runs,
+    Killed,
+    Well,
+    Holed,
+    Stale,
+    Unread,
+    Torn,
+}
+
+struct Place {
+    site: Site,
+    scheduled: ScheduledJob,
+    lake: Lake,
+}
+
+impl Place {
+    async fn new(yaml: &str) -> Self {
+        let config = Config::parse("jobs.yaml", yaml, &|_| None).unwrap();
+        let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
+        lake.prepare(&runtime::layout(&config.lake)).await.unwrap();
+        let metrics = Metrics::default();
+        let jobs = runtime::jobs(&config, &lake, &[], &metrics).unwrap();
+        Self {
+            scheduled: jobs[0].clone(),
+            lake: lake.clone(),
+            site: Site {
+                board: watch::channel(Arc::new(Board::new(jobs, lake))).1,
+                readiness: watch::channel(Readiness::Ready).1,
+                hosts: watch::channel(Arc::new(Hosts::new(&[]))).1,
+                metrics,
+            },
+        }
+    }
+
+    async fn claim(&self, life: TimeDelta) -> Box<JobLog> {
+        match JobLog::claim(&self.lake, Run::new("audits", life)).await {
+            Ok(Claimed::Mine(log)) => log,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A whole run that ended so.
+    async fn run(&self, coverage: &[(Timestamp, Timestamp)], failures: Vec<Failed>) {
+        let log = self.claim(TimeDelta::seconds(30)).await;
+        let ranges = coverage
+            .iter()
+            .map(|range| crate::model::Range::try_from(*range).unwrap());
+        let progress = Progress {
+            coverage: ranges.collect(),
+            ..Progress::default()
+        };
+        let now = real_now();
+        let change = Change {
+            streams: vec!["audits".to_owned()],
+            progress: BTreeMap::from([("audits".to_owned(), progress)]),
+            planned_at: failures
+                .iter()
+                .all(|failed| failed.stream.is_some())
+                .then_some(now),
+            ..Change::default()
+        };
+        log.commit(change).await.unwrap();
+        let ended = ended(failures);
+        let newest = log.newest().await;
+        let failing = FailureStreak::after(newest.failing.as_ref(), newest.run, &ended, now);
+        log.will_end(ended, failing).await;
+        log.release().await.unwrap();
+    }
+
+    async fn make(&self, before: Before) {
+        let start = self.scheduled.job.policy.start;
+        let (whole, holed) = (
+            [(start, real_now())],
+            [
+                (start, start + TimeDelta::days(1)),
+                (start + TimeDelta::days(2), real_now()),
+            ],
+        );
+        match before {
+            Before::Nothing | Before::Stale => {}
+            Before::Failed(kind, times) => {
+                for _ in 0..times {
+                    self.run(&whole, vec![failed(kind, None)]).await;
+                }
+            }
+            Before::FailedAndRuns(kind) => {
+                self.run(&whole, vec![failed(kind, None)]).await;
+                self.claim(TimeDelta::seconds(30)).await;
+            }
+            Before::FailedThenWell(kind) => {
+                self.run(&whole, vec![failed(kind, None)]).await;
+                self.run(&whole, vec![]).await;
+            }
+            Before::StreamRefused => {
+                let failures =
+                    ["Quality", "Routing"].map(|stream| failed(Kind::Auth, Some(stream)));
+                self.run(&whole, failures.into()).await;
+            }
+            Before::FailedUnlogged => {
+                let ended = ended(vec![failed(Kind::Transient, None)]);
+                let failing = FailureStreak::after(None, uuid::Uuid::now_v7(), &ended, real_now());
+                let job = &self.scheduled.job;
+                job.memory.note_failing(&job.log, failing);
+            }
+            Before::Runs => drop(self.claim(TimeDelta::seconds(30)).await),
+            Before::Killed => drop(self.claim(TimeDelta::zero()).await),
+            Before::Well => self.run(&whole, vec![]).await,
+            Before::Holed => self.run(&holed, vec![]).await,
+            Before::Unread => {
+                self.run(&whole, vec![]).await;
+                let asked = crate::model::Range::new(start, start + TimeDelta::hours(1)).unwrap();
+                let line = QuarantineLine::new("{", "torn".to_owned(), "audits", asked, real_now());
+                let mut text = serde_json::to_string(&line).unwrap();
+                text.push('\n');
+                let keys = self.lake.layout.job("audits");
+                let key = keys.quarantined(uuid::Uuid::now_v7(), 0);
+                self.lake.store.put(&key, text.into()).await.unwrap();
+            }
+            Before::Torn => {
+                let key = self.lake.layout.job("audits").commit(1);
+                self.lake.store.put(&key, "{".into()).await.unwrap();
+            }
+        }
+    }
+
+    async fn get(&self, path: &str) -> String {
+        let request = Request::builder().uri(path).header(HOST, "localhost");
+        let request = request.body(Body::empty()).unwrap();
+        let response = router(self.site.clone()).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let mut chunks = response.into_body().into_data_stream();
+        let mut text = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            text.extend(chunk.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    /// What `status` works with, in a process of its own as far as the log can tell.
+    async fn of_command(&self, now: Timestamp) -> JobStatus {
+        match Standing::read(&self.scheduled, now).await {
+            Ok(standing) => JobStatus::read(Arc::new(standing)),
+            Err(error) => {
+                JobStatus::unreadable(&self.scheduled, crate::telemetry::chain(&error), None, now)
+            }
+        }
+    }
+}
+
+fn ended(failures: Vec<Failed>) -> Ended {
+    Ended {
+        started_at: real_now(),
+        unfinished: false,
+        calls: 0,
+        retries: 0,
+        failures,
+    }
+}
+
+fn failed(kind: Kind, stream: Option<&str>) -> Failed {
+    Failed {
+        stream: stream.map(str::to_owned),
+        range: None,
+        work: None,
+        kind: Some(kind),
+        error: format!("it <failed> ({kind})"),
+        retry_after: None,
+        at_lake: false,
+    }
+}
+
+#[tokio::test]
+async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
+    use FindingKind::{Failing, Gap, Quarantine, Refused, Stale, Unreadable};
+    let mut table: Vec<(Before, Doing, Vec<FindingKind>)> = vec![
+        (Before::Nothing, Doing::NeverRan, vec![]),
+        (
+            Before::StreamRefused,
+            Doing::Failing,
+            vec![Refused, Failing],
+        ),
+        (Before::FailedUnlogged, Doing::Failing, vec![Failing]),
+        (Before::Runs, Doing::Running, vec![]),
+        (Before::Killed, Doing::Interrupted, vec![]),
+        (Before::Well, Doing::Idle, vec![]),
+        (Before::Holed, Doing::Idle, vec![Gap]),
+        (Before::Stale, Doing::NeverRan, vec![Stale]),
+        (Before::Unread, Doing::Idle, vec![Quarantine]),
+        (Before::Torn, Doing::Unreadable, vec![Unreadable]),
+    ];
+    for kind in Kind::ALL {
+        let findings = match kind {
+            Kind::Auth => vec![Refused, Failing],
+            _ => vec![Failing],
+        };
+        table.push((Before::Failed(kind, 1), Doing::Failing, findings.clone()));
+        table.push((Before::Failed(kind, 3), Doing::Failing, findings.clone()));
+        table.push((Before::FailedAndRuns(kind), Doing::Failing, findings));
+        table.push((Before::FailedThenWell(kind), Doing::Idle, vec![]));
+    }
+    for (before, state, kinds) in table {
+        let yaml = match before {
+            Before::Stale => YAML.replace("3650d", "1h"),
+            _ => YAML.to_owned(),
+        };
+        let place = Place::new(&yaml).await;
+        place.make(before).await;
+        let now = real_now();
+        let status = place.of_command(now).await;
+        let findings = status.findings(now);
+        let found: Vec<FindingKind> = findings.iter().map(|finding| finding.kind).collect();
+        assert_eq!((status.state(now), found), (state, kinds), "{before:?}");
+
+        let api: Value = serde_json::from_str(&place.get("/api/v1/jobs").await).unwrap();
+        let (api, json) = (&api["jobs"][0], status.json(now));
+        assert_eq!(api["state"], state.name(), "{before:?}");
+        assert_eq!(json["state"], state.as_str(), "{before:?}");
+        assert_eq!(api["findings"], json["findings"], "{before:?}");
+        assert_eq!(api["error"], json["error"], "{before:?}");
+        if state != Doing::Unreadable {
+            let standing = &api["standing"];
+            for (theirs, ours) in [
+                ("state", state.name().into()),
+                ("failing", json["failing"].clone()),
+                ("watermark", json["watermark"].clone()),
+                ("stale", json["stale"].clone()),
+                ("quarantined", json["quarantined"].clone()),
+                ("findings", json["findings"].clone()),
+            ] {
+                assert_eq!(standing[theirs], ours, "{theirs} of {before:?}");
+            }
+            // of a job that never planned it is now
+            let next: Timestamp = serde_json::from_value(json["next_run"].clone()).unwrap();
+            if next > now {
+                assert_eq!(standing["next_run"], json["next_run"], "{before:?}");
+            }
+        }
+
+        let metrics = place.get("/metrics").await;
+        let has = |sample: String| {
+            let is_there = metrics.lines().any(|line| line == sample);
+            assert!(is_there, "no `{sample}` for {before:?} in\n{metrics}");
+        };
+        for one in Doing::ALL {
+            let is_so = u8::from(one == state);
+            let state = one.name();
+            has(format!(
+                "auditlake_job_state{{job_name=\"audits\",state=\"{state}\"}} {is_so}.0"
+            ));
+        }
+        for kind in FindingKind::ALL {
+            let count = findings
+                .iter()
+                .filter(|finding| finding.kind == kind)
+                .count();
+            has(format!(
+                "auditlake_findings{{job_name=\"audits\",kind=\"{kind}\"}} {count}.0"
+            ));
+        }
+        let runs = json["failing"]["runs"].as_u64().unwrap_or(0);
+        has(format!(
+            "auditlake_failed_runs{{job_name=\"audits\"}} {runs}.0"
+        ));
+        if let Some(open) = json["quarantined"].as_u64() {
+            has(format!(
+                "auditlake_quarantine_open_records{{job_name=\"audits\"}} {open}.0"
+            ));
+        }
+
+        let (overview, page) = (place.get("/").await, place.get("/jobs/audits").await);
+        let escaped = |text: &str| {
+            text.replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+        };
+        for finding in &findings {
+            let kind = finding.kind;
+            if kind == Unreadable {
+                assert!(
+                    overview.contains("can&#39;t be read") || overview.contains("can't be read")
+                );
+                continue;
+            }
+            assert!(
+                overview.contains(&format!("\">{kind}</span>")),
+                "{kind} of {before:?} in\n{overview}"
+            );
+            // long ones are folded up
+            let what = finding.what.chars().take(40);
+            let what: String = what.take_while(|letter| *letter != '`').collect();
+            assert!(overview.contains(&escaped(&what)), "{what} in\n{overview}");
+        }
+        assert_eq!(
+            overview.contains("Nothing needs a look"),
+            findings.is_empty(),
+            "{before:?}"
+        );
+        assert_eq!(
+            page.contains("Its last run failed"),
+            state == Doing::Failing,
+            "{before:?}"
+        );
+        let is_held = json["claim"] != Value::Null && state != Doing::Unreadable;
+        assert_eq!(page.contains("activity running"), is_held, "{before:?}");
+    }
+}
