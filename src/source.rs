@@ -211,7 +211,23 @@ impl Source {
         call: &Call,
         stop: &CancellationToken,
     ) -> Result<Answer, SourceError> {
-        Ok(self.client.send(call, stop).await?)
+        let answer = self.client.send(call, stop).await?;
+        match self.oddity(&answer) {
+            Some((kind, odd)) => {
+                let said = format!("the provider answered {}: {odd}", answer.status);
+                Err(failed(kind, said))
+            }
+            None => Ok(answer),
+        }
+    }
+
+    /// What an answer is that is no JSON at all, and what that means: a redirect, or nothing.
+    fn oddity(&self, answer: &Answer) -> Option<(Kind, String)> {
+        if let Some(leads) = self.client.leads(answer) {
+            return Some((Kind::Config, leads));
+        }
+        let is_empty = answer.status.is_success() && answer.body.trim_ascii().is_empty();
+        is_empty.then(|| (Kind::Transient, "the answer is empty".to_owned()))
     }
 }
 
@@ -333,26 +349,24 @@ impl Reading<'_> {
             }
             answer => answer?,
         };
-        let leads = client.leads(&answer).or_else(|| {
-            let is_empty = answer.status.is_success() && answer.body.trim_ascii().is_empty();
-            is_empty.then(|| format!("it is empty, with status {}", answer.status))
-        });
+        let (status, oddity) = (answer.status, self.source.oddity(&answer));
         // a refusal may come with a status that says all is well, and the wait that it asks for with it
         let asks = Some(&answer.headers).filter(|headers| headers.contains_key(RETRY_AFTER));
         let asks = asks.filter(|_| answer.status.is_success()).cloned();
-        let page = match adapter.page(self.ask, self.cursor.as_ref(), answer) {
-            Err(Refusal::Failed { kind, message }) if leads.is_some() => {
-                let leads = leads.unwrap_or_default();
+        let page = adapter.page(self.ask, self.cursor.as_ref(), answer);
+        let page = match (page, oddity) {
+            // an answer that isn't one says nothing else
+            (Err(Refusal::Failed { .. }), Some((kind, odd))) => {
                 return Err(failed(
                     kind,
-                    self.source.shown(&format!("{message}; {leads}")),
+                    format!("the provider answered {status}: {odd}"),
                 ));
             }
             // there was no cursor to refuse: what was asked for doesn't exist there
-            Err(Refusal::CursorGone(said)) if self.cursor.is_none() => {
+            (Err(Refusal::CursorGone(said)), _) if self.cursor.is_none() => {
                 return Err(failed(Kind::Config, self.source.shown(&said)));
             }
-            page => {
+            (page, _) => {
                 let refused = page.as_ref().err().map(Refusal::kind);
                 if let (Some(Kind::RateLimited | Kind::Transient), Some(headers)) = (refused, asks)
                 {

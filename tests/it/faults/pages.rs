@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use auditlake::client::Limits;
 use auditlake::model::Kind;
-use auditlake::sim::{Fault, avaya, genesys, liveperson};
+use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 
 use super::worlds::*;
 use crate::support::rig::{Rig, at};
@@ -278,4 +278,50 @@ async fn a_download_that_cannot_be_unpacked_is_asked_for_inline() {
         assert!(rig.sim.counters().calls(genesys::endpoint::DOWNLOAD) > 0);
         rig.assert_holds(rig.sim.truth()).await;
     }
+}
+
+/// Where a redirect leads is said, without what it carries; and that an answer is empty.
+async fn no_answer<W: World>() {
+    for (status, location, kind, part) in [
+        (
+            307,
+            Some("https://moved.test:8443/x?token=canary"),
+            Kind::Config,
+            "it leads to `https://moved.test:8443`, and is not followed",
+        ),
+        (
+            308,
+            Some("https://"),
+            Kind::Config,
+            "a redirect that doesn't say where to",
+        ),
+        (
+            308,
+            None,
+            Kind::Config,
+            "a redirect that doesn't say where to",
+        ),
+        (204, None, Kind::Transient, "the answer is empty"),
+    ] {
+        let rig: Rig<W> = rig(60).await;
+        let fault = Fault::rewritten(move |_, answer| {
+            answer.status = status;
+            answer.body.clear();
+            answer
+                .headers
+                .extend(location.map(|location| ("location", location.to_owned())));
+        });
+        rig.sim.faults().always(W::DATA, fault);
+        let ended = attempt(&rig, at(NOW)).await;
+        assert_eq!(ended.kinds, [kind], "{status}: {}", ended.said);
+        assert!(ended.said.contains(part), "{status}: {}", ended.said);
+        assert!(!ended.said.contains("canary"), "{}", ended.said);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_said_to_be_none() {
+    no_answer::<avaya::Avaya>().await;
+    no_answer::<liveperson::LivePerson>().await;
+    no_answer::<everyware::Everyware>().await;
 }
