@@ -594,7 +594,7 @@ async fn a_call_that_may_be_tried_again_is() {
 
 #[tokio::test]
 async fn half_an_answer_is_asked_for_again() {
-    for half in ["", " \n", r#"{"a":[{"b":1},"#, "[1, 2", r#"{"a":"b"#] {
+    for half in [r#"{"a":[{"b":1},"#, "[1, 2", r#"{"a":"b"#] {
         let api = Api::start(move |seen, before| {
             (seen.path == "/base/x" && before == 0).then(|| reply(200, half))
         })

@@ -79,7 +79,7 @@ async fn genesys_cloud() {
         ("a byte order mark", with_mark, To(Kind::Data)),
         ("more members", with_more, Right),
         ("a byte behind", with_tail, To(Kind::Data)),
-        ("UTF-16", in_utf_16, To(Kind::Data)),
+        ("UTF-16", in_utf_16, Right),
         (
             "a list that is an object",
             |a| replace(a, r#""entities":["#, r#""entities":{"a":["#),
@@ -128,7 +128,7 @@ async fn avaya_axp() {
         ("a byte order mark", with_mark, To(Kind::Data)),
         ("more members", with_more, Right),
         ("a byte behind", with_tail, To(Kind::Data)),
-        ("UTF-16", in_utf_16, To(Kind::Data)),
+        ("UTF-16", in_utf_16, Right),
         (
             "a list that is an object",
             |a| replace(a, r#""auditRecords":["#, r#""auditRecords":{"a":["#),
@@ -164,7 +164,7 @@ async fn live_person() {
         ("a byte order mark", with_mark, To(Kind::Data)),
         ("more members", with_more, Right),
         ("a byte behind", with_tail, To(Kind::Data)),
-        ("UTF-16", in_utf_16, To(Kind::Data)),
+        ("UTF-16", in_utf_16, Right),
         (
             "a list that is an object",
             |a| replace(a, r#""auditData":["#, r#""auditData":{"a":["#),

@@ -145,7 +145,7 @@ async fn a_place_that_leads_to_no_page_is_begun_again_from_the_start() {
     // one that was begun here and now isn't begun again
     rig.sim
         .faults()
-        .next(genesys::endpoint::RESULTS, 1, Fault::TruncatedBody);
+        .next(genesys::endpoint::RESULTS, 1, Fault::Html { status: 200 });
     let ended = attempt(&rig, at("2026-03-02T02:00:00Z")).await;
     assert_eq!(ended.kinds, [Kind::Data], "{}", ended.said);
 }

@@ -67,10 +67,10 @@ async fn everyware_cloud_keeps_its_budget_while_failing() {
 /// Refused credentials are tried once, however often a run asks, until they change or a minute has passed.
 async fn signs_in_once<W: World>(endpoint: &'static str, status: u16) {
     let rig: Rig<W> = rig(60).await;
-    let refused = Fault::Status {
-        status,
-        retry_after: None,
-    };
+    let refused = Fault::rewritten(move |_, answer| {
+        answer.status = status;
+        answer.body = br#"{"error":"invalid_client"}"#.to_vec();
+    });
     rig.sim.faults().always(endpoint, refused);
     let began = Instant::now();
     for _ in 0..10 {
