@@ -2,16 +2,21 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 
 use super::support::{EVENING, Ended, Process, World, one_day};
 
 const KEYS: &str = "aws_region: r, aws_access_key_id: AKIA, aws_secret_access_key: b";
+
+const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
 
 async fn world() -> World {
     World::new(&one_day(), EVENING).await
@@ -547,4 +552,64 @@ async fn one_form_of_the_url_stands_everywhere_and_names_what_is_there() {
         );
         assert!(!ended.stdout.contains("%20"), "{}", ended.stdout);
     }
+}
+
+/// A store that denies everything over TLS, by a certificate that only `tests/fixtures/tls/authority.pem` vouches for.
+/// Returns its port.
+fn serve_tls() -> u16 {
+    auditlake::tls::install();
+    let file = |name: &str| std::path::Path::new(TLS).join(name);
+    let certificate = CertificateDer::from_pem_file(file("good.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(tls, stream);
+            if stream.read(&mut [0; 4096]).is_ok() {
+                let body = error("AccessDenied", "no");
+                let length = body.len();
+                let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length:";
+                // whoever has gone hears nothing of it
+                let _ = write!(stream, "{head} {length}\r\n\r\n{body}");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_ca_file_of_the_lake_is_trusted_beside_the_systems() {
+    let lake = format!(
+        "url: s3://bucket\n  storage_options: {{ aws_endpoint: 'https://127.0.0.1:{}', {KEYS} }}",
+        serve_tls()
+    );
+    let world = with_lake(&lake).await;
+    let ended = world.run(&["check"]).await.assert_code(1);
+    ended
+        .assert_says("write (config): ")
+        .assert_says("`ca_file` in `lake` can name that");
+    let authority = format!("{TLS}/authority.pem");
+    let environment = [("AWS_CA_BUNDLE", authority.as_str())];
+    run_in(&world, &["check"], &environment)
+        .await
+        .assert_code(1)
+        .assert_says("write (auth): ");
+    world.change("url: s3", &format!("ca_file: {authority}\n  url: s3"));
+    world
+        .run(&["check"])
+        .await
+        .assert_code(1)
+        .assert_says("write (auth): ");
+    world.change(&authority, "jobs.yaml");
+    let ended = world.run(&["validate"]).await.assert_code(2);
+    ended.assert_says("jobs.yaml:2:12: invalid `ca_file`: `jobs.yaml` holds no PEM certificate");
 }
