@@ -172,7 +172,12 @@ fn place(folder: &Path) -> Result<PathBuf, Failure> {
     }
     let unreadable = |error: io::Error| refuse(format!("`{shown}` can't be read: {error}"));
     let path = std::path::absolute(folder).map_err(unreadable)?;
-    if fs::symlink_metadata(&path).is_ok() {
+    let found = match fs::symlink_metadata(&path) {
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(unreadable(error)),
+    };
+    if found {
         // follows links: where it leads counts
         let path = path.canonicalize().map_err(unreadable)?;
         if !path.is_dir() {

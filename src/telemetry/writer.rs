@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many bytes wait at most.
-const ROOM: usize = 4 << 20;
+const ROOM: usize = 1 << 20;
 /// What a line takes beside its bytes.
 const LINE: usize = 64;
 /// How long one write may take before the reader counts as gone.
@@ -228,7 +228,7 @@ mod tests {
         let writer = Writer::start(true, sink, said).unwrap();
         let line = vec![b'x'; 64 << 10];
         let begun = Instant::now();
-        for _ in 0..100 {
+        for _ in 0..50 {
             writer.write(&line);
         }
         writer.write(b"one more\n");
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(first, line);
         let dropped: usize = notice.strip_suffix(" dropped\n").unwrap().parse().unwrap();
         writer.write(b"the last\n");
-        let rest: Vec<Vec<u8>> = lines.iter().take(101 - dropped).collect();
+        let rest: Vec<Vec<u8>> = lines.iter().take(51 - dropped).collect();
         assert_eq!(rest.last().unwrap(), b"the last\n");
     }
 

@@ -19,7 +19,12 @@ fn start(world: &World, args: &[&str]) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    command.kill_on_drop(true).spawn().unwrap()
+    // each step of each request and task has its line
+    command
+        .env("RUST_LOG", "trace")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 /// An address where nobody listens yet.
@@ -48,8 +53,7 @@ async fn a_daemon_whose_log_nobody_reads_answers_works_and_stops() {
     let world = World::live(&lately()).await;
     let address = free_address();
     world.change("127.0.0.1:0", &address);
-    // each request and each task has its line
-    let mut daemon = start(&world, &["-vv", "--log-format", "json", "run"]);
+    let mut daemon = start(&world, &["--log-format", "json", "run"]);
     auditlake::tls::install();
     let scrape = async || match reqwest::get(format!("http://{address}/metrics")).await {
         Ok(answer) => answer.text().await.unwrap(),
@@ -84,7 +88,7 @@ async fn a_daemon_whose_log_nobody_reads_answers_works_and_stops() {
 #[tokio::test]
 async fn a_command_whose_log_nobody_reads_ends_too() {
     let world = World::new(&one_day(), EVENING).await;
-    let args = ["-vv", "run", "--once", "--as-of", EVENING];
+    let args = ["run", "--once", "--as-of", EVENING];
     let mut child = start(&world, &args);
     let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
     assert_eq!(ended.expect("it ends").unwrap().code(), Some(0));
