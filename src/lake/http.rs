@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use object_store::client::{
     ClientConfigKey as Key, ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind,
     HttpRequest, HttpResponse, HttpService,
@@ -40,7 +40,7 @@ impl HttpConnector for NoRedirects {
         }
         let client = builder.build();
         let client = client.map_err(|error| failed(Box::new(error.without_url())))?;
-        Ok(HttpClient::new(AnswerService(client)))
+        Ok(HttpClient::new(Settled(AnswerService(client))))
     }
 }
 
@@ -50,6 +50,31 @@ fn certificates(path: &std::path::Path) -> std::result::Result<Vec<Certificate>,
         .map_err(|error| format!("the ca_file `{shown}` can't be read: {error}"))?;
     crate::tls::certificates(&pem).map_err(|why| format!("the ca_file `{shown}` {why}"))?;
     Certificate::from_pem_bundle(&pem).map_err(|_| format!("the ca_file `{shown}` isn't PEM"))
+}
+
+/// Azure may answer that it accepted a copy, and make it later. Until then the object is there, as it will be or empty:
+/// this client says of it that it can't be had yet, which the store waits for as for any passing failure, or that it
+/// isn't there, if the copy has failed.
+#[derive(Debug)]
+struct Settled<S>(S);
+
+#[async_trait]
+impl<S: HttpService> HttpService for Settled<S> {
+    async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+        let looks = request.method() == Method::HEAD;
+        let mut answer = self.0.call(request).await?;
+        if looks && answer.status().is_success() {
+            match answer.headers().get("x-ms-copy-status") {
+                None => {}
+                Some(status) if status == "success" => {}
+                Some(status) if status == "pending" => {
+                    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                }
+                Some(_) => *answer.status_mut() = StatusCode::NOT_FOUND,
+            }
+        }
+        Ok(answer)
+    }
 }
 
 /// A client by all of the store's options but `randomize_addresses` (addresses are taken as the system gives them). An
@@ -255,6 +280,40 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    /// Answers HEAD with this status of a copy.
+    #[derive(Debug)]
+    struct Copied(Option<&'static str>);
+
+    #[async_trait]
+    impl HttpService for Copied {
+        async fn call(&self, _: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+            let mut answer = HttpResponse::new(Vec::new().into());
+            if let Some(status) = self.0 {
+                let status = http::HeaderValue::from_static(status);
+                answer.headers_mut().insert("x-ms-copy-status", status);
+            }
+            Ok(answer)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_whose_copy_is_pending_is_not_there_yet() {
+        for (status, head, get) in [
+            (None, 200, 200),
+            (Some("success"), 200, 200),
+            (Some("pending"), 503, 200),
+            (Some("failed"), 404, 200),
+            (Some("aborted"), 404, 200),
+        ] {
+            for (method, wanted) in [(Method::HEAD, head), (Method::GET, get)] {
+                let mut request = HttpRequest::new(Vec::new().into());
+                *request.method_mut() = method;
+                let answer = Settled(Copied(status)).call(request).await.unwrap();
+                assert_eq!(answer.status().as_u16(), wanted, "{status:?}");
+            }
         }
     }
 }
