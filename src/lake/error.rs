@@ -139,14 +139,70 @@ pub enum LakeError {
     },
     /// A committed file is neither staged nor published.
     #[error(
-        "the committed file `{staged}` is gone and was never published as `{key}`: something other than auditlake \
-         deleted it"
+        "the committed file `{staged}` is gone and was never published as `{key}`: the store lost it, or something other \
+         than auditlake deleted it; the next run pulls its ranges again"
     )]
     FileVanished {
         /// Where it was staged.
         staged: String,
         /// Where it belongs.
         key: String,
+    },
+    /// A committed file isn't whole, and there is no whole one to copy.
+    #[error(
+        "the committed file `{key}` has {found} bytes instead of {bytes}, and no whole copy of it is staged: the store \
+         lost a part of it, or something other than auditlake changed it; the next run pulls its ranges again"
+    )]
+    FileDamaged {
+        /// Where it belongs.
+        key: String,
+        /// The size that its commit says.
+        bytes: u64,
+        /// The size that it has.
+        found: u64,
+    },
+    /// The store says that it copied a file, and it didn't.
+    #[error(
+        "the store answered that it copied `{staged}` to `{key}`, but that {found}; the staged file is \
+         kept, and the next run copies it again"
+    )]
+    NotCopied {
+        /// Where it is staged.
+        staged: String,
+        /// Where it belongs.
+        key: String,
+        /// What is there, as the verb of the sentence.
+        found: String,
+    },
+    /// The store says that it wrote an object, and it didn't, or not all of it.
+    #[error(
+        "the store answered that it wrote `{key}`, but that isn't there, or isn't whole; it is tried again"
+    )]
+    NotWritten {
+        /// The object.
+        key: String,
+    },
+    /// The store says that it deleted an object, and it didn't.
+    #[error(
+        "the store answered that it deleted `{key}`, but that is still there; it is tried again"
+    )]
+    NotDeleted {
+        /// The object.
+        key: String,
+    },
+    /// The store lets several creators of one object succeed.
+    #[error(
+        "the store behind `{url}` told {winners} of {creators} creators of one object at the same time that each of them \
+         created it, so nothing can be landed exactly once there: it looks and writes in two steps; use a store whose \
+         conditional writes (`If-None-Match` on PUT) are atomic"
+    )]
+    RacyCreate {
+        /// The lake.
+        url: String,
+        /// How many were told so.
+        winners: usize,
+        /// How many there were.
+        creators: usize,
     },
 }
 
@@ -178,13 +234,20 @@ impl LakeError {
             Self::Url { .. }
             | Self::FoldsCase { .. }
             | Self::NoConditionalCreate { .. }
+            | Self::RacyCreate { .. }
             | Self::Unproven { .. }
             | Self::NewerFormat { .. }
             | Self::OtherLayout { .. }
             | Self::Demo { .. } => Kind::Config,
-            Self::Gone { .. } | Self::NoAnswer { .. } => Kind::Transient,
+            Self::Gone { .. }
+            | Self::NoAnswer { .. }
+            | Self::NotCopied { .. }
+            | Self::NotWritten { .. }
+            | Self::NotDeleted { .. } => Kind::Transient,
             Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
-            Self::Unreadable { .. } | Self::FileVanished { .. } => Kind::Data,
+            Self::Unreadable { .. } | Self::FileVanished { .. } | Self::FileDamaged { .. } => {
+                Kind::Data
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ use super::folder::Folder;
 use super::http::NoRedirects;
 use super::layout::Layout;
 use super::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
+use super::probe;
 use crate::metrics;
 use crate::model::Kind;
 use crate::secret::{Hidden, Secret};
@@ -224,7 +225,7 @@ impl Lake {
     }
 
     /// Makes sure that the lake is laid out as `partition_by` says (a new lake becomes so), and that its store refuses
-    /// to create an object that exists. Both are needed before the first claim.
+    /// to create an object that exists, also one that is being created. All of it is needed before the first claim.
     pub async fn prepare(&self, partition_by: &[String]) -> Result<(), LakeError> {
         let key = self.layout.lake_file();
         if !self.is_laid_out(partition_by).await? {
@@ -257,7 +258,8 @@ impl Lake {
                 url: self.url.clone(),
             });
         }
-        Ok(())
+        // what is tried one after the other doesn't find out a store that looks and then writes
+        probe::race_once(self).await
     }
 
     /// Whether there is a lake, laid out so; an error if it is laid out otherwise. Only reads.

@@ -30,7 +30,8 @@ pub enum Probe {
     Layout,
     /// An object is written and read back.
     Write,
-    /// An object is created only if absent, twice: the second time has to be refused and to change nothing.
+    /// An object is created only if absent, twice: the second time has to be refused and to change nothing. And of several
+    /// creators at the same time exactly one has to win.
     ConditionalCreate,
     /// What was written isn't found under the same name in capitals.
     Case,
@@ -71,12 +72,18 @@ pub enum Outcome {
 /// A clock that is further off than this is worth a word. Stores tell whole seconds, and an answer takes its time.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
+/// How many creators race for one key.
+const CREATORS: usize = 4;
+/// How often they do so in `check`: the first race makes the connections that the others find open.
+const RACES: usize = 3;
+
 /// The objects of one probe.
 struct Objects {
     folder: Path,
     written: Path,
     created: Path,
     copied: Path,
+    raced: [Path; RACES],
 }
 
 /// Tries everything. Whatever fails, the rest is tried as far as it can be, and the probe's objects are deleted.
@@ -86,11 +93,12 @@ pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<Probed> {
         written: folder.clone().join("written"),
         created: folder.clone().join("created"),
         copied: folder.clone().join("copied"),
+        raced: std::array::from_fn(|n| folder.clone().join(format!("raced-{n}"))),
         folder,
     };
     let layout = layout(lake, partition_by).await;
     let written = write(lake, &objects.written).await;
-    let created = create(lake, &objects.created).await;
+    let created = create(lake, &objects.created, &objects.raced).await;
     let there: Vec<&Path> = [
         written.is_ok().then_some(&objects.written),
         created.is_ok().then_some(&objects.created),
@@ -188,7 +196,52 @@ fn skew(meta: &ObjectMeta, before: Timestamp, after: Timestamp) -> Option<TimeDe
     (ahead.abs() > SKEW).then_some(ahead)
 }
 
-async fn create(lake: &Lake, key: &Path) -> Result<String, LakeError> {
+/// Lets several creators race for one key: exactly one may win. A store that looks and then writes passes whatever is
+/// tried one after the other.
+async fn race(lake: &Lake, key: &Path) -> Result<(), LakeError> {
+    let texts: [String; CREATORS] = std::array::from_fn(|n| text(key, &format!("creator {n}")));
+    let creators = (texts.iter()).map(|text| lake.create(key, text.clone().into()));
+    let ended = futures_util::future::join_all(creators).await;
+    let there = lake.read(key).await?;
+    let of = |text: &String| there.as_ref().is_some_and(|there| there == text);
+    let won: Vec<&String> = (texts.iter().zip(&ended))
+        .filter_map(|(text, ended)| matches!(ended, Ok(true)).then_some(text))
+        .collect();
+    match won[..] {
+        [winner] if of(winner) => Ok(()),
+        [_] => Err(unproven(
+            key,
+            "of several creators of one object one was told that it created it, but the object is not what it wrote",
+        )),
+        // the winner's answer was lost: the store's client has tried again by itself
+        [] if texts.iter().any(of) => Ok(()),
+        [] => Err(
+            (ended.into_iter().find_map(Result::err)).unwrap_or_else(|| {
+                unproven(
+                    key,
+                    "the store refuses to create an object as if there were one, but there is none",
+                )
+            }),
+        ),
+        _ => Err(LakeError::RacyCreate {
+            url: lake.url().to_owned(),
+            winners: won.len(),
+            creators: CREATORS,
+        }),
+    }
+}
+
+/// The same once, for a lake that is about to be used; leaves nothing behind if the store deletes.
+pub(super) async fn race_once(lake: &Lake) -> Result<(), LakeError> {
+    let key = lake.layout.probe(Uuid::now_v7()).join("raced");
+    let raced = race(lake, &key).await;
+    if let Err(error) = delete(lake, vec![key]).await {
+        tracing::debug!(%error, "an object of a probe is left");
+    }
+    raced
+}
+
+async fn create(lake: &Lake, key: &Path, raced: &[Path]) -> Result<String, LakeError> {
     let first = text(key, "first");
     if !lake.create(key, first.clone().into()).await? {
         // its name is new: an answer of ours that was lost, or a store that refuses whatever is conditional
@@ -213,7 +266,13 @@ async fn create(lake: &Lake, key: &Path) -> Result<String, LakeError> {
         "an object that a refused create left",
     )
     .await?;
-    Ok("an object was created once; the second time was refused and changed nothing".to_owned())
+    for key in raced {
+        race(lake, key).await?;
+    }
+    Ok(format!(
+        "an object was created once; the second time was refused and changed nothing; of {CREATORS} creators at the same \
+         time one won, {RACES} times"
+    ))
 }
 
 async fn case(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, LakeError> {
@@ -254,8 +313,9 @@ async fn copy(lake: &Lake, from: &Path, to: &Path) -> Result<String, LakeError> 
 /// Deletes whatever may be there; an answer may have been lost, so it is tried for all, in any case.
 async fn delete_all(lake: &Lake, objects: &Objects) -> Result<String, LakeError> {
     let all = [&objects.written, &objects.created, &objects.copied];
+    let all = all.into_iter().chain(&objects.raced);
     let mut failed = None;
-    for key in all {
+    for key in all.clone() {
         if let Err(error) = delete(lake, vec![key.clone()]).await {
             failed = failed.or(Some(error));
         }
@@ -331,6 +391,8 @@ mod tests {
         /// The answer to the first create is lost: the store has tried again by itself.
         LosesAnswerOfCreate,
         FoldsCase,
+        /// It looks whether there is an object, and writes after a while.
+        LooksThenWrites,
         HidesFromLists,
         CopiesNothing,
         CopiesOtherBytes,
@@ -387,6 +449,10 @@ mod tests {
             match self.wrong {
                 Wrong::IgnoresCondition => options.mode = PutMode::Overwrite,
                 Wrong::RefusesAllCreates if creates => return Err(exists(key)),
+                Wrong::LooksThenWrites if creates && !is_there => {
+                    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+                    options.mode = PutMode::Overwrite;
+                }
                 Wrong::OverwritesAndRefuses if creates && is_there => {
                     self.store.put(key, payload).await?;
                     return Err(exists(key));
@@ -508,6 +574,27 @@ mod tests {
         assert!(first.contains("has other bytes"), "{first}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_looks_and_then_writes_is_found_out_by_a_race() {
+        let (marks, first, left) = probed(Wrong::LooksThenWrites).await;
+        assert_eq!((marks.as_str(), left), ("conditional create", 0));
+        assert!(
+            first.contains("told 4 of 4 creators of one object"),
+            "{first}"
+        );
+        // nor does such a store get past the start of a run
+        let store = Arc::new(Odd {
+            store: InMemory::new(),
+            wrong: Wrong::LooksThenWrites,
+        });
+        let lake = Lake::in_store("memory:///", Arc::clone(&store) as _, Path::default());
+        let error = lake.prepare(&["event_date".to_owned()]).await.unwrap_err();
+        assert!(matches!(error, LakeError::RacyCreate { .. }), "{error}");
+        assert_eq!(error.kind(), crate::model::Kind::Config);
+        let left: Vec<ObjectMeta> = store.store.list(None).try_collect().await.unwrap();
+        assert_eq!(left.len(), 1, "lake.json alone");
+    }
+
     #[tokio::test]
     async fn whatever_fails_the_rest_is_tried_and_nothing_is_left() {
         for (wrong, marks, left) in [
@@ -528,8 +615,8 @@ mod tests {
                 0,
             ),
             // what can't be taken away is told
-            (Wrong::MayNotDelete, "delete", 3),
-            (Wrong::KeepsWhatIsDeleted, "delete", 3),
+            (Wrong::MayNotDelete, "delete", 6),
+            (Wrong::KeepsWhatIsDeleted, "delete", 6),
         ] {
             let (marked, _, remain) = probed(wrong).await;
             assert_eq!((marked.as_str(), remain), (marks, left), "{wrong:?}");
