@@ -12,16 +12,19 @@ DENY_VERSION := 0.20.2
 VENV := target/venv
 VENV_ENGINES := target/venv-engines
 VENV_PAGE := target/venv-page
+AZURITE := target/azurite
 
-# The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS and DuckDB.
+# The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS, moto and DuckDB, and Azurite, which needs Node.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
+export AUDITLAKE_TEST_MOTO := $(abspath $(VENV))/bin/moto_server
+export AUDITLAKE_TEST_AZURITE := $(abspath $(AZURITE))/node_modules/.bin/azurite-blob
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
 # The API is held against its description by schemathesis. Those that begin with `promtool_` need Prometheus' own tool.
 export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench licences deny demo clean
+.PHONY: help build test lint doc tests test-engines azurite java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench licences deny demo clean
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,11 +44,12 @@ doc:
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps
 
 # The test runner's summary is the last that is said.
-tests: $(VENV)/installed promtool
+tests: $(VENV)/installed promtool azurite
 	$(CARGO) test --locked --workspace --doc
-	@skip=$$([ -x $(PROMTOOL) ] || echo promtool_); \
-	if command -v cargo-nextest >/dev/null; then set -x; $(CARGO) nextest run --locked --workspace --all-targets --run-ignored all --no-fail-fast $${skip:+-E "not test($$skip)"}; \
-	else set -x; $(CARGO) test --locked --workspace --all-targets --no-fail-fast -- --include-ignored $${skip:+--skip $$skip}; fi
+	@skip=(); [ -x $(PROMTOOL) ] || skip+=(promtool_); [ -x "$$AUDITLAKE_TEST_AZURITE" ] || skip+=(azurite_); \
+	if command -v cargo-nextest >/dev/null; then filter="all()"; for name in "$${skip[@]}"; do filter+=" - test($$name)"; done; \
+		set -x; $(CARGO) nextest run --locked --workspace --all-targets --run-ignored all --no-fail-fast -E "$$filter"; \
+	else set -x; $(CARGO) test --locked --workspace --all-targets --no-fail-fast -- --include-ignored "$${skip[@]/#/--skip=}"; fi
 
 test-api: $(VENV)/installed ## Hold the API against its description (a part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all process::api:: server::api::
@@ -55,6 +59,17 @@ check-alerts: promtool ## Hold alerts, dashboard and a real scrape against promt
 
 promtool:
 	@[ -x $(PROMTOOL) ] || tests/promtool.sh $(PROMTOOL)
+
+azurite:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(AZURITE)/installed; \
+	else echo "npm is not installed: the lake is not tried in Azurite"; fi
+
+$(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
+	rm -rf $(AZURITE)
+	mkdir -p $(AZURITE)
+	cp $^ $(AZURITE)
+	npm ci --prefix $(AZURITE) --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 $(VENV)/installed: tests/requirements.txt
 	rm -rf $(VENV)

@@ -106,7 +106,7 @@ impl Store {
 }
 
 /// What `make test` provides.
-fn tool(variable: &str) -> PathBuf {
+pub(crate) fn tool(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     path.filter(|path| path.exists()).unwrap_or_else(|| {
         panic!("`{variable}` must name a program that `make test` installs: run this by `make test` (or `make tests`)")
