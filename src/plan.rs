@@ -265,6 +265,36 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
     }
 }
 
+/// Takes back that `range` was pulled, as rows of it are lost that were committed. What was covered `before` that commit
+/// is to be settled again, so that what is found there counts as late, as it did; the rest is to be pulled.
+pub fn uncover(progress: &mut Progress, range: Range, before: &RangeSet, policy: &Policy) {
+    let again = match policy.settle.is_empty() {
+        true => RangeSet::default(), // nothing would read it
+        false => before.within(range),
+    };
+    let mut lost: RangeSet = [range].into_iter().collect();
+    again.iter().for_each(|again| lost.remove(again));
+    for lost in lost.iter() {
+        progress.coverage.remove(lost);
+        let unsettled = progress.unsettled.values_mut();
+        unsettled.for_each(|ranges| ranges.remove(lost));
+    }
+    for delay in &policy.settle {
+        let delay = delay.num_seconds().unsigned_abs();
+        let unsettled = progress.unsettled.entry(delay).or_default();
+        again.iter().for_each(|again| unsettled.insert(again));
+    }
+    progress.unsettled.retain(|_, ranges| !ranges.is_empty());
+    // a cursor in it has passed what is lost
+    (progress.open).retain(|open| open.range.intersection(&range).is_none());
+    progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    if let Some(refetch) = &mut progress.refetch
+        && let Some(lost) = range.intersection(&refetch.range)
+    {
+        refetch.left.insert(lost);
+    }
+}
+
 /// The holes in a stream's coverage: what lies between the job's start and the last that was pulled, and was not pulled
 /// itself, as far as the last run that went through its plan had planned.
 ///
@@ -632,6 +662,43 @@ mod tests {
             .values()
             .map(|ranges| ranges.iter().count());
         assert!(state.sum::<usize>() <= 4, "{progress:?}");
+    }
+
+    #[test]
+    fn what_is_lost_is_pulled_again_or_settled_again() {
+        let policy = policy();
+        let mut progress = Progress::default();
+        finish(&mut progress, range(0, 600), at(610), &policy);
+        let before = progress.coverage.clone();
+        finish(&mut progress, range(600, 1_200), at(1_210), &policy);
+        progress.open = vec![Open {
+            range: range(1_200, 1_800),
+            work: Work::Pull,
+            asked_at: at(1_810),
+            cursor: Cursor("x".to_owned()),
+        }];
+        // what was first pulled with the lost commit is missing again; what it had read once more is to be settled
+        uncover(&mut progress, range(540, 720), &before, &policy);
+        assert_eq!(progress.watermark, Some(at(600)));
+        assert_eq!(
+            Vec::from(progress.coverage.clone()),
+            [range(0, 600), range(720, 1_200)]
+        );
+        assert_eq!(progress.open.len(), 1);
+        let tasks: Vec<Task> = due(&progress, at(2_000), &policy).collect();
+        let pulls = ranges(&tasks, Work::Pull);
+        assert!(pulls.contains(&range(600, 660)) && pulls.contains(&range(660, 720)));
+        assert!(ranges(&tasks, Work::Settle).contains(&range(540, 600)));
+        // a cursor in what is lost is void
+        uncover(&mut progress, range(1_500, 1_800), &before, &policy);
+        assert!(progress.open.is_empty());
+        // where nothing is settled, it is pulled
+        let never = Policy {
+            settle: vec![],
+            ..policy
+        };
+        uncover(&mut progress, range(0, 60), &before, &never);
+        assert_eq!(progress.watermark, Some(at(0)));
     }
 
     #[test]

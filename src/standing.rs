@@ -114,17 +114,20 @@ pub enum FindingKind {
     Stale,
     /// Unreadable records wait.
     Quarantine,
+    /// The store lost committed files; their ranges were pulled again.
+    Damaged,
 }
 
 impl FindingKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Unreadable,
         Self::Refused,
         Self::Failing,
         Self::Gap,
         Self::Stale,
         Self::Quarantine,
+        Self::Damaged,
     ];
 
     /// As `status`, the API and the metrics have it.
@@ -136,12 +139,13 @@ impl FindingKind {
             Self::Gap => "gap",
             Self::Stale => "stale",
             Self::Quarantine => "quarantine",
+            Self::Damaged => "damaged",
         }
     }
 
     /// Whether rows are missing or can't be pulled, rather than late or unread.
     pub fn is_bad(self) -> bool {
-        !matches!(self, Self::Stale | Self::Quarantine)
+        !matches!(self, Self::Stale | Self::Quarantine | Self::Damaged)
     }
 }
 
@@ -232,6 +236,7 @@ impl Standing {
         findings.extend(self.gap_findings());
         findings.extend(self.stale_finding(now));
         findings.extend(self.quarantine_finding());
+        findings.extend(self.damaged_finding());
         findings.sort_by_key(|finding| finding.kind);
         findings
     }
@@ -313,6 +318,21 @@ impl Standing {
                 ),
             )
         })
+    }
+
+    fn damaged_finding(&self) -> Option<Finding> {
+        let damaged = &self.quarantine.damaged;
+        let first = damaged.first()?;
+        Some(self.finding(
+            FindingKind::Damaged,
+            format!(
+                "had {} that the store lost, or stored in part; what is left of the first is `{first}`",
+                text::counted(damaged.len() as u64, "committed file")
+            ),
+            "their ranges are pulled again (`backfill` does so before the job's `start`): look into the store, then delete \
+             what is left"
+                .to_owned(),
+        ))
     }
 
     /// Who holds the job now.

@@ -96,10 +96,16 @@ impl Layout {
         self.internal().join("probe").join(id.to_string())
     }
 
+    /// `_auditlake/damaged/<job>`
+    fn damaged(&self, job: &str) -> Path {
+        self.internal().join("damaged").join(job)
+    }
+
     /// The keys of one job.
     pub fn job(&self, job: &str) -> JobLayout {
         JobLayout {
             root: self.jobs().join(job),
+            damaged: self.damaged(job),
             job: job.to_owned(),
         }
     }
@@ -144,6 +150,7 @@ pub fn name_in(folder: &Path, key: &Path) -> String {
 #[derive(Debug, Clone)]
 pub struct JobLayout {
     root: Path,
+    damaged: Path,
     job: String,
 }
 
@@ -188,6 +195,17 @@ impl JobLayout {
     /// `_auditlake/jobs/<job>/quarantine/<run>-<n>.jsonl`
     pub fn quarantined(&self, run: Uuid, n: u64) -> Path {
         self.quarantine().join(format!("{run}-{n}.jsonl"))
+    }
+
+    /// `_auditlake/damaged/<job>`
+    pub fn damaged_files(&self) -> Path {
+        self.damaged.clone()
+    }
+
+    /// `_auditlake/damaged/<job>/<file>.damaged`, for what is left of the file at `key`: no engine takes it for Parquet.
+    pub fn damaged(&self, key: &Path) -> Path {
+        let name = key.filename().unwrap_or_default();
+        self.damaged.clone().join(format!("{name}.damaged"))
     }
 
     /// `_auditlake/jobs/<job>/acknowledged`

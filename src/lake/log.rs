@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use super::open::{Lake, from_json, to_json};
 use super::publish::{self, AT_A_TIME};
 use super::streak::FailureStreak;
 use crate::clock::real_now;
-use crate::model::{Kind, Timestamp};
+use crate::model::{Kind, RangeSet, Timestamp};
 
 /// How often a commit without a clear answer is tried.
 const ATTEMPTS: u32 = 6;
@@ -93,6 +93,39 @@ impl Left {
     }
 }
 
+/// Files of an earlier run's commit that can't be published: the store, or somebody, lost them.
+#[derive(Debug)]
+pub struct Damage {
+    /// The commit that lists them.
+    pub commit: Commit,
+    /// The lost files.
+    pub files: Vec<CommittedFile>,
+    /// What each stream had been pulled of before that commit.
+    pub before: BTreeMap<String, RangeSet>,
+    /// Whether rows are lost, and whether lines of quarantine are.
+    lost: (bool, bool),
+}
+
+impl Damage {
+    /// The entries of the commit whose records may be in the lost files.
+    pub fn pulled(&self) -> impl Iterator<Item = &Pulled> {
+        let (rows, lines) = self.lost;
+        (self.commit.pulled.iter()).filter(move |pulled| {
+            rows && pulled.counts.new > 0 || lines && pulled.counts.quarantined > 0
+        })
+    }
+}
+
+/// A commit of this run, with what tells its object from another one under the same key.
+#[derive(Debug, Clone)]
+struct Made {
+    commit: Commit,
+    /// What the store calls it, where it said so.
+    e_tag: Option<String>,
+    /// Its size.
+    bytes: u64,
+}
+
 /// A job's log, held by one run.
 #[derive(Debug)]
 pub struct JobLog {
@@ -117,8 +150,9 @@ struct Head {
     published: u64,
     /// Where the hint points.
     hint: u64,
-    /// What the store calls the object of `newest`, where it said so.
+    /// What the store calls the object of `newest`, where it said so, and its size.
     e_tag: Option<String>,
+    bytes: u64,
     /// Whether files may be committed that this run doesn't know to be published.
     unpublished: bool,
     /// What the run's last commit will say of it.
@@ -166,7 +200,7 @@ pub async fn unpublished(lake: &Lake, newest: &Commit) -> Result<Vec<Commit>, La
             continue; // pruned meanwhile: published
         };
         for file in &commit.files {
-            if !publish::exists(lake, &publish::key_of(&file.key)?).await? {
+            if !publish::is_published(lake, file).await? {
                 found.push(commit);
                 break;
             }
@@ -211,6 +245,20 @@ async fn newest_object(
     keys: &JobLayout,
     from: u64,
 ) -> Result<Option<(u64, Option<String>)>, LakeError> {
+    objects(lake, keys, from)
+        .try_fold(None, async |newest, (version, object)| {
+            Ok(newest.max(Some((version, object.e_tag))))
+        })
+        .await
+        .map_err(LakeError::at("list", &keys.commits()))
+}
+
+/// The objects of the log from `from` on, each with its version.
+fn objects(
+    lake: &Lake,
+    keys: &JobLayout,
+    from: u64,
+) -> impl Stream<Item = object_store::Result<(u64, ObjectMeta)>> {
     let folder = keys.commits();
     let listing = match from.checked_sub(1) {
         Some(before) => lake
@@ -218,13 +266,12 @@ async fn newest_object(
             .list_with_offset(Some(&folder), &keys.commit(before)),
         None => lake.store.list(Some(&folder)),
     };
-    listing
-        .try_fold(None, async |newest, object| {
-            let version = layout::version_of(&folder, &object.location);
-            Ok(newest.max(version.map(|version| (version, object.e_tag))))
-        })
-        .await
-        .map_err(LakeError::at("list", &folder))
+    listing.try_filter_map(move |object| {
+        // some servers list from the beginning, whatever they are asked
+        let version = layout::version_of(&folder, &object.location);
+        let version = version.filter(|&version| version >= from);
+        std::future::ready(Ok(version.map(|version| (version, object))))
+    })
 }
 
 /// A commit; one that was copied here from elsewhere isn't taken for the one that belongs here.
@@ -317,6 +364,7 @@ impl JobLog {
                 newest: found,
                 hint,
                 e_tag: None,
+                bytes: 0,
                 unpublished: true,
                 ended: None,
             }),
@@ -344,25 +392,28 @@ impl JobLog {
     ///   not garbage;
     /// - deletion comes *after* publishing, as the same listing shows files that those commits list.
     ///
+    /// Returns the committed files that can't be published, as no whole copy of them is left. Until the caller has
+    /// committed that their ranges are to be pulled again, nothing this run commits says that they are published: a run
+    /// that dies before leaves it to the next.
+    ///
     /// A run that goes on where its own process left the log has nothing to read or to publish, and leaves staging alone:
     /// whatever lies there is listed by no commit of its own, and to delete it is never needed for more than room. It
     /// still lists the log, and stops unless the job is its own. Once in 64 commits a run goes the whole
     /// way.
-    pub async fn recover(&self) -> Result<(), LakeError> {
+    pub async fn recover(&self) -> Result<Vec<Damage>, LakeError> {
+        let claimed = self.head.lock().await.made();
         if self.goes_on {
-            self.stop_unless_newest().await?;
+            self.stop_unless_newest(&claimed).await?;
             self.all_is_published().await;
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let claimed = self.head.lock().await.newest.clone();
-        let unpublished = self
-            .commits_between(claimed.published_through, claimed.version)
-            .await?;
+        let (first, version) = (claimed.commit.published_through, claimed.commit.version);
+        let unpublished = self.commits_between(first, version).await?;
         let abandoned = self.staged_by_others().await?;
         let half_written = self.lake.half_written(&self.keys.staging());
-        self.stop_unless_newest().await?;
+        self.stop_unless_newest(&claimed).await?;
         // the job is ours, so nobody has pruned these: without one of them its rows would be missing for good
-        for version in claimed.published_through + 1..claimed.version {
+        for version in first + 1..version {
             if unpublished.iter().all(|commit| commit.version != version) {
                 return Err(LakeError::Unreadable {
                     key: self.keys.commits().to_string(),
@@ -370,8 +421,12 @@ impl JobLog {
                 });
             }
         }
+        let mut damage = Vec::new();
         for commit in &unpublished {
-            publish::publish(&self.lake, &commit.files).await?;
+            let lost = publish::publish(&self.lake, &self.keys, &commit.files).await?;
+            if !lost.is_empty() {
+                damage.push(self.damage(commit, &lost).await?);
+            }
         }
         if !abandoned.is_empty() {
             let files = abandoned.len();
@@ -383,21 +438,40 @@ impl JobLog {
             let _ = std::fs::remove_file(&file);
             let _ = file.parent().map(std::fs::remove_dir);
         }
-        self.all_is_published().await;
-        Ok(())
+        if damage.is_empty() {
+            self.all_is_published().await;
+        }
+        Ok(damage)
+    }
+
+    async fn damage(&self, commit: &Commit, lost: &[&CommittedFile]) -> Result<Damage, LakeError> {
+        let before = read_commit(&self.lake, &self.keys, commit.version - 1).await?;
+        let before = before.into_iter().flat_map(|before| before.progress);
+        let is_line = |file: &&CommittedFile| {
+            let key = Path::from(file.key.as_str());
+            key.prefix_matches(&self.keys.quarantine())
+        };
+        Ok(Damage {
+            commit: commit.clone(),
+            files: lost.iter().map(|&file| file.clone()).collect(),
+            before: before
+                .map(|(stream, progress)| (stream, progress.coverage))
+                .collect(),
+            lost: (!lost.iter().all(is_line), lost.iter().any(is_line)),
+        })
     }
 
     /// Commits the change and publishes its files; the run's only task that commits data calls it. The one conditional
     /// request in here is the commit point.
     pub async fn commit(&self, change: Change) -> Result<Commit, LakeError> {
-        let commit = self.append(CommitKind::Data, change).await?;
-        if !commit.files.is_empty() {
+        let made = self.append(CommitKind::Data, change).await?;
+        if !made.commit.files.is_empty() {
             // listing the log, not just looking for version + 1: that one may have been pruned already
-            self.stop_unless_newest().await?;
-            publish::publish_new(&self.lake, &commit.files).await?;
+            self.stop_unless_newest(&made).await?;
+            publish::publish_new(&self.lake, &made.commit.files).await?;
         }
         self.all_is_published().await;
-        Ok(commit)
+        Ok(made.commit)
     }
 
     /// Keeps the claim alive until it is lost; returns why.
@@ -480,10 +554,10 @@ impl JobLog {
     }
 
     /// Creates the next commit if nobody else has.
-    async fn append(&self, kind: CommitKind, change: Change) -> Result<Commit, LakeError> {
+    async fn append(&self, kind: CommitKind, change: Change) -> Result<Made, LakeError> {
         let mut head = self.head.lock().await;
         if kind == CommitKind::Renewal && head.newest.claim.is_none() {
-            return Ok(head.newest.clone()); // the run's last commit has given the claim up meanwhile
+            return Ok(head.made()); // the run's last commit has given the claim up meanwhile
         }
         let ends = kind == CommitKind::Release || change.is_last && change.files.is_empty();
         head.unpublished |= !change.files.is_empty();
@@ -510,26 +584,25 @@ impl JobLog {
             commit.claim = (!ends).then(|| Claim::of_this_process(now + self.run.claim_life));
             let key = self.keys.commit(commit.version);
             let payload = to_json(&commit, &key)?;
-            let created = self.lake.create_object(&key, payload).await;
-            if let Ok(Some(put)) = created {
-                head.newest = commit.clone();
-                head.e_tag = put.e_tag;
-                return Ok(commit);
-            }
-            if let Err(error) = &created
-                && error.kind() != Kind::Transient
-            {
-                return created.map(|_| commit);
-            }
+            let bytes = payload.content_length() as u64;
+            let created = match self.lake.create_object(&key, payload).await {
+                Ok(Some(put)) => {
+                    head.newest = commit;
+                    (head.e_tag, head.bytes) = (put.e_tag, bytes);
+                    return Ok(head.made());
+                }
+                Err(error) if error.kind() != Kind::Transient => return Err(error),
+                created => created,
+            };
             // it exists, or there was no answer: only the object itself can tell
             let failure = match (
                 read_commit(&self.lake, &self.keys, commit.version).await,
                 created,
             ) {
                 (Ok(Some(found)), _) if found.id == id => {
-                    head.newest = found.clone();
+                    head.newest = found;
                     head.e_tag = None;
-                    return Ok(found);
+                    return Ok(head.made());
                 }
                 // a renewal of ours whose answer was lost: take the next number
                 (Ok(Some(found)), _) if found.run == self.run.id => {
@@ -559,19 +632,63 @@ impl JobLog {
         })
     }
 
-    /// Stops a run that is no longer the newest: its successor publishes what it committed, and may have pruned it.
-    async fn stop_unless_newest(&self) -> Result<(), LakeError> {
-        let own = self.head.lock().await.newest.version;
-        let listed = newest_version(&self.lake, &self.keys, own)
-            .await?
-            .unwrap_or(own);
-        if listed <= own {
+    /// Stops a run that is no longer the newest: its successor publishes what it committed, and may have pruned it. Nor
+    /// does one go on whose own commit isn't there: the store has let a rival overwrite it, or has never written it.
+    async fn stop_unless_newest(&self, own: &Made) -> Result<(), LakeError> {
+        let version = own.commit.version;
+        let listed: Vec<(u64, ObjectMeta)> = objects(&self.lake, &self.keys, version)
+            .try_collect()
+            .await
+            .map_err(LakeError::at("list", &self.keys.commits()))?;
+        let newest = listed.iter().map(|(listed, _)| *listed).max();
+        let newest = newest.unwrap_or(version);
+        let shown = listed.iter().find(|(listed, _)| *listed == version);
+        match shown {
+            Some((_, object)) if own.is(object) => {}
+            // a store that says nothing of tags, or quotes them otherwise: the object itself tells
+            Some(_) => match read_commit(&self.lake, &self.keys, version).await {
+                Ok(Some(found)) if found.id == own.commit.id => {}
+                Ok(_) => return Err(LakeError::TakenOver { version }),
+                Err(LakeError::Unreadable { .. }) => {
+                    self.write_again(&own.commit, PutMode::Overwrite).await?;
+                }
+                Err(error) => return Err(error),
+            },
+            None if newest > version => return Err(LakeError::TakenOver { version: newest }),
+            None => self.write_again(&own.commit, PutMode::Create).await?,
+        }
+        if newest == version {
             return Ok(());
         }
-        match read_commit(&self.lake, &self.keys, listed).await? {
+        match read_commit(&self.lake, &self.keys, newest).await? {
             Some(newer) if newer.run == self.run.id => Ok(()), // a renewal, just now
-            _ => Err(LakeError::TakenOver { version: listed }),
+            _ => Err(LakeError::TakenOver { version: newest }),
         }
+    }
+
+    /// Writes a commit of this run once more, which the store said it had created, and then didn't show, or not whole.
+    /// While the claim lasts it is nobody else's: who finds it cut goes no further, and who finds nothing creates it.
+    async fn write_again(&self, own: &Commit, mode: PutMode) -> Result<(), LakeError> {
+        let key = self.keys.commit(own.version);
+        let is_ours = (own.claim.as_ref()).is_some_and(|claim| real_now() < claim.expires_at);
+        if is_ours {
+            tracing::warn!(commit = %key, "the store answered that it wrote this, and didn't; it is written again");
+            let payload = to_json(own, &key)?;
+            let written = self.lake.store.put_opts(&key, payload, mode.into()).await;
+            // whatever it says of that: what is there now tells
+            match read_commit(&self.lake, &self.keys, own.version).await {
+                Ok(Some(found)) if found.id == own.id => return Ok(()),
+                Ok(Some(found)) => {
+                    return Err(LakeError::TakenOver {
+                        version: found.version,
+                    });
+                }
+                read => tracing::debug!(?written, ?read, "nor was it written this time"),
+            }
+        }
+        Err(LakeError::NotWritten {
+            key: key.to_string(),
+        })
     }
 
     async fn all_is_published(&self) {
@@ -641,7 +758,24 @@ fn is_same_tag(one: &str, other: &str) -> bool {
     bare(one) == bare(other)
 }
 
+impl Made {
+    /// Whether a listing shows its object, and no other one in its place.
+    fn is(&self, object: &ObjectMeta) -> bool {
+        let same = |own: &String, shown: &String| is_same_tag(own, shown);
+        let tags = self.e_tag.as_ref().zip(object.e_tag.as_ref());
+        object.size == self.bytes && tags.is_some_and(|(own, shown)| same(own, shown))
+    }
+}
+
 impl Head {
+    fn made(&self) -> Made {
+        Made {
+            commit: self.newest.clone(),
+            e_tag: self.e_tag.clone(),
+            bytes: self.bytes,
+        }
+    }
+
     /// The commit after the newest; what the change doesn't name stays as it was.
     fn next(&self, run: &Run, kind: CommitKind, id: Uuid, change: Change) -> Commit {
         let data = kind == CommitKind::Data;

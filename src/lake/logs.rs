@@ -12,6 +12,7 @@ use super::error::LakeError;
 use super::layout;
 use super::log::read_commit;
 use super::open::Lake;
+use super::publish;
 
 /// An entry of a log, as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,5 +92,14 @@ pub async fn create_runs(
     payload: PutPayload,
 ) -> Result<bool, LakeError> {
     lake.is_still_there()?;
-    lake.create(&lake.layout.runs_of(date), payload).await
+    let (key, length) = (lake.layout.runs_of(date), payload.content_length() as u64);
+    let created = lake.create(&key, payload).await?;
+    if created && publish::size(lake, &key).await? != Some(length) {
+        // nobody has read it, and a day that can't be read would be in the way of all that follow
+        publish::delete(lake, vec![key.clone()]).await?;
+        return Err(LakeError::NotWritten {
+            key: key.to_string(),
+        });
+    }
+    Ok(created)
 }

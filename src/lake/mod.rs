@@ -25,8 +25,9 @@ pub use commit::{
     Process, Progress, Pulled, Refetch, Work, delay,
 };
 pub use error::LakeError;
-pub use log::{Change, Claimed, JobLog, Left, Run, newest, unpublished};
+pub use log::{Change, Claimed, Damage, JobLog, Left, Run, newest, unpublished};
 pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
 pub use open::{Lake, StorePatience};
 pub use probe::{Outcome, Probe, Probed, probe};
+pub use publish::damaged;
 pub use streak::FailureStreak;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::error::LakeError;
 use super::layout;
 use super::open::Lake;
+use super::publish;
 use crate::model::{Range, Timestamp, hex};
 
 /// How many acknowledgements one file holds.
@@ -315,7 +316,7 @@ impl Acknowledged {
 /// How many reasons [`count`] tells apart.
 const REASONS: usize = 50;
 
-/// How many lines a job's quarantine has.
+/// How many lines a job's quarantine has, and what else was put aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineCounts {
     /// Not acknowledged; with the lines that aren't ours.
@@ -324,12 +325,17 @@ pub struct LineCounts {
     pub acknowledged: u64,
     /// The open ones by their reasons; those of reasons beyond the first fifty aren't in it.
     pub reasons: BTreeMap<String, u64>,
+    /// The keys of what was left of committed files that the store lost, until somebody deletes them.
+    pub damaged: Vec<String>,
 }
 
 /// Counts the lines of a job's quarantine, the open ones by their reasons, too.
 pub async fn count(lake: &Lake, job: &str) -> Result<LineCounts, LakeError> {
     let acknowledged = Acknowledged::read(lake, job).await?;
-    let mut counts = LineCounts::default();
+    let mut counts = LineCounts {
+        damaged: publish::damaged(lake, job).await?,
+        ..LineCounts::default()
+    };
     read(lake, job, |found| {
         if acknowledged.is_open(&found) {
             counts.open += 1;
@@ -396,8 +402,14 @@ pub async fn acknowledge(
             })?;
             text.push(b'\n');
         }
+        let length = text.len() as u64;
         // nobody else makes this key: what exists there is ours, and only its answer was lost
         let _: bool = lake.create(&key, text.into()).await?;
+        if publish::size(lake, &key).await? != Some(length) {
+            return Err(LakeError::NotWritten {
+                key: key.to_string(),
+            });
+        }
     }
     Ok(())
 }

@@ -116,10 +116,15 @@ impl RunError {
         }
     }
 
-    /// Whether the run may still write to the log. Not if another run has it; and not if a commit got no answer: what
-    /// is written after it would take back what it says of progress, should it have arrived.
+    /// Whether the run may still write to the log. Not if another run has it; not if a commit got no answer: what
+    /// is written after it would take back what it says of progress, should it have arrived; and not if a commit isn't
+    /// there, though the store said so: what is written after it would count as pulled what no commit lists.
     pub(super) fn leaves_the_log_known(&self) -> bool {
-        self.kind() != Kind::Conflict && !matches!(self, Self::Lake(LakeError::NoAnswer { .. }))
+        let is_unknown = matches!(
+            self,
+            Self::Lake(LakeError::NoAnswer { .. } | LakeError::NotWritten { .. })
+        );
+        self.kind() != Kind::Conflict && !is_unknown
     }
 
     /// How long the provider asked to stay away.

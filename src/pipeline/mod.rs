@@ -14,6 +14,7 @@ mod parts;
 mod pull;
 mod quarantine;
 mod queue;
+mod recover;
 mod replay;
 mod shown;
 mod verify;
@@ -397,7 +398,7 @@ async fn under_claim(
     conduct: &Conduct,
 ) -> Result<Report, RunError> {
     // 1, rest. What earlier runs committed is published, so that the lake's own ids are the whole truth when 2 reads them.
-    log.recover().await?;
+    recover::recover(job, log).await?;
     let newest = log.newest().await;
     job.refuse_if_moved(&newest)?;
     // nothing was pulled yet: then the claim must stand first, so that of two new jobs one sees the other

@@ -14,7 +14,8 @@ use super::account::Account;
 use super::error::RunError;
 use super::landing::{Landing, Put};
 use super::parts::Cores;
-use super::{Conduct, Job, Outcome, claimed};
+
+use super::{Conduct, Job, Outcome, claimed, recover};
 use crate::clock::real_now;
 use crate::lake::quarantine::{self, Acknowledged, By, Found, Place};
 use crate::lake::{Counts, JobLog, LakeError, Pulled, Work};
@@ -77,7 +78,7 @@ async fn under_claim(
     these: Option<&BTreeSet<Place>>,
     conduct: &Conduct,
 ) -> Result<Replayed, RunError> {
-    log.recover().await?;
+    recover::recover(job, log).await?;
     job.refuse_if_moved(&log.newest().await)?;
 
     // read under the claim: another replay may have been here, and recovery may have published lines

@@ -255,6 +255,7 @@ fn standings(policy: &Policy, later: &Policy) -> [Standing; 7] {
                     ("`eventTime` is no time".to_owned(), 2),
                     ("no `id`".to_owned(), 1),
                 ]),
+                ..LineCounts::default()
             },
             ..standing("quarantine", Some(running), policy)
         },
@@ -522,6 +523,7 @@ fn text_from_outside_stays_text() {
         open: 1,
         acknowledged: 0,
         reasons: BTreeMap::from([(hostile.clone(), 1)]),
+        ..LineCounts::default()
     };
     standing.stale = vec![hostile.clone()];
     standing.fresh_until = Some(at("2026-11-09T00:00:00Z"));

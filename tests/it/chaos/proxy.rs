@@ -37,6 +37,10 @@ pub(super) enum Fault {
     Slow,
     /// The connection closes in the middle of the answer.
     Truncated,
+    /// 200 with an error in its body, without effect.
+    ErrorInside,
+    /// 200 and nothing more, without effect.
+    Ignored,
 }
 
 impl Fault {
@@ -89,6 +93,11 @@ impl Request {
     /// Whether it creates an object only if there is none.
     pub(super) fn is_create(&self) -> bool {
         self.header("if-none-match") == Some("*")
+    }
+
+    /// Whether it copies an object.
+    pub(super) fn is_copy(&self) -> bool {
+        self.header("x-amz-copy-source").is_some()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -191,6 +200,10 @@ async fn serve(mut client: TcpStream, store: SocketAddr, shared: &Mutex<Shared>)
         Some(Fault::SlowDown) => refuse(&mut client, 503, "SlowDown").await?,
         Some(Fault::SkewedClock) => refuse(&mut client, 403, "RequestTimeTooSkewed").await?,
         Some(Fault::Conflict) => refuse(&mut client, 409, "ConditionalRequestConflict").await?,
+        Some(Fault::ErrorInside) => {
+            done(&mut client, "<Error><Code>Whatever</Code></Error>").await?
+        }
+        Some(Fault::Ignored) => done(&mut client, "").await?,
         Some(Fault::HeldBefore) => hold(&mut client).await?,
         Some(Fault::HeldAfter) => {
             pass_on(&request, store).await?;
@@ -228,6 +241,15 @@ async fn serve(mut client: TcpStream, store: SocketAddr, shared: &Mutex<Shared>)
 /// Until the client has had enough.
 async fn hold(client: &mut TcpStream) -> io::Result<()> {
     client.read_u8().await.map(drop)
+}
+
+/// As if it had been done.
+async fn done(client: &mut TcpStream, body: &str) -> io::Result<()> {
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nETag: \"an-object\"\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    client.write_all(answer.as_bytes()).await
 }
 
 async fn refuse(client: &mut TcpStream, status: u16, code: &str) -> io::Result<()> {

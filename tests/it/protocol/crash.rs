@@ -23,7 +23,7 @@ pub(super) struct Lived {
     /// How many calls it took.
     pub(super) calls: u64,
     /// Where the job stands after it.
-    progress: BTreeMap<String, Progress>,
+    pub(super) progress: BTreeMap<String, Progress>,
 }
 
 impl Lived {

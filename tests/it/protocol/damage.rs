@@ -264,35 +264,6 @@ async fn a_commit_that_is_missing_is_noticed_or_not_needed() {
     assert!(noticed > 0 && fine > 0, "{noticed}, {fine}");
 }
 
-#[tokio::test]
-async fn a_staged_file_that_is_gone_is_noticed() {
-    let provider = short_provider().await;
-    let before = lake_of_the_dead(&provider, lake().await).await;
-    let world = World::of(&provider, before.fork()).await;
-    let files = world.newest().await.files;
-    assert!(files.len() > 1);
-    for file in files {
-        let world = World::of(&provider, before.fork()).await;
-        let staged = Path::from(file.staged.as_str());
-        world.store.delete(&staged).await.unwrap();
-        for _ in 0..2 {
-            let error = refused(&world, Step::FirstPull).await;
-            assert_eq!(error.kind(), Kind::Data, "{error}");
-            let said = error.to_string();
-            assert!(
-                said.contains(&file.staged) && said.contains(&file.key),
-                "{said}"
-            );
-        }
-        // with the log out of the way the range is pulled again
-        for key in keys(&world.store, COMMITS).await {
-            world.store.delete(&key).await.unwrap();
-        }
-        world.run_clean(Step::FirstPull, "moved away").await;
-        world.check_lake(Step::FirstPull, "moved away").await;
-    }
-}
-
 /// A directory where an object belongs, on a local disk.
 #[tokio::test]
 async fn a_directory_in_an_objects_place_is_noticed_or_does_no_harm() {

@@ -28,8 +28,15 @@ const SHORTCUTS: [&str; 19] = [
     "windows-own-id-sets",
 ];
 
-/// And what came with the code's own ways to save requests.
-const OWN: [&str; 3] = ["left-by-number", "left-unlisted", "left-unpublished"];
+/// And what came with the code's own ways to save requests, and with stores that lie.
+const OWN: [&str; 6] = [
+    "left-by-number",
+    "left-unlisted",
+    "left-unpublished",
+    "own-unchecked",
+    "publish-unlooked",
+    "published-by-existence",
+];
 
 /// What a hunk takes away and what it leaves, with the file it is for.
 fn hunks(patch: &str) -> Vec<(String, String)> {

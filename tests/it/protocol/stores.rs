@@ -120,9 +120,10 @@ async fn a_life_in_moto() {
     command.args(["-H", "127.0.0.1", "-p", "0"]);
     let process = Process::of(command);
     let endpoint = address(|| format!("{}{}", process.stdout(), process.stderr())).await;
+    let lake = s3(&endpoint);
     let bucket = reqwest::Client::new().put(format!("{endpoint}/audit"));
     bucket.send().await.unwrap().error_for_status().unwrap();
-    assert_keeps_every_record_once(s3(&endpoint)).await;
+    assert_keeps_every_record_once(lake).await;
 }
 
 #[tokio::test]

@@ -191,6 +191,16 @@ impl World {
         world
     }
 
+    /// The same, in a store that lies: what it shows may be there in part.
+    pub(super) async fn of_a_liar(provider: &Provider, store: impl ObjectStore) -> Self {
+        let world = Self::of(provider, InMemory::new()).await;
+        world.reader.expect_lies();
+        Self {
+            store: Arc::new(store),
+            ..world
+        }
+    }
+
     /// A process that works on it.
     pub(super) fn process(&self, fault: Fault) -> FaultStore {
         FaultStore::new(&self.store, &self.reader, fault)

@@ -1,7 +1,8 @@
 //! A store between auditlake and the real one: it counts calls, and makes one of them go wrong.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -42,6 +43,26 @@ pub(crate) enum Fault {
     Exists(u64),
     /// A put fails; it has its effect so many calls later.
     LandLate(u64, u64),
+    /// A put, a copy or a delete is answered as done, and isn't.
+    Lies(u64, Lie),
+    /// So is every copy.
+    CopiesLie(Lie),
+    /// Another run's claim takes the place of a commit that was answered as created, as in a store that looks and then
+    /// writes.
+    Overwrites(u64),
+}
+
+/// What becomes of a request that was answered as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Nothing.
+    Nothing,
+    /// The object that it makes is empty.
+    Empty,
+    /// Half of it.
+    Half,
+    /// It has its effect so many calls later.
+    Late(u64),
 }
 
 /// One call that waits for its turn.
@@ -138,6 +159,10 @@ struct Process {
     number: u64,
     /// What it keeps from one run to the next.
     memory: Memory,
+    /// Whether the store says nothing of tags.
+    untagged: bool,
+    /// Whether it was lied to.
+    deceived: AtomicBool,
 }
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -161,12 +186,20 @@ impl FaultStore {
             told: Mutex::new(Vec::new()),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             memory: Memory::default(),
+            untagged: false,
+            deceived: AtomicBool::new(false),
         }))
     }
 
     /// The same, its clock ahead of the true time by so much, or behind it.
     pub(crate) fn skewed(mut self, by: TimeDelta) -> Self {
         self.process().clock = Clock::Skewed(by);
+        self
+    }
+
+    /// The same; the store says nothing of tags.
+    pub(crate) fn untagged(mut self) -> Self {
+        self.process().untagged = true;
         self
     }
 
@@ -314,6 +347,65 @@ impl FaultStore {
         }
     }
 
+    /// Whether a lie, or a rival's commit in the place of its own, has befallen it.
+    pub(crate) fn was_deceived(&self) -> bool {
+        self.0.deceived.load(Ordering::Relaxed)
+    }
+
+    /// What is to become of a call that makes an object, if it is answered as done and isn't.
+    fn lie(&self, copies: bool) -> Option<Lie> {
+        let lie = match self.0.fault {
+            Fault::Lies(wanted, lie) if wanted == self.calls() => Some(lie),
+            Fault::CopiesLie(lie) if copies => Some(lie),
+            _ => None,
+        };
+        if lie.is_some() {
+            self.0.deceived.store(true, Ordering::Relaxed);
+        }
+        lie
+    }
+
+    /// Makes of an object what the lie lets become of it.
+    async fn make(&self, lie: Lie, key: &Path, payload: PutPayload, options: PutOptions) {
+        let bytes = Bytes::from(payload);
+        let made = match lie {
+            Lie::Nothing => return,
+            Lie::Empty => Bytes::new(),
+            Lie::Half => bytes.slice(..bytes.len() / 2),
+            Lie::Late(later) => {
+                let late = (self.calls() + later, key.clone(), bytes.into(), options);
+                return self.0.late.lock().unwrap().push(late);
+            }
+        };
+        // whether it can: it is answered as done
+        let _: Result<PutResult> = self.0.store.put_opts(key, made.into(), options).await;
+    }
+
+    /// Puts another run's claim in the place of the commit that was just created.
+    async fn overwrite(&self, key: &Path, commit: &Commit) {
+        let below = Path::from(format!(
+            "{}/{:020}.json",
+            key.as_ref().rsplit_once('/').unwrap().0,
+            commit.version - 1
+        ));
+        let mut rival = match self.0.store.get(&below).await {
+            Ok(found) => serde_json::from_slice(&found.bytes().await.unwrap()).unwrap(),
+            Err(_) => Commit {
+                published_through: 0,
+                progress: BTreeMap::new(),
+                ..commit.clone()
+            },
+        };
+        rival.version = commit.version;
+        rival.kind = CommitKind::Claim;
+        (rival.id, rival.run) = (uuid::Uuid::now_v7(), uuid::Uuid::now_v7());
+        rival.claim = commit.claim.clone();
+        (rival.pulled, rival.files, rival.ended) = (Vec::new(), Vec::new(), None);
+        let bytes = serde_json::to_vec(&rival).unwrap();
+        self.0.store.put(key, bytes.into()).await.unwrap();
+        self.0.deceived.store(true, Ordering::Relaxed);
+    }
+
     async fn land_late(&self, n: u64) {
         let due: Vec<_> = {
             let mut late = self.0.late.lock().unwrap();
@@ -389,12 +481,14 @@ impl ObjectStore for FaultStore {
         let process = &*self.0;
         let mut payload = payload;
         let commits = is_commit(location);
+        let mut own = None;
         if let Some((author, names)) = &process.names {
             names.learn(*author, location.as_ref());
         }
         if commits
             && let Ok(mut commit) = serde_json::from_slice::<Commit>(&Bytes::from(payload.clone()))
         {
+            own = Some(commit.clone());
             process.sent.send_replace(Some(commit.clone()));
             if let Some((author, names)) = &process.names {
                 names.learn(*author, &serde_json::to_string(&commit).unwrap());
@@ -418,10 +512,32 @@ impl ObjectStore for FaultStore {
                     process.late.lock().unwrap().push(late);
                     Err(failure())
                 }
-                _ => process.store.put_opts(location, payload, opts).await,
+                Fault::Overwrites(wanted) if wanted == n => {
+                    let put = process.store.put_opts(location, payload, opts).await;
+                    if let (Ok(_), Some(own)) = (&put, &own) {
+                        self.overwrite(location, own).await;
+                    }
+                    put
+                }
+                _ => match self.lie(false) {
+                    Some(lie) => {
+                        self.make(lie, location, payload, opts).await;
+                        Ok(PutResult {
+                            e_tag: Some("\"as it should be\"".to_owned()),
+                            version: None,
+                            extensions: object_store::Extensions::default(),
+                        })
+                    }
+                    None => process.store.put_opts(location, payload, opts).await,
+                },
             }
         });
-        let put = put.await;
+        let mut put = put.await;
+        if let Ok(put) = &mut put
+            && process.untagged
+        {
+            put.e_tag = None;
+        }
         self.note("put", location.as_ref(), put.as_ref().map(|_| "done"));
         put
     }
@@ -442,7 +558,8 @@ impl ObjectStore for FaultStore {
             Ok(found) if is_commit(location) && !head => self.by_its_clock(found).await,
             found => {
                 // what lies under a key of the table never changes; and the hint is but a number
-                self.note("get", location.as_ref(), found.as_ref().map(|_| "found"));
+                let call = if head { "look" } else { "get" };
+                self.note(call, location.as_ref(), found.as_ref().map(|_| "found"));
                 found
             }
         }
@@ -468,7 +585,13 @@ impl ObjectStore for FaultStore {
                 let process = process.clone();
                 async move {
                     let location = location?;
-                    let deleted = process.call(process.0.store.delete(&location)).await;
+                    let deleted = process.call(async {
+                        match process.lie(false) {
+                            Some(_) => Ok(()),
+                            None => process.0.store.delete(&location).await,
+                        }
+                    });
+                    let deleted = deleted.await;
                     process.note(
                         "delete",
                         location.as_ref(),
@@ -503,7 +626,17 @@ impl ObjectStore for FaultStore {
             .wait_for(|hold| !hold)
             .await
             .unwrap();
-        let copied = self.call(self.0.store.copy_opts(from, to, options)).await;
+        let copied = self.call(async {
+            let Some(lie) = self.lie(true) else {
+                return self.0.store.copy_opts(from, to, options).await;
+            };
+            if let Ok(found) = self.0.store.get(from).await {
+                let payload = found.bytes().await?.into();
+                self.make(lie, to, payload, PutOptions::default()).await;
+            }
+            Ok(())
+        });
+        let copied = copied.await;
         self.note("copy", from.as_ref(), copied.as_ref().map(|()| "done"));
         copied
     }
@@ -542,10 +675,13 @@ impl FaultStore {
             });
             let folder = prefix.map(String::from).unwrap_or_default();
             process.note("list", &folder, keys.as_deref().map_err(|error| *error));
-            let clock = process.0.clock;
+            let (clock, untagged) = (process.0.clock, process.0.untagged);
             match found {
                 Ok(found) => stream::iter(found)
-                    .map(move |object| Ok(clock.listed(object)))
+                    .map(move |object| {
+                        let e_tag = object.e_tag.clone().filter(|_| !untagged);
+                        Ok(clock.listed(ObjectMeta { e_tag, ..object }))
+                    })
                     .boxed(),
                 Err(error) => stream::iter([Err(error)]).boxed(),
             }
