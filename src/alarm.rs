@@ -20,6 +20,10 @@ use crate::model::Timestamp;
 const NAP: TimeDelta = TimeDelta::minutes(15);
 /// The bell knows whole seconds and looks at its clock twice a second; what is shorter is slept out here.
 const SHORTEST: Duration = Duration::from_secs(2);
+/// By how much the machine's clock may lag behind its monotonic one, a fixed part and one in so many, before that counts
+/// as being set back: it is corrected by slowing it down.
+const SLACK: Duration = Duration::from_secs(5);
+const DRIFT: u32 = 500;
 
 /// One alarm for all who wait. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,11 +57,19 @@ impl Alarm {
         Ok(Self { waiting })
     }
 
-    /// Returns once the machine's clock shows this instant or a later one; never once the alarm is stopped.
+    /// Returns once the machine's clock shows this instant or a later one, or would show it by now if nobody had set it
+    /// back meanwhile: a clock that was ahead keeps nobody waiting. Never returns once the alarm is stopped.
     pub async fn wait_until(&self, instant: Timestamp) {
-        let woken = self.waiting.add(instant);
-        if woken.await.is_err() {
-            std::future::pending::<()>().await;
+        let left = (instant - real_now()).to_std().unwrap_or_default();
+        let (key, woken) = self.waiting.add(instant);
+        tokio::select! {
+            biased;
+            woken = woken => if woken.is_err() {
+                std::future::pending::<()>().await;
+            },
+            () = tokio::time::sleep(left + SLACK + left / DRIFT) => {
+                self.waiting.lock().remove(&key);
+            }
         }
     }
 }
@@ -68,7 +80,7 @@ impl Waiting {
         (self.by_instant.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, instant: Timestamp) -> oneshot::Receiver<()> {
+    fn add(&self, instant: Timestamp) -> ((Timestamp, u64), oneshot::Receiver<()>) {
         let (wake, woken) = oneshot::channel();
         let mut waiting = self.lock();
         let last = waiting
@@ -81,7 +93,7 @@ impl Waiting {
         if is_first {
             self.sooner.notify_one();
         }
-        woken
+        ((instant, number), woken)
     }
 
     /// Wakes who is due, for ever.
@@ -192,7 +204,7 @@ mod tests {
     async fn those_of_one_instant_are_woken_in_the_order_in_which_they_came() {
         let waiting = Waiting::default();
         let (early, late) = (real_now(), real_now() + TimeDelta::hours(1));
-        let mut woken: Vec<_> = [late, early, early].map(|at| waiting.add(at)).into();
+        let mut woken: Vec<_> = [late, early, early].map(|at| waiting.add(at).1).into();
         waiting.wake(early);
         assert!(woken[0].try_recv().is_err());
         assert!(woken[1].try_recv().is_ok() && woken[2].try_recv().is_ok());

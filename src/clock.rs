@@ -1,8 +1,22 @@
-//! The only place that reads the wall clock.
+//! The only place that reads the wall clock, and what is heard of other machines' clocks.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use http::HeaderMap;
+use http::header::{AGE, DATE};
+
+use crate::clocks::Reading;
 use crate::model::Timestamp;
+
+/// An instant at which this version wasn't built yet: a clock that shows an earlier one is wrong.
+///
+/// Coarse on purpose: a clock that is some days off is judged by the others. A release moves it forward.
+pub const BUILT: Timestamp = match DateTime::from_timestamp(1_767_225_600, 0) {
+    Some(at) => at, // 2026-01-01
+    None => DateTime::<Utc>::UNIX_EPOCH,
+};
 
 /// Tells the time: real, or as of a fixed instant (`--as-of`, demo, tests).
 ///
@@ -29,6 +43,150 @@ impl Clock {
 /// The machine's clock in whole microseconds, the precision of the table and of the commit log.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn real_now() -> Timestamp {
-    let now: DateTime<Utc> = Utc::now();
-    now - TimeDelta::nanoseconds(i64::from(now.timestamp_subsec_nanos() % 1_000))
+    whole_micros(Utc::now())
+}
+
+fn whole_micros(at: Timestamp) -> Timestamp {
+    at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos() % 1_000))
+}
+
+/// The clock of another machine, as its last answer showed it; between answers it goes on by this machine's monotonic
+/// clock, which nobody sets. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct RemoteClock(Arc<Mutex<Option<Heard>>>);
+
+/// What a clock showed at some moment between two instants.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    shown: Timestamp,
+    /// By how much `shown` may be rounded down.
+    precision: TimeDelta,
+    sent: Instant,
+    received: Instant,
+}
+
+impl RemoteClock {
+    /// Notes the `Date` of an answer, which was just received, to a request that was sent at `sent`.
+    pub fn hear(&self, headers: &HeaderMap, sent: Instant) {
+        if let Some(shown) = date_of(headers) {
+            self.note(shown, TimeDelta::seconds(1), sent);
+        }
+    }
+
+    /// Notes what it showed at some moment between `sent` and now.
+    pub fn note(&self, shown: Timestamp, precision: TimeDelta, sent: Instant) {
+        *self.lock() = Some(Heard {
+            shown: whole_micros(shown),
+            precision,
+            sent,
+            received: Instant::now(),
+        });
+    }
+
+    /// Forgets what it showed.
+    pub fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    /// What it shows at an instant, before or after it was heard of; nothing if it never was.
+    pub fn at(&self, instant: Instant) -> Option<Reading> {
+        let heard = (*self.lock())?;
+        Some(Reading {
+            earliest: heard
+                .shown
+                .checked_add_signed(since(heard.received, instant))?,
+            latest: (heard.shown + heard.precision)
+                .checked_add_signed(since(heard.sent, instant))?,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Heard>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time from one instant to another, which may be the earlier one.
+fn since(from: Instant, to: Instant) -> TimeDelta {
+    let length = |length: Duration| {
+        let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        TimeDelta::microseconds(micros)
+    };
+    match to.checked_duration_since(from) {
+        Some(after) => length(after),
+        None => -length(from.duration_since(to)),
+    }
+}
+
+/// The `Date` of an answer, unless a cache kept it for a while and says so by `Age`.
+pub fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+    if headers.contains_key(AGE) {
+        return None;
+    }
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+/// A date in any of HTTP's three forms.
+fn http_date(text: &str) -> Option<Timestamp> {
+    if let Ok(date) = DateTime::parse_from_rfc2822(text) {
+        return Some(date.to_utc());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .into_iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .map(|date| date.and_utc())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_clock_goes_on_between_answers_and_a_cache_s_answer_says_nothing() {
+        let clock = RemoteClock::default();
+        let sent = Instant::now();
+        assert_eq!(clock.at(sent), None);
+        clock.hear(
+            &headers(&[("age", "3"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+            sent,
+        );
+        clock.hear(&headers(&[("date", "yesterday")]), sent);
+        assert_eq!(clock.at(sent), None);
+        clock.hear(&headers(&[("date", "Sun, 06 Nov 1994 08:49:37 GMT")]), sent);
+        let shown: Timestamp = "1994-11-06T08:49:37Z".parse().unwrap();
+        let hour = Duration::from_hours(1);
+        let later = clock.at(sent + hour).unwrap();
+        assert_eq!(later.latest, shown + TimeDelta::seconds(3_601));
+        assert!(later.earliest <= shown + TimeDelta::hours(1));
+        assert!(later.earliest > shown + TimeDelta::minutes(59));
+        let before = clock.at(sent.checked_sub(hour).unwrap()).unwrap();
+        assert_eq!(before.latest, shown - TimeDelta::seconds(3_599));
+    }
+
+    /// Who forgets to move [`BUILT`] forward for years loses what it is for; it must never be in the future.
+    #[test]
+    fn what_is_taken_for_the_time_of_the_build_is_not_older_than_a_year_at_a_release() {
+        assert!(BUILT < real_now());
+        let released = include_str!("../CHANGELOG.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("## [")?.split_once("] - "))
+            .filter_map(|(_, date)| date.trim().parse::<chrono::NaiveDate>().ok())
+            .max();
+        if let Some(released) = released {
+            let days = (released - BUILT.date_naive()).num_days();
+            assert!(
+                (0..=366).contains(&days),
+                "{days} days before the newest release"
+            );
+        }
+    }
 }

@@ -228,11 +228,18 @@ pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Strea
     }
 }
 
-/// Records that `range` was pulled to its last page, its first page having been asked for at `asked_at`.
+/// Records that `range` was pulled to its last page, its first answer having been given at `asked_at`. Returns the part
+/// that counts as pulled: what lies less than the lag before that answer has still to be pulled, whoever asked for it.
 ///
 /// What was first pulled later than a pass's delay after it happened skips that pass; what is read again so late has
 /// had it.
-pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy: &Policy) {
+pub fn finish(
+    progress: &mut Progress,
+    range: Range,
+    asked_at: Timestamp,
+    policy: &Policy,
+) -> Option<Range> {
+    let range = Range::new(range.from(), range.to().min(policy.horizon(asked_at)))?;
     let first_time = progress.coverage.missing(range);
     progress.coverage.insert(range);
     progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
@@ -263,6 +270,7 @@ pub fn finish(progress: &mut Progress, range: Range, asked_at: Timestamp, policy
     if let Some(refetch) = &mut progress.refetch {
         refetch.left.remove(range);
     }
+    Some(range)
 }
 
 /// Takes back that `range` was pulled, as rows of it are lost that were committed. What was covered `before` that commit
@@ -409,9 +417,9 @@ mod tests {
     /// Does all that is due at `now`.
     fn run(progress: &mut Progress, now: i64, policy: &Policy) -> Vec<Task> {
         let tasks: Vec<Task> = due(progress, at(now), policy).collect();
-        tasks
-            .iter()
-            .for_each(|task| finish(progress, task.range, at(now), policy));
+        for task in &tasks {
+            finish(progress, task.range, at(now), policy);
+        }
         tasks
     }
 

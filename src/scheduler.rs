@@ -100,7 +100,8 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
         Some(newest) => {
             let failing = newest.failing.clone().map(FailureStreak::at_start);
             job.memory.note_failing(&job.log, failing.clone());
-            let next = scheduled.next_run(newest.planned_at, failing.as_ref(), real_now());
+            let now = real_now();
+            let next = scheduled.next_run(newest.counted_from(now), failing.as_ref(), now);
             job.metrics
                 .succeeded_at(newest.planned_at.filter(|_| failing.is_none()));
             tell_status(&scheduled, Some(newest), true, &mut known).await;
@@ -121,11 +122,13 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
             () = alarm.wait_until(at) => {}
         }
         if held && let Some(newest) = newest(&scheduled).await {
-            let planned = newest.planned_at.is_some_and(|at| at >= of_tick);
+            let now = real_now();
+            let counted_from = newest.counted_from(now);
+            let planned = counted_from.is_some_and(|at| at >= of_tick);
             let failed = (newest.failing.as_ref()).is_some_and(|failing| failing.at >= of_tick);
             if planned || failed {
                 held = false; // whoever held the job has done this tick's work, or tried to
-                tick = scheduled.next_run(newest.planned_at, newest.failing.as_ref(), real_now());
+                tick = scheduled.next_run(counted_from, newest.failing.as_ref(), now);
                 due = tick;
                 tell_status(&scheduled, Some(newest), true, &mut known).await;
                 continue;
@@ -167,7 +170,8 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
                 if let Some(watermark) = report.watermark {
                     (job.metrics).fresh_until(scheduled.fresh_until(Some(watermark)));
                 }
-                if let (Some(planned), true) = (report.planned_at, kinds.is_empty()) {
+                let planned = report.planned_by.or(report.planned_at);
+                if let (Some(planned), true) = (planned, kinds.is_empty()) {
                     done = planned;
                 }
             }

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use twox_hash::XxHash64;
 
 use crate::client::{Body, Calls, Client, ClientError, Opened};
+use crate::clock;
 use crate::foreign;
-use crate::model::Kind;
+use crate::model::{Kind, Timestamp};
 use crate::providers::{
     Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
 };
@@ -201,6 +202,7 @@ impl Source {
             been: cursor.iter().map(|cursor| cursor.0.clone()).collect(),
             cursor,
             last: None,
+            first_answer: None,
             at: At::Call { wait: None },
         }
     }
@@ -241,6 +243,8 @@ pub struct Reading<'a> {
     been: HashSet<String>,
     /// How many records the last page had, and a hash of them; and how many pages in a row have had the same.
     last: Option<((usize, u64), u32)>,
+    /// Once there was an answer: its `Date`, if it says one.
+    first_answer: Option<Option<Timestamp>>,
     at: At,
 }
 
@@ -281,6 +285,11 @@ pub struct Piece {
 }
 
 impl Reading<'_> {
+    /// Once there was an answer: when the first one was given, by the API's clock, if it says so.
+    pub fn first_answer(&self) -> Option<Option<Timestamp>> {
+        self.first_answer
+    }
+
     /// The next page; nothing after the last one.
     ///
     /// A download that can't be fetched is an answer like any other: a 502, which its adapter knows how to do without.
@@ -322,6 +331,7 @@ impl Reading<'_> {
             Some(splitter) => match client.open(&call, stop).await? {
                 Opened::Answer(answer) => Ok(answer),
                 Opened::Body(body) => {
+                    (self.first_answer).get_or_insert_with(|| clock::date_of(&body.headers));
                     self.at = At::Body(Box::new(Arriving {
                         body,
                         splitter,
@@ -349,6 +359,7 @@ impl Reading<'_> {
             }
             answer => answer?,
         };
+        (self.first_answer).get_or_insert_with(|| clock::date_of(&answer.headers));
         let (status, oddity) = (answer.status, self.source.oddity(&answer));
         // a refusal may come with a status that says all is well, and the wait that it asks for with it
         let asks = Some(&answer.headers).filter(|headers| headers.contains_key(RETRY_AFTER));

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde_json::json;
 
+use crate::clocks::TOLERANCE;
+use crate::future;
 use crate::lake::quarantine::{self, LineCounts};
 use crate::lake::{self, Claim, Commit, FailureStreak, LakeError, Progress};
 use crate::metrics;
@@ -110,6 +112,8 @@ pub enum FindingKind {
     Failing,
     /// A range was passed over.
     Gap,
+    /// Clocks disagree.
+    Clock,
     /// The watermark is too old.
     Stale,
     /// Unreadable records wait.
@@ -120,11 +124,12 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Unreadable,
         Self::Refused,
         Self::Failing,
         Self::Gap,
+        Self::Clock,
         Self::Stale,
         Self::Quarantine,
         Self::Damaged,
@@ -137,6 +142,7 @@ impl FindingKind {
             Self::Refused => "refused",
             Self::Failing => "failing",
             Self::Gap => "gap",
+            Self::Clock => "clock",
             Self::Stale => "stale",
             Self::Quarantine => "quarantine",
             Self::Damaged => "damaged",
@@ -145,7 +151,10 @@ impl FindingKind {
 
     /// Whether rows are missing or can't be pulled, rather than late or unread.
     pub fn is_bad(self) -> bool {
-        !matches!(self, Self::Stale | Self::Quarantine | Self::Damaged)
+        !matches!(
+            self,
+            Self::Clock | Self::Stale | Self::Quarantine | Self::Damaged
+        )
     }
 }
 
@@ -199,7 +208,7 @@ impl Standing {
     ) -> Self {
         let job = &scheduled.job;
         let start = job.policy.start;
-        let planned_at = newest.as_ref().and_then(|newest| newest.planned_at);
+        let counted_from = newest.as_ref().and_then(|newest| newest.counted_from(now));
         let gaps = (newest.iter())
             .flat_map(|newest| plan::gaps(newest, &job.policy))
             .map(|(stream, gap)| (stream.clone(), gap));
@@ -222,7 +231,7 @@ impl Standing {
             watermark,
             stale,
             fresh_until: scheduled.fresh_until(watermark),
-            next_run: scheduled.next_run(planned_at, failing.as_ref(), now),
+            next_run: scheduled.next_run(counted_from, failing.as_ref(), now),
             failing,
             quarantine,
             newest,
@@ -234,6 +243,7 @@ impl Standing {
     pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let mut findings = self.failing_findings(now);
         findings.extend(self.gap_findings());
+        findings.extend(self.clock_findings(now));
         findings.extend(self.stale_finding(now));
         findings.extend(self.quarantine_finding());
         findings.extend(self.damaged_finding());
@@ -277,6 +287,41 @@ impl Standing {
             )
         };
         by_range.into_iter().map(finding).collect()
+    }
+
+    /// The clocks that were off when the last run compared them, and a log that was written by a clock which was ahead of
+    /// this machine's.
+    fn clock_findings(&self, now: Timestamp) -> Vec<Finding> {
+        let Some(newest) = &self.newest else {
+            return Vec::new();
+        };
+        let skews = newest.clocks.iter().map(|skew| {
+            self.finding(
+                FindingKind::Clock,
+                format!("was pulled by clocks that disagree: {skew}"),
+                "set the one that is wrong: until then, what the earliest of them calls the future waits".to_owned(),
+            )
+        });
+        let mut findings: Vec<Finding> = skews.collect();
+        let written_at = newest.clocks.is_empty().then_some(newest.at); // else that says it already
+        let mentioned = future::latest(&newest.progress, newest.planned_at);
+        let ahead = (written_at.max(mentioned)).map_or_else(TimeDelta::zero, |latest| latest - now);
+        if ahead > TOLERANCE {
+            findings.push(self.finding(
+                FindingKind::Clock,
+                format!(
+                    "has a log that mentions {}, {} in the future by the local clock: that clock is behind, or the one \
+                     that wrote the log was ahead",
+                    text::time(whole_seconds(now + ahead)),
+                    text::length(ahead),
+                ),
+                format!(
+                    "set the one that is wrong; `run --once --job {}` then plans again what hasn't happened yet",
+                    self.job
+                ),
+            ));
+        }
+        findings
     }
 
     fn stale_finding(&self, now: Timestamp) -> Option<Finding> {

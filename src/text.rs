@@ -9,9 +9,12 @@ pub fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// `3d 4h`, `2m 10s`: the two largest units.
+/// `3d 4h`, `2m 10s`: the two largest units; `-3d 4h` if it is negative.
 pub fn length(length: TimeDelta) -> String {
-    let seconds = length.num_seconds().max(0);
+    if length.num_seconds() < 0 {
+        return format!("-{}", self::length(-length));
+    }
+    let seconds = length.num_seconds();
     let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
     let mut left = seconds;
     let mut parts = Vec::new();
@@ -61,5 +64,7 @@ mod tests {
         assert_eq!(length(TimeDelta::seconds(0)), "0s");
         assert_eq!(length(TimeDelta::seconds(3_725)), "1h 2m");
         assert_eq!(length(TimeDelta::days(3) + TimeDelta::hours(4)), "3d 4h");
+        assert_eq!(length(TimeDelta::seconds(-259_205)), "-3d 5s");
+        assert_eq!(length(TimeDelta::milliseconds(-900)), "0s");
     }
 }

@@ -220,12 +220,9 @@ fn is_refetching(newest: &Commit, range: Range) -> bool {
 
 /// Whether a scheduled pull waits.
 fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
-    let planned = newest.and_then(|newest| newest.planned_at);
-    planned.is_none_or(|at| {
-        schedule
-            .next_after(at)
-            .is_some_and(|tick| tick <= real_now())
-    })
+    let now = real_now();
+    let planned = newest.and_then(|newest| newest.counted_from(now));
+    planned.is_none_or(|at| schedule.next_after(at).is_some_and(|tick| tick <= now))
 }
 
 #[cfg(test)]

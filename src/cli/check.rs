@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::report::{self, Failure, Out};
 use super::terminal::Tone;
 use crate::client::{Client, Limits};
-use crate::clock::real_now;
+use crate::clock::{BUILT, RemoteClock, real_now};
+use crate::clocks::{Readings, Whose, judge};
 use crate::config::{Config, Connection};
 use crate::lake::options::StoreKind;
 use crate::lake::{self, Lake, LakeError, Outcome, Probe, StorePatience};
@@ -84,14 +85,24 @@ pub(super) async fn run(
         failed: false,
         refused: false,
     };
-    if let Some(lake) = check_lake(config, &mut lines).await {
+    let (store, lake) = check_lake(config, &mut lines).await;
+    if let Some(lake) = lake {
         check_logs(config, &lake, &args.jobs, &mut lines).await;
     }
     for connection in wanted(config, &args.jobs) {
         if shutdown.stop.is_cancelled() {
             break;
         }
-        check_connection(config, connection, &args.jobs, &shutdown.stop, &mut lines).await;
+        let store = store.as_ref();
+        check_connection(
+            config,
+            connection,
+            &args.jobs,
+            store,
+            &shutdown.stop,
+            &mut lines,
+        )
+        .await;
     }
     let code = if lines.refused {
         2
@@ -120,8 +131,38 @@ fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c C
         .map(|(_, connection)| connection)
 }
 
-/// The lake, if nothing is wrong with it.
-async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Option<Lake> {
+/// Compares this machine's clock with the store's and an API's, as far as their answers have shown them.
+fn check_clocks(
+    of: String,
+    store: Option<&RemoteClock>,
+    api: Option<&RemoteClock>,
+    lines: &mut Lines<'_>,
+) {
+    let now = std::time::Instant::now();
+    let readings = Readings {
+        local: real_now(),
+        store: store.and_then(|clock| clock.at(now)),
+        api: api.and_then(|clock| clock.at(now)),
+    };
+    for skew in judge(&readings, BUILT).skews {
+        // what the API's clock has no part in is told of the lake
+        if api.is_none() || skew.clock == Whose::Api || skew.of.contains(&Whose::Api) {
+            lines.add(Line {
+                of: of.clone(),
+                probe: "clock",
+                found: Found::Fails {
+                    error: skew.to_string(),
+                    kind: Kind::Config,
+                    advice: "set the one that is wrong: until then, pulls go by the earliest"
+                        .to_owned(),
+                },
+            });
+        }
+    }
+}
+
+/// The lake's clock, if it can be opened, and the lake, if nothing is wrong with it.
+async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClock>, Option<Lake>) {
     let lake = match runtime::lake_with(&config.lake, StorePatience::Brief) {
         Ok(lake) => lake,
         Err(error) => {
@@ -134,7 +175,7 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Option<Lake> {
                     error: chain(&error),
                 },
             });
-            return None;
+            return (None, None);
         }
     };
     let mut works = true;
@@ -155,7 +196,9 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> Option<Lake> {
             found,
         });
     }
-    works.then_some(lake)
+    let of = format!("lake `{}`", lake.url());
+    check_clocks(of, Some(&lake.clock), None, lines);
+    (Some(lake.clock.clone()), works.then_some(lake))
 }
 
 /// Whether the jobs would land what other logs of the lake have pulled. Says nothing of those that wouldn't.
@@ -238,6 +281,7 @@ async fn check_connection(
     config: &Config,
     connection: &Connection,
     jobs: &[String],
+    store: Option<&RemoteClock>,
     stop: &CancellationToken,
     lines: &mut Lines<'_>,
 ) {
@@ -283,6 +327,8 @@ async fn check_connection(
             },
         ),
     }
+    let of = format!("connection `{}`", connection.name);
+    check_clocks(of, store, Some(&feed.source.client.clock()), lines);
 }
 
 fn client(config: &Config, connection: &Connection) -> Result<Client, crate::client::ClientError> {

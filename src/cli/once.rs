@@ -78,7 +78,7 @@ pub(super) async fn run(
 
 /// Days of `audit_runs` that are over: nothing of a pull depends on that. What takes too long is left to the next run.
 async fn write_history(lake: &Lake, stop: &CancellationToken) {
-    let building = tokio::time::timeout(HISTORY_WAIT, history::build(lake, real_now()));
+    let building = tokio::time::timeout(HISTORY_WAIT, history::build(lake, lake.now()));
     tokio::select! {
         built = building => match built {
             Ok(Ok(_)) => {}

@@ -46,6 +46,7 @@ use self::directory::{Directory, Spot};
 use self::outgoing::{Outgoing, Taken, To};
 use self::pacing::{Pacer, Rank};
 use self::wire::{Counts, Wire};
+use crate::clock::RemoteClock;
 use crate::metrics;
 use crate::providers::{Answer, Call, Endpoint, Place, Target};
 use crate::secret::{Hidden, Secret};
@@ -207,6 +208,7 @@ impl Client {
                 counts: Counts::default(),
                 metrics,
                 hidden,
+                clock: RemoteClock::default(),
             },
         };
         Ok(Self {
@@ -290,6 +292,11 @@ impl Client {
     /// Lets the connection rest as an answer asks which its adapter found to be a refusal, though its status doesn't say so.
     pub fn rest_after(&self, headers: &http::HeaderMap) {
         self.inner.wire.rest_after(headers);
+    }
+
+    /// The API's clock, as the `Date` of its answers shows it. Sign-ins, look-ups and downloads come from other hosts.
+    pub fn clock(&self) -> RemoteClock {
+        self.inner.wire.clock.clone()
     }
 
     /// The most pages of one range.

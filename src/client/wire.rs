@@ -24,7 +24,7 @@ use super::proxy::{self, Proxies, Proxy};
 use super::retry::{self, Retries};
 use super::said::Said;
 use super::{Limits, Requests};
-use crate::clock;
+use crate::clock::{self, RemoteClock};
 use crate::foreign;
 use crate::metrics;
 use crate::providers::{Failed, Manners};
@@ -45,6 +45,8 @@ pub(super) struct Wire {
     pub(super) metrics: metrics::Connection,
     /// What no excerpt may show, whatever was sent: a proxy's password.
     pub(super) hidden: Hidden,
+    /// The API's, as its answers show it.
+    pub(super) clock: RemoteClock,
 }
 
 /// See [`Requests`].
@@ -393,6 +395,7 @@ impl Wire {
         if let Some(body) = &out.body {
             request = request.body(body.clone());
         }
+        let sent = std::time::Instant::now();
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Attempt::Broken(error.without_url()),
@@ -401,6 +404,9 @@ impl Wire {
         let headers = std::mem::take(response.headers_mut());
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Attempt::ByProxy;
+        }
+        if out.to == To::Api {
+            self.clock.hear(&headers, sent);
         }
         let asked = self.asked(out, status, &headers);
         let is_answer = out.gateway_timeout_is_answer && status == StatusCode::GATEWAY_TIMEOUT;

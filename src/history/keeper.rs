@@ -25,7 +25,7 @@ pub async fn keep(lake: Lake, alarm: Alarm, stop: CancellationToken) {
         let built = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            built = build::build(&lake, real_now()) => built,
+            built = build::build(&lake, lake.now()) => built,
         };
         let now = real_now();
         let next = match built {

@@ -364,6 +364,8 @@ mod tests {
             }),
             published_through: 0,
             planned_at: None,
+            planned_by: None,
+            clocks: Vec::new(),
             origin: None,
             streams: Vec::new(),
             pulled: Vec::new(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::streak::FailureStreak;
+use crate::clocks::{Skew, TOLERANCE};
 use crate::model::{Kind, Range, RangeSet, Timestamp};
 use crate::providers::Cursor;
 
@@ -44,6 +45,12 @@ pub struct Commit {
     pub published_through: u64,
     /// The instant up to which the last scheduled run planned, once it had gone through its plan.
     pub planned_at: Option<Timestamp>,
+    /// This machine's clock at that instant, where it differed from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_by: Option<Timestamp>,
+    /// The clocks that were off when a run last compared them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<Skew>,
     /// Whose log it pulls, as its rows and their folders have it.
     #[serde(default)]
     pub origin: Option<Origin>,
@@ -70,6 +77,13 @@ impl Commit {
         self.progress
             .iter()
             .filter(|(stream, _)| self.streams.contains(stream))
+    }
+
+    /// From where the job's next tick is counted, by this machine's clock; none if it never ran, or if what the log says
+    /// lies beyond `now`: nobody waits for an instant that a wrong clock wrote.
+    pub fn counted_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let planned = self.planned_by.or(self.planned_at);
+        planned.filter(|at| *at <= now + TOLERANCE)
     }
 }
 

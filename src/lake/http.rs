@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
@@ -19,12 +20,15 @@ use url::Url;
 
 use super::answer::code_in;
 use super::options::{check, flag, length};
+use crate::clock::RemoteClock;
 
 /// Makes such clients.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NoRedirects {
     /// Certificates to trust beside the system's.
     pub(super) ca_file: Option<PathBuf>,
+    /// What the store's clock shows, as each answer's `Date` has it.
+    pub(super) clock: RemoteClock,
 }
 
 impl HttpConnector for NoRedirects {
@@ -40,7 +44,8 @@ impl HttpConnector for NoRedirects {
         }
         let client = builder.build();
         let client = client.map_err(|error| failed(Box::new(error.without_url())))?;
-        Ok(HttpClient::new(Settled(AnswerService(client))))
+        let service = AnswerService(client, self.clock.clone());
+        Ok(HttpClient::new(Settled(service)))
     }
 }
 
@@ -184,12 +189,14 @@ fn is_final(status: StatusCode) -> bool {
 
 /// A client whose final refusals are errors.
 #[derive(Debug)]
-struct AnswerService(reqwest::Client);
+struct AnswerService(reqwest::Client, RemoteClock);
 
 #[async_trait]
 impl HttpService for AnswerService {
     async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+        let sent = Instant::now();
         let answer = self.0.call(request).await?;
+        self.1.hear(answer.headers(), sent);
         let status = answer.status();
         if !is_final(status) {
             return Ok(answer);
@@ -274,6 +281,7 @@ mod tests {
         ] {
             let connector = NoRedirects {
                 ca_file: Some(path.to_owned()),
+                ..NoRedirects::default()
             };
             let error = connector
                 .connect(&ClientOptions::new())

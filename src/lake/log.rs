@@ -5,7 +5,7 @@
 //! why.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -24,6 +24,7 @@ use super::open::{Lake, from_json, to_json};
 use super::publish::{self, AT_A_TIME};
 use super::streak::FailureStreak;
 use crate::clock::real_now;
+use crate::clocks::{Skew, Whose};
 use crate::model::{Kind, RangeSet, Timestamp};
 
 /// How often a commit without a clear answer is tried.
@@ -157,6 +158,8 @@ struct Head {
     unpublished: bool,
     /// What the run's last commit will say of it.
     ended: Option<(Ended, Option<FailureStreak>)>,
+    /// The least of the clocks that the run believes, when it last compared them.
+    now: Option<Timestamp>,
 }
 
 /// What a data commit changes.
@@ -174,6 +177,8 @@ pub struct Change {
     pub progress: BTreeMap<String, Progress>,
     /// Set once a scheduled run has gone through its plan.
     pub planned_at: Option<Timestamp>,
+    /// This machine's clock at that instant, where it differed from that.
+    pub planned_by: Option<Timestamp>,
     /// Whether the run ends with it. Without files nothing is left to do under the claim then, and it is given up in the
     /// same commit.
     pub is_last: bool,
@@ -367,6 +372,7 @@ impl JobLog {
                 bytes: 0,
                 unpublished: true,
                 ended: None,
+                now: None,
             }),
             run,
         }
@@ -498,6 +504,23 @@ impl JobLog {
         }
     }
 
+    /// Notes how the clocks that the run sees differ, for the next commit; `now` is the least that it believes. What an
+    /// earlier run found of a clock that this one doesn't know stays.
+    pub async fn note_clocks(&self, mut skews: Vec<Skew>, known: &[Whose], now: Timestamp) {
+        let mut head = self.head.lock().await;
+        let is_unknown = |whose: &Whose| !known.contains(whose);
+        let stays = |skew: &Skew| is_unknown(&skew.clock) || skew.of.iter().any(is_unknown);
+        skews.extend(head.newest.clocks.drain(..).filter(stays));
+        head.newest.clocks = skews;
+        head.now = Some(now);
+    }
+
+    /// Takes what the log says of the last plan for unsaid: it lies beyond now.
+    pub async fn void_plan(&self) {
+        let newest = &mut self.head.lock().await.newest;
+        (newest.planned_at, newest.planned_by) = (None, None);
+    }
+
     /// Says how the run ends, and what streak of failed runs the job is in then: the commit that gives the claim up
     /// records it, whichever that is.
     pub async fn will_end(&self, ended: Ended, failing: Option<FailureStreak>) {
@@ -528,7 +551,11 @@ impl JobLog {
                 .put(&key, payload)
                 .await
                 .map_err(LakeError::at("write", &key))?;
-            self.prune(&newest, real_now() - KEEP).await?;
+            let now = self.head.lock().await.now;
+            let now = now.into_iter().chain([self.lake.now()]).min();
+            if let Some(now) = now {
+                self.prune(&newest, now - KEEP).await?;
+            }
             return Ok(None); // the next run looks at everything again
         }
         Ok(e_tag.map(|e_tag| Left {
@@ -546,6 +573,11 @@ impl JobLog {
     /// The newest commit of this run.
     pub async fn newest(&self) -> Commit {
         self.head.lock().await.newest.clone()
+    }
+
+    /// Whether it lies in a folder of this machine.
+    pub fn is_in_a_folder(&self) -> bool {
+        self.lake.is_in_a_folder()
     }
 
     /// The run that holds the log.
@@ -585,8 +617,10 @@ impl JobLog {
             let key = self.keys.commit(commit.version);
             let payload = to_json(&commit, &key)?;
             let bytes = payload.content_length() as u64;
+            let sent = Instant::now();
             let created = match self.lake.create_object(&key, payload).await {
                 Ok(Some(put)) => {
+                    self.lake.see_clock(&key, sent);
                     head.newest = commit;
                     (head.e_tag, head.bytes) = (put.e_tag, bytes);
                     return Ok(head.made());
@@ -700,8 +734,15 @@ impl JobLog {
     /// Nothing once the claim is given up.
     async fn time_to_half_life(&self) -> Option<Duration> {
         let head = self.head.lock().await;
-        let half = head.newest.claim.as_ref()?.expires_at - self.run.claim_life / 2;
-        Some((half - real_now()).to_std().unwrap_or_default())
+        let left = head.newest.claim.as_ref()?.expires_at - real_now();
+        if left > self.run.claim_life {
+            return Some(Duration::ZERO); // the clock was set back meanwhile
+        }
+        Some(
+            (left - self.run.claim_life / 2)
+                .to_std()
+                .unwrap_or_default(),
+        )
     }
 
     /// The commits after `after` and before `before` that still exist.
@@ -790,6 +831,11 @@ impl Head {
             claim: None,
             published_through: self.published,
             planned_at: change.planned_at.or(self.newest.planned_at),
+            planned_by: match change.planned_at {
+                Some(_) => change.planned_by,
+                None => self.newest.planned_by,
+            },
+            clocks: self.newest.clocks.clone(),
             origin: change.origin.or_else(|| self.newest.origin.clone()),
             streams: if data {
                 change.streams
@@ -822,6 +868,8 @@ fn before_the_first(run: &Run) -> Commit {
         claim: None,
         published_through: 0,
         planned_at: None,
+        planned_by: None,
+        clocks: Vec::new(),
         origin: run.origin.clone(),
         streams: run.streams.clone(),
         pulled: Vec::new(),

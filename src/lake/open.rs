@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{ClientConfigKey, CredentialProvider};
@@ -27,8 +28,10 @@ use super::http::NoRedirects;
 use super::layout::Layout;
 use super::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
 use super::probe;
+use crate::clock::{BUILT, RemoteClock, real_now};
+use crate::clocks::TOLERANCE;
 use crate::metrics;
-use crate::model::Kind;
+use crate::model::{Kind, Timestamp};
 use crate::secret::{Hidden, Secret};
 
 /// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
@@ -50,6 +53,9 @@ pub struct Lake {
     pub files: Arc<dyn ObjectStore>,
     /// The keys.
     pub layout: Layout,
+    /// The store's clock, as its answers show it. That of a folder is known only where it shows another time than this
+    /// machine's own clock: as a rule they are the same, and one clock doesn't confirm itself.
+    pub clock: RemoteClock,
     url: String,
     /// Of a lake in a folder: the folder.
     folder: Option<PathBuf>,
@@ -111,7 +117,10 @@ impl Lake {
                     hidden: closed::hidden(&settings, source.secrets()),
                     settings,
                     source,
-                    connector: NoRedirects { ca_file },
+                    connector: NoRedirects {
+                        ca_file,
+                        clock: RemoteClock::default(),
+                    },
                     retries: patience.retries(),
                 };
                 opening.open().map_err(|error| refuse(error))
@@ -152,6 +161,7 @@ impl Lake {
             files: Arc::clone(&store),
             store,
             layout: Layout::new(root),
+            clock: RemoteClock::default(),
             url: url.to_owned(),
             folder: None,
             demo: false,
@@ -217,6 +227,28 @@ impl Lake {
             });
         }
         Ok(())
+    }
+
+    /// The least of this machine's clock and the store's, if that is known.
+    pub fn now(&self) -> Timestamp {
+        let local = real_now();
+        let store = self.clock.at(Instant::now());
+        let store = store.map(|shown| shown.earliest);
+        (store.filter(|store| *store >= BUILT)).map_or(local, |store| store.min(local))
+    }
+
+    /// In a folder, looks at when an object of ours that was just written was so by the folder's own clock: another
+    /// machine may serve the folder.
+    pub(super) fn see_clock(&self, key: &Path, sent: Instant) {
+        let Some(folder) = &self.folder else { return };
+        let written = std::fs::metadata(folder.join(key.as_ref())).and_then(|file| file.modified());
+        let Ok(written) = written else { return };
+        let written = Timestamp::from(written);
+        if (written - real_now()).abs() > TOLERANCE {
+            self.clock.note(written, TimeDelta::zero(), sent);
+        } else {
+            self.clock.forget();
+        }
     }
 
     /// The lake's URL, as configured.
@@ -487,6 +519,7 @@ impl Opening<'_> {
         };
         Ok(Lake {
             files,
+            clock: self.connector.clock.clone(),
             ..Lake::in_store(self.url, store, prefix)
         })
     }

@@ -25,6 +25,7 @@ use super::parts::{Cores, Parts};
 use super::pull::{Arrival, InFlight};
 use super::quarantine::Quarantine;
 use super::{Job, Lane, Tally};
+use crate::future;
 use crate::lake::{
     self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Origin, Progress, Pulled,
 };
@@ -68,6 +69,8 @@ pub(super) struct Landing<'a> {
     covered: TimeDelta,
     told: watch::Sender<Tally>,
     tally: Tally,
+    /// This machine's clock at that instant, where it differed from that.
+    planned_by: Option<Timestamp>,
     /// Whether nothing lands any more.
     is_last: bool,
     /// From where on the log was checked against others of its account.
@@ -187,6 +190,7 @@ impl<'a> Landing<'a> {
             tally: Tally::default(),
             told,
             running: job.budget.run(),
+            planned_by: None,
             is_last: false,
             checked_from: newest.origin.and_then(|origin| origin.from),
             job,
@@ -198,6 +202,16 @@ impl<'a> Landing<'a> {
     /// Where every stream stands.
     pub(super) fn progress(&self) -> &BTreeMap<String, Progress> {
         &self.progress
+    }
+
+    /// How the job's ranges are cut.
+    pub(super) fn policy(&self) -> &plan::Policy {
+        &self.job.policy
+    }
+
+    /// Takes out of it what lies beyond `now`, which a wrong clock wrote. Returns whether there was anything.
+    pub(super) fn void(&mut self, now: Timestamp) -> bool {
+        future::void(&mut self.progress, now, &self.job.policy)
     }
 
     /// What has been committed.
@@ -236,6 +250,11 @@ impl<'a> Landing<'a> {
                 self.quarantine.begin(slot);
                 self.slots.insert(slot, Slot::new(window));
             }
+            Arrival::Answered(slot, at) => {
+                if let Some(slot) = self.slots.get_mut(&slot) {
+                    slot.window.asked_at = at;
+                }
+            }
             Arrival::Page {
                 slot,
                 page,
@@ -255,11 +274,15 @@ impl<'a> Landing<'a> {
                 if let Some(mut slot) = self.slots.remove(&slot) {
                     let window = &slot.window;
                     let progress = self.progress.entry(window.stream.clone()).or_default();
-                    plan::finish(progress, window.range, window.asked_at, &self.job.policy);
+                    let counts =
+                        plan::finish(progress, window.range, window.asked_at, &self.job.policy);
                     progress.window = narrowed.map(|length| length.num_seconds().unsigned_abs());
-                    self.windows += 1;
-                    self.covered += window.range.length();
-                    let pulled = slot.pulled(true);
+                    if let Some(pulled) = counts {
+                        self.windows += 1;
+                        self.covered += pulled.length();
+                        slot.window.range = pulled;
+                    }
+                    let pulled = slot.pulled(counts.is_some());
                     self.note(pulled);
                     self.tell();
                 }
@@ -330,6 +353,7 @@ impl<'a> Landing<'a> {
             files,
             progress,
             planned_at,
+            planned_by: self.planned_by,
             is_last: self.is_last,
         };
         let span = tracing::trace_span!("commit", files = change.files.len());
@@ -378,8 +402,13 @@ impl<'a> Landing<'a> {
     }
 
     /// The run's last commit.
-    pub(super) async fn finish(&mut self, planned_at: Option<Timestamp>) -> Result<(), RunError> {
+    pub(super) async fn finish(
+        &mut self,
+        planned_at: Option<Timestamp>,
+        planned_by: Option<Timestamp>,
+    ) -> Result<(), RunError> {
         self.is_last = true;
+        self.planned_by = planned_by;
         self.commit(planned_at).await?;
         self.ids.leave();
         Ok(())

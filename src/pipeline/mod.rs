@@ -17,6 +17,7 @@ mod queue;
 mod recover;
 mod replay;
 mod shown;
+mod time;
 mod verify;
 mod whole;
 
@@ -52,6 +53,7 @@ pub use overlap::{Neighbours, Overlap, refuse_overlap};
 use parts::Cores;
 use queue::Queue;
 pub use replay::{Became, Replayed, Tried, replay};
+use time::Time;
 pub use verify::{Unverified, Verification, verify};
 
 /// How long a claim keeps other runs off, unless a test says otherwise.
@@ -258,6 +260,8 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// The instant up to which a scheduled run planned, if it went through its plan.
     pub planned_at: Option<Timestamp>,
+    /// This machine's clock at that instant, where it differed from that.
+    pub planned_by: Option<Timestamp>,
     /// Whether work is left that this run could have done, had it not been stopped or its turn been over.
     pub unfinished: bool,
     /// The slowest stream's watermark, if the job was pulled.
@@ -272,6 +276,7 @@ impl Report {
             tally: Tally::default(),
             failures: Vec::new(),
             planned_at: None,
+            planned_by: None,
             unfinished: true,
             watermark: None,
         }
@@ -360,6 +365,8 @@ async fn claimed<R>(
             lost = log.keep_alive() => Err(lost.into()),
             result = work(&log, &account) => result,
         };
+        let time = Time::of(job, conduct.clock);
+        time.warn(&job.name);
         let may_release = result
             .as_ref()
             .err()
@@ -372,6 +379,7 @@ async fn claimed<R>(
             job.memory.note_failing(&job.log, streak.clone());
         }
         if may_release {
+            time.note(&log).await;
             log.will_end(account.ended(&[]), streak).await;
             match log.release().await {
                 Ok(left) if result.is_ok() => {
@@ -409,7 +417,7 @@ async fn under_claim(
     }
 
     // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
-    let now = conduct.clock.now();
+    let time = Time::of(job, conduct.clock);
     let source = job.source.counting(account.calls.clone());
     let streams = match source.streams(&conduct.stop).await {
         Err(SourceError::Client(ClientError::Stopped)) => {
@@ -423,7 +431,13 @@ async fn under_claim(
     }
     let cores = Cores::new(conduct.at_a_time);
     let mut landing = Landing::new(job, log, account, cores.clone(), conduct.tally.clone()).await;
+    if let Some(now) = time.limit(log, &landing, &source, &streams, conduct).await {
+        landing.void(now);
+        log.void_plan().await;
+    }
     landing.begin(&streams, lane);
+    let planned = Time::moment();
+    let now = time.judged_at(planned).now;
     let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
     let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
@@ -450,13 +464,17 @@ async fn under_claim(
         job.source.forget_streams();
     }
     account.end(&failures, unfinished);
-    let planned_at = (matches!(lane, Lane::Due) && !unfinished).then_some(now);
-    landing.finish(planned_at).await?;
+    let now = now.min(time.judged_at(planned).now); // by the clocks that are known by now
+    let plan = (matches!(lane, Lane::Due) && !unfinished).then(|| time.plan(planned, now));
+    let (planned_at, planned_by) = (plan.map(|plan| plan.0), plan.and_then(|plan| plan.1));
+    time.note(log).await;
+    landing.finish(planned_at, planned_by).await?;
     Ok(Report {
         run: log.run().id,
         tally: landing.tally(),
         failures,
         planned_at,
+        planned_by,
         unfinished,
         watermark: landing.watermark(),
     })

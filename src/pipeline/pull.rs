@@ -15,10 +15,11 @@ use super::error::RunError;
 use super::identity::Twins;
 use super::parts::Cores;
 use super::queue::Queue;
+use super::time::Time;
 use super::whole::{self, READINGS, Verdict, Whole};
 use super::{Conduct, Job};
 use crate::client::{Calls, ClientError};
-use crate::clock::{Clock, real_now};
+use crate::clocks::TOLERANCE;
 use crate::lake::{Open, Work};
 use crate::model::{Range, Timestamp};
 use crate::plan::{Policy, Task};
@@ -35,6 +36,8 @@ const RESTARTS: u32 = 3;
 pub(super) enum Arrival<P> {
     /// A range is begun, or begun again; what its slot knew of another range is void.
     Began(usize, InFlight),
+    /// The range's first answer was given at this instant, which may be earlier than when it was asked for.
+    Answered(usize, Timestamp),
     /// A page arrived.
     Page {
         slot: usize,
@@ -61,7 +64,7 @@ pub(super) struct InFlight {
     pub(super) stream: String,
     pub(super) range: Range,
     pub(super) work: Work,
-    /// When its first page was asked for, by the run's clock.
+    /// When its first answer was given, or asked for if that was earlier, by the clocks that the run believes.
     pub(super) asked_at: Timestamp,
     /// The bounds that are really asked for.
     pub(super) asked: Range,
@@ -96,7 +99,7 @@ pub(super) fn spawn<R: ReadPage>(
             queue: Arc::clone(queue),
             stop: conduct.stop.clone(),
             arrivals: arrivals.clone(),
-            clock: conduct.clock,
+            time: Time::of(job, conduct.clock),
         };
         workers.spawn(worker.work().in_current_span());
     }
@@ -121,7 +124,7 @@ struct Worker<R: ReadPage> {
     queue: Arc<Queue>,
     stop: CancellationToken,
     arrivals: mpsc::Sender<Arrival<R::Made>>,
-    clock: Clock,
+    time: Time,
 }
 
 /// Why a range was not pulled to its last page.
@@ -159,7 +162,12 @@ impl<R: ReadPage> Worker<R> {
                 (None, Some(narrowed)) => narrowed,
                 _ => whole.length(),
             };
-            let Some(range) = self.policy.first_piece(from, whole.to(), length) else {
+            // what hasn't happened by the clocks that are known by now is left to a later run
+            let to = match &resume {
+                None if self.queue.is_planned() => whole.to().min(self.horizon()),
+                _ => whole.to(), // the cursor is of the whole range
+            };
+            let Some(range) = self.policy.first_piece(from, to, length) else {
                 return;
             };
             let span =
@@ -184,6 +192,9 @@ impl<R: ReadPage> Worker<R> {
                         );
                     }
                 },
+                // it was asked for what hasn't happened, as its answer shows
+                Err(Ended::Failed(_))
+                    if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
                 Err(Ended::Failed(error)) => {
                     return self.queue.fail(&stream.id, range, task.work, error);
                 }
@@ -195,6 +206,11 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
+    /// Up to where first pulls may go by the clocks that are known.
+    fn horizon(&self) -> Timestamp {
+        self.policy.horizon(self.time.now())
+    }
+
     /// Pulls a range to its last page.
     async fn range(
         &self,
@@ -203,7 +219,7 @@ impl<R: ReadPage> Worker<R> {
         work: Work,
         resume: Option<Open>,
     ) -> Result<(), Ended> {
-        let now = self.clock.now(); // a run may last hours
+        let now = self.time.now(); // a run may last hours
         let (source, calls) = self.source.apart();
         let ask = Ask {
             stream: stream.clone(),
@@ -226,7 +242,7 @@ impl<R: ReadPage> Worker<R> {
         if self.source.adapter.has_ids() {
             self.page_by_page(&source, &ask, in_flight).await?;
         } else {
-            self.as_a_whole(&source, ask).await?;
+            self.as_a_whole(&source, ask, in_flight.asked_at).await?;
         }
         let narrowed = self
             .queue
@@ -249,8 +265,14 @@ impl<R: ReadPage> Worker<R> {
         let mut restarts = 0;
         let mut twins = Twins::new();
         let mut decoding = None;
+        let mut answered = false;
         loop {
             let next = reading.next(&self.stop).await;
+            if !in_flight.resumed && !answered {
+                answered = self
+                    .answered(reading.first_answer(), in_flight.asked_at)
+                    .await?;
+            }
             if let Some(page) = decoding.take() {
                 twins = self.hand_on(page).await?;
             }
@@ -278,11 +300,12 @@ impl<R: ReadPage> Worker<R> {
                     in_flight = InFlight {
                         cursor: None,
                         resumed: false,
-                        asked_at: self.clock.now(),
+                        asked_at: self.time.now(),
                         ..in_flight
                     };
                     self.send(Arrival::Began(self.slot, in_flight.clone()))
                         .await?;
+                    answered = false;
                     reading = source.read(ask, None);
                 }
                 Err(error) => return Err(error.into()),
@@ -291,7 +314,13 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Hands the range on once it is known how often each of its records is there.
-    async fn as_a_whole(&self, source: &Source, mut ask: Ask) -> Result<(), Ended> {
+    async fn as_a_whole(
+        &self,
+        source: &Source,
+        mut ask: Ask,
+        asked_at: Timestamp,
+    ) -> Result<(), Ended> {
+        let mut answered = false;
         let mut whole = Whole::default();
         let mut held = self.budget.nothing();
         let mut why = String::new();
@@ -299,6 +328,9 @@ impl<R: ReadPage> Worker<R> {
             ask.reading = reading;
             let mut pages = source.read(&ask, None);
             while let Some(Piece { page, .. }) = pages.next(&self.stop).await? {
+                if !answered {
+                    answered = self.answered(pages.first_answer(), asked_at).await?;
+                }
                 if reading == 0 {
                     held.grow(page.text.len()).await; // another reading adds little
                 }
@@ -324,6 +356,23 @@ impl<R: ReadPage> Worker<R> {
         Err(Ended::TooLarge(Refusal::TooLarge(said)))
     }
 
+    /// Tells when the range's first answer was given, if there was one and its clock is behind: no more than had happened
+    /// by then counts as pulled. Returns whether there was one.
+    async fn answered(
+        &self,
+        first_answer: Option<Option<Timestamp>>,
+        asked_at: Timestamp,
+    ) -> Result<bool, Ended> {
+        let Some(date) = first_answer else {
+            return Ok(false);
+        };
+        let answered_at = self.time.answered(asked_at, date);
+        if answered_at != asked_at {
+            self.send(Arrival::Answered(self.slot, answered_at)).await?;
+        }
+        Ok(true)
+    }
+
     /// Begins to decode a page that was received just now. `ids` are its records', for a provider that gives none.
     fn decode(
         &self,
@@ -337,7 +386,7 @@ impl<R: ReadPage> Worker<R> {
         let received = Received {
             page,
             ids,
-            at: real_now(),
+            at: self.time.received(),
         };
         self.cores.begin(move || {
             let made = reader.read(&received, &mut twins)?;

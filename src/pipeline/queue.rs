@@ -18,6 +18,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// No window is begun after this.
     until: Option<tokio::time::Instant>,
+    /// Whether what turns out not to have happened yet is left to a later run.
+    is_planned: bool,
 }
 
 /// The windows of one stream, cut as they are taken.
@@ -51,6 +53,7 @@ impl Queue {
         };
         Self {
             until,
+            is_planned: true,
             ..Self::of(tasks.collect(), narrowed(streams, progress))
         }
     }
@@ -69,7 +72,13 @@ impl Queue {
         Self {
             state: Mutex::new(state),
             until: None,
+            is_planned: false,
         }
+    }
+
+    /// Whether what turns out not to have happened yet is left to a later run. Else a window is read as it is.
+    pub(super) fn is_planned(&self) -> bool {
+        self.is_planned
     }
 
     /// The next window, of the stream whose turn it is.

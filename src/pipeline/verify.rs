@@ -449,6 +449,7 @@ impl<'a> Verifier<'a> {
                 }
                 self.slots.insert(slot, window);
             }
+            Arrival::Answered(..) => {} // what is compared is what the lake has
             Arrival::Page { slot, page, .. } => {
                 let Some(window) = self.slots.remove(&slot) else {
                     return Ok(());

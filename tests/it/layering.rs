@@ -11,8 +11,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("shutdown", &[]),
     ("foreign", &[]),
-    ("clock", &["model"]),
     ("text", &["model"]),
+    ("clocks", &["model", "text"]),
+    ("clock", &["clocks", "model"]),
     ("telemetry", &["clock", "foreign", "text", "tls"]),
     ("alarm", &["clock", "model"]),
     ("metrics", &["model"]),
@@ -36,7 +37,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "lake",
-        &["clock", "metrics", "model", "providers", "secret", "tls"],
+        &[
+            "clock",
+            "clocks",
+            "metrics",
+            "model",
+            "providers",
+            "secret",
+            "tls",
+        ],
     ),
     ("table", &["model"]),
     (
@@ -57,16 +66,26 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["alarm", "clock", "lake", "model", "table", "telemetry"],
     ),
     ("plan", &["lake", "model", "providers"]),
+    ("future", &["lake", "model", "plan", "providers"]),
     (
         "source",
-        &["client", "foreign", "model", "providers", "telemetry"],
+        &[
+            "client",
+            "clock",
+            "foreign",
+            "model",
+            "providers",
+            "telemetry",
+        ],
     ),
     (
         "pipeline",
         &[
             "client",
             "clock",
+            "clocks",
             "foreign",
+            "future",
             "lake",
             "metrics",
             "model",
@@ -87,7 +106,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "standing",
-        &["lake", "metrics", "model", "plan", "runtime", "text"],
+        &[
+            "clocks", "future", "lake", "metrics", "model", "plan", "runtime", "text",
+        ],
     ),
     (
         "scheduler",

@@ -3,6 +3,7 @@
 mod avaya;
 mod calls;
 mod chaos;
+mod clocks;
 mod closed;
 mod corpus;
 mod deploy;

@@ -76,6 +76,16 @@ impl Answer {
         self
     }
 
+    /// With the provider's own time, unless it says another.
+    pub(super) fn with_date(self, date: String) -> Self {
+        let has_one = self.headers.iter().any(|(name, _)| *name == "date");
+        if has_one {
+            self
+        } else {
+            self.with("date", date)
+        }
+    }
+
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(body(self.body, self.pieces, self.rest));
         *response.status_mut() =

@@ -45,6 +45,13 @@ impl SimClock {
         }
     }
 
+    /// What a clock of its own shows that runs. One that stands still is for those whose other half stands still, too: no
+    /// answer's `Date` tells of it.
+    pub(super) fn running(&self) -> Option<DateTime<Utc>> {
+        let (clock, _) = *lock(&self.inner);
+        matches!(clock, Clock::RunningFrom(_)).then(|| self.now())
+    }
+
     pub(super) fn now_micros(&self) -> i64 {
         self.now().timestamp_micros()
     }

@@ -184,6 +184,9 @@ async fn respond<W: World>(
         answer.body = written.body;
     }
     stage.counters.answered(answer.status);
+    if let Some(now) = stage.clock.running() {
+        answer = answer.with_date(now.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    }
     let mut response = spoil(answer, fault.as_ref(), breaker).into_response();
     if let Some(Fault::Headers(more)) = fault {
         for (name, value) in more {

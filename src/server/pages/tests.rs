@@ -62,6 +62,8 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         claim: None,
         published_through: 11,
         planned_at: Some(at("2026-11-20T11:45:00Z")),
+        planned_by: None,
+        clocks: Vec::new(),
         ended: None,
         failing: None,
         origin: None,

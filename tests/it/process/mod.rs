@@ -3,6 +3,7 @@
 mod api;
 mod check;
 mod cli;
+mod clocks;
 mod crash;
 mod daemon;
 mod demo;

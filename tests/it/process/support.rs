@@ -78,6 +78,11 @@ impl World {
         Self::with(records, Clock::System).await
     }
 
+    /// A provider with these records whose clock is ahead of this machine's, or behind it.
+    pub(crate) async fn ahead_by(records: &DatasetSpec, by: TimeDelta) -> Self {
+        Self::with(records, Clock::RunningFrom(now() + by)).await
+    }
+
     async fn with(records: &DatasetSpec, clock: Clock) -> Self {
         let settings = GenesysSettings {
             clock,

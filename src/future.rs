@@ -1,0 +1,208 @@
+//! What a log says of time that hasn't happened: a clock that was ahead wrote it. Pure functions that find it, and take
+//! it out, so that it is planned again.
+
+use std::collections::BTreeMap;
+
+use crate::lake::Progress;
+use crate::model::{Range, RangeSet, Timestamp};
+use crate::plan::Policy;
+
+/// The last instant that a log mentions as past: the end of what it calls pulled, or when that was asked for.
+pub fn latest(
+    progress: &BTreeMap<String, Progress>,
+    planned_at: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let of_streams = progress.values().flat_map(|progress| {
+        let pulled = progress.coverage.iter().next_back().map(|last| last.to());
+        let open = progress
+            .open
+            .iter()
+            .flat_map(|open| [open.range.to(), open.asked_at]);
+        pulled.into_iter().chain(open)
+    });
+    of_streams.chain(planned_at).max()
+}
+
+/// Takes out what can't have been pulled by `now`, if there is any such thing. Returns whether there was.
+///
+/// Whoever wrote that has judged settle passes by a wrong clock, too: what was pulled so shortly before `now` that no
+/// pass over it can have been due yet is to be read again by each pass.
+pub fn void(progress: &mut BTreeMap<String, Progress>, now: Timestamp, policy: &Policy) -> bool {
+    let mut found = false;
+    for progress in progress.values_mut() {
+        found |= void_stream(progress, now, policy);
+    }
+    found
+}
+
+fn void_stream(progress: &mut Progress, now: Timestamp, policy: &Policy) -> bool {
+    let end = policy.horizon(now);
+    let is_past = |open: &crate::lake::Open| open.range.to() <= end && open.asked_at <= now;
+    let mut found = cut(&mut progress.coverage, end);
+    for unsettled in progress.unsettled.values_mut() {
+        found |= cut(unsettled, end);
+    }
+    let all = progress.open.len();
+    progress.open.retain(is_past);
+    found |= progress.open.len() < all;
+    if let Some(refetch) = &mut progress.refetch {
+        found |= cut(&mut refetch.left, end);
+    }
+    if !found {
+        return false;
+    }
+    for &delay in &policy.settle {
+        let unsettled = (progress.unsettled)
+            .entry(delay.num_seconds().unsigned_abs())
+            .or_default();
+        let Some(recent) = (now.checked_sub_signed(delay)).and_then(|from| Range::new(from, now))
+        else {
+            continue;
+        };
+        for pulled in progress.coverage.within(recent).iter() {
+            unsettled.insert(pulled);
+        }
+    }
+    progress.unsettled.retain(|_, ranges| !ranges.is_empty());
+    progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    true
+}
+
+/// Takes out of the set what lies beyond `end`. Returns whether there was anything.
+fn cut(set: &mut RangeSet, end: Timestamp) -> bool {
+    let last = set.iter().next_back().map(|last| last.to());
+    let beyond = last.and_then(|last| Range::new(end, last));
+    beyond.map(|beyond| set.remove(beyond)).is_some()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lake::{Open, Refetch, Work};
+    use crate::plan;
+    use crate::providers::Cursor;
+
+    fn at(second: i64) -> Timestamp {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn range(from: i64, to: i64) -> Range {
+        Range::new(at(from), at(to)).unwrap()
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            start: at(0),
+            window: TimeDelta::seconds(60),
+            min_window: TimeDelta::seconds(1),
+            lag: TimeDelta::seconds(10),
+            grain: TimeDelta::zero(),
+            settle: vec![TimeDelta::seconds(100), TimeDelta::seconds(1_000)],
+        }
+    }
+
+    /// Does all that is due by a clock that shows `now`.
+    fn run(progress: &mut Progress, now: i64) {
+        let tasks: Vec<_> = plan::due(progress, at(now), &policy()).collect();
+        for task in tasks {
+            plan::finish(progress, task.range, at(now), &policy());
+        }
+    }
+
+    fn one(progress: Progress) -> BTreeMap<String, Progress> {
+        BTreeMap::from([("s".to_owned(), progress)])
+    }
+
+    #[test]
+    fn what_lies_beyond_now_is_taken_out() {
+        let open = |from, to, asked_at| Open {
+            range: range(from, to),
+            work: Work::Pull,
+            asked_at: at(asked_at),
+            cursor: Cursor("c".into()),
+        };
+        let mut progress = one(Progress {
+            watermark: Some(at(900)),
+            coverage: [range(0, 900), range(950, 1_000)].into_iter().collect(),
+            unsettled: BTreeMap::from([(1_000, [range(0, 1_000)].into_iter().collect())]),
+            open: vec![
+                open(100, 160, 400),
+                open(200, 260, 501),
+                open(490, 510, 400),
+            ],
+            refetch: Some(Refetch {
+                range: range(400, 800),
+                left: [range(450, 800)].into_iter().collect(),
+            }),
+            window: Some(30),
+            ..Progress::default()
+        });
+        assert_eq!(latest(&progress, None), Some(at(1_000)));
+        assert_eq!(latest(&progress, Some(at(2_000))), Some(at(2_000)));
+        assert!(void(&mut progress, at(500), &policy()));
+        let left = &progress["s"];
+        assert_eq!(left.watermark, Some(at(490)));
+        assert_eq!(left.coverage, [range(0, 490)].into_iter().collect());
+        assert_eq!(
+            left.unsettled[&1_000],
+            [range(0, 490)].into_iter().collect()
+        );
+        assert_eq!(
+            left.unsettled[&100],
+            [range(400, 490)].into_iter().collect()
+        );
+        assert_eq!(left.open, [open(100, 160, 400)]);
+        assert_eq!(
+            left.refetch.as_ref().unwrap().left,
+            [range(450, 490)].into_iter().collect()
+        );
+        assert_eq!(left.window, Some(30));
+        assert!(!void(&mut progress, at(500), &policy()), "once is enough");
+    }
+
+    proptest! {
+        /// What right clocks wrote stays as it is, however often it is looked at.
+        #[test]
+        fn what_right_clocks_wrote_stays(mut ticks in prop::collection::vec(1_i64..5_000, 1..12)) {
+            ticks.sort_unstable();
+            let mut progress = Progress::default();
+            for now in ticks {
+                run(&mut progress, now);
+                let mut read = one(progress.clone());
+                prop_assert!(!void(&mut read, at(now), &policy()));
+                prop_assert_eq!(&read["s"], &progress);
+            }
+        }
+
+        /// After one run by a clock that was ahead, right ones read each instant again after it happened, and each
+        /// settle pass over what was not due yet is still made.
+        #[test]
+        fn what_a_clock_that_was_ahead_wrote_is_planned_again(
+            before in 1_i64..2_000, ahead in 61_i64..100_000, after in 0_i64..2_000,
+        ) {
+            let mut progress = Progress::default();
+            run(&mut progress, before);
+            let mut right = progress.clone();
+            run(&mut progress, before + ahead);
+            let now = before + after.min(50); // read before much time has passed
+            let mut read = one(progress);
+            void(&mut read, at(now), &policy());
+            let read = read.remove("s").unwrap();
+            prop_assert!(read.coverage.iter().all(|range| range.to() <= at(now)));
+            run(&mut right, before);
+            for (delay, unsettled) in &right.unsettled {
+                let delay = i64::try_from(*delay).unwrap();
+                for range in unsettled.iter() {
+                    for second in (range.from().timestamp()..range.to().timestamp()).filter(|at| at + delay >= now) {
+                        let healed = read.unsettled.get(&delay.unsigned_abs());
+                        prop_assert!(healed.is_some_and(|healed| healed.contains(at(second))), "{second} {delay}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a run takes for now: the clocks that it sees, judged.
+
+use std::time::Instant;
+
+use super::landing::Landing;
+use super::{Conduct, Job};
+use crate::clock::{BUILT, Clock, RemoteClock, real_now};
+use crate::clocks::{Judged, Readings, TOLERANCE, Whose, judge};
+use crate::future;
+use crate::lake::JobLog;
+use crate::model::{Range, Timestamp};
+use crate::providers::{Ask, Stream};
+use crate::source::Source;
+use crate::telemetry::chain;
+
+/// The clocks of a run. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Time {
+    clock: Clock,
+    store: RemoteClock,
+    api: RemoteClock,
+}
+
+/// A moment that has passed, to be judged again when more clocks are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// By this machine's clock.
+    local: Timestamp,
+    instant: Instant,
+}
+
+impl Time {
+    pub(super) fn of(job: &Job, clock: Clock) -> Self {
+        Self {
+            clock,
+            store: job.lake.clock.clone(),
+            api: job.source.client.clock(),
+        }
+    }
+
+    pub(super) fn moment() -> Moment {
+        Moment {
+            local: real_now(),
+            instant: Instant::now(),
+        }
+    }
+
+    /// What the clocks show now. As of another time, no clock is judged.
+    pub(super) fn judged(&self) -> Judged {
+        self.judged_at(Self::moment())
+    }
+
+    /// What they showed at a moment, by all that is known of them now.
+    pub(super) fn judged_at(&self, moment: Moment) -> Judged {
+        match self.clock {
+            Clock::System => self.really_at(moment),
+            Clock::AsOf(now) => Judged {
+                now,
+                agreed: None,
+                skews: Vec::new(),
+            },
+        }
+    }
+
+    fn really_at(&self, Moment { local, instant }: Moment) -> Judged {
+        let readings = Readings {
+            local,
+            store: self.store.at(instant),
+            api: self.api.at(instant),
+        };
+        judge(&readings, BUILT)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.judged().now
+    }
+
+    /// Up to when an answer that was asked for at `asked_at` shows what has happened: to its `Date`, if that is earlier,
+    /// and its clock is believed.
+    pub(super) fn answered(&self, asked_at: Timestamp, date: Option<Timestamp>) -> Timestamp {
+        match date {
+            Some(date) if date >= BUILT && self.judged().believes(Whose::Api) => asked_at.min(date),
+            _ => asked_at,
+        }
+    }
+
+    /// When what arrives just now was received: really, whatever a run takes for now in planning.
+    pub(super) fn received(&self) -> Timestamp {
+        match self.clock {
+            Clock::System => self.now(),
+            Clock::AsOf(_) => real_now(),
+        }
+    }
+
+    /// What the log says of the last plan, which took `now` for now at this moment: when it was, and this machine's clock
+    /// then, where that is off. From there the next tick is counted, so clocks that agree make no difference.
+    pub(super) fn plan(&self, moment: Moment, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
+        match self.clock {
+            Clock::AsOf(_) => (now, None),
+            Clock::System if (moment.local - now).abs() <= TOLERANCE => (moment.local, None),
+            Clock::System => (now, Some(moment.local)),
+        }
+    }
+
+    /// Beyond which instant what the log says is void, if it says anything of a time that hasn't happened: a clock that was
+    /// ahead wrote it, and two others agree that it isn't that late yet. With one clock nobody can say which is wrong.
+    ///
+    /// Where no other clock is known yet, the provider is asked for a page, for the `Date` of its answer.
+    pub(super) async fn limit(
+        &self,
+        log: &JobLog,
+        landing: &Landing<'_>,
+        source: &Source,
+        streams: &[Stream],
+        conduct: &Conduct,
+    ) -> Option<Timestamp> {
+        let planned_at = log.newest().await.planned_at;
+        let latest = future::latest(landing.progress(), planned_at)?;
+        if self.clock != Clock::System || latest <= self.now() + TOLERANCE {
+            return None;
+        }
+        if self.judged().agreed.is_none() && self.api.at(Instant::now()).is_none() {
+            self.ask_the_api(landing, source, streams, conduct).await;
+        }
+        let Some(agreed) = self.judged().agreed else {
+            tracing::warn!(
+                %latest,
+                "the log mentions a time that is yet to come, and no two clocks agree on how late it is: what it says stays"
+            );
+            return None;
+        };
+        (latest > agreed).then(|| {
+            tracing::warn!(
+                %latest,
+                now = %agreed,
+                "the log mentions a time that is yet to come: what lies beyond now is void, and planned again"
+            );
+            agreed
+        })
+    }
+
+    /// Reads the beginning of the least window before now, only to see what the API's clock shows.
+    async fn ask_the_api(
+        &self,
+        landing: &Landing<'_>,
+        source: &Source,
+        streams: &[Stream],
+        conduct: &Conduct,
+    ) {
+        let (policy, now) = (landing.policy(), self.now());
+        let to = policy.horizon(now);
+        let range = Range::new(to - policy.min_window, to);
+        let (Some(stream), Some(range)) = (streams.first(), range) else {
+            return;
+        };
+        let ask = Ask {
+            stream: stream.clone(),
+            range,
+            reading: 0,
+            now,
+        };
+        if let Err(error) = source.read(&ask, None).next(&conduct.stop).await {
+            tracing::debug!(
+                error = chain(&error),
+                "the API can't be asked what time it is"
+            );
+        }
+    }
+
+    /// Notes in the log how the clocks differ, if there is something to compare.
+    pub(super) async fn note(&self, log: &JobLog) {
+        let in_a_folder = log.is_in_a_folder();
+        let judged = self.judged();
+        if self.clock != Clock::System {
+            return;
+        }
+        let now = Instant::now();
+        let known = [
+            (Whose::Local, true),
+            // a folder's is looked at with each claim
+            (Whose::Store, in_a_folder || self.store.at(now).is_some()),
+            (Whose::Api, self.api.at(now).is_some()),
+        ];
+        let known: Vec<Whose> = known
+            .into_iter()
+            .filter_map(|(whose, is_known)| is_known.then_some(whose))
+            .collect();
+        log.note_clocks(judged.skews, &known, judged.now).await;
+    }
+
+    /// Says which clocks are off.
+    pub(super) fn warn(&self, job: &str) {
+        for skew in self.judged().skews {
+            tracing::warn!(job, ahead_seconds = skew.ahead_seconds, "{skew}");
+        }
+    }
+}
