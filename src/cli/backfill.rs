@@ -133,7 +133,7 @@ pub(super) async fn in_turns(
             tally: bar.follow(done),
             ..Conduct::new(shutdown.stop.clone())
         };
-        let attempt = async || pipeline::run(job, lane(), &conduct).await;
+        let attempt = async || Box::pin(pipeline::run(job, lane(), &conduct)).await;
         let mut report = when_free(job, &conduct, attempt).await?;
         done += report.tally;
         report.tally = done;

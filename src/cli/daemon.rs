@@ -185,11 +185,11 @@ async fn keep_jobs(
             let scheduler = Scheduler::start(jobs.clone(), stop.clone()).await;
             scheduler.map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))
         };
-        let begun = tokio::select! {
-            begun = caught("start", begin) => begun,
+        let started = tokio::select! {
+            started = caught("start", begin) => started,
             () = stop.cancelled() => return Ok(()),
         };
-        let failure = match begun {
+        let failure = match started {
             Ok(scheduler) => break scheduler,
             Err(failure) => failure,
         };

@@ -46,16 +46,15 @@ impl Overlap {
     /// What to do about it.
     pub(super) fn to_do(&self, job: &str) -> String {
         let log = &self.log;
-        let mut text = if self.is_configured {
+        let way = if self.is_configured {
             format!("leave the stream to the job that has the log `{log}`")
         } else {
             format!("set `log: {log}` in job `{job}` to continue that log")
         };
-        if let Some(until) = self.until {
-            let until = text::time(until);
-            text.push_str(&format!(", or a `start` of {until} or later"));
+        match self.until {
+            Some(until) => format!("{way}, or a `start` of {} or later", text::time(until)),
+            None => way,
         }
-        text
     }
 }
 
@@ -105,7 +104,8 @@ pub async fn refuse_overlap(
     if wanted.is_empty() {
         return Ok(());
     }
-    match find(job, &wanted).await? {
+    // in a box: a run hardly ever needs the room
+    match Box::pin(find(job, &wanted)).await? {
         Some(overlap) => Err(RunError::Overlap {
             job: job.name.clone(),
             to_do: overlap.to_do(&job.name),

@@ -204,18 +204,16 @@ mod tests {
 
     use super::*;
 
+    type Gate = (Sender<()>, Receiver<Vec<u8>>);
+
     /// What is written here waits until it is let through.
-    fn gated() -> (
-        Sender<()>,
-        Receiver<Vec<u8>>,
-        impl Fn(&[u8]) -> io::Result<()>,
-    ) {
+    fn gated() -> (Gate, impl Fn(&[u8]) -> io::Result<()>) {
         let ((open, gate), (out, lines)) = (channel::<()>(), channel());
         let sink = move |bytes: &[u8]| {
             gate.recv().map_err(io::Error::other)?;
             out.send(bytes.to_vec()).map_err(io::Error::other)
         };
-        (open, lines, sink)
+        ((open, lines), sink)
     }
 
     fn said(dropped: u64) -> Vec<u8> {
@@ -224,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_reader_who_stops_costs_lines_and_no_time() {
-        let (open, lines, sink) = gated();
+        let ((open, lines), sink) = gated();
         let writer = Writer::start(true, sink, said).unwrap();
         let line = vec![b'x'; 64 << 10];
         let begun = Instant::now();
@@ -251,7 +249,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_let_go_when_the_reader_stalls() {
-        let (open, lines, sink) = gated();
+        let ((open, lines), sink) = gated();
         let writer = Writer::start(false, sink, said).unwrap();
         open.send(()).unwrap();
         writer.write(b"read\n");
