@@ -219,10 +219,10 @@ async fn promtool_takes_a_scrape() {
 #[tokio::test]
 async fn they_say_how_runs_fail_and_forget_what_is_no_longer_configured() {
     let world = World::live(&lately()).await;
-    let refuse = Fault::Status {
-        status: 401,
-        retry_after: None,
-    };
+    let refuse = Fault::rewritten(|_, answer| {
+        answer.status = 401;
+        answer.body = br#"{"error":"invalid_client"}"#.to_vec();
+    });
     world.provider.faults().always(endpoint::TOKEN, refuse);
     let daemon = world.start(&["run"]);
     let address = daemon.address().await;
