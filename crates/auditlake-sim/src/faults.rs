@@ -44,6 +44,8 @@ pub enum Fault {
     Rewritten(Rewrite),
     /// The call takes effect; its answer comes this much later.
     Delay(Duration),
+    /// What befalls the call is chosen by what it asks for.
+    Chosen(Choose),
     /// The call has to wait, before it takes effect, until the token is cancelled.
     Hold(CancellationToken),
 }
@@ -71,6 +73,25 @@ pub struct Asked<'a> {
 /// Changes an answer.
 type Change = dyn Fn(Asked<'_>, &mut Written) + Send + Sync;
 
+/// Chooses a fault for a call, or none.
+type Choice = dyn Fn(Asked<'_>) -> Option<Fault> + Send + Sync;
+
+/// Which fault befalls a call.
+#[derive(Clone)]
+pub struct Choose(Arc<Choice>);
+
+impl fmt::Debug for Choose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Choose")
+    }
+}
+
+impl Choose {
+    pub(super) fn fault(&self, asked: Asked<'_>) -> Option<Fault> {
+        (self.0)(asked)
+    }
+}
+
 /// What becomes of an answer.
 #[derive(Clone)]
 pub struct Rewrite(Arc<Change>);
@@ -85,6 +106,11 @@ impl Fault {
     /// A fault that sends what `rewrite` makes of the answer.
     pub fn rewritten(rewrite: impl Fn(Asked<'_>, &mut Written) + Send + Sync + 'static) -> Self {
         Self::Rewritten(Rewrite(Arc::new(rewrite)))
+    }
+
+    /// The fault that `choose` gives for what is asked; all is well where it gives none.
+    pub fn chosen(choose: impl Fn(Asked<'_>) -> Option<Self> + Send + Sync + 'static) -> Self {
+        Self::Chosen(Choose(Arc::new(choose)))
     }
 }
 

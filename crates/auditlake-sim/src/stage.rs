@@ -138,7 +138,7 @@ async fn respond<W: World>(
     let (parts, body) = request.into_parts();
     let endpoint = world.endpoint(host, parts.method.as_str(), parts.uri.path());
     let _in_flight = stage.counters.enter(endpoint);
-    let fault = stage.faults.take(endpoint);
+    let mut fault = stage.faults.take(endpoint);
     if let Some(Fault::Hold(until)) = &fault {
         until.cancelled().await;
     }
@@ -150,6 +150,12 @@ async fn respond<W: World>(
         headers: &parts.headers,
         body: body.as_deref().unwrap_or_default(),
     };
+    if let Some(Fault::Chosen(choose)) = &fault {
+        fault = choose.fault(Asked {
+            query: call.query,
+            body: call.body,
+        });
+    }
     let mut answer = match &fault {
         Some(Fault::Status {
             status,
