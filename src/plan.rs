@@ -1,12 +1,18 @@
-//! What to pull next: pure functions from where a stream stands, what time it is, and the job's policy (design §5).
+//! What to pull next: pure functions from where a stream stands, what time it is, and the job's policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta};
 
-use crate::lake::{Commit, Open, Progress, Refetch, Work};
-use crate::model::{Range, RangeSet, Timestamp};
+use crate::lake::{Commit, FailedRange, Open, Progress, Refetch, Work};
+use crate::model::{Kind, Range, RangeSet, Timestamp};
 use crate::providers::Stream;
+
+/// How long a range that failed a second time is left alone, doubled with each further failure up to the second value.
+/// After its first failure it is tried again with the next run.
+const RETRY_AFTER: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(6));
+/// The most failed ranges that a stream's state holds: of more, neighbours become one.
+const FAILED_AT_MOST: usize = 100;
 
 /// How a job's ranges are cut and when they are read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,15 @@ impl Policy {
         self.grain > TimeDelta::zero()
     }
 
+    /// The beginning of the last length that the provider can be asked for before `at`; `at` itself if any will do.
+    pub fn last_cell(&self, at: Timestamp) -> Timestamp {
+        if self.is_grained() {
+            cell_end(at, self.grain) - self.grain
+        } else {
+            at
+        }
+    }
+
     /// The first half of a range, as far as the provider can be asked for it and `min_window` lets it.
     pub fn first_half(&self, range: Range) -> Option<Range> {
         if !self.is_grained() {
@@ -76,6 +91,8 @@ pub struct Task {
     pub work: Work,
     /// Where an earlier run left off, and when that one began.
     pub resume: Option<Open>,
+    /// Whether it failed in an earlier run while others of its stream could be pulled.
+    pub again: bool,
 }
 
 impl Task {
@@ -84,6 +101,7 @@ impl Task {
             range,
             work,
             resume: None,
+            again: false,
         }
     }
 
@@ -92,51 +110,319 @@ impl Task {
             range: open.range,
             work: open.work,
             resume: Some(open.clone()),
+            again: false,
         }
+    }
+}
+
+/// What is to be pulled of one stream, most urgent first. Windows are cut as they are taken: a first load may have many.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The rest of unfinished ranges.
+    rest: VecDeque<Task>,
+    /// First pulls, or a backfill's windows.
+    pulls: Windows,
+    settles: Windows,
+    /// What failed in earlier runs.
+    again: VecDeque<Windows>,
+    /// The end of the newest of `pulls`, or else of `settles`, when nothing was taken yet.
+    newest_to: Option<Timestamp>,
+}
+
+/// The windows of one kind, in order of time.
+#[derive(Debug, Clone)]
+enum Windows {
+    Listed(VecDeque<Task>),
+    Cut {
+        ranges: VecDeque<Range>,
+        length: TimeDelta,
+        /// Counted from the epoch, so that a settle pass reads an hour once and not each of its pulls; else from where
+        /// each range begins.
+        on_grid: bool,
+        work: Work,
+        again: bool,
+    },
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self::Listed(VecDeque::new())
+    }
+}
+
+impl Windows {
+    fn cut(ranges: RangeSet, length: TimeDelta, on_grid: bool, work: Work) -> Self {
+        Self::Cut {
+            ranges: Vec::from(ranges).into(),
+            length,
+            on_grid,
+            work,
+            again: false,
+        }
+    }
+
+    /// The same, of what failed in earlier runs.
+    fn again(mut self) -> Self {
+        match &mut self {
+            Self::Listed(tasks) => tasks.iter_mut().for_each(|task| task.again = true),
+            Self::Cut { again, .. } => *again = true,
+        }
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Listed(tasks) => tasks.is_empty(),
+            Self::Cut { ranges, .. } => ranges.is_empty(),
+        }
+    }
+
+    fn to(&self) -> Option<Timestamp> {
+        match self {
+            Self::Listed(tasks) => tasks.back().map(|task| task.range.to()),
+            Self::Cut { ranges, .. } => ranges.back().map(Range::to),
+        }
+    }
+
+    fn oldest(&mut self) -> Option<Task> {
+        match self {
+            Self::Listed(tasks) => tasks.pop_front(),
+            Self::Cut {
+                ranges,
+                length,
+                on_grid,
+                work,
+                again,
+            } => {
+                let range = ranges.pop_front()?;
+                let end = if *on_grid {
+                    cell_end(range.from(), *length)
+                } else {
+                    range.from() + *length
+                };
+                let piece = Range::new(range.from(), range.to().min(end))?;
+                if let Some(left) = Range::new(piece.to(), range.to()) {
+                    ranges.push_front(left);
+                }
+                Some(Task {
+                    again: *again,
+                    ..Task::fresh(piece, *work)
+                })
+            }
+        }
+    }
+
+    /// The piece that [`Windows::oldest`] would give last.
+    fn newest(&mut self) -> Option<Task> {
+        match self {
+            Self::Listed(tasks) => tasks.pop_back(),
+            Self::Cut {
+                ranges,
+                length,
+                on_grid,
+                work,
+                again,
+            } => {
+                let range = ranges.pop_back()?;
+                let instant = TimeDelta::microseconds(1);
+                let from = if *on_grid {
+                    cell_end(range.to() - instant, *length) - *length
+                } else {
+                    let micros = |length: TimeDelta| length.num_microseconds().unwrap_or(i64::MAX);
+                    let over = micros(range.length() - instant) % micros(*length).max(1);
+                    range.to() - instant - TimeDelta::microseconds(over)
+                };
+                let piece = Range::new(range.from().max(from), range.to())?;
+                if let Some(left) = Range::new(range.from(), piece.from()) {
+                    ranges.push_back(left);
+                }
+                Some(Task {
+                    again: *again,
+                    ..Task::fresh(piece, *work)
+                })
+            }
+        }
+    }
+
+    fn skip_before(&mut self, oldest: Timestamp) {
+        let left = |range: Range| Range::new(range.from().max(oldest), range.to());
+        match self {
+            Self::Listed(tasks) => tasks.retain_mut(|task| {
+                let left = left(task.range);
+                task.range = left.unwrap_or(task.range);
+                left.is_some()
+            }),
+            Self::Cut { ranges, .. } => {
+                *ranges = ranges.drain(..).filter_map(left).collect();
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn new(rest: Vec<Task>, pulls: Windows, settles: Windows, again: Vec<Windows>) -> Self {
+        Self {
+            newest_to: pulls.to().or_else(|| settles.to()),
+            rest: rest.into(),
+            pulls,
+            settles,
+            again: again.into(),
+        }
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.has_only_failed() && self.again.iter().all(Windows::is_empty)
+    }
+
+    /// Whether nothing is left but what failed in earlier runs.
+    pub fn has_only_failed(&self) -> bool {
+        self.rest.is_empty() && self.pulls.is_empty() && self.settles.is_empty()
+    }
+
+    /// Takes the newest window out of its turn: a first pull if there is one, else a settle pass.
+    pub fn newest(&mut self) -> Option<Task> {
+        self.pulls.newest().or_else(|| self.settles.newest())
+    }
+
+    /// Whether the task ends with the newest window that this plan began with.
+    pub fn is_newest(&self, task: &Task) -> bool {
+        !task.again && self.newest_to.is_none_or(|to| task.range.to() >= to)
+    }
+
+    /// Leaves out what lies before `oldest`.
+    pub fn skip_before(&mut self, oldest: Timestamp) {
+        self.rest.retain(|task| task.range.from() >= oldest);
+        self.pulls.skip_before(oldest);
+        self.settles.skip_before(oldest);
+        let again = self.again.iter_mut();
+        again.for_each(|windows| windows.skip_before(oldest));
+    }
+
+    /// Leaves out what failed in earlier runs.
+    pub fn skip_failed(&mut self) {
+        self.again.clear();
+    }
+}
+
+impl Iterator for Plan {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        if let Some(task) = (self.rest.pop_front())
+            .or_else(|| self.pulls.oldest())
+            .or_else(|| self.settles.oldest())
+        {
+            return Some(task);
+        }
+        while let Some(windows) = self.again.front_mut() {
+            if let Some(task) = windows.oldest() {
+                return Some(task);
+            }
+            self.again.pop_front();
+        }
+        None
     }
 }
 
 /// What a scheduled run owes one stream, most urgent first: the rest of unfinished ranges, then everything from the
-/// start up to `now - lag` that was never pulled, then the settle passes whose time has come.
-///
-/// Windows are cut as they are taken: a first load may have many.
-pub fn due(
-    progress: &Progress,
-    now: Timestamp,
-    policy: &Policy,
-) -> impl Iterator<Item = Task> + use<> {
-    let rest: Vec<Task> = progress
-        .open
-        .iter()
-        .filter(|open| open.work != Work::Backfill)
-        .map(Task::rest_of)
-        .collect();
-
+/// start up to `now - lag` that was never pulled, then the settle passes whose time has come, and last the ranges that
+/// failed earlier, each from its own time on.
+pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> Plan {
     let mut missing = match Range::new(policy.start, policy.horizon(now)) {
-        Some(range) => progress.coverage.missing(range),
+        Some(range) => progress.passed().missing(range),
         None => RangeSet::default(),
     };
     let mut again = settle_due(progress, now, policy);
+    let mut rest = Vec::new();
+    let mut failed: Vec<(&FailedRange, Vec<Task>, RangeSet)> = (progress.failed.iter())
+        .map(|failed| (failed, Vec::new(), RangeSet::default()))
+        .collect();
     for open in &progress.open {
         match open.work {
             Work::Pull => missing.remove(open.range),
             Work::Settle => again.remove(open.range),
-            Work::Backfill | Work::Replay => {}
+            Work::Backfill | Work::Replay => continue,
+        }
+        let of = |(failed, ..): &&mut (&FailedRange, Vec<Task>, RangeSet)| {
+            failed.work == open.work && failed.range.intersection(&open.range).is_some()
+        };
+        match failed.iter_mut().find(of) {
+            Some((_, rest, _)) => rest.push(Task::rest_of(open)),
+            None => rest.push(Task::rest_of(open)),
         }
     }
-    let fresh: Box<dyn Iterator<Item = Task> + Send> = if policy.is_grained() {
-        Box::new(cells(&missing, &again, policy).into_iter())
-    } else {
-        let pulls = cut(missing, policy.window).map(|range| Task::fresh(range, Work::Pull));
-        let settles = on_grid(again, policy.window).map(|range| Task::fresh(range, Work::Settle));
-        Box::new(pulls.chain(settles))
-    };
-    rest.into_iter().chain(fresh)
+    // what failed waits for its own time
+    for (failed, _, left) in &mut failed {
+        let ranges = match failed.work {
+            Work::Pull => &mut missing,
+            Work::Settle => &mut again,
+            Work::Backfill | Work::Replay => continue,
+        };
+        *left = ranges.within(failed.range);
+        ranges.remove(failed.range);
+    }
+    if policy.is_grained() {
+        // a question that is asked anyway answers for what failed within the same length, too
+        let cells = |ranges: &RangeSet| -> Vec<Timestamp> {
+            let cells = on_grid(ranges.clone(), policy.cell());
+            cells
+                .map(|cell| cell_end(cell.from(), policy.cell()))
+                .collect()
+        };
+        let asked: BTreeSet<Timestamp> = cells(&missing).into_iter().chain(cells(&again)).collect();
+        for (failed, _, left) in &mut failed {
+            let ranges = match failed.work {
+                Work::Pull => &mut missing,
+                _ => &mut again,
+            };
+            for piece in on_grid(left.clone(), policy.cell()) {
+                if asked.contains(&cell_end(piece.from(), policy.cell())) {
+                    ranges.insert(piece);
+                    left.remove(piece);
+                }
+            }
+        }
+    }
+    // one that lies further ahead than any was written by a wrong clock
+    failed.retain(|(failed, ..)| failed.retry_at <= now || failed.retry_at > now + RETRY_AFTER.1);
+    failed.sort_by_key(|(failed, ..)| failed.retry_at);
+    let mut failed_windows = Vec::new();
+    for (failed, rest, left) in failed {
+        failed_windows.push(Windows::Listed(rest.into()).again());
+        failed_windows.push(windows(left, failed.work, policy).again());
+    }
+    if policy.is_grained() {
+        let (pulls, settles) = cells(&missing, &again, policy);
+        return Plan::new(
+            rest,
+            Windows::Listed(pulls),
+            Windows::Listed(settles),
+            failed_windows,
+        );
+    }
+    let pulls = windows(missing, Work::Pull, policy);
+    let settles = windows(again, Work::Settle, policy);
+    Plan::new(rest, pulls, settles, failed_windows)
+}
+
+/// Ranges of one kind of work in windows.
+fn windows(ranges: RangeSet, work: Work, policy: &Policy) -> Windows {
+    if policy.is_grained() {
+        let (mut cells, _) = cells(&ranges, &RangeSet::default(), policy);
+        cells.iter_mut().for_each(|task| task.work = work);
+        return Windows::Listed(cells);
+    }
+    Windows::cut(ranges, policy.window, work == Work::Settle, work)
 }
 
 /// Of a provider that is asked for whole days: all that is due within one such length is one question, whether it was
-/// never pulled or is to be read again. First pulls come first.
-fn cells(missing: &RangeSet, again: &RangeSet, policy: &Policy) -> Vec<Task> {
+/// never pulled or is to be read again. What holds a first pull is apart from the rest.
+fn cells(
+    missing: &RangeSet,
+    again: &RangeSet,
+    policy: &Policy,
+) -> (VecDeque<Task>, VecDeque<Task>) {
     let mut due: BTreeMap<Timestamp, Task> = BTreeMap::new();
     for (ranges, work) in [(missing, Work::Pull), (again, Work::Settle)] {
         for range in on_grid(ranges.clone(), policy.cell()) {
@@ -145,10 +431,7 @@ fn cells(missing: &RangeSet, again: &RangeSet, policy: &Policy) -> Vec<Task> {
                 .or_insert_with(|| Task::fresh(range, work));
         }
     }
-    let (mut pulls, settles): (Vec<_>, Vec<_>) =
-        due.into_values().partition(|task| task.work == Work::Pull);
-    pulls.extend(settles);
-    pulls
+    due.into_values().partition(|task| task.work == Work::Pull)
 }
 
 /// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left (see
@@ -159,7 +442,7 @@ pub fn backfill(
     refetch: bool,
     now: Timestamp,
     policy: &Policy,
-) -> impl Iterator<Item = Task> + use<> {
+) -> Plan {
     let is_ours = |open: &&Open| {
         open.work == Work::Backfill && open.range.intersection(&range) == Some(open.range)
     };
@@ -171,27 +454,19 @@ pub fn backfill(
         .collect();
     let within = Range::new(range.from(), range.to().min(policy.horizon(now)));
     let mut left = match (within, &progress.refetch) {
-        (Some(within), _) if !refetch => progress.coverage.missing(within),
+        (Some(within), _) if !refetch => progress.passed().missing(within),
         (Some(within), Some(of)) if of.range == range => of.left.within(within),
         _ => RangeSet::default(),
     };
     rest.iter().for_each(|task| left.remove(task.range));
-    let ranges: Box<dyn Iterator<Item = Range> + Send> = if policy.is_grained() {
-        Box::new(
-            cells(&left, &RangeSet::default(), policy)
-                .into_iter()
-                .map(|task| task.range),
-        )
-    } else {
-        Box::new(cut(left, policy.window))
-    };
-    let fresh = ranges.map(|range| Task::fresh(range, Work::Backfill));
-    rest.into_iter().chain(fresh)
+    let windows = windows(left, Work::Backfill, policy);
+    Plan::new(rest, windows, Windows::default(), Vec::new())
 }
 
 /// What of `ranges` is asked to look at them once more: windows counted from the epoch, in whole grains.
-pub fn look_again(ranges: RangeSet, policy: &Policy) -> impl Iterator<Item = Task> + Send + use<> {
-    on_grid(ranges, policy.cell()).map(|range| Task::fresh(range, Work::Backfill))
+pub fn look_again(ranges: RangeSet, policy: &Policy) -> Plan {
+    let windows = Windows::cut(ranges, policy.cell(), true, Work::Backfill);
+    Plan::new(Vec::new(), windows, Windows::default(), Vec::new())
 }
 
 /// `range` in pieces of a UTC day, or of a window where that is longer: what is held against the lake at a time.
@@ -242,7 +517,8 @@ pub fn finish(
     let range = Range::new(range.from(), range.to().min(policy.horizon(asked_at)))?;
     let first_time = progress.coverage.missing(range);
     progress.coverage.insert(range);
-    progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    progress.unobtainable.remove(range);
+    progress.watermark = Some(progress.passed().contiguous_end(policy.start));
     // of a range that was left unfinished, what another range has covered meanwhile isn't gone on with
     progress.open.retain(|open| {
         !progress.coverage.covers(open.range) || open.range.intersection(&range).is_none()
@@ -270,7 +546,139 @@ pub fn finish(
     if let Some(refetch) = &mut progress.refetch {
         refetch.left.remove(range);
     }
+    forget_failures(progress);
     Some(range)
+}
+
+/// Records that `range` failed at `at` while others of the stream could be pulled: it is tried again, each time later.
+/// What a backfill lacks isn't remembered, as repeating the command finds it.
+pub fn fail(
+    progress: &mut Progress,
+    range: Range,
+    work: Work,
+    at: Timestamp,
+    kind: Kind,
+    error: &str,
+) {
+    if !matches!(work, Work::Pull | Work::Settle) {
+        return;
+    }
+    let mut attempts = 1;
+    let mut failed = Vec::new();
+    for have in std::mem::take(&mut progress.failed) {
+        if have.work != work || have.range.intersection(&range).is_none() {
+            failed.push(have);
+            continue;
+        }
+        attempts = attempts.max(have.attempts.saturating_add(1));
+        for left in [
+            Range::new(have.range.from(), range.from()),
+            Range::new(range.to(), have.range.to()),
+        ] {
+            failed.extend(left.map(|range| FailedRange {
+                range,
+                ..have.clone()
+            }));
+        }
+    }
+    failed.push(FailedRange {
+        range,
+        work,
+        attempts,
+        retry_at: at + retry_after(attempts),
+        kind: Some(kind),
+        error: error.to_owned(),
+    });
+    failed.sort_by_key(|failed| (failed.work, failed.range));
+    progress.failed = failed;
+    forget_failures(progress);
+    while progress.failed.len() > FAILED_AT_MOST && join_nearest(&mut progress.failed) {}
+}
+
+/// How long a range that failed so often in a row is left alone.
+fn retry_after(attempts: u32) -> TimeDelta {
+    let (first, longest) = RETRY_AFTER;
+    match attempts.checked_sub(2) {
+        None => TimeDelta::zero(),
+        Some(doublings) => (first * 2_i32.pow(doublings.min(12))).min(longest),
+    }
+}
+
+/// Makes one of the two neighbours that lie nearest to each other.
+fn join_nearest(failed: &mut Vec<FailedRange>) -> bool {
+    let nearest = (1..failed.len())
+        .filter(|&at| failed[at - 1].work == failed[at].work)
+        .min_by_key(|&at| failed[at].range.from() - failed[at - 1].range.to());
+    let Some(at) = nearest else {
+        return false;
+    };
+    let later = failed.remove(at);
+    let joined = &mut failed[at - 1];
+    joined.range = joined.range.hull(&later.range);
+    joined.attempts = joined.attempts.max(later.attempts);
+    joined.retry_at = joined.retry_at.min(later.retry_at);
+    true
+}
+
+/// A failed range is over once all of it was pulled, or can't be, by whatever work.
+fn forget_failures(progress: &mut Progress) {
+    if progress.failed.is_empty() {
+        return;
+    }
+    let passed = progress.passed();
+    let mut unsettled = RangeSet::default();
+    (progress.unsettled.values())
+        .flat_map(RangeSet::iter)
+        .for_each(|range| unsettled.insert(range));
+    progress.failed.retain_mut(|failed| {
+        let left = match failed.work {
+            Work::Pull => passed.missing(failed.range),
+            Work::Settle => unsettled.within(failed.range),
+            Work::Backfill | Work::Replay => RangeSet::default(),
+        };
+        let Some((first, last)) = left.iter().next().zip(left.iter().next_back()) else {
+            return false;
+        };
+        failed.range = first.hull(&last);
+        true
+    });
+}
+
+/// Records that the provider gives nothing of `range` any more, as it is too old: what was never pulled of it is lost,
+/// and what was isn't read again.
+pub fn give_up(progress: &mut Progress, range: Range, policy: &Policy) {
+    let lost = progress.coverage.missing(range);
+    lost.iter()
+        .for_each(|range| progress.unobtainable.insert(range));
+    progress.watermark = Some(progress.passed().contiguous_end(policy.start));
+    let is_over = |open: &Open| range.intersection(&open.range) == Some(open.range);
+    progress.open.retain(|open| !is_over(open));
+    (progress.unsettled.values_mut()).for_each(|unsettled| unsettled.remove(range));
+    progress.unsettled.retain(|_, ranges| !ranges.is_empty());
+    if let Some(refetch) = &mut progress.refetch {
+        refetch.left.remove(range);
+    }
+    forget_failures(progress);
+}
+
+/// What the job wants and can't have, as the provider refused it as too old: ranges from the job's start on, each with
+/// its stream and with the oldest instant that the provider gave when it was asked.
+pub fn lost<'a>(
+    commit: &'a Commit,
+    policy: &'a Policy,
+) -> impl Iterator<Item = (&'a String, Range, Timestamp)> {
+    commit.current().flat_map(|(stream, progress)| {
+        let oldest = progress
+            .unobtainable
+            .iter()
+            .next_back()
+            .map(|last| last.to());
+        let wanted = oldest.and_then(|oldest| Range::new(policy.start, oldest));
+        let lost = wanted.map(|wanted| progress.unobtainable.within(wanted));
+        let ranges: Vec<Range> = lost.unwrap_or_default().into();
+        let with_oldest = move |range| oldest.map(|oldest| (stream, range, oldest));
+        ranges.into_iter().filter_map(with_oldest)
+    })
 }
 
 /// Takes back that `range` was pulled, as rows of it are lost that were committed. What was covered `before` that commit
@@ -295,7 +703,7 @@ pub fn uncover(progress: &mut Progress, range: Range, before: &RangeSet, policy:
     progress.unsettled.retain(|_, ranges| !ranges.is_empty());
     // a cursor in it has passed what is lost
     (progress.open).retain(|open| open.range.intersection(&range).is_none());
-    progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    progress.watermark = Some(progress.passed().contiguous_end(policy.start));
     if let Some(refetch) = &mut progress.refetch
         && let Some(lost) = range.intersection(&refetch.range)
     {
@@ -304,16 +712,32 @@ pub fn uncover(progress: &mut Progress, range: Range, before: &RangeSet, policy:
 }
 
 /// The holes in a stream's coverage: what lies between the job's start and the last that was pulled, and was not pulled
-/// itself, as far as the last run that went through its plan had planned.
+/// itself, as far as the last run that went through its plan had planned, or failed in a run that could pull others.
 ///
 /// Behind that, windows of a run that is under way, or was interrupted, end in any order: what is missing there is still
 /// to come. How long that may take is a matter of the watermark's age.
 pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy) -> RangeSet {
-    let last = progress.coverage.iter().next_back().map(|last| last.to());
-    let end = last.zip(planned_at.map(|at| policy.horizon(at)));
-    end.and_then(|(last, planned)| Range::new(policy.start, last.min(planned)))
-        .map(|whole| progress.coverage.missing(whole))
-        .unwrap_or_default()
+    let Some(last) = progress.coverage.iter().next_back().map(|last| last.to()) else {
+        return RangeSet::default();
+    };
+    let passed = progress.passed();
+    let planned = planned_at.map(|at| policy.horizon(at));
+    let mut holes = planned
+        .and_then(|planned| Range::new(policy.start, last.min(planned)))
+        .map(|whole| passed.missing(whole))
+        .unwrap_or_default();
+    let failed = progress
+        .failed
+        .iter()
+        .filter(|failed| failed.work == Work::Pull);
+    failed
+        .filter_map(|failed| {
+            let from = failed.range.from().max(policy.start);
+            Range::new(from, failed.range.to().min(last))
+        })
+        .flat_map(|failed| Vec::from(passed.missing(failed)))
+        .for_each(|hole| holes.insert(hole));
+    holes
 }
 
 /// The holes of every stream that the job pulls, as `commit` has them, each with its stream.
@@ -333,7 +757,7 @@ pub fn watermark<'a>(
     streams: impl Iterator<Item = (&'a String, &'a Progress)>,
     policy: &Policy,
 ) -> Option<Timestamp> {
-    let ends = streams.map(|(_, progress)| progress.coverage.contiguous_end(policy.start));
+    let ends = streams.map(|(_, progress)| progress.passed().contiguous_end(policy.start));
     ends.min()
 }
 
@@ -356,14 +780,7 @@ fn settle_due(progress: &Progress, now: Timestamp, policy: &Policy) -> RangeSet 
     due
 }
 
-/// Windows counted from where each range begins.
-fn cut(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> {
-    Vec::from(ranges)
-        .into_iter()
-        .flat_map(move |range| range.pieces(window))
-}
-
-/// Whole windows, counted from the epoch, so that a settle pass reads an hour once and not each of its pulls.
+/// Whole windows, counted from the epoch.
 fn on_grid(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> + Send {
     Vec::from(ranges).into_iter().flat_map(move |range| {
         let mut from = range.from();
@@ -622,6 +1039,179 @@ mod tests {
         assert_eq!(holes(&progress, Some(5_000)), [range(120, 180)]);
     }
 
+    fn fail(progress: &mut Progress, range: Range, now: i64) {
+        super::fail(progress, range, Work::Pull, at(now), Kind::Data, "poison");
+    }
+
+    #[test]
+    fn a_range_that_failed_comes_after_fresh_ones_each_time_later() {
+        let mut progress = Progress::default();
+        finish(&mut progress, range(60, 120), at(150), &policy());
+        fail(&mut progress, range(0, 60), 150);
+        let again = |progress: &Progress, now: i64| -> Vec<Range> {
+            let tasks = due(progress, at(now), &policy()).filter(|task| task.again);
+            tasks.map(|task| task.range).collect()
+        };
+        // with the next run, then after a minute, two, four
+        assert_eq!(again(&progress, 150), [range(0, 60)]);
+        let tasks: Vec<Task> = due(&progress, at(190), &policy()).collect();
+        assert_eq!(ranges(&tasks, Work::Pull), [range(120, 180), range(0, 60)]);
+        let mut now = 150;
+        for pause in [60, 120, 240] {
+            fail(&mut progress, range(0, 60), now);
+            assert_eq!(again(&progress, now + pause - 1), []);
+            now += pause;
+            assert_eq!(again(&progress, now), [range(0, 60)]);
+        }
+        for _ in 0..40 {
+            fail(&mut progress, range(0, 60), now);
+        }
+        assert_eq!(again(&progress, now + 6 * 3_600 - 1), []);
+        assert_eq!(again(&progress, now + 6 * 3_600), [range(0, 60)]);
+        // what a clock that was ahead had written isn't waited for
+        fail(&mut progress, range(0, 60), now + 100_000);
+        assert_eq!(again(&progress, now + 90_000), [range(0, 60)]);
+        // whatever pulls it
+        finish(&mut progress, range(-10, 30), at(now), &policy());
+        assert_eq!(progress.failed[0].range, range(30, 60));
+        finish(&mut progress, range(30, 60), at(now), &policy());
+        assert_eq!(progress.failed, []);
+    }
+
+    #[test]
+    fn a_failed_range_is_a_gap_once_later_ones_were_pulled() {
+        let mut progress = Progress::default();
+        let holes = |progress: &Progress| -> Vec<Range> {
+            super::holes(progress, None, &policy()).iter().collect()
+        };
+        fail(&mut progress, range(60, 120), 150);
+        assert_eq!(holes(&progress), []);
+        finish(&mut progress, range(0, 60), at(150), &policy());
+        assert_eq!(holes(&progress), []);
+        finish(&mut progress, range(120, 180), at(190), &policy());
+        assert_eq!(holes(&progress), [range(60, 120)]);
+    }
+
+    #[test]
+    fn an_unfinished_range_that_failed_waits_for_its_time_and_goes_on_from_its_cursor() {
+        let open = Open {
+            range: range(0, 60),
+            work: Work::Pull,
+            asked_at: at(70),
+            cursor: Cursor("c".into()),
+        };
+        let mut progress = Progress {
+            open: vec![open],
+            ..Progress::default()
+        };
+        finish(&mut progress, range(60, 120), at(150), &policy());
+        fail(&mut progress, range(0, 60), 150);
+        fail(&mut progress, range(0, 60), 150);
+        assert_eq!(due(&progress, at(160), &policy()).count(), 1); // 120 to 150
+        let tasks: Vec<Task> = due(&progress, at(210), &policy()).collect();
+        let last = tasks.last().unwrap();
+        assert_eq!((last.range, last.again), (range(0, 60), true));
+        assert_eq!(last.resume.as_ref().unwrap().cursor, Cursor("c".into()));
+    }
+
+    #[test]
+    fn a_settle_pass_that_failed_waits_for_its_time() {
+        let mut progress = Progress::default();
+        run(&mut progress, 70, &policy());
+        let settle = |progress: &Progress, now: i64| {
+            let tasks: Vec<Task> = due(progress, at(now), &policy()).collect();
+            ranges(&tasks, Work::Settle)
+        };
+        assert_eq!(settle(&progress, 170), [range(0, 60)]);
+        for _ in 0..2 {
+            let failed = range(0, 60);
+            super::fail(&mut progress, failed, Work::Settle, at(170), Kind::Data, "");
+        }
+        assert_eq!(settle(&progress, 220), []);
+        assert_eq!(settle(&progress, 230), [range(0, 60)]);
+        assert_eq!(progress.watermark, Some(at(60)));
+        let calm = Policy {
+            settle: vec![],
+            ..policy()
+        };
+        finish(&mut progress, range(60, 90), at(230), &calm);
+        assert_eq!(progress.failed, []); // that pass is no longer wanted
+    }
+
+    #[test]
+    fn what_failed_of_a_day_is_asked_for_with_the_rest_of_that_day() {
+        let mut progress = Progress::default();
+        finish(&mut progress, range(3_600, 7_200), at(7_300), &by_day());
+        for _ in 0..9 {
+            fail(&mut progress, range(0, 3_600), 7_300);
+        }
+        let tasks: Vec<Task> = due(&progress, at(10_860), &by_day()).collect();
+        assert_eq!(ranges(&tasks, Work::Pull), [range(0, 10_800)]);
+        // alone it waits
+        finish(&mut progress, range(7_200, DAY), at(DAY + 60), &by_day());
+        let pulls = |progress: &Progress, now: i64| {
+            let tasks: Vec<Task> = due(progress, at(now), &by_day()).collect();
+            ranges(&tasks, Work::Pull)
+        };
+        assert_eq!(pulls(&progress, 7_300 + 128 * 60 - 1), []);
+        assert_eq!(pulls(&progress, 7_300 + 128 * 60), [range(0, 3_600)]);
+    }
+
+    #[test]
+    fn what_is_too_old_is_passed_and_is_not_asked_for_again() {
+        let mut progress = Progress::default();
+        let settled = range(0, 30);
+        finish(&mut progress, settled, at(40), &policy());
+        fail(&mut progress, range(30, 60), 70);
+        give_up(&mut progress, range(-60, 120), &policy());
+        assert_eq!(progress.watermark, Some(at(120)));
+        let lost: Vec<Range> = progress.unobtainable.iter().collect();
+        assert_eq!(lost, [range(-60, 0), range(30, 120)]);
+        assert_eq!(progress.failed, []);
+        assert_eq!(progress.unsettled, BTreeMap::new());
+        let tasks: Vec<Task> = due(&progress, at(190), &policy()).collect();
+        assert_eq!(ranges(&tasks, Work::Pull), [range(120, 180)]);
+        let by_hand = |progress: &Progress, refetch| -> Vec<Range> {
+            let tasks = backfill(progress, range(0, 60), refetch, at(190), &policy());
+            tasks.map(|task| task.range).collect()
+        };
+        assert_eq!(by_hand(&progress, false), []);
+        let mut all = BTreeMap::from([("a".to_owned(), progress)]);
+        begin_refetch(&mut all, &streams(&["a"]), range(0, 60));
+        let mut progress = all.remove("a").unwrap();
+        assert_eq!(by_hand(&progress, true), [range(0, 60)]);
+        // what is given after all is no longer lost
+        finish(&mut progress, range(0, 60), at(190), &policy());
+        let lost: Vec<Range> = progress.unobtainable.iter().collect();
+        assert_eq!(lost, [range(-60, 0), range(60, 120)]);
+        assert_eq!(progress.watermark, Some(at(120)));
+    }
+
+    #[test]
+    fn the_newest_window_can_be_taken_out_of_its_turn() {
+        for grain in [0, 45] {
+            let policy = Policy {
+                grain: TimeDelta::seconds(grain),
+                ..policy()
+            };
+            let mut progress = Progress::default();
+            finish(&mut progress, range(40, 70), at(80), &policy);
+            let whole: Vec<Task> = due(&progress, at(600), &policy).collect();
+            for taken in 0..whole.len() {
+                let mut plan = due(&progress, at(600), &policy);
+                let mut tasks: Vec<Task> = plan.by_ref().take(taken).collect();
+                let newest: Vec<Task> = std::iter::from_fn(|| plan.newest()).collect();
+                assert!(newest.first().is_none_or(|task| plan.is_newest(task)));
+                assert!(plan.is_empty());
+                tasks.extend(newest.into_iter().rev());
+                tasks.sort_by_key(|task| (task.work, task.range));
+                let mut whole = whole.clone();
+                whole.sort_by_key(|task| (task.work, task.range));
+                assert_eq!(tasks, whole, "{grain} {taken}");
+            }
+        }
+    }
+
     const DAY: i64 = 86_400;
 
     fn by_day() -> Policy {
@@ -817,6 +1407,78 @@ mod tests {
                         prop_assert!(times.iter().any(|&now| now >= second + delay.num_seconds()), "{second} {delay}");
                     }
                 }
+            }
+        }
+
+        /// Whatever fails, and for how long: fresh windows come first, what failed waits for its time, nothing is forgotten
+        /// or asked for twice in a run, the state stays small, and all of it is pulled once the provider is well.
+        #[test]
+        fn what_fails_is_pulled_in_the_end(
+            mut ticks in prop::collection::vec(1_i64..9_000, 1..40),
+            poison in prop::collection::vec((0_i64..9_000, 1_i64..400), 0..6),
+            too_old in prop::option::of(0_i64..500),
+            grain in prop_oneof![Just(0_i64), 100_i64..400],
+        ) {
+            let policy = Policy { grain: TimeDelta::seconds(grain), ..policy() };
+            let poison: RangeSet = poison.into_iter().map(|(from, length)| range(from, from + length)).collect();
+            ticks.sort_unstable();
+            let mut progress = Progress::default();
+            if let Some(oldest) = too_old.filter(|oldest| *oldest > 0) {
+                give_up(&mut progress, range(0, oldest), &policy);
+            }
+            for &now in &ticks {
+                let before = progress.clone();
+                let mut again = false;
+                let mut seen = RangeSet::default();
+                for task in due(&before, at(now), &policy) {
+                    prop_assert!(task.again || !again, "fresh ones come first");
+                    again |= task.again;
+                    if task.work == Work::Pull && grain == 0 {
+                        prop_assert!(seen.within(task.range).is_empty());
+                        prop_assert!(before.unobtainable.within(task.range).is_empty());
+                        seen.insert(task.range);
+                    }
+                    let waits = |failed: &&FailedRange| {
+                        failed.work == task.work && failed.range.intersection(&task.range).is_some()
+                    };
+                    for failed in before.failed.iter().filter(waits) {
+                        prop_assert!(grain > 0 || (task.again && failed.retry_at <= at(now)), "{failed:?}");
+                    }
+                    if poison.within(task.range).is_empty() {
+                        finish(&mut progress, task.range, at(now), &policy);
+                    } else {
+                        super::fail(&mut progress, task.range, task.work, at(now), Kind::Data, "");
+                    }
+                }
+                prop_assert!(progress.failed.len() <= FAILED_AT_MOST);
+                let horizon = at(now) - policy.lag;
+                if let Some(wanted) = Range::new(at(0), horizon) {
+                    let mut known = progress.passed();
+                    progress.failed.iter().for_each(|failed| known.insert(failed.range));
+                    prop_assert!(known.covers(wanted), "nothing is forgotten");
+                }
+                for failed in &progress.failed {
+                    prop_assert!(failed.work == Work::Settle || !progress.passed().covers(failed.range));
+                }
+            }
+            // a day later all is well
+            let now = 200_000;
+            run(&mut progress, now, &policy);
+            prop_assert_eq!(&progress.failed, &[]);
+            prop_assert_eq!(progress.watermark, Some(at(now) - policy.lag));
+        }
+
+        /// However many windows fail, the state holds so many of them, and none of what failed is left out.
+        #[test]
+        fn the_state_of_many_failures_is_bounded(seeds in prop::collection::vec(0_i64..2_000, 150..400)) {
+            let mut progress = Progress::default();
+            for &seed in &seeds {
+                fail(&mut progress, range(seed * 100, seed * 100 + 60), seed);
+            }
+            prop_assert!(progress.failed.len() <= FAILED_AT_MOST);
+            for &seed in &seeds {
+                let failed = range(seed * 100, seed * 100 + 60);
+                prop_assert!(progress.failed.iter().any(|have| have.range.intersection(&failed) == Some(failed)));
             }
         }
 

@@ -315,6 +315,7 @@ jobs:
             error: format!("it failed ({kind})"),
             retry_after: asked,
             at_lake: false,
+            went_on: false,
         };
         let ended = Ended {
             started_at: now,

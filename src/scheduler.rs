@@ -170,8 +170,10 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
                 if let Some(watermark) = report.watermark {
                     (job.metrics).fresh_until(scheduled.fresh_until(Some(watermark)));
                 }
+                // a range that failed while others could be pulled has a back-off of its own
+                let went_on = report.failures.iter().all(|failure| failure.went_on);
                 let planned = report.planned_by.or(report.planned_at);
-                if let (Some(planned), true) = (planned, kinds.is_empty()) {
+                if let (Some(planned), true) = (planned, went_on) {
                     done = planned;
                 }
             }
@@ -213,7 +215,8 @@ pub(crate) fn tell(job: &str, report: &Report) {
             range = %failure.range,
             kind = %failure.error.kind(),
             error = chain(&failure.error),
-            "a stream failed; its range is tried again at the next tick"
+            stream_went_on = failure.went_on,
+            "a range failed; it is tried again"
         );
     }
     tracing::info!(

@@ -108,6 +108,24 @@ impl Source {
         }
     }
 
+    /// The same feed, its calls made once: what may pass isn't tried again.
+    #[must_use]
+    pub fn once(&self) -> Self {
+        Self {
+            client: self.client.once(),
+            ..self.clone()
+        }
+    }
+
+    /// The same feed, its calls tried again whatever may pass: also what is a question of size elsewhere.
+    #[must_use]
+    pub fn persisting(&self) -> Self {
+        Self {
+            client: self.client.persisting(),
+            ..self.clone()
+        }
+    }
+
     /// The same feed, its requests counted there, too.
     #[must_use]
     pub fn counting(&self, calls: Calls) -> Self {
@@ -178,6 +196,12 @@ impl Source {
             match refusal {
                 Refusal::CursorGone(said) => Refusal::CursorGone(redact(said)),
                 Refusal::TooLarge(said) => Refusal::TooLarge(redact(said)),
+                Refusal::TooSlow(said) => Refusal::TooSlow(redact(said)),
+                Refusal::TooOld(said) => Refusal::TooOld(redact(said)),
+                Refusal::BadRange { kind, message } => Refusal::BadRange {
+                    kind,
+                    message: redact(message),
+                },
                 Refusal::Failed { kind, message } => Refusal::Failed {
                     kind,
                     message: redact(message),

@@ -97,6 +97,11 @@ pub struct Standing {
     pub failing: Option<FailureStreak>,
     /// Ranges that lie before the horizon and aren't pulled, each with its stream.
     pub gaps: Vec<(String, Range)>,
+    /// Ranges from the job's start on that the provider refused as too old, each with its stream and with the oldest
+    /// instant that the provider gave.
+    pub lost: Vec<(String, Range, Timestamp)>,
+    /// The job's start.
+    pub start: Timestamp,
     /// The lines in its quarantine.
     pub quarantine: LineCounts,
 }
@@ -114,6 +119,8 @@ pub enum FindingKind {
     Gap,
     /// Clocks disagree.
     Clock,
+    /// A range was never pulled, and the provider no longer gives it.
+    Lost,
     /// The watermark is too old.
     Stale,
     /// Unreadable records wait.
@@ -124,12 +131,13 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unreadable,
         Self::Refused,
         Self::Failing,
         Self::Gap,
         Self::Clock,
+        Self::Lost,
         Self::Stale,
         Self::Quarantine,
         Self::Damaged,
@@ -143,6 +151,7 @@ impl FindingKind {
             Self::Failing => "failing",
             Self::Gap => "gap",
             Self::Clock => "clock",
+            Self::Lost => "lost",
             Self::Stale => "stale",
             Self::Quarantine => "quarantine",
             Self::Damaged => "damaged",
@@ -213,8 +222,12 @@ impl Standing {
             .flat_map(|newest| plan::gaps(newest, &job.policy))
             .map(|(stream, gap)| (stream.clone(), gap));
         let gaps = gaps.collect();
+        let lost = (newest.iter())
+            .flat_map(|newest| plan::lost(newest, &job.policy))
+            .map(|(stream, range, oldest)| (stream.clone(), range, oldest));
+        let lost = lost.collect();
         let is_stale = |progress: &Progress| {
-            let end = progress.coverage.contiguous_end(start);
+            let end = progress.passed().contiguous_end(start);
             (scheduled.fresh_until(Some(end))).is_some_and(|until| until < now)
         };
         let stale = (newest.iter().flat_map(Commit::current))
@@ -236,6 +249,8 @@ impl Standing {
             quarantine,
             newest,
             gaps,
+            lost,
+            start,
         }
     }
 
@@ -244,6 +259,7 @@ impl Standing {
         let mut findings = self.failing_findings(now);
         findings.extend(self.gap_findings());
         findings.extend(self.clock_findings(now));
+        findings.extend(self.lost_findings());
         findings.extend(self.stale_finding(now));
         findings.extend(self.quarantine_finding());
         findings.extend(self.damaged_finding());
@@ -282,7 +298,11 @@ impl Standing {
         let finding = |(gap, streams): (Range, Vec<&str>)| {
             self.finding(
                 FindingKind::Gap,
-                format!("{gap} of {}", streams.join(", ")),
+                format!(
+                    "{gap} of {}{}",
+                    streams.join(", "),
+                    self.why_not(gap, &streams)
+                ),
                 "`backfill` or the next run fills it".to_owned(),
             )
         };
@@ -322,6 +342,48 @@ impl Standing {
             ));
         }
         findings
+    }
+
+    /// Why a gap of these streams was passed over, as far as the log says.
+    fn why_not(&self, gap: Range, streams: &[&str]) -> String {
+        let failed = (self.newest.iter())
+            .flat_map(Commit::current)
+            .filter(|(stream, _)| streams.contains(&stream.as_str()))
+            .flat_map(|(_, progress)| &progress.failed)
+            .filter(|failed| failed.range.intersection(&gap).is_some());
+        let Some(last) = failed.max_by_key(|failed| failed.retry_at) else {
+            return String::new();
+        };
+        format!(
+            " (failed {}, and is tried again from {} on: {})",
+            text::counted(u64::from(last.attempts), "time"),
+            text::time(whole_seconds(last.retry_at)),
+            last.error
+        )
+    }
+
+    /// What the provider no longer gives: one finding for each range.
+    fn lost_findings(&self) -> Vec<Finding> {
+        let mut by_range: BTreeMap<(Range, Timestamp), Vec<&str>> = BTreeMap::new();
+        for (stream, range, oldest) in &self.lost {
+            by_range.entry((*range, *oldest)).or_default().push(stream);
+        }
+        let finding = |((range, oldest), streams): ((Range, Timestamp), Vec<&str>)| {
+            let (start, oldest) = (text::time(self.start), text::time(oldest));
+            self.finding(
+                FindingKind::Lost,
+                format!(
+                    "{range} of {} was never pulled and is lost: the provider gave nothing older than {oldest}, and \
+                     `start` is {start}",
+                    streams.join(", ")
+                ),
+                format!(
+                    "a `start` of {oldest} accepts that; `backfill --job {} --refetch` over the range tries again",
+                    self.job
+                ),
+            )
+        };
+        by_range.into_iter().map(finding).collect()
     }
 
     fn stale_finding(&self, now: Timestamp) -> Option<Finding> {
@@ -451,6 +513,7 @@ impl Standing {
             "version": self.newest.as_ref().map(|newest| newest.version),
             "claim": self.holder(now),
             "gaps": self.gaps,
+            "lost": self.lost,
             "quarantined": self.quarantine.open,
             "acknowledged": self.quarantine.acknowledged,
             "streams": streams,

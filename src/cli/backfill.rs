@@ -1,5 +1,6 @@
 //! `backfill`: what a range lacks, in its own lane, so that fresh data never waits for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -11,7 +12,7 @@ use super::report::{self, Failure, Out, complain};
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::{self, Commit};
-use crate::model::{Range, Timestamp};
+use crate::model::{Range, RangeSet, Timestamp};
 use crate::pipeline::{self, Conduct, Job, Lane, Memory, Report, Tally};
 use crate::plan;
 use crate::runtime::ScheduledJob;
@@ -121,6 +122,8 @@ pub(super) async fn in_turns(
     };
     let mut done = Tally::default();
     let mut stepped_aside = None;
+    let mut passed_over: BTreeMap<String, RangeSet> = BTreeMap::new();
+    let mut failures = Vec::new();
     loop {
         // a turn ends with the next tick, however long the job was waited for
         let lane = || Lane::Backfill {
@@ -131,13 +134,23 @@ pub(super) async fn in_turns(
         let conduct = Conduct {
             at_a_time: usize::from(what.concurrency),
             tally: bar.follow(done),
+            passed_over: passed_over.clone(),
             ..Conduct::new(shutdown.stop.clone())
         };
         let attempt = async || Box::pin(pipeline::run(job, lane(), &conduct)).await;
         let mut report = when_free(job, &conduct, attempt).await?;
         done += report.tally;
         report.tally = done;
-        if !report.failures.is_empty() || !report.unfinished || shutdown.stop.is_cancelled() {
+        // a range that failed isn't asked for again by this command, and the ranges after it are
+        let mut is_over = !report.unfinished || shutdown.stop.is_cancelled();
+        for failure in std::mem::take(&mut report.failures) {
+            is_over |= !failure.went_on;
+            let of_stream = passed_over.entry(failure.stream.clone()).or_default();
+            of_stream.insert(failure.range);
+            failures.push(failure);
+        }
+        if is_over {
+            report.failures = failures;
             bar.leave(done);
             return Ok(report);
         }

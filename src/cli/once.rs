@@ -41,6 +41,7 @@ pub(super) async fn run(
         .map(|scheduled| async move {
             let conduct = Conduct {
                 clock,
+                at_once: true,
                 ..Conduct::new(shutdown.stop.clone())
             };
             let result = run_when_free(&scheduled.job, Lane::Due, &conduct).await;

@@ -103,9 +103,9 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         let before = lines.len();
         for stream in streams {
             let at = progress.get(&stream.id).cloned().unwrap_or_default();
-            let tasks: Box<dyn Iterator<Item = Task>> = match range {
-                Some(range) => Box::new(plan::backfill(&at, range, args.refetch, now, &job.policy)),
-                None => Box::new(plan::due(&at, now, &job.policy)),
+            let tasks = match range {
+                Some(range) => plan::backfill(&at, range, args.refetch, now, &job.policy),
+                None => plan::due(&at, now, &job.policy),
             };
             lines.extend(sum(job, &stream, tasks, now, per_call));
         }

@@ -1,5 +1,6 @@
 //! What people read, and what scripts read: exit codes, problems on stderr, results on stdout.
 
+use std::collections::BTreeSet;
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -313,15 +314,27 @@ pub(super) fn summary_json(job: &Job, report: &Report) -> Value {
     })
 }
 
-/// The streams that failed, on stderr: what failed alike in one line.
+/// The ranges that failed, on stderr: what failed alike in one line.
 pub(super) fn failures(job: &Job, report: &Report) {
-    for (failure, others) in alike(&report.failures) {
-        let others = match others {
+    for Alike {
+        first: failure,
+        streams,
+        ranges,
+    } in alike(&report.failures)
+    {
+        let and = |others: usize, what: &str| match others {
             0 => String::new(),
-            others => format!(" and {}", counted(others, "other stream")),
+            others => format!(" and {}", counted(others as u64, what)),
+        };
+        let others = and(streams.len() - 1, "other stream");
+        let more = and(ranges - 1, "other range");
+        let more = if ranges > streams.len() {
+            more
+        } else {
+            String::new()
         };
         complain(&format!(
-            "job `{}`, stream `{}`{others}, range {}, failed ({}): {}{}",
+            "job `{}`, stream `{}`{others}, range {}{more}, failed ({}): {}{}",
             job.name,
             failure.stream,
             failure.range,
@@ -332,20 +345,37 @@ pub(super) fn failures(job: &Job, report: &Report) {
     }
 }
 
-/// The first failure of each kind and text, and how many others there are like it.
-fn alike(failures: &[pipeline::Failure]) -> Vec<(&pipeline::Failure, u64)> {
-    let mut found: Vec<(&pipeline::Failure, u64)> = Vec::new();
+/// Failures of the same text.
+struct Alike<'a> {
+    first: &'a pipeline::Failure,
+    streams: BTreeSet<&'a str>,
+    ranges: usize,
+}
+
+/// The failures by their text.
+fn alike(failures: &[pipeline::Failure]) -> Vec<Alike<'_>> {
+    let mut found: Vec<(String, Alike<'_>)> = Vec::new();
     for failure in failures {
         let text = chain(&failure.error);
-        match found
-            .iter_mut()
-            .find(|(first, _)| chain(&first.error) == text)
-        {
-            Some((_, others)) => *others += 1,
-            None => found.push((failure, 0)),
-        }
+        let place = match found.iter().position(|(have, _)| *have == text) {
+            Some(place) => place,
+            None => {
+                found.push((
+                    text,
+                    Alike {
+                        first: failure,
+                        streams: BTreeSet::new(),
+                        ranges: 0,
+                    },
+                ));
+                found.len() - 1
+            }
+        };
+        let alike = &mut found[place].1;
+        alike.streams.insert(&failure.stream);
+        alike.ranges += 1;
     }
-    found
+    found.into_iter().map(|(_, alike)| alike).collect()
 }
 
 #[cfg(test)]
@@ -371,17 +401,25 @@ mod tests {
                 was: text.to_owned(),
                 is: String::new(),
             },
+            went_on: false,
         };
         let failures = [
             failure("a", "x"),
             failure("b", "y"),
             failure("c", "x"),
             failure("d", "x"),
+            failure("d", "x"),
         ];
-        let told: Vec<(&str, u64)> = alike(&failures)
+        let told: Vec<(&str, usize, usize)> = alike(&failures)
             .into_iter()
-            .map(|(first, others)| (first.stream.as_str(), others))
+            .map(|alike| {
+                (
+                    alike.first.stream.as_str(),
+                    alike.streams.len(),
+                    alike.ranges,
+                )
+            })
             .collect();
-        assert_eq!(told, [("a", 2), ("b", 0)]);
+        assert_eq!(told, [("a", 3, 4), ("b", 1, 1)]);
     }
 }

@@ -69,6 +69,8 @@ pub enum ClientError {
         tried: Tried,
         /// How long the provider's last answer asked to wait.
         retry_after: Option<Duration>,
+        /// Whether it was a sign-in or a look-up, without which no call can be made.
+        of_sign_in: bool,
         /// Why the last attempt has no answer, if it has none.
         source: Option<Cause>,
     },

@@ -153,6 +153,19 @@ pub struct Client {
     inner: Arc<Inner>,
     rank: Rank,
     calls: Option<Calls>,
+    /// Whether what may pass is sent again.
+    effort: Effort,
+}
+
+/// Whether a call whose failure may pass is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Not at all.
+    Once,
+    /// Unless its failure is an answer.
+    Usual,
+    /// Whatever its failure.
+    Full,
 }
 
 struct Inner {
@@ -215,6 +228,7 @@ impl Client {
             inner: Arc::new(inner),
             rank: Rank::Prompt,
             calls: None,
+            effort: Effort::Usual,
         })
     }
 
@@ -224,6 +238,24 @@ impl Client {
     pub fn yielding(&self) -> Self {
         Self {
             rank: Rank::Yielding,
+            ..self.clone()
+        }
+    }
+
+    /// The same client, of the same budget, whose calls are sent once: what may pass isn't sent again.
+    #[must_use]
+    pub fn once(&self) -> Self {
+        Self {
+            effort: Effort::Once,
+            ..self.clone()
+        }
+    }
+
+    /// The same client, of the same budget, to whom a 504 is never an answer but a failure that may pass.
+    #[must_use]
+    pub fn persisting(&self) -> Self {
+        Self {
+            effort: Effort::Full,
             ..self.clone()
         }
     }
@@ -429,8 +461,10 @@ impl Client {
         let mut out = Outgoing {
             body: call.body.clone().map(Bytes::from),
             body_cap: self.inner.wire.limits.body_cap,
-            gateway_timeout_is_answer: call.gateway_timeout_is_answer,
+            gateway_timeout_is_answer: call.gateway_timeout_is_answer
+                && self.effort != Effort::Full,
             rank: self.rank,
+            retried: self.effort != Effort::Once,
             calls: self.calls.as_ref(),
             ..Outgoing::new(&call.method, spot, to, hidden)
         };

@@ -170,6 +170,7 @@ impl Wire {
                     request: out.request.clone(),
                     tried,
                     retry_after: asked,
+                    of_sign_in: matches!(out.to, To::Login | To::Directory),
                     source,
                 });
             };

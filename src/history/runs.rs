@@ -416,6 +416,7 @@ mod tests {
             error: "refused".to_owned(),
             retry_after: None,
             at_lake: false,
+            went_on: false,
         }
     }
 

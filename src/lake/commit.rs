@@ -244,6 +244,9 @@ pub struct Failed {
     /// Whether it was the lake that failed, not the provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_lake: bool,
+    /// Whether its stream went on with other ranges: the provider works, and this range alone is tried again later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub went_on: bool,
 }
 
 /// A word of this version, or nothing: what is only told must not keep a version that is rolled back to from reading the
@@ -352,6 +355,48 @@ pub struct Progress {
     /// What a `backfill --refetch` has still to read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refetch: Option<Refetch>,
+    /// Ranges that failed while others of the stream could be pulled, each with the time of its next try. In order of
+    /// time; those of one kind of work don't overlap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedRange>,
+    /// Everything that the provider refused as too old and that was never pulled: it isn't asked for any more, and the
+    /// watermark passes it.
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    pub unobtainable: RangeSet,
+}
+
+impl Progress {
+    /// Everything that need not be pulled any more: what was pulled, and what can't be.
+    #[must_use]
+    pub fn passed(&self) -> RangeSet {
+        let mut passed = self.coverage.clone();
+        self.unobtainable
+            .iter()
+            .for_each(|range| passed.insert(range));
+        passed
+    }
+}
+
+/// A range that failed while others of its stream could be pulled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRange {
+    /// The range.
+    pub range: Range,
+    /// Why it was pulled.
+    pub work: Work,
+    /// How often it has failed.
+    pub attempts: u32,
+    /// Not before this it is tried again.
+    pub retry_at: Timestamp,
+    /// What kind of failure the last one was, as far as this version knows the word.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known"
+    )]
+    pub kind: Option<Kind>,
+    /// The last failure with its causes.
+    pub error: String,
 }
 
 /// An unfinished range.

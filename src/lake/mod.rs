@@ -21,8 +21,8 @@ pub mod quarantine;
 mod streak;
 
 pub use commit::{
-    Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, Ended, FORMAT, Failed, Open, Origin,
-    Process, Progress, Pulled, Refetch, Work, delay,
+    Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, Ended, FORMAT, Failed, FailedRange,
+    Open, Origin, Process, Progress, Pulled, Refetch, Work, delay,
 };
 pub use error::LakeError;
 pub use log::{Change, Claimed, Damage, JobLog, Left, Run, newest, unpublished};

@@ -61,20 +61,19 @@ impl FailureStreak {
         ended: &Ended,
         now: Timestamp,
     ) -> Option<Self> {
-        let first = ended.failures.first();
-        let Some(first) = first else {
+        // a range that failed while its stream went on has a back-off of its own
+        let failures = || ended.failures.iter().filter(|failed| !failed.went_on);
+        let Some(first) = failures().next() else {
             return previous.filter(|_| ended.unfinished).cloned();
         };
         let is_refused = |failed: &&Failed| failed.kind == Some(Kind::Auth);
-        let worst = ended.failures.iter().find(is_refused).unwrap_or(first);
-        let mut streams: Vec<&String> = (ended.failures.iter())
+        let worst = failures().find(is_refused).unwrap_or(first);
+        let mut streams: Vec<&String> = failures()
             .filter_map(|failed| failed.stream.as_ref())
             .collect();
         streams.sort();
         streams.dedup();
-        let asked = (ended.failures.iter())
-            .filter_map(|failed| failed.retry_after)
-            .max();
+        let asked = failures().filter_map(|failed| failed.retry_after).max();
         let asked = asked.map(|seconds| {
             let seconds = i64::try_from(seconds).ok();
             let pause = seconds.and_then(TimeDelta::try_seconds);

@@ -14,6 +14,8 @@ use crate::telemetry::chain;
 
 /// The most bytes of an error's text that a commit keeps: what a provider says can be a page.
 const TEXT_CAP: usize = 2_000;
+/// The most failures that a commit keeps: a provider may refuse a thousand windows one by one.
+const FAILURES: usize = 100;
 
 /// The account of one run.
 #[derive(Debug)]
@@ -69,11 +71,12 @@ impl Account {
     pub(super) fn end(&self, failures: &[Failure], unfinished: bool) {
         let mut ended = lock(&self.ended);
         ended.unfinished = unfinished;
-        ended.failures = (failures.iter())
+        ended.failures = (failures.iter().take(FAILURES))
             .map(|failure| Failed {
                 stream: Some(failure.stream.clone()),
                 range: Some(failure.range),
                 work: Some(failure.work),
+                went_on: failure.went_on,
                 ..failed(&failure.error)
             })
             .collect();
@@ -121,6 +124,7 @@ pub(super) fn failed(error: &RunError) -> Failed {
         // never shortened
         retry_after: retry_after.map(|pause| pause.as_secs() + u64::from(pause.subsec_nanos() > 0)),
         at_lake: matches!(error, RunError::Lake(_) | RunError::Read(_)),
+        went_on: false,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Why a run, or one of its streams, failed.
 
 use super::overlap::Overlap;
+use crate::client::ClientError;
 use crate::lake::LakeError;
 use crate::model::{Kind, PartitionColumn};
+use crate::providers::Refusal;
 use crate::source::SourceError;
 use crate::table::{ReadError, RowError};
 use crate::telemetry::said_of_panic;
@@ -32,6 +34,25 @@ pub enum RunError {
         range: crate::model::Range,
         /// What the provider said.
         source: crate::providers::Refusal,
+    },
+    /// A range that is too recent for that is refused as too old.
+    #[error(
+        "the provider refuses as too old what lies before `{oldest}`, which is too recent to be taken for lost; it is tried \
+         again, and lost once it is a week old or the provider says that age"
+    )]
+    HardlyTooOld {
+        /// The oldest instant that it gives.
+        oldest: crate::model::Timestamp,
+        /// What the provider said.
+        source: crate::providers::Refusal,
+    },
+    /// The provider no longer has what is to be verified.
+    #[error(
+        "the provider gives nothing before `{oldest}` any more, so what the lake has of that can't be verified"
+    )]
+    Forgotten {
+        /// The oldest instant that it gives.
+        oldest: crate::model::Timestamp,
     },
     /// The job's rows lie under another account or connection than it has now, and that is in their path.
     #[error(
@@ -107,7 +128,9 @@ impl RunError {
             Self::Source(error) => error.kind(),
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
-            Self::TooLarge { .. } => Kind::Data,
+            Self::TooLarge { .. } | Self::HardlyTooOld { .. } | Self::Forgotten { .. } => {
+                Kind::Data
+            }
             Self::Moved { .. }
             | Self::Reworded { .. }
             | Self::OtherLog { .. }
@@ -125,6 +148,55 @@ impl RunError {
             Self::Lake(LakeError::NoAnswer { .. } | LakeError::NotWritten { .. })
         );
         self.kind() != Kind::Conflict && !is_unknown
+    }
+
+    /// Whether it is no window's failure but the stream's: its sign-in, its rate limit, a host that can't be found.
+    pub(super) fn stops_its_stream(&self) -> bool {
+        if matches!(self.kind(), Kind::Auth | Kind::RateLimited | Kind::Conflict) {
+            return true;
+        }
+        let mut error = match self {
+            Self::Source(error) => error,
+            _ => return false,
+        };
+        while let SourceError::BrokenOff { source } = error {
+            error = source;
+        }
+        match error {
+            SourceError::Client(error) => !matches!(
+                error,
+                ClientError::GaveUp {
+                    of_sign_in: false,
+                    ..
+                } | ClientError::Broken { .. }
+                    | ClientError::BodyTooLarge { .. }
+                    | ClientError::Forbidden { .. }
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether a smaller range may do better: a gateway gave up, no answer came in time, or it broke off.
+    pub(super) fn may_be_of_size(&self) -> bool {
+        let mut error = match self {
+            Self::Source(error) => error,
+            _ => return false,
+        };
+        while let SourceError::BrokenOff { source } = error {
+            error = source;
+        }
+        match error {
+            SourceError::Client(error) => {
+                error.kind() == Kind::Transient && !self.stops_its_stream()
+            }
+            SourceError::Refused(refusal) => matches!(refusal, Refusal::TooSlow(_)),
+            SourceError::BrokenOff { .. } => false,
+        }
+    }
+
+    /// Whether the client took it for an answer, and so hasn't tried again.
+    pub(super) fn is_an_answer(&self) -> bool {
+        matches!(self, Self::Source(SourceError::Refused(_)))
     }
 
     /// How long the provider asked to stay away.

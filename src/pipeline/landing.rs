@@ -22,15 +22,17 @@ use super::error::RunError;
 use super::ids::Ids;
 use super::overlap::first_of;
 use super::parts::{Cores, Parts};
-use super::pull::{Arrival, InFlight};
+use super::pull::{Arrival, InFlight, TooOld};
 use super::quarantine::Quarantine;
+use super::queue::Missed;
 use super::{Job, Lane, Tally};
 use crate::future;
 use crate::lake::{
     self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Origin, Progress, Pulled,
+    Work,
 };
 use crate::metrics::Landed;
-use crate::model::Timestamp;
+use crate::model::{Kind, Range, Timestamp};
 use crate::plan;
 use crate::providers::Stream;
 use crate::table::{self, PartSpec};
@@ -75,6 +77,12 @@ pub(super) struct Landing<'a> {
     is_last: bool,
     /// From where on the log was checked against others of its account.
     checked_from: Option<Timestamp>,
+    /// What the run takes for now in planning.
+    now: Timestamp,
+    /// The range of a backfill.
+    backfill: Option<Range>,
+    /// Whether something that failed, or can't be had, is not committed yet.
+    has_missed: bool,
 }
 
 /// What became of a record that can be read.
@@ -193,6 +201,9 @@ impl<'a> Landing<'a> {
             planned_by: None,
             is_last: false,
             checked_from: newest.origin.and_then(|origin| origin.from),
+            now: job.policy.start,
+            backfill: None,
+            has_missed: false,
             job,
             log,
             account,
@@ -231,10 +242,16 @@ impl<'a> Landing<'a> {
         self.checked_from = Some(self.checked_from.map_or(first, |from| from.min(first)));
         if let Lane::Backfill { range, refetch, .. } = lane {
             self.wanted_from = self.wanted_from.min(range.from());
+            self.backfill = Some(range);
             if refetch {
                 plan::begin_refetch(&mut self.progress, streams, range);
             }
         }
+    }
+
+    /// The run plans as of this instant: what fails is tried again some time after it.
+    pub(super) fn plans_at(&mut self, now: Timestamp) {
+        self.now = now;
     }
 
     /// Takes what a worker brings.
@@ -287,8 +304,66 @@ impl<'a> Landing<'a> {
                     self.tell();
                 }
             }
+            Arrival::Missed(missed) => self.miss(&missed),
+            Arrival::TooOld(too_old) => self.pass_over(&too_old),
         }
         Ok(())
+    }
+
+    /// Notes that a range failed though its provider is alive.
+    pub(super) fn miss(&mut self, missed: &Missed) {
+        let Missed {
+            stream,
+            range,
+            work,
+            kind,
+            error,
+        } = missed;
+        let progress = self.progress.entry(stream.clone()).or_default();
+        plan::fail(progress, *range, *work, self.now, *kind, error);
+        self.has_missed = true;
+    }
+
+    /// Notes that the provider gives nothing before the end of a range: of all that the run wants of that.
+    fn pass_over(&mut self, too_old: &TooOld) {
+        let TooOld {
+            stream,
+            work,
+            range,
+            doubt,
+        } = too_old;
+        let oldest = range.to();
+        let wanted = match self.backfill {
+            Some(backfill) => Range::new(backfill.from(), backfill.to().min(oldest)),
+            None => Range::new(range.from().min(self.job.policy.start), oldest),
+        };
+        let wanted = wanted.unwrap_or(*range);
+        let progress = self.progress.entry(stream.clone()).or_default();
+        self.has_missed = true;
+        if let Some(doubt) = doubt {
+            let pull = if self.backfill.is_some() {
+                Work::Backfill
+            } else {
+                Work::Pull
+            };
+            for range in progress.passed().missing(wanted).iter() {
+                plan::fail(progress, range, pull, self.now, Kind::Data, doubt);
+            }
+            if *work == Work::Settle {
+                plan::fail(progress, *range, *work, self.now, Kind::Data, doubt);
+            }
+            return;
+        }
+        let lost = progress.passed().missing(wanted);
+        plan::give_up(progress, wanted, &self.job.policy);
+        for range in lost.iter() {
+            tracing::warn!(
+                stream,
+                %range,
+                start = %self.job.policy.start,
+                "the provider gives nothing older than this range's end: the range is lost"
+            );
+        }
     }
 
     /// The slowest stream's watermark.
@@ -325,6 +400,7 @@ impl<'a> Landing<'a> {
         if !self.has_something(planned_at) {
             return Ok(());
         }
+        self.has_missed = false;
         let files = self.stage().await?;
         let mut pulled = std::mem::take(&mut self.pulled);
         let mut progress = self.progress.clone();
@@ -443,6 +519,7 @@ impl<'a> Landing<'a> {
 
     fn has_something(&self, planned_at: Option<Timestamp>) -> bool {
         planned_at.is_some()
+            || self.has_missed
             || self.pulled.iter().any(is_worth_a_commit)
             || self.slots.values().any(Slot::has_something)
     }
@@ -514,12 +591,13 @@ impl<'a> Landing<'a> {
     fn may_land(&self, of: &mut Slot, key: Key) -> Option<Lands> {
         let (window, at) = (&of.window, key.event_time);
         let outside = !window.asked.contains(at);
-        let late = (self.progress.get(&window.stream))
-            .is_some_and(|progress| progress.coverage.contains(at));
+        let progress = self.progress.get(&window.stream);
+        let late = progress.is_some_and(|progress| progress.coverage.contains(at));
+        let never = progress.is_some_and(|progress| progress.unobtainable.contains(at));
         // what lies before the range, or in a range that was pulled, isn't waited for: whoever files a record a moment
         // after the time that it shows doesn't show it to that time's own range
         let to_come = at >= window.range.to() || at < self.wanted_from;
-        if to_come && !late && !outside {
+        if to_come && !late && !never && !outside {
             of.counts.waiting += 1;
             return None;
         }

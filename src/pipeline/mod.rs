@@ -9,6 +9,7 @@ mod identity;
 mod ids;
 mod landing;
 mod memory;
+mod oldest;
 mod overlap;
 mod parts;
 mod pull;
@@ -21,6 +22,7 @@ mod time;
 mod verify;
 mod whole;
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use crate::lake::{
     Claim, Claimed, Commit, Counts, Ended, FailureStreak, JobLog, Lake, Origin, Run, Work,
 };
 use crate::metrics;
-use crate::model::{PartitionColumn, Range, Timestamp};
+use crate::model::{PartitionColumn, Range, RangeSet, Timestamp};
 use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 use crate::telemetry::note_trace;
@@ -51,7 +53,7 @@ use landing::Landing;
 pub use memory::Memory;
 pub use overlap::{Neighbours, Overlap, refuse_overlap};
 use parts::Cores;
-use queue::Queue;
+use queue::{Leftovers, Queue};
 pub use replay::{Became, Replayed, Tried, replay};
 use time::Time;
 pub use verify::{Unverified, Verification, verify};
@@ -202,6 +204,10 @@ pub struct Conduct {
     pub tally: watch::Sender<Tally>,
     /// How long a claim keeps other runs off.
     pub claim_life: TimeDelta,
+    /// Whether what failed in earlier runs is tried again whatever its time: a person asks, or a schedule of another's.
+    pub at_once: bool,
+    /// What isn't asked for, by stream: it has failed, and is left to a later run.
+    pub passed_over: BTreeMap<String, RangeSet>,
 }
 
 impl Conduct {
@@ -213,6 +219,8 @@ impl Conduct {
             stop,
             tally: watch::Sender::new(Tally::default()),
             claim_life: CLAIM_LIFE,
+            at_once: false,
+            passed_over: BTreeMap::new(),
         }
     }
 }
@@ -256,7 +264,8 @@ pub struct Report {
     pub run: Uuid,
     /// What was committed.
     pub tally: Tally,
-    /// The streams that failed, with the first failure of each; the others went on.
+    /// The ranges that failed, in no order: those after which their streams went on, and the first failure of each
+    /// stream that didn't.
     pub failures: Vec<Failure>,
     /// The instant up to which a scheduled run planned, if it went through its plan.
     pub planned_at: Option<Timestamp>,
@@ -283,17 +292,19 @@ impl Report {
     }
 }
 
-/// Why a stream didn't get further.
+/// What failed of a stream.
 #[derive(Debug)]
 pub struct Failure {
     /// The stream.
     pub stream: String,
-    /// The range that failed; it is tried again at the next tick.
+    /// The range that failed; it is tried again by a later run.
     pub range: Range,
     /// Why it was pulled.
     pub work: Work,
     /// What failed.
     pub error: RunError,
+    /// Whether the stream went on with other ranges: the provider works, and this range alone is tried again later.
+    pub went_on: bool,
 }
 
 /// Runs `job` once: the whole of design §4 for one claim.
@@ -438,7 +449,15 @@ async fn under_claim(
     landing.begin(&streams, lane);
     let planned = Time::moment();
     let now = time.judged_at(planned).now;
-    let queue = Arc::new(Queue::new(&streams, landing.progress(), lane, now, job));
+    landing.plans_at(now);
+    let queue = Arc::new(Queue::new(
+        &streams,
+        landing.progress(),
+        lane,
+        now,
+        job,
+        conduct,
+    ));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
     let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
     let workers = pull::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
@@ -459,7 +478,14 @@ async fn under_claim(
         }
     }
     workers.await?;
-    let (failures, unfinished) = queue.leftovers();
+    let Leftovers {
+        mut failures,
+        missed,
+        unfinished,
+    } = queue.leftovers();
+    missed.into_iter().for_each(|missed| landing.miss(&missed));
+    let mut ended = HashSet::new();
+    failures.retain(|failure| failure.went_on || ended.insert(failure.stream.clone()));
     if !failures.is_empty() {
         job.source.forget_streams();
     }

@@ -13,23 +13,27 @@ use super::budget::{Budget, Held};
 use super::decode::{ReadPage, Received};
 use super::error::RunError;
 use super::identity::Twins;
+use super::oldest::Search;
 use super::parts::Cores;
-use super::queue::Queue;
+use super::queue::{Given, Missed, Queue, Then};
 use super::time::Time;
 use super::whole::{self, READINGS, Verdict, Whole};
 use super::{Conduct, Job};
 use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
 use crate::lake::{Open, Work};
-use crate::model::{Range, Timestamp};
-use crate::plan::{Policy, Task};
-use crate::providers::{Ask, Cursor, Page, Refusal, Stream};
+use crate::model::{Kind, Range, Timestamp};
+use crate::plan::Policy;
+use crate::providers::{Ask, Cursor, Page, Refusal, Stream, oldest_said};
 use crate::source::{Piece, Source, SourceError};
 use crate::table::RowError;
 
 /// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a
 /// failure.
 const RESTARTS: u32 = 3;
+
+/// Within so long, what is refused as too old is not believed to be, unless the provider says that age: it is tried again.
+const RECENT: TimeDelta = TimeDelta::days(7);
 
 /// What a worker tells the landing. A slot is one window in flight.
 #[derive(Debug)]
@@ -56,6 +60,21 @@ pub(super) enum Arrival<P> {
         slot: usize,
         narrowed: Option<TimeDelta>,
     },
+    /// A range failed, though its provider is alive.
+    Missed(Missed),
+    /// The provider gives nothing of a stream before an instant, as it is too old.
+    TooOld(TooOld),
+}
+
+/// What is too old for a provider.
+#[derive(Debug)]
+pub(super) struct TooOld {
+    pub(super) stream: String,
+    pub(super) work: Work,
+    /// From where the window was refused up to the oldest instant that was answered.
+    pub(super) range: Range,
+    /// Why that isn't believed, if it isn't: what was never pulled of it is tried again.
+    pub(super) doubt: Option<String>,
 }
 
 /// A range in flight.
@@ -130,6 +149,8 @@ struct Worker<R: ReadPage> {
 /// Why a range was not pulled to its last page.
 enum Ended {
     TooLarge(Refusal),
+    /// Its bounds are refused, for its age or for what may be its age.
+    Refused(Refusal),
     Failed(RunError),
     /// The run stops; what arrived is committed with its cursor.
     Stopped,
@@ -139,26 +160,59 @@ impl From<SourceError> for Ended {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Refused(said @ Refusal::TooLarge(_)) => Self::TooLarge(said),
+            SourceError::Refused(said @ (Refusal::TooOld(_) | Refusal::BadRange { .. })) => {
+                Self::Refused(said)
+            }
             SourceError::Client(ClientError::Stopped) => Self::Stopped,
             error => Self::Failed(error.into()),
         }
     }
 }
 
+/// What a refusal of a range's bounds is about.
+enum About {
+    ItsSize,
+    /// Nothing before this instant is given.
+    ItsAge(Timestamp),
+    Neither(RunError),
+}
+
+/// How hard a range is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    Once,
+    Usual,
+    Full,
+}
+
+/// How a window's ranges are asked for, as it goes on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mood {
+    /// Whether the least range at a place where one had failed was answered: the failed one was too large.
+    least_is_answered: Option<bool>,
+    /// Whether the next range is asked for with all retries, whatever its size.
+    is_patient: bool,
+}
+
 impl<R: ReadPage> Worker<R> {
     async fn work(self) {
-        while let Some((stream, task)) = self.queue.next(&self.stop) {
-            self.window(&stream, task).await;
+        while let Some(given) = self.queue.next(&self.stop).await {
+            if let Err(Ended::Stopped) = self.window(&given).await {
+                self.queue.leave_unfinished(&given);
+            }
         }
     }
 
-    /// Pulls a window, in smaller ranges where it proves too large.
-    async fn window(&self, stream: &Stream, task: Task) {
+    /// Pulls a window, in smaller ranges where it proves too large. The error is [`Ended::Stopped`].
+    async fn window(&self, given: &Given) -> Result<(), Ended> {
+        let Given { stream, task, .. } = given;
         let whole = task.range;
-        let mut resume = task.resume;
+        let mut resume = task.resume.clone();
         let mut from = whole.from();
+        let mut mood = Mood::default();
         loop {
-            let length = match (&resume, self.queue.narrowed(&stream.id)) {
+            let narrowed = self.queue.narrowed(&stream.id);
+            let length = match (&resume, narrowed) {
                 (None, Some(narrowed)) => narrowed,
                 _ => whole.length(),
             };
@@ -168,40 +222,65 @@ impl<R: ReadPage> Worker<R> {
                 _ => whole.to(), // the cursor is of the whole range
             };
             let Some(range) = self.policy.first_piece(from, to, length) else {
-                return;
+                return self.note(self.queue.succeed(given)).await;
+            };
+            let half = self.policy.first_half(range);
+            let effort = if mood.is_patient {
+                Effort::Full
+            } else if given.once || (narrowed.is_some() && half.is_some()) {
+                Effort::Once // what may still be too large isn't tried again and again
+            } else {
+                Effort::Usual
             };
             let span =
                 tracing::trace_span!("window", stream = stream.id, %range, work = ?task.work);
-            let pull = self.range(stream, range, task.work, resume.take());
+            let pull = self.range(stream, range, task.work, resume.take(), effort);
             match pull.instrument(span).await {
-                Ok(()) => from = range.to(),
-                Err(Ended::TooLarge(said)) => match self.policy.first_half(range) {
-                    Some(half) => {
-                        tracing::warn!(stream = stream.id, %range, reason = %said, "halving a window that is too large");
-                        self.queue.narrow(&stream.id, half.length());
-                    }
+                Ok(()) => {
+                    from = range.to();
+                    mood = Mood::default();
+                }
+                Err(Ended::TooLarge(said)) => match half {
+                    Some(half) => self.halve(stream, range, half, &said),
                     None => {
-                        return self.queue.fail(
-                            &stream.id,
-                            range,
-                            task.work,
-                            RunError::TooLarge {
-                                range,
-                                source: said,
-                            },
-                        );
+                        let source = said;
+                        return self
+                            .fail(given, range, RunError::TooLarge { range, source })
+                            .await;
                     }
                 },
                 // it was asked for what hasn't happened, as its answer shows
-                Err(Ended::Failed(_))
+                Err(Ended::Failed(_) | Ended::Refused(_))
                     if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
+                Err(Ended::Refused(said)) => match self.about(given, range, &said).await? {
+                    About::ItsSize => match half {
+                        Some(half) => self.halve(stream, range, half, &said),
+                        None => {
+                            let source = Refusal::TooLarge(said.to_string());
+                            let error = RunError::TooLarge { range, source };
+                            return self.fail(given, range, error).await;
+                        }
+                    },
+                    About::ItsAge(oldest) => from = from.max(oldest),
+                    About::Neither(error) => return self.fail(given, range, error).await,
+                },
                 Err(Ended::Failed(error)) => {
-                    return self.queue.fail(&stream.id, range, task.work, error);
+                    let Some(half) = half.filter(|_| error.may_be_of_size() && !given.once) else {
+                        return self.fail(given, range, error).await;
+                    };
+                    if mood.least_is_answered.is_none() {
+                        mood.least_is_answered =
+                            Some(self.answers_for_the_least(stream, range).await?);
+                    }
+                    if mood.least_is_answered == Some(true) {
+                        self.halve(stream, range, half, &error);
+                    } else if !mood.is_patient && (effort == Effort::Once || error.is_an_answer()) {
+                        mood.is_patient = true;
+                    } else {
+                        return self.fail(given, range, error).await;
+                    }
                 }
-                Err(Ended::Stopped) => {
-                    self.queue.leave_unfinished();
-                    return;
-                }
+                Err(Ended::Stopped) => return Err(Ended::Stopped),
             }
         }
     }
@@ -211,6 +290,184 @@ impl<R: ReadPage> Worker<R> {
         self.policy.horizon(self.time.now())
     }
 
+    fn halve(&self, stream: &Stream, range: Range, half: Range, reason: &dyn std::fmt::Display) {
+        tracing::warn!(stream = stream.id, %range, %reason, "halving a window that is too large");
+        self.queue.narrow(&stream.id, half.length());
+    }
+
+    /// The window failed in `range`; the queue says whether its stream goes on.
+    async fn fail(&self, given: &Given, range: Range, error: RunError) -> Result<(), Ended> {
+        match self.queue.fail(given, range, error) {
+            Then::Note(missed) => self.note(missed).await,
+            Then::Ask(newest) => {
+                let from = newest.to() - self.policy.min_window.min(newest.length());
+                let least = Range::new(from, newest.to()).unwrap_or(newest);
+                let answer = self.ask_once(&given.stream, least, false).await;
+                if let Err(Ended::Stopped) = answer {
+                    // the window has ended already
+                    return Ok(());
+                }
+                let missed = self.queue.asked(given, answer.is_ok());
+                self.note(missed).await
+            }
+        }
+    }
+
+    async fn note(&self, missed: Vec<Missed>) -> Result<(), Ended> {
+        for missed in missed {
+            // the landing is gone only if the run has failed
+            if self.arrivals.send(Arrival::Missed(missed)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the least range at the start of one that failed is answered, asked for once.
+    async fn answers_for_the_least(&self, stream: &Stream, range: Range) -> Result<bool, Ended> {
+        let least = (self.policy).first_piece(range.from(), range.to(), self.policy.min_window);
+        let Some(least) = least.filter(|least| *least != range) else {
+            return Ok(false);
+        };
+        match self.ask_once(stream, least, false).await {
+            Ok(()) => Ok(true),
+            Err(Ended::Stopped) => Err(Ended::Stopped),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Asks for a range without retries and lands nothing of it; only for its first page, if `begins_only`.
+    async fn ask_once(
+        &self,
+        stream: &Stream,
+        range: Range,
+        begins_only: bool,
+    ) -> Result<(), Ended> {
+        let source = self.source.once();
+        let ask = Ask {
+            stream: stream.clone(),
+            range,
+            reading: 0,
+            now: self.time.now(),
+        };
+        let mut reading = source.read(&ask, None);
+        while reading.next(&self.stop).await?.is_some() {
+            if begins_only {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a refusal of `range` is about: it is tried out, as no provider documents its words. What is too old is told
+    /// to the landing.
+    async fn about(&self, given: &Given, range: Range, said: &Refusal) -> Result<About, Ended> {
+        let (stream, policy) = (&given.stream, &self.policy);
+        // what is too old is refused at once
+        let begins_only = matches!(said, Refusal::TooOld(_));
+        let known = self.queue.oldest(&stream.id);
+        if let Some(oldest) = known.filter(|oldest| range.from() < *oldest) {
+            return self.is_too_old(given, range, oldest, said).await;
+        }
+        let least = policy.first_piece(range.from(), range.to(), policy.min_window);
+        if let Some(least) = least.filter(|least| *least != range) {
+            match self.ask_once(stream, least, begins_only).await {
+                Ok(()) => return Ok(About::ItsSize),
+                Err(Ended::TooLarge(_) | Ended::Refused(_)) => {}
+                Err(Ended::Stopped) => return Err(Ended::Stopped),
+                Err(Ended::Failed(error)) => return Ok(About::Neither(error)),
+            }
+        }
+        let refused = |said: &Refusal| {
+            let message = said.to_string();
+            About::Neither(match said {
+                Refusal::BadRange {
+                    kind: Kind::Data, ..
+                } => RunError::TooLarge {
+                    range: least.unwrap_or(range),
+                    source: Refusal::TooLarge(message),
+                },
+                _ => SourceError::from(Refusal::Failed {
+                    kind: Kind::Config,
+                    message,
+                })
+                .into(),
+            })
+        };
+        if !self.queue.may_search(&stream.id, range.from()) {
+            return Ok(refused(said));
+        }
+        let now = self.time.now();
+        let end = policy.horizon(now);
+        let newest = policy.last_cell(end - policy.min_window);
+        let names = oldest_said(&said.to_string(), now);
+        let mut search = Search::new(range.from(), newest, now, policy.grain, &names);
+        while let Some(at) = search.next() {
+            let Some(least) = policy.first_piece(at, end, policy.min_window) else {
+                break;
+            };
+            match self.ask_once(stream, least, begins_only).await {
+                Ok(()) | Err(Ended::TooLarge(_)) => search.note(at, true),
+                Err(Ended::Refused(_)) => search.note(at, false),
+                Err(Ended::Stopped) => return Err(Ended::Stopped),
+                Err(Ended::Failed(error)) => return Ok(About::Neither(error)),
+            }
+        }
+        match search.oldest() {
+            // of what isn't said to be too old, a single window is as well refused for what is in it
+            Some(oldest)
+                if matches!(said, Refusal::TooOld(_))
+                    || oldest - range.from() > policy.window * 2 =>
+            {
+                self.is_too_old(given, range, oldest, said).await
+            }
+            Some(_) => Ok(refused(said)),
+            None => {
+                self.queue.search_no_more(&stream.id);
+                Ok(refused(said))
+            }
+        }
+    }
+
+    /// Nothing before `oldest` is given: no window before it is asked for.
+    async fn is_too_old(
+        &self,
+        given: &Given,
+        range: Range,
+        oldest: Timestamp,
+        said: &Refusal,
+    ) -> Result<About, Ended> {
+        let now = self.time.now();
+        let names = oldest_said(&said.to_string(), now);
+        let slack = TimeDelta::days(1) + self.policy.grain * 2;
+        let is_believed = match names.iter().max() {
+            Some(named) => oldest <= *named + slack,
+            None => oldest <= now - RECENT,
+        };
+        let stream = given.stream.id.clone();
+        self.queue.skip_before(&stream, oldest);
+        let Some(range) = Range::new(range.from(), oldest) else {
+            return Ok(About::ItsAge(oldest));
+        };
+        let doubt = (!is_believed).then(|| {
+            let error = RunError::HardlyTooOld {
+                oldest,
+                source: said.clone(),
+            };
+            let text = crate::telemetry::chain(&error);
+            self.queue.pass_over(given, range, error);
+            text
+        });
+        self.send(Arrival::TooOld(TooOld {
+            stream,
+            work: given.task.work,
+            range,
+            doubt,
+        }))
+        .await?;
+        Ok(About::ItsAge(oldest))
+    }
+
     /// Pulls a range to its last page.
     async fn range(
         &self,
@@ -218,9 +475,14 @@ impl<R: ReadPage> Worker<R> {
         range: Range,
         work: Work,
         resume: Option<Open>,
+        effort: Effort,
     ) -> Result<(), Ended> {
         let now = self.time.now(); // a run may last hours
-        let (source, calls) = self.source.apart();
+        let (source, calls) = match effort {
+            Effort::Once => self.source.once().apart(),
+            Effort::Usual => self.source.apart(),
+            Effort::Full => self.source.persisting().apart(),
+        };
         let ask = Ask {
             stream: stream.clone(),
             range,

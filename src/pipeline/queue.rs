@@ -1,36 +1,222 @@
-//! The windows of a run, each handed out once.
+//! The windows of a run, each handed out once, and what becomes of a stream whose windows fail.
+//!
+//! A window that fails doesn't stop its stream: a poisoned hour must not keep the hours after it out of the lake. But a
+//! provider that is down fails every window, and must not be asked for all of them. So a stream is pulled one window at
+//! a time until one of them has succeeded, and after a failure again; after two failures in a row the newest window has
+//! its turn; if that fails, too, it is an outage, which ends the stream's run. If it succeeds, the ranges that failed
+//! are noted, each to be tried again at a time of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
-use super::{Failure, Job, Lane};
+use super::{Conduct, Failure, Job, Lane};
 use crate::lake::{Progress, Work};
-use crate::model::{Range, Timestamp};
-use crate::plan::{self, Task};
+use crate::model::{Kind, Range, Timestamp};
+use crate::plan::{self, Plan, Task};
 use crate::providers::Stream;
+use crate::telemetry::chain;
+
+/// How many windows in a row fail before it counts as an outage, if the newest is among them.
+const OUTAGE: usize = 3;
+/// How often a run looks for the oldest instant that a provider gives.
+const SEARCHES: u32 = 3;
+/// The most bytes of an error's text that a stream's state keeps.
+const TEXT_CAP: usize = 300;
 
 /// The windows of a run, streams taking turns.
 pub(super) struct Queue {
     state: Mutex<State>,
+    /// A window has ended.
+    changed: Notify,
     /// No window is begun after this.
     until: Option<tokio::time::Instant>,
     /// Whether what turns out not to have happened yet is left to a later run.
     is_planned: bool,
 }
 
-/// The windows of one stream, cut as they are taken.
-pub(super) type Tasks = Box<dyn Iterator<Item = Task> + Send>;
-
 struct State {
-    streams: VecDeque<(Stream, Tasks)>,
+    streams: Vec<Course>,
+    /// The place of the stream whose turn it is.
+    turn: usize,
     /// Windows that proved too large, by stream.
     narrowed: BTreeMap<String, TimeDelta>,
     failures: Vec<Failure>,
     unfinished: bool,
+}
+
+/// A stream in this run.
+struct Course {
+    stream: Stream,
+    plan: Plan,
+    in_flight: u32,
+    /// Whether a window of it has succeeded.
+    has_pulled: bool,
+    /// What has failed since the last sign of life.
+    doubtful: Vec<(Range, Work, RunError)>,
+    newest: Newest,
+    /// Failures in a row, whatever has shown meanwhile that the provider is alive.
+    in_a_row: usize,
+    /// Whether a range has succeeded that had failed in an earlier run.
+    has_made_up: bool,
+    /// Failures in a row of what failed in earlier runs already.
+    again_in_a_row: usize,
+    has_ended: bool,
+    /// Before this the provider has nothing, as it said in this run.
+    oldest: Option<Timestamp>,
+    searches: u32,
+    /// Where the oldest window begins that was pulled.
+    pulled_from: Option<Timestamp>,
+}
+
+/// What has become of the newest window of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    Waiting,
+    Taken,
+    Pulled(Range),
+    Failed,
+}
+
+/// A window that is handed out.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) stream: Stream,
+    pub(super) task: Task,
+    /// Whether it is asked for once: others have failed with all their retries.
+    pub(super) once: bool,
+    is_newest: bool,
+}
+
+/// A range that failed though its provider is alive.
+#[derive(Debug)]
+pub(super) struct Missed {
+    pub(super) stream: String,
+    pub(super) range: Range,
+    pub(super) work: Work,
+    pub(super) kind: Kind,
+    pub(super) error: String,
+}
+
+/// What a failure leads to.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// These ranges are to be noted.
+    Note(Vec<Missed>),
+    /// Whether the provider is alive is to be found out: the end of this range was answered before.
+    Ask(Range),
+}
+
+/// What is left when all windows have ended.
+#[derive(Debug)]
+pub(super) struct Leftovers {
+    pub(super) failures: Vec<Failure>,
+    pub(super) missed: Vec<Missed>,
+    /// Whether windows are left that were not even begun or not finished.
+    pub(super) unfinished: bool,
+}
+
+enum Next {
+    Window(Box<Given>),
+    /// Once one that is in flight has ended.
+    Later,
+    None,
+}
+
+impl Course {
+    fn new((stream, plan): (Stream, Plan)) -> Self {
+        Self {
+            stream,
+            plan,
+            in_flight: 0,
+            has_pulled: false,
+            doubtful: Vec::new(),
+            newest: Newest::Waiting,
+            in_a_row: 0,
+            again_in_a_row: 0,
+            has_made_up: false,
+            has_ended: false,
+            oldest: None,
+            searches: 0,
+            pulled_from: None,
+        }
+    }
+
+    /// Whether its windows are pulled one at a time.
+    fn is_careful(&self) -> bool {
+        let is_trying_again = self.plan.has_only_failed() && !self.has_made_up;
+        !self.has_pulled || self.in_a_row > 0 || is_trying_again
+    }
+
+    fn take(&mut self) -> Option<Given> {
+        let is_doubtful = self.doubtful.len() + 1 >= OUTAGE && self.newest == Newest::Waiting;
+        let newest = is_doubtful.then(|| self.plan.newest()).flatten();
+        let task = newest.or_else(|| self.plan.next())?;
+        let is_newest = self.plan.is_newest(&task);
+        if is_newest && self.newest == Newest::Waiting {
+            self.newest = Newest::Taken;
+        }
+        self.in_flight += 1;
+        Some(Given {
+            stream: self.stream.clone(),
+            once: self.in_a_row >= OUTAGE,
+            is_newest,
+            task,
+        })
+    }
+
+    /// The provider is alive: what has failed was no outage.
+    fn is_alive(&mut self, failures: &mut Vec<Failure>) -> Vec<Missed> {
+        let stream = &self.stream.id;
+        let note = |(range, work, error): (Range, Work, RunError)| {
+            let missed = Missed::new(stream, range, work, &error);
+            failures.push(Failure {
+                stream: stream.clone(),
+                range,
+                work,
+                error,
+                went_on: true,
+            });
+            missed
+        };
+        self.doubtful.drain(..).map(note).collect()
+    }
+
+    /// It gets no further window in this run.
+    fn end(&mut self, failures: &mut Vec<Failure>) {
+        self.has_ended = true;
+        for (range, work, error) in self.doubtful.drain(..) {
+            failures.push(Failure {
+                stream: self.stream.id.clone(),
+                range,
+                work,
+                error,
+                went_on: false,
+            });
+        }
+    }
+}
+
+impl Missed {
+    pub(super) fn new(stream: &str, range: Range, work: Work, error: &RunError) -> Self {
+        let mut text = chain(error);
+        if text.len() > TEXT_CAP {
+            let fits = (0..=TEXT_CAP).rfind(|&end| text.is_char_boundary(end));
+            text.truncate(fits.unwrap_or_default());
+            text.push('…');
+        }
+        Self {
+            stream: stream.to_owned(),
+            range,
+            work,
+            kind: error.kind(),
+            error: text,
+        }
+    }
 }
 
 impl Queue {
@@ -40,9 +226,20 @@ impl Queue {
         lane: Lane,
         now: Timestamp,
         job: &Job,
+        conduct: &Conduct,
     ) -> Self {
         let tasks = streams.iter().map(|stream| {
-            let progress = progress.get(&stream.id).cloned().unwrap_or_default();
+            let mut progress = progress.get(&stream.id).cloned().unwrap_or_default();
+            let passed_over = conduct.passed_over.get(&stream.id);
+            if conduct.at_once {
+                (progress.failed.iter_mut()).for_each(|failed| failed.retry_at = now);
+            }
+            for range in passed_over.iter().flat_map(|ranges| ranges.iter()) {
+                progress.coverage.insert(range);
+                if let Some(refetch) = &mut progress.refetch {
+                    refetch.left.remove(range);
+                }
+            }
             (stream.clone(), tasks(&progress, lane, now, &job.policy))
         });
         let until = match lane {
@@ -60,17 +257,19 @@ impl Queue {
 
     /// All windows of these streams, however long that takes; `narrowed` as [`narrowed`] has it.
     pub(super) fn of(
-        streams: VecDeque<(Stream, Tasks)>,
+        streams: VecDeque<(Stream, Plan)>,
         narrowed: BTreeMap<String, TimeDelta>,
     ) -> Self {
         let state = State {
-            streams,
+            streams: streams.into_iter().map(Course::new).collect(),
+            turn: 0,
             narrowed,
             failures: Vec::new(),
             unfinished: false,
         };
         Self {
             state: Mutex::new(state),
+            changed: Notify::new(),
             until: None,
             is_planned: false,
         }
@@ -82,46 +281,235 @@ impl Queue {
     }
 
     /// The next window, of the stream whose turn it is.
-    pub(super) fn next(&self, stop: &CancellationToken) -> Option<(Stream, Task)> {
-        let mut state = self.lock();
-        while let Some((stream, mut tasks)) = state.streams.pop_front() {
-            let Some(task) = tasks.next() else { continue };
-            if stop.is_cancelled()
-                || self
-                    .until
-                    .is_some_and(|until| tokio::time::Instant::now() >= until)
-            {
-                state.unfinished = true;
-                return None;
+    pub(super) async fn next(&self, stop: &CancellationToken) -> Option<Given> {
+        loop {
+            let changed = self.changed.notified();
+            match self.take(stop) {
+                Next::Window(given) => return Some(*given),
+                Next::None => return None,
+                Next::Later => tokio::select! {
+                    () = changed => {}
+                    () = stop.cancelled() => {}
+                },
             }
-            state.streams.push_back((stream.clone(), tasks));
-            return Some((stream, task));
         }
-        None
     }
 
-    /// What failed, and whether windows are left that were not even begun or not finished.
-    pub(super) fn leftovers(&self) -> (Vec<Failure>, bool) {
+    fn take(&self, stop: &CancellationToken) -> Next {
+        let is_over = (self.until).is_some_and(|until| tokio::time::Instant::now() >= until);
         let mut state = self.lock();
-        (std::mem::take(&mut state.failures), state.unfinished)
+        let State {
+            streams,
+            turn,
+            failures,
+            unfinished,
+            ..
+        } = &mut *state;
+        let mut later = false;
+        for offset in 0..streams.len() {
+            let place = (*turn + offset) % streams.len();
+            let course = &mut streams[place];
+            if course.newest == Newest::Failed && course.plan.has_only_failed() {
+                course.plan.skip_failed(); // they would fare no better
+            }
+            if course.has_ended || course.plan.is_empty() {
+                continue;
+            }
+            if stop.is_cancelled() || is_over {
+                *unfinished = true;
+                return Next::None;
+            }
+            if course.in_flight > 0 && course.is_careful() {
+                later = true;
+                continue;
+            }
+            let Some(given) = course.take() else {
+                course.end(failures);
+                continue;
+            };
+            *turn = place + 1;
+            return Next::Window(Box::new(given));
+        }
+        if later { Next::Later } else { Next::None }
     }
 
-    /// A stream that failed gets no further window in this run; the others go on.
-    pub(super) fn fail(&self, stream: &str, range: Range, work: Work, error: RunError) {
+    /// What failed, and what is left.
+    pub(super) fn leftovers(&self) -> Leftovers {
         let mut state = self.lock();
-        state.streams.retain(|(other, _)| other.id != stream);
-        if state
-            .failures
-            .iter()
-            .all(|failure| failure.stream != stream)
-        {
-            state.failures.push(Failure {
-                stream: stream.to_owned(),
-                range,
-                work,
-                error,
-            });
+        let State {
+            streams,
+            failures,
+            unfinished,
+            ..
+        } = &mut *state;
+        let mut missed = Vec::new();
+        for course in streams {
+            // the newest shows whether those that failed after it did so by themselves
+            if matches!(course.newest, Newest::Pulled(_)) && !course.has_ended {
+                missed.extend(course.is_alive(failures));
+            } else {
+                course.end(failures);
+            }
         }
+        Leftovers {
+            failures: std::mem::take(failures),
+            missed,
+            unfinished: *unfinished,
+        }
+    }
+
+    /// All of the window was pulled, or what of it can be.
+    pub(super) fn succeed(&self, given: &Given) -> Vec<Missed> {
+        self.end(given, |course, failures| {
+            course.has_pulled = true;
+            course.in_a_row = 0;
+            course.again_in_a_row = 0;
+            course.has_made_up |= given.task.again;
+            // one that was passed over was not
+            let from = given.task.range.from();
+            if course.oldest.is_none_or(|oldest| oldest <= from) {
+                course.pulled_from = Some(course.pulled_from.map_or(from, |have| have.min(from)));
+            }
+            if given.is_newest {
+                course.newest = Newest::Pulled(given.task.range);
+            }
+            course.is_alive(failures)
+        })
+    }
+
+    /// The window failed in `range`.
+    pub(super) fn fail(&self, given: &Given, range: Range, error: RunError) -> Then {
+        let work = given.task.work;
+        self.end(given, |course, failures| {
+            if error.stops_its_stream() {
+                course.doubtful.insert(0, (range, work, error));
+                course.end(failures);
+                return Then::Note(Vec::new());
+            }
+            if given.task.again {
+                course.again_in_a_row += 1;
+                course.has_made_up = false;
+                if course.again_in_a_row >= OUTAGE {
+                    course.plan.skip_failed();
+                }
+                course.doubtful.push((range, work, error));
+                return Then::Note(course.is_alive(failures));
+            }
+            course.in_a_row += 1;
+            course.doubtful.push((range, work, error));
+            if given.is_newest {
+                course.newest = Newest::Failed;
+            }
+            if course.doubtful.len() < OUTAGE {
+                return Then::Note(Vec::new());
+            }
+            match course.newest {
+                Newest::Failed => {
+                    tracing::warn!(
+                        stream = course.stream.id,
+                        "its windows fail, the newest, too: the stream waits for the next run"
+                    );
+                    course.end(failures);
+                    Then::Note(Vec::new())
+                }
+                // the longer it takes, the less often
+                Newest::Pulled(newest) if is_power_of_two_times(OUTAGE, course.in_a_row) => {
+                    Then::Ask(newest)
+                }
+                Newest::Pulled(_) => Then::Note(course.is_alive(failures)),
+                Newest::Waiting | Newest::Taken => Then::Note(Vec::new()),
+            }
+        })
+    }
+
+    /// Whether the provider answered for what it had answered for before.
+    pub(super) fn asked(&self, given: &Given, is_alive: bool) -> Vec<Missed> {
+        let mut state = self.lock();
+        let State {
+            streams, failures, ..
+        } = &mut *state;
+        let course = streams.iter_mut().find(|of| of.stream == given.stream);
+        let missed = match course {
+            Some(course) if is_alive => course.is_alive(failures),
+            Some(course) => {
+                course.end(failures);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        drop(state);
+        self.changed.notify_waiters();
+        missed
+    }
+
+    /// A part of a window failed by itself, and the rest goes on.
+    pub(super) fn pass_over(&self, given: &Given, range: Range, error: RunError) {
+        self.lock().failures.push(Failure {
+            stream: given.stream.id.clone(),
+            range,
+            work: given.task.work,
+            error,
+            went_on: true,
+        });
+    }
+
+    /// The run stops before all of the window was pulled.
+    pub(super) fn leave_unfinished(&self, given: &Given) {
+        self.end(given, |_, _| ());
+        self.lock().unfinished = true;
+    }
+
+    fn end<T>(&self, given: &Given, note: impl FnOnce(&mut Course, &mut Vec<Failure>) -> T) -> T
+    where
+        T: Default,
+    {
+        let mut state = self.lock();
+        let State {
+            streams, failures, ..
+        } = &mut *state;
+        let course = streams.iter_mut().find(|of| of.stream == given.stream);
+        let ended = course.map(|course| {
+            course.in_flight = course.in_flight.saturating_sub(1);
+            note(course, failures)
+        });
+        drop(state);
+        self.changed.notify_waiters();
+        ended.unwrap_or_default()
+    }
+
+    /// Whether a further search for the oldest instant that the provider gives may begin: not if it has given what is
+    /// older than `refused`.
+    pub(super) fn may_search(&self, stream: &str, refused: Timestamp) -> bool {
+        let mut state = self.lock();
+        let course = state.streams.iter_mut().find(|of| of.stream.id == stream);
+        course.is_some_and(|course| {
+            course.searches += 1;
+            course.searches <= SEARCHES && course.pulled_from.is_none_or(|from| from >= refused)
+        })
+    }
+
+    /// The provider refuses all of the stream alike: no search finds anything.
+    pub(super) fn search_no_more(&self, stream: &str) {
+        let mut state = self.lock();
+        if let Some(course) = state.streams.iter_mut().find(|of| of.stream.id == stream) {
+            course.searches = SEARCHES;
+        }
+    }
+
+    /// Before this the provider has nothing of the stream: no window before it is handed out any more.
+    pub(super) fn skip_before(&self, stream: &str, oldest: Timestamp) {
+        let mut state = self.lock();
+        if let Some(course) = state.streams.iter_mut().find(|of| of.stream.id == stream) {
+            course.plan.skip_before(oldest);
+            course.oldest = course.oldest.max(Some(oldest));
+        }
+    }
+
+    /// Before this the provider has nothing, as far as this run knows.
+    pub(super) fn oldest(&self, stream: &str) -> Option<Timestamp> {
+        let state = self.lock();
+        let course = state.streams.iter().find(|of| of.stream.id == stream);
+        course.and_then(|course| course.oldest)
     }
 
     pub(super) fn narrowed(&self, stream: &str) -> Option<TimeDelta> {
@@ -133,7 +521,8 @@ impl Queue {
         self.lock().narrowed.insert(stream.to_owned(), length);
     }
 
-    /// After a success the stream's windows grow again, to twice what succeeded.
+    /// After a success the stream's windows grow again, to twice what succeeded; once a whole one has succeeded, they
+    /// are as large as ever.
     pub(super) fn grow(
         &self,
         stream: &str,
@@ -141,21 +530,28 @@ impl Queue {
         window: TimeDelta,
     ) -> Option<TimeDelta> {
         let mut state = self.lock();
-        let grown = state.narrowed.remove(stream)?.max(pulled * 2);
-        (grown < window).then(|| {
+        let narrowed = state.narrowed.remove(stream)?;
+        let grown = narrowed.max(pulled * 2).min(window);
+        (pulled < window).then(|| {
             state.narrowed.insert(stream.to_owned(), grown);
             grown
         })
     }
 
-    /// The run stops before all of it was pulled.
-    pub(super) fn leave_unfinished(&self) {
-        self.lock().unfinished = true;
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Default for Then {
+    fn default() -> Self {
+        Self::Note(Vec::new())
+    }
+}
+
+/// Whether `number` is `of`, twice that, four times that, and so on.
+fn is_power_of_two_times(of: usize, number: usize) -> bool {
+    number.is_multiple_of(of) && (number / of).is_power_of_two()
 }
 
 /// How small the streams' windows have become, where one proved too large.
@@ -170,11 +566,11 @@ pub(super) fn narrowed(
     narrowed.collect()
 }
 
-fn tasks(progress: &Progress, lane: Lane, now: Timestamp, policy: &plan::Policy) -> Tasks {
+fn tasks(progress: &Progress, lane: Lane, now: Timestamp, policy: &plan::Policy) -> Plan {
     match lane {
-        Lane::Due => Box::new(plan::due(progress, now, policy)),
+        Lane::Due => plan::due(progress, now, policy),
         Lane::Backfill { range, refetch, .. } => {
-            Box::new(plan::backfill(progress, range, refetch, now, policy))
+            plan::backfill(progress, range, refetch, now, policy)
         }
     }
 }

@@ -84,7 +84,8 @@ async fn under_claim(
     // read under the claim: another replay may have been here, and recovery may have published lines
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
-    let landing = Landing::new(job, log, account, Cores::new(1), conduct.tally.clone()).await;
+    let told = conduct.tally.clone();
+    let landing = Landing::new(job, log, account, Cores::new(1), told).await;
     let mut replay = Replay {
         job,
         landing,

@@ -19,9 +19,9 @@ use super::error::RunError;
 use super::identity;
 use super::ids::files_of;
 use super::parts::Cores;
-use super::pull::{self, Arrival, InFlight};
+use super::pull::{self, Arrival, InFlight, TooOld};
 use super::quarantine::Held;
-use super::queue::{self, Queue, Tasks};
+use super::queue::{self, Queue};
 use super::shown::{Shown, Shows};
 use super::{Conduct, Failure, Job, Tally};
 use crate::clock::real_now;
@@ -203,6 +203,8 @@ struct Verifier<'a> {
     unreadable: Held,
     /// In how many pieces running a stream got no answer; [`PATIENCE`] if it is left alone.
     silent: BTreeMap<String, u32>,
+    /// Before what the provider gives nothing any more, by stream, as far as that is known.
+    forgotten: BTreeMap<String, Timestamp>,
     tally: Tally,
     told_at: Instant,
     verification: Verification,
@@ -239,7 +241,17 @@ impl<'a> Verifier<'a> {
         for stream in &streams {
             let coverage = progress.get(&stream.id).map(|of| of.coverage.clone());
             let coverage = coverage.unwrap_or_default();
-            for missing in due.iter().flat_map(|due| Vec::from(coverage.missing(*due))) {
+            let lost = progress.get(&stream.id).map(|of| of.unobtainable.clone());
+            let lost = lost.unwrap_or_default();
+            let mut passed = coverage.clone();
+            for lost in due.iter().flat_map(|due| Vec::from(lost.within(*due))) {
+                passed.insert(lost);
+                verification.notes.push(format!(
+                    "`{lost}` of `{}` was never pulled and is lost: the provider refused it as too old",
+                    stream.id
+                ));
+            }
+            for missing in due.iter().flat_map(|due| Vec::from(passed.missing(*due))) {
                 let (from, to, start) = (missing.from(), missing.to(), job.policy.start);
                 for (part, list) in [
                     (
@@ -300,6 +312,7 @@ impl<'a> Verifier<'a> {
             quarantine: None,
             unreadable: Held::default(),
             silent: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             tally: Tally::default(),
             told_at: Instant::now(),
             verification,
@@ -333,6 +346,7 @@ impl<'a> Verifier<'a> {
             .map(|(stream, pulled)| (stream.clone(), pulled.within(of_piece)))
             .filter(|(_, ranges)| !ranges.is_empty())
             .collect();
+        self.leave_forgotten(&mut left);
         left.retain(|stream, ranges| !self.is_left_alone(stream, ranges));
         while !left.is_empty() {
             let failures = self.read_again(&left, piece).await?;
@@ -343,6 +357,7 @@ impl<'a> Verifier<'a> {
                     .for_each(|read| left.remove(read));
                 !left.is_empty()
             });
+            self.leave_forgotten(&mut left);
             self.silent
                 .retain(|stream, times| *times >= PATIENCE || left.contains_key(stream));
             for Failure {
@@ -352,7 +367,7 @@ impl<'a> Verifier<'a> {
                 ..
             } in failures
             {
-                let Some(left) = left.get_mut(&stream) else {
+                let Some(left) = left.get_mut(&stream).filter(|left| !left.is_empty()) else {
                     continue;
                 };
                 let unverified = match error.kind() {
@@ -380,6 +395,30 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
+    /// What the provider no longer gives can't be verified.
+    fn leave_forgotten(&mut self, left: &mut BTreeMap<String, RangeSet>) {
+        for (stream, left) in left.iter_mut() {
+            let Some(&oldest) = self.forgotten.get(stream) else {
+                continue;
+            };
+            let Some(before) = left
+                .iter()
+                .next()
+                .and_then(|first| Range::new(first.from(), oldest))
+            else {
+                continue;
+            };
+            let forgotten = left.within(before);
+            left.remove(before);
+            self.leave_unverified(
+                Some(stream.clone()),
+                forgotten,
+                RunError::Forgotten { oldest },
+            );
+        }
+        left.retain(|_, left| !left.is_empty());
+    }
+
     /// Whether a stream has failed in a way that is no better a day later; its ranges are then unverified too.
     fn is_left_alone(&mut self, stream: &str, ranges: &RangeSet) -> bool {
         let is_alone = (self.silent.get(stream)).is_some_and(|times| *times >= PATIENCE);
@@ -391,7 +430,7 @@ impl<'a> Verifier<'a> {
         is_alone
     }
 
-    /// Reads these ranges from the provider, each stream's to its end or to its first failure.
+    /// Reads these ranges from the provider, as far as they can be read.
     async fn read_again(
         &mut self,
         ranges: &BTreeMap<String, RangeSet>,
@@ -399,8 +438,7 @@ impl<'a> Verifier<'a> {
     ) -> Result<Vec<Failure>, RunError> {
         let tasks = self.streams.iter().filter_map(|stream| {
             let ranges = ranges.get(&stream.id)?.clone();
-            let tasks: Tasks = Box::new(plan::look_again(ranges, &self.job.policy));
-            Some((stream.clone(), tasks))
+            Some((stream.clone(), plan::look_again(ranges, &self.job.policy)))
         });
         let queue = Arc::new(Queue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
@@ -418,9 +456,9 @@ impl<'a> Verifier<'a> {
             self.take(arrival, piece).await?;
         }
         workers.await?;
-        let (failures, unfinished) = queue.leftovers();
-        self.verification.unfinished |= unfinished;
-        Ok(failures)
+        let leftovers = queue.leftovers();
+        self.verification.unfinished |= leftovers.unfinished;
+        Ok(leftovers.failures)
     }
 
     /// What fails alike is told once.
@@ -481,6 +519,11 @@ impl<'a> Verifier<'a> {
                 let read = self.read.entry(window.stream).or_default();
                 read.insert(window.range);
             }
+            Arrival::TooOld(TooOld { stream, range, .. }) => {
+                self.forgotten.insert(stream, range.to());
+            }
+            // it is among the failures, too
+            Arrival::Missed(_) => {}
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::age;
 use super::json::{Text, shortened, span};
 use super::{Answer, Refusal};
 use crate::model::Kind;
@@ -91,17 +92,31 @@ pub(super) fn failed(kind: Kind, message: impl Into<String>) -> Refusal {
     }
 }
 
-/// What a status other than 2xx means, with what the provider `said`. Whether another 400 is about the range's size is
-/// the adapter's to know.
+/// What a status other than 2xx means, with what the provider `said`.
 pub(super) fn refused(status: StatusCode, said: &str) -> Refusal {
+    if let Some(too_old) = too_old(status, said) {
+        return too_old;
+    }
     let said = format!("the provider answered {status}: {said}");
     match status {
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(said),
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(said),
+        StatusCode::BAD_REQUEST
+        | StatusCode::RANGE_NOT_SATISFIABLE
+        | StatusCode::UNPROCESSABLE_ENTITY => Refusal::BadRange {
+            kind: Kind::Config,
+            message: said,
+        },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed(Kind::Auth, said),
         StatusCode::TOO_MANY_REQUESTS => failed(Kind::RateLimited, said),
-        status if status.is_server_error() => failed(Kind::Transient, said),
+        status if status.is_server_error() => Refusal::TooSlow(said),
         _ => failed(Kind::Config, said),
     }
+}
+
+/// The refusal of a range that is too old, if this status with what the provider `said` is one.
+pub(super) fn too_old(status: StatusCode, said: &str) -> Option<Refusal> {
+    age::says_too_old(status, said)
+        .then(|| Refusal::TooOld(format!("the provider answered {status}: {said}")))
 }
 
 /// The beginning of a body that is not what the provider documents, for a message.

@@ -4,6 +4,7 @@
 //! machine whose state is the [`Cursor`].
 
 mod activity;
+mod age;
 mod answer;
 pub mod avaya;
 mod call;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use http::{HeaderMap, Method, StatusCode};
 
+pub use age::oldest_said;
 pub use endpoint::{Endpoint, Failed, Manners, Named, Place, SentIn, SignIn};
 pub use registry::{
     PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, ReadAccount, StreamSet,
@@ -130,6 +132,21 @@ pub enum Refusal {
     /// The range is too large for the provider: it is halved.
     #[error("the range is too large for the provider: {0}")]
     TooLarge(String),
+    /// By what the provider says, it no longer has the range, or never had: the range is passed over, if a newer one is
+    /// answered.
+    #[error("the range is too old for the provider: {0}")]
+    TooOld(String),
+    /// The provider refuses what is asked, maybe for the range's length or its age: smaller and newer ranges tell.
+    #[error("{message}")]
+    BadRange {
+        /// What it means for the scheduler, if it is about neither.
+        kind: Kind,
+        /// What the provider said.
+        message: String,
+    },
+    /// A gateway gave up, or the answer broke off: a smaller range may do better, unless the provider is down.
+    #[error("{0}")]
+    TooSlow(String),
     /// Anything else.
     #[error("{message}")]
     Failed {
@@ -144,9 +161,9 @@ impl Refusal {
     /// What it means for the scheduler.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::CursorGone(_) => Kind::Transient,
-            Self::TooLarge(_) => Kind::Data,
-            Self::Failed { kind, .. } => *kind,
+            Self::CursorGone(_) | Self::TooSlow(_) => Kind::Transient,
+            Self::TooLarge(_) | Self::TooOld(_) => Kind::Data,
+            Self::BadRange { kind, .. } | Self::Failed { kind, .. } => *kind,
         }
     }
 }

@@ -210,6 +210,7 @@ fn failed(kind: Kind, stream: Option<&str>) -> Failed {
         error: format!("it <failed> ({kind})"),
         retry_after: None,
         at_lake: false,
+        went_on: false,
     }
 }
 

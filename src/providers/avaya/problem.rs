@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 
+use crate::model::Kind;
 use crate::providers::answer::{quoted, refused};
 use crate::providers::json::{List, Object, Text, shortened};
 use crate::providers::{Answer, Failed, Manners, Refusal};
@@ -48,12 +49,16 @@ struct Violation<'a> {
 
 impl Violation<'_> {
     /// Whether a smaller range may do better.
+    fn is_about_the_size(&self) -> bool {
+        self.code.as_deref() == Some(TOO_MANY_RECORDS)
+    }
+
+    /// Whether another range may do better.
     fn is_about_the_interval(&self) -> bool {
         let code = self.code.as_deref();
         let field = self.field.as_deref().unwrap_or_default();
-        code == Some(TOO_MANY_RECORDS)
-            || ["interval", "startDate", "endDate"].contains(&field)
-                && !code.is_some_and(|code| NO_MATTER_OF_SIZE.contains(&code))
+        ["interval", "startDate", "endDate"].contains(&field)
+            && !code.is_some_and(|code| NO_MATTER_OF_SIZE.contains(&code))
     }
 
     fn said(&self) -> String {
@@ -83,18 +88,26 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
         .and_then(|problem| said(answer.status, problem));
     let said = said.unwrap_or_else(|| quoted(&body));
     let violations = problem.map(|problem| problem.violations.0);
-    let too_large = answer.status == StatusCode::BAD_REQUEST
-        && violations
-            .into_iter()
-            .flatten()
-            .any(|Object(violation)| violation.is_about_the_interval());
-    if too_large {
-        return Err(Refusal::TooLarge(format!(
-            "the provider answered {}: {said}",
-            answer.status
-        )));
-    }
-    Err(refused(answer.status, &said))
+    let violations = violations.unwrap_or_default();
+    let any = |is: &dyn Fn(&Violation<'_>) -> bool| {
+        let mut violations = violations.iter();
+        answer.status == StatusCode::BAD_REQUEST
+            && violations.any(|Object(violation)| is(violation))
+    };
+    Err(match refused(answer.status, &said) {
+        Refusal::BadRange { message, .. } if any(&|violation| violation.is_about_the_size()) => {
+            Refusal::TooLarge(message)
+        }
+        Refusal::BadRange { message, .. }
+            if any(&|violation| violation.is_about_the_interval()) =>
+        {
+            Refusal::BadRange {
+                kind: Kind::Data,
+                message,
+            }
+        }
+        refused => refused,
+    })
 }
 
 /// Title, detail and violations as one sentence; nothing if there is none of them. A title that says no more than the

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::answer::{failed, quoted, refused};
+use super::answer::{failed, quoted, refused, too_old};
 use super::call::get;
 use super::json::{Text, shortened};
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream};
@@ -82,24 +82,28 @@ impl Adapter for Everyware {
                     .iter()
                     .map(|(name, value)| format!("{name} `{}`", shortened(value)))
                     .collect();
+                let said = said(&answer);
+                let asked = asked.join(", ");
+                Err(
+                    too_old(answer.status, &said).unwrap_or_else(|| Refusal::BadRange {
+                        kind: Kind::Config,
+                        message: format!(
+                            "the provider answered {}: {said}; it was asked for {asked}",
+                            answer.status,
+                        ),
+                    }),
+                )
+            }
+            StatusCode::NOT_FOUND if too_old(answer.status, &said(&answer)).is_none() => {
                 Err(failed(
                     Kind::Config,
                     format!(
-                        "the provider answered {}: {}; it was asked for {}",
+                        "the provider answered {}: {}; is `base_url` right, up to and with `/v2`?",
                         answer.status,
-                        said(&answer),
-                        asked.join(", ")
+                        said(&answer)
                     ),
                 ))
             }
-            StatusCode::NOT_FOUND => Err(failed(
-                Kind::Config,
-                format!(
-                    "the provider answered {}: {}; is `base_url` right, up to and with `/v2`?",
-                    answer.status,
-                    said(&answer)
-                ),
-            )),
             status => Err(refused(status, &said(&answer))),
         }
     }

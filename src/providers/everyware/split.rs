@@ -301,10 +301,10 @@ impl Splitter for AuditSplitter {
             State::Done => {}
             State::Foreign => return Err(self.not_an_object()),
             _ => {
-                return Err(failed(
-                    Kind::Transient,
-                    format!("the answer ended in the middle, after {} bytes", self.read),
-                ));
+                let read = self.read;
+                return Err(Refusal::TooSlow(format!(
+                    "the answer ended in the middle, after {read} bytes"
+                )));
             }
         }
         if let (false, Some(message)) = (self.audit, &self.message) {

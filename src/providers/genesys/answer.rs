@@ -186,13 +186,16 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
         return Ok(());
     }
     let said = said(answer);
-    if answer.status == StatusCode::BAD_REQUEST && said.to_ascii_lowercase().contains("interval") {
-        return Err(Refusal::TooLarge(format!(
-            "the provider answered {}: {said}",
-            answer.status
-        )));
-    }
-    Err(refused(answer.status, &said))
+    let refused = refused(answer.status, &said);
+    let is_about_the_interval =
+        answer.status == StatusCode::BAD_REQUEST && said.to_ascii_lowercase().contains("interval");
+    Err(match refused {
+        Refusal::BadRange { message, .. } if is_about_the_interval => Refusal::BadRange {
+            kind: Kind::Data,
+            message,
+        },
+        refused => refused,
+    })
 }
 
 /// The life of transactions and of their cursors is not documented: one that is refused is no failure.

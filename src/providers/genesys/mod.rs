@@ -330,7 +330,14 @@ impl Genesys {
     fn realtime_page(&self, page: u32, answer: Answer) -> Result<Page, Refusal> {
         match expect_success(&answer) {
             // how far realtime reaches is the provider's to know: what it finds too old or too long, a query job may do
-            Err(Refusal::TooLarge(_)) if self.options.mode == Mode::Auto => {
+            Err(
+                Refusal::TooLarge(_)
+                | Refusal::TooOld(_)
+                | Refusal::BadRange {
+                    kind: Kind::Data, ..
+                }
+                | Refusal::TooSlow(_),
+            ) if self.options.mode == Mode::Auto => {
                 return Ok(Page {
                     next: State::Submit.cursor(),
                     ..Page::default()

@@ -9,7 +9,9 @@ use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
 use crate::model::Kind;
-use crate::providers::answer::{failed, parse, parse_any, quoted, refused, spans, text_of};
+use crate::providers::answer::{
+    failed, parse, parse_any, quoted, refused, spans, text_of, too_old,
+};
 use crate::providers::json::{List, Object, Text, shortened};
 use crate::providers::{Answer, Refusal};
 
@@ -79,6 +81,9 @@ pub(super) enum Reply {
 /// Reads an answer. One with errors is no page, however many rows it has.
 pub(super) fn read(answer: Answer) -> Result<Reply, Refusal> {
     let status = answer.status;
+    if let Some(too_old) = too_old(status, &said(&answer)).filter(|_| !status.is_success()) {
+        return Err(too_old);
+    }
     if status == StatusCode::BAD_REQUEST {
         return Ok(Reply::NotUnderstood(format!(
             "the provider answered {status}: {}",
@@ -97,6 +102,9 @@ pub(super) fn read(answer: Answer) -> Result<Reply, Refusal> {
     let rows = data.audit_data.map(RawValue::get);
     if let Some(messages) = body.errors.and_then(|errors| messages(errors.get())) {
         return match rows {
+            None | Some("null") if too_old(StatusCode::BAD_REQUEST, &messages).is_some() => Err(
+                Refusal::TooOld(format!("the provider answered with errors: {messages}")),
+            ),
             None | Some("null") => Ok(Reply::NotUnderstood(format!(
                 "the provider answered with errors: {messages}"
             ))),

@@ -316,7 +316,15 @@ impl LivePerson {
         }
         let mut said = state.refusals;
         said.dedup();
-        Err(failed(Kind::Config, said.join("; ")))
+        let message = said.join("; ");
+        // what is written as it was before, and understood then, is refused for what it asks
+        Err(match self.known() {
+            Some(_) => Refusal::BadRange {
+                kind: Kind::Config,
+                message,
+            },
+            None => failed(Kind::Config, message),
+        })
     }
 }
 

@@ -96,6 +96,8 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
         fresh_until: Some(at("2026-11-20T13:00:00Z")),
         next_run: Some(at("2026-11-20T12:15:00Z")),
         gaps,
+        lost: Vec::new(),
+        start: policy.start,
         quarantine: LineCounts::default(),
         newest,
     }
@@ -503,6 +505,7 @@ fn failed_so(kind: Kind) -> Ended {
             error: "refused".to_owned(),
             retry_after: None,
             at_lake: false,
+            went_on: false,
         }],
     }
 }
