@@ -24,7 +24,7 @@ async fn becomes_exact<W: World>(seeds: u64) {
         loop {
             runs += 1;
             assert!(runs < 300, "{}, seed {seed}: no progress", W::NAME);
-            let ended = attempt(&rig, at(NOW)).await;
+            let ended = attempt_all(&rig, at(NOW)).await;
             assert!(
                 !ended.kinds.contains(&Kind::Conflict),
                 "{}, seed {seed}: {}",

@@ -11,4 +11,6 @@ mod network;
 mod pages;
 mod poison;
 mod quiet;
+mod too_old;
+mod windows;
 mod worlds;

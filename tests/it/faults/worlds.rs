@@ -6,7 +6,7 @@ use std::time::Duration;
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::clock::Clock;
 use auditlake::config::Config;
-use auditlake::model::{Kind, Timestamp};
+use auditlake::model::{Kind, Range, Timestamp};
 use auditlake::pipeline::{self, Conduct, Lane, Outcome, Report};
 use auditlake::runtime;
 use auditlake::sim::{
@@ -14,7 +14,9 @@ use auditlake::sim::{
     liveperson as lp,
 };
 use auditlake::telemetry;
+use chrono::TimeDelta;
 use chrono_tz::Tz;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::rig::{Rig, Simulator, at, hasty};
@@ -30,6 +32,8 @@ pub(super) trait World: Simulator + Sized {
     const NAME: &str;
     /// The call whose answers hold the records that [`World::job`] pulls.
     const DATA: &str;
+    /// The call that says which range is wanted.
+    const ASKS: &str;
     /// The sign-in, where there is one.
     const SIGN_IN: Option<&str>;
 
@@ -43,6 +47,10 @@ pub(super) trait World: Simulator + Sized {
     fn counters(&self) -> &Counters;
     /// What it shows of the day, by time and bytes.
     fn truth(&self) -> Vec<(i64, String)>;
+    /// The bounds that a call asks for, whole days as instants in UTC; nothing if it names none.
+    fn asked(asked: Asked<'_>) -> Option<Range>;
+    /// The body of a refusal.
+    fn refusal(said: &str) -> String;
     /// The body of a first page with these records, each JSON; nothing if another page was asked for.
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String>;
     /// A record with this id and this time, each JSON, and these members (`,"a":1`); with no time if that is empty.
@@ -72,6 +80,7 @@ const EVER: Duration = Duration::from_hours(24 * 365);
 impl World for cloud::Genesys {
     const NAME: &str = "genesys_cloud";
     const DATA: &str = cloud::endpoint::RESULTS;
+    const ASKS: &str = cloud::endpoint::SUBMIT;
     const SIGN_IN: Option<&str> = Some(cloud::endpoint::TOKEN);
 
     async fn start(records: usize) -> Self {
@@ -113,6 +122,15 @@ impl World for cloud::Genesys {
         let key = |truth: &cloud::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
         truth.iter().map(key).collect()
     }
+    fn asked(asked: Asked<'_>) -> Option<Range> {
+        let body: Value = serde_json::from_slice(asked.body).ok()?;
+        let (from, to) = body["interval"].as_str()?.split_once('/')?;
+        // a second more is asked for
+        Range::new(at(from) + TimeDelta::seconds(1), at(to))
+    }
+    fn refusal(said: &str) -> String {
+        json!({ "message": said, "code": "bad.request", "status": 400 }).to_string()
+    }
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
         if asked.query.contains("cursor=") {
             return None;
@@ -131,6 +149,7 @@ impl World for cloud::Genesys {
 impl World for axp::Avaya {
     const NAME: &str = "avaya_axp";
     const DATA: &str = axp::endpoint::MATCH;
+    const ASKS: &str = Self::DATA;
     const SIGN_IN: Option<&str> = Some(axp::endpoint::TOKEN);
 
     async fn start(records: usize) -> Self {
@@ -169,6 +188,14 @@ impl World for axp::Avaya {
         let key = |truth: &axp::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
         truth.iter().map(key).collect()
     }
+    fn asked(asked: Asked<'_>) -> Option<Range> {
+        let body: Value = serde_json::from_slice(asked.body).ok()?;
+        let (from, to) = (body["startDate"].as_str()?, body["endDate"].as_str()?);
+        Range::new(at(from) + TimeDelta::seconds(1), at(to))
+    }
+    fn refusal(said: &str) -> String {
+        json!({ "title": "Bad Request", "detail": said, "status": 400 }).to_string()
+    }
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
         if !asked.query.contains("pageNumber=1&") {
             return None;
@@ -187,6 +214,7 @@ impl World for axp::Avaya {
 impl World for lp::LivePerson {
     const NAME: &str = "liveperson";
     const DATA: &str = lp::endpoint::AUDIT;
+    const ASKS: &str = Self::DATA;
     const SIGN_IN: Option<&str> = Some(lp::endpoint::TOKEN);
 
     async fn start(records: usize) -> Self {
@@ -228,6 +256,17 @@ impl World for lp::LivePerson {
         let key = |truth: lp::Truth| (truth.event_time_micros, truth.raw);
         truth.into_iter().map(key).collect()
     }
+    fn asked(asked: Asked<'_>) -> Option<Range> {
+        let body = String::from_utf8_lossy(asked.body).replace('\\', "");
+        let day = |name: &str| {
+            let (_, rest) = body.split_once(&format!("{name}:\""))?;
+            Some(at(rest.get(..10)?))
+        };
+        Range::new(day("fromDate")?, day("toDate")? + TimeDelta::days(1))
+    }
+    fn refusal(said: &str) -> String {
+        json!({ "error": { "message": said } }).to_string()
+    }
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
         if !says(asked.body, "offset:0,") {
             return None;
@@ -244,6 +283,7 @@ impl World for lp::LivePerson {
 impl World for edc::Everyware {
     const NAME: &str = "everyware_cloud";
     const DATA: &str = edc::endpoint::AUDIT;
+    const ASKS: &str = Self::DATA;
     const SIGN_IN: Option<&str> = None;
 
     async fn start(records: usize) -> Self {
@@ -280,6 +320,19 @@ impl World for edc::Everyware {
         let truth = self.dataset().truth(at(FROM), at(TO), None, at(NOW));
         let key = |truth: &edc::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
         truth.iter().map(key).collect()
+    }
+    fn asked(asked: Asked<'_>) -> Option<Range> {
+        let day = |name: &str| {
+            let (_, rest) = asked.query.split_once(&format!("{name}="))?;
+            let day = rest.split('&').next()?.replace("%2F", "/");
+            let mut parts = day.split('/');
+            let (month, day, year) = (parts.next()?, parts.next()?, parts.next()?);
+            Some(at(&format!("{year}-{month}-{day}")))
+        };
+        Range::new(day("startDate")?, day("stopDate")? + TimeDelta::days(1))
+    }
+    fn refusal(said: &str) -> String {
+        json!({ "message": said }).to_string()
     }
     fn page(_: Asked<'_>, records: &[String]) -> Option<String> {
         Some(format!(r#"{{"audit":[{}]}}"#, records.join(",")))
@@ -373,9 +426,19 @@ pub(super) struct Ended {
 
 /// Runs all that is due, and doesn't mind if it fails.
 pub(super) async fn attempt<S: Simulator>(rig: &Rig<S>, now: Timestamp) -> Ended {
+    attempted(rig, now, false).await
+}
+
+/// The same, and what failed earlier is tried again at once: as `run --once` does.
+pub(super) async fn attempt_all<S: Simulator>(rig: &Rig<S>, now: Timestamp) -> Ended {
+    attempted(rig, now, true).await
+}
+
+async fn attempted<S: Simulator>(rig: &Rig<S>, now: Timestamp, at_once: bool) -> Ended {
     rig.sim.set_now(now);
     let conduct = Conduct {
         clock: Clock::AsOf(now),
+        at_once,
         ..Conduct::new(CancellationToken::new())
     };
     let (kinds, said, report) = match pipeline::run(&rig.job, Lane::Due, &conduct).await {

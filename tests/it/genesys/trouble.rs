@@ -202,6 +202,7 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
             rig.sim.set_now(at(NOW));
             let conduct = Conduct {
                 clock: auditlake::clock::Clock::AsOf(at(NOW)),
+                at_once: true,
                 ..Conduct::new(CancellationToken::new())
             };
             // the list of services can fail, too, and with it the run
@@ -321,14 +322,14 @@ async fn a_window_that_is_too_large_is_halved_and_grows_again() {
 #[tokio::test]
 async fn a_window_that_stays_too_large_is_a_failure_that_says_what_to_do() {
     let settings = GenesysSettings {
-        realtime_longest_interval: Duration::from_mins(10),
+        longest_interval: Duration::from_mins(10),
         ..prompt()
     };
     let policy = Policy {
         min_window: TimeDelta::minutes(15),
         ..wide()
     };
-    let rig = Rig::with(&day(), settings, options(Mode::Realtime, &[FIRST]), policy).await;
+    let rig = Rig::with(&day(), settings, options(Mode::Async, &[FIRST]), policy).await;
     let report = rig.run(at(NOW)).await;
     assert_eq!(report.failures[0].error.kind(), Kind::Data);
     insta::assert_snapshot!(failures(&report));
