@@ -153,6 +153,7 @@ fn records(page: &Page) -> Vec<&str> {
     let mut texts = Vec::new();
     for span in &page.records {
         assert!(span.start >= end, "records overlap");
+        assert!(!span.is_empty(), "a record without a byte");
         end = span.end;
         texts.push(&page.text[span.clone()]);
     }

@@ -1,5 +1,8 @@
 //! What adapters share in reading an answer, whatever the provider.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
@@ -7,18 +10,37 @@ use serde_json::value::RawValue;
 
 use super::age;
 use super::json::{Text, shortened, span};
+use super::salvage::{IsRecord, Salvaged, is_json, salvage};
 use super::{Answer, Refusal};
 use crate::model::Kind;
 
 /// What a page is remarked with that isn't UTF-8.
 pub(super) const NOT_UTF8: &str = "bytes that are no UTF-8 stand as U+FFFD in what has landed";
 
+/// The mark that some servers put before UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Returns the text without a byte order mark at its beginning.
+pub(super) fn without_mark(mut text: String) -> String {
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
+    text
+}
+
+/// Returns the body of an error as text, without a byte order mark.
+pub(super) fn error_text(answer: &Answer) -> Cow<'_, str> {
+    let mark = BYTE_ORDER_MARK.to_string();
+    let body = &answer.body;
+    String::from_utf8_lossy(body.strip_prefix(mark.as_bytes()).unwrap_or(body))
+}
+
 /// The answer's body as text, and what to remark of it. Bytes that are no UTF-8 are replaced, so that they cost a letter of
-/// a record and not the page.
+/// a record and not the page; a byte order mark is dropped.
 pub(super) fn text_of(answer: Answer) -> Result<(String, Option<String>), Refusal> {
     let packed = answer.headers.get(CONTENT_ENCODING).cloned();
     match (String::from_utf8(answer.body.into()), packed) {
-        (Ok(text), _) => Ok((text, None)),
+        (Ok(text), _) => Ok((without_mark(text), None)),
         (Err(_), Some(packed)) => Err(failed(
             Kind::Data,
             format!(
@@ -28,7 +50,7 @@ pub(super) fn text_of(answer: Answer) -> Result<(String, Option<String>), Refusa
         )),
         (Err(error), None) => {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            Ok((text, Some(NOT_UTF8.to_owned())))
+            Ok((without_mark(text), Some(NOT_UTF8.to_owned())))
         }
     }
 }
@@ -71,8 +93,33 @@ pub(super) fn parse_any<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refu
     })
 }
 
+/// Byte ranges of records in an answer.
+pub(super) type Spans = Vec<Range<usize>>;
+
+/// Reads an answer with `read`, which is given the answer and no records.
+///
+/// If the answer isn't strict JSON, its records, a list at `path`, are split by their structure. `read` is then given the
+/// answer with an empty list in their place, and the records. If that isn't strict JSON either, or the end of the records
+/// can't be found, the answer is no page.
+pub(super) fn read_page<T>(
+    text: &str,
+    path: &[&str],
+    is_record: IsRecord<'_>,
+    read: impl Fn(&str, Option<Spans>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    match read(text, None) {
+        Err(refusal) if !is_json(text.as_bytes()) => {
+            let Some(Salvaged { envelope, records }) = salvage(text, path, is_record) else {
+                return Err(refusal);
+            };
+            read(&envelope, Some(records))
+        }
+        page => page,
+    }
+}
+
 /// Where the items, slices of `text`, lie in it.
-pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Vec<std::ops::Range<usize>> {
+pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Spans {
     items
         .into_iter()
         .map(|item| span(text, item.get()))

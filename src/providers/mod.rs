@@ -14,6 +14,7 @@ pub mod genesys;
 mod json;
 pub mod liveperson;
 mod registry;
+mod salvage;
 mod time;
 
 use std::borrow::Cow;

@@ -87,7 +87,7 @@ impl Adapter for Avaya {
         problem::expect_success(&answer)?;
         let place = Place::of(cursor, ask.reading)?;
         let (text, remark) = text_of(answer)?;
-        let results = Results::read(&text, place.page)?;
+        let results = Results::read(&text, place.page, &|raw| record::read(raw).is_ok())?;
         let mut page = Page {
             total: results.total,
             total_binds: true,

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::model::Kind;
-use crate::providers::answer::{failed, number, parse, spans};
+use crate::providers::answer::{Spans, failed, number, parse, read_page, spans};
 use crate::providers::json::{Object, Text};
+use crate::providers::salvage::IsRecord;
 use crate::providers::{Cursor, Refusal};
 
 /// The documented maximum of a page, and ten times the default.
@@ -101,7 +102,7 @@ fn cut(most: u32, reading: u32) -> u32 {
 #[derive(Debug)]
 pub(super) struct Results {
     /// Where the records lie in its text.
-    pub(super) records: Vec<std::ops::Range<usize>>,
+    pub(super) records: Spans,
     /// How many records all pages hold.
     pub(super) total: Option<u64>,
     /// How many records a page holds.
@@ -130,7 +131,13 @@ struct Pagination<'a> {
 
 impl Results {
     /// An answer that isn't a page at all, or is another page than the one asked for, must not pass for it.
-    pub(super) fn read(text: &str, page: u32) -> Result<Self, Refusal> {
+    pub(super) fn read(text: &str, page: u32, is_record: IsRecord<'_>) -> Result<Self, Refusal> {
+        read_page(text, &["auditRecords"], is_record, |text, records| {
+            Self::of_json(text, page, records)
+        })
+    }
+
+    fn of_json(text: &str, page: u32, records: Option<Spans>) -> Result<Self, Refusal> {
         let envelope: Envelope = parse(text)?;
         if envelope.audit_records.is_none() && envelope.pagination.is_none() {
             return Err(failed(
@@ -149,7 +156,8 @@ impl Results {
             _ => {}
         }
         Ok(Self {
-            records: spans(text, envelope.audit_records.unwrap_or_default()),
+            records: records
+                .unwrap_or_else(|| spans(text, envelope.audit_records.unwrap_or_default())),
             total: number(&pagination.total),
             size: number(&pagination.page_size),
         })

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::model::Kind;
-use crate::providers::answer::{quoted, refused};
+use crate::providers::answer::{error_text, quoted, refused};
 use crate::providers::json::{List, Object, Text, shortened};
 use crate::providers::{Answer, Failed, Manners, Refusal};
 
@@ -81,7 +81,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     if answer.status.is_success() {
         return Ok(());
     }
-    let body = String::from_utf8_lossy(&answer.body);
+    let body = error_text(answer);
     let problem: Option<Problem> = serde_json::from_str(&body).ok();
     let said = problem
         .as_ref()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,7 +12,7 @@ use super::changes::{between, members, scalar};
 use crate::model::{Activity, Outcome, Record};
 use crate::providers::activity::activity_of;
 use crate::providers::json::{List, Text, span};
-use crate::providers::time::time_of;
+use crate::providers::time::{parsed, time_of};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -140,9 +140,8 @@ pub(super) fn with_one_date_form(raw: &str) -> Cow<'_, str> {
     let one_form = || {
         let dated: Dated = serde_json::from_str(raw).ok()?;
         let text: Cow<str> = scalar(dated.date)?;
-        let date = DateTime::parse_from_rfc3339(&text).ok()?;
-        let instant = date
-            .with_timezone(&Utc)
+        let instant = parsed(&text)
+            .ok()?
             .to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let place = span(raw, dated.date.get());
         let (head, tail) = (raw.get(..place.start)?, raw.get(place.end..)?);

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::model::{Activity, Outcome, Record, Timestamp};
@@ -108,13 +107,7 @@ fn occurred_on(text: &str) -> Result<Timestamp, String> {
         return in_range(micros)
             .ok_or_else(|| format!("`occurredOn` is out of range: `{}`", shortened(text)));
     }
-    // the offset without a colon is what Java's serializers write by default
-    match DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
-        Ok(time) if !text.starts_with(['+', '-']) => {
-            time_of("occurredOn", &time.with_timezone(&Utc).to_rfc3339())
-        }
-        _ => time_of("occurredOn", text),
-    }
+    time_of("occurredOn", text)
 }
 
 /// A decimal number of milliseconds in whole microseconds, the rest cut off; nothing if it is no such number, or beyond

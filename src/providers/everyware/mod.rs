@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::answer::{failed, quoted, refused, too_old};
+use super::answer::{error_text, failed, quoted, refused, too_old};
 use super::call::get;
 use super::json::{Text, shortened};
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream};
@@ -69,12 +69,7 @@ impl Adapter for Everyware {
             StatusCode::NO_CONTENT => Ok(Page::default()),
             status if status.is_success() => {
                 let mut splitter = AuditSplitter::new(self.options.max_rows);
-                let page = splitter.feed(&answer.body)?;
-                let last = splitter.end()?;
-                Ok(Page {
-                    remark: last.remark.or(page.remark),
-                    ..page
-                })
+                splitter.whole(&answer.body)
             }
             StatusCode::BAD_REQUEST => {
                 let asked: Vec<String> = self
@@ -151,7 +146,7 @@ struct ErrorBean<'a> {
 
 /// What an error's body says: JSON, or the HTML or XML of whatever stands before the provider.
 fn said(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
+    let text = error_text(answer);
     let bean: ErrorBean = serde_json::from_str(&text).unwrap_or_default();
     match (bean.message.as_deref(), bean.code.as_deref()) {
         (Some(message), None) => shortened(message).into_owned(),

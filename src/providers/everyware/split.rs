@@ -2,14 +2,20 @@
 
 use std::borrow::Cow;
 
+use super::entry::read_record;
 use super::value::{Broken, Value};
 use crate::model::Kind;
 use crate::providers::answer::{NOT_UTF8, failed, quoted};
 use crate::providers::json::shortened;
+use crate::providers::salvage::{first, is_json};
 use crate::providers::{Page, Refusal, Splitter};
 
 /// What a record may grow to: many times over what any real one is.
 pub(super) const RECORD_CAP: usize = 64 << 20;
+/// How many bytes of a whole answer are read at once.
+const PIECE: usize = 64 << 10;
+/// How many bytes after a broken record are looked at first, to find its end; then twice as many, and so on.
+const LOOK_AHEAD: usize = 1 << 10;
 /// How much of what isn't JSON is looked at, for the message.
 const BEGINNING: usize = 600;
 /// Counts of records at which providers tend to cut answers off.
@@ -25,6 +31,8 @@ pub(super) struct AuditSplitter {
     value: Value,
     /// What of it has come, if it is wanted.
     kept: Vec<u8>,
+    /// Bytes behind a broken record's end, which are to be read again.
+    again: Vec<u8>,
     /// How many bytes have been read.
     read: u64,
     records: u64,
@@ -56,11 +64,13 @@ enum State {
     /// Behind a member.
     After,
     /// Before an element of `audit`, or before its end.
-    Element { first: bool },
+    Element,
     /// In an element.
     InElement,
-    /// Behind an element.
-    AfterElement,
+    /// Behind an element of that many bytes, before what separates it from the next.
+    AfterElement { length: usize },
+    /// In an element that isn't JSON, whose end is looked for once so many bytes of it are there.
+    Broken { look_at: usize },
     /// Behind the object.
     Done,
 }
@@ -85,6 +95,7 @@ impl AuditSplitter {
             state: State::Start,
             value: Value::default(),
             kept: Vec::new(),
+            again: Vec::new(),
             read: 0,
             records: 0,
             audit: false,
@@ -94,12 +105,39 @@ impl AuditSplitter {
         }
     }
 
+    /// Takes apart an answer that is there as a whole.
+    pub(super) fn whole(&mut self, body: &[u8]) -> Result<Page, Refusal> {
+        let mut page = Page::default();
+        for piece in body.chunks(PIECE) {
+            self.take(piece, &mut page)?;
+        }
+        self.finish(page)
+    }
+
     /// One that takes no record of more than `record_cap` bytes.
     #[cfg(test)]
     fn capped(record_cap: usize) -> Self {
         Self {
             record_cap,
             ..Self::new(None)
+        }
+    }
+
+    /// Reads all of the bytes.
+    fn take(&mut self, bytes: &[u8], page: &mut Page) -> Result<(), Refusal> {
+        let (mut rest, mut at) = (Cow::Borrowed(bytes), 0);
+        loop {
+            if !self.again.is_empty() {
+                let mut again = std::mem::take(&mut self.again);
+                again.extend_from_slice(&rest[at..]);
+                (rest, at) = (Cow::Owned(again), 0);
+            }
+            if at == rest.len() {
+                return Ok(());
+            }
+            let read = self.step(&rest[at..], page)?;
+            at += read;
+            self.read += read as u64;
         }
     }
 
@@ -113,6 +151,8 @@ impl AuditSplitter {
             State::Name | State::Inside(_) | State::InElement => {
                 return self.within(bytes, page);
             }
+            State::Broken { look_at } => return self.broken_element(bytes, look_at, page),
+            State::AfterElement { length } => return Ok(self.after_element(byte, length, page)),
             _ if byte.is_ascii_whitespace() => return Ok(1),
             _ => {}
         }
@@ -132,18 +172,19 @@ impl AuditSplitter {
             }
             (State::Member { first: true } | State::After, b'}') => State::Done,
             (State::Colon(member), b':') => State::Before(member),
-            (State::Before(Member::Audit), b'[') => State::Element { first: true },
+            (State::Before(Member::Audit), b'[') => State::Element,
             (State::Before(member), _) => {
                 read = 0;
                 State::Inside(member)
             }
             (State::After, b',') => State::Member { first: false },
-            (State::Element { first: true } | State::AfterElement, b']') => State::After,
-            (State::Element { .. }, _) => {
+            (State::Element, b']') => State::After,
+            // a separator too many separates nothing
+            (State::Element, b',') => State::Element,
+            (State::Element, _) => {
                 read = 0;
                 State::InElement
             }
-            (State::AfterElement, b',') => State::Element { first: false },
             _ => return Err(self.broken(0)),
         };
         Ok(read)
@@ -153,27 +194,111 @@ impl AuditSplitter {
     fn within(&mut self, bytes: &[u8], page: &mut Page) -> Result<usize, Refusal> {
         let (read, ended) = match self.value.take(bytes) {
             Ok(taken) => taken,
+            Err(Broken(_)) if matches!(self.state, State::InElement) => {
+                self.look_for_end();
+                return Ok(0);
+            }
             Err(Broken(at)) => return Err(self.broken(at)),
         };
+        if matches!(self.state, State::InElement) {
+            let room = self.record_cap.saturating_sub(self.kept.len());
+            if read > room {
+                // its quotes may not pair, so that it seems to go on
+                self.kept.extend_from_slice(&bytes[..room]);
+                self.split_off(page).ok_or_else(|| self.too_large())?;
+                return Ok(room);
+            }
+        }
         if !matches!(self.state, State::Inside(Member::Other)) {
             if self.kept.len() + read > self.record_cap {
-                return Err(failed(
-                    Kind::Data,
-                    format!(
-                        "the answer holds a record of more than {} bytes, record {} of it",
-                        self.record_cap,
-                        self.records + 1
-                    ),
-                ));
+                return Err(self.too_large());
             }
             self.kept.extend_from_slice(&bytes[..read]);
         }
         if ended {
-            self.ended(page)?;
-            self.value = Value::default();
-            self.kept.clear();
+            let is_odd = std::mem::take(&mut self.value).is_odd;
+            if is_odd && matches!(self.state, State::InElement) {
+                self.look_for_end();
+            } else if matches!(self.state, State::InElement) {
+                let length = self.kept.len();
+                self.state = State::AfterElement { length };
+            } else {
+                self.ended(page)?;
+                self.kept.clear();
+            }
         }
         Ok(read)
+    }
+
+    fn too_large(&self) -> Refusal {
+        failed(
+            Kind::Data,
+            format!(
+                "the answer holds a record of more than {} bytes, record {} of it",
+                self.record_cap,
+                self.records + 1
+            ),
+        )
+    }
+
+    /// What follows an element says whether it is complete.
+    fn after_element(&mut self, byte: u8, length: usize, page: &mut Page) -> usize {
+        if byte.is_ascii_whitespace() {
+            self.kept.push(byte);
+            return 1;
+        }
+        let element = self.kept.get(..length).unwrap_or_default();
+        // one that holds an object may hold the next record, if its quotes don't pair
+        let holds_object = element.get(1..).is_some_and(|rest| rest.contains(&b'{'));
+        let is_complete = matches!(byte, b',' | b']' | b'{') && (!holds_object || is_json(element));
+        if !is_complete {
+            self.look_for_end();
+            return 0;
+        }
+        self.emit(length, page);
+        self.kept.clear();
+        self.state = State::Element;
+        0
+    }
+
+    /// What is kept begins with an element that isn't JSON.
+    fn look_for_end(&mut self) {
+        self.value = Value::default();
+        let look_at = self.kept.len() + LOOK_AHEAD;
+        self.state = State::Broken { look_at };
+    }
+
+    /// Collects bytes of an element that isn't JSON until its end can be told. How they arrived makes no difference.
+    fn broken_element(
+        &mut self,
+        bytes: &[u8],
+        look_at: usize,
+        page: &mut Page,
+    ) -> Result<usize, Refusal> {
+        let wanted = look_at.min(self.record_cap).saturating_sub(self.kept.len());
+        let read = wanted.min(bytes.len());
+        self.kept.extend_from_slice(&bytes[..read]);
+        if read == wanted && self.split_off(page).is_none() {
+            if self.kept.len() >= self.record_cap {
+                return Err(self.too_large());
+            }
+            self.state = State::Broken {
+                look_at: look_at.saturating_mul(2),
+            };
+        }
+        Ok(read)
+    }
+
+    /// Emits the element that begins what is kept, and leaves the rest to be read again. Nothing if its end isn't there.
+    fn split_off(&mut self, page: &mut Page) -> Option<()> {
+        let end = first(&self.kept, &|raw| read_record(raw).is_ok())?;
+        self.emit(end, page);
+        self.again = self.kept.split_off(end);
+        self.kept.clear();
+        self.value = Value::default();
+        self.state = State::Element;
+        self.read = self.read.saturating_sub(self.again.len() as u64);
+        Some(())
     }
 
     /// A name or a value is complete.
@@ -193,10 +318,6 @@ impl AuditSplitter {
                     self.other = Some(shortened(&name).into_owned());
                 }
                 State::Colon(member)
-            }
-            State::InElement => {
-                self.emit(page);
-                State::AfterElement
             }
             State::Inside(member) => {
                 match member {
@@ -223,7 +344,7 @@ impl AuditSplitter {
     /// `audit` is no list: one record, or none.
     fn lone(&mut self, page: &mut Page) -> Result<(), Refusal> {
         if self.kept.starts_with(b"{") {
-            self.emit(page);
+            self.emit(self.kept.len(), page);
         } else if self.kept != b"null" && self.kept != b"\"\"" {
             let text = String::from_utf8_lossy(&self.kept);
             return Err(failed(
@@ -237,10 +358,10 @@ impl AuditSplitter {
         Ok(())
     }
 
-    /// What was kept is a record. Bytes that are no UTF-8 are replaced, so that they cost one record at most.
-    fn emit(&mut self, page: &mut Page) {
+    /// That many of the bytes kept are a record. Bytes that are no UTF-8 are replaced, so that they cost one record at most.
+    fn emit(&mut self, length: usize, page: &mut Page) {
         let from = page.text.len();
-        let text = String::from_utf8_lossy(&self.kept);
+        let text = String::from_utf8_lossy(self.kept.get(..length).unwrap_or_default());
         if matches!(text, Cow::Owned(_)) {
             page.remark = Some(NOT_UTF8.to_owned());
         }
@@ -287,16 +408,26 @@ impl AuditSplitter {
 impl Splitter for AuditSplitter {
     fn feed(&mut self, bytes: &[u8]) -> Result<Page, Refusal> {
         let mut page = Page::default();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let read = self.step(rest, &mut page)?;
-            rest = &rest[read..];
-            self.read += read as u64;
-        }
+        self.take(bytes, &mut page)?;
         Ok(page)
     }
 
     fn end(&mut self) -> Result<Page, Refusal> {
+        self.finish(Page::default())
+    }
+}
+
+impl AuditSplitter {
+    /// The body has ended: adds its last records to the page.
+    fn finish(&mut self, mut page: Page) -> Result<Page, Refusal> {
+        // of what looked like one element, the end of the first may be known by now
+        while matches!(
+            self.state,
+            State::InElement | State::AfterElement { .. } | State::Broken { .. }
+        ) && self.split_off(&mut page).is_some()
+        {
+            self.take(&[], &mut page)?;
+        }
         match self.state {
             State::Done => {}
             State::Foreign => return Err(self.not_an_object()),
@@ -331,15 +462,14 @@ impl Splitter for AuditSplitter {
                 "its answer has {rows} records, and from {max_rows} (`max_rows`) on it may hide some; {SMALLER}"
             )));
         }
-        Ok(Page {
-            remark: ROUND.contains(&rows).then(|| {
-                format!(
-                    "the provider's answer has exactly {rows} records, as if it were cut off there; \
-                     if days like this one have as many, set `max_rows: {rows}` and {SMALLER}"
-                )
-            }),
-            ..Page::default()
-        })
+        let is_round = ROUND.contains(&rows).then(|| {
+            format!(
+                "the provider's answer has exactly {rows} records, as if it were cut off there; \
+                 if days like this one have as many, set `max_rows: {rows}` and {SMALLER}"
+            )
+        });
+        page.remark = is_round.or(page.remark);
+        Ok(page)
     }
 }
 

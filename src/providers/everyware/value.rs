@@ -13,6 +13,8 @@ pub(super) struct Value {
     closers: Vec<u8>,
     in_string: bool,
     escaped: bool,
+    /// Whether it has apostrophes or slashes outside of strings, which JSON hasn't: they may hide brackets.
+    pub(super) is_odd: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Value {
                     b'"' => self.in_string = true,
                     b'{' => self.closers.push(b'}'),
                     b'[' => self.closers.push(b']'),
+                    b'\'' | b'/' => self.is_odd = true,
                     b'}' | b']' if self.closers.pop() != Some(byte) => return Err(Broken(at)),
                     _ => {}
                 }

@@ -8,11 +8,15 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::audit::looks_like_a_record;
+use super::audit::{looks_like_a_record, read_record};
 use super::cost::Mapping;
 use crate::model::Kind;
-use crate::providers::answer::{failed, parse, quoted, refused, spans, text_of};
+use crate::providers::answer::{
+    NOT_UTF8, Spans, error_text, failed, number, parse, quoted, read_page, refused, spans, text_of,
+    without_mark,
+};
 use crate::providers::json::{Exact, List, Object, Text, shortened};
+use crate::providers::salvage;
 use crate::providers::{Answer, Refusal};
 
 /// A download may be compressed; what it may grow to.
@@ -28,45 +32,80 @@ pub(super) struct Status<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Results<'a> {
+struct Envelope<'a> {
     #[serde(borrow, default)]
-    pub(super) entities: Option<Vec<&'a RawValue>>,
+    entities: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     cursor: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) download_url: Text<'a>,
+    download_url: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) page_size: Text<'a>,
+    page_size: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) page_count: Text<'a>,
+    page_count: Text<'a>,
     #[serde(borrow, default)]
-    pub(super) total: Text<'a>,
+    total: Text<'a>,
 }
 
-impl Results<'_> {
+/// A page of results.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    /// Where the records lie; nothing if there is no list of them.
+    pub(super) entities: Option<Spans>,
+    /// The place of the next page, as JSON.
+    cursor: Option<String>,
+    pub(super) download_url: Option<String>,
+    has_page_size: bool,
+    pub(super) page_count: Option<u64>,
+    pub(super) total: Option<u64>,
+}
+
+impl Results {
+    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
+        read_page(text, &["entities"], &is_record, |text, records| {
+            let envelope = parse(text)?;
+            Ok(Self::of(text, envelope, records))
+        })
+    }
+
+    fn of(text: &str, envelope: Envelope<'_>, records: Option<Spans>) -> Self {
+        Self {
+            entities: records.or_else(|| Some(spans(text, envelope.entities?))),
+            cursor: envelope.cursor.map(|cursor| cursor.get().to_owned()),
+            download_url: envelope.download_url.0.map(Cow::into_owned),
+            has_page_size: envelope.page_size.0.is_some(),
+            page_count: number(&envelope.page_count),
+            total: number(&envelope.total),
+        }
+    }
+
     /// Where the next page is. A place that can't be read isn't the range's end.
     pub(super) fn cursor(&self) -> Result<Option<String>, Refusal> {
-        let Some(cursor) = self.cursor else {
+        let Some(cursor) = &self.cursor else {
             return Ok(None);
         };
-        match serde_json::from_str::<Exact>(cursor.get()) {
+        match serde_json::from_str::<Exact>(cursor) {
             Ok(Exact(Some(cursor))) => Ok(Some(cursor.into_owned())),
-            Ok(Exact(None)) if matches!(cursor.get(), "null" | "\"\"") => Ok(None),
+            Ok(Exact(None)) if matches!(cursor.as_str(), "null" | "\"\"") => Ok(None),
             _ => Err(failed(Kind::Data, "the answer's `cursor` is no text")),
         }
     }
 
     /// Where the records lie. A page may leave `entities` out, but an answer that isn't a page at all must not pass
     /// for the end of a range.
-    pub(super) fn records(self, text: &str) -> Result<Vec<std::ops::Range<usize>>, Refusal> {
-        match (self.entities, self.page_size.0) {
-            (None, None) => Err(failed(
+    pub(super) fn records(self) -> Result<Spans, Refusal> {
+        match self.entities {
+            None if !self.has_page_size => Err(failed(
                 Kind::Data,
                 "the answer has neither `entities` nor a `pageSize`, so it is no page",
             )),
-            (entities, _) => Ok(spans(text, entities.unwrap_or_default())),
+            entities => Ok(entities.unwrap_or_default()),
         }
     }
+}
+
+fn is_record(raw: &str) -> bool {
+    read_record(raw).is_ok()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,11 +143,20 @@ impl EntityType<'_> {
 
 /// A mapping or related audits, entry by entry.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Entries<'a> {
+struct Entries<'a> {
     #[serde(borrow, default)]
-    pub(super) services: Option<Vec<&'a RawValue>>,
+    services: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    pub(super) entities: Option<Vec<&'a RawValue>>,
+    entities: Option<Vec<&'a RawValue>>,
+}
+
+/// Where the entries of a mapping or of related audits lie.
+pub(super) fn entries(text: &str) -> Result<Spans, Refusal> {
+    read_page(text, &["entities"], &is_record, |text, records| {
+        let entries: Entries = parse(text)?;
+        let list = || entries.services.or(entries.entities).unwrap_or_default();
+        Ok(records.unwrap_or_else(|| spans(text, list())))
+    })
 }
 
 /// `ErrorBody`, of which every field is optional.
@@ -123,44 +171,61 @@ struct ErrorBody<'a> {
     pub(super) context_id: Text<'a>,
 }
 
-/// The download as text, uncompressed if it is gzip.
-pub(super) fn download_text(answer: &Answer) -> Option<String> {
-    if !answer.body.starts_with(&[0x1f, 0x8b]) {
-        return String::from_utf8(answer.body.to_vec()).ok();
-    }
-    let mut text = String::new();
-    let mut reader = flate2::read::MultiGzDecoder::new(answer.body.as_ref()).take(DOWNLOAD_CAP + 1);
-    let read = reader.read_to_string(&mut text).ok()?;
-    (u64::try_from(read).ok()? <= DOWNLOAD_CAP).then_some(text)
+/// The download as text, uncompressed if it is gzip, and what to remark of it. Bytes that are no UTF-8 are replaced, as in
+/// any other page.
+pub(super) fn download_text(answer: &Answer) -> Option<(String, Option<String>)> {
+    let bytes = if answer.body.starts_with(&[0x1f, 0x8b]) {
+        let mut bytes = Vec::new();
+        let unpacked = flate2::read::MultiGzDecoder::new(answer.body.as_ref());
+        let read = unpacked.take(DOWNLOAD_CAP + 1).read_to_end(&mut bytes);
+        if u64::try_from(read.ok()?).ok()? > DOWNLOAD_CAP {
+            return None;
+        }
+        bytes
+    } else {
+        answer.body.to_vec()
+    };
+    let (text, remark) = match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            (text, Some(NOT_UTF8.to_owned()))
+        }
+    };
+    Some((without_mark(text), remark))
 }
 
 /// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
 /// that is large, and an object that doesn't look like a record may be any error's.
-pub(super) fn download_records(text: &str) -> Option<Vec<std::ops::Range<usize>>> {
+pub(super) fn download_records(text: &str) -> Option<Spans> {
     let trimmed = text.trim();
     if trimmed.starts_with('[') {
-        return serde_json::from_str(trimmed)
-            .ok()
-            .map(|items| spans(text, items));
+        let items = serde_json::from_str(trimmed).map(|items| spans(text, items));
+        return items.ok().or_else(|| salvage::array(text, &is_record));
     }
     if let Ok(Results {
         entities: Some(entities),
         ..
-    }) = serde_json::from_str::<Results>(trimmed)
+    }) = Results::read(text)
     {
-        return Some(spans(text, entities));
+        return Some(entities);
     }
     let lines: Result<Vec<&RawValue>, _> = serde_json::Deserializer::from_str(text)
         .into_iter()
         .collect();
-    lines
-        .ok()
-        .filter(|lines| match lines.as_slice() {
-            [] => false,
-            [line] => looks_like_a_record(line.get()),
-            lines => lines.iter().all(|line| line.get().starts_with('{')),
-        })
-        .map(|lines| spans(text, lines))
+    match lines {
+        Ok(lines) => match lines.as_slice() {
+            [] => None,
+            [line] if !looks_like_a_record(line.get()) => None,
+            list if list.iter().any(|line| !line.get().starts_with('{')) => None,
+            _ => Some(spans(text, lines)),
+        },
+        // some of it must be a record, or it is something else
+        Err(_) => salvage::lines(text, &is_record).filter(|lines| {
+            let mut texts = lines.iter().filter_map(|line| text.get(line.clone()));
+            texts.any(is_record)
+        }),
+    }
 }
 
 /// The services that a mapping lists, in its order, and what it lists of each.
@@ -208,7 +273,7 @@ pub(super) fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
 
 /// What the provider says in an error's body.
 pub(super) fn said(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
+    let text = error_text(answer);
     let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
     let Some(message) = body.message.as_deref() else {
         return quoted(&text);

@@ -21,13 +21,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::answer::{failed, number, parse, spans, text_of};
+use super::answer::{failed, parse, text_of};
 use super::call::{get, post};
 use super::time::instant;
 use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
 use crate::model::{Kind, Range, Record, hex};
 use answer::{
-    Entries, Results, Status, download_records, download_text, expect_success, is_still_there,
+    Results, Status, download_records, download_text, entries, expect_success, is_still_there,
     mapping, said,
 };
 use audit::{read_record, without_user_name};
@@ -248,11 +248,7 @@ impl Adapter for Genesys {
     fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
         expect_success(&answer)?;
         let (text, remark) = text_of(answer)?;
-        let entries: Entries = parse(&text)?;
-        let records = spans(
-            &text,
-            entries.services.or(entries.entities).unwrap_or_default(),
-        );
+        let records = entries(&text)?;
         Ok(Page {
             text,
             records,
@@ -273,12 +269,22 @@ impl Genesys {
 
     /// The service, and a hash of the filters where there are any: other filters make another stream.
     fn stream_id(&self, service: &str) -> String {
+        format!("{service}{}", self.filters_suffix())
+    }
+
+    /// The service of a stream; its name may hold any letter, `#` too.
+    fn service<'a>(&self, stream: &'a Stream) -> &'a str {
+        let id = stream.id.as_str();
+        id.strip_suffix(&self.filters_suffix()).unwrap_or(id)
+    }
+
+    /// What the filters add to a stream's id: nothing if there are none.
+    fn filters_suffix(&self) -> String {
         if self.options.filters.is_empty() {
-            return service.to_owned();
+            return String::new();
         }
         let filters = self.filters().to_string();
-        let hash = hex(&Sha256::digest(filters)[..4]);
-        format!("{service}#{hash}")
+        format!("#{}", hex(&Sha256::digest(filters)[..4]))
     }
 
     fn filters(&self) -> serde_json::Value {
@@ -297,15 +303,10 @@ impl Genesys {
     }
 
     fn query(&self, ask: &Ask) -> serde_json::Value {
-        let service = ask
-            .stream
-            .id
-            .split_once('#')
-            .map_or(ask.stream.id.as_str(), |(service, _)| service);
         let from = ask.range.from() - TimeDelta::seconds(1);
         json!({
             "interval": format!("{}/{}", instant(from), instant(ask.range.to())),
-            "serviceName": service,
+            "serviceName": self.service(&ask.stream),
             "filters": self.filters(),
             "sort": sort(),
         })
@@ -346,9 +347,9 @@ impl Genesys {
             expected => expected?,
         }
         let (text, remark) = text_of(answer)?;
-        let results: Results = parse(&text)?;
-        let (total, count) = (number(&results.total), number(&results.page_count));
-        let records = results.records(&text)?;
+        let results = Results::read(&text)?;
+        let (total, count) = (results.total, results.page_count);
+        let records = results.records()?;
         if self.options.mode == Mode::Auto
             && page == 1
             && let (Some(count), Some(total)) = (count, total)
@@ -463,13 +464,12 @@ fn results_page(
     } else {
         text_of(answer)?
     };
-    let results: Results = if redirected {
-        serde_json::from_str(&text).unwrap_or_default()
-    } else {
-        parse(&text)?
+    let results = match Results::read(&text) {
+        Err(_) if redirected => Results::default(),
+        results => results?,
     };
     // the status of a large result is known from release notes only: its body counts, too
-    let large = redirected || (results.entities.is_none() && results.download_url.0.is_some());
+    let large = redirected || (results.entities.is_none() && results.download_url.is_some());
     let next = results.cursor()?;
     if next.is_some() && next == cursor {
         return Err(failed(
@@ -485,11 +485,7 @@ fn results_page(
         return Err(Refusal::TooLarge(said.to_owned()));
     }
     if large {
-        let url = results
-            .download_url
-            .as_deref()
-            .map(str::to_owned)
-            .or(location);
+        let url = results.download_url.or(location);
         let page = State::Results {
             transaction,
             cursor,
@@ -508,7 +504,7 @@ fn results_page(
             ..Page::default()
         });
     }
-    let records = results.records(&text)?;
+    let records = results.records()?;
     let next = next.and_then(|cursor| {
         State::Results {
             transaction,
@@ -537,11 +533,11 @@ fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page 
         .is_success()
         .then(|| download_text(answer))
         .flatten();
-    let decoded = decoded.and_then(|text| {
+    let decoded = decoded.and_then(|(text, remark)| {
         let records = download_records(&text)?;
-        Some((text, records))
+        Some((text, records, remark))
     });
-    let Some((text, records)) = decoded else {
+    let Some((text, records, remark)) = decoded else {
         return Page {
             next: page.cursor(),
             ..Page::default()
@@ -560,6 +556,7 @@ fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page 
         records,
         resumable: next.is_some(),
         next,
+        remark,
         ..Page::default()
     }
 }

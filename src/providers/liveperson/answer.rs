@@ -1,20 +1,25 @@
 //! What LivePerson answers, and what its refusals mean.
 
 use std::fmt::Write as _;
-use std::ops::Range;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
+use super::graphql::{Errors, errors};
 use crate::model::Kind;
 use crate::providers::answer::{
-    failed, parse, parse_any, quoted, refused, spans, text_of, too_old,
+    Spans, error_text, failed, parse, parse_any, quoted, read_page, refused, spans, text_of,
+    too_old,
 };
 use crate::providers::json::{List, Object, Text, shortened};
+use crate::providers::salvage::IsRecord;
 use crate::providers::{Answer, Refusal};
 
+/// The longest pause that is made within a range. One that has to wait longer fails, and is pulled by another run.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// How many of the messages of one answer are shown.
 const MESSAGES: usize = 3;
 
@@ -64,7 +69,7 @@ struct Error<'a> {
 pub(super) struct Rows {
     pub(super) text: String,
     /// Where the rows lie in it.
-    pub(super) records: Vec<Range<usize>>,
+    pub(super) records: Spans,
     /// What an operator should know of it.
     pub(super) remark: Option<String>,
 }
@@ -76,64 +81,96 @@ pub(super) enum Reply {
     Rows(Rows),
     /// The question was not understood, with what the provider said of it.
     NotUnderstood(String),
+    /// The same question may be answered after a pause; if it has been asked often enough, it is refused.
+    Later { pause: Duration, refusal: Refusal },
 }
 
 /// Reads an answer. One with errors is no page, however many rows it has.
-pub(super) fn read(answer: Answer) -> Result<Reply, Refusal> {
+pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Refusal> {
     let status = answer.status;
     if let Some(too_old) = too_old(status, &said(&answer)).filter(|_| !status.is_success()) {
         return Err(too_old);
     }
-    if status == StatusCode::BAD_REQUEST {
-        return Ok(Reply::NotUnderstood(format!(
-            "the provider answered {status}: {}",
-            said(&answer)
-        )));
-    }
-    if !status.is_success() {
+    if !status.is_success() && status != StatusCode::BAD_REQUEST {
         return Err(refused(status, &said(&answer)));
     }
+    if status == StatusCode::BAD_REQUEST {
+        let text = error_text(&answer);
+        let body: Body = serde_json::from_str(&text).unwrap_or_default();
+        let said = format!("the provider answered {status}: {}", said(&answer));
+        return match body.errors.and_then(|found| errors(found.get())) {
+            Some(Errors {
+                kind: Some(kind @ (Kind::Auth | Kind::RateLimited)),
+                ..
+            }) => Err(failed(kind, said)),
+            // whatever else is said, the status says that the question is bad
+            _ => Ok(Reply::NotUnderstood(said)),
+        };
+    }
     let (text, remark) = text_of(answer)?;
-    let body: Body = parse(&text)?;
+    let found = read_page(&text, &["data", "auditData"], is_record, rows)?;
+    Ok(match found {
+        Found::Rows(records) => Reply::Rows(Rows {
+            text,
+            records,
+            remark,
+        }),
+        Found::NotUnderstood(said) => Reply::NotUnderstood(said),
+        Found::Later { pause, refusal } => Reply::Later { pause, refusal },
+    })
+}
+
+/// What the JSON of an answer is.
+enum Found {
+    Rows(Spans),
+    NotUnderstood(String),
+    Later { pause: Duration, refusal: Refusal },
+}
+
+/// Finds the rows of an answer, unless they were found already.
+fn rows(text: &str, found: Option<Spans>) -> Result<Found, Refusal> {
+    let body: Body = parse(text)?;
     let data: Data = match body.data {
         Some(data) if data.get().starts_with('{') => parse(data.get())?,
         _ => Data::default(),
     };
     let rows = data.audit_data.map(RawValue::get);
-    if let Some(messages) = body.errors.and_then(|errors| messages(errors.get())) {
-        return match rows {
-            None | Some("null") if too_old(StatusCode::BAD_REQUEST, &messages).is_some() => Err(
-                Refusal::TooOld(format!("the provider answered with errors: {messages}")),
-            ),
-            None | Some("null") => Ok(Reply::NotUnderstood(format!(
-                "the provider answered with errors: {messages}"
-            ))),
-            // what of the rows is missing, nobody knows
-            Some(_) => Err(failed(
-                Kind::Transient,
-                format!("the provider answered with rows, and with errors: {messages}"),
-            )),
+    if let Some(errors) = body.errors.and_then(|found| errors(found.get())) {
+        let Errors { kind, pause, said } = errors;
+        // what of the rows is missing, nobody knows
+        let has_rows = rows.is_some_and(|rows| rows != "null");
+        let with = if has_rows {
+            "rows, and with errors"
+        } else {
+            "errors"
+        };
+        let is_too_old = !has_rows && too_old(StatusCode::BAD_REQUEST, &said).is_some();
+        let said = format!("the provider answered with {with}: {said}");
+        if is_too_old {
+            return Err(Refusal::TooOld(said));
+        }
+        let kind = match kind {
+            None if !has_rows => return Ok(Found::NotUnderstood(said)),
+            kind => kind.unwrap_or(Kind::Transient),
+        };
+        let refusal = failed(kind, said);
+        return match pause.filter(|_| kind != Kind::Auth) {
+            Some(pause) if pause <= LONGEST_PAUSE => Ok(Found::Later { pause, refusal }),
+            _ => Err(refusal),
         };
     }
-    let found = match rows {
-        Some("null") => Vec::new(),
-        Some(list) if list.starts_with('[') => {
+    match (rows, found) {
+        (Some("null"), _) => Ok(Found::Rows(Vec::new())),
+        (Some(list), found) if list.starts_with('[') => {
             // a slice of `text`, so its items are, too
             let items: Vec<&RawValue> = parse_any(list)?;
-            spans(&text, items)
+            Ok(Found::Rows(found.unwrap_or_else(|| spans(text, items))))
         }
-        Some(_) | None => {
-            return Err(failed(
-                Kind::Data,
-                "the answer has no list `data.auditData`, so it is no page",
-            ));
-        }
-    };
-    Ok(Reply::Rows(Rows {
-        text,
-        records: found,
-        remark,
-    }))
+        _ => Err(failed(
+            Kind::Data,
+            "the answer has no list `data.auditData`, so it is no page",
+        )),
+    }
 }
 
 /// The header that counts rows: those of the page or those of all pages, nobody knows.
@@ -142,23 +179,9 @@ pub(super) fn total_count(headers: &HeaderMap) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// What `errors` says; nothing if it is null or empty.
-fn messages(errors: &str) -> Option<String> {
-    if errors == "null" {
-        return None;
-    }
-    let list: List<Object<Error>> = serde_json::from_str(errors).unwrap_or_default();
-    if list.0.is_empty()
-        && serde_json::from_str::<Vec<&RawValue>>(errors).is_ok_and(|list| list.is_empty())
-    {
-        return None;
-    }
-    Some(joined(&list.0).unwrap_or_else(|| quoted(errors)))
-}
-
 /// What the provider says in an error's body.
 fn said(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body);
+    let text = error_text(answer);
     let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
     let own = shown(&body.error.0);
     own.or_else(|| joined(&body.errors.0))

@@ -8,6 +8,7 @@
 //! - how lists are written, and which names of UTC are known, is not documented, so it is found out once.
 
 mod answer;
+mod graphql;
 mod hosts;
 mod query;
 mod record;
@@ -39,6 +40,8 @@ const UTC_NAMES: [&str; 3] = ["UTC", "Etc/UTC", "GMT"];
 /// Zones lie between twelve hours behind UTC and fourteen ahead of it.
 const FARTHEST_BEHIND: TimeDelta = TimeDelta::hours(12);
 const FARTHEST_AHEAD: TimeDelta = TimeDelta::hours(14);
+/// How many pauses in a row the provider may ask for before its range fails.
+const PAUSES: u32 = 3;
 /// How much smaller the pages of each further reading are, so that they are cut elsewhere.
 const CUT_ELSEWHERE: u64 = 7;
 
@@ -71,6 +74,9 @@ struct State {
     before: u64,
     /// The number of the dialect, counted from 0.
     dialect: usize,
+    /// How often in a row the provider has asked for a pause.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pauses: u32,
     /// What the provider said to the dialects that it didn't understand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refusals: Vec<String>,
@@ -151,13 +157,23 @@ impl Adapter for LivePerson {
     fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         let state = self.state(cursor)?;
         let count = total_count(&answer.headers);
-        match read(answer)? {
+        match read(answer, &|raw| self.record(raw).is_ok())? {
             Reply::Rows(rows) => {
                 let dialect = state.dialect.saturating_add(1);
                 self.understood.store(dialect, Ordering::Relaxed);
                 Ok(self.taken(ask, &state, count, rows))
             }
             Reply::NotUnderstood(said) => self.in_another_dialect(state, said, cursor.is_some()),
+            Reply::Later { pause, .. } if state.pauses < PAUSES => Ok(Page {
+                next: State {
+                    pauses: state.pauses + 1,
+                    ..state
+                }
+                .cursor(),
+                wait: Some(pause),
+                ..Page::default()
+            }),
+            Reply::Later { refusal, .. } => Err(refusal),
         }
     }
 
@@ -277,6 +293,7 @@ impl LivePerson {
             offset: state.offset.saturating_add(records.len() as u64),
             before: rows,
             dialect: state.dialect,
+            pauses: 0,
             refusals: Vec::new(),
         };
         let (total, of_count) = compared(count, state.offset, rows);
@@ -326,6 +343,14 @@ impl LivePerson {
             None => failed(Kind::Config, message),
         })
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The total of all pages, as far as the header's count is one, and what is odd about the count.

@@ -155,26 +155,25 @@ pub(super) fn rows_of_last_time(text: &str, rows: &[std::ops::Range<usize>]) -> 
 /// taken at its word.
 fn change_date(text: &str, zone: Tz) -> Result<Timestamp, String> {
     let no_date = || format!("`changeDate` is no date: `{}`", shortened(text));
-    let has_offset = text
-        .get(19..)
-        .is_some_and(|rest| rest.contains(['Z', '+', '-']));
-    if has_offset {
-        return time_of("changeDate", text);
-    }
-    let (date, time) = text.split_once([' ', 'T']).ok_or_else(no_date)?;
-    let (seconds, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let Some(local) = local(text) else {
+        // what has an offset of its own is taken at its word
+        return time_of("changeDate", text).map_err(|_| no_date());
+    };
+    let instant = instant(local, zone).ok_or_else(no_date)?;
+    in_range(instant.timestamp_micros()).ok_or_else(no_date)
+}
+
+/// A time of which the zone isn't said.
+fn local(text: &str) -> Option<NaiveDateTime> {
+    let (date, time) = text.trim().split_once([' ', 'T', 't'])?;
+    let (seconds, fraction) = time.split_once(['.', ',']).unwrap_or((time, "0"));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let plain = date.len() == 10 && seconds.len() == 8 && !fraction.is_empty();
     if !plain || fraction.len() > 9 || !digits(fraction) {
-        return Err(no_date());
+        return None;
     }
-    let local = NaiveDateTime::parse_from_str(
-        &format!("{date} {seconds}.{fraction}"),
-        "%Y-%m-%d %H:%M:%S%.f",
-    )
-    .map_err(|_| no_date())?;
-    let instant = instant(local, zone).ok_or_else(no_date)?;
-    in_range(instant.timestamp_micros()).ok_or_else(no_date)
+    let text = format!("{date} {seconds}.{fraction}");
+    NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f").ok()
 }
 
 /// A wall time as an instant. Of the two in the hour that clocks show twice, the earlier; in the hour that they leave
@@ -254,6 +253,7 @@ mod tests {
                 chrono_tz::Pacific::Apia,
                 Some("2011-12-30T22:00:00Z"),
             ),
+            ("1772370346000", Tz::UTC, None),
             ("2026-02-30 13:05:46.0", Tz::UTC, None),
             ("2026-03-01", Tz::UTC, None),
             ("2026-03-01 13:05", Tz::UTC, None),
@@ -262,7 +262,21 @@ mod tests {
             ("2026-3-1 13:05:46.0", Tz::UTC, None),
             ("2026-03-01 13:05:46.0 EST", Tz::UTC, None),
             ("03/01/2026 13:05:46", Tz::UTC, None),
-            ("1772370346000", Tz::UTC, None),
+            (
+                "2026-03-01t08:05:46,5",
+                eastern,
+                Some("2026-03-01T13:05:46.500Z"),
+            ),
+            (
+                "2026-03-01 13:05:46.0+0000",
+                eastern,
+                Some("2026-03-01T13:05:46Z"),
+            ),
+            (
+                "2026-03-01T13:05:46z",
+                eastern,
+                Some("2026-03-01T13:05:46Z"),
+            ),
             ("日本語日本語日本語", Tz::UTC, None),
         ] {
             let read = change_date(text, zone).ok();

@@ -109,7 +109,7 @@ fn pitfall_7_inputs_are_kept_word_by_word_and_no_message_tells_them() {
     for body in [
         format!(r#"{{"audit":[{raw}"#),
         format!(r#"{{"audit":[{raw}}}"#),
-        format!(r#"{{"audit":[{raw}{raw}]}}"#),
+        format!(r#"{{"audit":[{raw}],}}"#),
         format!("[{raw}]"),
     ] {
         let said = refused(page_of(200, body));

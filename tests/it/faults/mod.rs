@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "seeds and figures are for people")]
 
+mod broken;
 mod envelope;
 mod every_call;
 mod fifth;

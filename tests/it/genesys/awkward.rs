@@ -1,7 +1,7 @@
 //! Records that no documentation foresees, and answers that nobody wrote.
 
-use auditlake::providers::Adapter;
-use auditlake::providers::genesys::{Genesys, Mode};
+use auditlake::providers::genesys::{Filter, FilterProperty, Genesys, Mode, Options};
+use auditlake::providers::{Adapter, Ask};
 use auditlake::table::canonical_hash;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -331,5 +331,57 @@ proptest! {
             let _ = genesys().call(&ask("A"), Some(&cursor));
             let _ = genesys().page(&ask("A"), Some(&cursor), answer(200, r#"{"id":"t","state":"Queued"}"#));
         }
+    }
+}
+
+#[test]
+fn a_service_is_asked_for_by_its_own_name() {
+    let filter = Filter {
+        property: FilterProperty::ClientId,
+        value: "Update".to_owned(),
+    };
+    for filters in [vec![], vec![filter]] {
+        let mut ids = Vec::new();
+        for name in [
+            "Architect",
+            "a#b",
+            "a#",
+            "#",
+            "a#b#c",
+            "a/b",
+            "a:b",
+            "a|b",
+            "a%23b",
+            "é#☃",
+            "",
+        ] {
+            let adapter = Genesys::new(Options {
+                services: vec![name.to_owned()],
+                filters: filters.clone(),
+                ..Options::default()
+            });
+            let [stream] = adapter.listed_streams().try_into().unwrap();
+            ids.push(stream.id.clone());
+            let ask = Ask {
+                stream,
+                ..ask(name)
+            };
+            let body = adapter.call(&ask, None).unwrap().body.unwrap();
+            let body: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["serviceName"], name);
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 11);
+        // what is stored of such a stream stays valid
+        let expected = if filters.is_empty() {
+            "Architect"
+        } else {
+            "Architect#"
+        };
+        assert!(
+            ids[0].starts_with(expected) && ids[0].len() <= expected.len() + 8,
+            "{}",
+            ids[0]
+        );
     }
 }

@@ -314,3 +314,24 @@ async fn auto_takes_query_jobs_for_what_realtime_no_longer_reaches() {
     // the first day and the margin of an hour are too old
     assert_eq!((calls(SUBMIT), calls(SUBMIT) + calls(REALTIME)), (5, 60));
 }
+
+/// A name may hold what separates the filters' hash from it in a stream's id.
+#[tokio::test]
+async fn services_of_any_name_are_pulled() {
+    let names = ["a#b", "a", "a#", "#", "a/b", "a:b|c%2F", "Ünï ☃", "../x"];
+    let spec = DatasetSpec {
+        records: 400,
+        services: names.map(str::to_owned).to_vec(),
+        quiet_services: vec![],
+        ..day()
+    };
+    for mode in [Mode::Async, Mode::Auto] {
+        let rig = pull(&spec, prompt(), options(mode, &[])).await;
+        let progress = rig.newest().await.progress;
+        assert_eq!(progress.len(), names.len());
+        assert!(
+            names.iter().all(|name| progress.contains_key(*name)),
+            "{progress:?}"
+        );
+    }
+}

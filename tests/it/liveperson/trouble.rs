@@ -1,7 +1,7 @@
 //! What goes wrong, what is said of it, and that nothing is lost by it.
 
-use auditlake::sim::Clock;
 use auditlake::sim::liveperson::{DatasetSpec, LivePersonSettings, endpoint};
+use auditlake::sim::{Clock, Fault};
 use chrono_tz::Tz;
 
 use super::support::{Rig, USER, at, failures, three_days};
@@ -26,6 +26,92 @@ async fn partial_data_moves_nothing() {
     rig.tick(at("2026-03-06T00:10:00Z")).await;
     rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
         .await;
+}
+
+/// Only what says that the question isn't valid is asked in other words; all else would be asked in vain.
+#[tokio::test]
+async fn errors_in_a_200_are_what_they_say() {
+    for (errors, kind) in [
+        (
+            r#"[{"message":"slow down","extensions":{"code":"THROTTLED"}}]"#,
+            "rate_limited",
+        ),
+        (r#"[{"message":"Rate limit exceeded"}]"#, "rate_limited"),
+        (
+            r#"[{"message":"no","extensions":{"code":"429"}}]"#,
+            "rate_limited",
+        ),
+        (
+            r#"[{"message":"no","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]"#,
+            "transient",
+        ),
+        (r#"[{"message":"oops","path":["auditData"]}]"#, "transient"),
+        (r#"["oops"]"#, "transient"),
+        (r#"{"message":"oops"}"#, "transient"),
+        (
+            r#"[{"message":"no","extensions":{"code":"UNAUTHENTICATED"}}]"#,
+            "auth",
+        ),
+        (
+            r#"[{"message":"no","extensions":{"code":"FORBIDDEN"}}]"#,
+            "auth",
+        ),
+    ] {
+        for data in [
+            r#""data":null,"#,
+            r#""data":{"auditData":null},"#,
+            "",
+            r#""data":{"auditData":[]},"#,
+        ] {
+            let rig = Rig::new(&three_days(), settings()).await;
+            let body = format!(r#"{{{data}"errors":{errors}}}"#).into_bytes();
+            let fault = Fault::rewritten(move |_, answer| answer.body.clone_from(&body));
+            rig.sim.faults().always(endpoint::AUDIT, fault);
+            let report = rig.run(at("2026-03-01T20:00:00Z")).await;
+            let said = failures(&report);
+            assert!(said.contains(&format!(" {kind}: ")), "{errors}: {said}");
+            let calls = rig.sim.counters().calls(endpoint::AUDIT);
+            assert_eq!(
+                calls,
+                report.failures.len() as u64,
+                "one for each window: {said}"
+            );
+            assert!(rig.rows().await.is_empty());
+        }
+    }
+    let rig = Rig::new(&three_days(), settings()).await;
+    let invalid =
+        r#"{"errors":[{"message":"no","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
+    let fault = Fault::rewritten(|_, answer| answer.body = invalid.as_bytes().to_vec());
+    rig.sim.faults().always(endpoint::AUDIT, fault);
+    let said = failures(&rig.run(at("2026-03-01T20:00:00Z")).await);
+    assert!(said.contains(" config: "), "{said}");
+    assert!(rig.sim.counters().calls(endpoint::AUDIT) > 1);
+}
+
+/// A pause is made where it is asked for, a few times in a row.
+#[tokio::test]
+async fn a_pause_that_an_error_asks_for_is_made() {
+    let throttled = r#"{"data":null,"errors":[{"message":"slow down","extensions":{"code":"THROTTLED","retryAfter":0.3}}]}"#;
+    let fault = || Fault::rewritten(|_, answer| answer.body = throttled.as_bytes().to_vec());
+    let rig = Rig::new(&three_days(), settings()).await;
+    rig.sim.faults().next(endpoint::AUDIT, 2, fault());
+    let began = std::time::Instant::now();
+    rig.tick(at("2026-03-06")).await;
+    assert!(began.elapsed().as_millis() >= 300);
+    rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
+        .await;
+
+    let rig = Rig::new(&three_days(), settings()).await;
+    rig.sim.faults().always(endpoint::AUDIT, fault());
+    let report = rig.run(at("2026-03-01T20:00:00Z")).await;
+    let said = failures(&report);
+    assert!(
+        said.contains("rate_limited: the provider answered with errors: slow down (`THROTTLED`)"),
+        "{said}"
+    );
+    let calls = rig.sim.counters().calls(endpoint::AUDIT);
+    assert_eq!(calls, 4 * report.failures.len() as u64);
 }
 
 #[tokio::test]

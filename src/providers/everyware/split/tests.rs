@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::providers::salvage::tests::BROKEN;
 
 /// Feeds the pieces: the records, and what the end said.
 fn split(
@@ -14,19 +15,18 @@ fn split(
     pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
 ) -> (Vec<String>, Result<Page, Refusal>) {
     let mut records = Vec::new();
+    let mut keep = |page: &Page| {
+        let spans = page.records.iter();
+        records.extend(spans.map(|span| page.text[span.clone()].to_owned()));
+    };
+    let mut end = Ok(Page::default());
     for piece in pieces {
-        match splitter.feed(piece.as_ref()) {
-            Ok(page) => {
-                let texts = page
-                    .records
-                    .iter()
-                    .map(|span| page.text[span.clone()].to_owned());
-                records.extend(texts);
-            }
-            Err(refusal) => return (records, Err(refusal)),
+        end = splitter.feed(piece.as_ref()).inspect(&mut keep);
+        if end.is_err() {
+            break;
         }
     }
-    let end = splitter.end();
+    let end = end.and_then(|_| splitter.end()).inspect(&mut keep);
     (records, end)
 }
 
@@ -200,6 +200,64 @@ fn round_counts_are_told_of_and_a_known_cap_is_too_many() {
         said.push(format!("{rows} of {max_rows:?}: {end}"));
     }
     insta::assert_snapshot!(said.join("\n"));
+}
+
+/// In pieces of any length, one record that isn't JSON costs itself and no other.
+#[test]
+fn one_broken_record_costs_itself_and_no_other() {
+    let good =
+        |id: u32| format!(r#"{{"id":{id},"occurredOn":1772359200000,"eventInput1":"x, y"}}"#);
+    for broken in BROKEN {
+        for place in 0..3 {
+            let mut records: Vec<String> = (10..13).map(good).collect();
+            records.insert(place, (*broken).to_owned());
+            let body = format!(r#"{{"audit":[{}],"n":1}}"#, records.join(","));
+            let mut found = Vec::new();
+            for length in [1, 7, 64, body.len()] {
+                let pieces = body.as_bytes().chunks(length);
+                let (records, end) = split(&mut AuditSplitter::new(None), pieces);
+                found.push(end.map(|_| records));
+            }
+            found.push(AuditSplitter::new(None).whole(body.as_bytes()).map(|page| {
+                let spans = page.records.iter();
+                spans
+                    .map(|span| page.text[span.clone()].to_owned())
+                    .collect()
+            }));
+            found.dedup();
+            assert_eq!(found.len(), 1, "{body}: {found:?}");
+            if *broken == r#"{"id":3,"name":"x"}]}"# {
+                assert!(found[0].is_err(), "the list seems to end there: {body}");
+                continue;
+            }
+            let expected: Vec<String> = records
+                .iter()
+                .map(|record| record.trim().to_owned())
+                .collect();
+            assert_eq!(found[0], Ok(expected), "{body}");
+        }
+    }
+}
+
+/// A text that isn't closed seems to go on for the rest of the answer, however long that is.
+#[test]
+fn a_record_without_an_end_ends_before_the_next() {
+    let good = r#"{"id":1,"occurredOn":1772359200000,"eventInput1":"x"}"#;
+    let broken = r#"{"id":2,"eventInput1":"C:\"}"#.replace(r"\", r"");
+    let body = format!(
+        r#"{{"audit":[{good},{broken},{}]}}"#,
+        vec![good; 200].join(",")
+    );
+    for splitter in [
+        &mut AuditSplitter::new(None),
+        &mut AuditSplitter::capped(4_000),
+    ] {
+        let (records, end) = split(splitter, body.as_bytes().chunks(100));
+        assert!(end.is_ok(), "{end:?}");
+        assert_eq!(records.len(), 202);
+        assert_eq!(records[1], broken);
+        assert!(records.iter().filter(|record| *record != good).count() == 1);
+    }
 }
 
 /// Any JSON value, as text with whitespace of all sorts.

@@ -1,0 +1,573 @@
+//! Kinds of GraphQL errors. In GraphQL an answer's status is 200 whatever went wrong, so only the errors tell.
+//!
+//! GraphQL fixes `message`, `locations` and `path`, and leaves what kind of error it is to `extensions`, where each server
+//! has words of its own: Apollo and most others a `code`, GraphQL Java a `classification`, AppSync an `errorType` beside
+//! the message, some the HTTP status. Messages tell where these don't.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::model::Kind;
+use crate::providers::answer::quoted;
+use crate::providers::json::{Object, Text, shortened};
+
+/// How many of the messages of one answer are shown.
+const MESSAGES: usize = 3;
+
+/// The errors of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Errors {
+    /// What they mean together. Nothing if all of them say that the question isn't valid: then it may be asked in other
+    /// words.
+    pub(super) kind: Option<Kind>,
+    /// The longest pause that they ask for.
+    pub(super) pause: Option<Duration>,
+    /// The first of their messages.
+    pub(super) said: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Error<'a> {
+    #[serde(borrow)]
+    message: Text<'a>,
+    #[serde(borrow)]
+    error_type: Text<'a>,
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    code: Text<'a>,
+    #[serde(borrow)]
+    status: Text<'a>,
+    #[serde(borrow)]
+    extensions: Object<Extensions<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Extensions<'a> {
+    #[serde(borrow)]
+    code: Text<'a>,
+    #[serde(borrow)]
+    classification: Word<'a>,
+    #[serde(borrow)]
+    error_type: Text<'a>,
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    status: Text<'a>,
+    #[serde(borrow)]
+    status_code: Text<'a>,
+    #[serde(borrow)]
+    retry_after: Text<'a>,
+    #[serde(borrow, rename = "retry_after")]
+    retry_after_in_snake_case: Text<'a>,
+    #[serde(borrow)]
+    retry_after_seconds: Text<'a>,
+    #[serde(borrow)]
+    retry_after_ms: Text<'a>,
+    #[serde(borrow)]
+    http: Object<Http<'a>>,
+    #[serde(borrow)]
+    response: Object<Http<'a>>,
+}
+
+/// A word, or an object that says it as its `type`.
+#[derive(Debug, Default)]
+struct Word<'a>(Text<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Typed<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Text<'a>,
+        }
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let word = if raw.starts_with('{') {
+            serde_json::from_str(raw).map(|typed: Typed| typed.kind)
+        } else {
+            serde_json::from_str(raw)
+        };
+        Ok(Self(word.unwrap_or_default()))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Http<'a> {
+    #[serde(borrow)]
+    status: Text<'a>,
+    #[serde(borrow)]
+    status_code: Text<'a>,
+}
+
+/// What one error means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Means {
+    /// The question isn't valid.
+    Invalid,
+    Is(Kind),
+    Unknown,
+}
+
+/// Reads an answer's `errors`, in whatever form; nothing if there are none.
+pub(super) fn errors(errors: &str) -> Option<Errors> {
+    if errors == "null" {
+        return None;
+    }
+    let list: Vec<&RawValue> = match errors.as_bytes().first() {
+        Some(b'[') => serde_json::from_str(errors).unwrap_or_default(),
+        _ => vec![serde_json::from_str(errors).ok()?],
+    };
+    let read: Vec<Read> = (list.iter()).map(|raw| raw.get()).map(read).collect();
+    if read.is_empty() {
+        return None;
+    }
+    let mut messages: Vec<String> = read.iter().filter_map(|error| error.said.clone()).collect();
+    messages.dedup();
+    let more = messages.len().saturating_sub(MESSAGES);
+    messages.truncate(MESSAGES);
+    if more > 0 {
+        messages.push(format!("and {more} more"));
+    }
+    let said = if messages.is_empty() {
+        quoted(errors)
+    } else {
+        messages.join("; ")
+    };
+    Some(Errors {
+        kind: together(read.iter().map(|error| error.means)),
+        pause: read.iter().filter_map(|error| error.pause).max(),
+        said,
+    })
+}
+
+/// Leaving the provider alone comes first, then what somebody has to mend; an error that doesn't say what it is may pass.
+fn together(all: impl Iterator<Item = Means> + Clone) -> Option<Kind> {
+    let has = |kind| all.clone().any(|means| means == Means::Is(kind));
+    if all.clone().all(|means| means == Means::Invalid) {
+        None
+    } else if has(Kind::RateLimited) {
+        Some(Kind::RateLimited)
+    } else if has(Kind::Auth) {
+        Some(Kind::Auth)
+    } else {
+        Some(Kind::Transient)
+    }
+}
+
+/// One error.
+#[derive(Debug)]
+struct Read {
+    means: Means,
+    pause: Option<Duration>,
+    said: Option<String>,
+}
+
+fn read(raw: &str) -> Read {
+    if !raw.starts_with('{') {
+        let text: Text = serde_json::from_str(raw).unwrap_or_default();
+        let message = text.as_deref().unwrap_or_default();
+        let said = (!message.is_empty()).then(|| shortened(message).into_owned());
+        return Read {
+            means: by_message(message),
+            pause: None,
+            said,
+        };
+    }
+    let error: Error = serde_json::from_str(raw).unwrap_or_default();
+    let Extensions {
+        code,
+        classification,
+        error_type,
+        kind,
+        status,
+        status_code,
+        retry_after,
+        retry_after_in_snake_case,
+        retry_after_seconds,
+        retry_after_ms,
+        http,
+        response,
+    } = error.extensions.0;
+    let statuses = [
+        &http.0.status,
+        &http.0.status_code,
+        &response.0.status,
+        &response.0.status_code,
+        &status_code,
+        &status,
+        &code,
+        &error.status,
+        &error.code,
+    ];
+    let words = [
+        &code,
+        &classification.0,
+        &error_type,
+        &kind,
+        &status,
+        &error.code,
+        &error.error_type,
+        &error.kind,
+        &error.status,
+    ];
+    let text = |text: &'_ &Text<'_>| text.as_deref().map(str::to_owned);
+    let message = error.message.as_deref().unwrap_or_default();
+    let means = (statuses.iter().filter_map(text).map(|it| by_status(&it)))
+        .chain(words.iter().filter_map(text).map(|it| by_word(&it)))
+        .chain([by_message(message)])
+        .find(|means| *means != Means::Unknown)
+        .unwrap_or(Means::Unknown);
+    let said = (!message.is_empty()).then(|| {
+        let code = code.as_deref().or(classification.0.as_deref());
+        match code {
+            Some(code) => format!("{} (`{}`)", shortened(message), shortened(code)),
+            None => shortened(message).into_owned(),
+        }
+    });
+    let seconds = [
+        &retry_after,
+        &retry_after_in_snake_case,
+        &retry_after_seconds,
+    ];
+    let pauses = seconds.iter().map(|text| pause(text, 1.0));
+    Read {
+        means,
+        pause: pauses
+            .chain([pause(&retry_after_ms, 0.001)])
+            .flatten()
+            .max(),
+        said,
+    }
+}
+
+/// A number of units of so many seconds each.
+fn pause(text: &Text<'_>, unit: f64) -> Option<Duration> {
+    let number: f64 = text.as_deref()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(number * unit).ok()
+}
+
+fn by_status(status: &str) -> Means {
+    match status.parse::<u16>() {
+        Ok(400 | 422) => Means::Invalid,
+        Ok(401 | 403) => Means::Is(Kind::Auth),
+        Ok(429) => Means::Is(Kind::RateLimited),
+        Ok(408 | 500..=599) => Means::Is(Kind::Transient),
+        _ => Means::Unknown,
+    }
+}
+
+/// By a word in any case, with or without underscores.
+fn by_word(word: &str) -> Means {
+    let letters = word.chars().filter(char::is_ascii_alphanumeric);
+    let word: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    let has = |parts: &[&str]| parts.iter().any(|part| word.contains(part));
+    if has(&[
+        "throttl",
+        "ratelimit",
+        "toomanyrequests",
+        "quota",
+        "limitexceeded",
+        "toocostly",
+        "maxcost",
+    ]) {
+        Means::Is(Kind::RateLimited)
+    } else if has(&[
+        "unauthenticated",
+        "unauthorized",
+        "unauthorised",
+        "forbidden",
+        "accessdenied",
+        "permission",
+        "tokenexpired",
+        "invalidtoken",
+        "invalidcredential",
+        "notauthenticated",
+        "notauthorized",
+    ]) {
+        Means::Is(Kind::Auth)
+    } else if has(&[
+        "validation",
+        "parsefailed",
+        "parseerror",
+        "invalidsyntax",
+        "syntaxerror",
+        "baduserinput",
+        "badrequest",
+        "undefinedfield",
+        "argumentliteralsincompatible",
+        "argumentnotaccepted",
+        "invalidargument",
+    ]) {
+        Means::Invalid
+    } else if has(&[
+        "internal",
+        "unavailable",
+        "timeout",
+        "timedout",
+        "deadlineexceeded",
+        "datafetching",
+        "executionaborted",
+        "downstream",
+        "badgateway",
+        "servererror",
+    ]) {
+        Means::Is(Kind::Transient)
+    } else {
+        Means::Unknown
+    }
+}
+
+/// By what servers say. What is invalid about a question is said in the words of GraphQL's own validation, or names an
+/// argument whose form differs between dialects.
+fn by_message(message: &str) -> Means {
+    let message = message.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    let mut words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
+    if words.any(|word| word == "429")
+        || has(&[
+            "rate limit",
+            "rate-limit",
+            "ratelimit",
+            "throttl",
+            "too many requests",
+            "quota",
+            "slow down",
+        ])
+    {
+        Means::Is(Kind::RateLimited)
+    } else if has(&[
+        "unauthenticated",
+        "not authenticated",
+        "unauthorized",
+        "not authorized",
+        "unauthorised",
+        "not authorised",
+        "forbidden",
+        "access denied",
+        "permission",
+        "privilege",
+        "bad authentication",
+        "token expired",
+        "token has expired",
+        "invalid token",
+    ]) {
+        Means::Is(Kind::Auth)
+    } else if has(&[
+        "validation error",
+        "validation failed",
+        "cannot query field",
+        "unknown argument",
+        "unknown field",
+        "unknown type",
+        "unknown directive",
+        "unknown fragment",
+        "syntax error",
+        "invalid syntax",
+        "parse error",
+        "cannot represent",
+        "expected type",
+        "expected value",
+        "does not exist in",
+        "is undefined",
+        "is not defined",
+        "undefined field",
+        "wrongtype",
+        "invalid value",
+        "is not valid",
+        "not a valid",
+        "must have a selection",
+        "timezone",
+        "time zone",
+        "time-zone",
+        "zone id",
+        "zone-id",
+        "orderby",
+        "orderdirection",
+        "componenttypes",
+    ]) {
+        Means::Invalid
+    } else {
+        Means::Unknown
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn kind(list: &str) -> Option<Kind> {
+        errors(list).unwrap().kind
+    }
+
+    #[test]
+    fn no_errors_are_none() {
+        for list in ["null", "[]", "[ ]"] {
+            assert_eq!(errors(list), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn only_validation_errors_ask_for_other_words() {
+        for list in [
+            r#"[{"message":"Validation error of type UnknownArgument: Unknown field argument x @ 'auditData'"}]"#,
+            r#"[{"message":"Cannot query field \"x\" on type \"Row\"."}]"#,
+            r#"[{"message":"Unknown argument \"lpa\" on field \"Query.auditData\"."}]"#,
+            r#"[{"message":"Enum \"Order\" cannot represent non-enum value: \"ASC\".","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]"#,
+            r#"[{"message":"Syntax Error: Unexpected Name","extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]"#,
+            r#"[{"message":"no","extensions":{"classification":"ValidationError"}}]"#,
+            r#"[{"message":"no","extensions":{"classification":{"type":"InvalidSyntax"}}}]"#,
+            r#"[{"message":"no","errorType":"BAD_REQUEST"}]"#,
+            r#"[{"message":"no","extensions":{"http":{"status":400}}}]"#,
+            r#"[{"message":"Exception while fetching data (/auditData) : Unknown time-zone ID: Etc/UTC"}]"#,
+            r#"["Syntax error at line 1"]"#,
+            r#"{"message":"Cannot query field x"}"#,
+        ] {
+            assert_eq!(kind(list), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn other_errors_are_what_they_say() {
+        use Kind::{Auth, RateLimited, Transient};
+        for (list, expected) in [
+            (
+                r#"[{"message":"no","extensions":{"code":"THROTTLED"}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"message":"no","extensions":{"code":"RATE_LIMITED","retryAfter":30}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"message":"no","extensions":{"code":429}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"message":"no","extensions":{"code":"429"}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"message":"no","extensions":{"http":{"status":429}}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"message":"no","type":"MAX_COST_EXCEEDED"}]"#,
+                RateLimited,
+            ),
+            (r#"[{"message":"API rate limit exceeded"}]"#, RateLimited),
+            (
+                r#"[{"message":"Too many requests, slow down"}]"#,
+                RateLimited,
+            ),
+            (r#"["throttled"]"#, RateLimited),
+            (r#"{"message":"Rate limit reached"}"#, RateLimited),
+            (r#""rate limit""#, RateLimited),
+            (
+                r#"[{"message":"no","extensions":{"code":"UNAUTHENTICATED"}}]"#,
+                Auth,
+            ),
+            (
+                r#"[{"message":"no","extensions":{"code":"FORBIDDEN"}}]"#,
+                Auth,
+            ),
+            (r#"[{"message":"no","extensions":{"code":401}}]"#, Auth),
+            (
+                r#"[{"message":"Not authorized to access auditData"}]"#,
+                Auth,
+            ),
+            (r#"[{"message":"Missing privilege for audit trail"}]"#, Auth),
+            (
+                r#"[{"message":"no","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]"#,
+                Transient,
+            ),
+            (
+                r#"[{"message":"no","extensions":{"classification":"DataFetchingException"}}]"#,
+                Transient,
+            ),
+            (
+                r#"[{"message":"Service Unavailable","extensions":{"code":"503"}}]"#,
+                Transient,
+            ),
+            (
+                r#"[{"message":"Exception while fetching data (/auditData) : Connection reset"}]"#,
+                Transient,
+            ),
+            (r#"[{"message":"oops"}]"#, Transient),
+            (r#"[{"code":17}]"#, Transient),
+            ("[17]", Transient),
+            ("17", Transient),
+            ("true", Transient),
+            ("{}", Transient),
+            ("[{}]", Transient),
+            ("[null]", Transient),
+            (r#""""#, Transient),
+            ("[[]]", Transient),
+            // an unknown argument that is one of several errors isn't the whole story
+            (
+                r#"[{"message":"Unknown argument \"x\""},{"message":"oops"}]"#,
+                Transient,
+            ),
+            (
+                r#"[{"message":"oops"},{"extensions":{"code":"THROTTLED"}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"extensions":{"code":"FORBIDDEN"}},{"extensions":{"code":"THROTTLED"}}]"#,
+                RateLimited,
+            ),
+            (
+                r#"[{"message":"oops"},{"extensions":{"code":"FORBIDDEN"}},null]"#,
+                Auth,
+            ),
+            // the code counts for more than the message
+            (
+                r#"[{"message":"Unknown argument in downstream call","extensions":{"code":"SERVICE_UNAVAILABLE"}}]"#,
+                Transient,
+            ),
+        ] {
+            assert_eq!(kind(list), Some(expected), "{list}");
+        }
+    }
+
+    #[test]
+    fn the_longest_pause_counts() {
+        let pause = |list: &str| errors(list).unwrap().pause.map(|pause| pause.as_millis());
+        for (list, millis) in [
+            (r#"[{"extensions":{"retryAfter":30}}]"#, Some(30_000)),
+            (
+                r#"[{"extensions":{"retryAfter":"1.5"}},{"extensions":{"retry_after":2}}]"#,
+                Some(2_000),
+            ),
+            (r#"[{"extensions":{"retryAfterMs":250}}]"#, Some(250)),
+            (
+                r#"[{"extensions":{"retryAfterSeconds":7}},"x"]"#,
+                Some(7_000),
+            ),
+            (r#"[{"extensions":{"retryAfter":-1}}]"#, None),
+            (r#"[{"extensions":{"retryAfter":"soon"}}]"#, None),
+            (r#"[{"extensions":{"retryAfter":1e300}}]"#, None),
+            (r#"[{"message":"x"}]"#, None),
+        ] {
+            assert_eq!(pause(list), millis, "{list}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_the_first_messages() {
+        let said = |list: &str| errors(list).unwrap().said;
+        assert_eq!(
+            said(
+                r#"[{"message":"a","extensions":{"code":"X"}},{"message":"b"},"c",{"message":"d"},{"message":"e"}]"#
+            ),
+            "a (`X`); b; c; and 2 more"
+        );
+        assert_eq!(said(r#"[{"code":1}]"#), r#"`[{"code":1}]`"#);
+    }
+}
