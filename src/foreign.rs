@@ -83,7 +83,7 @@ impl Shown {
             match self {
                 _ if character == '\n' => shown.push('\n'),
                 Self::Json if is_unseen(character) && character != '\t' => {
-                    escape(character, &mut shown)
+                    escape(character, &mut shown);
                 }
                 Self::Json => shown.push(character),
                 Self::Text | Self::Painted if character == '\t' => shown.push('\t'),

@@ -91,26 +91,24 @@ async fn after_each_panic<F: Future<Output = ()>>(
 }
 
 /// Keeps one job: it never overlaps itself, as its next run is only armed when the last one has ended.
+#[expect(clippy::too_many_lines, reason = "a job's life, top to bottom")]
 async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
     let ScheduledJob { schedule, job, .. } = &scheduled;
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once
     let mut known = None;
-    let mut tick = match newest(&scheduled).await {
-        Some(newest) => {
-            let failing = newest.failing.clone().map(FailureStreak::at_start);
-            job.memory.note_failing(&job.log, failing.clone());
-            let now = real_now();
-            let next = scheduled.next_run(newest.counted_from(now), failing.as_ref(), now);
-            job.metrics
-                .succeeded_at(newest.planned_at.filter(|_| failing.is_none()));
-            tell_status(&scheduled, Some(newest), true, &mut known).await;
-            next
-        }
-        None => {
-            tell_status(&scheduled, None, true, &mut known).await;
-            Some(real_now())
-        }
+    let mut tick = if let Some(newest) = newest(&scheduled).await {
+        let failing = newest.failing.clone().map(FailureStreak::at_start);
+        job.memory.note_failing(&job.log, failing.clone());
+        let now = real_now();
+        let next = scheduled.next_run(newest.counted_from(now), failing.as_ref(), now);
+        job.metrics
+            .succeeded_at(newest.planned_at.filter(|_| failing.is_none()));
+        tell_status(&scheduled, Some(newest), true, &mut known).await;
+        next
+    } else {
+        tell_status(&scheduled, None, true, &mut known).await;
+        Some(real_now())
     };
     let mut due = tick;
     while let (Some(at), Some(of_tick)) = (due, tick) {

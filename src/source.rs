@@ -268,8 +268,23 @@ pub struct Reading<'a> {
     /// How many records the last page had, and a hash of them; and how many pages in a row have had the same.
     last: Option<((usize, u64), u32)>,
     /// Once there was an answer: its `Date`, if it says one.
-    first_answer: Option<Option<Timestamp>>,
+    first_answer: Option<FirstAnswer>,
     at: At,
+}
+
+/// The first answer that a reading got.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstAnswer {
+    /// Its `Date`, if it has one that can be read.
+    pub date: Option<Timestamp>,
+}
+
+impl FirstAnswer {
+    fn of(headers: &http::HeaderMap) -> Self {
+        Self {
+            date: clock::date_of(headers),
+        }
+    }
 }
 
 /// Where a reading is.
@@ -310,7 +325,7 @@ pub struct Piece {
 
 impl Reading<'_> {
     /// Once there was an answer: when the first one was given, by the API's clock, if it says so.
-    pub fn first_answer(&self) -> Option<Option<Timestamp>> {
+    pub fn first_answer(&self) -> Option<FirstAnswer> {
         self.first_answer
     }
 
@@ -355,7 +370,7 @@ impl Reading<'_> {
             Some(splitter) => match client.open(&call, stop).await? {
                 Opened::Answer(answer) => Ok(answer),
                 Opened::Body(body) => {
-                    (self.first_answer).get_or_insert_with(|| clock::date_of(&body.headers));
+                    (self.first_answer).get_or_insert_with(|| FirstAnswer::of(&body.headers));
                     self.at = At::Body(Box::new(Arriving {
                         body,
                         splitter,
@@ -383,7 +398,7 @@ impl Reading<'_> {
             }
             answer => answer?,
         };
-        (self.first_answer).get_or_insert_with(|| clock::date_of(&answer.headers));
+        (self.first_answer).get_or_insert_with(|| FirstAnswer::of(&answer.headers));
         let (status, oddity) = (answer.status, self.source.oddity(&answer));
         // a refusal may come with a status that says all is well, and the wait that it asks for with it
         let asks = Some(&answer.headers).filter(|headers| headers.contains_key(RETRY_AFTER));

@@ -133,7 +133,7 @@ fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c C
 
 /// Compares this machine's clock with the store's and an API's, as far as their answers have shown them.
 fn check_clocks(
-    of: String,
+    of: &str,
     store: Option<&RemoteClock>,
     api: Option<&RemoteClock>,
     lines: &mut Lines<'_>,
@@ -148,7 +148,7 @@ fn check_clocks(
         // what the API's clock has no part in is told of the lake
         if api.is_none() || skew.clock == Whose::Api || skew.of.contains(&Whose::Api) {
             lines.add(Line {
-                of: of.clone(),
+                of: of.to_owned(),
                 probe: "clock",
                 found: Found::Fails {
                     error: skew.to_string(),
@@ -197,7 +197,7 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClo
         });
     }
     let of = format!("lake `{}`", lake.url());
-    check_clocks(of, Some(&lake.clock), None, lines);
+    check_clocks(&of, Some(&lake.clock), None, lines);
     (Some(lake.clock.clone()), works.then_some(lake))
 }
 
@@ -328,7 +328,7 @@ async fn check_connection(
         ),
     }
     let of = format!("connection `{}`", connection.name);
-    check_clocks(of, store, Some(&feed.source.client.clock()), lines);
+    check_clocks(&of, store, Some(&feed.source.client.clock()), lines);
 }
 
 fn client(config: &Config, connection: &Connection) -> Result<Client, crate::client::ClientError> {

@@ -357,19 +357,18 @@ fn alike(failures: &[pipeline::Failure]) -> Vec<Alike<'_>> {
     let mut found: Vec<(String, Alike<'_>)> = Vec::new();
     for failure in failures {
         let text = chain(&failure.error);
-        let place = match found.iter().position(|(have, _)| *have == text) {
-            Some(place) => place,
-            None => {
-                found.push((
-                    text,
-                    Alike {
-                        first: failure,
-                        streams: BTreeSet::new(),
-                        ranges: 0,
-                    },
-                ));
-                found.len() - 1
-            }
+        let place = if let Some(place) = found.iter().position(|(have, _)| *have == text) {
+            place
+        } else {
+            found.push((
+                text,
+                Alike {
+                    first: failure,
+                    streams: BTreeSet::new(),
+                    ranges: 0,
+                },
+            ));
+            found.len() - 1
         };
         let alike = &mut found[place].1;
         alike.streams.insert(&failure.stream);

@@ -366,7 +366,8 @@ mod tests {
 
         #[test]
         fn a_number_is_never_shortened(seconds in 0.0..1e8_f64) {
-            prop_assert!(after(&seconds.to_string()).unwrap() as f64 >= seconds);
+            let wait = Duration::from_secs(after(&seconds.to_string()).unwrap());
+            prop_assert!(wait.as_secs_f64() >= seconds);
         }
     }
 }

@@ -243,6 +243,7 @@ mod tests {
         read(pairs, false)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what is read")]
     fn said(allowed: u32, window: u64, spent_for: Option<u64>) -> Option<Said> {
         Some(Said {
             allowed,

@@ -13,6 +13,7 @@ use crate::providers::Answer;
 
 /// What [`Client::open`](super::Client::open) brings.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a call, and moved once")]
 pub enum Opened {
     /// An answer of another status than 2xx, or 204, which has no body: whole.
     Answer(Answer),

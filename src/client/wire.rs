@@ -429,7 +429,7 @@ impl Wire {
             });
         }
         match T::take((status, headers), response, out, &self.limits).await {
-            Ok(taken) => self.judged(out, taken, asked),
+            Ok(taken) => Self::judged(out, taken, asked),
             Err(ReadError::TooLarge) => Attempt::TooLarge,
             Err(ReadError::Broken(error)) => Attempt::Broken(error.without_url()),
             Err(ReadError::Late(error)) => Attempt::Late(Arc::new(error)),
@@ -479,12 +479,7 @@ impl Wire {
     }
 
     /// The answer, unless it is one that passes though its status doesn't say so.
-    fn judged<T: Taken>(
-        &self,
-        out: &Outgoing<'_>,
-        taken: T,
-        asked: Option<Duration>,
-    ) -> Attempt<T> {
+    fn judged<T: Taken>(out: &Outgoing<'_>, taken: T, asked: Option<Duration>) -> Attempt<T> {
         let Some(answer) = taken.whole() else {
             return Attempt::Taken(taken);
         };

@@ -68,7 +68,7 @@ fn read_url(value: &Value<'_>) -> Option<String> {
         );
         return None;
     }
-    value.parse(|url| one_form(url))
+    value.parse(one_form)
 }
 
 /// The URL in the one form in which it is shown everywhere: a cloud's with the keys' prefix as it is in the store, a

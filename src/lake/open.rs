@@ -123,7 +123,7 @@ impl Lake {
                     },
                     retries: patience.retries(),
                 };
-                opening.open().map_err(|error| refuse(error))
+                opening.open().map_err(refuse)
             }
         }
     }

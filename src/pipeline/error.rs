@@ -155,10 +155,10 @@ impl RunError {
         if matches!(self.kind(), Kind::Auth | Kind::RateLimited | Kind::Conflict) {
             return true;
         }
-        let mut error = match self {
-            Self::Source(error) => error,
-            _ => return false,
+        let Self::Source(error) = self else {
+            return false;
         };
+        let mut error = error;
         while let SourceError::BrokenOff { source } = error {
             error = source;
         }
@@ -178,10 +178,10 @@ impl RunError {
 
     /// Whether a smaller range may do better: a gateway gave up, no answer came in time, or it broke off.
     pub(super) fn may_be_of_size(&self) -> bool {
-        let mut error = match self {
-            Self::Source(error) => error,
-            _ => return false,
+        let Self::Source(error) = self else {
+            return false;
         };
+        let mut error = error;
         while let SourceError::BrokenOff { source } = error {
             error = source;
         }

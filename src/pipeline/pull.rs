@@ -25,7 +25,7 @@ use crate::lake::{Open, Work};
 use crate::model::{Kind, Range, Timestamp};
 use crate::plan::Policy;
 use crate::providers::{Ask, Cursor, Page, Refusal, Stream, oldest_said};
-use crate::source::{Piece, Source, SourceError};
+use crate::source::{FirstAnswer, Piece, Source, SourceError};
 use crate::table::RowError;
 
 /// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a
@@ -240,27 +240,29 @@ impl<R: ReadPage> Worker<R> {
                     from = range.to();
                     mood = Mood::default();
                 }
-                Err(Ended::TooLarge(said)) => match half {
-                    Some(half) => self.halve(stream, range, half, &said),
-                    None => {
+                Err(Ended::TooLarge(said)) => {
+                    if let Some(half) = half {
+                        self.halve(stream, range, half, &said);
+                    } else {
                         let source = said;
                         return self
                             .fail(given, range, RunError::TooLarge { range, source })
                             .await;
                     }
-                },
+                }
                 // it was asked for what hasn't happened, as its answer shows
                 Err(Ended::Failed(_) | Ended::Refused(_))
                     if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
                 Err(Ended::Refused(said)) => match self.about(given, range, &said).await? {
-                    About::ItsSize => match half {
-                        Some(half) => self.halve(stream, range, half, &said),
-                        None => {
+                    About::ItsSize => {
+                        if let Some(half) = half {
+                            self.halve(stream, range, half, &said);
+                        } else {
                             let source = Refusal::TooLarge(said.to_string());
                             let error = RunError::TooLarge { range, source };
                             return self.fail(given, range, error).await;
                         }
-                    },
+                    }
                     About::ItsAge(oldest) => from = from.max(oldest),
                     About::Neither(error) => return self.fail(given, range, error).await,
                 },
@@ -438,10 +440,10 @@ impl<R: ReadPage> Worker<R> {
         said: &Refusal,
     ) -> Result<About, Ended> {
         let now = self.time.now();
-        let names = oldest_said(&said.to_string(), now);
+        let ages = oldest_said(&said.to_string(), now);
         let slack = TimeDelta::days(1) + self.policy.grain * 2;
-        let is_believed = match names.iter().max() {
-            Some(named) => oldest <= *named + slack,
+        let is_believed = match ages.iter().max() {
+            Some(youngest) => oldest <= *youngest + slack,
             None => oldest <= now - RECENT,
         };
         let stream = given.stream.id.clone();
@@ -622,10 +624,10 @@ impl<R: ReadPage> Worker<R> {
     /// by then counts as pulled. Returns whether there was one.
     async fn answered(
         &self,
-        first_answer: Option<Option<Timestamp>>,
+        first_answer: Option<FirstAnswer>,
         asked_at: Timestamp,
     ) -> Result<bool, Ended> {
-        let Some(date) = first_answer else {
+        let Some(FirstAnswer { date }) = first_answer else {
             return Ok(false);
         };
         let answered_at = self.time.answered(asked_at, date);

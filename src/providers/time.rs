@@ -51,17 +51,14 @@ fn iso(text: &str) -> Option<Timestamp> {
 /// `2026-03-01` or `20260301`.
 fn date(text: &str) -> Option<(NaiveDate, &str)> {
     let (year, rest) = number(text, 4)?;
-    let (month, day, rest) = match rest.strip_prefix('-') {
-        Some(rest) => {
-            let (month, rest) = number(rest, 2)?;
-            let (day, rest) = number(rest.strip_prefix('-')?, 2)?;
-            (month, day, rest)
-        }
-        None => {
-            let (month, rest) = number(rest, 2)?;
-            let (day, rest) = number(rest, 2)?;
-            (month, day, rest)
-        }
+    let (month, day, rest) = if let Some(rest) = rest.strip_prefix('-') {
+        let (month, rest) = number(rest, 2)?;
+        let (day, rest) = number(rest.strip_prefix('-')?, 2)?;
+        (month, day, rest)
+    } else {
+        let (month, rest) = number(rest, 2)?;
+        let (day, rest) = number(rest, 2)?;
+        (month, day, rest)
     };
     let year = i32::try_from(year).ok()?;
     Some((NaiveDate::from_ymd_opt(year, month, day)?, rest))

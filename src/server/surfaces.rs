@@ -215,6 +215,7 @@ fn failed(kind: Kind, stream: Option<&str>) -> Failed {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
     use FindingKind::{Failing, Gap, Quarantine, Refused, Stale, Unreadable};
     let mut table: Vec<(Before, Doing, Vec<FindingKind>)> = vec![

@@ -444,7 +444,7 @@ async fn a_sign_in_that_asks_for_patience_gets_it() {
     // RFC 8628: five seconds where none are named
     let api = first(vec![slow()]).await;
     let impatient = with(&api, |settings| {
-        settings.limits.longest_wait = Duration::from_secs(4)
+        settings.limits.longest_wait = Duration::from_secs(4);
     });
     let error = send(&impatient, &get("/x")).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));

@@ -172,15 +172,14 @@ impl AuditSplitter {
             }
             (State::Member { first: true } | State::After, b'}') => State::Done,
             (State::Colon(member), b':') => State::Before(member),
-            (State::Before(Member::Audit), b'[') => State::Element,
+            // a separator too many separates nothing
+            (State::Before(Member::Audit), b'[') | (State::Element, b',') => State::Element,
             (State::Before(member), _) => {
                 read = 0;
                 State::Inside(member)
             }
             (State::After, b',') => State::Member { first: false },
             (State::Element, b']') => State::After,
-            // a separator too many separates nothing
-            (State::Element, b',') => State::Element,
             (State::Element, _) => {
                 read = 0;
                 State::InElement

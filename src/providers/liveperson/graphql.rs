@@ -1,7 +1,7 @@
 //! Kinds of GraphQL errors. In GraphQL an answer's status is 200 whatever went wrong, so only the errors tell.
 //!
 //! GraphQL fixes `message`, `locations` and `path`, and leaves what kind of error it is to `extensions`, where each server
-//! has words of its own: Apollo and most others a `code`, GraphQL Java a `classification`, AppSync an `errorType` beside
+//! has words of its own: Apollo and most others a `code`, GraphQL Java a `classification`, `AppSync` an `errorType` beside
 //! the message, some the HTTP status. Messages tell where these don't.
 
 use std::time::Duration;
@@ -140,14 +140,14 @@ pub(super) fn errors(errors: &str) -> Option<Errors> {
         messages.join("; ")
     };
     Some(Errors {
-        kind: together(read.iter().map(|error| error.means)),
+        kind: together(&read.iter().map(|error| error.means)),
         pause: read.iter().filter_map(|error| error.pause).max(),
         said,
     })
 }
 
 /// Leaving the provider alone comes first, then what somebody has to mend; an error that doesn't say what it is may pass.
-fn together(all: impl Iterator<Item = Means> + Clone) -> Option<Kind> {
+fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<Kind> {
     let has = |kind| all.clone().any(|means| means == Means::Is(kind));
     if all.clone().all(|means| means == Means::Invalid) {
         None

@@ -46,7 +46,7 @@ pub(in crate::providers) const BROKEN: &[&str] = &[
     r#"{"id":3,"name":"C:\u12"}"#,
     r#"{"id":3,"name":"C:\","last":"z"}"#,
     r#"{"id":3,"name":"C:\"}"#,
-    r#"{'id':3,'name':'x'}"#,
+    r"{'id':3,'name':'x'}",
     r#"{'id':3,'name':'it\'s }, ] a 5" disk'}"#,
     r#"{id:3,name:"x"}"#,
     r#"{"id":3 "name":"x"}"#,
@@ -171,7 +171,7 @@ fn a_broken_envelope_is_no_page() {
         format!(r#"{{"data":{{"lists":[{list}]}}}}"#),
         format!(r#"{{"data":[{{"list":[{list}]}}]}}"#),
         format!(r#"{{"data":{{"list":{{"a":[{list}]}}}}}}"#),
-        format!(r#"[{list}]"#),
+        format!(r"[{list}]"),
         String::new(),
     ] {
         assert_eq!(

@@ -129,6 +129,7 @@ pub(super) fn advise(policy: &Policy, arrivals: &Arrivals) -> Vec<Advice> {
     advice
 }
 
+#[expect(clippy::too_many_lines, reason = "one sentence for each case")]
 fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
     let say = |tone, text| Advice { tone, text };
     let passes: Vec<u64> = (policy.settle.iter())

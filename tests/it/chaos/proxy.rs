@@ -201,7 +201,7 @@ async fn serve(mut client: TcpStream, store: SocketAddr, shared: &Mutex<Shared>)
         Some(Fault::SkewedClock) => refuse(&mut client, 403, "RequestTimeTooSkewed").await?,
         Some(Fault::Conflict) => refuse(&mut client, 409, "ConditionalRequestConflict").await?,
         Some(Fault::ErrorInside) => {
-            done(&mut client, "<Error><Code>Whatever</Code></Error>").await?
+            done(&mut client, "<Error><Code>Whatever</Code></Error>").await?;
         }
         Some(Fault::Ignored) => done(&mut client, "").await?,
         Some(Fault::HeldBefore) => hold(&mut client).await?,

@@ -45,7 +45,7 @@ const BREAKS: &[Break] = &[
     ("apostrophes around brackets", |raw| {
         with(&raw.replace('"', "'"), "'x':'}],{ 5\" it\\'s'")
     }),
-    ("names without quotes", |raw| with(raw, r#"x:1"#)),
+    ("names without quotes", |raw| with(raw, r"x:1")),
     ("quotes in a text", |raw| {
         with(raw, r#""x":"a "quoted" word""#)
     }),

@@ -237,13 +237,11 @@ fn is_published(key: &Path) -> bool {
 
 /// Whether a file can be read to its end.
 fn is_whole(key: &Path, bytes: &Bytes) -> bool {
-    match key.extension() {
-        Some("parquet") => ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).is_ok(),
-        _ => {
-            let mut lines = serde_json::Deserializer::from_slice(bytes).into_iter();
-            !bytes.is_empty()
-                && lines.all(|line: serde_json::Result<serde_json::Value>| line.is_ok())
-        }
+    if let Some("parquet") = key.extension() {
+        ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).is_ok()
+    } else {
+        let mut lines = serde_json::Deserializer::from_slice(bytes).into_iter();
+        !bytes.is_empty() && lines.all(|line: serde_json::Result<serde_json::Value>| line.is_ok())
     }
 }
 

@@ -243,7 +243,7 @@ fn one_broken_record_costs_itself_and_no_other() {
 #[test]
 fn a_record_without_an_end_ends_before_the_next() {
     let good = r#"{"id":1,"occurredOn":1772359200000,"eventInput1":"x"}"#;
-    let broken = r#"{"id":2,"eventInput1":"C:\"}"#.replace(r"\", r"");
+    let broken = r#"{"id":2,"eventInput1":"C:\"}"#.replace('\\', r"");
     let body = format!(
         r#"{{"audit":[{good},{broken},{}]}}"#,
         vec![good; 200].join(",")
