@@ -296,7 +296,7 @@ async fn no_secret_in_what_a_daemon_logs_serves_or_keeps() {
         let args = ["-vv", "--log-format", format, "run"];
         let daemon = connections.start_process(&args);
         connections.look_at(&daemon, &args);
-        daemon.says("a stream failed").await;
+        daemon.says("a range failed").await;
         daemon.says("answering /healthz").await;
         let address = {
             let line = daemon.says("answering /healthz").await;
