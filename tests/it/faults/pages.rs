@@ -303,6 +303,10 @@ async fn no_answer<W: World>() {
         ),
         (204, None, Kind::Transient, "the answer is empty"),
     ] {
+        // a list of nothing, as some servers write it
+        if (W::NAME, status) == ("everyware_cloud", 204) {
+            continue;
+        }
         let rig: Rig<W> = rig(60).await;
         let fault = Fault::rewritten(move |_, answer| {
             answer.status = status;
