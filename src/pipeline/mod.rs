@@ -374,7 +374,8 @@ async fn claimed<R>(
         job.memory.begin(&job.log, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
-            result = work(&log, &account) => result,
+            // on the heap: whoever awaits a run would hold all of it otherwise
+            result = Box::pin(work(&log, &account)) => result,
         };
         let time = Time::of(job, conduct.clock);
         time.warn(&job.name);
