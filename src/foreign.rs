@@ -1,7 +1,7 @@
 //! Text that others wrote, made fit to show: what a provider, a store, a proxy or a file says may steer a terminal, forge a
 //! line of a log, or read otherwise than it is.
 //!
-//! [`line`] is for text that becomes part of a message: errors, reasons, names. [`Shown`] is the last line of defence, for
+//! [`line()`] is for text that becomes part of a message: errors, reasons, names. [`Shown`] is the last line of defence, for
 //! what is about to leave for a terminal, a log or a page. Text that is data (a record in the lake, a JSON document) is
 //! never changed: in JSON such characters are escaped, which reads the same.
 

@@ -461,13 +461,19 @@ async fn under_claim(
     ));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
     let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
-    let workers = pull::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
+    let mut workers = pull::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
     drop(pages); // so that the last worker's end is the end of the arrivals
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What
     // a commit says of progress is what has arrived here, so a cursor never passes a record that no commit lists.
+    let mut are_at_work = true;
     loop {
         tokio::select! {
+            // a worker that panics ends the run: others may wait for what it was at
+            ended = &mut workers, if are_at_work => {
+                ended?;
+                are_at_work = false;
+            }
             arrival = arrivals.recv() => match arrival {
                 Some(arrival) => landing.take(arrival).await?,
                 None => break,
@@ -478,7 +484,9 @@ async fn under_claim(
             landing.commit(None).await?;
         }
     }
-    workers.await?;
+    if are_at_work {
+        workers.await?;
+    }
     let Leftovers {
         mut failures,
         missed,

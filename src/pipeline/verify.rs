@@ -446,7 +446,7 @@ impl<'a> Verifier<'a> {
         });
         let queue = Arc::new(Queue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-        let workers = pull::spawn(
+        let mut workers = pull::spawn(
             &self.job.source.yielding(),
             self.job,
             &queue,
@@ -456,10 +456,23 @@ impl<'a> Verifier<'a> {
             &pages,
         );
         drop(pages); // so that the last worker's end is the end of the arrivals
-        while let Some(arrival) = arrivals.recv().await {
-            self.take(arrival, piece).await?;
+        let mut are_at_work = true;
+        loop {
+            tokio::select! {
+                // a worker that panics ends it: others may wait for what it was at
+                ended = &mut workers, if are_at_work => {
+                    ended?;
+                    are_at_work = false;
+                }
+                arrival = arrivals.recv() => match arrival {
+                    Some(arrival) => self.take(arrival, piece).await?,
+                    None => break,
+                },
+            }
         }
-        workers.await?;
+        if are_at_work {
+            workers.await?;
+        }
         let leftovers = queue.leftovers();
         self.verification.unfinished |= leftovers.unfinished;
         Ok(leftovers.failures)

@@ -155,7 +155,7 @@ async fn every_answer_has_the_described_shape() {
 async fn runs_can_be_read_page_by_page() {
     let world = World::live(&lately()).await;
     let refuse = Fault::Status {
-        status: 400,
+        status: 404,
         retry_after: None,
     };
     world.provider.faults().next(endpoint::REALTIME, 2, refuse);

@@ -616,7 +616,18 @@ impl ObjectStore for FaultStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.call(self.0.store.list_with_delimiter(prefix)).await
+        let listed = self.call(self.0.store.list_with_delimiter(prefix)).await;
+        let folders = listed.as_ref().map(|listed| {
+            let names = listed.common_prefixes.iter().map(ToString::to_string);
+            names.collect::<Vec<_>>().join(" ")
+        });
+        let key = prefix.map(ToString::to_string).unwrap_or_default();
+        self.note(
+            "list folders of",
+            &key,
+            folders.as_deref().map_err(|error| *error),
+        );
+        listed
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
