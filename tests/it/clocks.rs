@@ -1,4 +1,5 @@
 //! Clocks that are wrong, as a run judges them: this machine's, the store's and the API's.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
 

@@ -100,13 +100,13 @@ async fn four_bad_hours<W: World>(fault: Fault) {
 
 #[tokio::test]
 async fn four_bad_hours_don_t_keep_the_others_out() {
-    four_bad_hours::<avaya::Avaya>(status(520)).await;
-    four_bad_hours::<avaya::Avaya>(Fault::ResetBefore).await;
+    Box::pin(four_bad_hours::<avaya::Avaya>(status(520))).await;
+    Box::pin(four_bad_hours::<avaya::Avaya>(Fault::ResetBefore)).await;
     // an answer that can't be read, and one that is refused
-    four_bad_hours::<avaya::Avaya>(Fault::Html { status: 200 }).await;
-    four_bad_hours::<avaya::Avaya>(status(400)).await;
-    four_bad_hours::<genesys::Genesys>(status(520)).await;
-    four_bad_hours::<genesys::Genesys>(status(404)).await;
+    Box::pin(four_bad_hours::<avaya::Avaya>(Fault::Html { status: 200 })).await;
+    Box::pin(four_bad_hours::<avaya::Avaya>(status(400))).await;
+    Box::pin(four_bad_hours::<genesys::Genesys>(status(520))).await;
+    Box::pin(four_bad_hours::<genesys::Genesys>(status(404))).await;
 }
 
 /// A provider of days: one of them always fails.

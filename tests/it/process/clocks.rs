@@ -1,4 +1,5 @@
 //! Clocks that are wrong, as the program meets them: the provider's `Date`, this machine's clock, and what its log says.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use auditlake::sim::Fault;
 use auditlake::sim::genesys::{DatasetSpec, endpoint};

@@ -1,5 +1,6 @@
 //! What others write, on every surface: it steers no terminal, forges no line and reads as what it is.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "the figures are for people")]
 
 use auditlake::foreign::is_unseen;
 use auditlake::lake::quarantine::QuarantineLine;

@@ -270,7 +270,8 @@ async fn they_say_how_runs_fail_and_forget_what_is_no_longer_configured() {
     assert!(next - at >= chrono::TimeDelta::minutes(1), "{at} {next}");
     let armed = "auditlake_next_run_timestamp_seconds{job_name=\"audits\"}";
     let armed = Scrape::of(&address).await.value(armed);
-    assert!((armed - next.timestamp_micros() as f64 / 1e6).abs() < 0.001);
+    let next = std::time::Duration::from_micros(u64::try_from(next.timestamp_micros()).unwrap());
+    assert!((armed - next.as_secs_f64()).abs() < 0.001);
     let (_, api) = get(&address, "/api/v1/jobs").await;
     let api: serde_json::Value = serde_json::from_str(&api).unwrap();
     assert_eq!(api["jobs"][0]["findings"], status[0]["findings"]);

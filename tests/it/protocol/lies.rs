@@ -60,8 +60,8 @@ async fn any_answer_may_be_a_lie() {
         for n in 1..=lived.calls {
             // that nothing is done is the worst; of the others one each third time
             let other = LIES[1 + usize::try_from(n / 3 % 3).unwrap()];
-            let lies = [Lie::Nothing, other];
-            for &lie in &lies[..=usize::from(n % 3 == 0)] {
+            let both = [Lie::Nothing, other];
+            for &lie in &both[..=usize::from(n % 3 == 0)] {
                 let fault = Fault::Lies(n, lie);
                 let context = format!("{:?}, {fault:?}", lived.step);
                 let process = |world: &World| world.process(fault);
