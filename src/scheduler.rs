@@ -227,7 +227,7 @@ pub(crate) fn tell(job: &str, report: &Report) {
         quarantined = counts.quarantined,
         late = counts.late,
         commits = report.tally.commits,
-        failed_streams = report.failures.len(),
+        failed_ranges = report.failures.len(),
         unfinished = report.unfinished,
         "run ended"
     );

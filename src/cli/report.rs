@@ -266,12 +266,12 @@ impl Out {
     }
 }
 
-/// One line about a run, and one for each stream that failed.
+/// One line about a run.
 pub(super) fn summary(job: &str, report: &Report) -> String {
     let counts = report.tally.counts;
     let failed = match report.failures.len() as u64 {
         0 => String::new(),
-        failures => format!("FAILED with {}, ", counted(failures, "stream")),
+        failures => format!("FAILED in {}, ", counted(failures, "range")),
     };
     let mut text = format!(
         "{job}: {failed}{} new, {} late, {} duplicate, {} quarantined; {} in {}",
@@ -288,7 +288,7 @@ pub(super) fn summary(job: &str, report: &Report) -> String {
     text
 }
 
-/// The same as JSON, with each stream that failed.
+/// The same as JSON, with each range that failed.
 pub(super) fn summary_json(job: &Job, report: &Report) -> Value {
     let failures: Vec<_> = (report.failures.iter())
         .map(|failure| {

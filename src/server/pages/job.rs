@@ -364,12 +364,12 @@ fn streams(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
     let mut streams: Vec<(&String, &Progress)> =
         standing.newest.iter().flat_map(Commit::current).collect();
     streams.sort_by_key(|(stream, progress)| {
-        (progress.coverage.contiguous_end(look.policy.start), *stream)
+        (progress.passed().contiguous_end(look.policy.start), *stream)
     });
     let (first, rest) = streams.split_at(streams.len().min(STREAMS));
     let rows = |streams: &[(&String, &Progress)]| {
         html! { @for (stream, progress) in streams {
-            @let watermark = progress.coverage.contiguous_end(look.policy.start);
+            @let watermark = progress.passed().contiguous_end(look.policy.start);
             @let holes = standing.gaps.iter().filter(|(of, _)| of == *stream).count();
             tr {
                 th.said scope="row" { (stream) }

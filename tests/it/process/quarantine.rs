@@ -248,7 +248,7 @@ async fn a_stream_that_is_refused_makes_its_job_stale_and_is_named() {
     world.provider.forbid_service("Routing");
     let run = world.run_as_of(EVENING).await.assert_code(1);
     assert!(
-        run.stdout.starts_with("audits: FAILED with 1 stream, "),
+        run.stdout.starts_with("audits: FAILED in 1 range, "),
         "{}",
         run.stdout
     );
