@@ -98,14 +98,15 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
 }
 
 /// The lake as every engine understands it. A folder as its whole path: Spark takes a relative one to be within its own
-/// warehouse.
+/// warehouse. What only engines know (`s3a://`, an `https://` endpoint) stays as it is.
 fn for_engines(url: &str) -> Result<String, Failure> {
-    let path = match url.strip_prefix("file://") {
-        Some(path) => path,
-        None if url.contains("://") => {
+    let path = match url.split_once("://") {
+        Some(("file", path)) => path,
+        Some(("s3" | "gs" | "az" | "memory", _)) => {
             let one_form = config::lake_url(url);
             return one_form.map_err(|why| Failure::usage(format!("`{url}` {why}")));
         }
+        Some(_) => return Ok(url.to_owned()),
         None => url,
     };
     let path = std::path::absolute(path).map_err(|error| Failure::run(error.to_string()))?;
