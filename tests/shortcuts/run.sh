@@ -35,7 +35,7 @@ tar -C "$root" -cf - --exclude=./target --exclude=./.git . | tar -C "$tree" -xf 
 cd "$tree"
 # of the tests only what is run, so that there is less to build
 sed -i -E '/^mod /{/^mod (protocol|support);/!d}' tests/it/main.rs
-sed -i '/^mod adapters;/d' tests/it/protocol/mod.rs
+sed -i -E '/^mod (adapters|stores);/d' tests/it/protocol/mod.rs
 
 # 0 if the tests pass, 1 if one fails; the names of those that do are in `caught`
 run_tests() {
