@@ -1,19 +1,19 @@
-# The image of auditlake: one program, the C library that it is linked with, CA certificates. No shell, no package
-# manager, no user but one that is nobody.
+# auditlake's image: the program, the C library that it is linked with, and CA certificates. It has no shell, no package
+# manager, and only an unprivileged user.
 #
 #   docker build -t auditlake .
 #
-# Needs nothing of BuildKit: any builder works. `make image-check` builds it without a container engine, starts it, and
-# holds what it does against what is said here.
+# It doesn't need BuildKit: any builder works. `make image-check` builds and starts it without a container engine, and
+# verifies these comments.
 
-# Not the slim one, which lacks the `make` that builds the allocator. The tag names a minor version. For builds that are
-# the same for ever, name a digest (`--build-arg RUST_IMAGE=docker.io/library/rust@sha256:...`).
+# Not the slim image, which lacks `make` for building the allocator. The tag names a minor version. For reproducible
+# builds, specify a digest (`--build-arg RUST_IMAGE=docker.io/library/rust@sha256:...`).
 ARG RUST_IMAGE=docker.io/library/rust:1.95-trixie
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 
-# Dependencies first, on an empty program: this layer is built again only when Cargo.toml or Cargo.lock changes.
+# Dependencies first, with an empty program: this layer is rebuilt only when Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY crates/auditlake-sim/Cargo.toml crates/auditlake-sim/
@@ -24,16 +24,16 @@ RUN mkdir -p src benches crates/auditlake-sim/src crates/protocol-model/src \
     && cargo build --release --locked \
     && rm -r src
 
-# Then the program. Copied files keep their times, which may be older than the empty program's build; `touch` tells
-# Cargo that they are new. jobs.yaml is compiled in: `demo` runs it.
+# Then the program. Copied files keep their modification times, which may be older than the empty program's build; `touch`
+# makes Cargo rebuild them. jobs.yaml is compiled in for `demo`.
 COPY jobs.yaml ./
 COPY crates crates
 COPY src src
 RUN touch src/main.rs src/lib.rs crates/auditlake-sim/src/lib.rs \
     && cargo build --release --locked
 
-# All that is in the image: the program, what it is linked with under the names that the loader looks for, the
-# certificates that it trusts, a name for its user, and the licences of all that. Time zones are compiled in.
+# The image's content: the program, its shared libraries under the names that the loader expects, CA certificates, a name
+# for its user, and the licences. Time zones are compiled in.
 RUN mkdir -p /image/usr/local/bin /image/etc/auditlake /image/usr/share/doc/auditlake /owned/lake \
     && cp target/release/auditlake /image/usr/local/bin/ \
     && ldd target/release/auditlake | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory=/image \
@@ -41,7 +41,7 @@ RUN mkdir -p /image/usr/local/bin /image/etc/auditlake /image/usr/share/doc/audi
         /usr/share/doc/libc6/copyright /usr/share/doc/libgcc-s1/copyright /usr/share/doc/ca-certificates/copyright \
     && echo 'nonroot:x:65532:65532::/lake:/nonexistent' > /image/etc/passwd \
     && echo 'nonroot:x:65532:' > /image/etc/group
-# The repository's own jobs.yaml, which takes its values from the environment. Mount yours over it.
+# The repository's jobs.yaml, which takes its values from the environment. Mount yours over it.
 COPY LICENSE /image/usr/share/doc/auditlake/LICENSE
 COPY jobs.yaml /image/etc/auditlake/jobs.yaml
 
@@ -56,25 +56,25 @@ LABEL org.opencontainers.image.title="auditlake" \
       org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /image /
-# A new volume takes its owner from the folder that it is mounted on. (The folder is copied with its parent, as builders
-# differ in whether a copied folder itself is given the owner.)
+# A new volume inherits its owner from the folder that it is mounted on. (The folder is copied with its parent, because
+# builders differ in whether --chown applies to the copied folder itself.)
 COPY --from=build --chown=65532:65532 /owned /
 
-# Not loopback: a container's loopback can't be reached by the kubelet, nor through a published port.
-# jobs.yaml reads LAKE_URL and AUDITLAKE_LISTEN; one of yours must name them (or its own values) too.
+# Not loopback: neither the kubelet nor a published port can reach a container's loopback.
+# jobs.yaml uses LAKE_URL and AUDITLAKE_LISTEN; your own must use them too, or set its own values.
 ENV AUDITLAKE_CONFIG=/etc/auditlake/jobs.yaml \
     AUDITLAKE_LISTEN=0.0.0.0:8080 \
     LAKE_URL=file:///lake \
     PATH=/usr/local/bin
 
-# `nonroot`, by number, so that Kubernetes' runAsNonRoot can tell.
+# `nonroot`, by number, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 WORKDIR /lake
 VOLUME ["/lake"]
 EXPOSE 8080
 
-# The program writes nowhere but to the lake, so `--read-only` works.
-# The daemon is process 1 and handles SIGTERM itself: it needs no init, and exec form so that no shell stands between.
+# The program writes only to the lake, so `--read-only` works.
+# The daemon is process 1 and handles SIGTERM itself: it needs no init, and the exec form avoids a shell in between.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/auditlake", "health"]
 ENTRYPOINT ["/usr/local/bin/auditlake"]

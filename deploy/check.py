@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Holds what is in deploy/ against its schemas, against itself, and against `auditlake validate`.
+"""Validates deploy/: against its schemas, with `auditlake validate`, and for consistency between its files.
 
-    deploy/check.py PROGRAM    PROGRAM is the auditlake to ask
+    deploy/check.py PROGRAM    PROGRAM is the auditlake binary
 
-Schemas come with the packages that tests/requirements.txt names, so nothing is downloaded. Prometheus' own promtool is
-used where it is installed.
+Schemas come with the packages in tests/requirements.txt, so nothing is downloaded. Prometheus' promtool is used if it is
+installed.
 """
 
 import os
@@ -21,7 +21,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 KUBERNETES = ("1.30", kubernetes_validate.latest_version())
-GRACE_SECONDS = 25  # `shutdown_grace`, where jobs.yaml doesn't say otherwise
+GRACE_SECONDS = 25  # the default of `shutdown_grace`
 
 failures: list[str] = []
 
@@ -38,13 +38,13 @@ def main() -> None:
 
 
 def expect(holds: object, what: str) -> None:
-    """Notes what isn't so; all of it is told at the end."""
+    """Records a failed expectation; all of them are printed at the end."""
     if not holds:
         failures.append(what)
 
 
 def compose(program: Path) -> None:
-    """compose.yaml by the Compose Specification; what it mounts, what it sets, whom it asks."""
+    """Checks compose.yaml: the Compose Specification, mounts, environment and targets."""
     text = (HERE / "compose.yaml").read_text()
     try:
         compose_spec.PyCompose.from_yaml(text)
@@ -57,7 +57,7 @@ def compose(program: Path) -> None:
             source = mount.partition(":")[0]
             expect(
                 not source.startswith(".") or (HERE / source).exists(),
-                f"compose.yaml: `{name}` mounts {source}, which isn't there",
+                f"compose.yaml: `{name}` mounts {source}, which doesn't exist",
             )
         for other in service.get("depends_on", {}):
             expect(
@@ -66,7 +66,7 @@ def compose(program: Path) -> None:
             )
     given = dict(re.findall(r"^(\w+)=(.*)$", (HERE / "env.example").read_text(), re.MULTILINE))
     used = set(re.findall(r"\$\{(\w+)", text))
-    expect(used == set(given), f"env.example: it has {sorted(given)}, compose.yaml takes {sorted(used)}")
+    expect(used == set(given), f"env.example: defines {sorted(given)}, but compose.yaml uses {sorted(used)}")
     service = services["auditlake"]
     env = {
         key: re.sub(r"\$\{(\w+)[^}]*\}", lambda found: given.get(found[1], ""), value)
@@ -76,24 +76,24 @@ def compose(program: Path) -> None:
     stop = int(service["stop_grace_period"].removesuffix("s"))
     expect(
         stop > GRACE_SECONDS,
-        f"compose.yaml: a `stop_grace_period` of {stop} s ends the daemon before its grace of {GRACE_SECONDS} s",
+        f"compose.yaml: a `stop_grace_period` of {stop} s is shorter than the daemon's grace period of {GRACE_SECONDS} s",
     )
     port = env["AUDITLAKE_LISTEN"].rpartition(":")[2]
     expect(
         all(mapped.endswith(f":{port}") for mapped in service["ports"]),
-        f"compose.yaml: auditlake listens at {port}, {service['ports']} is published",
+        f"compose.yaml: auditlake listens on {port}, but {service['ports']} is published",
     )
     jobs = yaml.safe_load((HERE / "jobs.yaml").read_text())
     prometheus = yaml.safe_load((HERE / "prometheus/prometheus.yaml").read_text())
     scraped = prometheus["scrape_configs"][0]["static_configs"][0]["targets"]
     expect(
         scraped == [f"auditlake:{port}"],
-        f"prometheus/prometheus.yaml: it asks {scraped}, auditlake listens at {port}",
+        f"prometheus/prometheus.yaml: scrapes {scraped}, but auditlake listens on {port}",
     )
     allowed = jobs["server"]["allowed_hosts"]
-    expect(allowed == ["auditlake"], f"jobs.yaml: Prometheus asks by the name `auditlake`, {allowed} are answered")
+    expect(allowed == ["auditlake"], f"jobs.yaml: Prometheus uses the host name `auditlake`, but {allowed} are accepted")
     for rules in prometheus["rule_files"]:
-        expect((HERE / "prometheus" / rules).exists(), f"prometheus/prometheus.yaml: {rules} isn't there")
+        expect((HERE / "prometheus" / rules).exists(), f"prometheus/prometheus.yaml: {rules} doesn't exist")
     for name, service in services.items():
         for published in service.get("ports", []):
             expect(
@@ -102,7 +102,7 @@ def compose(program: Path) -> None:
 
 
 def kubernetes(program: Path) -> None:
-    """Each manifest by the schemas of Kubernetes; what they name of each other."""
+    """Checks each manifest against the Kubernetes schemas, and the references between them."""
     documents = {}
     for path in sorted((HERE / "kubernetes").glob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
@@ -121,10 +121,10 @@ def kubernetes(program: Path) -> None:
     daemon = pod("kubernetes/deployment.yaml", program, deployment["template"], documents)
     pod("kubernetes/cronjob.yaml", program, cronjob["template"], documents)
 
-    # the schemas of Kubernetes don't say which words are allowed
+    # the Kubernetes schemas don't list the allowed values
     policy = documents["CronJob"]["spec"]["concurrencyPolicy"]
     expect(
-        policy == "Forbid", f"kubernetes/cronjob.yaml: `concurrencyPolicy` is {policy}: two would wait for each other"
+        policy == "Forbid", f"kubernetes/cronjob.yaml: `concurrencyPolicy` is {policy}, so runs would wait for each other"
     )
 
     where = "kubernetes/deployment.yaml"
@@ -136,12 +136,12 @@ def kubernetes(program: Path) -> None:
     )
     expect(
         deployment["strategy"]["rollingUpdate"]["maxSurge"] == 0,
-        f"{where}: while it is rolled over there are more replicas than the rate is shared by",
+        f"{where}: during a rollout, more replicas run than share the rate",
     )
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     expect(
         daemon["AUDITLAKE_LISTEN"] == f"0.0.0.0:{ports['http']}",
-        f"{where}: AUDITLAKE_LISTEN is {daemon['AUDITLAKE_LISTEN']}, the port {ports}",
+        f"{where}: AUDITLAKE_LISTEN is {daemon['AUDITLAKE_LISTEN']}, but the port is {ports}",
     )
     probes = {key: container[key]["httpGet"] for key in ("livenessProbe", "readinessProbe")}
     want = {
@@ -155,7 +155,7 @@ def kubernetes(program: Path) -> None:
 
 
 def pod(where: str, program: Path, template: dict, documents: dict) -> dict[str, str]:
-    """What both kinds of pod have in common; the environment of this one."""
+    """Checks the properties common to both kinds of pod; returns this one's environment."""
     spec = template["spec"]
     container = spec["containers"][0]
     for key, want in {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}.items():
@@ -169,7 +169,7 @@ def pod(where: str, program: Path, template: dict, documents: dict) -> dict[str,
         f"{where}: the container's securityContext is {container['securityContext']}, not {want}",
     )
     grace = spec["terminationGracePeriodSeconds"]
-    expect(grace > GRACE_SECONDS, f"{where}: {grace} s end the daemon before its grace of {GRACE_SECONDS} s")
+    expect(grace > GRACE_SECONDS, f"{where}: {grace} s is shorter than the daemon's grace period of {GRACE_SECONDS} s")
     names = {
         "ServiceAccount": spec["serviceAccountName"],
         "ConfigMap": next(volume["configMap"]["name"] for volume in spec["volumes"] if volume["name"] == "config"),
@@ -177,11 +177,11 @@ def pod(where: str, program: Path, template: dict, documents: dict) -> dict[str,
     }
     for kind, name in names.items():
         have = documents[kind]["metadata"]["name"]
-        expect(have == name, f"{where}: it takes the {kind} `{name}`, config.yaml has `{have}`")
+        expect(have == name, f"{where}: uses the {kind} `{name}`, but config.yaml has `{have}`")
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     expect(
         mounts.get("config") == "/etc/auditlake",
-        f"{where}: the image reads /etc/auditlake/jobs.yaml, the ConfigMap is at {mounts.get('config')}",
+        f"{where}: the image reads /etc/auditlake/jobs.yaml, but the ConfigMap is mounted at {mounts.get('config')}",
     )
     env = {entry["name"]: entry["value"] for entry in container["env"]}
     jobs = documents["ConfigMap"]["data"]["jobs.yaml"]
@@ -192,7 +192,7 @@ def pod(where: str, program: Path, template: dict, documents: dict) -> dict[str,
 def validate(
     where: str, program: Path, jobs: str, env: dict[str, str], mounted: str = "", secrets: dict[str, str] | None = None
 ) -> None:
-    """Asks `auditlake validate`, with this environment and no other, and with the secrets where they are mounted."""
+    """Runs `auditlake validate` with only this environment, and with the secrets at their mount path."""
     with tempfile.TemporaryDirectory() as folder:
         for name, value in (secrets or {}).items():
             (Path(folder) / name).write_text(value)
@@ -206,7 +206,7 @@ def validate(
 
 
 def prometheus() -> None:
-    """prometheus.yaml and the rules that it names."""
+    """Checks prometheus.yaml and its rule files."""
     promtool = shutil.which(os.environ.get("AUDITLAKE_TEST_PROMTOOL", "")) or shutil.which("promtool")
     if not promtool:
         print("promtool is not installed: prometheus/ is not checked (Debian's prometheus has it)")
