@@ -1,6 +1,5 @@
-# `.ci/run` says what CI runs: `make test`, what stands beside it, and `make image-check`. They need Rust with rustfmt and
-# clippy, a C compiler and Python 3 with venv.
-# cargo-nextest and cargo-deny are used where they are installed.
+# `.ci/run` lists the targets that CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
+# cargo-nextest and cargo-deny are used if they are installed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,25 +13,25 @@ VENV_ENGINES := target/venv-engines
 VENV_PAGE := target/venv-page
 AZURITE := target/azurite
 
-# The end-to-end tests are `#[ignore]`d without these: they need SeaweedFS, moto and DuckDB, and Azurite, which needs Node.
+# The end-to-end tests are `#[ignore]`d because they need these: SeaweedFS, moto, DuckDB, and Azurite, which needs Node.
 export AUDITLAKE_TEST_WEED := $(abspath $(VENV))/bin/weed
 export AUDITLAKE_TEST_MOTO := $(abspath $(VENV))/bin/moto_server
 export AUDITLAKE_TEST_AZURITE := $(abspath $(AZURITE))/node_modules/.bin/azurite-blob
 export AUDITLAKE_TEST_PYTHON := $(abspath $(VENV))/bin/python
-# The API is held against its description by schemathesis. Those that begin with `promtool_` need Prometheus' own tool.
+# schemathesis tests the API against its description. Tests that begin with `promtool_` need Prometheus' promtool.
 export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
 .PHONY: help build test lint doc tests test-engines azurite java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench licences deny demo clean
 
-help: ## Show this
+help: ## Show this help
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-build: ## Build the binary for use: target/release/auditlake
+build: ## Build the release binary: target/release/auditlake
 	$(CARGO) build --release --locked
 
-test: lint doc tests ## Format, lints, docs, all tests (SeaweedFS and DuckDB too)
+test: lint doc tests ## Check formatting, lints and docs, and run all tests, including SeaweedFS and DuckDB
 
 lint:
 	$(CARGO) fmt --all --check
@@ -43,7 +42,7 @@ lint:
 doc:
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps
 
-# The test runner's summary is the last that is said.
+# The test runner's summary is the last output.
 tests: $(VENV)/installed promtool azurite
 	$(CARGO) test --locked --workspace --doc
 	@skip=(); [ -x $(PROMTOOL) ] || skip+=(promtool_); [ -x "$$AUDITLAKE_TEST_AZURITE" ] || skip+=(azurite_); \
@@ -51,10 +50,10 @@ tests: $(VENV)/installed promtool azurite
 		set -x; $(CARGO) nextest run --locked --workspace --all-targets --run-ignored all --no-fail-fast -E "$$filter"; \
 	else set -x; $(CARGO) test --locked --workspace --all-targets --no-fail-fast -- --include-ignored "$${skip[@]/#/--skip=}"; fi
 
-test-api: $(VENV)/installed ## Hold the API against its description (a part of the tests)
+test-api: $(VENV)/installed ## Test the API against its description (part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all process::api:: server::api::
 
-check-alerts: promtool ## Hold alerts, dashboard and a real scrape against promtool (a part of the tests)
+check-alerts: promtool ## Test alerts, dashboard and a real scrape with promtool (part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all promtool_ watching::
 
 promtool:
@@ -62,7 +61,7 @@ promtool:
 
 azurite:
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(AZURITE)/installed; \
-	else echo "npm is not installed: the lake is not tried in Azurite"; fi
+	else echo "npm is not installed: the tests with Azurite are skipped"; fi
 
 $(AZURITE)/installed: tests/azurite/package.json tests/azurite/package-lock.json
 	rm -rf $(AZURITE)
@@ -77,13 +76,13 @@ $(VENV)/installed: tests/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
-# One of the tests does so too, by the name `deploy::`.
-check-deploy: $(VENV)/installed promtool ## Hold deploy/ against its schemas and `validate`
+# Also part of the tests, as `deploy::`.
+check-deploy: $(VENV)/installed promtool ## Validate deploy/ against its schemas and `validate`
 	$(CARGO) build --locked --bin auditlake
 	$(VENV)/bin/python -B deploy/check.py target/debug/auditlake
 
-# Beside `test`, as the engines are 1.9 GB to install; without that, two minutes on two cores.
-test-engines: java $(VENV_ENGINES)/installed ## Six query engines read a lake, as docs/query.md says; some: ENGINES="duckdb spark"
+# Not part of `test`, because installing the engines takes 1.9 GB; the tests take two minutes on two cores.
+test-engines: java $(VENV_ENGINES)/installed ## Run the examples of docs/query.md in six query engines; some: ENGINES="duckdb spark"
 	$(CARGO) build --locked --bin auditlake --example simulator
 	$(VENV_ENGINES)/bin/python -B tests/engines/run.py target/debug/auditlake target/debug/examples/simulator $(ENGINES)
 
@@ -93,19 +92,19 @@ $(VENV_ENGINES)/installed: tests/engines/requirements.txt
 	$(VENV_ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/engines/requirements.txt
 	touch $@
 
-# Nothing but Spark needs it.
+# Only needed by Spark.
 java: WITHOUT_SPARK = $(and $(ENGINES),$(if $(filter spark,$(ENGINES)),,yes))
 java:
 	@if [ -n "$(WITHOUT_SPARK)" ] || command -v java >/dev/null; then exit; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends default-jre-headless; \
 	else \
-		echo "Spark needs Java 17 or newer, and there is none. As root: apt-get install default-jre-headless" >&2; \
+		echo "Spark needs Java 17 or newer, which isn't installed. As root: apt-get install default-jre-headless" >&2; \
 		echo "Without Spark: make test-engines ENGINES=\"clickhouse datafusion duckdb pages parsed polars pyarrow\"" >&2; exit 1; \
 	fi
 
-# A browser looks at the status page: it takes two minutes, and Debian's chromium, of some 350 MB.
-test-page: chromium $(VENV_PAGE)/installed ## The status page in a browser: what it shows, accessibility, pictures in target/page; some: LOOKS=it_shows_the_hole
+# Takes two minutes, and Debian's chromium, about 350 MB.
+test-page: chromium $(VENV_PAGE)/installed ## Test the status page in a browser, with accessibility and screenshots (target/page); some: LOOKS=it_shows_the_hole
 	$(CARGO) build --locked --bin auditlake --example simulator
 	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/examples/simulator "$$(command -v chromium)" $(LOOKS)
 
@@ -120,11 +119,11 @@ chromium:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium; \
 	else \
-		echo "The page is looked at with chromium, and there is none. As root: apt-get install chromium" >&2; exit 1; \
+		echo "The page is tested with chromium, which isn't installed. As root: apt-get install chromium" >&2; exit 1; \
 	fi
 
-# Beside `test`, as it builds a release from nothing. Debian's part is kept for the next time.
-image-check: image-tools ## Build and start the image without a container engine, see that it is as promised; as root
+# Not part of `test`, because it builds a release from scratch. The Debian base is kept for later runs.
+image-check: image-tools ## Build, start and test the image without a container engine; as root
 	$(PYTHON) -B tests/image/check.py
 
 image-tools:
@@ -132,40 +131,40 @@ image-tools:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends buildah debootstrap; \
 	else \
-		echo "The image is built with buildah and debootstrap, which are missing. As root: apt-get install buildah debootstrap" >&2; exit 1; \
+		echo "The image is built with buildah and debootstrap, which aren't installed. As root: apt-get install buildah debootstrap" >&2; exit 1; \
 	fi
 
-# What the build attacks briefly, attacked for hours; docs/reliability.md says what is tried.
-attack: ## All attacks at length, one after the other, and what was tried: an hour and a half
+# The attacks of `make test` at full length; docs/reliability.md describes them.
+attack: ## Run all attacks at full length and print a summary: an hour and a half
 	mkdir -p target
 	status=0; $(MAKE) --keep-going model chaos soak shortcuts fuzz 2>&1 | tee target/attack.log || status=$$?; \
 	echo; sed -nE 's/^ *(tried: .*)/\1/p' target/attack.log; exit $$status
 
-model: ## Explore the commit protocol's model, the scenarios of minutes too
+model: ## Explore the commit protocol's model, including the long scenarios
 	$(CARGO) run --locked --release --package protocol-model -- long
 
 chaos: export AUDITLAKE_CHAOS_ROUNDS ?= 200
 chaos: export AUDITLAKE_CHAOS ?= full
 chaos: export AUDITLAKE_CHAOS_SCHEDULES ?= 10
-chaos: $(VENV)/installed ## Crashes, rivals and faults at length: kill -9 in 200 rounds, every schedule of two runs
+chaos: $(VENV)/installed ## Test crashes, rivals and faults at full length: 200 rounds of kill -9, every schedule of two runs
 	$(CARGO) nextest run --locked --profile long --run-ignored all --no-fail-fast --success-output immediate chaos:: protocol:: faults::
 
 soak: export AUDITLAKE_SOAK_WEEKS ?= 26
 soak: export AUDITLAKE_SOAK_ROWS ?= 1000000
 soak: export AUDITLAKE_SOAK_TICKS ?= 600
-soak: ## Half a year of ticks, and a range of a million rows: does anything grow?
+soak: ## Test that nothing grows over half a year of ticks and a range of a million rows
 	$(CARGO) nextest run --locked --profile long --no-fail-fast --success-output immediate soak:: it_holds_no_more
 
-shortcuts: ## Put each known mistake into the commit protocol, and see a test catch it
+shortcuts: ## Patch each known mistake into the commit protocol, and expect a test to fail
 	tests/shortcuts/run.sh
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
-bench: ## Measure the goals of docs/performance.md, an hour; some: ONLY=1,2; RENEW=1 writes down the instruction counts
+bench: ## Measure the goals of docs/performance.md, half an hour; some: ONLY=1,2; RENEW=1 stores the instruction counts
 	$(PYTHON) -B benches/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(RENEW),--renew)
 
-licences: ## Check licences, sources and bans, without a database of advisories; installs cargo-deny
+licences: ## Check licences, sources and bans, without the advisory database; installs cargo-deny
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
 	$(CARGO) deny --offline check bans licenses sources
 
@@ -173,8 +172,8 @@ deny: ## Check licences, advisories and sources; installs cargo-deny
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
 	$(CARGO) deny check
 
-demo: ## See it work: simulated providers, a local lake
+demo: ## Run the demo: simulated providers, a local lake
 	$(CARGO) run --locked -- demo
 
-clean: ## Remove all that was built or downloaded
+clean: ## Remove everything that was built or downloaded
 	rm -rf target demo-lake

@@ -13,7 +13,7 @@ fn file(path: &str) -> PathBuf {
 }
 
 fn table(all: &[About]) -> String {
-    let mut table = "| metric | kind | labels | what it says |\n|---|---|---|---|\n".to_owned();
+    let mut table = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for about in all {
         let labels: Vec<_> = about
             .labels

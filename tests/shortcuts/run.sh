@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Each *.patch here takes back one thing that the commit protocol needs. Puts each into a copy of the code and runs the
-# protocol's tests there: a shortcut that no test catches is a failure, and so is code without one that doesn't pass.
+# Each *.patch here removes one safeguard of the commit protocol. This script applies each to a copy of the code and runs the
+# protocol's tests there. It fails if no test catches a shortcut, or if the unpatched code doesn't pass.
 #
-#   tests/shortcuts/run.sh             all of them, each until its first failing test
-#   tests/shortcuts/run.sh --all       each through all tests, to see how many catch it
+#   tests/shortcuts/run.sh             all shortcuts, each until its first failing test
+#   tests/shortcuts/run.sh --all       each with all tests, to see how many catch it
 #   tests/shortcuts/run.sh NAME...     only these, without the unpatched code
 set -euo pipefail
 
@@ -13,7 +13,7 @@ work=${AUDITLAKE_SHORTCUTS_DIR:-$root/target/shortcuts}
 tree=$work/tree
 export CARGO_TARGET_DIR=$work/target
 unset CARGO_BUILD_TARGET_DIR
-# each patch changes the library: nothing is saved, and the compiler has stumbled over its own notes here
+# each patch changes the library, so incremental builds save nothing, and the compiler has crashed on them here
 export CARGO_INCREMENTAL=0
 
 flags=()
@@ -33,11 +33,11 @@ rm -rf "$tree"
 mkdir -p "$tree"
 tar -C "$root" -cf - --exclude=./target --exclude=./.git . | tar -C "$tree" -xf -
 cd "$tree"
-# of the tests only what is run, so that there is less to build
+# build only the tests that are run
 sed -i -E '/^mod /{/^mod (protocol|support);/!d}' tests/it/main.rs
 sed -i -E '/^mod (adapters|stores);/d' tests/it/protocol/mod.rs
 
-# 0 if the tests pass, 1 if one fails; the names of those that do are in `caught`
+# returns 0 if the tests pass, 1 if one fails; `caught` has the names of failed tests
 run_tests() {
     local status=0
     if cargo nextest --version >/dev/null 2>&1; then

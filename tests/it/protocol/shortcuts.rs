@@ -72,10 +72,7 @@ fn every_shortcut_still_fits_the_code() {
         }
         let name = entry.file_stem().unwrap().to_str().unwrap().to_owned();
         let patch = fs::read_to_string(&entry).unwrap();
-        assert!(
-            patch.starts_with("Takes back: "),
-            "{name} doesn't say what it is"
-        );
+        assert!(patch.starts_with("Removes: "), "{name} has no description");
         let hunks = hunks(&patch);
         assert!(!hunks.is_empty(), "{name} has no hunk");
         for (file, old) in hunks {
@@ -83,7 +80,7 @@ fn every_shortcut_still_fits_the_code() {
             assert_eq!(
                 code.matches(&old).count(),
                 1,
-                "{name} no longer fits {file}; make it anew with `diff -u`:\n{old}"
+                "{name} no longer applies to {file}; recreate it with `diff -u`:\n{old}"
             );
         }
         names.insert(name);
