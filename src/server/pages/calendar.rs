@@ -13,6 +13,7 @@ use super::view::Look;
 use super::words;
 use crate::lake::Commit;
 use crate::model::{Range, RangeSet, Timestamp};
+use crate::plan;
 use crate::text;
 
 /// Up to how many days have room to be drawn larger.
@@ -31,6 +32,8 @@ pub(super) enum State {
     ToCome,
     /// Pulled, as far as it has gone by.
     Covered,
+    /// Some of it was never pulled, and can't be: the provider refused it as too old.
+    Lost,
     /// Some of it isn't pulled, and should be.
     Behind,
     /// Some of it was passed over: what lies after it was pulled.
@@ -44,7 +47,7 @@ pub(super) struct Day {
     pub(super) state: State,
     /// New rows of that day; none if the history doesn't reach back to when it was pulled.
     pub(super) rows: Option<u64>,
-    /// How much of it isn't pulled, up to the horizon.
+    /// How much of it isn't pulled, up to the horizon; of a lost day, how much of it can't be.
     missing: TimeDelta,
     /// The streams of which that is true.
     lacking: usize,
@@ -68,6 +71,7 @@ impl Day {
             }
             State::Covered if self.rows == Some(0) => "pulled, and there was nothing",
             State::Covered => "",
+            State::Lost => "LOST, refused by the provider as too old",
             State::Behind => "BEHIND, not pulled in time",
             State::Hole => "HOLE, passed over",
         };
@@ -81,8 +85,13 @@ impl Day {
         if self.lacking > 0 {
             let _ = write!(
                 words,
-                "; {} missing of {}{}",
+                "; {} {} of {}{}",
                 text::length(self.missing),
+                if self.state == State::Lost {
+                    "lost"
+                } else {
+                    "missing"
+                },
                 self.named.join(", "),
                 match self.lacking.saturating_sub(self.named.len()) {
                     0 => String::new(),
@@ -104,6 +113,7 @@ impl Day {
     pub(super) fn sign(&self) -> &'static str {
         match self.state {
             State::Hole => "!",
+            State::Lost => "×",
             State::Behind => "–",
             State::Covered if self.rows.is_none() => "?",
             State::Covered if self.rows == Some(0) => "·",
@@ -119,6 +129,7 @@ impl Day {
             (State::Ahead, _) => "a",
             (State::ToCome, _) => "t",
             (State::Hole, _) => "h",
+            (State::Lost, _) => "l",
             (State::Behind, _) => "e",
             (State::Covered, None) if unsettled => "q u",
             (State::Covered, None) => "q",
@@ -174,6 +185,10 @@ struct Coverage {
     inner: RangeSet,
     /// What was passed over.
     holes: RangeSet,
+    /// What the provider refused as too old, from the start on.
+    lost: RangeSet,
+    /// The same by stream.
+    lost_by_stream: Vec<(String, RangeSet)>,
     /// Per settle delay in seconds: what any stream has still to read again.
     unsettled: Vec<(u64, RangeSet)>,
 }
@@ -192,7 +207,7 @@ impl Coverage {
                 .iter()
                 .for_each(|range| all.any.insert(range));
             let missing = horizon
-                .map(|horizon| progress.coverage.missing(horizon))
+                .map(|horizon| progress.passed().missing(horizon))
                 .unwrap_or_default();
             let last = progress.coverage.iter().next_back();
             for range in missing.iter() {
@@ -209,7 +224,15 @@ impl Coverage {
                 ranges.iter().for_each(|range| of_delay.insert(range));
             }
         }
-        if all.by_stream.is_empty() && all.any.is_empty() {
+        let lost = (standing.newest.iter()).flat_map(|newest| plan::lost(newest, look.policy));
+        for (stream, range, _) in lost {
+            all.lost.insert(range);
+            match all.lost_by_stream.last_mut() {
+                Some((last, ranges)) if last == stream => ranges.insert(range),
+                _ => (all.lost_by_stream).push((stream.clone(), [range].into_iter().collect())),
+            }
+        }
+        if all.by_stream.is_empty() && all.any.is_empty() && all.lost.is_empty() {
             horizon
                 .into_iter()
                 .for_each(|range| all.missing.insert(range)); // nothing was ever pulled
@@ -248,6 +271,7 @@ pub(super) fn days(
         .filter_map(|date| {
             let day = whole(date)?;
             let covered = coverage.any.within(day);
+            let lost = coverage.lost.within(day);
             let missing = coverage.missing.within(day);
             let state = if !coverage.holes.within(day).is_empty() {
                 State::Hole
@@ -266,6 +290,8 @@ pub(super) fn days(
                 }
             } else if !missing.is_empty() && is_tail_late {
                 State::Behind
+            } else if !lost.is_empty() {
+                State::Lost
             } else if covered.is_empty() {
                 State::ToCome
             } else {
@@ -274,8 +300,13 @@ pub(super) fn days(
             let rows = account.and_then(|account| account.days.get(&date)).copied();
             let is_known = || account.is_some_and(|account| !account.known.within(day).is_empty());
             let is_partial = !covered.is_empty() && state == State::ToCome;
-            let is_told = is_partial || matches!(state, State::Hole | State::Behind);
-            let lacking: Vec<&String> = (coverage.by_stream.iter())
+            let is_told = is_partial || matches!(state, State::Hole | State::Behind | State::Lost);
+            let (missing, by_stream) = if state == State::Lost {
+                (lost, &coverage.lost_by_stream)
+            } else {
+                (missing, &coverage.by_stream)
+            };
+            let lacking: Vec<&String> = (by_stream.iter())
                 .filter(|(_, missing)| is_told && !missing.within(day).is_empty())
                 .map(|(stream, _)| stream)
                 .collect();
@@ -377,6 +408,7 @@ fn in_cell(day: &Day) -> Markup {
         @match (day.state, day.rows) {
             (State::Before | State::Ahead | State::ToCome, _) => {}
             (State::Hole, _) => { strong { "! " (text::length(day.missing)) } span.hidden { " missing: a hole" } }
+            (State::Lost, _) => { strong { "× " (text::length(day.missing)) } span.hidden { " lost: refused as too old" } }
             (State::Behind, _) => { strong { "– " (text::length(day.missing)) } span.hidden { " missing: behind" } }
             (State::Covered, None) => { "?" }
             (State::Covered, Some(0)) => { "·" span.hidden { "no rows" } }
@@ -402,6 +434,7 @@ pub(super) fn legend() -> Markup {
             (sign("r2 u", "", "unsettled: still read again for late rows"))
             (sign("h", "!", "hole: passed over"))
             (sign("e", "–", "behind: not pulled in time"))
+            (sign("l", "×", "lost: refused by the provider as too old"))
             (sign("t", "", "not pulled yet"))
             (sign("q", "?", "pulled, rows not known"))
         }

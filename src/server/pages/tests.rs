@@ -461,6 +461,57 @@ fn a_day_says_what_it_is_like() {
 ");
 }
 
+/// What the provider gives no more is no hole: nobody can fill it. A later start accepts it.
+#[test]
+fn a_day_that_the_provider_gives_no_more_is_lost() {
+    let mut stream = progress(&[range("2026-11-06T12:00:00Z", "2026-11-20T11:43:00Z")]);
+    stream.unobtainable = [range("2026-11-02T00:00:00Z", "2026-11-06T12:00:00Z")]
+        .into_iter()
+        .collect();
+    let newest = commit(
+        "audits",
+        vec![("Routing", stream), ("Quality", progress(&[all()]))],
+    );
+    let standing = standing("audits", Some(newest), &policy());
+    let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
+    rows[0].days = BTreeMap::from([(at("2026-11-06T00:00:00Z").date_naive(), 7)]);
+    let history = History { rows };
+    let told = told(Some(&standing), &history, NOW);
+    assert_eq!(
+        told[..5],
+        [
+            "2026-11-02: LOST, refused by the provider as too old; 1d lost of Routing",
+            "2026-11-03: LOST, refused by the provider as too old; 1d lost of Routing",
+            "2026-11-04: LOST, refused by the provider as too old; 1d lost of Routing",
+            "2026-11-05: LOST, refused by the provider as too old; 1d lost of Routing",
+            "2026-11-06: LOST, refused by the provider as too old; 7 rows; 12h lost of Routing",
+        ]
+    );
+    assert_eq!(told[5], "2026-11-07: pulled, and there was nothing");
+
+    let policy = policy();
+    let page = |policy: &Policy| {
+        let view = view(vec![look("audits", policy, Some(&standing))], &history);
+        let all = overview::page(&view, overview::Choice::default()).into_string();
+        let one = job::page(&view, &view.jobs[0], job::Choice::default()).into_string();
+        (all, one)
+    };
+    let (all, one) = page(&policy);
+    assert_eq!(all.matches("<td class=\"l\"").count(), 5, "{all}");
+    assert_eq!(one.matches("<td class=\"l\"").count(), 5, "{one}");
+    assert!(one.contains("<strong>× 12h</strong>"), "{one}");
+    for page in [&all, &one] {
+        assert!(!page.contains("<td class=\"h\""), "{page}");
+        assert!(page.contains("lost: refused by the provider as too old"));
+    }
+    let accepted = Policy {
+        start: at("2026-11-06T12:00:00Z"),
+        ..policy.clone()
+    };
+    let (all, one) = page(&accepted);
+    assert!(!all.contains("<td class=\"l\"") && !one.contains("<td class=\"l\""));
+}
+
 #[test]
 fn what_isnt_pulled_is_behind_only_once_it_should_be() {
     let early = progress(&[range("2026-11-02T00:00:00Z", "2026-11-18T09:00:00Z")]);
