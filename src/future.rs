@@ -5,20 +5,26 @@ use std::collections::BTreeMap;
 
 use crate::lake::Progress;
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::plan::Policy;
+use crate::plan::{Policy, failed_at};
 
-/// The last instant that a log mentions as past: the end of what it calls pulled, or when that was asked for.
+/// The last instant that a log mentions as past: the end of what it calls pulled, refused or failed, or when that was
+/// asked for.
 pub fn latest(
     progress: &BTreeMap<String, Progress>,
     planned_at: Option<Timestamp>,
 ) -> Option<Timestamp> {
     let of_streams = progress.values().flat_map(|progress| {
-        let pulled = progress.coverage.iter().next_back().map(|last| last.to());
+        let passed = [&progress.coverage, &progress.unobtainable];
+        let passed = (passed.into_iter()).filter_map(|set| Some(set.iter().next_back()?.to()));
+        let failed = progress
+            .failed
+            .iter()
+            .flat_map(|failed| [failed.range.to(), failed_at(failed)]);
         let open = progress
             .open
             .iter()
             .flat_map(|open| [open.range.to(), open.asked_at]);
-        pulled.into_iter().chain(open)
+        passed.chain(failed).chain(open)
     });
     of_streams.chain(planned_at).max()
 }
@@ -38,7 +44,7 @@ pub fn void(progress: &mut BTreeMap<String, Progress>, now: Timestamp, policy: &
 fn void_stream(progress: &mut Progress, now: Timestamp, policy: &Policy) -> bool {
     let end = policy.horizon(now);
     let is_past = |open: &crate::lake::Open| open.range.to() <= end && open.asked_at <= now;
-    let mut found = cut(&mut progress.coverage, end);
+    let mut found = cut(&mut progress.coverage, end) | cut(&mut progress.unobtainable, end);
     for unsettled in progress.unsettled.values_mut() {
         found |= cut(unsettled, end);
     }
@@ -48,6 +54,19 @@ fn void_stream(progress: &mut Progress, now: Timestamp, policy: &Policy) -> bool
     if let Some(refetch) = &mut progress.refetch {
         found |= cut(&mut refetch.left, end);
     }
+    progress.failed.retain_mut(|failed| {
+        if failed_at(failed) > now {
+            failed.retry_at = now;
+            found = true;
+        }
+        if failed.range.to() <= end {
+            return true;
+        }
+        found = true;
+        let past = Range::new(failed.range.from(), end);
+        failed.range = past.unwrap_or(failed.range);
+        past.is_some()
+    });
     if !found {
         return false;
     }
@@ -64,7 +83,7 @@ fn void_stream(progress: &mut Progress, now: Timestamp, policy: &Policy) -> bool
         }
     }
     progress.unsettled.retain(|_, ranges| !ranges.is_empty());
-    progress.watermark = Some(progress.coverage.contiguous_end(policy.start));
+    progress.watermark = Some(progress.passed().contiguous_end(policy.start));
     true
 }
 
@@ -82,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lake::{Open, Refetch, Work};
+    use crate::lake::{FailedRange, Open, Refetch, Work};
     use crate::plan;
     use crate::providers::Cursor;
 
@@ -162,6 +181,58 @@ mod tests {
         );
         assert_eq!(left.window, Some(30));
         assert!(!void(&mut progress, at(500), &policy()), "once is enough");
+    }
+
+    #[test]
+    fn what_failed_or_was_refused_beyond_now_is_taken_out_and_what_failed_then_is_due() {
+        let failed = |from, to, attempts, retry_at| FailedRange {
+            range: range(from, to),
+            work: Work::Pull,
+            attempts,
+            retry_at: at(retry_at),
+            kind: None,
+            error: "down".to_owned(),
+        };
+        // by the second failure a range waits for a minute
+        let waits = failed(0, 60, 2, 560);
+        let mut progress = one(Progress {
+            coverage: [range(60, 300)].into_iter().collect(),
+            unobtainable: [range(300, 310), range(490, 600)].into_iter().collect(),
+            failed: vec![
+                waits.clone(),
+                failed(320, 380, 2, 100_000),
+                failed(400, 700, 1, 500),
+                failed(700, 760, 1, 500),
+            ],
+            ..Progress::default()
+        });
+        assert_eq!(latest(&progress, None), Some(at(99_940)));
+        assert!(void(&mut progress, at(500), &policy()));
+        let left = &progress["s"];
+        assert_eq!(left.unobtainable, [range(300, 310)].into_iter().collect());
+        assert_eq!(
+            left.failed,
+            [waits, failed(320, 380, 2, 500), failed(400, 490, 1, 500)]
+        );
+        assert!(latest(&progress, None) <= Some(at(500)));
+        let once = progress.clone();
+        assert!(!void(&mut progress, at(500), &policy()), "once is enough");
+        assert_eq!(progress, once);
+        // each of the three kinds alone is enough to be found
+        for (unobtainable, failed) in [
+            (Some(range(490, 600)), None),
+            (None, Some(failed(0, 60, 3, 5_000))),
+            (None, Some(failed(400, 700, 1, 500))),
+        ] {
+            let mut progress = one(Progress {
+                unobtainable: unobtainable.into_iter().collect(),
+                failed: failed.into_iter().collect(),
+                ..Progress::default()
+            });
+            assert!(latest(&progress, None) > Some(at(500)));
+            assert!(void(&mut progress, at(500), &policy()));
+            assert!(latest(&progress, None) <= Some(at(500)));
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta};
 
+use crate::clocks::TOLERANCE;
 use crate::lake::{Commit, FailedRange, Open, Progress, Refetch, Work};
 use crate::model::{Kind, Range, RangeSet, Timestamp};
 use crate::providers::Stream;
@@ -384,8 +385,7 @@ pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> Plan {
             }
         }
     }
-    // one that lies further ahead than any was written by a wrong clock
-    failed.retain(|(failed, ..)| failed.retry_at <= now || failed.retry_at > now + RETRY_AFTER.1);
+    failed.retain(|(failed, ..)| failed.retry_at <= now || failed_at(failed) > now + TOLERANCE);
     failed.sort_by_key(|(failed, ..)| failed.retry_at);
     let mut failed_windows = Vec::new();
     for (failed, rest, left) in failed {
@@ -602,6 +602,11 @@ fn retry_after(attempts: u32) -> TimeDelta {
         None => TimeDelta::zero(),
         Some(doublings) => (first * 2_i32.pow(doublings.min(12))).min(longest),
     }
+}
+
+/// When the range failed last; where that is still to come, a wrong clock wrote it, and nobody waits for it.
+pub fn failed_at(failed: &FailedRange) -> Timestamp {
+    failed.retry_at - retry_after(failed.attempts)
 }
 
 /// Makes one of the two neighbours that lie nearest to each other.
