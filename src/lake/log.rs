@@ -47,6 +47,8 @@ pub struct Run {
     pub origin: Option<Origin>,
     /// The streams that it pulls, as far as they are known: for its first commit, too.
     pub streams: Vec<String>,
+    /// A claim that was seen for longer than claims live: it keeps nobody off, whatever the clock of its holder says.
+    pub outlived: Option<Claim>,
 }
 
 impl Run {
@@ -58,6 +60,7 @@ impl Run {
             claim_life,
             origin: None,
             streams: Vec::new(),
+            outlived: None,
         }
     }
 }
@@ -308,7 +311,7 @@ impl JobLog {
             commit
                 .claim
                 .clone()
-                .filter(|claim| claim.is_live(real_now()))
+                .filter(|claim| claim.is_live(real_now()) && run.outlived.as_ref() != Some(claim))
         };
         if let Some(claim) = found.as_ref().and_then(held) {
             return Ok(Claimed::Held(claim));

@@ -8,9 +8,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::TimeDelta;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::lake::{Commit, FailureStreak, Left};
+use crate::lake::{Claim, Commit, FailureStreak, Left};
 use crate::model::Timestamp;
 use crate::table::EventIdHash;
 
@@ -50,6 +52,8 @@ struct OfJob {
     partitions: HashMap<String, Partition>,
     /// The failed runs in a row, as far as this process knows.
     failing: Option<FailureStreak>,
+    /// The claim of another run that was seen last, and since when.
+    seen: Option<(Claim, Instant)>,
 }
 
 #[derive(Debug)]
@@ -85,6 +89,23 @@ impl Memory {
     /// How the job's last run left its log; taken out, so that it serves one claim.
     pub(super) fn left(&self, job: &str) -> Option<Left> {
         self.kept().jobs.get_mut(job)?.left.take()
+    }
+
+    /// Notes a claim of another run that keeps this process off.
+    pub(super) fn sees(&self, job: &str, claim: &Claim) {
+        let mut kept = self.kept();
+        let seen = &mut kept.jobs.entry(job.to_owned()).or_default().seen;
+        if seen.as_ref().is_none_or(|(seen, _)| seen != claim) {
+            *seen = Some((claim.clone(), Instant::now()));
+        }
+    }
+
+    /// The claim that was seen last, if that was long enough ago for a claim of such a life to have run out by any clock:
+    /// who holds a job renews its claim in half that time.
+    pub(super) fn outlived(&self, job: &str, life: TimeDelta) -> Option<Claim> {
+        let kept = self.kept();
+        let (claim, since) = kept.jobs.get(job)?.seen.as_ref()?;
+        (TimeDelta::from_std(since.elapsed()).ok()? >= life).then(|| claim.clone())
     }
 
     /// Notes the failed runs in a row as of now, also where the log can't be told.
@@ -219,6 +240,27 @@ fn bytes_of(name: &str, ids: &IdSet) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever time the claims name.
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_is_seen_for_as_long_as_claims_live_is_outlived_unless_it_is_renewed() {
+        let memory = Memory::default();
+        let (life, half) = (TimeDelta::seconds(30), std::time::Duration::from_secs(15));
+        let claim = |second| {
+            let at = chrono::DateTime::from_timestamp(second, 0);
+            Claim::of_this_process(at.unwrap_or_default())
+        };
+        assert_eq!(memory.outlived("job", life), None);
+        for (second, outlived) in [(9_000_000_000, false), (0, false), (9, false), (9, true)] {
+            memory.sees("job", &claim(second));
+            tokio::time::advance(half).await;
+            memory.sees("job", &claim(second));
+            let expected = outlived.then(|| claim(second));
+            assert_eq!(memory.outlived("job", life), expected, "{second}");
+        }
+        memory.sees("job", &claim(10));
+        assert_eq!(memory.outlived("job", life), None, "renewed after all");
+    }
 
     fn ids(of: &str, count: usize) -> IdSet {
         let id = |n: usize| EventIdHash::of(&format!("{of} {n}"));

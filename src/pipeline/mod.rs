@@ -343,6 +343,7 @@ async fn claimed<R>(
     let run = Run {
         origin: Some(job.origin()),
         streams: streams.into_iter().map(|stream| stream.id).collect(),
+        outlived: job.memory.outlived(&job.log, conduct.claim_life),
         ..Run::new(&job.log, conduct.claim_life)
     };
     let trace_id = tracing::field::Empty;
@@ -356,7 +357,10 @@ async fn claimed<R>(
             None => JobLog::claim(&job.lake, run).await,
         };
         let log = match claimed {
-            Ok(Claimed::Held(claim)) => return Ok(Outcome::Held(claim)),
+            Ok(Claimed::Held(claim)) => {
+                job.memory.sees(&job.log, &claim);
+                return Ok(Outcome::Held(claim));
+            }
             Ok(Claimed::Mine(log)) => log,
             Err(error) => {
                 let error = error.into();

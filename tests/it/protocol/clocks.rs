@@ -95,3 +95,32 @@ async fn clocks_that_are_off_cost_no_rows() {
     );
     assert!(taken > 50 && left > 50, "{taken}, {left}");
 }
+
+/// A run claims the job on a machine whose clock is minutes ahead, and is never heard of again: who has looked at its
+/// claim for as long as claims live waits no longer, whatever time it names.
+#[tokio::test]
+async fn a_claim_of_a_clock_that_is_ahead_is_waited_for_no_longer_than_claims_live() {
+    let provider = short_provider().await;
+    for ahead in [5, 7, 9].map(TimeDelta::minutes) {
+        let mut world = World::of(&provider, lake().await).await;
+        let rival = world.process(Fault::None).skewed(ahead);
+        let claimed = JobLog::claim(&rival.lake(), Run::new("job", LIFE)).await;
+        assert!(matches!(claimed, Ok(Claimed::Mine(_))));
+        world.claim_life = TimeDelta::milliseconds(300);
+        let process = world.process(Fault::None).skewed(TimeDelta::zero());
+        let begun = std::time::Instant::now();
+        let mut held = 0;
+        let waited = loop {
+            match world.run(&process, Step::FirstPull).await.unwrap() {
+                Outcome::Held(_) => held += 1,
+                Outcome::Ran(_) => break begun.elapsed(),
+            }
+            assert!(begun.elapsed() < LIFE.to_std().unwrap(), "{ahead}: held");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert!(held > 1 && waited.as_millis() >= 300, "{held}, {waited:?}");
+        world
+            .check(Step::FirstPull, "after a claim that was outlived")
+            .await;
+    }
+}
