@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::HeaderMap;
 use http::header::{AGE, DATE};
 
-use crate::clocks::Reading;
+use crate::clocks::{Judged, Reading, Readings, judge};
 use crate::model::Timestamp;
 
 /// An instant at which this version wasn't built yet: a clock that shows an earlier one is wrong.
@@ -44,6 +44,18 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn real_now() -> Timestamp {
     whole_micros(Utc::now())
+}
+
+/// Judges this machine's clock now beside those of others, as far as they have been heard of.
+pub fn judged(store: Option<&RemoteClock>, api: Option<&RemoteClock>) -> Judged {
+    let (local, instant) = (real_now(), Instant::now());
+    let at = |clock: Option<&RemoteClock>| clock.and_then(|clock| clock.at(instant));
+    let readings = Readings {
+        local,
+        store: at(store),
+        api: at(api),
+    };
+    judge(&readings, BUILT)
 }
 
 fn whole_micros(at: Timestamp) -> Timestamp {

@@ -70,13 +70,9 @@ pub(super) async fn run(
         return Ok(0);
     };
     // fixed for all turns: the command ends, however long it takes
-    let horizon = job.policy.horizon(real_now());
-    let Some(range) = Range::new(asked.from(), asked.to().min(horizon)) else {
-        let (from, lag) = (text::time(asked.from()), text::length(job.policy.lag));
-        return Err(Failure::usage(format!(
-            "`--from {from}` is later than now less the job's lag of {lag}"
-        )));
-    };
+    let now = now_after(&job, asked.from(), shutdown).await?;
+    let horizon = job.policy.horizon(now);
+    let range = Range::new(asked.from(), asked.to().min(horizon)).unwrap_or(asked);
     let what = ByHand {
         range,
         refetch: args.refetch,
@@ -95,6 +91,29 @@ pub(super) async fn run(
     Ok(shutdown
         .exit_code()
         .unwrap_or(u8::from(!report.failures.is_empty())))
+}
+
+/// What is now by all clocks that can be heard of, if `from` lies far enough before it. By those that are known already, it
+/// is looked at before anything is asked.
+pub(super) async fn now_after(
+    job: &Job,
+    from: Timestamp,
+    shutdown: &Shutdown,
+) -> Result<Timestamp, Failure> {
+    let is_after = |now: Timestamp| {
+        if from < job.policy.horizon(now) {
+            return Ok(());
+        }
+        let (from, now) = (text::time(from), text::time(now));
+        let lag = text::length(job.policy.lag);
+        Err(Failure::usage(format!(
+            "`--from {from}` is later than now ({now}) less the job's lag of {lag}"
+        )))
+    };
+    is_after(job.lake.now())?;
+    let now = pipeline::now(job, &shutdown.stop).await;
+    is_after(now)?;
+    Ok(now)
 }
 
 /// What is pulled by hand.
@@ -206,7 +225,8 @@ async fn left(
     if refetch {
         plan::begin_refetch(&mut progress, &streams, range);
     }
-    let now = real_now();
+    // it ends before now already
+    let now = range.to() + job.policy.lag;
     let tasks = streams.iter().flat_map(|stream| {
         let progress = progress.get(&stream.id).cloned().unwrap_or_default();
         plan::backfill(&progress, range, refetch, now, &job.policy)

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::report::{Failure, Out};
 use super::table::{Cell, Kind};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
@@ -56,7 +57,7 @@ struct Line {
 }
 
 pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Result<u8, Failure> {
-    let now = super::as_of(args.as_of)?.now();
+    let clock = super::as_of(args.as_of)?;
     let range = match (args.from, args.to) {
         (Some(from), Some(to)) => Some(super::range(from, to)?),
         _ => None,
@@ -74,6 +75,10 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         let newest = lake::newest(&job.lake, &job.log)
             .await
             .map_err(Failure::lake)?;
+        let now = match clock {
+            Clock::System => job.lake.now(),
+            Clock::AsOf(now) => now,
+        };
         let listed = job.source.adapter.listed_streams();
         refuse_overlap(job, newest.as_ref(), &listed, &lane)
             .await

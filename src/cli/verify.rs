@@ -11,7 +11,7 @@ use super::progress::{Bar, Left, Rows};
 use super::report::{self, Failure, Out, complain};
 use super::table::{Cell, Kind};
 use super::terminal::Tone;
-use crate::clock::{Clock, real_now};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
@@ -67,14 +67,8 @@ pub(super) async fn run(
         .is_laid_out(&runtime::layout(&config.lake))
         .await
         .map_err(Failure::lake)?;
-    let lag = job.policy.lag;
-    if args.from >= job.policy.horizon(real_now()) {
-        let (from, lag) = (text::time(args.from), text::length(lag));
-        return Err(Failure::usage(format!(
-            "`--from {from}` is later than now less the job's lag of {lag}"
-        )));
-    }
-    let mut verification = verify(&scheduled, range, shutdown).await?;
+    let now = backfill::now_after(job, args.from, shutdown).await?;
+    let mut verification = verify(&scheduled, range, now, shutdown).await?;
     let mut repaired = None;
     let mut failed = false;
     let to_repair = !verification.to_repair.is_empty() || !verification.to_pull.is_empty();
@@ -94,7 +88,7 @@ pub(super) async fn run(
         repaired = Some(tally);
         let mut again = Vec::new();
         for range in verification.ranges_to_verify_again().iter() {
-            again.push(verify(&scheduled, range, shutdown).await?);
+            again.push(verify(&scheduled, range, now, shutdown).await?);
         }
         verification = verification.after_repair(again);
     }
@@ -119,6 +113,7 @@ pub(super) async fn run(
 async fn verify(
     scheduled: &ScheduledJob,
     range: Range,
+    now: Timestamp,
     shutdown: &Shutdown,
 ) -> Result<Verification, Failure> {
     let ScheduledJob { schedule, job, .. } = scheduled;
@@ -134,7 +129,7 @@ async fn verify(
     };
     let bar = Bar::new(&job.name, &job.source.client, left, READ);
     let conduct = Conduct {
-        clock: clock(newest.as_ref(), schedule),
+        clock: Clock::AsOf(held_to(newest.as_ref(), schedule, now)),
         tally: bar.follow(Tally::default()),
         ..Conduct::new(shutdown.stop.clone())
     };
@@ -154,9 +149,9 @@ fn pulled(newest: &Commit, range: Range) -> TimeDelta {
     lengths.sum()
 }
 
-/// Until the job's next run is overdue, it counts as up to date: what happened since its last one isn't held against it.
-fn clock(newest: Option<&Commit>, schedule: &Schedule) -> Clock {
-    let now = real_now();
+/// What the job counts as up to date to, if it is `now`: until its next run is overdue, what happened since its last one
+/// isn't held against it.
+fn held_to(newest: Option<&Commit>, schedule: &Schedule, now: Timestamp) -> Timestamp {
     let is_running = |newest: &Commit| {
         let claim = newest.claim.as_ref();
         claim.is_some_and(|claim| claim.is_live(now))
@@ -166,7 +161,8 @@ fn clock(newest: Option<&Commit>, schedule: &Schedule) -> Clock {
         let next = schedule.next_after(at);
         (is_running(newest) || next.is_none_or(|next| next > now)).then_some(at)
     });
-    up_to_date.map_or(Clock::System, Clock::AsOf)
+    // a plan beyond now was made by a clock that was ahead
+    up_to_date.map_or(now, |at| at.min(now))
 }
 
 /// Reads again what something is missing of, and pulls what was not pulled, by the protocol of every run; `false` if not
@@ -401,8 +397,9 @@ mod tests {
 
     #[test]
     fn a_job_is_held_to_its_last_run_until_the_next_is_overdue() {
+        let now: Timestamp = "2026-11-20T10:30:00Z".parse().unwrap();
         let newest = |planned: TimeDelta, claim: Option<Claim>| -> Commit {
-            let planned = real_now() - planned;
+            let planned = now - planned;
             let id = "01990000-0000-7000-8000-000000000001";
             serde_json::from_value(json!({
                 "format": 1, "version": 1, "id": id, "run": id, "job": "audits", "kind": "data", "at": planned,
@@ -412,18 +409,23 @@ mod tests {
             .unwrap()
         };
         let hourly: Schedule = "@hourly".parse().unwrap();
-        let is_held_to_it = |newest: &Commit| {
-            let planned = newest.planned_at.unwrap();
-            matches!(clock(Some(newest), &hourly), Clock::AsOf(at) if at == planned)
-        };
-        assert!(matches!(clock(None, &hourly), Clock::System));
-        // planned ahead, so that no hour begins between that and now
-        assert!(is_held_to_it(&newest(-TimeDelta::hours(2), None)));
+        let held_to = |newest: &Commit| now - held_to(Some(newest), &hourly, now);
+        assert_eq!(super::held_to(None, &hourly, now), now);
+        let recent = TimeDelta::minutes(20);
+        assert_eq!(held_to(&newest(recent, None)), recent);
         let overdue = TimeDelta::hours(3);
-        assert!(!is_held_to_it(&newest(overdue, None)));
+        assert_eq!(held_to(&newest(overdue, None)), TimeDelta::zero());
+        // by a clock that was ahead
+        assert_eq!(
+            held_to(&newest(TimeDelta::days(-3), None)),
+            TimeDelta::zero()
+        );
         // a run is at it
-        let until = |seconds| Claim::of_this_process(real_now() + TimeDelta::seconds(seconds));
-        assert!(is_held_to_it(&newest(overdue, Some(until(300)))));
-        assert!(!is_held_to_it(&newest(overdue, Some(until(-1)))));
+        let until = |seconds| Claim::of_this_process(now + TimeDelta::seconds(seconds));
+        assert_eq!(held_to(&newest(overdue, Some(until(300)))), overdue);
+        assert_eq!(
+            held_to(&newest(overdue, Some(until(-1)))),
+            TimeDelta::zero()
+        );
     }
 }

@@ -56,6 +56,7 @@ use parts::Cores;
 use queue::{Leftovers, Queue};
 pub use replay::{Became, Replayed, Tried, replay};
 use time::Time;
+pub use time::now;
 pub use verify::{Unverified, Verification, verify};
 
 /// How long a claim keeps other runs off, unless a test says otherwise.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use super::landing::Landing;
 use super::{Conduct, Job};
 use crate::clock::{BUILT, Clock, RemoteClock, real_now};
@@ -9,9 +11,24 @@ use crate::clocks::{Judged, Readings, TOLERANCE, Whose, judge};
 use crate::future;
 use crate::lake::JobLog;
 use crate::model::{Range, Timestamp};
+use crate::plan::Policy;
 use crate::providers::{Ask, Stream};
 use crate::source::Source;
 use crate::telemetry::chain;
+
+/// What is now by all clocks that can be heard of: the least of those that are believed. The provider is asked for a page
+/// if nothing else has shown its API's clock. Says which clocks are off.
+pub async fn now(job: &Job, stop: &CancellationToken) -> Timestamp {
+    let time = Time::of(job, Clock::System);
+    // what can't be read now is told by whoever needs it
+    let streams = job.source.streams(stop).await.unwrap_or_default();
+    if time.api.at(Instant::now()).is_none() {
+        time.ask_the_api(&job.policy, &job.source, &streams, stop)
+            .await;
+    }
+    time.warn(&job.name);
+    time.now()
+}
 
 /// The clocks of a run. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -120,7 +137,9 @@ impl Time {
             return None;
         }
         if self.judged().agreed.is_none() && self.api.at(Instant::now()).is_none() {
-            self.ask_the_api(landing, source, streams, conduct).await;
+            let stop = &conduct.stop;
+            self.ask_the_api(landing.policy(), source, streams, stop)
+                .await;
         }
         let Some(agreed) = self.judged().agreed else {
             tracing::warn!(
@@ -142,12 +161,12 @@ impl Time {
     /// Reads the beginning of the least window before now, only to see what the API's clock shows.
     async fn ask_the_api(
         &self,
-        landing: &Landing<'_>,
+        policy: &Policy,
         source: &Source,
         streams: &[Stream],
-        conduct: &Conduct,
+        stop: &CancellationToken,
     ) {
-        let (policy, now) = (landing.policy(), self.now());
+        let now = self.now();
         let to = policy.horizon(now);
         let range = Range::new(to - policy.min_window, to);
         let (Some(stream), Some(range)) = (streams.first(), range) else {
@@ -159,7 +178,7 @@ impl Time {
             reading: 0,
             now,
         };
-        if let Err(error) = source.read(&ask, None).next(&conduct.stop).await {
+        if let Err(error) = source.read(&ask, None).next(stop).await {
             tracing::debug!(
                 error = chain(&error),
                 "the API can't be asked what time it is"

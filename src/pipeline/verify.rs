@@ -23,8 +23,9 @@ use super::pull::{self, Arrival, InFlight, TooOld};
 use super::quarantine::Held;
 use super::queue::{self, Queue};
 use super::shown::{Shown, Shows};
+use super::time::Time;
 use super::{Conduct, Failure, Job, Tally};
-use crate::clock::real_now;
+use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
 use crate::model::{Kind, PartitionColumn, Range, RangeSet, Timestamp};
 use crate::plan;
@@ -216,13 +217,13 @@ impl<'a> Verifier<'a> {
         reason = "it gathers what the comparison needs"
     )]
     async fn new(job: &'a Job, asked: Range, conduct: &'a Conduct) -> Result<Self, RunError> {
-        let began = real_now();
+        let began = Time::of(job, Clock::System).now();
         let newest = lake::newest(&job.lake, &job.log).await?;
         if let Some(newest) = &newest {
             job.refuse_if_moved(newest)?;
         }
         let streams = job.source.streams(&conduct.stop).await?;
-        let horizon = job.policy.horizon(conduct.clock.now());
+        let horizon = job.policy.horizon(Time::of(job, conduct.clock).now());
         let mut verification = Verification {
             range: asked,
             days: BTreeMap::new(),

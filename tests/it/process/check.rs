@@ -1,10 +1,12 @@
 //! `check` as a user sees it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use auditlake::sim::everyware;
+use auditlake::sim::genesys::{DatasetSpec, endpoint};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use serde_json::Value;
 
-use super::support::{EVENING, Ended, World, files, one_day};
-use auditlake::sim::genesys::{DatasetSpec, endpoint};
+use super::support::{EVENING, Ended, World, files, now, one_day};
 
 async fn world() -> World {
     let records = DatasetSpec {
@@ -73,4 +75,66 @@ async fn an_unknown_job_is_a_usage_mistake() {
     ended
         .assert_code(2)
         .assert_says("there is no job `nope`; the jobs are `audits`");
+}
+
+/// The bounds that `check` says it has asked a page for.
+pub(super) fn asked_bounds(said: &str) -> (DateTime<Utc>, DateTime<Utc>) {
+    let (_, asked) = said
+        .split_once(", asked for ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let (from, rest) = asked.split_once("..").unwrap();
+    let (to, _) = rest.split_once([',', ' ']).unwrap();
+    (from.parse().unwrap(), to.parse().unwrap())
+}
+
+/// What was really asked for, not the window that it was asked because of.
+#[tokio::test]
+async fn the_bounds_that_were_asked_are_told_as_they_were_asked() {
+    let before = now();
+    let checked = world().await.run(&["check"]).await.assert_code(0);
+    let (from, to) = asked_bounds(&checked.stdout);
+    // a second more on both sides, as its bounds aren't exact
+    assert_eq!(to - from, TimeDelta::seconds(62), "{}", checked.stdout);
+    let end = to - TimeDelta::seconds(1) + TimeDelta::minutes(2);
+    assert!((end - before).abs() < TimeDelta::minutes(1), "{end}");
+    assert!(!checked.stdout.contains("whole days"), "{}", checked.stdout);
+
+    let records = everyware::DatasetSpec {
+        records: 10,
+        ..everyware::DatasetSpec::default()
+    };
+    let provider = everyware::start(
+        everyware::EverywareSettings::default(),
+        everyware::Dataset::generate(&records),
+    );
+    let provider = provider.await.unwrap();
+    let world = world().await;
+    let yaml = format!(
+        "lake: {{url: 'file://./lake'}}
+connections:
+  edc:
+    provider: everyware_cloud
+    base_url: {}
+    allow_http: true
+    username: sim-user
+    password: sim-secret
+    account_id: acme
+jobs:
+  - {{name: audits, connection: edc, schedule: '@hourly', start: 2026-03-01}}
+",
+        provider.base_url()
+    );
+    world.configure(&yaml);
+    let checked = world.run(&["check"]).await;
+    let told = (checked.stdout.lines()).find(|line| line.contains("read a page"));
+    let told = told.unwrap_or_else(|| panic!("{checked:?}"));
+    let (from, to) = asked_bounds(told);
+    // from the first midnight of any zone to the last one
+    let hours = (from.hour(), to.hour());
+    assert_eq!(hours, (10, 12), "{told}");
+    assert!(to - from >= TimeDelta::days(1), "{told}");
+    assert!(
+        told.contains(", as it takes whole days only, has "),
+        "{told}"
+    );
 }

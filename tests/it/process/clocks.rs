@@ -6,6 +6,7 @@ use auditlake::sim::genesys::{DatasetSpec, endpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use super::check::asked_bounds;
 use super::support::{Ended, World, files, now, until};
 
 /// All of the API.
@@ -236,4 +237,62 @@ async fn a_daemon_never_sleeps_until_an_instant_that_a_wrong_clock_wrote() {
     let daemon = world.start(&["run"]);
     until("the job has run", async || pulled_to(&world) <= now()).await;
     daemon.signalled("TERM").await.assert_code(0);
+}
+
+/// What commands take for now where this machine is days ahead of the provider.
+#[tokio::test]
+async fn no_command_of_a_host_that_is_ahead_counts_time_that_has_not_happened() {
+    let world = World::ahead_by(&five_days(), -TimeDelta::days(3)).await;
+    world.change("*/2 * * * * *", "0 0 1 1 *"); // not due again meanwhile
+    once(&world).await;
+    let ahead = "the local clock is 3d ahead of the API's clock";
+    let local = now();
+    let (a_day_ago, end) = (
+        (world.provider.now() - TimeDelta::days(1)).to_rfc3339(),
+        local.to_rfc3339(),
+    );
+    let run = async |command: &str, from: &str, more: &[&str]| {
+        let range = [command, "--job", "audits", "--from", from, "--to", &end];
+        world.run(&[&range, more].concat()).await
+    };
+    let until = |at: &Value| at.as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+
+    // nothing that was to be pulled is missing
+    let verified = run("verify", &a_day_ago, &["--json"]).await.assert_code(0);
+    let verified = verified.assert_says(ahead).stdout;
+    let verified: Value = serde_json::from_str(&verified).unwrap();
+    assert_eq!(verified["equal"], true, "{verified}");
+    assert_eq!(verified["not_pulled"], json!([]), "{verified}");
+    let most = world.provider.now() - TimeDelta::minutes(2);
+    assert!(until(&verified["too_new"][0]) <= most, "{verified}");
+    let repaired = run("verify", &a_day_ago, &["--repair"])
+        .await
+        .assert_code(0);
+    repaired.assert_says("not verified, too new: ");
+
+    let pulled = run("backfill", &a_day_ago, &["--refetch"])
+        .await
+        .assert_code(0);
+    assert!(!pulled.stderr.contains("repeat the command"), "{pulled:?}");
+    for (stream, progress) in newest(&world)["progress"].as_object().unwrap() {
+        let refetched = &progress["refetch"]["range"][1];
+        assert!(
+            until(refetched) <= world.provider.now(),
+            "{stream}: {progress}"
+        );
+    }
+
+    let yesterday = (local - TimeDelta::days(1)).to_rfc3339();
+    for command in ["verify", "backfill"] {
+        let refused = run(command, &yesterday, &[]).await.assert_code(2);
+        refused
+            .assert_says("is later than now (")
+            .assert_says(ahead);
+    }
+    assert!(pulled_to(&world) <= world.provider.now() - TimeDelta::minutes(2));
+
+    // `check` asks for a minute that has been, too
+    let checked = world.run(&["check"]).await.assert_code(1);
+    let asked = asked_bounds(&checked.stdout);
+    assert!(asked.1 <= world.provider.now(), "{asked:?}");
 }
