@@ -144,7 +144,12 @@ async fn keep_drawing(
     loop {
         tokio::time::sleep(DRAW_EVERY).await;
         let shown = locked(&course).shown(begun.elapsed(), told.rows);
-        told.draw(&bar, &texts, &shown);
+        let (told, bar, texts) = (told.clone(), bar.clone(), texts.clone());
+        // a terminal that is stopped keeps nobody waiting but that thread
+        let drawn = tokio::task::spawn_blocking(move || told.draw(&bar, &texts, &shown)).await;
+        if drawn.is_err() {
+            return;
+        }
     }
 }
 
