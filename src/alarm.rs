@@ -200,6 +200,21 @@ mod tests {
         assert_eq!(alarm.waiting.lock().len(), 1);
     }
 
+    /// As the clock was set back, the bell doesn't ring for it: what was to be waited for has passed all the same.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_meanwhile_keeps_nobody_waiting() {
+        let alarm = Alarm {
+            waiting: Arc::default(), // nobody rings
+        };
+        let hour = Duration::from_hours(1);
+        let begun = tokio::time::Instant::now();
+        let woken = alarm.wait_until(real_now() + TimeDelta::hours(1));
+        tokio::time::timeout(2 * hour, woken).await.unwrap();
+        let waited = begun.elapsed();
+        assert!(waited >= hour.checked_sub(SLACK).unwrap() && waited < hour + hour / 100);
+        assert!(alarm.waiting.lock().is_empty());
+    }
+
     #[tokio::test]
     async fn those_of_one_instant_are_woken_in_the_order_in_which_they_came() {
         let waiting = Waiting::default();

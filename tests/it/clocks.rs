@@ -199,3 +199,32 @@ async fn where_a_provider_refuses_the_future_the_past_is_asked_for() {
     assert_eq!(behind, 24 * 60 + 2);
     assert!(rig.sim.counters().calls(genesys::endpoint::SUBMIT) <= 6);
 }
+
+#[tokio::test]
+async fn where_the_store_alone_tells_the_time_it_is_believed() {
+    let day = 24 * 60;
+    for (store, behind) in [
+        (TimeDelta::minutes(-10), 12),
+        (TimeDelta::days(-3), 3 * day + 2),
+    ] {
+        let rig = off_by(TimeDelta::zero()).await;
+        let age = vec![("age", "3".to_owned())];
+        for endpoint in [
+            genesys::endpoint::SERVICES,
+            genesys::endpoint::REALTIME_SERVICES,
+            genesys::endpoint::SUBMIT,
+            genesys::endpoint::STATUS,
+            genesys::endpoint::RESULTS,
+            genesys::endpoint::REALTIME,
+        ] {
+            let cached = Fault::Headers(age.clone());
+            rig.sim.faults().always(endpoint, cached);
+        }
+        run(&rig, Some(store)).await;
+        assert_eq!(
+            pulled(&rig).await,
+            (behind, vec![(Whose::Local, None)]),
+            "{store}"
+        );
+    }
+}

@@ -217,3 +217,23 @@ async fn schemathesis_finds_nothing() {
     assert!(said.status.success(), "{text}");
     daemon.signalled("TERM").await.assert_code(0);
 }
+
+/// A job that began two hours ago is drawn over as many weeks as are asked for.
+#[tokio::test]
+async fn the_page_has_as_many_weeks_as_are_asked_for() {
+    let (_world, daemon, address) = daemon().await;
+    let count = async |path: &str, what: &str| {
+        let (status, page) = get(&address, path).await;
+        assert_eq!(status, 200, "{path}");
+        page.matches(what).count()
+    };
+    for (asked, weeks) in [("1", 1), ("26", 26), ("0", 1), ("9999", 53)] {
+        let across = count(&format!("/?weeks={asked}"), "colspan=\"7\"").await;
+        let path = format!("/jobs/audits?weeks={asked}");
+        let down = count(&path, "<span class=\"date\">").await;
+        assert_eq!((across, down), (weeks, 7 * weeks), "{asked}");
+    }
+    let by_itself = count("/", "colspan=\"7\"").await;
+    assert_eq!(count("/?weeks=many", "colspan=\"7\"").await, by_itself);
+    daemon.signalled("TERM").await.assert_code(0);
+}

@@ -425,3 +425,17 @@ async fn the_demo_runs_twice_and_adds_nothing() {
     assert_eq!(rows[0].len(), 6_000 + 3 * 1_200);
     assert!(rows[0] == rows[1]);
 }
+
+#[tokio::test]
+async fn a_start_that_is_still_to_come_is_said_once() {
+    let world = World::new(&one_day(), EVENING).await;
+    world.change("start: 2026-03-02T00:00:00+00:00", "start: 2199-01-01");
+    let planned = world.run(&["plan"]).await.assert_code(0);
+    assert_eq!(
+        planned.stdout,
+        "nothing to do: audits begins after 2199-01-01T00:02:00Z\n"
+    );
+    let json = world.run(&["plan", "--json"]).await.assert_code(0);
+    assert_eq!(json.stdout, "[]\n");
+    assert_eq!(world.provider.counters().total_calls(), 0);
+}

@@ -119,6 +119,11 @@ async fn from_finding_it_to_being_done_with_it() {
         .collect::<Result<_, _>>()
         .unwrap();
     assert_eq!(lines.len(), 2);
+    let who = std::process::Command::new("sh")
+        .args(["-c", "echo \"$(id -un)@$(uname -n)\""])
+        .output();
+    let who = String::from_utf8(who.unwrap().stdout).unwrap();
+    let who = json!(who.trim());
     for line in lines {
         assert_eq!(line["raw"], TORN);
         let said = &line["acknowledged"];
@@ -128,6 +133,7 @@ async fn from_finding_it_to_being_done_with_it() {
             "{said}"
         );
         assert_eq!(said.as_array().unwrap().len(), 1, "{said}");
+        assert_eq!(said[0]["who"], who, "{said}");
     }
     // nothing of what lay there was touched
     let kept = std::fs::read_to_string(folder(&world, "quarantine").join(format!("{RUN}-0.jsonl")));

@@ -613,3 +613,58 @@ async fn a_ca_file_of_the_lake_is_trusted_beside_the_systems() {
     let ended = world.run(&["validate"]).await.assert_code(2);
     ended.assert_says("jobs.yaml:2:12: invalid `ca_file`: `jobs.yaml` holds no PEM certificate");
 }
+
+/// An S3 store that looks whether there is an object, takes its time, and then writes.
+async fn racy_store() -> String {
+    let objects = Arc::new(Mutex::new(BTreeMap::<String, Bytes>::new()));
+    let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+        let key = uri.path().to_owned();
+        let there = objects.lock().unwrap().get(&key).cloned();
+        let (status, text) = match (method, there) {
+            (Method::PUT, Some(_)) if headers.contains_key("if-none-match") => (
+                StatusCode::PRECONDITION_FAILED,
+                Bytes::from(error("PreconditionFailed", "")),
+            ),
+            (Method::PUT, _) => {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                objects.lock().unwrap().insert(key, body);
+                (StatusCode::OK, Bytes::new())
+            }
+            (Method::DELETE, _) => {
+                objects.lock().unwrap().remove(&key);
+                (StatusCode::NO_CONTENT, Bytes::new())
+            }
+            (_, Some(object)) => (StatusCode::OK, object),
+            (_, None) => (StatusCode::NOT_FOUND, Bytes::from(error("NoSuchKey", ""))),
+        };
+        let headers = [
+            ("etag", "\"x\""),
+            ("last-modified", "Sun, 01 Mar 2026 00:00:00 GMT"),
+        ];
+        (status, headers, text)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(axum::serve(listener, router).into_future());
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_store_that_looks_and_then_writes_is_refused() {
+    let endpoint = racy_store().await;
+    let world = with_lake(&format!(
+        "url: s3://bucket/prefix\n  storage_options: {{ aws_endpoint: {endpoint}, allow_http: true, aws_disable_bulk_delete: true, {KEYS} }}"
+    ))
+    .await;
+    let refused = "told 4 of 4 creators of one object";
+    let checked = world.run(&["check"]).await.assert_code(1);
+    checked
+        .assert_says("conditional create (config): ")
+        .assert_says(refused);
+    let before = world.provider.counters().total_calls();
+    for args in [["run", "--once"].as_slice(), &["run"]] {
+        world.run(args).await.assert_code(2).assert_says(refused);
+    }
+    assert_eq!(world.provider.counters().total_calls(), before);
+}

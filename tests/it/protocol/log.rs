@@ -262,3 +262,27 @@ async fn a_run_that_only_recovers_prunes_nothing_that_its_successor_has_to_read(
     }
     println!("tried: death in a run that recovers, {calls} calls, before and after");
 }
+
+/// What is older than a month by this machine's clock, and isn't by the store's, stays.
+#[tokio::test]
+async fn a_clock_that_is_ahead_prunes_nothing() {
+    let provider = short_provider().await;
+    let before = with_commits(lake().await, 60).await;
+    let left = async |store_behind: TimeDelta| {
+        let world = World::of(&provider, before.fork()).await;
+        // a month ahead of whoever wrote the log
+        let lake = world.process(Fault::None).lake();
+        let shown = auditlake::clock::real_now() - store_behind;
+        (lake.clock).note(shown, TimeDelta::zero(), std::time::Instant::now());
+        let Ok(Outcome::Ran(_)) = world.run_in(lake, Step::FirstPull).await else {
+            panic!("nobody else is there");
+        };
+        keys(&world.store, COMMITS).await.len()
+    };
+    let with_right_clocks = left(TimeDelta::zero()).await;
+    assert!(
+        with_right_clocks < 10,
+        "{with_right_clocks}: meant to prune"
+    );
+    assert!(left(TimeDelta::days(31)).await > 60);
+}
