@@ -45,10 +45,13 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// `1 job`, `12,345 jobs`
+/// `1 job`, `12,345 jobs`, `2 retries`
 pub fn counted(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", count(number))
+    match what.strip_suffix("ry") {
+        _ if number == 1 => format!("1 {what}"),
+        Some(stem) => format!("{} {stem}ries", count(number)),
+        None => format!("{} {what}s", count(number)),
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +63,10 @@ mod tests {
         assert_eq!(
             [count(0), count(999), count(1_000), count(12_345_678)],
             ["0", "999", "1,000", "12,345,678"]
+        );
+        assert_eq!(
+            [counted(0, "retry"), counted(1, "retry"), counted(2, "day")],
+            ["0 retries", "1 retry", "2 days"]
         );
         assert_eq!(length(TimeDelta::seconds(0)), "0s");
         assert_eq!(length(TimeDelta::seconds(3_725)), "1h 2m");

@@ -99,7 +99,7 @@ fn the_least_file_gets_the_defaults() {
 }
 
 #[test]
-fn the_repositorys_own_file_is_valid() {
+fn the_jobs_yaml_of_this_repository_is_valid() {
     let config = parse(&repository_file("jobs.yaml")).unwrap();
     assert_eq!(config.lake.url, "file://./lake");
     assert_eq!(
@@ -641,7 +641,7 @@ mod schema_file {
     }
 
     #[test]
-    fn accepts_the_repositorys_own_file() {
+    fn accepts_the_jobs_yaml_of_this_repository() {
         let schema = schema();
         let file: Value = serde_saphyr::from_str(&repository_file("jobs.yaml")).unwrap();
         assert_eq!(refused(&schema, &file, ""), Vec::<String>::new());

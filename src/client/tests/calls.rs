@@ -635,7 +635,7 @@ async fn proxy(
 }
 
 #[tokio::test]
-async fn a_proxys_refusal_is_said_to_be_a_proxys() {
+async fn a_refusal_by_a_proxy_names_the_proxy() {
     let mut said = Vec::new();
     let api = Api::start(|_, _| None).await;
     for (scheme, answer, sent) in [

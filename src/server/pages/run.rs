@@ -57,7 +57,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
             div { dt { "New rows" } dd { (text::count(counts.new)) small { (text::count(counts.late)) " late" } } }
             div { dt { "Fetched" } dd { (text::count(counts.fetched)) small { (text::count(counts.duplicate)) " duplicate, " (text::count(counts.waiting)) " waiting" } } }
             div { dt { "Quarantined" } dd { (text::count(counts.quarantined)) small { (text::count(counts.outside)) " outside what was asked" } } }
-            div { dt { "Calls" } dd { (text::count(run.calls)) small { (text::counted(run.retries, "retry").replace("retrys", "retries")) } } }
+            div { dt { "Calls" } dd { (text::count(run.calls)) small { (text::counted(run.retries, "retry")) } } }
         }
         p.note { "Run " code { (run.id) } }
         (errors(run))

@@ -319,7 +319,7 @@ async fn every_form_of_an_answer_is_the_same_log() {
 }
 
 #[tokio::test]
-async fn jobs_of_different_actions_and_a_childs_job_share_nothing() {
+async fn jobs_of_different_actions_or_accounts_share_nothing() {
     let spec = DatasetSpec {
         accounts: vec!["acme".to_owned(), "plant-2".to_owned()],
         late_share: 0.0,

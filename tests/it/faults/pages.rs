@@ -50,7 +50,7 @@ fn answers(body: impl Fn(u64) -> Vec<u8> + Send + Sync + 'static) -> Fault {
 }
 
 #[tokio::test]
-async fn a_querys_pages_have_an_end_whatever_its_cursors_say() {
+async fn the_pages_of_a_query_end_whatever_its_cursors_say() {
     let cases: [(&str, Fault, &str, u64); 6] = [
         (
             "the same cursor again",
