@@ -1,10 +1,23 @@
-//! auditlake pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in object
-//! storage, exactly once.
+#![cfg_attr(doc, doc = include_str!("../README.md"))]
+//!
+//! # The code
 //!
 //! One record's way, top to bottom: [`client`] brings the bytes of a page, the provider's adapter in [`providers`]
 //! finds the records in it and reads each into a [`model::Record`], [`table`] appends it to the open Parquet part of
 //! its partition, [`lake`] stages the part, commits it and publishes it. [`pipeline`] is that flow for one claim of
 //! one job; [`plan`] says what to pull; [`scheduler`] says when.
+//!
+//! | to change | look at |
+//! |---|---|
+//! | what every request carries: headers, sign-in, limits, retries | [`client`] |
+//! | what a provider is asked, and how its pages are read | [`providers`], `docs/adding-a-provider.md` |
+//! | which ranges a run pulls | [`plan`] |
+//! | which records are new, late or duplicates | [`pipeline`], in its `landing` |
+//! | columns, Parquet, DDL | [`table`] |
+//! | the order of claim, stage, commit and publish; what a crash leaves | [`lake`], `docs/architecture.md` |
+//! | a key of `jobs.yaml` | [`config`], [`yaml`] |
+//! | commands and their output | [`cli`] |
+//! | the status page and the API | [`server`] |
 //!
 //! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`, `foreign`.
