@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Job;
 use super::error::RunError;
 use crate::lake::{Change, Counts, Damage, JobLog, Pulled};
-use crate::model::{Range, RangeSet};
+use crate::model::{Range, RangeSet, Timestamp};
 use crate::plan;
 use crate::text;
 
@@ -26,7 +26,7 @@ pub(super) async fn recover(job: &Job, log: &JobLog) -> Result<(), RunError> {
             let progress = progress.entry(of.stream.clone()).or_default();
             plan::uncover(progress, of.range, &before, &job.policy);
             let mut remarks = vec![remark.clone()];
-            remarks.extend(by_hand(job, &of.stream, of.range, &progress.passed()));
+            remarks.extend(by_hand(job, of, &progress.passed()));
             pulled.push(again(of, remarks));
         }
     }
@@ -49,23 +49,23 @@ fn remark(damage: &Damage) -> String {
     )
 }
 
-/// What to do about what lies before the job's start, as no run pulls that.
-fn by_hand(job: &Job, stream: &str, range: Range, passed: &RangeSet) -> Option<String> {
-    let early = Range::new(range.from(), range.to().min(job.policy.start))?;
+/// What to do about what is lost before the job's start, as no run pulls that.
+fn by_hand(job: &Job, of: &Pulled, passed: &RangeSet) -> Option<String> {
+    let said = before_start(&job.name, job.policy.start, of.range, passed)?;
+    let (job, stream) = (&job.name, &of.stream);
+    tracing::warn!(job, stream, "committed rows are lost, and {said}");
+    Some(said)
+}
+
+fn before_start(job: &str, start: Timestamp, range: Range, passed: &RangeSet) -> Option<String> {
+    let early = Range::new(range.from(), range.to().min(start))?;
     let missing = passed.missing(early);
     let (first, last) = missing.iter().next().zip(missing.iter().next_back())?;
     let lost = first.hull(&last);
     let (from, to) = (text::time(lost.from()), text::time(lost.to()));
-    let name = &job.name;
-    let remark = format!(
-        "{lost} lies before the job's `start`: only `backfill --job {name} --from {from} --to {to}` pulls it again"
-    );
-    tracing::warn!(
-        job = name,
-        stream,
-        "rows are lost that were committed, and {remark}"
-    );
-    Some(remark)
+    Some(format!(
+        "{lost} lies before the job's `start`: only `backfill --job {job} --from {from} --to {to}` pulls it again"
+    ))
 }
 
 /// Nothing was pulled of it, but why it will be is worth a word.
@@ -82,5 +82,27 @@ fn again(of: &Pulled, remarks: Vec<String>) -> Pulled {
         delays: BTreeMap::new(),
         calls: 0,
         retries: 0,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_before_the_start_is_said_with_the_command_that_pulls_it() {
+        let at =
+            |hour: u32| -> Timestamp { format!("2026-11-20T{hour:02}:00:00Z").parse().unwrap() };
+        let range = |from, to| Range::new(at(from), at(to)).unwrap();
+        let said = |start, passed: &[Range]| {
+            let passed = passed.iter().copied().collect();
+            before_start("audits", at(start), range(4, 8), &passed)
+        };
+        let expected = "2026-11-20T04:00:00Z..2026-11-20T06:00:00Z lies before the job's `start`: only `backfill --job \
+                        audits --from 2026-11-20T04:00:00Z --to 2026-11-20T06:00:00Z` pulls it again";
+        assert_eq!(said(6, &[]).as_deref(), Some(expected));
+        assert_eq!(said(4, &[]), None, "all of it is pulled again");
+        assert_eq!(said(6, &[range(0, 6)]), None, "a settle pass finds it");
     }
 }
