@@ -9,7 +9,8 @@ use clap::Args;
 use super::once::when_free;
 use super::progress::{Bar, Left, Rows};
 use super::report::{self, Failure, Out, complain};
-use crate::clock::real_now;
+use crate::clock::{judged, real_now};
+use crate::clocks::Judged;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
@@ -93,8 +94,8 @@ pub(super) async fn run(
         .unwrap_or(u8::from(!report.failures.is_empty())))
 }
 
-/// What is now by all clocks that can be heard of, if `from` lies far enough before it. By those that are known already, it
-/// is looked at before anything is asked.
+/// What is now by all clocks that can be heard of, if `from` lies far enough before it. If those that are known already
+/// agree, they are asked first: then nothing is sent for a `from` that can't be right.
 pub(super) async fn now_after(
     job: &Job,
     from: Timestamp,
@@ -110,10 +111,16 @@ pub(super) async fn now_after(
             "`--from {from}` is later than now ({now}) less the job's lag of {lag}"
         )))
     };
-    is_after(job.lake.now())?;
+    let known = judged(Some(&job.lake.clock), None);
+    known_now(&known).map_or(Ok(()), is_after)?;
     let now = pipeline::now(job, &shutdown.stop).await;
     is_after(now)?;
     Ok(now)
+}
+
+/// What is now by these clocks, if none of them is off: another one may show that it is the one to ignore.
+fn known_now(known: &Judged) -> Option<Timestamp> {
+    known.skews.is_empty().then_some(known.now)
 }
 
 /// What is pulled by hand.
@@ -262,6 +269,25 @@ fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::clocks::{Reading, Readings, judge};
+
+    /// The API may agree with the store, and then this machine's is ignored: nothing is refused by it before that.
+    #[test]
+    fn nothing_is_refused_by_a_clock_that_may_turn_out_to_be_ignored() {
+        let now: Timestamp = "2026-11-20T10:01:00Z".parse().unwrap();
+        let (built, seconds) = (now - TimeDelta::days(300), TimeDelta::seconds);
+        let known = |local: Timestamp, store: Option<Timestamp>| {
+            let store = store.map(Reading::exact);
+            let api = None;
+            known_now(&judge(&Readings { local, store, api }, built))
+        };
+        assert_eq!(known(now, None), Some(now));
+        assert_eq!(known(now, Some(now - seconds(5))), Some(now - seconds(5)));
+        let days_behind = now - TimeDelta::days(3);
+        assert_eq!(known(days_behind, Some(now)), None);
+        assert_eq!(known(now, Some(days_behind)), None);
+        assert_eq!(known(built - seconds(1), None), None);
+    }
 
     #[test]
     fn a_turn_ends_with_the_next_tick() {
