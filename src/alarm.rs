@@ -27,24 +27,24 @@ const DRIFT: u32 = 500;
 
 /// One alarm for all who wait. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Alarm {
-    waiting: Arc<Waiting>,
+pub struct WakeTimer {
+    waiting: Arc<Sleeper>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Sleeper {
     /// By instant; the number tells those of one instant apart, first come, first served.
     by_instant: Mutex<BTreeMap<(Timestamp, u64), oneshot::Sender<()>>>,
     /// Told when somebody waits for an instant before all others'.
     sooner: Notify,
 }
 
-impl Alarm {
+impl WakeTimer {
     /// Starts it; once `stop` is cancelled it wakes nobody any more.
     pub async fn start(stop: CancellationToken) -> Result<Self, JobSchedulerError> {
         let mut bell = JobScheduler::new().await?;
         bell.start().await?;
-        let waiting = Arc::<Waiting>::default();
+        let waiting = Arc::<Sleeper>::default();
         let ringing = Arc::clone(&waiting);
         tokio::spawn(async move {
             tokio::select! {
@@ -74,7 +74,7 @@ impl Alarm {
     }
 }
 
-impl Waiting {
+impl Sleeper {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(Timestamp, u64), oneshot::Sender<()>>> {
         // a map is whole between any two calls
         (self.by_instant.lock()).unwrap_or_else(PoisonError::into_inner)
@@ -166,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    async fn alarm() -> Alarm {
-        Alarm::start(CancellationToken::new()).await.unwrap()
+    async fn alarm() -> WakeTimer {
+        WakeTimer::start(CancellationToken::new()).await.unwrap()
     }
 
     /// As all jobs with the same schedule are, tick after tick.
@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_of_one_instant_are_woken_in_the_order_in_which_they_came() {
-        let waiting = Waiting::default();
+        let waiting = Sleeper::default();
         let (early, late) = (real_now(), real_now() + TimeDelta::hours(1));
         let mut woken: Vec<_> = [late, early, early].map(|at| waiting.add(at).1).into();
         waiting.wake(early);

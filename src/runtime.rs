@@ -11,9 +11,9 @@ use crate::lake::{FailureStreak, Lake, LakeError, Origin, StorePatience};
 use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
-use crate::pipeline::{self, Budget, Memory, Neighbours};
+use crate::pipeline::{self, MemoryBudget, Neighbours, RunCache};
 use crate::plan::Policy;
-use crate::schedule::Schedule;
+use crate::schedule::CronSchedule;
 use crate::source::Source;
 
 /// How long after it was due a run must have moved the watermark, unless the configuration says otherwise.
@@ -23,7 +23,7 @@ const GRACE: TimeDelta = TimeDelta::hours(1);
 #[derive(Debug, Clone)]
 pub struct ScheduledJob {
     /// When.
-    pub schedule: Schedule,
+    pub schedule: CronSchedule,
     /// What.
     pub job: pipeline::Job,
     /// How old its watermark may get, if the configuration says so.
@@ -146,7 +146,7 @@ pub fn jobs(
     metrics: &Metrics,
 ) -> Result<Vec<ScheduledJob>, SetupError> {
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
-    let (memory, budget) = (Memory::default(), Budget::default());
+    let (memory, budget) = (RunCache::default(), MemoryBudget::default());
     let logs = Arc::new(origins(config));
     let mut jobs = Vec::new();
     for job in &config.jobs {
@@ -236,7 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lake::{Ended, Failed};
+    use crate::lake::{RunFailure, RunSummary};
     use crate::model::Kind;
 
     fn at(text: &str) -> Timestamp {
@@ -307,7 +307,7 @@ jobs:
         asked: Option<u64>,
         now: Timestamp,
     ) -> Option<FailureStreak> {
-        let failed = |kind: &Kind| Failed {
+        let failed = |kind: &Kind| RunFailure {
             stream: None,
             range: None,
             work: None,
@@ -317,7 +317,7 @@ jobs:
             at_lake: false,
             went_on: false,
         };
-        let ended = Ended {
+        let ended = RunSummary {
             started_at: now,
             unfinished: false,
             calls: 0,
@@ -454,7 +454,7 @@ jobs:
     fn a_run_that_was_stopped_on_the_way_neither_fails_nor_succeeds() {
         let now = at("2026-11-20T10:07:00Z");
         let failing = after(None, &[Kind::Data], None, now);
-        let stopped = Ended {
+        let stopped = RunSummary {
             started_at: now,
             unfinished: true,
             calls: 0,

@@ -38,7 +38,7 @@ const SEARCH_YEARS: i32 = 41;
 /// - **Fixed times** (all else, like `30 2 * * *`) fire once for each local time. One that doesn't exist fires at the
 ///   first instant after the gap, together with all others in the gap; one that occurs twice fires at the first.
 #[derive(Clone)]
-pub struct Schedule {
+pub struct CronSchedule {
     expression: String,
     cron: Cron,
     /// The hours, minutes and seconds that match, ascending.
@@ -64,10 +64,10 @@ pub enum ScheduleError {
     Never,
 }
 
-impl FromStr for Schedule {
+impl FromStr for CronSchedule {
     type Err = ScheduleError;
 
-    /// Reads a cron expression; its zone is UTC until [`Schedule::in_zone`] says otherwise.
+    /// Reads a cron expression; its zone is UTC until [`CronSchedule::in_zone`] says otherwise.
     fn from_str(expression: &str) -> Result<Self, ScheduleError> {
         let expression = expression.trim();
         let nickname = NICKNAMES
@@ -103,7 +103,7 @@ impl FromStr for Schedule {
     }
 }
 
-impl Schedule {
+impl CronSchedule {
     /// The same expression in another zone.
     #[must_use]
     pub fn in_zone(mut self, zone: Tz) -> Self {
@@ -279,22 +279,22 @@ fn from(values: &[u32], least: u32) -> Option<u32> {
     values.iter().copied().find(|value| *value >= least)
 }
 
-impl PartialEq for Schedule {
+impl PartialEq for CronSchedule {
     fn eq(&self, other: &Self) -> bool {
         (&self.expression, self.zone) == (&other.expression, other.zone)
     }
 }
 
-impl Eq for Schedule {}
+impl Eq for CronSchedule {}
 
-impl fmt::Debug for Schedule {
+impl fmt::Debug for CronSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Schedule({self})")
     }
 }
 
 /// `*/15 * * * * (Europe/Berlin)`.
-impl fmt::Display for Schedule {
+impl fmt::Display for CronSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.expression, self.zone)
     }
@@ -308,8 +308,8 @@ mod tests {
 
     use super::*;
 
-    fn schedule(expression: &str, zone: &str) -> Schedule {
-        let schedule: Schedule = expression.parse().unwrap();
+    fn schedule(expression: &str, zone: &str) -> CronSchedule {
+        let schedule: CronSchedule = expression.parse().unwrap();
         schedule.in_zone(zone.parse().unwrap())
     }
 
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_says_why() {
-        let why = |expression: &str| Schedule::from_str(expression).unwrap_err().to_string();
+        let why = |expression: &str| CronSchedule::from_str(expression).unwrap_err().to_string();
         assert_eq!(why("0 0 30 2 *"), "never fires: no date matches it");
         assert_eq!(why(", * * * *"), "never fires: no date matches it");
         insta::assert_snapshot!(why("every day"), @"isn't a cron expression of 5 or 6 fields (`*/15 * * * *`), nor one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly");
@@ -443,7 +443,7 @@ mod tests {
     }
 
     /// When each of the local times of the days around `instant` that match fires, by the rule for fixed times.
-    fn local_times(schedule: &Schedule, instant: Timestamp) -> impl Iterator<Item = Timestamp> {
+    fn local_times(schedule: &CronSchedule, instant: Timestamp) -> impl Iterator<Item = Timestamp> {
         let today = instant.with_timezone(&schedule.zone).date_naive();
         let dates = (-2..=2).map(move |day| today + TimeDelta::days(day));
         let dates = dates.filter(|date| schedule.date_matches(*date));
@@ -527,7 +527,7 @@ mod tests {
 
         #[test]
         fn it_never_panics(expression in "[-*/,0-9@A-Z#?+ ]{0,24}", second in any::<i64>()) {
-            if let Ok(schedule) = Schedule::from_str(&expression)
+            if let Ok(schedule) = CronSchedule::from_str(&expression)
                 && let Some(instant) = DateTime::<Utc>::from_timestamp(second % 8_000_000_000_000, 0)
             {
                 let _ = schedule.in_zone(Tz::Europe__Berlin).next_after(instant);

@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::alarm::Alarm;
+use crate::alarm::WakeTimer;
 use crate::clock::real_now;
 use crate::history;
 use crate::lake::quarantine;
 use crate::lake::{self, Commit, FailureStreak, Lake, LakeError};
 use crate::metrics::Ended;
 use crate::model::Kind;
-use crate::pipeline::{self, Conduct, Lane, Outcome, Report, RunError};
+use crate::pipeline::{self, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::plan;
 use crate::runtime::ScheduledJob;
-use crate::standing::{JobStatus, Standing};
-use crate::telemetry::{chain, said_of_panic};
+use crate::standing::{JobStatus, LastKnownStatus};
+use crate::telemetry::{error_chain, said_of_panic};
 
 /// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
 const HELD_RETRY: TimeDelta = TimeDelta::seconds(2);
@@ -36,7 +36,7 @@ const PANIC_PAUSE: Duration = Duration::from_secs(10);
 /// Runs jobs when they are due, each until `stop` is cancelled and its current run has ended.
 #[derive(Debug)]
 pub struct Scheduler {
-    alarm: Alarm,
+    alarm: WakeTimer,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -47,7 +47,7 @@ impl Scheduler {
         jobs: Vec<ScheduledJob>,
         stop: CancellationToken,
     ) -> Result<Self, JobSchedulerError> {
-        let alarm = Alarm::start(stop.clone()).await?;
+        let alarm = WakeTimer::start(stop.clone()).await?;
         let tasks = TaskTracker::new();
         for job in jobs {
             let (alarm, stop) = (alarm.clone(), stop.clone());
@@ -92,7 +92,7 @@ async fn after_each_panic<F: Future<Output = ()>>(
 
 /// Keeps one job: it never overlaps itself, as its next run is only armed when the last one has ended.
 #[expect(clippy::too_many_lines, reason = "a job's life, top to bottom")]
-async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
+async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken) {
     let ScheduledJob { schedule, job, .. } = &scheduled;
     let mut held = false;
     // a tick that was missed while nothing ran is made up for, once
@@ -134,9 +134,9 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
         }
         let late_ms = (real_now() - at).num_milliseconds();
         tracing::debug!(job = job.name, due = %at, late_ms, "begins");
-        let conduct = Conduct::new(stop.clone());
+        let conduct = RunOptions::new(stop.clone());
         // in a box, so that a job that waits doesn't hold the room that its run takes
-        let run = AssertUnwindSafe(Box::pin(pipeline::run(job, Lane::Due, &conduct)));
+        let run = AssertUnwindSafe(Box::pin(pipeline::run(job, RunMode::Due, &conduct)));
         let begun = Instant::now();
         let result = run.catch_unwind().await;
         let now = real_now();
@@ -146,7 +146,7 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
         let mut done = now;
         let mut quarantined = true; // as far as is known
         match result {
-            Ok(Ok(Outcome::Held(_))) => {
+            Ok(Ok(RunOutcome::Held(_))) => {
                 if !held {
                     ended(Ended::Held);
                 }
@@ -154,7 +154,7 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
                 due = Some(now + HELD_RETRY);
                 continue;
             }
-            Ok(Ok(Outcome::Ran(report))) => {
+            Ok(Ok(RunOutcome::Ran(report))) => {
                 tell(&job.name, &report);
                 let errors = || report.failures.iter().map(|failure| &failure.error);
                 let kinds: Vec<Kind> = errors().map(RunError::kind).collect();
@@ -178,7 +178,7 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
             Ok(Err(error)) => {
                 job.metrics.failed(error.kind());
                 ended(Ended::Failed);
-                tracing::error!(job = job.name, connection = job.connection, kind = %error.kind(), error = chain(&error), "the run failed");
+                tracing::error!(job = job.name, connection = job.connection, kind = %error.kind(), error = error_chain(&error), "the run failed");
             }
             Err(panic) => {
                 job.metrics.failed(Kind::Transient);
@@ -204,7 +204,7 @@ async fn keep(scheduled: ScheduledJob, alarm: Alarm, stop: CancellationToken) {
 }
 
 /// Says how a run ended, once.
-pub(crate) fn tell(job: &str, report: &Report) {
+pub(crate) fn tell(job: &str, report: &RunReport) {
     let counts = report.tally.counts;
     for failure in &report.failures {
         tracing::error!(
@@ -212,7 +212,7 @@ pub(crate) fn tell(job: &str, report: &Report) {
             stream = failure.stream,
             range = %failure.range,
             kind = %failure.error.kind(),
-            error = chain(&failure.error),
+            error = error_chain(&failure.error),
             stream_went_on = failure.went_on,
             "a range failed; it is tried again"
         );
@@ -249,7 +249,7 @@ async fn newest(scheduled: &ScheduledJob) -> Option<Commit> {
         Err(error) => {
             tracing::warn!(
                 job = job.name,
-                error = chain(&error),
+                error = error_chain(&error),
                 "the log can't be read; trying the job at once"
             );
             None
@@ -263,7 +263,7 @@ async fn tell_status(
     scheduled: &ScheduledJob,
     newest: Option<Commit>,
     quarantined: bool,
-    known: &mut Option<Arc<Standing>>,
+    known: &mut Option<Arc<JobStatus>>,
 ) {
     let (job, now) = (&scheduled.job, real_now());
     let read = async {
@@ -276,14 +276,16 @@ async fn tell_status(
             Some(counts) => counts.clone(),
             None => quarantine::count(&job.lake, &job.log).await?,
         };
-        Ok::<_, LakeError>(Arc::new(Standing::of(scheduled, newest, counts, now)))
+        Ok::<_, LakeError>(Arc::new(JobStatus::of(scheduled, newest, counts, now)))
     };
     let status = match read.await {
         Ok(standing) => {
             *known = Some(Arc::clone(&standing));
-            JobStatus::read(standing)
+            LastKnownStatus::read(standing)
         }
-        Err(error) => JobStatus::unreadable(scheduled, chain(&error), known.as_deref(), now),
+        Err(error) => {
+            LastKnownStatus::unreadable(scheduled, error_chain(&error), known.as_deref(), now)
+        }
     };
     job.metrics.shows(Arc::new(status));
 }

@@ -5,7 +5,7 @@ mod hidden;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use hidden::Hidden;
+pub use hidden::Redactor;
 
 /// A string that is never shown: `Debug` prints `[redacted]`, there is no `Display` and no `Serialize`.
 ///

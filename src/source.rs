@@ -19,7 +19,7 @@ use crate::model::{Kind, Timestamp};
 use crate::providers::{
     Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
 };
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// How many pages in a row may show the very same records, where records have ids.
 const SAME_AT_MOST: u32 = 3;
@@ -389,7 +389,7 @@ impl Reading<'_> {
                 if matches!(call.target, Target::Download { .. })
                     && !matches!(error, ClientError::Stopped) =>
             {
-                tracing::warn!(error = chain(&error), "a download can't be fetched");
+                tracing::warn!(error = error_chain(&error), "a download can't be fetched");
                 Answer {
                     status: StatusCode::BAD_GATEWAY,
                     headers: HeaderMap::new(),

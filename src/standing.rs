@@ -23,7 +23,7 @@ const NAMED: usize = 3;
 
 /// What a job is doing, in a word. The first that is true counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Doing {
+pub enum JobState {
     /// Its log can't be read.
     Unreadable,
     /// Its last scheduled run failed; another one may be under way.
@@ -40,7 +40,7 @@ pub enum Doing {
     Idle,
 }
 
-impl Doing {
+impl JobState {
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Unreadable,
@@ -76,7 +76,7 @@ impl Doing {
 
 /// Where one job stands.
 #[derive(Debug)]
-pub struct Standing {
+pub struct JobStatus {
     /// The job's name.
     pub job: String,
     /// The name of its connection.
@@ -199,7 +199,7 @@ impl fmt::Display for Finding {
     }
 }
 
-impl Standing {
+impl JobStatus {
     /// Reads where `scheduled` stands: its newest commit and its quarantine.
     pub async fn read(scheduled: &ScheduledJob, now: Timestamp) -> Result<Self, LakeError> {
         let job = &scheduled.job;
@@ -449,23 +449,23 @@ impl Standing {
     }
 
     /// What the job is doing.
-    pub fn state(&self, now: Timestamp) -> Doing {
+    pub fn state(&self, now: Timestamp) -> JobState {
         let Some(newest) = &self.newest else {
             return match self.failing {
-                Some(_) => Doing::Failing,
-                None => Doing::NeverRan,
+                Some(_) => JobState::Failing,
+                None => JobState::NeverRan,
             };
         };
         if self.failing.is_some() {
-            Doing::Failing
+            JobState::Failing
         } else if self.holder(now).is_some() {
-            Doing::Running
+            JobState::Running
         } else if newest.claim.is_some() {
-            Doing::Interrupted
+            JobState::Interrupted
         } else if self.next_run.is_some_and(|next| next <= now) {
-            Doing::Due
+            JobState::Due
         } else {
-            Doing::Idle
+            JobState::Idle
         }
     }
 
@@ -523,22 +523,22 @@ impl Standing {
 
 /// The status of a job as far as it is known: where it stood when that could last be read, and why it can't be read now.
 #[derive(Debug, Clone)]
-pub struct JobStatus {
+pub struct LastKnownStatus {
     /// The job's name.
     pub job: String,
     /// The name of its connection.
     pub connection: String,
     /// Where it stood when that was last read; none if it never was.
-    pub standing: Option<Arc<Standing>>,
+    pub standing: Option<Arc<JobStatus>>,
     /// Why it can't be read now.
     pub unreadable: Option<String>,
     /// The failed runs in a row that this process knows of, where nothing was ever read.
     pub failing: Option<FailureStreak>,
 }
 
-impl JobStatus {
+impl LastKnownStatus {
     /// Of a job that was read just now.
-    pub fn read(standing: Arc<Standing>) -> Self {
+    pub fn read(standing: Arc<JobStatus>) -> Self {
         Self {
             job: standing.job.clone(),
             connection: standing.connection.clone(),
@@ -552,14 +552,14 @@ impl JobStatus {
     pub fn unreadable(
         scheduled: &ScheduledJob,
         problem: String,
-        before: Option<&Standing>,
+        before: Option<&JobStatus>,
         now: Timestamp,
     ) -> Self {
         let job = &scheduled.job;
         // with what this process knows of its runs since then
         let standing = before.map(|before| {
             let (newest, quarantine) = (before.newest.clone(), before.quarantine.clone());
-            Arc::new(Standing::of(scheduled, newest, quarantine, now))
+            Arc::new(JobStatus::of(scheduled, newest, quarantine, now))
         });
         Self {
             job: job.name.clone(),
@@ -571,10 +571,10 @@ impl JobStatus {
     }
 
     /// What the job is doing.
-    pub fn state(&self, now: Timestamp) -> Doing {
+    pub fn state(&self, now: Timestamp) -> JobState {
         match (&self.unreadable, &self.standing) {
             (None, Some(standing)) => standing.state(now),
-            _ => Doing::Unreadable,
+            _ => JobState::Unreadable,
         }
     }
 
@@ -609,10 +609,10 @@ impl JobStatus {
     }
 }
 
-impl metrics::Status for JobStatus {
+impl metrics::Status for LastKnownStatus {
     fn states(&self, now: Timestamp) -> Vec<(&'static str, bool)> {
         let state = self.state(now);
-        Doing::ALL
+        JobState::ALL
             .map(|one| (one.name(), one == state))
             .into_iter()
             .collect()
@@ -643,7 +643,7 @@ impl metrics::Status for JobStatus {
 /// last read, and why it can't be read now. Where it was never read, `failing` is what is known of its runs.
 pub fn findings(
     (job, connection): (&str, &str),
-    standing: Option<&Standing>,
+    standing: Option<&JobStatus>,
     problem: Option<&str>,
     failing: Option<&FailureStreak>,
     now: Timestamp,

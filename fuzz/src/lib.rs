@@ -12,7 +12,7 @@ use auditlake::lake::{Commit, FORMAT};
 use auditlake::model::{Range, Timestamp};
 use auditlake::plan::{self, Policy};
 use auditlake::providers::{Adapter, Answer, Ask, Cursor, PROVIDERS, Page, Stream, provider};
-use auditlake::schedule::Schedule;
+use auditlake::schedule::CronSchedule;
 use auditlake::table::{Part, PartSpec, RowBuilder, RowContext, RowError, canonical_hash};
 use auditlake::yaml::value;
 use bytes::Bytes;
@@ -336,7 +336,7 @@ pub fn dates(data: &[u8]) {
     let _ = value::base_url(text, true);
     let _ = value::host_suffix(text);
     let (expression, zone) = text.split_once('\n').unwrap_or((text, "UTC"));
-    let Ok(schedule) = expression.parse::<Schedule>() else {
+    let Ok(schedule) = expression.parse::<CronSchedule>() else {
         return;
     };
     let schedule = match zone.parse() {

@@ -11,7 +11,7 @@ use crate::config::{Config, Connection};
 use crate::providers::{Adapter, Call, Page, provider};
 use crate::runtime;
 use crate::source::{Source, SourceError};
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 #[derive(Debug, Args)]
 pub(super) struct ServicesArgs {
@@ -99,7 +99,7 @@ fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source)
         .or_else(by_default)
         .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", connection.provider)))?;
     let client = runtime::client(connection, &config.server)
-        .map_err(|error| Failure::usage(chain(&error)))?;
+        .map_err(|error| Failure::usage(error_chain(&error)))?;
     Ok((connection, Source::new(adapter, client)))
 }
 
@@ -108,7 +108,7 @@ async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Fa
         let what_to_do = report::what_to_do(error.kind(), connection);
         Failure::run(format!(
             "connection `{connection}`: {}{what_to_do}",
-            chain(&error)
+            error_chain(&error)
         ))
     };
     let answer = source

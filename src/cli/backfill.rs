@@ -14,10 +14,10 @@ use crate::clocks::Judged;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::pipeline::{self, Conduct, Job, Lane, Memory, Report, Tally};
+use crate::pipeline::{self, Job, RunCache, RunMode, RunOptions, RunReport, RunTotals};
 use crate::plan;
 use crate::runtime::ScheduledJob;
-use crate::schedule::Schedule;
+use crate::schedule::CronSchedule;
 use crate::shutdown::Shutdown;
 use crate::text;
 
@@ -136,32 +136,32 @@ pub(super) struct ByHand {
 /// Pulls it, in turns with the job's due pulls.
 pub(super) async fn in_turns(
     job: &Job,
-    schedule: &Schedule,
+    schedule: &CronSchedule,
     what: &ByHand,
     shutdown: &Shutdown,
-) -> Result<Report, Failure> {
+) -> Result<RunReport, Failure> {
     let to_do = left(job, what, newest(job).await?.as_ref(), shutdown).await?;
     let bar = Bar::new(&job.name, &job.source.client, to_do, LANDED);
     let job = &Job {
-        memory: Memory::of(KEPT_IDS),
+        memory: RunCache::of(KEPT_IDS),
         ..job.clone()
     };
-    let mut done = Tally::default();
+    let mut done = RunTotals::default();
     let mut stepped_aside = None;
     let mut passed_over: BTreeMap<String, RangeSet> = BTreeMap::new();
     let mut failures = Vec::new();
     loop {
         // a turn ends with the next tick, however long the job was waited for
-        let lane = || Lane::Backfill {
+        let lane = || RunMode::Backfill {
             range: what.range,
             refetch: what.refetch,
             turn: turn(schedule, real_now()),
         };
-        let conduct = Conduct {
+        let conduct = RunOptions {
             at_a_time: usize::from(what.concurrency),
             tally: bar.follow(done),
             passed_over: passed_over.clone(),
-            ..Conduct::new(shutdown.stop.clone())
+            ..RunOptions::new(shutdown.stop.clone())
         };
         let attempt = async || Box::pin(pipeline::run(job, lane(), &conduct)).await;
         let mut report = when_free(job, &conduct, attempt).await?;
@@ -205,7 +205,7 @@ pub(super) async fn in_turns(
 }
 
 /// How long a turn may begin windows that begins now.
-fn turn(schedule: &Schedule, now: Timestamp) -> TimeDelta {
+fn turn(schedule: &CronSchedule, now: Timestamp) -> TimeDelta {
     schedule
         .next_after(now)
         .map_or(TURN, |tick| tick - now)
@@ -259,7 +259,7 @@ fn is_refetching(newest: &Commit, range: Range) -> bool {
 }
 
 /// Whether a scheduled pull waits.
-fn is_due(newest: Option<&Commit>, schedule: &Schedule) -> bool {
+fn is_due(newest: Option<&Commit>, schedule: &CronSchedule) -> bool {
     let now = real_now();
     let planned = newest.and_then(|newest| newest.counted_from(now));
     planned.is_none_or(|at| schedule.next_after(at).is_some_and(|tick| tick <= now))
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_with_the_next_tick() {
-        let quarterly: Schedule = "*/15 * * * *".parse().unwrap();
+        let quarterly: CronSchedule = "*/15 * * * *".parse().unwrap();
         for (now, seconds) in [
             ("2026-11-20T10:01:00Z", 60),
             ("2026-11-20T10:14:20Z", 40),

@@ -24,7 +24,7 @@ use crate::providers::{Adapter, Ask, provider};
 use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 use crate::text;
 
 #[derive(Debug, Args)]
@@ -166,7 +166,7 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClo
                 found: Found::Fails {
                     kind: error.kind(),
                     advice: String::new(), // it says so itself
-                    error: chain(&error),
+                    error: error_chain(&error),
                 },
             });
             return (None, None);
@@ -181,7 +181,7 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClo
             Outcome::Fails(error) => Found::Fails {
                 kind: error.kind(),
                 advice: lake_advice(probed.probe, &error, lake.url()),
-                error: chain(&error),
+                error: error_chain(&error),
             },
         };
         lines.add(Line {
@@ -210,7 +210,7 @@ async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut L
             found: Found::Fails {
                 kind: error.kind(),
                 advice: String::new(),
-                error: chain(&error),
+                error: error_chain(&error),
             },
         });
     }
@@ -219,7 +219,7 @@ async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut L
 async fn check_log(job: &Job) -> Result<(), RunError> {
     let newest = lake::newest(&job.lake, &job.log).await?;
     let listed = job.source.adapter.listed_streams();
-    refuse_overlap(job, newest.as_ref(), &listed, &Lane::Due).await
+    refuse_overlap(job, newest.as_ref(), &listed, &RunMode::Due).await
 }
 
 /// What to do where the error doesn't say it itself, at this kind of store.
@@ -287,7 +287,7 @@ async fn check_connection(
         });
     };
     let fails = |error: &(dyn std::error::Error + 'static), kind| Found::Fails {
-        error: chain(error),
+        error: error_chain(error),
         kind,
         advice: connection_advice(kind, &connection.name),
     };

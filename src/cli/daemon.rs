@@ -14,9 +14,9 @@ use crate::config::{Config, Source};
 use crate::metrics::Metrics;
 use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
-use crate::server::{self, Board, Hosts, Readiness, Site};
+use crate::server::{self, Hosts, Readiness, Site, StatusCache};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{chain, said_of_panic};
+use crate::telemetry::{error_chain, said_of_panic};
 
 /// How often a lake that can't be used yet is tried again.
 const LAKE_RETRY: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(super) async fn run(
     let listen = config.server.listen;
     let listener = server::bind(listen)
         .await
-        .map_err(|error| Failure::run(chain(&error)))?;
+        .map_err(|error| Failure::run(error_chain(&error)))?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "answering /healthz, /readyz, /metrics, /api/v1 and, at /, with the status page");
     }
@@ -120,9 +120,9 @@ fn hosts_of(config: &Config) -> Arc<Hosts> {
 }
 
 /// What the server shows of these jobs, which all land in one lake.
-fn board_of(jobs: &[ScheduledJob]) -> Option<Arc<Board>> {
+fn board_of(jobs: &[ScheduledJob]) -> Option<Arc<StatusCache>> {
     let lake = jobs.first()?.job.lake.clone();
-    Some(Arc::new(Board::new(jobs.to_vec(), lake)))
+    Some(Arc::new(StatusCache::new(jobs.to_vec(), lake)))
 }
 
 /// The configuration as it is now, if it can be run: its lake answers, and is laid out as it says.

@@ -21,10 +21,10 @@ use crate::config::Config;
 use crate::lake::{self, Commit, Lake};
 use crate::metrics::Metrics;
 use crate::model::Timestamp;
-use crate::pipeline::{Conduct, Job, Lane, Report};
+use crate::pipeline::{Job, RunMode, RunOptions, RunReport};
 use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 use crate::text;
 use auditlake_sim::{Providers, ProvidersSpec};
 
@@ -73,7 +73,7 @@ pub(super) async fn run(
         latency: Duration::ZERO,
     })
     .await
-    .map_err(|error| Failure::run(chain(&error)))?;
+    .map_err(|error| Failure::run(error_chain(&error)))?;
     let config = configuration(&providers, &folder)?;
     out.line(format_args!(
         "Simulated: Genesys Cloud holds {} audits of {DAY}, Avaya AXP, LivePerson and Everyware Cloud {} each.\n\
@@ -96,11 +96,11 @@ pub(super) async fn run(
         providers.set_now(now);
         out.line(format_args!("{what} (as of {}):", text::time(now)));
         for ScheduledJob { job, .. } in &jobs {
-            let conduct = Conduct {
+            let conduct = RunOptions {
                 clock: Clock::AsOf(now),
-                ..Conduct::new(shutdown.stop.clone())
+                ..RunOptions::new(shutdown.stop.clone())
             };
-            let report = run_when_free(job, Lane::Due, &conduct).await?;
+            let report = run_when_free(job, RunMode::Due, &conduct).await?;
             out.line(format_args!("   {}", report::summary(&job.name, &report)));
             summaries.push(report::summary_json(job, &report));
             ended_well(job, &report)?;
@@ -226,7 +226,7 @@ fn configuration(providers: &Providers, folder: &Path) -> Result<Config, Failure
     Config::parse("jobs.yaml", JOBS, &|name| variables.get(name).cloned()).map_err(Failure::config)
 }
 
-fn ended_well(job: &Job, report: &Report) -> Result<(), Failure> {
+fn ended_well(job: &Job, report: &RunReport) -> Result<(), Failure> {
     report::failures(job, report);
     if report.failures.is_empty() {
         Ok(())

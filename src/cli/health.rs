@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::report::{Failure, Out};
 use crate::config::Source;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
@@ -29,11 +29,11 @@ pub(super) async fn run(source: &Source, args: &HealthArgs, out: &mut Out) -> Re
         .no_proxy()
         .timeout(Duration::from_secs(3))
         .build()
-        .map_err(|error| failed(chain(&error)))?
+        .map_err(|error| failed(error_chain(&error)))?
         .get(format!("http://{address}/healthz"))
         .send()
         .await
-        .map_err(|error| failed(chain(&error.without_url())))?;
+        .map_err(|error| failed(error_chain(&error.without_url())))?;
     if !answer.status().is_success() {
         return Err(failed(format!("it answered {}", answer.status())));
     }

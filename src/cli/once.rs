@@ -14,9 +14,9 @@ use crate::clock::{Clock, real_now};
 use crate::config::Config;
 use crate::history;
 use crate::lake::Lake;
-use crate::pipeline::{self, Conduct, Job, Lane, Outcome, Report, RunError};
+use crate::pipeline::{self, Job, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{chain, said_of_panic};
+use crate::telemetry::{error_chain, said_of_panic};
 
 /// How many jobs run at a time.
 const AT_A_TIME: usize = 8;
@@ -39,12 +39,12 @@ pub(super) async fn run(
     let lake = jobs.first().map(|first| first.job.lake.clone());
     let mut ended = stream::iter(jobs)
         .map(|scheduled| async move {
-            let conduct = Conduct {
+            let conduct = RunOptions {
                 clock,
                 at_once: true,
-                ..Conduct::new(shutdown.stop.clone())
+                ..RunOptions::new(shutdown.stop.clone())
             };
-            let result = run_when_free(&scheduled.job, Lane::Due, &conduct).await;
+            let result = run_when_free(&scheduled.job, RunMode::Due, &conduct).await;
             (scheduled.job, result)
         })
         .buffer_unordered(AT_A_TIME);
@@ -84,7 +84,7 @@ async fn write_history(lake: &Lake, stop: &CancellationToken) {
         built = building => match built {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = chain(&error), "the table audit_runs can't be brought up to date yet");
+                tracing::warn!(error = error_chain(&error), "the table audit_runs can't be brought up to date yet");
             }
             Err(_) => {
                 let waited_s = HISTORY_WAIT.as_secs();
@@ -98,9 +98,9 @@ async fn write_history(lake: &Lake, stop: &CancellationToken) {
 /// Runs the job once nobody else holds it, as soon as that is.
 pub(super) async fn run_when_free(
     job: &Job,
-    lane: Lane,
-    conduct: &Conduct,
-) -> Result<Report, Failure> {
+    lane: RunMode,
+    conduct: &RunOptions,
+) -> Result<RunReport, Failure> {
     when_free(job, conduct, async || {
         pipeline::run(job, lane, conduct).await
     })
@@ -110,8 +110,8 @@ pub(super) async fn run_when_free(
 /// Tries until nobody else holds the job.
 pub(super) async fn when_free<R>(
     job: &Job,
-    conduct: &Conduct,
-    attempt: impl AsyncFn() -> Result<Outcome<R>, RunError>,
+    conduct: &RunOptions,
+    attempt: impl AsyncFn() -> Result<RunOutcome<R>, RunError>,
 ) -> Result<R, Failure> {
     let patience = Instant::now() + CLAIM_WAIT;
     let mut told = false;
@@ -120,8 +120,8 @@ pub(super) async fn when_free<R>(
         // a panic in one job is that job's failure
         let ended = ended.unwrap_or_else(|panic| Err(RunError::Panicked(said_of_panic(&*panic))));
         let claim = match ended {
-            Ok(Outcome::Ran(report)) => return Ok(report),
-            Ok(Outcome::Held(claim)) => claim,
+            Ok(RunOutcome::Ran(report)) => return Ok(report),
+            Ok(RunOutcome::Held(claim)) => claim,
             Err(error) => return Err(Failure::of_run(job, &error)),
         };
         let by = format!("process {} on `{}`", claim.pid, claim.host);

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::{Job, Lane, refuse_overlap};
+use crate::pipeline::{Job, RunMode, refuse_overlap};
 use crate::plan::{self, Task};
 use crate::providers::{Ask, Stream};
 use crate::text;
@@ -62,7 +62,7 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         (Some(from), Some(to)) => Some(super::range(from, to)?),
         _ => None,
     };
-    let lane = range.map_or(Lane::Due, |range| Lane::Backfill {
+    let lane = range.map_or(RunMode::Due, |range| RunMode::Backfill {
         range,
         refetch: args.refetch,
         turn: TimeDelta::zero(),

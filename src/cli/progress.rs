@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::client::{Budget, Client};
+use crate::client::{Client, RateLimitStatus};
 use crate::lake::Counts;
 use crate::model::RateLimit;
-use crate::pipeline::Tally;
+use crate::pipeline::RunTotals;
 use crate::telemetry;
 use crate::text;
 
@@ -94,8 +94,8 @@ impl Bar {
     }
 
     /// Follows a run that comes after what is `done`.
-    pub(super) fn follow(&self, done: Tally) -> watch::Sender<Tally> {
-        let (sender, mut receiver) = watch::channel(Tally::default());
+    pub(super) fn follow(&self, done: RunTotals) -> watch::Sender<RunTotals> {
+        let (sender, mut receiver) = watch::channel(RunTotals::default());
         let (course, begun) = (Arc::clone(&self.course), self.begun);
         tokio::spawn(async move {
             while receiver.changed().await.is_ok() {
@@ -108,14 +108,14 @@ impl Bar {
     }
 
     /// Takes note of what a run has `done`, and of what it has left.
-    pub(super) fn plan(&self, done: Tally, left: Left) {
+    pub(super) fn plan(&self, done: RunTotals, left: Left) {
         let mut course = locked(&self.course);
         course.advance(self.begun.elapsed(), done);
         course.plan(left);
     }
 
     /// It is over, with all this `done`.
-    pub(super) fn leave(self, done: Tally) {
+    pub(super) fn leave(self, done: RunTotals) {
         let mut course = locked(&self.course);
         course.advance(self.begun.elapsed(), done);
         if self.bar.is_hidden() {
@@ -180,7 +180,7 @@ impl Told {
     }
 
     /// `12,345 rows, 678/s; 210 of 300/min calls left`
-    fn details(&self, shown: &Shown, budget: Budget) -> String {
+    fn details(&self, shown: &Shown, budget: RateLimitStatus) -> String {
         let rate = shown
             .per_second
             .map_or_else(String::new, |rate| format!(", {}/s", text::count(rate)));
@@ -252,7 +252,7 @@ fn left(left: Option<Duration>) -> String {
     }
 }
 
-fn calls(budget: Budget) -> String {
+fn calls(budget: RateLimitStatus) -> String {
     match std::num::NonZeroU32::new(budget.limit) {
         Some(requests) => {
             let limit = RateLimit {
@@ -297,11 +297,11 @@ struct Course {
     windows: Option<u64>,
     total: TimeDelta,
     /// The last tally from before the recent past, then each since.
-    tallies: VecDeque<(Duration, Tally)>,
+    tallies: VecDeque<(Duration, RunTotals)>,
 }
 
 impl Course {
-    fn done(&self) -> Tally {
+    fn done(&self) -> RunTotals {
         self.tallies
             .back()
             .map(|(_, done)| *done)
@@ -315,7 +315,7 @@ impl Course {
         self.total = done.covered + left.time;
     }
 
-    fn advance(&mut self, at: Duration, done: Tally) {
+    fn advance(&mut self, at: Duration, done: RunTotals) {
         if done == self.done() {
             return;
         }
@@ -340,7 +340,7 @@ impl Course {
         // where nothing is that old, it is reckoned from the beginning
         let (since, before) = match self.tallies.front() {
             Some((at, before)) if *at + RECENT <= now => (*at, *before),
-            _ => (Duration::ZERO, Tally::default()),
+            _ => (Duration::ZERO, RunTotals::default()),
         };
         let took = now.saturating_sub(since);
         let landed = rows(&done.counts).saturating_sub(rows(&before.counts));
@@ -376,8 +376,8 @@ mod tests {
     }
 
     /// So many windows of an hour, with a hundred rows each.
-    fn hours(windows: u64) -> Tally {
-        Tally {
+    fn hours(windows: u64) -> RunTotals {
+        RunTotals {
             windows,
             covered: TimeDelta::seconds(3_600) * i32::try_from(windows).unwrap_or(i32::MAX),
             counts: Counts {
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn all_of_it_is_told() {
-        let budget = Budget {
+        let budget = RateLimitStatus {
             left: 1_210,
             limit: 3_000,
             per: Duration::from_mins(1),

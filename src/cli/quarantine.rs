@@ -16,7 +16,7 @@ use crate::lake::Lake;
 use crate::lake::quarantine::{
     self, Acknowledged, Acknowledgement, By, Found, Place, QuarantineLine,
 };
-use crate::pipeline::{self, Became, Conduct, Job, Replayed, Tried};
+use crate::pipeline::{self, Became, Job, Replayed, RunOptions, Tried};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
@@ -422,7 +422,7 @@ async fn replay(
     let these: Option<BTreeSet<Place>> =
         named.map(|named| named.into_iter().map(|(place, _)| place).collect());
     let stop = shutdown.map(|shutdown| shutdown.stop.clone());
-    let conduct = Conduct::new(stop.unwrap_or_default());
+    let conduct = RunOptions::new(stop.unwrap_or_default());
     let replayed = when_free(&job, &conduct, async || {
         pipeline::replay(&job, these.as_ref(), &conduct).await
     })

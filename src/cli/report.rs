@@ -14,10 +14,10 @@ use crate::config::Problems;
 use crate::foreign::Shown;
 use crate::lake::LakeError;
 use crate::model::Kind;
-use crate::pipeline::{self, Job, Report, RunError};
+use crate::pipeline::{self, Job, RunError, RunReport};
 use crate::runtime::SetupError;
 use crate::standing::Finding;
-use crate::telemetry::{self, chain};
+use crate::telemetry::{self, error_chain};
 use crate::text::{count, counted};
 
 /// The exit code where the usage or the configuration is wrong.
@@ -61,7 +61,7 @@ impl Failure {
     pub(super) fn lake(error: LakeError) -> Self {
         Self {
             code: code_of(error.kind()),
-            message: chain(&error),
+            message: error_chain(&error),
         }
     }
 
@@ -74,7 +74,7 @@ impl Failure {
     pub(super) fn setup(error: SetupError) -> Self {
         Self {
             code: code_of(error.kind()),
-            message: chain(&error),
+            message: error_chain(&error),
         }
     }
 
@@ -83,7 +83,10 @@ impl Failure {
         let what_to_do = what_to_do_about(error, &job.connection);
         Self {
             code: code_of(kind),
-            message: format!("job `{name}` failed ({kind}): {}{what_to_do}", chain(error)),
+            message: format!(
+                "job `{name}` failed ({kind}): {}{what_to_do}",
+                error_chain(error)
+            ),
         }
     }
 
@@ -267,7 +270,7 @@ impl Out {
 }
 
 /// One line about a run.
-pub(super) fn summary(job: &str, report: &Report) -> String {
+pub(super) fn summary(job: &str, report: &RunReport) -> String {
     let counts = report.tally.counts;
     let failed = match report.failures.len() as u64 {
         0 => String::new(),
@@ -289,12 +292,12 @@ pub(super) fn summary(job: &str, report: &Report) -> String {
 }
 
 /// The same as JSON, with each range that failed.
-pub(super) fn summary_json(job: &Job, report: &Report) -> Value {
+pub(super) fn summary_json(job: &Job, report: &RunReport) -> Value {
     let failures: Vec<_> = (report.failures.iter())
         .map(|failure| {
             json!({
                 "stream": failure.stream, "range": failure.range,
-                "kind": failure.error.kind(), "error": chain(&failure.error),
+                "kind": failure.error.kind(), "error": error_chain(&failure.error),
             })
         })
         .collect();
@@ -315,7 +318,7 @@ pub(super) fn summary_json(job: &Job, report: &Report) -> Value {
 }
 
 /// The ranges that failed, on stderr: what failed alike in one line.
-pub(super) fn failures(job: &Job, report: &Report) {
+pub(super) fn failures(job: &Job, report: &RunReport) {
     for Alike {
         first: failure,
         streams,
@@ -339,7 +342,7 @@ pub(super) fn failures(job: &Job, report: &Report) {
             failure.stream,
             failure.range,
             failure.error.kind(),
-            chain(&failure.error),
+            error_chain(&failure.error),
             what_to_do_about(&failure.error, &job.connection)
         ));
     }
@@ -347,16 +350,16 @@ pub(super) fn failures(job: &Job, report: &Report) {
 
 /// Failures of the same text.
 struct Alike<'a> {
-    first: &'a pipeline::Failure,
+    first: &'a pipeline::StreamFailure,
     streams: BTreeSet<&'a str>,
     ranges: usize,
 }
 
 /// The failures by their text.
-fn alike(failures: &[pipeline::Failure]) -> Vec<Alike<'_>> {
+fn alike(failures: &[pipeline::StreamFailure]) -> Vec<Alike<'_>> {
     let mut found: Vec<(String, Alike<'_>)> = Vec::new();
     for failure in failures {
-        let text = chain(&failure.error);
+        let text = error_chain(&failure.error);
         let place = if let Some(place) = found.iter().position(|(have, _)| *have == text) {
             place
         } else {
@@ -388,7 +391,7 @@ mod tests {
 
     #[test]
     fn what_failed_alike_is_told_once() {
-        let failure = |stream: &str, text: &str| pipeline::Failure {
+        let failure = |stream: &str, text: &str| pipeline::StreamFailure {
             stream: stream.to_owned(),
             range: Range::new(
                 DateTime::UNIX_EPOCH,

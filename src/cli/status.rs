@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::history::{self, BuildError};
 use crate::lake::Lake;
 use crate::model::Timestamp;
-use crate::standing::{Doing, Finding, FindingKind, JobStatus, Standing};
-use crate::telemetry::chain;
+use crate::standing::{Finding, FindingKind, JobState, JobStatus, LastKnownStatus};
+use crate::telemetry::error_chain;
 use crate::text;
 
 /// The exit code of `--check` if it found something.
@@ -45,8 +45,8 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
         _ => None,
     };
     for scheduled in jobs {
-        statuses.push(match Standing::read(&scheduled, now).await {
-            Ok(standing) => JobStatus::read(Arc::new(standing)),
+        statuses.push(match JobStatus::read(&scheduled, now).await {
+            Ok(standing) => LastKnownStatus::read(Arc::new(standing)),
             // the other jobs can still be told of
             Err(error) => {
                 let failure = Failure::lake(error);
@@ -56,7 +56,7 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
                     failure.message()
                 ));
                 code = code.max(failure.code());
-                JobStatus::unreadable(&scheduled, failure.message().to_owned(), None, now)
+                LastKnownStatus::unreadable(&scheduled, failure.message().to_owned(), None, now)
             }
         });
     }
@@ -96,7 +96,7 @@ async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
         Ok(since) => format!("lacks what runs did since {}", text::time(since?)),
         // it is told of each job
         Err(BuildError::Lake(_)) => return None,
-        Err(error) => format!("can't be kept: {}", chain(&error)),
+        Err(error) => format!("can't be kept: {}", error_chain(&error)),
     };
     Some(format!(
         "history: the table audit_runs {what}, and the logs are pruned after 30 days; the daemon's log says why, \
@@ -104,7 +104,7 @@ async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
     ))
 }
 
-fn show(statuses: &[JobStatus], now: Timestamp, out: &mut Out) {
+fn show(statuses: &[LastKnownStatus], now: Timestamp, out: &mut Out) {
     let rows: Vec<_> = statuses.iter().map(|status| row(status, now)).collect();
     let columns = [
         ("job", Kind::Name),
@@ -120,7 +120,7 @@ fn show(statuses: &[JobStatus], now: Timestamp, out: &mut Out) {
     out.table(columns, &rows);
 }
 
-fn row(status: &JobStatus, now: Timestamp) -> [Cell; 9] {
+fn row(status: &LastKnownStatus, now: Timestamp) -> [Cell; 9] {
     let seconds =
         |at: Timestamp| at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
     let none = || Cell::from("-".to_owned());
@@ -128,10 +128,10 @@ fn row(status: &JobStatus, now: Timestamp) -> [Cell; 9] {
     let alarming = |is_so, tone| if is_so { tone } else { Tone::Plain };
     let state = status.state(now);
     let tone = match state {
-        Doing::Unreadable | Doing::Failing => Tone::Bad,
-        Doing::Running => Tone::Good,
-        Doing::NeverRan | Doing::Interrupted => Tone::Warning,
-        Doing::Due | Doing::Idle => Tone::Plain,
+        JobState::Unreadable | JobState::Failing => Tone::Bad,
+        JobState::Running => Tone::Good,
+        JobState::NeverRan | JobState::Interrupted => Tone::Warning,
+        JobState::Due | JobState::Idle => Tone::Plain,
     };
     let job = status.job.clone().into();
     let state = Cell::from(state.as_str().to_owned()).toned(tone);

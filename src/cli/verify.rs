@@ -15,11 +15,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::pipeline::{self, Conduct, Day, Found, Job, Tally, Verification};
+use crate::pipeline::{self, Day, Found, Job, RunOptions, RunTotals, Verification};
 use crate::runtime::{self, ScheduledJob};
-use crate::schedule::Schedule;
+use crate::schedule::CronSchedule;
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 use crate::text;
 
 /// How many streams a line names.
@@ -76,7 +76,7 @@ pub(super) async fn run(
         if !args.json {
             tell(job, &verification, out);
         }
-        let mut tally = Tally::default();
+        let mut tally = RunTotals::default();
         failed = !repair(config, &scheduled, &verification, shutdown, &mut tally).await?;
         if !args.json {
             out.line(format_args!(
@@ -172,7 +172,7 @@ async fn repair(
     scheduled: &ScheduledJob,
     verification: &Verification,
     shutdown: &Shutdown,
-    tally: &mut Tally,
+    tally: &mut RunTotals,
 ) -> Result<bool, Failure> {
     let ScheduledJob { schedule, job, .. } = scheduled;
     let layout = runtime::layout(&config.lake);
@@ -321,7 +321,7 @@ fn complain_of(job: &Job, verification: &Verification) {
         BTreeMap::new();
     for part in &verification.unverified {
         let ranges: Vec<String> = part.ranges.iter().map(|range| range.to_string()).collect();
-        let key = (chain(&part.error), ranges.join(", "));
+        let key = (error_chain(&part.error), ranges.join(", "));
         let (streams, _) = alike.entry(key).or_insert_with(|| (Vec::new(), part));
         streams.extend(part.stream.clone());
     }
@@ -358,12 +358,16 @@ fn hint(verification: &Verification, repaired: bool, out: &mut Out) {
     }
 }
 
-fn to_json(job: &Job, verification: &Verification, repaired: Option<Tally>) -> serde_json::Value {
+fn to_json(
+    job: &Job,
+    verification: &Verification,
+    repaired: Option<RunTotals>,
+) -> serde_json::Value {
     let unverified: Vec<_> = (verification.unverified.iter())
         .map(|part| {
             json!({
                 "stream": part.stream, "ranges": part.ranges,
-                "kind": part.error.kind(), "error": chain(&part.error),
+                "kind": part.error.kind(), "error": error_chain(&part.error),
             })
         })
         .collect();

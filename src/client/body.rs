@@ -7,7 +7,7 @@ use url::Url;
 
 use super::error::Cause;
 use crate::foreign;
-use crate::secret::Hidden;
+use crate::secret::Redactor;
 
 /// How much of an error's body is looked at, in bytes.
 pub(super) const ERROR_CAP: u64 = 64 * 1024;
@@ -56,19 +56,19 @@ pub(super) async fn read_some(mut response: reqwest::Response) -> Bytes {
 }
 
 /// Hides a URL's query and its values, but for short ones that are no secret.
-pub(super) fn hidden_query(url: &Url) -> Hidden {
+pub(super) fn hidden_query(url: &Url) -> Redactor {
     let values: Vec<String> = url
         .query_pairs()
         .map(|(_, value)| value.into_owned())
         .chain(url.query().map(str::to_owned))
         .filter(|text| text.len() >= 8)
         .collect();
-    Hidden::new(values.iter().map(String::as_str))
+    Redactor::new(values.iter().map(String::as_str))
 }
 
 /// What an error's body says, short and printable: the provider's message, code and correlation id where it is JSON,
 /// the title where it is a page, else its beginning.
-pub(super) fn excerpt(body: &[u8], hidden: &Hidden) -> Option<String> {
+pub(super) fn excerpt(body: &[u8], hidden: &Redactor) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     if let Ok(Value::Object(error)) = serde_json::from_str(&text)
         && let Some(said) = from_json(&error, hidden)
@@ -85,7 +85,7 @@ pub(super) fn excerpt(body: &[u8], hidden: &Hidden) -> Option<String> {
     clean(&text).map(|said| format!("`{said}`"))
 }
 
-fn from_json(error: &serde_json::Map<String, Value>, hidden: &Hidden) -> Option<String> {
+fn from_json(error: &serde_json::Map<String, Value>, hidden: &Redactor) -> Option<String> {
     // {"error": {"message": ..., "code": ...}} is the same, one level down
     if let Some(Value::Object(inner)) = error.get("error") {
         return from_json(inner, hidden);
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn said(body: &str) -> String {
-        excerpt(body.as_bytes(), &Hidden::default()).unwrap_or_default()
+        excerpt(body.as_bytes(), &Redactor::default()).unwrap_or_default()
     }
 
     #[test]
@@ -170,12 +170,12 @@ mod tests {
         assert_eq!(said("  \n"), "");
         assert_eq!(said("<html></html>"), "");
         assert_eq!(said(&"é".repeat(900)).chars().count(), EXCERPT + 2);
-        assert_eq!(excerpt(&[0xff, 0xfe], &Hidden::default()), None);
+        assert_eq!(excerpt(&[0xff, 0xfe], &Redactor::default()), None);
     }
 
     #[test]
     fn an_echoed_secret_is_hidden_in_every_form() {
-        let hidden = Hidden::new(["s3cr&t/+", "a\"b\\c"]);
+        let hidden = Redactor::new(["s3cr&t/+", "a\"b\\c"]);
         for form in [
             "s3cr&t/+",
             "czNjciZ0Lys=",

@@ -13,21 +13,21 @@ use super::body;
 use super::calls::Caller;
 use super::error::{ClientError, Tried};
 use super::guard;
-use super::outgoing::{Outgoing, To, judge_look_up};
-use super::wire::Wire;
-use crate::providers::{Answer, Named, Place};
+use super::outgoing::{PreparedRequest, Traffic, judge_look_up};
+use super::wire::Transport;
+use crate::providers::{Answer, DiscoveredHost, ServiceHost};
 
 /// What a look-up's answer may measure, in bytes.
 const ANSWER_CAP: u64 = 64 * 1024;
 
 /// Where a request goes, and which look-up said so, if one did.
 #[derive(Debug, Clone)]
-pub(super) struct Spot<'a> {
+pub(super) struct ResolvedUrl<'a> {
     pub(super) url: Url,
-    named: Option<(&'a Named, u64)>,
+    named: Option<(&'a DiscoveredHost, u64)>,
 }
 
-impl Spot<'_> {
+impl ResolvedUrl<'_> {
     /// There, for good.
     pub(super) fn at(url: Url) -> Self {
         Self { url, named: None }
@@ -47,17 +47,17 @@ impl Spot<'_> {
 
 /// The look-ups of one connection: one at a time per service, its outcome shared by all who wait for it.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct HostResolver {
     trusted_hosts: Vec<String>,
     allow_http: bool,
     /// By service and question.
-    services: Mutex<BTreeMap<(&'static str, String), Arc<Service>>>,
+    services: Mutex<BTreeMap<(&'static str, String), Arc<ServiceLookup>>>,
 }
 
 #[derive(Debug, Default)]
-struct Service {
+struct ServiceLookup {
     /// What was named last, if it hasn't been forgotten since.
-    found: Mutex<Option<Found>>,
+    found: Mutex<Option<ResolvedHost>>,
     /// Held by the one who looks up; how that failed the last time, if it did.
     turn: tokio::sync::Mutex<Option<ClientError>>,
     /// How many look-ups have ended, well or not.
@@ -65,19 +65,19 @@ struct Service {
 }
 
 #[derive(Debug, Clone)]
-struct Found {
+struct ResolvedHost {
     /// Scheme, host and port.
     host: Url,
     number: u64,
 }
 
-impl Service {
-    fn found(&self) -> Option<Found> {
+impl ServiceLookup {
+    fn found(&self) -> Option<ResolvedHost> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.clone()
     }
 
-    fn set(&self, found: Option<Found>) {
+    fn set(&self, found: Option<ResolvedHost>) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
@@ -90,7 +90,7 @@ impl Service {
     }
 }
 
-impl Directory {
+impl HostResolver {
     pub(super) fn new(trusted_hosts: Vec<String>, allow_http: bool) -> Self {
         Self {
             trusted_hosts,
@@ -99,29 +99,29 @@ impl Directory {
         }
     }
 
-    fn service(&self, named: &Named) -> Arc<Service> {
+    fn service(&self, named: &DiscoveredHost) -> Arc<ServiceLookup> {
         let key = (named.service, named.question.to_string());
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(services.entry(key).or_default())
     }
 }
 
-impl Wire {
+impl Transport {
     /// The place's URL; looks its host up if that isn't known.
     pub(super) async fn find<'a>(
         &self,
-        place: &'a Place,
+        place: &'a ServiceHost,
         by: Caller<'_>,
-    ) -> Result<Spot<'a>, ClientError> {
+    ) -> Result<ResolvedUrl<'a>, ClientError> {
         let named = match place {
-            Place::At(url) => return Ok(Spot::at(url.clone())),
-            Place::Named(named) => named,
+            ServiceHost::At(url) => return Ok(ResolvedUrl::at(url.clone())),
+            ServiceHost::Named(named) => named,
         };
         let found = self.host(named, true, by).await?;
         // the path was checked with the settings
         let url =
             guard::with_path(&found.host, &named.path).map_err(|problem| self.settings(problem))?;
-        Ok(Spot {
+        Ok(ResolvedUrl {
             url,
             named: Some((named, found.number)),
         })
@@ -132,7 +132,7 @@ impl Wire {
     /// Where that fails the spot stays as it is: whoever comes next looks up again.
     pub(super) async fn find_anew(
         &self,
-        spot: &mut Spot<'_>,
+        spot: &mut ResolvedUrl<'_>,
         by: Caller<'_>,
     ) -> Result<bool, ClientError> {
         let Some((named, number)) = &mut spot.named else {
@@ -163,7 +163,7 @@ impl Wire {
     }
 
     /// Forgets the host of a request that was given up.
-    pub(super) fn forget(&self, spot: &Spot<'_>) {
+    pub(super) fn forget(&self, spot: &ResolvedUrl<'_>) {
         if let Some((named, number)) = spot.named {
             self.directory.service(named).forget(number);
         }
@@ -171,10 +171,10 @@ impl Wire {
 
     async fn host(
         &self,
-        named: &Named,
+        named: &DiscoveredHost,
         retried: bool,
         by: Caller<'_>,
-    ) -> Result<Found, ClientError> {
+    ) -> Result<ResolvedHost, ClientError> {
         let service = self.directory.service(named);
         if let Some(found) = service.found() {
             return Ok(found);
@@ -200,7 +200,7 @@ impl Wire {
         }
         let number = service.ended.fetch_add(1, Ordering::Release);
         *failure = outcome.as_ref().err().cloned();
-        let found = Found {
+        let found = ResolvedHost {
             host: outcome?,
             number,
         };
@@ -217,19 +217,19 @@ impl Wire {
     /// Boxed, because a request may look up and a look-up is a request.
     fn look_up<'a>(
         &'a self,
-        named: &'a Named,
+        named: &'a DiscoveredHost,
         retried: bool,
         by: Caller<'a>,
     ) -> BoxFuture<'a, Result<Url, ClientError>> {
         Box::pin(async move {
             let hidden = self.hidden.clone();
-            let spot = Spot::at(named.question.clone());
-            let mut out = Outgoing {
+            let spot = ResolvedUrl::at(named.question.clone());
+            let mut out = PreparedRequest {
                 retried,
                 body_cap: ANSWER_CAP,
                 judge: judge_look_up,
                 calls: by.calls,
-                ..Outgoing::new(&Method::GET, spot, To::Directory, &hidden)
+                ..PreparedRequest::new(&Method::GET, spot, Traffic::Directory, &hidden)
             };
             let json = HeaderValue::from_static("application/json");
             out.headers.insert(ACCEPT, json);
@@ -261,7 +261,7 @@ impl Wire {
                     },
                 });
             };
-            let Directory {
+            let HostResolver {
                 trusted_hosts,
                 allow_http,
                 ..

@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::error::bare;
-use crate::providers::Named;
+use crate::providers::DiscoveredHost;
 
 /// Refuses a URL to which credentials may not go; the error is the problem's text.
 pub(super) fn check_credentialed(
@@ -58,11 +58,11 @@ pub(super) fn check_trusted(
 /// Refuses a look-up that can't work: where it is asked, and what follows the host that it names, perhaps with a query.
 pub(super) fn check_named(
     what: &str,
-    named: &Named,
+    named: &DiscoveredHost,
     may_query: bool,
     allow_http: bool,
 ) -> Result<(), String> {
-    let Named {
+    let DiscoveredHost {
         service,
         question,
         path,
@@ -98,7 +98,7 @@ pub(super) fn with_path(host: &Url, path: &str) -> Result<Url, String> {
 
 /// The host that a look-up named, perhaps with a port, with the look-up's scheme; refused where credentials may not go.
 pub(super) fn named_host(
-    named: &Named,
+    named: &DiscoveredHost,
     host: &str,
     trusted_hosts: &[String],
     allow_http: bool,

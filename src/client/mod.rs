@@ -37,19 +37,19 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::calls::Calls;
 pub use self::error::{Cause, ClientError, Request, Tried};
-pub use self::pacing::Budget;
+pub use self::pacing::RateLimitStatus;
 pub use self::stream::{Body, Opened};
 
 use self::auth::{Auth, Token};
 use self::calls::Caller;
-use self::directory::{Directory, Spot};
-use self::outgoing::{Outgoing, Taken, To};
-use self::pacing::{Pacer, Rank};
-use self::wire::{Counts, Wire};
+use self::directory::{HostResolver, ResolvedUrl};
+use self::outgoing::{FromResponse, PreparedRequest, Traffic};
+use self::pacing::{Priority, RateLimiter};
+use self::wire::{RequestCounts, Transport};
 use crate::clock::RemoteClock;
 use crate::metrics;
-use crate::providers::{Answer, Call, Endpoint, Place, Target};
-use crate::secret::{Hidden, Secret};
+use crate::providers::{Answer, Call, Endpoint, ServiceHost, Target};
+use crate::secret::{Redactor, Secret};
 
 /// What stands in a path as it is; all else is percent-encoded (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -151,7 +151,7 @@ pub struct Requests {
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
-    rank: Rank,
+    rank: Priority,
     calls: Option<Calls>,
     /// Whether what may pass is sent again.
     effort: Effort,
@@ -169,9 +169,9 @@ enum Effort {
 }
 
 struct Inner {
-    wire: Wire,
+    wire: Transport,
     auth: Auth,
-    api: Place,
+    api: ServiceHost,
     account: Option<String>,
     allow_http: bool,
 }
@@ -201,7 +201,7 @@ impl Client {
             metrics,
             ..
         } = settings;
-        let pacer = Pacer::new(limit, per, replicas);
+        let pacer = RateLimiter::new(limit, per, replicas);
         let memory = limits.refusal_memory;
         let hidden = proxy.as_ref().map(setup::hidden).unwrap_or_default();
         let inner = Inner {
@@ -209,16 +209,16 @@ impl Client {
             api: endpoint.api,
             account: endpoint.account,
             allow_http,
-            wire: Wire {
+            wire: Transport {
                 connection,
                 provider,
                 http,
                 proxies,
                 pacer,
-                directory: Directory::new(endpoint.trusted_hosts, allow_http),
+                directory: HostResolver::new(endpoint.trusted_hosts, allow_http),
                 manners: endpoint.manners,
                 limits,
-                counts: Counts::default(),
+                counts: RequestCounts::default(),
                 metrics,
                 hidden,
                 clock: RemoteClock::default(),
@@ -226,7 +226,7 @@ impl Client {
         };
         Ok(Self {
             inner: Arc::new(inner),
-            rank: Rank::Prompt,
+            rank: Priority::Prompt,
             calls: None,
             effort: Effort::Usual,
         })
@@ -237,7 +237,7 @@ impl Client {
     #[must_use]
     pub fn yielding(&self) -> Self {
         Self {
-            rank: Rank::Yielding,
+            rank: Priority::Yielding,
             ..self.clone()
         }
     }
@@ -343,7 +343,7 @@ impl Client {
 
     /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody. A process that has just
     /// begun knows of no other's requests but by what the provider's headers say.
-    pub fn budget(&self) -> Budget {
+    pub fn budget(&self) -> RateLimitStatus {
         self.inner.wire.pacer.budget()
     }
 
@@ -352,7 +352,7 @@ impl Client {
         self.inner.wire.tell_of_budget();
     }
 
-    async fn take<T: Taken>(
+    async fn take<T: FromResponse>(
         &self,
         call: &Call,
         stop: &CancellationToken,
@@ -369,7 +369,7 @@ impl Client {
                 let url = guard::download_url(url, self.inner.allow_http).map_err(forbidden)?;
                 // a download's query is its credential
                 let hidden = body::hidden_query(&url).and(&self.inner.wire.hidden);
-                let mut out = self.outgoing(call, Spot::at(url), None, &hidden);
+                let mut out = self.outgoing(call, ResolvedUrl::at(url), None, &hidden);
                 self.inner.wire.send(&mut out, stop).await
             }
         }
@@ -399,7 +399,7 @@ impl Client {
         Ok(path.replace(ACCOUNT, &account))
     }
 
-    async fn take_signed<T: Taken>(
+    async fn take_signed<T: FromResponse>(
         &self,
         call: &Call,
         path: &str,
@@ -449,16 +449,16 @@ impl Client {
     fn outgoing<'a>(
         &'a self,
         call: &'a Call,
-        spot: Spot<'a>,
+        spot: ResolvedUrl<'a>,
         token: Option<&Token>,
-        hidden: &'a Hidden,
-    ) -> Outgoing<'a> {
+        hidden: &'a Redactor,
+    ) -> PreparedRequest<'a> {
         let to = if token.is_some() {
-            To::Api
+            Traffic::Api
         } else {
-            To::Elsewhere
+            Traffic::Elsewhere
         };
-        let mut out = Outgoing {
+        let mut out = PreparedRequest {
             body: call.body.clone().map(Bytes::from),
             body_cap: self.inner.wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer
@@ -466,7 +466,7 @@ impl Client {
             rank: self.rank,
             retried: self.effort != Effort::Once,
             calls: self.calls.as_ref(),
-            ..Outgoing::new(&call.method, spot, to, hidden)
+            ..PreparedRequest::new(&call.method, spot, to, hidden)
         };
         let json = HeaderValue::from_static("application/json");
         if let Some(token) = token {
@@ -484,10 +484,12 @@ impl Client {
 }
 
 /// Without what a URL before its check may hold: a password.
-fn shown(place: &Place) -> String {
+fn shown(place: &ServiceHost) -> String {
     match place {
-        Place::At(url) => error::bare(url),
-        Place::Named(named) => format!("`{}` by {}", named.service, error::bare(&named.question)),
+        ServiceHost::At(url) => error::bare(url),
+        ServiceHost::Named(named) => {
+            format!("`{}` by {}", named.service, error::bare(&named.question))
+        }
     }
 }
 

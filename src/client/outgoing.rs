@@ -9,17 +9,17 @@ use serde::de::IgnoredAny;
 use super::Limits;
 use super::body::{self, ReadError};
 use super::calls::Calls;
-use super::directory::Spot;
+use super::directory::ResolvedUrl;
 use super::error::{PAGE, Request};
-use super::pacing::Rank;
+use super::pacing::Priority;
 use super::stream::{Body, Opened};
 use super::unpack;
 use crate::providers::Answer;
-use crate::secret::Hidden;
+use crate::secret::Redactor;
 
 /// Whose rate budget a request is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum To {
+pub(super) enum Traffic {
     /// The connection's: it waits for its turn, obeys and causes pauses, and the answer's headers correct the budget.
     Api,
     /// The connection's, too, but the answer's headers speak of another count: a sign-in.
@@ -31,15 +31,15 @@ pub(super) enum To {
 }
 
 /// One request as it goes out, and how its answers are taken.
-pub(super) struct Outgoing<'a> {
+pub(super) struct PreparedRequest<'a> {
     pub(super) request: Request,
     pub(super) method: &'a Method,
-    pub(super) spot: Spot<'a>,
+    pub(super) spot: ResolvedUrl<'a>,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
-    pub(super) to: To,
+    pub(super) to: Traffic,
     /// Who else of the connection goes first.
-    pub(super) rank: Rank,
+    pub(super) rank: Priority,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
     pub(super) body_cap: u64,
@@ -47,14 +47,14 @@ pub(super) struct Outgoing<'a> {
     /// Who counts it, beside the connection.
     pub(super) calls: Option<&'a Calls>,
     /// What an excerpt of the answer must not show.
-    pub(super) hidden: &'a Hidden,
+    pub(super) hidden: &'a Redactor,
     /// What a whole answer is, whose status isn't a passing failure.
-    pub(super) judge: fn(&Answer) -> Verdict,
+    pub(super) judge: fn(&Answer) -> ResponseVerdict,
 }
 
 /// What an answer is that its status may not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ResponseVerdict {
     /// An answer.
     Answer,
     /// An answer, unless its headers ask for another try.
@@ -66,26 +66,26 @@ pub(super) enum Verdict {
 }
 
 /// The answer to a call for data: a part of a JSON document was meant to be more. An empty one is its adapter's to judge.
-pub(super) fn judge_data(answer: &Answer) -> Verdict {
+pub(super) fn judge_data(answer: &Answer) -> ResponseVerdict {
     let body = answer.body.trim_ascii();
     let ends_well = body.ends_with(b"}") || body.ends_with(b"]");
     if answer.status.is_success() && !ends_well && is_cut(body) {
-        return Verdict::Passing(Some("JSON that ends in its middle"));
+        return ResponseVerdict::Passing(Some("JSON that ends in its middle"));
     }
-    Verdict::Answer
+    ResponseVerdict::Answer
 }
 
 /// The answer to the look-up of a host: not one, where a gateway answers.
-pub(super) fn judge_look_up(answer: &Answer) -> Verdict {
+pub(super) fn judge_look_up(answer: &Answer) -> ResponseVerdict {
     if !answer.status.is_success() {
-        return Verdict::Unclear;
+        return ResponseVerdict::Unclear;
     }
     if answer.body.trim_ascii().is_empty() {
-        Verdict::Passing(Some("an empty body"))
+        ResponseVerdict::Passing(Some("an empty body"))
     } else if body::is_page(&answer.body) {
-        Verdict::Passing(Some(PAGE))
+        ResponseVerdict::Passing(Some(PAGE))
     } else {
-        Verdict::Answer
+        ResponseVerdict::Answer
     }
 }
 
@@ -96,9 +96,14 @@ pub(super) fn is_cut(json: &[u8]) -> bool {
     begins && serde_json::from_slice::<IgnoredAny>(json).is_err_and(|error| error.is_eof())
 }
 
-impl<'a> Outgoing<'a> {
+impl<'a> PreparedRequest<'a> {
     /// A bare request, tried again after passing failures, whose answer has no body; it yields to nobody.
-    pub(super) fn new(method: &'a Method, spot: Spot<'a>, to: To, hidden: &'a Hidden) -> Self {
+    pub(super) fn new(
+        method: &'a Method,
+        spot: ResolvedUrl<'a>,
+        to: Traffic,
+        hidden: &'a Redactor,
+    ) -> Self {
         Self {
             request: Request::new(method, &spot.url),
             method,
@@ -106,19 +111,19 @@ impl<'a> Outgoing<'a> {
             headers: HeaderMap::new(),
             body: None,
             to,
-            rank: Rank::Prompt,
+            rank: Priority::Prompt,
             retried: true,
             body_cap: 0,
             gateway_timeout_is_answer: false,
             calls: None,
             hidden,
-            judge: |_| Verdict::Answer,
+            judge: |_| ResponseVerdict::Answer,
         }
     }
 }
 
 /// What is made of an answer that isn't a passing failure.
-pub(super) trait Taken: Send + Sized {
+pub(super) trait FromResponse: Send + Sized {
     /// How long a request and all of its answer may take.
     fn timeout(limits: &Limits) -> Duration;
 
@@ -126,7 +131,7 @@ pub(super) trait Taken: Send + Sized {
     fn take(
         head: (StatusCode, HeaderMap),
         response: reqwest::Response,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         limits: &Limits,
     ) -> impl Future<Output = Result<Self, ReadError>> + Send;
 
@@ -136,7 +141,7 @@ pub(super) trait Taken: Send + Sized {
     fn whole(&self) -> Option<&Answer>;
 }
 
-impl Taken for Answer {
+impl FromResponse for Answer {
     fn timeout(limits: &Limits) -> Duration {
         limits.total_timeout
     }
@@ -144,13 +149,13 @@ impl Taken for Answer {
     async fn take(
         (status, headers): (StatusCode, HeaderMap),
         response: reqwest::Response,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         _limits: &Limits,
     ) -> Result<Self, ReadError> {
         let body = body::read(response, out.body_cap).await?;
         let (headers, body) = match out.to {
             // a download is its adapter's to unpack, which knows what it is
-            To::Elsewhere => (headers, body),
+            Traffic::Elsewhere => (headers, body),
             _ => unpack::whole(headers, body, out.body_cap).await?,
         };
         Ok(Self {
@@ -169,7 +174,7 @@ impl Taken for Answer {
     }
 }
 
-impl Taken for Opened {
+impl FromResponse for Opened {
     fn timeout(limits: &Limits) -> Duration {
         limits.stream_timeout
     }
@@ -177,7 +182,7 @@ impl Taken for Opened {
     async fn take(
         (status, headers): (StatusCode, HeaderMap),
         response: reqwest::Response,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         limits: &Limits,
     ) -> Result<Self, ReadError> {
         if status.is_success() && status != StatusCode::NO_CONTENT {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::said::Said;
-use super::spent::Spent;
+use super::said::RateLimitHeaders;
+use super::spent::SlidingWindow;
 
 /// How fast requests may follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Pace {
 
 /// How much of a connection's rate budget is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
+pub struct RateLimitStatus {
     /// This daemon's share of the requests that the account may make within any stretch of `per`; less where the
     /// provider says that it allows less.
     pub limit: u32,
@@ -61,19 +61,19 @@ pub struct Budget {
 
 /// The bucket itself: pure, in time since an origin of the caller's choice that never goes back.
 #[derive(Debug)]
-struct Bucket {
+struct TokenBucket {
     configured: Pace,
     pace: Pace,
     replicas: NonZeroU32,
     /// The configured share, and the window it is for.
     share: (u32, Duration),
-    spent: Spent,
+    spent: SlidingWindow,
     /// When the next request is due at an even spacing.
     due: Duration,
     paused_until: Duration,
 }
 
-impl Bucket {
+impl TokenBucket {
     fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
         let configured = Pace::new(limit, per, replicas);
         Self {
@@ -81,7 +81,7 @@ impl Bucket {
             pace: configured,
             replicas,
             share: (limit.div_ceil(replicas.get()), per),
-            spent: Spent::new(per),
+            spent: SlidingWindow::new(per),
             due: Duration::ZERO,
             paused_until: Duration::ZERO,
         }
@@ -103,7 +103,7 @@ impl Bucket {
     }
 
     /// How much is left.
-    fn look(&self, now: Duration) -> Budget {
+    fn look(&self, now: Duration) -> RateLimitStatus {
         let (share, per) = self.share;
         let limit = if self.pace == self.configured {
             share
@@ -117,7 +117,7 @@ impl Bucket {
         } else {
             0
         };
-        Budget {
+        RateLimitStatus {
             limit,
             per,
             left,
@@ -137,7 +137,7 @@ impl Bucket {
 
     /// Takes over what the provider says: its pace where that is slower than the configured one, back to the
     /// configured one where it isn't, and a pause where nothing is left.
-    fn correct(&mut self, now: Duration, said: Said) {
+    fn correct(&mut self, now: Duration, said: RateLimitHeaders) {
         if said.allowed > 0 {
             let theirs = Pace::new(said.allowed, said.window, self.replicas);
             self.pace = if theirs.spacing > self.configured.spacing {
@@ -154,7 +154,7 @@ impl Bucket {
 
 /// Who goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rank {
+pub(super) enum Priority {
     /// Whoever comes first.
     Prompt,
     /// Whoever comes first once nobody of the other rank waits.
@@ -165,10 +165,10 @@ pub(super) enum Rank {
 ///
 /// Whoever gives up waiting takes nothing out of the budget.
 #[derive(Debug)]
-pub(super) struct Pacer {
-    bucket: Mutex<Bucket>,
-    prompt: Queue,
-    yielding: Queue,
+pub(super) struct RateLimiter {
+    bucket: Mutex<TokenBucket>,
+    prompt: WaitQueue,
+    yielding: WaitQueue,
     /// Pauses, corrections, and nobody of the first rank being left.
     changed: Notify,
     origin: Instant,
@@ -176,26 +176,26 @@ pub(super) struct Pacer {
 
 /// Those of one rank who wait.
 #[derive(Debug, Default)]
-struct Queue {
+struct WaitQueue {
     /// Held by the one whose turn it is.
     turn: tokio::sync::Mutex<()>,
     count: AtomicUsize,
 }
 
 /// One of them, until dropped.
-struct Waiting<'a> {
-    queue: &'a Queue,
+struct Waiter<'a> {
+    queue: &'a WaitQueue,
     changed: &'a Notify,
 }
 
-impl<'a> Waiting<'a> {
-    fn new(queue: &'a Queue, changed: &'a Notify) -> Self {
+impl<'a> Waiter<'a> {
+    fn new(queue: &'a WaitQueue, changed: &'a Notify) -> Self {
         queue.count.fetch_add(1, Ordering::SeqCst);
         Self { queue, changed }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         if self.queue.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.changed.notify_waiters();
@@ -207,19 +207,19 @@ impl Drop for Waiting<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Paused(pub(super) Duration);
 
-impl Pacer {
+impl RateLimiter {
     /// A share of `limit` requests `per` that time.
     pub(super) fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
         Self {
-            bucket: Mutex::new(Bucket::new(limit, per, replicas)),
-            prompt: Queue::default(),
-            yielding: Queue::default(),
+            bucket: Mutex::new(TokenBucket::new(limit, per, replicas)),
+            prompt: WaitQueue::default(),
+            yielding: WaitQueue::default(),
             changed: Notify::new(),
             origin: Instant::now(),
         }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Bucket, Duration) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut TokenBucket, Duration) -> T) -> T {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         act(&mut bucket, self.origin.elapsed())
     }
@@ -227,22 +227,22 @@ impl Pacer {
     /// Waits for its turn and for the budget, and takes one request out of it.
     ///
     /// Fails at once, also while waiting, if a pause lasts longer than `longest`.
-    pub(super) async fn take(&self, rank: Rank, longest: Duration) -> Result<(), Paused> {
+    pub(super) async fn take(&self, rank: Priority, longest: Duration) -> Result<(), Paused> {
         self.check(longest)?;
         let queue = match rank {
-            Rank::Prompt => &self.prompt,
-            Rank::Yielding => &self.yielding,
+            Priority::Prompt => &self.prompt,
+            Priority::Yielding => &self.yielding,
         };
-        let _waiting = Waiting::new(queue, &self.changed);
+        let _waiting = Waiter::new(queue, &self.changed);
         let _turn = queue.turn.lock().await;
         loop {
             let changed = self.changed.notified();
             self.check(longest)?;
-            if rank == Rank::Yielding && self.prompt.count.load(Ordering::SeqCst) > 0 {
+            if rank == Priority::Yielding && self.prompt.count.load(Ordering::SeqCst) > 0 {
                 changed.await;
                 continue;
             }
-            let wait = self.with(Bucket::reserve);
+            let wait = self.with(TokenBucket::reserve);
             if wait.is_zero() {
                 return Ok(());
             }
@@ -254,7 +254,7 @@ impl Pacer {
     }
 
     /// How much is left now; takes nothing.
-    pub(super) fn budget(&self) -> Budget {
+    pub(super) fn budget(&self) -> RateLimitStatus {
         self.with(|bucket, now| bucket.look(now))
     }
 
@@ -278,7 +278,7 @@ impl Pacer {
     }
 
     /// Takes over what an answer's headers say.
-    pub(super) fn observe(&self, said: Said) {
+    pub(super) fn observe(&self, said: RateLimitHeaders) {
         self.with(|bucket, now| bucket.correct(now, said));
         self.changed.notify_waiters();
     }
@@ -302,8 +302,8 @@ mod tests {
         NonZeroU32::new(count).unwrap()
     }
 
-    fn read(headers: &HeaderMap) -> Option<Said> {
-        Said::read(&Reading::new(headers, clock::real_now(), MINUTE), false)
+    fn read(headers: &HeaderMap) -> Option<RateLimitHeaders> {
+        RateLimitHeaders::read(&Reading::new(headers, clock::real_now(), MINUTE), false)
     }
 
     fn headers(count: u32, allowed: u32, reset: u32) -> HeaderMap {
@@ -318,7 +318,7 @@ mod tests {
 
     /// Takes requests until `end`, each after another's idle time, waking late by `late` each time.
     fn drive(
-        bucket: &mut Bucket,
+        bucket: &mut TokenBucket,
         mut now: Duration,
         end: Duration,
         idle: &[Duration],
@@ -360,7 +360,7 @@ mod tests {
             per in prop_oneof![Just(Duration::from_secs(1)), Just(MINUTE), Just(60 * MINUTE)],
             idle in prop::collection::vec(prop_oneof![3 => Just(0.0), 1 => 0.0..0.5_f64], 1..40),
         ) {
-            let mut bucket = Bucket::new(limit, per, replicas(count));
+            let mut bucket = TokenBucket::new(limit, per, replicas(count));
             let idle: Vec<Duration> = idle.into_iter().map(|part| per.mul_f64(part)).collect();
             let taken = drive(&mut bucket, Duration::ZERO, 5 * per, &idle, Duration::ZERO);
             let share = limit.div_ceil(count) as usize;
@@ -373,7 +373,7 @@ mod tests {
             count in 1_u32..4,
             late in 0.0..0.01_f64,
         ) {
-            let mut bucket = Bucket::new(limit, MINUTE, replicas(count));
+            let mut bucket = TokenBucket::new(limit, MINUTE, replicas(count));
             let taken = drive(&mut bucket, Duration::ZERO, 200 * MINUTE, &[], MINUTE.mul_f64(late));
             let share = f64::from(limit) / f64::from(count) * 200.0;
             prop_assert!(f64::from(u32::try_from(taken.len()).unwrap()) >= 0.97 * share);
@@ -386,7 +386,7 @@ mod tests {
         ) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small part of a small number")]
             let allowed = ((f64::from(limit) * part) as u32).max(1);
-            let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
+            let mut bucket = TokenBucket::new(limit, MINUTE, replicas(1));
             let said = |allowed| read(&headers(0, allowed, 60)).unwrap();
             bucket.correct(Duration::ZERO, said(allowed));
             let slow = drive(&mut bucket, Duration::ZERO, 10 * MINUTE, &[], Duration::ZERO);
@@ -427,7 +427,7 @@ mod tests {
             ways in prop::collection::vec(0_u64..500, 1..100),
             idle in prop::collection::vec(prop_oneof![9 => Just(0.0), 1 => 0.0..0.5_f64], 1..400),
         ) {
-            let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
+            let mut bucket = TokenBucket::new(limit, MINUTE, replicas(1));
             let idle: Vec<Duration> = idle.into_iter().map(|part| MINUTE.mul_f64(part)).collect();
             let taken = drive(&mut bucket, Duration::ZERO, 5 * MINUTE, &idle, Duration::ZERO);
             let arrives = |(&at, &way): (&Duration, &u64)| at + Duration::from_millis(way);
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn the_burst_is_small() {
         for (limit, burst) in [(10, 1), (60, 1), (300, 3), (1000, 10)] {
-            let mut bucket = Bucket::new(limit, MINUTE, replicas(1));
+            let mut bucket = TokenBucket::new(limit, MINUTE, replicas(1));
             let at_once = (0..limit)
                 .take_while(|_| bucket.reserve(MINUTE).is_zero())
                 .count();
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn nothing_left_pauses_until_the_reset() {
-        let mut bucket = Bucket::new(300, MINUTE, replicas(1));
+        let mut bucket = TokenBucket::new(300, MINUTE, replicas(1));
         bucket.correct(MINUTE, read(&headers(300, 300, 17)).unwrap());
         assert_eq!(bucket.reserve(MINUTE), Duration::from_secs(17));
         assert_eq!(
@@ -464,11 +464,11 @@ mod tests {
 
     #[test]
     fn what_is_left_counts_the_last_window() {
-        let mut bucket = Bucket::new(300, MINUTE, replicas(2));
-        let left = |bucket: &Bucket, now| bucket.look(now).left;
+        let mut bucket = TokenBucket::new(300, MINUTE, replicas(2));
+        let left = |bucket: &TokenBucket, now| bucket.look(now).left;
         assert_eq!(
             bucket.look(MINUTE),
-            Budget {
+            RateLimitStatus {
                 limit: 150,
                 per: MINUTE,
                 left: 150,
@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_forgotten_when_it_no_longer_counts() {
-        let mut bucket = Bucket::new(400, MINUTE, replicas(1));
+        let mut bucket = TokenBucket::new(400, MINUTE, replicas(1));
         drive(
             &mut bucket,
             Duration::ZERO,
@@ -512,7 +512,7 @@ mod tests {
             Some(Duration::ZERO),
             "an epoch that is past"
         );
-        let mut bucket = Bucket::new(300, MINUTE, replicas(1));
+        let mut bucket = TokenBucket::new(300, MINUTE, replicas(1));
         bucket.correct(MINUTE, read(&headers(0, 0, 0)).unwrap());
         assert_eq!(bucket.pace, bucket.configured);
         assert_eq!(bucket.reserve(MINUTE), Duration::ZERO);
@@ -527,7 +527,7 @@ mod tests {
             read(&pairs.iter().map(pair).collect()).unwrap()
         };
         let spent = [("ratelimit-remaining", "0"), ("ratelimit-reset", "50")];
-        let mut bucket = Bucket::new(300, MINUTE, replicas(1));
+        let mut bucket = TokenBucket::new(300, MINUTE, replicas(1));
         bucket.correct(MINUTE, said(&[("ratelimit-policy", "100;w=60")]));
         let slower = Pace::new(100, MINUTE, replicas(1));
         assert_eq!(bucket.pace, bucket.configured.and(slower));
@@ -539,14 +539,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_waiters_use_the_budget_in_spite_of_late_timers() {
         for (limit, per) in [(300, MINUTE), (20, Duration::from_secs(1)), (1, MINUTE)] {
-            let pacer = Arc::new(Pacer::new(limit, per, replicas(1)));
+            let pacer = Arc::new(RateLimiter::new(limit, per, replicas(1)));
             let taken = Arc::new(std::sync::atomic::AtomicU32::new(0));
             let mut workers = tokio::task::JoinSet::new();
             for _ in 0..10 {
                 let (pacer, taken) = (Arc::clone(&pacer), Arc::clone(&taken));
                 workers.spawn(async move {
                     loop {
-                        pacer.take(Rank::Prompt, per).await.unwrap();
+                        pacer.take(Priority::Prompt, per).await.unwrap();
                         taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         tokio::time::sleep(Duration::from_millis(30)).await;
                     }
@@ -564,15 +564,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiters_are_served_in_order_and_one_who_leaves_takes_nothing() {
-        let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
+        let pacer = Arc::new(RateLimiter::new(60, MINUTE, replicas(1)));
         let begun = Instant::now();
-        while pacer.with(Bucket::reserve).is_zero() {} // the burst is used up
+        while pacer.with(TokenBucket::reserve).is_zero() {} // the burst is used up
         let (served, mut order) = tokio::sync::mpsc::unbounded_channel();
         let mut tasks = Vec::new();
         for number in 0..6 {
             let (pacer, served) = (Arc::clone(&pacer), served.clone());
             tasks.push(tokio::spawn(async move {
-                pacer.take(Rank::Prompt, MINUTE).await.unwrap();
+                pacer.take(Priority::Prompt, MINUTE).await.unwrap();
                 served.send(number).unwrap();
             }));
             tokio::task::yield_now().await;
@@ -594,8 +594,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_who_yield_are_served_when_nobody_else_waits() {
-        let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
-        while pacer.with(Bucket::reserve).is_zero() {}
+        let pacer = Arc::new(RateLimiter::new(60, MINUTE, replicas(1)));
+        while pacer.with(TokenBucket::reserve).is_zero() {}
         let (served, mut order) = tokio::sync::mpsc::unbounded_channel();
         let take = |rank, name: &'static str| {
             let (pacer, served) = (Arc::clone(&pacer), served.clone());
@@ -605,34 +605,36 @@ mod tests {
             })
         };
         let _yielding = [
-            take(Rank::Yielding, "yielding"),
-            take(Rank::Yielding, "last"),
+            take(Priority::Yielding, "yielding"),
+            take(Priority::Yielding, "last"),
         ];
         tokio::task::yield_now().await;
-        let gone = take(Rank::Prompt, "gone");
-        take(Rank::Prompt, "first");
-        take(Rank::Prompt, "second");
+        let gone = take(Priority::Prompt, "gone");
+        take(Priority::Prompt, "first");
+        take(Priority::Prompt, "second");
         tokio::task::yield_now().await;
         gone.abort(); // whoever leaves is waited for no longer
         for name in ["first", "second", "yielding", "last"] {
             assert_eq!(order.recv().await, Some(name));
         }
         // nor does the one who yields hold up anybody who comes while he sleeps
-        let yielding = take(Rank::Yielding, "yielding");
+        let yielding = take(Priority::Yielding, "yielding");
         tokio::time::sleep(Duration::from_millis(500)).await;
-        take(Rank::Prompt, "overtakes");
+        take(Priority::Prompt, "overtakes");
         assert_eq!(order.recv().await, Some("overtakes"));
         yielding.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_reaches_those_who_wait_already() {
-        let pacer = Arc::new(Pacer::new(60, MINUTE, replicas(1)));
-        while pacer.with(Bucket::reserve).is_zero() {}
+        let pacer = Arc::new(RateLimiter::new(60, MINUTE, replicas(1)));
+        while pacer.with(TokenBucket::reserve).is_zero() {}
         let begun = Instant::now();
         let take = |longest| {
             let pacer = Arc::clone(&pacer);
-            tokio::spawn(async move { (pacer.take(Rank::Prompt, longest).await, Instant::now()) })
+            tokio::spawn(
+                async move { (pacer.take(Priority::Prompt, longest).await, Instant::now()) },
+            )
         };
         let soon = Duration::from_millis(1);
         let ten = Duration::from_secs(10);
@@ -644,7 +646,7 @@ mod tests {
         assert_eq!(taken, Ok(()));
         assert!(at - begun >= ten);
 
-        while pacer.with(Bucket::reserve).is_zero() {}
+        while pacer.with(TokenBucket::reserve).is_zero() {}
         let begun = Instant::now();
         let hurried = [take(ten), take(ten)];
         tokio::time::sleep(soon).await;

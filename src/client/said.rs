@@ -6,7 +6,7 @@ use super::pause::Reading;
 
 /// What an answer's headers say about the provider's own count; the only place that knows such headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct RateLimitHeaders {
     /// Requests allowed per `window`; 0 if that isn't said.
     pub(super) allowed: u32,
     /// How long the provider's window is.
@@ -19,7 +19,7 @@ pub(super) struct Said {
 /// and then asked for again.
 const LONGEST: u32 = 3600;
 
-impl Said {
+impl RateLimitHeaders {
     /// By a provider's own headers, by those of the IETF's drafts, and by what went before these (`X-RateLimit-...`).
     ///
     /// Where nothing says how much is left, nothing is if the answer `refused` the request for there being too many.
@@ -45,7 +45,7 @@ impl Said {
 }
 
 /// Genesys: `inin-ratelimit-count` of `-allowed` requests of a minute are used, and the count resets in `-reset` seconds.
-fn of_genesys(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+fn of_genesys(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let allowed = least(reading, "inin-ratelimit-allowed");
     let count = numbers(reading, "inin-ratelimit-count").reduce(f64::max);
     let left = match (allowed, count) {
@@ -60,14 +60,14 @@ fn of_genesys(reading: &Reading<'_>, refused: bool) -> Option<Said> {
 }
 
 /// So many requests in a minute.
-fn paced(allowed: Option<f64>, spent_for: Option<Duration>) -> Option<Said> {
+fn paced(allowed: Option<f64>, spent_for: Option<Duration>) -> Option<RateLimitHeaders> {
     match allowed {
-        Some(allowed) => Some(Said {
+        Some(allowed) => Some(RateLimitHeaders {
             allowed: whole(allowed),
             window: Duration::from_mins(1),
             spent_for,
         }),
-        None => Said::spent(spent_for),
+        None => RateLimitHeaders::spent(spent_for),
     }
 }
 
@@ -75,7 +75,7 @@ fn paced(allowed: Option<f64>, spent_for: Option<Duration>) -> Option<Said> {
 /// until `RateLimit-Reset` seconds from now, under quotas like `100;w=60` in `RateLimit-Policy` or, in the oldest
 /// drafts, in `RateLimit-Limit`. Of several quotas the slowest holds in the long run. So do the quotas of later drafts:
 /// `"default";q=100;w=60`.
-fn of_fields(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+fn of_fields(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let quota = ["ratelimit-policy", "ratelimit-limit"]
         .into_iter()
         .flat_map(|name| members(reading, name))
@@ -84,18 +84,18 @@ fn of_fields(reading: &Reading<'_>, refused: bool) -> Option<Said> {
     let left = least(reading, "ratelimit-remaining");
     let spent_for = spent_for(reading, left, "ratelimit-reset", refused);
     match quota {
-        Some((allowed, window)) => Some(Said {
+        Some((allowed, window)) => Some(RateLimitHeaders {
             allowed,
             window,
             spent_for,
         }),
-        None => Said::spent(spent_for),
+        None => RateLimitHeaders::spent(spent_for),
     }
 }
 
 /// The drafts' single field: `limit=100, remaining=0, reset=50` in 07, `"default";r=0;t=50` since 08, a member for each
 /// policy.
-fn of_policies(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+fn of_policies(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let all: Vec<String> = members(reading, "ratelimit").collect();
     let named = |name: &str| {
         all.iter().find_map(|member| {
@@ -114,11 +114,11 @@ fn of_policies(reading: &Reading<'_>, refused: bool) -> Option<Said> {
         Some(reading.length_of(reset))
     };
     let spent_for = all.iter().filter_map(of_member).chain(whole_field).max();
-    Said::spent(spent_for.map(bounded))
+    RateLimitHeaders::spent(spent_for.map(bounded))
 }
 
 /// What everybody else says: how many are left, and in how many seconds or at what epoch there are more.
-fn of_others(reading: &Reading<'_>, refused: bool) -> Option<Said> {
+fn of_others(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let spent = ["x-ratelimit", "x-rate-limit"]
         .into_iter()
         .filter_map(|way| {
@@ -126,7 +126,7 @@ fn of_others(reading: &Reading<'_>, refused: bool) -> Option<Said> {
             let of = |reset: &str| spent_for(reading, left, &format!("{way}-{reset}"), refused);
             of("reset-after").or_else(|| of("reset"))
         });
-    Said::spent(spent.max())
+    RateLimitHeaders::spent(spent.max())
 }
 
 /// Until the reset, if nothing is left; nothing where no reset is given.
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     /// At 2026-11-20T00:00:00Z, where 77 s stand for what can't be read.
-    fn read(pairs: &[(&str, &str)], refused: bool) -> Option<Said> {
+    fn read(pairs: &[(&str, &str)], refused: bool) -> Option<RateLimitHeaders> {
         let headers = pairs
             .iter()
             .map(|(name, value)| {
@@ -233,19 +233,19 @@ mod tests {
             })
             .collect();
         let now = DateTime::from_timestamp(1_795_132_800, 0).unwrap();
-        Said::read(
+        RateLimitHeaders::read(
             &Reading::new(&headers, now, Duration::from_secs(77)),
             refused,
         )
     }
 
-    fn draft(pairs: &[(&str, &str)]) -> Option<Said> {
+    fn draft(pairs: &[(&str, &str)]) -> Option<RateLimitHeaders> {
         read(pairs, false)
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is compared with what is read")]
-    fn said(allowed: u32, window: u64, spent_for: Option<u64>) -> Option<Said> {
-        Some(Said {
+    fn said(allowed: u32, window: u64, spent_for: Option<u64>) -> Option<RateLimitHeaders> {
+        Some(RateLimitHeaders {
             allowed,
             window: Duration::from_secs(window),
             spent_for: spent_for.map(Duration::from_secs),

@@ -10,8 +10,8 @@ use url::Url;
 use super::error::Cause;
 use super::proxy::{self, Proxies};
 use super::{Settings, guard};
-use crate::providers::{Endpoint, Place, SignIn};
-use crate::secret::{Hidden, Secret};
+use crate::providers::{Endpoint, ServiceHost, SignIn};
+use crate::secret::{Redactor, Secret};
 use crate::tls;
 
 /// The most headers that an answer may have: some gateways add many.
@@ -20,10 +20,10 @@ const MOST_HEADERS: usize = 1_024;
 const HEADER_BYTES: u32 = 400 * 1024;
 
 /// The place itself, or where it is asked for.
-pub(super) fn asked(place: &Place) -> &Url {
+pub(super) fn asked(place: &ServiceHost) -> &Url {
     match place {
-        Place::At(url) => url,
-        Place::Named(named) => &named.question,
+        ServiceHost::At(url) => url,
+        ServiceHost::Named(named) => &named.question,
     }
 }
 
@@ -41,14 +41,14 @@ pub(super) fn check(settings: &Settings) -> Result<(), Problem> {
         ..
     } = &settings.endpoint;
     let allow_http = settings.allow_http;
-    let check = |what: &str, place: &Place, may_query: bool| match place {
-        Place::At(url) if may_query => {
+    let check = |what: &str, place: &ServiceHost, may_query: bool| match place {
+        ServiceHost::At(url) if may_query => {
             guard::check_trusted(what, url, trusted_hosts, allow_http).map_err(plain)
         }
-        Place::At(url) => {
+        ServiceHost::At(url) => {
             guard::check_credentialed(what, url, trusted_hosts, allow_http).map_err(plain)
         }
-        Place::Named(named) => {
+        ServiceHost::Named(named) => {
             guard::check_named(what, named, may_query, allow_http).map_err(plain)
         }
     };
@@ -133,17 +133,17 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Problem> {
 }
 
 /// What is secret about a proxy: all of its URL that signs in to it, as it stands there and decoded.
-pub(super) fn hidden(proxy: &Secret) -> Hidden {
+pub(super) fn hidden(proxy: &Secret) -> Redactor {
     let url = proxy.reveal().ok().and_then(|url| Url::parse(&url).ok());
     let Some((user, password)) = url
         .as_ref()
         .and_then(|url| Some((url.username(), url.password()?)))
     else {
-        return Hidden::default();
+        return Redactor::default();
     };
     let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pair = format!("{}:{}", decoded(user), decoded(password));
-    Hidden::new([password, decoded(password).as_str(), pair.as_str()])
+    Redactor::new([password, decoded(password).as_str(), pair.as_str()])
 }
 
 /// The proxy; the error never holds its URL, which may hold a password.

@@ -8,13 +8,13 @@ const SLOTS: u32 = 60;
 
 /// How many requests were taken lately, by slots of time.
 #[derive(Debug)]
-pub(super) struct Spent {
+pub(super) struct SlidingWindow {
     slot: Duration,
     /// The slots in which any were taken, the oldest first: the slot's number and how many.
     counts: VecDeque<(u128, u32)>,
 }
 
-impl Spent {
+impl SlidingWindow {
     pub(super) fn new(per: Duration) -> Self {
         Self {
             slot: (per / SLOTS).max(Duration::from_nanos(1)),

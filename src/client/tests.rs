@@ -23,13 +23,13 @@ use url::Url;
 use self::api::Api;
 use super::{Client, ClientError, Limits, Settings};
 use crate::metrics;
-use crate::providers::{Answer, Call, Endpoint, Place, SentIn, SignIn, Target};
+use crate::providers::{Answer, Call, Endpoint, SentIn, ServiceHost, SignIn, Target};
 use crate::secret::Secret;
 
 const MS: Duration = Duration::from_millis(1);
 
 /// Where the token is asked for, the client's id, and its secret.
-fn oauth(settings: &mut Settings) -> (&mut Place, &mut Secret, &mut Secret) {
+fn oauth(settings: &mut Settings) -> (&mut ServiceHost, &mut Secret, &mut Secret) {
     match &mut settings.endpoint.sign_in {
         SignIn::ClientCredentials {
             token_url,
@@ -49,7 +49,7 @@ fn settings(api: &Api) -> Settings {
         endpoint: Endpoint::new(
             Url::parse(&api.url("/base")).unwrap(),
             SignIn::ClientCredentials {
-                token_url: Place::At(Url::parse(&api.url("/oauth/token")).unwrap()),
+                token_url: ServiceHost::At(Url::parse(&api.url("/oauth/token")).unwrap()),
                 client_id: Secret::text("the-id"),
                 client_secret: Secret::text("the-secret"),
                 sent: SentIn::Header,

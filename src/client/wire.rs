@@ -15,50 +15,50 @@ use url::Url;
 
 use super::body::{self, ReadError};
 use super::calls::Caller;
-use super::directory::Directory;
+use super::directory::HostResolver;
 use super::error::{Cause, ClientError, PAGE, Request, Tried, bare, origin};
-use super::outgoing::{Outgoing, Taken, To, Verdict};
-use super::pacing::{Pacer, Paused};
+use super::outgoing::{FromResponse, PreparedRequest, ResponseVerdict, Traffic};
+use super::pacing::{Paused, RateLimiter};
 use super::pause::Reading;
 use super::proxy::{self, Proxies, Proxy};
 use super::retry::{self, Retries};
-use super::said::Said;
+use super::said::RateLimitHeaders;
 use super::{Limits, Requests};
 use crate::clock::{self, RemoteClock};
 use crate::foreign;
 use crate::metrics;
-use crate::providers::{Failed, Manners};
-use crate::secret::Hidden;
+use crate::providers::{RetryHints, TransientFailure};
+use crate::secret::Redactor;
 
 /// What all requests of a connection share.
-pub(super) struct Wire {
+pub(super) struct Transport {
     pub(super) connection: String,
     pub(super) provider: &'static str,
     pub(super) http: reqwest::Client,
     /// What stands between here and there.
     pub(super) proxies: Proxies,
-    pub(super) pacer: Pacer,
-    pub(super) directory: Directory,
-    pub(super) manners: Manners,
+    pub(super) pacer: RateLimiter,
+    pub(super) directory: HostResolver,
+    pub(super) manners: RetryHints,
     pub(super) limits: Limits,
-    pub(super) counts: Counts,
+    pub(super) counts: RequestCounts,
     pub(super) metrics: metrics::Connection,
     /// What no excerpt may show, whatever was sent: a proxy's password.
-    pub(super) hidden: Hidden,
+    pub(super) hidden: Redactor,
     /// The API's, as its answers show it.
     pub(super) clock: RemoteClock,
 }
 
 /// See [`Requests`].
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RequestCounts {
     sent: AtomicU64,
     retries: AtomicU64,
     rate_limited: AtomicU64,
     pub(super) sign_ins: AtomicU64,
 }
 
-impl Counts {
+impl RequestCounts {
     pub(super) fn snapshot(&self) -> Requests {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Requests {
@@ -75,10 +75,10 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 /// How one attempt ended.
-enum Attempt<T> {
+enum AttemptOutcome<T> {
     Taken(T),
     TooLarge,
-    Passing(Passing),
+    Passing(TransientResponse),
     Broken(reqwest::Error),
     Late(Cause),
     /// A proxy wants credentials.
@@ -86,7 +86,7 @@ enum Attempt<T> {
 }
 
 /// An answer after which the same request may fare better.
-struct Passing {
+struct TransientResponse {
     status: StatusCode,
     body: Bytes,
     /// How long it asks to wait.
@@ -97,7 +97,7 @@ struct Passing {
 
 /// How often one call has failed in ways that may pass.
 #[derive(Default)]
-struct Failures {
+struct FailureCounts {
     /// By 429.
     limited: u32,
     /// By another status.
@@ -106,17 +106,17 @@ struct Failures {
     unanswered: u32,
 }
 
-impl Wire {
+impl Transport {
     /// Sends it, again after passing failures, and takes the first answer that isn't one.
     ///
     /// A looked-up host that gave no answer twice is looked up anew.
-    pub(super) async fn send<T: Taken>(
+    pub(super) async fn send<T: FromResponse>(
         &self,
-        out: &mut Outgoing<'_>,
+        out: &mut PreparedRequest<'_>,
         stop: &CancellationToken,
     ) -> Result<T, ClientError> {
         let mut retries = Retries::new(&self.limits);
-        let mut failures = Failures::default();
+        let mut failures = FailureCounts::default();
         let mut tried = Tried::default();
         let mut begun = None;
         loop {
@@ -128,17 +128,17 @@ impl Wire {
             tried.elapsed = begun.elapsed();
             let (mut asked, mut rest, mut source) = (None, Duration::ZERO, None);
             match ended {
-                Attempt::Taken(taken) => match redirected(out, &taken) {
+                AttemptOutcome::Taken(taken) => match redirected(out, &taken) {
                     Some(error) => return Err(error),
                     None => return Ok(taken),
                 },
-                Attempt::TooLarge => {
+                AttemptOutcome::TooLarge => {
                     return Err(ClientError::BodyTooLarge {
                         request: out.request.clone(),
                         cap: out.body_cap,
                     });
                 }
-                Attempt::Passing(passing) => {
+                AttemptOutcome::Passing(passing) => {
                     tried.status = Some(passing.status);
                     // half an answer isn't an error's text, and may hold a token or records
                     tried.said = Some(&passing.body)
@@ -148,9 +148,9 @@ impl Wire {
                     asked = passing.asked;
                     rest = self.rest(out, &mut failures, passing.status, &passing.body);
                 }
-                Attempt::Broken(error) => source = Some(self.passing(out, error).await?),
-                Attempt::Late(error) => source = Some(error),
-                Attempt::ByProxy => return Err(self.refused_by_proxy(out)),
+                AttemptOutcome::Broken(error) => source = Some(self.passing(out, error).await?),
+                AttemptOutcome::Late(error) => source = Some(error),
+                AttemptOutcome::ByProxy => return Err(self.refused_by_proxy(out)),
             }
             if source.is_some() {
                 (tried.status, tried.said, tried.what) = (None, None, None);
@@ -170,7 +170,7 @@ impl Wire {
                     request: out.request.clone(),
                     tried,
                     retry_after: asked,
-                    of_sign_in: matches!(out.to, To::Login | To::Directory),
+                    of_sign_in: matches!(out.to, Traffic::Login | Traffic::Directory),
                     source,
                 });
             };
@@ -192,13 +192,13 @@ impl Wire {
     /// How long the provider is to be left alone after this failure, by its manners.
     fn rest(
         &self,
-        out: &Outgoing<'_>,
-        failures: &mut Failures,
+        out: &PreparedRequest<'_>,
+        failures: &mut FailureCounts,
         status: StatusCode,
         body: &[u8],
     ) -> Duration {
         failures.unanswered = 0;
-        if out.to == To::Elsewhere {
+        if out.to == Traffic::Elsewhere {
             return Duration::ZERO; // not the provider's own host
         }
         let times = match status {
@@ -206,11 +206,11 @@ impl Wire {
             _ => &mut failures.failed,
         };
         *times += 1;
-        let rest = (self.manners.rest)(Failed {
+        let rest = (self.manners.rest)(TransientFailure {
             status,
             body,
             times: *times,
-            signing_in: out.to == To::Login,
+            signing_in: out.to == Traffic::Login,
         });
         rest.min(self.limits.longest_wait)
     }
@@ -218,14 +218,14 @@ impl Wire {
     /// Pauses the connection as the answer asks; an error if that is longer than a call waits.
     fn pause(
         &self,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         asked: Option<Duration>,
         tried: &Tried,
     ) -> Result<(), ClientError> {
         let Some(asked) = asked else {
             return Ok(());
         };
-        if out.to != To::Elsewhere {
+        if out.to != Traffic::Elsewhere {
             self.pacer.pause_for(asked);
             self.tell_of_budget();
         }
@@ -242,7 +242,7 @@ impl Wire {
     /// Waits before the next attempt.
     async fn wait(
         &self,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         tried: &Tried,
         source: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
         wait: Duration,
@@ -258,7 +258,7 @@ impl Wire {
             reason = reason(tried, source),
             "trying again"
         );
-        if out.to != To::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
+        if out.to != Traffic::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
             // the budget is the connection's: nobody else's call would fare better
             self.pacer.pause_for(wait.min(self.limits.longest_wait));
             self.tell_of_budget();
@@ -271,14 +271,14 @@ impl Wire {
 
     async fn wait_for_turn(
         &self,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         tried: &Tried,
         stop: &CancellationToken,
     ) -> Result<(), ClientError> {
         if stop.is_cancelled() {
             return Err(ClientError::Stopped);
         }
-        if out.to == To::Elsewhere {
+        if out.to == Traffic::Elsewhere {
             return Ok(());
         }
         let asked = Instant::now();
@@ -309,12 +309,12 @@ impl Wire {
     }
 
     /// One attempt; once `stop` is cancelled it has the drain time to finish.
-    async fn attempt<T: Taken>(
+    async fn attempt<T: FromResponse>(
         &self,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         number: u32,
         stop: &CancellationToken,
-    ) -> Result<Attempt<T>, ClientError> {
+    ) -> Result<AttemptOutcome<T>, ClientError> {
         let started = Instant::now();
         let span = self.span(out, number);
         count(&self.counts.sent);
@@ -325,7 +325,7 @@ impl Wire {
             stop.cancelled().await;
             tokio::time::sleep(self.limits.drain).await;
         };
-        let ended: Attempt<T> = tokio::select! {
+        let ended: AttemptOutcome<T> = tokio::select! {
             biased;
             ended = self.exchange(out).instrument(span.clone()) => ended,
             () = drained => {
@@ -334,10 +334,10 @@ impl Wire {
             }
         };
         let status = match &ended {
-            Attempt::Taken(taken) => Some(taken.status()),
-            Attempt::Passing(passing) => Some(passing.status),
-            Attempt::TooLarge | Attempt::Broken(_) | Attempt::Late(_) => None,
-            Attempt::ByProxy => Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED),
+            AttemptOutcome::Taken(taken) => Some(taken.status()),
+            AttemptOutcome::Passing(passing) => Some(passing.status),
+            AttemptOutcome::TooLarge | AttemptOutcome::Broken(_) | AttemptOutcome::Late(_) => None,
+            AttemptOutcome::ByProxy => Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED),
         };
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             count(&self.counts.rate_limited);
@@ -367,7 +367,7 @@ impl Wire {
     }
 
     /// By OpenTelemetry's conventions for HTTP clients; without the query, which may be a credential.
-    fn span(&self, out: &Outgoing<'_>, attempt: u32) -> tracing::Span {
+    fn span(&self, out: &PreparedRequest<'_>, attempt: u32) -> tracing::Span {
         use tracing::field::Empty;
         let url = &out.spot.url;
         tracing::trace_span!(
@@ -387,7 +387,7 @@ impl Wire {
         )
     }
 
-    async fn exchange<T: Taken>(&self, out: &Outgoing<'_>) -> Attempt<T> {
+    async fn exchange<T: FromResponse>(&self, out: &PreparedRequest<'_>) -> AttemptOutcome<T> {
         let mut request = self
             .http
             .request(out.method.clone(), out.spot.url.clone())
@@ -399,14 +399,14 @@ impl Wire {
         let sent = std::time::Instant::now();
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Attempt::Broken(error.without_url()),
+            Err(error) => return AttemptOutcome::Broken(error.without_url()),
         };
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            return Attempt::ByProxy;
+            return AttemptOutcome::ByProxy;
         }
-        if out.to == To::Api {
+        if out.to == Traffic::Api {
             self.clock.hear(&headers, sent);
         }
         let asked = self.asked(out, status, &headers);
@@ -416,11 +416,11 @@ impl Wire {
         let may_wait = asked.is_some()
             && (status.is_client_error() || status.is_server_error())
             && status != StatusCode::UNAUTHORIZED
-            && out.to != To::Login;
+            && out.to != Traffic::Login;
         if (retry::is_transient(status) || may_wait) && !is_answer {
             let some = body::read_some(response);
             let some = tokio::time::timeout(self.limits.total_timeout, some).await;
-            return Attempt::Passing(Passing {
+            return AttemptOutcome::Passing(TransientResponse {
                 status,
                 // what didn't come in time isn't worth having
                 body: some.unwrap_or_default(),
@@ -430,10 +430,10 @@ impl Wire {
         }
         match T::take((status, headers), response, out, &self.limits).await {
             Ok(taken) => Self::judged(out, taken, asked),
-            Err(ReadError::TooLarge) => Attempt::TooLarge,
-            Err(ReadError::Broken(error)) => Attempt::Broken(error.without_url()),
-            Err(ReadError::Late(error)) => Attempt::Late(Arc::new(error)),
-            Err(ReadError::Packed(error)) => Attempt::Late(error),
+            Err(ReadError::TooLarge) => AttemptOutcome::TooLarge,
+            Err(ReadError::Broken(error)) => AttemptOutcome::Broken(error.without_url()),
+            Err(ReadError::Late(error)) => AttemptOutcome::Late(Arc::new(error)),
+            Err(ReadError::Packed(error)) => AttemptOutcome::Late(error),
         }
     }
 
@@ -441,13 +441,13 @@ impl Wire {
     /// is corrected by the way. Only one that isn't a success is heard.
     fn asked(
         &self,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Duration> {
         let reading = Reading::new(headers, clock::real_now(), self.limits.longest_backoff);
-        let said = Said::read(&reading, status == StatusCode::TOO_MANY_REQUESTS);
-        if out.to == To::Api {
+        let said = RateLimitHeaders::read(&reading, status == StatusCode::TOO_MANY_REQUESTS);
+        if out.to == Traffic::Api {
             if let Some(said) = said {
                 self.pacer.observe(said);
             }
@@ -463,7 +463,7 @@ impl Wire {
             );
         let spent = said.and_then(|said| said.spent_for).filter(|_| is_refusal);
         let asked = reading.retry_after().or(spent);
-        if let Some(asked) = asked.filter(|_| out.to != To::Elsewhere) {
+        if let Some(asked) = asked.filter(|_| out.to != Traffic::Elsewhere) {
             self.pacer.pause_for(asked);
         }
         asked
@@ -479,20 +479,26 @@ impl Wire {
     }
 
     /// The answer, unless it is one that passes though its status doesn't say so.
-    fn judged<T: Taken>(out: &Outgoing<'_>, taken: T, asked: Option<Duration>) -> Attempt<T> {
+    fn judged<T: FromResponse>(
+        out: &PreparedRequest<'_>,
+        taken: T,
+        asked: Option<Duration>,
+    ) -> AttemptOutcome<T> {
         let Some(answer) = taken.whole() else {
-            return Attempt::Taken(taken);
+            return AttemptOutcome::Taken(taken);
         };
         let (asked, what) = match (out.judge)(answer) {
-            Verdict::Answer => return Attempt::Taken(taken),
-            Verdict::Unclear if asked.is_none() || answer.status == StatusCode::UNAUTHORIZED => {
-                return Attempt::Taken(taken);
+            ResponseVerdict::Answer => return AttemptOutcome::Taken(taken),
+            ResponseVerdict::Unclear
+                if asked.is_none() || answer.status == StatusCode::UNAUTHORIZED =>
+            {
+                return AttemptOutcome::Taken(taken);
             }
-            Verdict::Unclear => (asked, None),
-            Verdict::Passing(what) => (asked, what),
-            Verdict::Limited(least) => (asked.max(Some(least)), None),
+            ResponseVerdict::Unclear => (asked, None),
+            ResponseVerdict::Passing(what) => (asked, what),
+            ResponseVerdict::Limited(least) => (asked.max(Some(least)), None),
         };
-        Attempt::Passing(Passing {
+        AttemptOutcome::Passing(TransientResponse {
             status: answer.status,
             body: answer.body.clone(),
             asked,
@@ -503,8 +509,8 @@ impl Wire {
 
 /// The redirect of a sign-in or a look-up, which is never followed: where it leads is for people to judge. That of a call
 /// is its adapter's to understand.
-fn redirected<T: Taken>(out: &Outgoing<'_>, taken: &T) -> Option<ClientError> {
-    let asks_for_data = matches!(out.to, To::Api | To::Elsewhere);
+fn redirected<T: FromResponse>(out: &PreparedRequest<'_>, taken: &T) -> Option<ClientError> {
+    let asks_for_data = matches!(out.to, Traffic::Api | Traffic::Elsewhere);
     let answer = taken
         .whole()
         .filter(|answer| answer.status.is_redirection() && !asks_for_data)?;
@@ -522,11 +528,11 @@ pub(super) fn target(headers: &HeaderMap, from: &Url) -> Option<String> {
     Some(foreign::line(&origin(&url)).into_owned())
 }
 
-impl Wire {
+impl Transport {
     /// The error, if it may pass, with what may be done should it not; a proxy's refusal is one that doesn't.
     async fn passing(
         &self,
-        out: &Outgoing<'_>,
+        out: &PreparedRequest<'_>,
         error: reqwest::Error,
     ) -> Result<Cause, ClientError> {
         let Some(proxy) = self.proxies.of(&out.spot.url) else {
@@ -550,14 +556,14 @@ impl Wire {
             }
             None => return Ok(error),
         };
-        Ok(Arc::new(Advised {
+        Ok(Arc::new(RetryAdvice {
             advice: advice.into(),
             error,
         }))
     }
 
     /// What a proxy, and nobody else, answers.
-    fn refused_by_proxy(&self, out: &Outgoing<'_>) -> ClientError {
+    fn refused_by_proxy(&self, out: &PreparedRequest<'_>) -> ClientError {
         let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         match self.proxies.of(&out.spot.url) {
             Some(proxy) => refused_by(&proxy, out, status),
@@ -571,7 +577,7 @@ impl Wire {
     }
 }
 
-fn refused_by(proxy: &Proxy, out: &Outgoing<'_>, status: StatusCode) -> ClientError {
+fn refused_by(proxy: &Proxy, out: &PreparedRequest<'_>, status: StatusCode) -> ClientError {
     ClientError::Proxy {
         request: out.request.clone(),
         proxy: Some(proxy.to_string()),
@@ -581,7 +587,7 @@ fn refused_by(proxy: &Proxy, out: &Outgoing<'_>, status: StatusCode) -> ClientEr
 }
 
 /// The error, if it may pass, with what may be done should it not.
-fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<Cause, ClientError> {
+fn passing(out: &PreparedRequest<'_>, error: reqwest::Error) -> Result<Cause, ClientError> {
     let tls = tls_error(&error);
     if let Some(rustls::Error::InvalidCertificate(why)) = tls {
         return Err(ClientError::Certificate {
@@ -591,13 +597,13 @@ fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<Cause, ClientErr
         });
     }
     if matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
-        return Ok(Arc::new(Advised {
+        return Ok(Arc::new(RetryAdvice {
             advice: "what answers there doesn't speak TLS (is the port right?)".into(),
             error: Arc::new(error),
         }));
     }
     if is_no_http(&error) {
-        return Ok(Arc::new(Advised {
+        return Ok(Arc::new(RetryAdvice {
             advice: "what answers there doesn't speak HTTP (is `https://` meant?)".into(),
             error: Arc::new(error),
         }));
@@ -613,7 +619,7 @@ fn passing(out: &Outgoing<'_>, error: reqwest::Error) -> Result<Cause, ClientErr
 /// An error, and what may be done about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{advice}")]
-struct Advised {
+struct RetryAdvice {
     advice: Cow<'static, str>,
     #[source]
     error: Cause,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::connection::Known;
 use crate::model::Timestamp;
 use crate::providers::{Adapter, ProviderOptions, StreamSet};
-use crate::schedule::Schedule;
+use crate::schedule::CronSchedule;
 use crate::yaml::value::{duration, positive_duration, time};
 use crate::yaml::{Fields, Position, Value};
 
@@ -25,7 +25,7 @@ pub struct Job {
     /// The name of the connection that it pulls.
     pub connection: String,
     /// When it is due.
-    pub schedule: Schedule,
+    pub schedule: CronSchedule,
     /// The first instant that it pulls.
     pub start: Timestamp,
     /// The size in which ranges are pulled and committed.
@@ -50,7 +50,7 @@ const SETTLE: [TimeDelta; 2] = [TimeDelta::hours(1), TimeDelta::hours(24)];
 /// What a job may say, or leave to `defaults`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timing {
-    schedule: Option<Schedule>,
+    schedule: Option<CronSchedule>,
     zone: Option<Tz>,
     start: Option<Timestamp>,
     window: Option<TimeDelta>,

@@ -12,7 +12,7 @@ use super::file::{self, FileError, Mark, Through, Writer};
 use super::runs::Runs;
 use crate::lake::{self, Commit, Lake, LakeError};
 use crate::model::Timestamp;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// How long after its end a day's file is written: a commit is sent within a minute of the time that it names, and
 /// clocks differ. What comes later is in the next day's file.
@@ -284,7 +284,7 @@ pub(super) async fn read(
         Err(error @ LakeError::Unreadable { .. }) => {
             tracing::warn!(
                 job,
-                error = chain(&error),
+                error = error_chain(&error),
                 "audit_runs goes without a commit"
             );
             Ok(None)

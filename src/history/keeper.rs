@@ -4,11 +4,11 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, BuildError, MARGIN};
-use crate::alarm::Alarm;
+use crate::alarm::WakeTimer;
 use crate::clock::real_now;
 use crate::lake::Lake;
 use crate::model::Timestamp;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// Over how many seconds replicas spread, so that mostly one of them reads the logs: the others find the file.
 const SPREAD_S: i64 = 600;
@@ -18,7 +18,7 @@ const PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(10), TimeDelta::hours(
 const PATIENCE_DAYS: i64 = 25;
 
 /// Writes each day's file when the day is over, until `stop` is cancelled. What fails is said, and tried again.
-pub async fn keep(lake: Lake, alarm: Alarm, stop: CancellationToken) {
+pub async fn keep(lake: Lake, alarm: WakeTimer, stop: CancellationToken) {
     let spread = TimeDelta::seconds(rand::random_range(0..SPREAD_S));
     let mut failures = 0;
     loop {
@@ -37,7 +37,7 @@ pub async fn keep(lake: Lake, alarm: Alarm, stop: CancellationToken) {
                 let pause = (PAUSE.0 * 2_i32.pow(failures)).min(PAUSE.1);
                 failures = (failures + 1).min(8);
                 tracing::warn!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     again_in_s = pause.num_seconds(),
                     "the table audit_runs can't be brought up to date yet"
                 );

@@ -16,7 +16,7 @@ use super::runs::Runs;
 use super::{History, Row};
 use crate::lake::{self, Lake, LakeError, Version};
 use crate::model::Timestamp;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// How many days of the table are read.
 const DAYS: u64 = 400;
@@ -115,10 +115,10 @@ impl Reader {
         }
         let mut problems = Vec::new();
         if let Err(error) = kept.read_table(&self.lake, now).await {
-            problems.push(chain(&error));
+            problems.push(error_chain(&error));
         }
         if let Err(error) = kept.read_logs(&self.lake).await {
-            problems.push(chain(&error));
+            problems.push(error_chain(&error));
         }
         let jobs = u32::try_from(kept.jobs.len()).unwrap_or(u32::MAX);
         kept.look_at = Some(Instant::now() + GOOD_FOR.0 + GOOD_FOR.1.saturating_mul(jobs));
@@ -192,7 +192,7 @@ impl Kept {
             .for_each_concurrent(AT_A_TIME, async |(name, log)| {
                 log.problem = None;
                 if let Err(error) = log.read_on(lake, name, most, COMMITS, &requests).await {
-                    log.problem = Some(format!("job `{name}`: {}", chain(&error)));
+                    log.problem = Some(format!("job `{name}`: {}", error_chain(&error)));
                 }
             })
             .await;
@@ -233,7 +233,7 @@ impl Day {
                 ..Self::default()
             },
             Err(source) => Self {
-                problem: Some(chain(&BuildError::File { day, source })),
+                problem: Some(error_chain(&BuildError::File { day, source })),
                 ..Self::default()
             },
         }

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::{Outcome, Row};
-use crate::lake::{Claim, Commit, CommitKind, Counts, Ended, Failed, Pulled, Work};
+use crate::lake::{Claim, Commit, CommitKind, Counts, Pulled, RunFailure, RunSummary, Work};
 use crate::model::{Range, Timestamp};
 
 /// The runs of one job, taken from its commits in their order.
@@ -31,7 +31,7 @@ struct Run {
     parts: BTreeMap<(String, Work), Vec<Part>>,
     /// Of its newest commit: whether it holds the job.
     claim: Option<Claim>,
-    ended: Option<Ended>,
+    ended: Option<RunSummary>,
     /// Whether another run has taken the job since.
     is_followed: bool,
     /// Whether it has made a commit since that isn't taken.
@@ -172,7 +172,7 @@ impl Run {
     fn rows(&self, now: Timestamp) -> Vec<Row> {
         let no_failures = Vec::new();
         let failures = (self.ended.as_ref()).map_or(&no_failures, |ended| &ended.failures);
-        let mut left: Vec<&Failed> = failures.iter().collect();
+        let mut left: Vec<&RunFailure> = failures.iter().collect();
         let mut rows = Vec::new();
         for ((stream, work), parts) in &self.parts {
             for part in parts {
@@ -185,7 +185,7 @@ impl Run {
                 row.range = Some(part.range);
                 row.work = Some(*work);
                 part.sums.clone().into_row(&mut row);
-                let of = |failed: &&Failed| {
+                let of = |failed: &&RunFailure| {
                     failed.stream.as_ref() == Some(stream)
                         && failed.work == Some(*work)
                         && failed.range == Some(part.range)
@@ -255,7 +255,7 @@ impl Run {
 }
 
 impl Row {
-    fn fail(&mut self, failed: &Failed) {
+    fn fail(&mut self, failed: &RunFailure) {
         self.outcome = Outcome::Failed;
         self.error_kind = failed.kind;
         self.error = Some(failed.error.clone());
@@ -397,8 +397,8 @@ mod tests {
         }
     }
 
-    fn ended(calls: u64, failures: Vec<Failed>) -> Ended {
-        Ended {
+    fn ended(calls: u64, failures: Vec<RunFailure>) -> RunSummary {
+        RunSummary {
             started_at: at(0),
             unfinished: false,
             calls,
@@ -407,8 +407,8 @@ mod tests {
         }
     }
 
-    fn failed(stream: Option<&str>, range: Option<Range>) -> Failed {
-        Failed {
+    fn failed(stream: Option<&str>, range: Option<Range>) -> RunFailure {
+        RunFailure {
             stream: stream.map(str::to_owned),
             range,
             work: range.map(|_| Work::Pull),
@@ -538,7 +538,7 @@ mod tests {
             told(&rows(vec![claim.clone(), release.clone()], 9)),
             [nothing]
         );
-        release.ended = Some(Ended {
+        release.ended = Some(RunSummary {
             unfinished: true,
             ..ended(3, Vec::new())
         });

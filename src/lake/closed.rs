@@ -19,7 +19,7 @@ use url::Url;
 
 use super::answer::StoreAnswer;
 use super::options::{self, StoreKind, StoreSettings};
-use crate::secret::Hidden;
+use crate::secret::Redactor;
 
 /// What in a key's name says that its value is a secret, or as good as one.
 const SECRET: [&str; 6] = ["key", "secret", "token", "password", "credential", "sas"];
@@ -39,7 +39,7 @@ const PLAIN: [&str; 8] = [
 const SHOWN: [&str; 3] = ["Code", "Message", "RequestId"];
 
 /// What is secret among a store's settings, and in the environment from which it may take others, and `more`.
-pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Hidden {
+pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Redactor {
     let environment = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(key, _)| {
@@ -73,7 +73,7 @@ pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Hidden {
             secrets.extend(texts.filter_map(|(_, text)| Some(text.as_str()?.to_owned())));
         }
     }
-    Hidden::new(secrets.iter().map(String::as_str))
+    Redactor::new(secrets.iter().map(String::as_str))
 }
 
 /// The user and the password in a URL, as they stand there.
@@ -85,21 +85,21 @@ fn login_of(text: &str) -> Option<(String, String)> {
 
 /// A store behind which errors are closed.
 #[derive(Debug, Clone)]
-pub(super) struct Closed {
+pub(super) struct RedactingStore {
     store: Arc<dyn ObjectStore>,
-    seal: Seal,
+    seal: ErrorRedactor,
 }
 
 /// What closes an error: the kind of the store that made it, and what no text may show.
 #[derive(Debug, Clone)]
-struct Seal {
+struct ErrorRedactor {
     kind: StoreKind,
-    hidden: Hidden,
+    hidden: Redactor,
 }
 
-impl Closed {
-    pub(super) fn new(kind: StoreKind, store: Arc<dyn ObjectStore>, hidden: Hidden) -> Self {
-        let seal = Seal { kind, hidden };
+impl RedactingStore {
+    pub(super) fn new(kind: StoreKind, store: Arc<dyn ObjectStore>, hidden: Redactor) -> Self {
+        let seal = ErrorRedactor { kind, hidden };
         Self { store, seal }
     }
 
@@ -124,7 +124,7 @@ fn panicked() -> Error {
 }
 
 /// What an error says and means, without what is secret; its kind stays.
-fn close(seal: &Seal, error: Error) -> Error {
+fn close(seal: &ErrorRedactor, error: Error) -> Error {
     type Source = Box<dyn std::error::Error + Send + Sync>;
     let told = |source: Source| -> Source {
         let shown = told(&seal.hidden, source.as_ref());
@@ -176,7 +176,7 @@ fn close(seal: &Seal, error: Error) -> Error {
 }
 
 /// An error and its causes as one text.
-fn told(hidden: &Hidden, error: &(dyn std::error::Error + 'static)) -> String {
+fn told(hidden: &Redactor, error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -208,7 +208,7 @@ fn in_short(text: &str) -> String {
     format!("{}{}", &text[..begin], said.join(", "))
 }
 
-impl fmt::Display for Closed {
+impl fmt::Display for RedactingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.store.fmt(f)
     }
@@ -217,7 +217,7 @@ impl fmt::Display for Closed {
 /// Every method is passed on: the store's own ways of doing them are the fast ones.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Closed {
+impl ObjectStore for RedactingStore {
     async fn put_opts(
         &self,
         location: &Path,
@@ -235,7 +235,7 @@ impl ObjectStore for Closed {
     ) -> Result<Box<dyn MultipartUpload>> {
         let begun = self.store.put_multipart_opts(location, options);
         let upload = self.attempt(begun).await?;
-        Ok(Box::new(ClosedUpload {
+        Ok(Box::new(RedactingUpload {
             upload,
             seal: self.seal.clone(),
         }))
@@ -290,7 +290,7 @@ impl ObjectStore for Closed {
     }
 }
 
-impl Closed {
+impl RedactingStore {
     fn closed<T: 'static>(
         &self,
         stream: BoxStream<'static, Result<T>>,
@@ -307,13 +307,13 @@ impl Closed {
 }
 
 #[derive(Debug)]
-struct ClosedUpload {
+struct RedactingUpload {
     upload: Box<dyn MultipartUpload>,
-    seal: Seal,
+    seal: ErrorRedactor,
 }
 
 #[async_trait]
-impl MultipartUpload for ClosedUpload {
+impl MultipartUpload for RedactingUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let seal = self.seal.clone();
         let put = self.upload.put_part(data);
@@ -369,7 +369,7 @@ mod tests {
             source: said.into(),
         };
         let kind = StoreKind::S3;
-        let closed = close(&Seal { kind, hidden }, error);
+        let closed = close(&ErrorRedactor { kind, hidden }, error);
         assert!(matches!(&closed, Error::PermissionDenied { path, .. } if path == "a/b"));
         let text = closed.to_string();
         assert!(

@@ -65,7 +65,7 @@ pub struct Commit {
     pub progress: BTreeMap<String, Progress>,
     /// What the run says of itself, in its last commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
+    pub ended: Option<RunSummary>,
     /// The scheduled runs that failed in a row up to the last one that has ended; none if that one succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<FailureStreak>,
@@ -196,7 +196,7 @@ pub fn delay(late_by_ms: i64) -> u64 {
 
 /// What a run says of itself when it gives the job up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct RunSummary {
     /// When it took the job, by its real clock.
     pub started_at: Timestamp,
     /// Whether it was stopped, or its turn was over, while work was left that it could have done.
@@ -210,12 +210,12 @@ pub struct Ended {
     pub retries: u64,
     /// What failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failures: Vec<Failed>,
+    pub failures: Vec<RunFailure>,
 }
 
 /// Why a stream didn't get further, or a run as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
+pub struct RunFailure {
     /// The stream; none if the run failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,

@@ -17,12 +17,12 @@ use crate::metrics::{self, Operation};
 
 /// A store behind which requests are counted, each once, however often the store tried it.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct MeteredStore {
     store: Arc<dyn ObjectStore>,
     metrics: metrics::Store,
 }
 
-impl Counted {
+impl MeteredStore {
     pub(super) fn new(store: Arc<dyn ObjectStore>, metrics: metrics::Store) -> Self {
         Self { store, metrics }
     }
@@ -65,7 +65,7 @@ fn note<T>(metrics: &metrics::Store, operation: Operation, ended: &Result<T>) {
     }
 }
 
-impl fmt::Display for Counted {
+impl fmt::Display for MeteredStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.store.fmt(f)
     }
@@ -74,7 +74,7 @@ impl fmt::Display for Counted {
 /// Every method is passed on: the store's own ways of doing them are the fast ones.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Counted {
+impl ObjectStore for MeteredStore {
     async fn put_opts(
         &self,
         location: &Path,

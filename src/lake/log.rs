@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::commit::{
-    Claim, Commit, CommitKind, CommittedFile, Ended, FORMAT, Origin, Progress, Pulled,
+    Claim, Commit, CommitKind, CommittedFile, FORMAT, Origin, Progress, Pulled, RunSummary,
 };
 use super::error::LakeError;
 use super::layout::{self, JobLayout};
@@ -77,7 +77,7 @@ pub enum Claimed {
 /// How a run left a job's log: with its own commit the newest, and all published. The process that made it may claim the
 /// job again from there, as if it had found that commit just now.
 #[derive(Debug, Clone)]
-pub struct Left {
+pub struct ReleasedHead {
     /// Without what it lists.
     newest: Commit,
     /// What the store calls the object: another one in its place is not this commit, whatever its number.
@@ -85,7 +85,7 @@ pub struct Left {
     hint: u64,
 }
 
-impl Left {
+impl ReleasedHead {
     /// The id of the commit with which the run ended.
     pub fn commit(&self) -> Uuid {
         self.newest.id
@@ -160,7 +160,7 @@ struct Head {
     /// Whether files may be committed that this run doesn't know to be published.
     unpublished: bool,
     /// What the run's last commit will say of it.
-    ended: Option<(Ended, Option<FailureStreak>)>,
+    ended: Option<(RunSummary, Option<FailureStreak>)>,
     /// The least of the clocks that the run believes, when it last compared them.
     now: Option<Timestamp>,
 }
@@ -339,7 +339,11 @@ impl JobLog {
     ///
     /// Nothing is concluded from the listing but where the next commit goes: whoever commits between it and the claim, or
     /// did and has pruned it, is found out by the claim's own create, and by the listing in [`JobLog::recover`].
-    pub async fn claim_again(lake: &Lake, run: Run, left: Left) -> Result<Claimed, LakeError> {
+    pub async fn claim_again(
+        lake: &Lake,
+        run: Run,
+        left: ReleasedHead,
+    ) -> Result<Claimed, LakeError> {
         let keys = lake.layout.job(&run.job);
         let version = left.newest.version;
         let newest = newest_object(lake, &keys, version).await?;
@@ -526,13 +530,13 @@ impl JobLog {
 
     /// Says how the run ends, and what streak of failed runs the job is in then: the commit that gives the claim up
     /// records it, whichever that is.
-    pub async fn will_end(&self, ended: Ended, failing: Option<FailureStreak>) {
+    pub async fn will_end(&self, ended: RunSummary, failing: Option<FailureStreak>) {
         self.head.lock().await.ended = Some((ended, failing));
     }
 
     /// Ends the claim, so that the next run needn't wait for it to expire. Says how the log was left, if the next run of
     /// this process may go on from there.
-    pub async fn release(&self) -> Result<Option<Left>, LakeError> {
+    pub async fn release(&self) -> Result<Option<ReleasedHead>, LakeError> {
         if self.head.lock().await.newest.claim.is_some() {
             self.append(CommitKind::Release, Change::default()).await?;
         }
@@ -561,7 +565,7 @@ impl JobLog {
             }
             return Ok(None); // the next run looks at everything again
         }
-        Ok(e_tag.map(|e_tag| Left {
+        Ok(e_tag.map(|e_tag| ReleasedHead {
             newest: Commit {
                 pulled: Vec::new(),
                 files: Vec::new(),

@@ -21,11 +21,11 @@ pub mod quarantine;
 mod streak;
 
 pub use commit::{
-    Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, Ended, FORMAT, Failed, FailedRange,
-    Open, Origin, Process, Progress, Pulled, Refetch, Work, delay,
+    Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, FORMAT, FailedRange, Open, Origin,
+    Process, Progress, Pulled, Refetch, RunFailure, RunSummary, Work, delay,
 };
 pub use error::LakeError;
-pub use log::{Change, Claimed, Damage, JobLog, Left, Run, newest, unpublished};
+pub use log::{Change, Claimed, Damage, JobLog, ReleasedHead, Run, newest, unpublished};
 pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
 pub use open::{Lake, StorePatience};
 pub use probe::{Outcome, Probe, Probed, probe};

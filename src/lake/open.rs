@@ -19,8 +19,8 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 
 use super::answer::StoreAnswer;
-use super::closed::{self, Closed};
-use super::counted::Counted;
+use super::closed::{self, RedactingStore};
+use super::counted::MeteredStore;
 use super::credentials::{self, Bounded, CredentialSource};
 use super::error::{LakeError, answer_in};
 use super::folder::Folder;
@@ -32,7 +32,7 @@ use crate::clock::{BUILT, RemoteClock, real_now};
 use crate::clocks::TOLERANCE;
 use crate::metrics;
 use crate::model::{Kind, Timestamp};
-use crate::secret::{Hidden, Secret};
+use crate::secret::{Redactor, Secret};
 
 /// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
 /// answer that never comes must be given up in time for another attempt.
@@ -148,7 +148,7 @@ impl Lake {
                 Folder::later(root.clone())
             }
         };
-        let store = Closed::new(StoreKind::Folder, Arc::new(store), Hidden::default());
+        let store = RedactingStore::new(StoreKind::Folder, Arc::new(store), Redactor::default());
         Ok(Self {
             folder: Some(root),
             ..Self::in_store(url, Arc::new(store), Path::default())
@@ -186,7 +186,7 @@ impl Lake {
     /// The same lake, whose requests are counted from now on.
     #[must_use]
     pub fn counted(self, metrics: &metrics::Store) -> Self {
-        let counted = |store| Arc::new(Counted::new(store, metrics.clone()));
+        let counted = |store| Arc::new(MeteredStore::new(store, metrics.clone()));
         Self {
             store: counted(self.store),
             files: counted(self.files),
@@ -451,7 +451,7 @@ struct Opening<'a> {
     url: &'a str,
     kind: StoreKind,
     settings: StoreSettings,
-    hidden: Hidden,
+    hidden: Redactor,
     source: CredentialSource,
     connector: NoRedirects,
     retries: RetryConfig,

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::commit::{Ended, Failed, known};
+use super::commit::{RunFailure, RunSummary, known};
 use crate::model::{Kind, Timestamp};
 
 /// Shortest and longest pause after a failed run; doubled with each further failure in a row.
@@ -58,7 +58,7 @@ impl FailureStreak {
     pub fn after(
         previous: Option<&Self>,
         run: Uuid,
-        ended: &Ended,
+        ended: &RunSummary,
         now: Timestamp,
     ) -> Option<Self> {
         // a range that failed while its stream went on has a back-off of its own
@@ -66,7 +66,7 @@ impl FailureStreak {
         let Some(first) = failures().next() else {
             return previous.filter(|_| ended.unfinished).cloned();
         };
-        let is_refused = |failed: &&Failed| failed.kind == Some(Kind::Auth);
+        let is_refused = |failed: &&RunFailure| failed.kind == Some(Kind::Auth);
         let worst = failures().find(is_refused).unwrap_or(first);
         let mut streams: Vec<&String> = failures()
             .filter_map(|failed| failed.stream.as_ref())

@@ -4,13 +4,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::Failure;
+use super::StreamFailure;
 use super::error::RunError;
 use crate::client::Calls;
 use crate::clock::real_now;
-use crate::lake::{Ended, Failed, FailureStreak, Pulled};
+use crate::lake::{FailureStreak, Pulled, RunFailure, RunSummary};
 use crate::model::Timestamp;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// The most bytes of an error's text that a commit keeps: what a provider says can be a page.
 const TEXT_CAP: usize = 2_000;
@@ -19,11 +19,11 @@ const FAILURES: usize = 100;
 
 /// The account of one run.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct RunAccount {
     /// All requests that are sent for the run.
     pub(super) calls: Calls,
     /// What its last commit says, but for the requests that a commit has told by then.
-    ended: Mutex<Ended>,
+    ended: Mutex<RunSummary>,
     /// How many requests its commits have told, and how many of these were retries.
     told: Mutex<(u64, u64)>,
     run: Uuid,
@@ -33,7 +33,7 @@ pub(super) struct Account {
     before: Option<FailureStreak>,
 }
 
-impl Account {
+impl RunAccount {
     /// Of a run that begins, after these failed runs in a row.
     pub(super) fn new(
         run: Uuid,
@@ -41,7 +41,7 @@ impl Account {
         is_scheduled: bool,
         before: Option<FailureStreak>,
     ) -> Self {
-        let ended = Ended {
+        let ended = RunSummary {
             started_at,
             unfinished: false,
             calls: 0,
@@ -68,11 +68,11 @@ impl Account {
     }
 
     /// The run has come to the end of its plan, or was stopped before it.
-    pub(super) fn end(&self, failures: &[Failure], unfinished: bool) {
+    pub(super) fn end(&self, failures: &[StreamFailure], unfinished: bool) {
         let mut ended = lock(&self.ended);
         ended.unfinished = unfinished;
         ended.failures = (failures.iter().take(FAILURES))
-            .map(|failure| Failed {
+            .map(|failure| RunFailure {
                 stream: Some(failure.stream.clone()),
                 range: Some(failure.range),
                 work: Some(failure.work),
@@ -98,13 +98,13 @@ impl Account {
     }
 
     /// What the run's last commit says of it, if that commit tells of these.
-    pub(super) fn ended(&self, about_to_be_told: &[Pulled]) -> Ended {
+    pub(super) fn ended(&self, about_to_be_told: &[Pulled]) -> RunSummary {
         let ((sent, again), (mut calls, mut retries)) = (self.calls.all(), *lock(&self.told));
         for pulled in about_to_be_told {
             calls += pulled.calls;
             retries += pulled.retries;
         }
-        Ended {
+        RunSummary {
             calls: sent.saturating_sub(calls),
             retries: again.saturating_sub(retries),
             ..lock(&self.ended).clone()
@@ -113,14 +113,14 @@ impl Account {
 }
 
 /// A failure of a whole run, as commits keep it.
-pub(super) fn failed(error: &RunError) -> Failed {
+pub(super) fn failed(error: &RunError) -> RunFailure {
     let retry_after = error.retry_after();
-    Failed {
+    RunFailure {
         stream: None,
         range: None,
         work: None,
         kind: Some(error.kind()),
-        error: capped(chain(error)),
+        error: capped(error_chain(error)),
         // never shortened
         retry_after: retry_after.map(|pause| pause.as_secs() + u64::from(pause.subsec_nanos() > 0)),
         at_lake: matches!(error, RunError::Lake(_) | RunError::Read(_)),

@@ -17,10 +17,10 @@ const PARTS: u64 = 256 << 20;
 
 /// The budget; clones share it.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Shared>);
+pub struct MemoryBudget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct Shared {
+struct BudgetState {
     pages: Arc<Semaphore>,
     pages_kib: u32,
     /// Whoever needs more than there is while it holds something may take it, one at a time: else several could wait
@@ -31,25 +31,25 @@ struct Shared {
 
 /// Bytes of the budget, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
-    budget: Budget,
+pub(super) struct Reservation {
+    budget: MemoryBudget,
     permits: Option<OwnedSemaphorePermit>,
     overdraft: Option<OwnedSemaphorePermit>,
 }
 
 /// A run, as long as it lasts.
 #[derive(Debug)]
-pub(super) struct Running(Budget);
+pub(super) struct RunShare(MemoryBudget);
 
-impl Default for Budget {
+impl Default for MemoryBudget {
     fn default() -> Self {
         Self::of(PAGES_KIB)
     }
 }
 
-impl Budget {
+impl MemoryBudget {
     fn of(pages_kib: u32) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(BudgetState {
             pages: Arc::new(Semaphore::new(pages_kib as usize)),
             pages_kib,
             overdraft: Arc::new(Semaphore::new(1)),
@@ -58,18 +58,18 @@ impl Budget {
     }
 
     /// Waits until there is room for so many bytes. More than the whole budget has to have it alone.
-    pub(super) async fn hold(&self, bytes: usize) -> Held {
+    pub(super) async fn hold(&self, bytes: usize) -> Reservation {
         let permits = kib(bytes).min(self.0.pages_kib);
         let permits = Arc::clone(&self.0.pages).acquire_many_owned(permits).await;
-        Held {
+        Reservation {
             permits: permits.ok(), // never closed
             ..self.nothing()
         }
     }
 
     /// No bytes yet.
-    pub(super) fn nothing(&self) -> Held {
-        Held {
+    pub(super) fn nothing(&self) -> Reservation {
+        Reservation {
             budget: self.clone(),
             permits: None,
             overdraft: None,
@@ -77,9 +77,9 @@ impl Budget {
     }
 
     /// Counts a run in.
-    pub(super) fn run(&self) -> Running {
+    pub(super) fn run(&self) -> RunShare {
         self.0.runs.fetch_add(1, Ordering::Relaxed);
-        Running(self.clone())
+        RunShare(self.clone())
     }
 }
 
@@ -87,7 +87,7 @@ fn kib(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
 }
 
-impl Held {
+impl Reservation {
     /// Holds more than before. Waits, if there is no room, until the overdraft is free; from then on it has all that it
     /// needs.
     pub(super) async fn grow(&mut self, bytes: usize) {
@@ -105,7 +105,7 @@ impl Held {
     }
 }
 
-impl Running {
+impl RunShare {
     /// How many bytes this run's open parts may have, which shall be files of so many.
     pub(super) fn share(&self, target_file_size: u64) -> u64 {
         let runs = self.0.0.runs.load(Ordering::Relaxed).max(1);
@@ -113,7 +113,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunShare {
     fn drop(&mut self) {
         self.0.0.runs.fetch_sub(1, Ordering::Relaxed);
     }
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_waits_for_room_and_one_that_is_too_large_for_all_of_it() {
-        let budget = Budget::of(4 << 10);
+        let budget = MemoryBudget::of(4 << 10);
         let first = budget.hold(3 * MIB).await;
         let second = budget.hold(MIB).await;
         assert!(budget.hold(1).now_or_never().is_none());
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn ranges_that_grow_don_t_wait_for_each_other_for_ever() {
-        let budget = Budget::of(4 << 10);
+        let budget = MemoryBudget::of(4 << 10);
         let (mut one, mut other) = (budget.nothing(), budget.nothing());
         one.grow(2 * MIB).await;
         other.grow(2 * MIB).await;
@@ -160,12 +160,12 @@ mod tests {
 
     #[test]
     fn runs_share_what_open_parts_may_have() {
-        let budget = Budget::default();
+        let budget = MemoryBudget::default();
         let target = 128 << 20;
         let first = budget.run();
         assert_eq!(first.share(target), target);
         assert_eq!(first.share(1 << 30), 1 << 30);
-        let others: Vec<Running> = (0..7).map(|_| budget.run()).collect();
+        let others: Vec<RunShare> = (0..7).map(|_| budget.run()).collect();
         assert_eq!(first.share(target), 32 << 20);
         assert_eq!(first.share(1 << 20), 1 << 20);
         drop(others);

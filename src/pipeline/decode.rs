@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 
 use super::Job;
-use super::identity::{self, Twins};
+use super::identity::{self, Occurrences};
 use crate::model::{PartitionColumn, Record, Timestamp};
 use crate::providers::Page;
 use crate::table::{EventIdHash, Room, RowBuilder, RowContext, RowError, partition_path};
@@ -30,7 +30,7 @@ pub(super) trait ReadPage: Send + Sync + 'static {
     type Made: Send;
 
     /// Reads a page's records. `twins` are those of the page's answer so far.
-    fn read(&self, received: &Received, twins: &mut Twins) -> Result<Self::Made, RowError>;
+    fn read(&self, received: &Received, twins: &mut Occurrences) -> Result<Self::Made, RowError>;
 }
 
 /// Makes rows of a job's pages.
@@ -150,7 +150,7 @@ impl Decoder {
 impl ReadPage for Decoder {
     type Made = Decoded;
 
-    fn read(&self, received: &Received, twins: &mut Twins) -> Result<Decoded, RowError> {
+    fn read(&self, received: &Received, twins: &mut Occurrences) -> Result<Decoded, RowError> {
         let page = &received.page;
         let room = self.room().clone();
         let rows = RowBuilder::new(&self.job.partition_by).with_room(

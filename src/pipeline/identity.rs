@@ -11,7 +11,7 @@ use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
 
 /// Of the records without id in one answer: how many there were of each.
-pub(super) type Twins = HashMap<String, usize>;
+pub(super) type Occurrences = HashMap<String, usize>;
 
 /// Reads a page's records, each beside its text. `ids` are theirs, for a provider that gives none; `twins` are those of
 /// the page's answer so far.
@@ -19,7 +19,7 @@ pub(super) fn read_all<'p>(
     adapter: &dyn Adapter,
     page: &'p Page,
     ids: &[Option<String>],
-    twins: &mut Twins,
+    twins: &mut Occurrences,
 ) -> impl Iterator<Item = (&'p str, Result<Record<'p>, String>)> {
     let mut ids = ids.iter();
     page.records.iter().map(move |span| {
@@ -35,7 +35,7 @@ fn read<'p>(
     adapter: &dyn Adapter,
     raw: &'p str,
     id: Option<&str>,
-    twins: &mut Twins,
+    twins: &mut Occurrences,
 ) -> Result<Record<'p>, String> {
     let mut record = adapter.record(raw)?;
     if let Some(id) = id {
@@ -65,7 +65,7 @@ pub(super) fn read_again<'p>(
 }
 
 fn hash(adapter: &dyn Adapter, raw: &str) -> Result<String, String> {
-    canonical_hash(&adapter.lasting(raw)).map_err(|error| crate::telemetry::chain(&error))
+    canonical_hash(&adapter.lasting(raw)).map_err(|error| crate::telemetry::error_chain(&error))
 }
 
 /// A hash of what a record says, without what its provider resolves at each reading; of its bytes, if it is no JSON that

@@ -9,7 +9,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use uuid::Uuid;
 
 use super::error::RunError;
-use super::memory::{IdSet, Memory};
+use super::memory::{IdSet, RunCache};
 use crate::lake::{Lake, LakeError, layout};
 use crate::table::{EventIdHash, StoredIds};
 
@@ -24,7 +24,7 @@ pub(super) struct Ids {
     run: Uuid,
     /// What the last commit or the one under way has touched. Others are in the process's memory, within its bounds.
     partitions: HashMap<String, Partition>,
-    memory: Memory,
+    memory: RunCache,
 }
 
 /// The ids of one partition.
@@ -45,7 +45,7 @@ impl Partition {
 
 impl Ids {
     /// Of a run whose claim `memory` knows of.
-    pub(super) fn new(lake: Lake, job: &str, run: Uuid, memory: Memory) -> Self {
+    pub(super) fn new(lake: Lake, job: &str, run: Uuid, memory: RunCache) -> Self {
         Self {
             lake,
             job: job.to_owned(),

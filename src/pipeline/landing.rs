@@ -15,17 +15,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::account::Account;
-use super::budget::Running;
+use super::account::RunAccount;
+use super::budget::RunShare;
 use super::decode::{Decoded, Decoder, Key};
 use super::error::RunError;
 use super::ids::Ids;
 use super::overlap::first_of;
-use super::parts::{Cores, Parts};
-use super::pull::{Arrival, InFlight, TooOld};
+use super::parts::{CpuPool, FanoutWriter};
+use super::pull::{InFlight, TooOld, WorkerEvent};
 use super::quarantine::Quarantine;
 use super::queue::Missed;
-use super::{Job, Lane, Tally};
+use super::{Job, RunMode, RunTotals};
 use crate::future;
 use crate::lake::{
     self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Origin, Progress, Pulled,
@@ -45,32 +45,32 @@ const ALLOCATOR: usize = 3;
 const UPLOADS: usize = 4;
 
 /// Where one run's pages land.
-pub(super) struct Landing<'a> {
+pub(super) struct Sink<'a> {
     job: &'a Job,
     log: &'a JobLog,
-    account: &'a Account,
+    account: &'a RunAccount,
     ids: Ids,
     quarantine: Quarantine,
     /// The streams that the job pulls.
     streams: Vec<String>,
     /// Every stream, as the next commit will say; windows in flight aside.
     progress: BTreeMap<String, Progress>,
-    slots: BTreeMap<usize, Slot>,
+    slots: BTreeMap<usize, WindowStats>,
     /// What happened before is not asked for, though the first window's bounds may show it.
     wanted_from: Timestamp,
     /// What windows that are no longer in flight have added since the last commit.
     pulled: Vec<Pulled>,
     decoder: Decoder,
-    parts: Parts,
-    running: Running,
+    parts: FanoutWriter,
+    running: RunShare,
     /// The next file's number.
     n: u64,
     committed_at: Instant,
     /// Since the last commit.
     windows: u64,
     covered: TimeDelta,
-    told: watch::Sender<Tally>,
-    tally: Tally,
+    told: watch::Sender<RunTotals>,
+    tally: RunTotals,
     /// This machine's clock at that instant, where it differed from that.
     planned_by: Option<Timestamp>,
     /// Whether nothing lands any more.
@@ -87,7 +87,7 @@ pub(super) struct Landing<'a> {
 
 /// What became of a record that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Put {
+pub(super) enum WriteOutcome {
     /// It is in the open part of this date.
     New(NaiveDate),
     /// The lake has it, or the open part.
@@ -98,7 +98,7 @@ pub(super) enum Put {
 
 /// A record that may land, if the lake lacks it.
 #[derive(Debug, Clone, Copy)]
-struct Lands {
+struct Candidate {
     key: Key,
     /// Whether an earlier pull of its range did not see it.
     late: bool,
@@ -107,7 +107,7 @@ struct Lands {
 }
 
 /// A window in flight, and what it has added since the last commit.
-struct Slot {
+struct WindowStats {
     window: InFlight,
     counts: Counts,
     total: Option<u64>,
@@ -118,7 +118,7 @@ struct Slot {
     delays: BTreeMap<u64, u64>,
 }
 
-impl Slot {
+impl WindowStats {
     fn new(window: InFlight) -> Self {
         Self {
             window,
@@ -167,13 +167,13 @@ impl Slot {
     }
 }
 
-impl<'a> Landing<'a> {
+impl<'a> Sink<'a> {
     pub(super) async fn new(
         job: &'a Job,
         log: &'a JobLog,
-        account: &'a Account,
-        cores: Cores,
-        told: watch::Sender<Tally>,
+        account: &'a RunAccount,
+        cores: CpuPool,
+        told: watch::Sender<RunTotals>,
     ) -> Self {
         let newest = log.newest().await;
         let spec = PartSpec {
@@ -190,12 +190,12 @@ impl<'a> Landing<'a> {
             wanted_from: job.policy.start,
             pulled: Vec::new(),
             decoder: Decoder::new(job),
-            parts: Parts::new(spec, cores),
+            parts: FanoutWriter::new(spec, cores),
             n: 0,
             committed_at: Instant::now(),
             windows: 0,
             covered: TimeDelta::zero(),
-            tally: Tally::default(),
+            tally: RunTotals::default(),
             told,
             running: job.budget.run(),
             planned_by: None,
@@ -226,12 +226,12 @@ impl<'a> Landing<'a> {
     }
 
     /// What has been committed.
-    pub(super) fn tally(&self) -> Tally {
+    pub(super) fn tally(&self) -> RunTotals {
         self.tally
     }
 
     /// Every stream has an entry from its first run on; a refetch is noted, so that repeating it goes on.
-    pub(super) fn begin(&mut self, streams: &[Stream], lane: Lane) {
+    pub(super) fn begin(&mut self, streams: &[Stream], lane: RunMode) {
         self.streams.clear();
         for stream in streams {
             self.progress.entry(stream.id.clone()).or_default();
@@ -240,7 +240,7 @@ impl<'a> Landing<'a> {
         self.streams.sort();
         let first = first_of(self.job, &lane);
         self.checked_from = Some(self.checked_from.map_or(first, |from| from.min(first)));
-        if let Lane::Backfill { range, refetch, .. } = lane {
+        if let RunMode::Backfill { range, refetch, .. } = lane {
             self.wanted_from = self.wanted_from.min(range.from());
             self.backfill = Some(range);
             if refetch {
@@ -255,9 +255,9 @@ impl<'a> Landing<'a> {
     }
 
     /// Takes what a worker brings.
-    pub(super) async fn take(&mut self, arrival: Arrival<Decoded>) -> Result<(), RunError> {
+    pub(super) async fn take(&mut self, arrival: WorkerEvent<Decoded>) -> Result<(), RunError> {
         match arrival {
-            Arrival::Began(slot, window) => {
+            WorkerEvent::Began(slot, window) => {
                 self.put_down(slot);
                 // a place in a range that is begun anew, or in a larger one that it was halved from, is void
                 let progress = self.progress.entry(window.stream.clone()).or_default();
@@ -265,14 +265,14 @@ impl<'a> Landing<'a> {
                     .open
                     .retain(|open| open.range.intersection(&window.range).is_none());
                 self.quarantine.begin(slot);
-                self.slots.insert(slot, Slot::new(window));
+                self.slots.insert(slot, WindowStats::new(window));
             }
-            Arrival::Answered(slot, at) => {
+            WorkerEvent::Answered(slot, at) => {
                 if let Some(slot) = self.slots.get_mut(&slot) {
                     slot.window.asked_at = at;
                 }
             }
-            Arrival::Page {
+            WorkerEvent::Page {
                 slot,
                 page,
                 total,
@@ -287,7 +287,7 @@ impl<'a> Landing<'a> {
                     remark.into_iter().for_each(|remark| of.remark(remark));
                 }
             }
-            Arrival::Finished { slot, narrowed } => {
+            WorkerEvent::Finished { slot, narrowed } => {
                 if let Some(mut slot) = self.slots.remove(&slot) {
                     let window = &slot.window;
                     let progress = self.progress.entry(window.stream.clone()).or_default();
@@ -304,8 +304,8 @@ impl<'a> Landing<'a> {
                     self.tell();
                 }
             }
-            Arrival::Missed(missed) => self.miss(&missed),
-            Arrival::TooOld(too_old) => self.pass_over(&too_old),
+            WorkerEvent::Missed(missed) => self.miss(&missed),
+            WorkerEvent::TooOld(too_old) => self.pass_over(&too_old),
         }
         Ok(())
     }
@@ -521,7 +521,7 @@ impl<'a> Landing<'a> {
         planned_at.is_some()
             || self.has_missed
             || self.pulled.iter().any(is_worth_a_commit)
-            || self.slots.values().any(Slot::has_something)
+            || self.slots.values().any(WindowStats::has_something)
     }
 
     /// A window that is no longer pulled: what it added is kept, and where it stood, so that the next run goes on.
@@ -556,12 +556,12 @@ impl<'a> Landing<'a> {
         for (number, partition) in page.partitions.iter().enumerate() {
             let of_this =
                 |(row, key): (u32, &Key)| (key.partition == number).then_some((row, *key));
-            let lands: Vec<(u32, Lands)> = (0..)
+            let lands: Vec<(u32, Candidate)> = (0..)
                 .zip(&page.keys)
                 .filter_map(of_this)
                 .filter_map(|(row, key)| Some((row, self.may_land(&mut of, key)?)))
                 .collect();
-            let late = |lands: &Lands| {
+            let late = |lands: &Candidate| {
                 (lands.late).then(|| (page.received_at - lands.key.event_time).num_milliseconds())
             };
             let mut new = Vec::with_capacity(lands.len());
@@ -588,7 +588,7 @@ impl<'a> Landing<'a> {
     }
 
     /// Whether a record may land now, or waits for its own range.
-    fn may_land(&self, of: &mut Slot, key: Key) -> Option<Lands> {
+    fn may_land(&self, of: &mut WindowStats, key: Key) -> Option<Candidate> {
         let (window, at) = (&of.window, key.event_time);
         let outside = !window.asked.contains(at);
         let progress = self.progress.get(&window.stream);
@@ -601,7 +601,7 @@ impl<'a> Landing<'a> {
             of.counts.waiting += 1;
             return None;
         }
-        Some(Lands { key, late, outside })
+        Some(Candidate { key, late, outside })
     }
 
     /// Appends some of a page's rows to the open part of their partition.
@@ -625,21 +625,21 @@ impl<'a> Landing<'a> {
         raw: &str,
         number: usize,
         pulled_at: Timestamp,
-    ) -> Result<Put, RunError> {
+    ) -> Result<WriteOutcome, RunError> {
         let page = self.decoder.again(raw, number, pulled_at)?;
         if let Some(refused) = page.refused.into_iter().next() {
-            return Ok(Put::Refused(refused.reason));
+            return Ok(WriteOutcome::Refused(refused.reason));
         }
         let mut day = pulled_at.date_naive(); // whatever: there is a row
         for (key, partition) in page.keys.iter().zip(&page.partitions) {
             day = key.event_time.date_naive();
             if !self.ids.of(partition).await?.take(key.id) {
-                return Ok(Put::Duplicate);
+                return Ok(WriteOutcome::Duplicate);
             }
             let row = table::pick(&page.rows, &[(0, None)])?;
             self.parts.push(partition, row).await?;
         }
-        Ok(Put::New(day))
+        Ok(WriteOutcome::New(day))
     }
 
     /// What was done under a claim beside pulling; the next commit says so.

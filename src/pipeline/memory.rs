@@ -27,13 +27,13 @@ const IDLE_RUNS: u64 = 100;
 
 /// What a process keeps of its jobs. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Memory(Arc<Mutex<Kept>>);
+pub struct RunCache(Arc<Mutex<CachedIds>>);
 
 #[derive(Debug)]
-struct Kept {
+struct CachedIds {
     /// How many bytes of ids may be kept.
     most: usize,
-    jobs: HashMap<String, OfJob>,
+    jobs: HashMap<String, JobCache>,
     /// What the partitions of all jobs take up.
     bytes: usize,
     /// Counts uses, for their order.
@@ -41,15 +41,15 @@ struct Kept {
 }
 
 #[derive(Debug, Default)]
-struct OfJob {
+struct JobCache {
     /// The run that this is for. Another one, that woke up late, neither takes nor gives.
     run: Uuid,
     /// How many there were.
     runs: u64,
-    left: Option<Left>,
+    left: Option<ReleasedHead>,
     /// The commit at which the ids were kept: nothing while a run is under way, or after one that failed.
     at: Option<Uuid>,
-    partitions: HashMap<String, Partition>,
+    partitions: HashMap<String, CachedPartition>,
     /// The failed runs in a row, as far as this process knows.
     failing: Option<FailureStreak>,
     /// The claim of another run that was seen last, and since when.
@@ -57,23 +57,23 @@ struct OfJob {
 }
 
 #[derive(Debug)]
-struct Partition {
+struct CachedPartition {
     ids: IdSet,
     bytes: usize,
     used: u64,
     run: u64,
 }
 
-impl Default for Memory {
+impl Default for RunCache {
     fn default() -> Self {
         Self::of(BUDGET)
     }
 }
 
-impl Memory {
+impl RunCache {
     /// With room for so many bytes of ids.
     pub fn of(most: usize) -> Self {
-        Self(Arc::new(Mutex::new(Kept {
+        Self(Arc::new(Mutex::new(CachedIds {
             most,
             jobs: HashMap::new(),
             bytes: 0,
@@ -81,13 +81,13 @@ impl Memory {
         })))
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, CachedIds> {
         // whoever panicked was in no middle of anything
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the job's last run left its log; taken out, so that it serves one claim.
-    pub(super) fn left(&self, job: &str) -> Option<Left> {
+    pub(super) fn left(&self, job: &str) -> Option<ReleasedHead> {
         self.kept().jobs.get_mut(job)?.left.take()
     }
 
@@ -149,7 +149,7 @@ impl Memory {
     /// A run begins, its claim just above the commit `follows`. What was kept at any other commit is let go.
     pub(super) fn begin(&self, job: &str, run: Uuid, follows: Option<Uuid>) {
         let mut kept = self.kept();
-        let Kept { jobs, bytes, .. } = &mut *kept;
+        let CachedIds { jobs, bytes, .. } = &mut *kept;
         let of = jobs.entry(job.to_owned()).or_default();
         let at = of.at.take();
         let is_valid = at.is_some() && at == follows;
@@ -188,7 +188,7 @@ impl Memory {
             return;
         };
         let run = of.runs;
-        let partition = Partition {
+        let partition = CachedPartition {
             ids,
             bytes,
             used,
@@ -203,7 +203,7 @@ impl Memory {
     }
 
     /// The run has ended well, with the commit `at`.
-    pub(super) fn end(&self, job: &str, run: Uuid, at: Uuid, left: Option<Left>) {
+    pub(super) fn end(&self, job: &str, run: Uuid, at: Uuid, left: Option<ReleasedHead>) {
         let mut kept = self.kept();
         if let Some(of) = kept.jobs.get_mut(job).filter(|of| of.run == run) {
             of.at = Some(at);
@@ -212,7 +212,7 @@ impl Memory {
     }
 }
 
-impl Kept {
+impl CachedIds {
     /// Lets the partition go that was unused for longest.
     fn let_one_go(&mut self) {
         let all = (self.jobs.iter()).flat_map(|(job, of)| {
@@ -268,7 +268,13 @@ mod tests {
     }
 
     /// A run of `job` above the commit `follows`, that looks for these partitions, gives them back and ends with `at`.
-    fn run(memory: &Memory, job: &str, follows: Uuid, partitions: &[&str], at: Uuid) -> Vec<bool> {
+    fn run(
+        memory: &RunCache,
+        job: &str,
+        follows: Uuid,
+        partitions: &[&str],
+        at: Uuid,
+    ) -> Vec<bool> {
         let run = Uuid::now_v7();
         memory.begin(job, run, Some(follows));
         let found: Vec<_> = (partitions.iter())
@@ -289,7 +295,7 @@ mod tests {
 
     #[test]
     fn ids_are_kept_for_the_run_whose_claim_follows() {
-        let (memory, [first, second, rivals]) = (Memory::default(), commits());
+        let (memory, [first, second, rivals]) = (RunCache::default(), commits());
         assert_eq!(run(&memory, "a", first, &["x", "y"], first), [false, false]);
         assert_eq!(run(&memory, "a", first, &["y", "x"], second), [true, true]);
         // another replica has committed
@@ -300,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_run_that_failed_leaves_nothing_nor_does_one_that_was_overtaken() {
-        let (memory, [first, ..]) = (Memory::default(), commits());
+        let (memory, [first, ..]) = (RunCache::default(), commits());
         run(&memory, "a", first, &["x"], first);
         let failed = Uuid::now_v7();
         memory.begin("a", failed, Some(first));
@@ -319,7 +325,7 @@ mod tests {
 
     #[test]
     fn all_jobs_together_keep_within_the_budget_and_the_longest_unused_go_first() {
-        let (memory, [at, ..]) = (Memory::default(), commits());
+        let (memory, [at, ..]) = (RunCache::default(), commits());
         let jobs: Vec<String> = (0..12).map(|n| format!("job {n}")).collect();
         for job in &jobs {
             let run = Uuid::now_v7();
@@ -339,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_no_run_came_back_to_is_let_go() {
-        let (memory, [at, ..]) = (Memory::default(), commits());
+        let (memory, [at, ..]) = (RunCache::default(), commits());
         run(&memory, "a", at, &["x", "y"], at);
         for _ in 0..IDLE_RUNS {
             assert_eq!(run(&memory, "a", at, &["y"], at), [true]);

@@ -36,7 +36,7 @@ use uuid::Uuid;
 use crate::client::ClientError;
 use crate::clock::{Clock, real_now};
 use crate::lake::{
-    Claim, Claimed, Commit, Counts, Ended, FailureStreak, JobLog, Lake, Origin, Run, Work,
+    Claim, Claimed, Commit, Counts, FailureStreak, JobLog, Lake, Origin, Run, RunSummary, Work,
 };
 use crate::metrics;
 use crate::model::{PartitionColumn, Range, RangeSet, Timestamp};
@@ -44,15 +44,15 @@ use crate::plan::Policy;
 use crate::source::{Source, SourceError};
 use crate::telemetry::note_trace;
 
-use account::Account;
-pub use budget::Budget;
+use account::RunAccount;
+pub use budget::MemoryBudget;
 pub use comparison::{Day, Example, Found};
 use decode::Decoder;
 pub use error::RunError;
-use landing::Landing;
-pub use memory::Memory;
+use landing::Sink;
+pub use memory::RunCache;
 pub use overlap::{Neighbours, Overlap, refuse_overlap};
-use parts::Cores;
+use parts::CpuPool;
 use queue::{Leftovers, Queue};
 pub use replay::{Became, Replayed, Tried, replay};
 use time::Time;
@@ -88,9 +88,9 @@ pub struct Job {
     /// What tells which other logs of the lake are of the same account.
     pub neighbours: Neighbours,
     /// What this process keeps of its jobs between their runs.
-    pub memory: Memory,
+    pub memory: RunCache,
     /// What its runs may hold, and all others that share it.
-    pub budget: Budget,
+    pub budget: MemoryBudget,
     /// Who is told of its commits and runs.
     pub metrics: metrics::Job,
 }
@@ -157,7 +157,7 @@ impl Job {
 
 /// What a run is to do.
 #[derive(Debug, Clone, Copy)]
-pub enum Lane {
+pub enum RunMode {
     /// All that is due: unfinished ranges, first pulls, settle passes.
     Due,
     /// What a range lacks, or all of it again.
@@ -171,7 +171,7 @@ pub enum Lane {
     },
 }
 
-impl Lane {
+impl RunMode {
     /// The feed that windows are pulled from: what is due goes before a backfill, whose calls wait as long as any other
     /// of the connection does.
     fn feed(&self, source: &Source) -> Source {
@@ -183,7 +183,7 @@ impl Lane {
 }
 
 /// `due`, or `backfill` and its range.
-impl fmt::Display for Lane {
+impl fmt::Display for RunMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Due => f.write_str("due"),
@@ -194,7 +194,7 @@ impl fmt::Display for Lane {
 
 /// How a run is to go about it.
 #[derive(Debug, Clone)]
-pub struct Conduct {
+pub struct RunOptions {
     /// What to take for now in planning.
     pub clock: Clock,
     /// How many windows are in flight at a time.
@@ -202,7 +202,7 @@ pub struct Conduct {
     /// Cancelled when the run is to stop: the current pages finish and are committed with their cursors.
     pub stop: CancellationToken,
     /// Told of every window that is pulled, before its commit too, and of every commit.
-    pub tally: watch::Sender<Tally>,
+    pub tally: watch::Sender<RunTotals>,
     /// How long a claim keeps other runs off.
     pub claim_life: TimeDelta,
     /// Whether what failed in earlier runs is tried again whatever its time: a person asks, or a schedule of another's.
@@ -211,14 +211,14 @@ pub struct Conduct {
     pub passed_over: BTreeMap<String, RangeSet>,
 }
 
-impl Conduct {
+impl RunOptions {
     /// Four windows at a time, by the system's clock, told to nobody, with claims of 30 s.
     pub fn new(stop: CancellationToken) -> Self {
         Self {
             clock: Clock::System,
             at_a_time: 4,
             stop,
-            tally: watch::Sender::new(Tally::default()),
+            tally: watch::Sender::new(RunTotals::default()),
             claim_life: CLAIM_LIFE,
             at_once: false,
             passed_over: BTreeMap::new(),
@@ -228,7 +228,7 @@ impl Conduct {
 
 /// What a run has done so far, summed over its commits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct RunTotals {
     /// Windows pulled to their last page.
     pub windows: u64,
     /// Event time that these windows cover, summed over streams.
@@ -240,7 +240,7 @@ pub struct Tally {
 }
 
 /// Several runs of one command.
-impl AddAssign for Tally {
+impl AddAssign for RunTotals {
     fn add_assign(&mut self, other: Self) {
         self.windows += other.windows;
         self.covered += other.covered;
@@ -251,7 +251,7 @@ impl AddAssign for Tally {
 
 /// How a run ended.
 #[derive(Debug)]
-pub enum Outcome<R = Report> {
+pub enum RunOutcome<R = RunReport> {
     /// Another run holds the job; nothing was done.
     Held(Claim),
     /// The run went as far as it could.
@@ -260,14 +260,14 @@ pub enum Outcome<R = Report> {
 
 /// What a run did.
 #[derive(Debug)]
-pub struct Report {
+pub struct RunReport {
     /// The run.
     pub run: Uuid,
     /// What was committed.
-    pub tally: Tally,
+    pub tally: RunTotals,
     /// The ranges that failed, in no order: those after which their streams went on, and the first failure of each
     /// stream that didn't.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<StreamFailure>,
     /// The instant up to which a scheduled run planned, if it went through its plan.
     pub planned_at: Option<Timestamp>,
     /// This machine's clock at that instant, where it differed from that.
@@ -278,12 +278,12 @@ pub struct Report {
     pub watermark: Option<Timestamp>,
 }
 
-impl Report {
+impl RunReport {
     /// Of a run that was stopped before it had pulled anything.
     fn stopped(log: &JobLog) -> Self {
         Self {
             run: log.run().id,
-            tally: Tally::default(),
+            tally: RunTotals::default(),
             failures: Vec::new(),
             planned_at: None,
             planned_by: None,
@@ -295,7 +295,7 @@ impl Report {
 
 /// What failed of a stream.
 #[derive(Debug)]
-pub struct Failure {
+pub struct StreamFailure {
     /// The stream.
     pub stream: String,
     /// The range that failed; it is tried again by a later run.
@@ -309,8 +309,8 @@ pub struct Failure {
 }
 
 /// Runs `job` once: the whole of design §4 for one claim.
-pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, RunError> {
-    let is_scheduled = matches!(lane, Lane::Due);
+pub async fn run(job: &Job, lane: RunMode, conduct: &RunOptions) -> Result<RunOutcome, RunError> {
+    let is_scheduled = matches!(lane, RunMode::Due);
     claimed(job, conduct, &lane, is_scheduled, async |log, account| {
         under_claim(job, log, account, lane, conduct).await
     })
@@ -320,7 +320,7 @@ pub async fn run(job: &Job, lane: Lane, conduct: &Conduct) -> Result<Outcome, Ru
 /// Notes a scheduled run that couldn't record its end in the log: the lake failed, or the run panicked. Only this process
 /// knows of it.
 pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
-    let ended = Ended {
+    let ended = RunSummary {
         started_at: real_now(),
         unfinished: false,
         calls: 0,
@@ -335,11 +335,11 @@ pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
 /// Does `work` under a claim of its own, which is kept alive meanwhile and given up after it.
 async fn claimed<R>(
     job: &Job,
-    conduct: &Conduct,
+    conduct: &RunOptions,
     lane: &(dyn fmt::Display + Sync),
     is_scheduled: bool,
-    work: impl AsyncFnOnce(&JobLog, &Account) -> Result<R, RunError>,
-) -> Result<Outcome<R>, RunError> {
+    work: impl AsyncFnOnce(&JobLog, &RunAccount) -> Result<R, RunError>,
+) -> Result<RunOutcome<R>, RunError> {
     let streams = job.source.adapter.listed_streams();
     let run = Run {
         origin: Some(job.origin()),
@@ -375,7 +375,7 @@ async fn claimed<R>(
         let run = log.run().id;
         let claim = log.newest().await;
         let before = (job.memory).latest(&job.log, Some(log.found_of()), claim.failing.as_ref());
-        let account = Account::new(run, claim.at, is_scheduled, before);
+        let account = RunAccount::new(run, claim.at, is_scheduled, before);
         job.memory.begin(&job.log, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
@@ -404,12 +404,12 @@ async fn claimed<R>(
                 }
                 Ok(_) => {} // what a run that failed knew may be wrong
                 Err(error) => tracing::warn!(
-                    error = crate::telemetry::chain(&error),
+                    error = crate::telemetry::error_chain(&error),
                     "the claim could not be given up; it runs out"
                 ),
             }
         }
-        result.map(Outcome::Ran)
+        result.map(RunOutcome::Ran)
     }
     .instrument(span)
     .await
@@ -418,10 +418,10 @@ async fn claimed<R>(
 async fn under_claim(
     job: &Job,
     log: &JobLog,
-    account: &Account,
-    lane: Lane,
-    conduct: &Conduct,
-) -> Result<Report, RunError> {
+    account: &RunAccount,
+    lane: RunMode,
+    conduct: &RunOptions,
+) -> Result<RunReport, RunError> {
     // 1, rest. What earlier runs committed is published, so that the lake's own ids are the whole truth when 2 reads them.
     recover::recover(job, log).await?;
     let newest = log.newest().await;
@@ -439,15 +439,15 @@ async fn under_claim(
     let streams = match source.streams(&conduct.stop).await {
         Err(SourceError::Client(ClientError::Stopped)) => {
             account.end(&[], true);
-            return Ok(Report::stopped(log));
+            return Ok(RunReport::stopped(log));
         }
         streams => streams?,
     };
     if !is_new {
         refuse_overlap(job, Some(&newest), &streams, &lane).await?;
     }
-    let cores = Cores::new(conduct.at_a_time);
-    let mut landing = Landing::new(job, log, account, cores.clone(), conduct.tally.clone()).await;
+    let cores = CpuPool::new(conduct.at_a_time);
+    let mut landing = Sink::new(job, log, account, cores.clone(), conduct.tally.clone()).await;
     if let Some(now) = time.limit(log, &landing, &source, &streams, conduct).await {
         landing.void(now);
         log.void_plan().await;
@@ -505,11 +505,11 @@ async fn under_claim(
     }
     account.end(&failures, unfinished);
     let now = now.min(time.judged_at(planned).now); // by the clocks that are known by now
-    let plan = (matches!(lane, Lane::Due) && !unfinished).then(|| time.plan(planned, now));
+    let plan = (matches!(lane, RunMode::Due) && !unfinished).then(|| time.plan(planned, now));
     let (planned_at, planned_by) = (plan.map(|plan| plan.0), plan.and_then(|plan| plan.1));
     time.note(log).await;
     landing.finish(planned_at, planned_by).await?;
-    Ok(Report {
+    Ok(RunReport {
         run: log.run().id,
         tally: landing.tally(),
         failures,

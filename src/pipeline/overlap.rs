@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Job, Lane, RunError};
+use super::{Job, RunError, RunMode};
 use crate::clock::real_now;
 use crate::lake::{self, Commit, LakeError, Origin};
 use crate::model::{Range, Timestamp};
@@ -95,7 +95,7 @@ pub async fn refuse_overlap(
     job: &Job,
     newest: Option<&Commit>,
     streams: &[Stream],
-    lane: &Lane,
+    lane: &RunMode,
 ) -> Result<(), RunError> {
     if let Some(newest) = newest {
         job.refuse_if_moved(newest)?;
@@ -116,10 +116,10 @@ pub async fn refuse_overlap(
 }
 
 /// The first instant that the job may pull.
-pub(super) fn first_of(job: &Job, lane: &Lane) -> Timestamp {
+pub(super) fn first_of(job: &Job, lane: &RunMode) -> Timestamp {
     match lane {
-        Lane::Due => job.policy.start,
-        Lane::Backfill { range, .. } => job.policy.start.min(range.from()),
+        RunMode::Due => job.policy.start,
+        RunMode::Backfill { range, .. } => job.policy.start.min(range.from()),
     }
 }
 

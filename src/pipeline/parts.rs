@@ -13,9 +13,9 @@ use crate::table::{EncodedGroup, FinishedPart, Group, Part, PartSpec, RowError};
 /// How much of a run is computed at a time, rather than waited for: as many pages or row groups as it has windows in
 /// flight.
 #[derive(Debug, Clone)]
-pub(super) struct Cores(Arc<Semaphore>);
+pub(super) struct CpuPool(Arc<Semaphore>);
 
-impl Cores {
+impl CpuPool {
     pub(super) fn new(at_a_time: usize) -> Self {
         Self(Arc::new(Semaphore::new(at_a_time.max(1))))
     }
@@ -34,16 +34,16 @@ impl Cores {
 }
 
 /// The open parts of a run.
-pub(super) struct Parts {
+pub(super) struct FanoutWriter {
     spec: PartSpec,
-    cores: Cores,
+    cores: CpuPool,
     open: BTreeMap<String, Part>,
     /// Row groups on their way, in the order in which they were given out.
-    encoding: VecDeque<Encoding>,
+    encoding: VecDeque<PendingGroup>,
 }
 
 /// A row group on its way.
-struct Encoding {
+struct PendingGroup {
     partition: String,
     bytes: usize,
     task: JoinHandle<Result<Result<EncodedGroup, RowError>, JoinError>>,
@@ -52,8 +52,8 @@ struct Encoding {
 /// How many row groups may be on their way; each holds its rows.
 const ON_THEIR_WAY: usize = 2;
 
-impl Parts {
-    pub(super) fn new(spec: PartSpec, cores: Cores) -> Self {
+impl FanoutWriter {
+    pub(super) fn new(spec: PartSpec, cores: CpuPool) -> Self {
         Self {
             spec,
             cores,
@@ -107,7 +107,7 @@ impl Parts {
     }
 
     fn encode(&mut self, partition: &str, group: Group) {
-        self.encoding.push_back(Encoding {
+        self.encoding.push_back(PendingGroup {
             partition: partition.to_owned(),
             bytes: group.bytes(),
             task: self.cores.begin(|| group.encode()),

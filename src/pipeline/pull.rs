@@ -9,16 +9,16 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::budget::{Budget, Held};
+use super::budget::{MemoryBudget, Reservation};
 use super::decode::{ReadPage, Received};
 use super::error::RunError;
-use super::identity::Twins;
+use super::identity::Occurrences;
 use super::oldest::Search;
-use super::parts::Cores;
+use super::parts::CpuPool;
 use super::queue::{Given, Missed, Queue, Then};
 use super::time::Time;
-use super::whole::{self, READINGS, Verdict, Whole};
-use super::{Conduct, Job};
+use super::whole::{self, READINGS, ReadVerdict, RepeatedRead};
+use super::{Job, RunOptions};
 use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
 use crate::lake::{Open, Work};
@@ -37,7 +37,7 @@ const RECENT: TimeDelta = TimeDelta::days(7);
 
 /// What a worker tells the landing. A slot is one window in flight.
 #[derive(Debug)]
-pub(super) enum Arrival<P> {
+pub(super) enum WorkerEvent<P> {
     /// A range is begun, or begun again; what its slot knew of another range is void.
     Began(usize, InFlight),
     /// The range's first answer was given at this instant, which may be earlier than when it was asked for.
@@ -53,7 +53,7 @@ pub(super) enum Arrival<P> {
         /// The place behind it, if a commit may record that.
         cursor: Option<Cursor>,
         /// Its share of the budget, until it has landed.
-        held: Held,
+        held: Reservation,
     },
     /// The range was pulled to its last page; the stream's windows are narrowed to this, if any.
     Finished {
@@ -100,10 +100,10 @@ pub(super) fn spawn<R: ReadPage>(
     feed: &Source,
     job: &Job,
     queue: &Arc<Queue>,
-    conduct: &Conduct,
+    conduct: &RunOptions,
     reader: R,
-    cores: &Cores,
-    arrivals: &mpsc::Sender<Arrival<R::Made>>,
+    cores: &CpuPool,
+    arrivals: &mpsc::Sender<WorkerEvent<R::Made>>,
 ) -> Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>> {
     let reader = Arc::new(reader);
     let mut workers = JoinSet::new();
@@ -131,18 +131,18 @@ pub(super) fn spawn<R: ReadPage>(
 }
 
 /// A page on its way, and the twins of its answer so far.
-type Decoding<P> = JoinHandle<Result<Result<(Arrival<P>, Twins), RowError>, JoinError>>;
+type Decoding<P> = JoinHandle<Result<Result<(WorkerEvent<P>, Occurrences), RowError>, JoinError>>;
 
 struct Worker<R: ReadPage> {
     slot: usize,
     source: Source,
     reader: Arc<R>,
-    cores: Cores,
-    budget: Budget,
+    cores: CpuPool,
+    budget: MemoryBudget,
     policy: Policy,
     queue: Arc<Queue>,
     stop: CancellationToken,
-    arrivals: mpsc::Sender<Arrival<R::Made>>,
+    arrivals: mpsc::Sender<WorkerEvent<R::Made>>,
     time: Time,
 }
 
@@ -318,7 +318,12 @@ impl<R: ReadPage> Worker<R> {
     async fn note(&self, missed: Vec<Missed>) -> Result<(), Ended> {
         for missed in missed {
             // the landing is gone only if the run has failed
-            if self.arrivals.send(Arrival::Missed(missed)).await.is_err() {
+            if self
+                .arrivals
+                .send(WorkerEvent::Missed(missed))
+                .await
+                .is_err()
+            {
                 break;
             }
         }
@@ -456,11 +461,11 @@ impl<R: ReadPage> Worker<R> {
                 oldest,
                 source: said.clone(),
             };
-            let text = crate::telemetry::chain(&error);
+            let text = crate::telemetry::error_chain(&error);
             self.queue.pass_over(given, range, error);
             text
         });
-        self.send(Arrival::TooOld(TooOld {
+        self.send(WorkerEvent::TooOld(TooOld {
             stream,
             work: given.task.work,
             range,
@@ -501,7 +506,7 @@ impl<R: ReadPage> Worker<R> {
             calls: calls.clone(),
             cursor: resume.map(|open| open.cursor),
         };
-        self.send(Arrival::Began(self.slot, in_flight.clone()))
+        self.send(WorkerEvent::Began(self.slot, in_flight.clone()))
             .await?;
         if self.source.adapter.has_ids() {
             self.page_by_page(&source, &ask, in_flight).await?;
@@ -511,7 +516,7 @@ impl<R: ReadPage> Worker<R> {
         let narrowed = self
             .queue
             .grow(&stream.id, range.length(), self.policy.window);
-        self.send(Arrival::Finished {
+        self.send(WorkerEvent::Finished {
             slot: self.slot,
             narrowed,
         })
@@ -527,7 +532,7 @@ impl<R: ReadPage> Worker<R> {
     ) -> Result<(), Ended> {
         let mut reading = source.read(ask, in_flight.cursor.clone());
         let mut restarts = 0;
-        let mut twins = Twins::new();
+        let mut twins = Occurrences::new();
         let mut decoding = None;
         let mut answered = false;
         loop {
@@ -558,7 +563,7 @@ impl<R: ReadPage> Worker<R> {
                         || (in_flight.resumed && error.is_no_page()))
                         && restarts < RESTARTS =>
                 {
-                    let reason = crate::telemetry::chain(&error);
+                    let reason = crate::telemetry::error_chain(&error);
                     tracing::info!(stream = in_flight.stream, range = %ask.range, reason, "beginning a range again");
                     restarts += 1;
                     in_flight = InFlight {
@@ -567,7 +572,7 @@ impl<R: ReadPage> Worker<R> {
                         asked_at: self.time.now(),
                         ..in_flight
                     };
-                    self.send(Arrival::Began(self.slot, in_flight.clone()))
+                    self.send(WorkerEvent::Began(self.slot, in_flight.clone()))
                         .await?;
                     answered = false;
                     reading = source.read(ask, None);
@@ -585,7 +590,7 @@ impl<R: ReadPage> Worker<R> {
         asked_at: Timestamp,
     ) -> Result<(), Ended> {
         let mut answered = false;
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let mut held = self.budget.nothing();
         let mut why = String::new();
         for reading in 0..READINGS {
@@ -605,12 +610,12 @@ impl<R: ReadPage> Worker<R> {
             }
             let adapter = &self.source.adapter;
             match whole.end_of_reading(|raw| Some(adapter.record(raw).ok()?.event_time)) {
-                Verdict::Rows(page, ids) => {
-                    let page = self.decode(page, ids, Twins::new(), held);
+                ReadVerdict::Rows(page, ids) => {
+                    let page = self.decode(page, ids, Occurrences::new(), held);
                     self.hand_on(page).await?;
                     return Ok(());
                 }
-                Verdict::Again(reason) => {
+                ReadVerdict::Again(reason) => {
                     tracing::info!(stream = ask.stream.id, range = %ask.range, reason, "reading a range again");
                     why = reason;
                 }
@@ -632,7 +637,8 @@ impl<R: ReadPage> Worker<R> {
         };
         let answered_at = self.time.answered(asked_at, date);
         if answered_at != asked_at {
-            self.send(Arrival::Answered(self.slot, answered_at)).await?;
+            self.send(WorkerEvent::Answered(self.slot, answered_at))
+                .await?;
         }
         Ok(true)
     }
@@ -642,8 +648,8 @@ impl<R: ReadPage> Worker<R> {
         &self,
         page: Page,
         ids: Vec<Option<String>>,
-        mut twins: Twins,
-        held: Held,
+        mut twins: Occurrences,
+        held: Reservation,
     ) -> Decoding<R::Made> {
         let reader = Arc::clone(&self.reader);
         let slot = self.slot;
@@ -655,7 +661,7 @@ impl<R: ReadPage> Worker<R> {
         self.cores.begin(move || {
             let made = reader.read(&received, &mut twins)?;
             let Received { page, .. } = received;
-            let arrival = Arrival::Page {
+            let arrival = WorkerEvent::Page {
                 slot,
                 page: made,
                 total: page.total,
@@ -668,7 +674,7 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Hands a page on when it is decoded; what is returned are the twins of its answer so far.
-    async fn hand_on(&self, page: Decoding<R::Made>) -> Result<Twins, Ended> {
+    async fn hand_on(&self, page: Decoding<R::Made>) -> Result<Occurrences, Ended> {
         let decoded = async { Ok::<_, RunError>(page.await???) };
         let (arrival, twins) = decoded.await.map_err(Ended::Failed)?;
         self.send(arrival).await?;
@@ -676,7 +682,7 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// The landing is gone only if the run has failed.
-    async fn send(&self, arrival: Arrival<R::Made>) -> Result<(), Ended> {
+    async fn send(&self, arrival: WorkerEvent<R::Made>) -> Result<(), Ended> {
         self.arrivals
             .send(arrival)
             .await

@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
-use super::{Conduct, Failure, Job, Lane};
+use super::{Job, RunMode, RunOptions, StreamFailure};
 use crate::lake::{Progress, Work};
 use crate::model::{Kind, Range, Timestamp};
 use crate::plan::{self, Plan, Task};
 use crate::providers::Stream;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// How many windows in a row fail before it counts as an outage, if the newest is among them.
 const OUTAGE: usize = 3;
@@ -45,7 +45,7 @@ struct State {
     turn: usize,
     /// Windows that proved too large, by stream.
     narrowed: BTreeMap<String, TimeDelta>,
-    failures: Vec<Failure>,
+    failures: Vec<StreamFailure>,
     unfinished: bool,
 }
 
@@ -114,7 +114,7 @@ pub(super) enum Then {
 /// What is left when all windows have ended.
 #[derive(Debug)]
 pub(super) struct Leftovers {
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<StreamFailure>,
     pub(super) missed: Vec<Missed>,
     /// Whether windows are left that were not even begun or not finished.
     pub(super) unfinished: bool,
@@ -170,11 +170,11 @@ impl Course {
     }
 
     /// The provider is alive: what has failed was no outage.
-    fn is_alive(&mut self, failures: &mut Vec<Failure>) -> Vec<Missed> {
+    fn is_alive(&mut self, failures: &mut Vec<StreamFailure>) -> Vec<Missed> {
         let stream = &self.stream.id;
         let note = |(range, work, error): (Range, Work, RunError)| {
             let missed = Missed::new(stream, range, work, &error);
-            failures.push(Failure {
+            failures.push(StreamFailure {
                 stream: stream.clone(),
                 range,
                 work,
@@ -187,10 +187,10 @@ impl Course {
     }
 
     /// It gets no further window in this run.
-    fn end(&mut self, failures: &mut Vec<Failure>) {
+    fn end(&mut self, failures: &mut Vec<StreamFailure>) {
         self.has_ended = true;
         for (range, work, error) in self.doubtful.drain(..) {
-            failures.push(Failure {
+            failures.push(StreamFailure {
                 stream: self.stream.id.clone(),
                 range,
                 work,
@@ -203,7 +203,7 @@ impl Course {
 
 impl Missed {
     pub(super) fn new(stream: &str, range: Range, work: Work, error: &RunError) -> Self {
-        let mut text = chain(error);
+        let mut text = error_chain(error);
         if text.len() > TEXT_CAP {
             let fits = (0..=TEXT_CAP).rfind(|&end| text.is_char_boundary(end));
             text.truncate(fits.unwrap_or_default());
@@ -223,10 +223,10 @@ impl Queue {
     pub(super) fn new(
         streams: &[Stream],
         progress: &BTreeMap<String, Progress>,
-        lane: Lane,
+        lane: RunMode,
         now: Timestamp,
         job: &Job,
-        conduct: &Conduct,
+        conduct: &RunOptions,
     ) -> Self {
         let tasks = streams.iter().map(|stream| {
             let mut progress = progress.get(&stream.id).cloned().unwrap_or_default();
@@ -243,8 +243,8 @@ impl Queue {
             (stream.clone(), tasks(&progress, lane, now, &job.policy))
         });
         let until = match lane {
-            Lane::Due => None,
-            Lane::Backfill { turn, .. } => {
+            RunMode::Due => None,
+            RunMode::Backfill { turn, .. } => {
                 Some(tokio::time::Instant::now() + turn.to_std().unwrap_or_default())
             }
         };
@@ -444,7 +444,7 @@ impl Queue {
 
     /// A part of a window failed by itself, and the rest goes on.
     pub(super) fn pass_over(&self, given: &Given, range: Range, error: RunError) {
-        self.lock().failures.push(Failure {
+        self.lock().failures.push(StreamFailure {
             stream: given.stream.id.clone(),
             range,
             work: given.task.work,
@@ -459,7 +459,11 @@ impl Queue {
         self.lock().unfinished = true;
     }
 
-    fn end<T>(&self, given: &Given, note: impl FnOnce(&mut Course, &mut Vec<Failure>) -> T) -> T
+    fn end<T>(
+        &self,
+        given: &Given,
+        note: impl FnOnce(&mut Course, &mut Vec<StreamFailure>) -> T,
+    ) -> T
     where
         T: Default,
     {
@@ -566,10 +570,10 @@ pub(super) fn narrowed(
     narrowed.collect()
 }
 
-fn tasks(progress: &Progress, lane: Lane, now: Timestamp, policy: &plan::Policy) -> Plan {
+fn tasks(progress: &Progress, lane: RunMode, now: Timestamp, policy: &plan::Policy) -> Plan {
     match lane {
-        Lane::Due => plan::due(progress, now, policy),
-        Lane::Backfill { range, refetch, .. } => {
+        RunMode::Due => plan::due(progress, now, policy),
+        RunMode::Backfill { range, refetch, .. } => {
             plan::backfill(progress, range, refetch, now, policy)
         }
     }

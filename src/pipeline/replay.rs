@@ -10,12 +10,12 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::account::Account;
+use super::account::RunAccount;
 use super::error::RunError;
-use super::landing::{Landing, Put};
-use super::parts::Cores;
+use super::landing::{Sink, WriteOutcome};
+use super::parts::CpuPool;
 
-use super::{Conduct, Job, Outcome, claimed, recover};
+use super::{Job, RunOptions, RunOutcome, claimed, recover};
 use crate::clock::real_now;
 use crate::lake::quarantine::{self, Acknowledged, By, Found, Place};
 use crate::lake::{Counts, JobLog, LakeError, Pulled, Work};
@@ -63,8 +63,8 @@ pub enum Became {
 pub async fn replay(
     job: &Job,
     these: Option<&BTreeSet<Place>>,
-    conduct: &Conduct,
-) -> Result<Outcome<Replayed>, RunError> {
+    conduct: &RunOptions,
+) -> Result<RunOutcome<Replayed>, RunError> {
     claimed(job, conduct, &"replay", false, async |log, account| {
         under_claim(job, log, account, these, conduct).await
     })
@@ -74,9 +74,9 @@ pub async fn replay(
 async fn under_claim(
     job: &Job,
     log: &JobLog,
-    account: &Account,
+    account: &RunAccount,
     these: Option<&BTreeSet<Place>>,
-    conduct: &Conduct,
+    conduct: &RunOptions,
 ) -> Result<Replayed, RunError> {
     recover::recover(job, log).await?;
     job.refuse_if_moved(&log.newest().await)?;
@@ -85,7 +85,7 @@ async fn under_claim(
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
     let told = conduct.tally.clone();
-    let landing = Landing::new(job, log, account, Cores::new(1), told).await;
+    let landing = Sink::new(job, log, account, CpuPool::new(1), told).await;
     let mut replay = Replay {
         job,
         landing,
@@ -126,7 +126,7 @@ struct Landed {
 
 struct Replay<'a> {
     job: &'a Job,
-    landing: Landing<'a>,
+    landing: Sink<'a>,
     /// What was landed since the last commit, by stream and bounds.
     pulled: BTreeMap<(String, Range), Landed>,
     /// Lines whose records are in the lake once the next commit is published.
@@ -149,18 +149,18 @@ impl Replay<'_> {
                 let Landed { counts, days } =
                     self.pulled.entry((line.stream, line.asked.0)).or_default();
                 match put {
-                    Put::New(day) => {
+                    WriteOutcome::New(day) => {
                         *days.entry(day).or_default() += 1;
                         counts.fetched += 1;
                         counts.new += 1;
                         Became::Landed
                     }
-                    Put::Duplicate => {
+                    WriteOutcome::Duplicate => {
                         counts.fetched += 1;
                         counts.duplicate += 1;
                         Became::Duplicate
                     }
-                    Put::Refused(reason) => Became::Unreadable(reason),
+                    WriteOutcome::Refused(reason) => Became::Unreadable(reason),
                 }
             }
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::comparison::Event;
 use super::decode::{ReadPage, Received};
-use super::identity::{self, Twins};
+use super::identity::{self, Occurrences};
 use crate::lake::quarantine;
 use crate::model::Timestamp;
 use crate::providers::Adapter;
@@ -38,7 +38,7 @@ impl Shown {
 impl ReadPage for Shows {
     type Made = Shown;
 
-    fn read(&self, received: &Received, twins: &mut Twins) -> Result<Shown, RowError> {
+    fn read(&self, received: &Received, twins: &mut Occurrences) -> Result<Shown, RowError> {
         let adapter = self.0.as_ref();
         let mut shown = Shown {
             received_at: received.at,

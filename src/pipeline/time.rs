@@ -14,7 +14,7 @@ use crate::model::{Range, Timestamp};
 use crate::plan::Policy;
 use crate::providers::{Ask, Stream};
 use crate::source::Source;
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// What is now by all clocks that can be heard of: the least of those that are believed. The provider is asked for a page
 /// if nothing else has shown its API's clock. Says which clocks are off.
@@ -126,10 +126,10 @@ impl Time {
     pub(super) async fn limit(
         &self,
         log: &JobLog,
-        landing: &Landing<'_>,
+        landing: &Sink<'_>,
         source: &Source,
         streams: &[Stream],
-        conduct: &Conduct,
+        conduct: &RunOptions,
     ) -> Option<Timestamp> {
         let planned_at = log.newest().await.planned_at;
         let latest = future::latest(landing.progress(), planned_at)?;
@@ -180,7 +180,7 @@ impl Time {
         };
         if let Err(error) = source.read(&ask, None).next(stop).await {
             tracing::debug!(
-                error = chain(&error),
+                error = error_chain(&error),
                 "the API can't be asked what time it is"
             );
         }

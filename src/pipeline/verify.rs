@@ -18,8 +18,8 @@ use super::comparison::{Comparison, Day, Event, Found, Unshown, days};
 use super::error::RunError;
 use super::identity;
 use super::ids::files_of;
-use super::parts::Cores;
-use super::pull::{self, Arrival, InFlight, TooOld};
+use super::parts::CpuPool;
+use super::pull::{self, InFlight, TooOld, WorkerEvent};
 use super::quarantine::Held;
 use super::queue::{self, Queue};
 use super::shown::{Shown, Shows};
@@ -146,7 +146,11 @@ impl Verification {
 ///
 /// A stream or a file that can't be read leaves its part unverified; the rest goes on. The error is of what all of it
 /// needs: the job's log, the provider's list of streams.
-pub async fn verify(job: &Job, range: Range, conduct: &Conduct) -> Result<Verification, RunError> {
+pub async fn verify(
+    job: &Job,
+    range: Range,
+    conduct: &RunOptions,
+) -> Result<Verification, RunError> {
     let span = tracing::info_span!("verify", job = job.name, %range);
     async {
         let mut verifier = Verifier::new(job, range, conduct).await?;
@@ -170,7 +174,7 @@ pub async fn verify(job: &Job, range: Range, conduct: &Conduct) -> Result<Verifi
 
 struct Verifier<'a> {
     job: &'a Job,
-    conduct: &'a Conduct,
+    conduct: &'a RunOptions,
     /// When it began: what was landed later may be newer than what the provider was asked.
     began: Timestamp,
     range: Range,
@@ -206,7 +210,7 @@ struct Verifier<'a> {
     silent: BTreeMap<String, u32>,
     /// Before what the provider gives nothing any more, by stream, as far as that is known.
     forgotten: BTreeMap<String, Timestamp>,
-    tally: Tally,
+    tally: RunTotals,
     told_at: Instant,
     verification: Verification,
 }
@@ -318,7 +322,7 @@ impl<'a> Verifier<'a> {
             unreadable: Held::default(),
             silent: BTreeMap::new(),
             forgotten: BTreeMap::new(),
-            tally: Tally::default(),
+            tally: RunTotals::default(),
             told_at: Instant::now(),
             verification,
         })
@@ -365,7 +369,7 @@ impl<'a> Verifier<'a> {
             self.leave_forgotten(&mut left);
             self.silent
                 .retain(|stream, times| *times >= PATIENCE || left.contains_key(stream));
-            for Failure {
+            for StreamFailure {
                 stream,
                 range,
                 error,
@@ -440,7 +444,7 @@ impl<'a> Verifier<'a> {
         &mut self,
         ranges: &BTreeMap<String, RangeSet>,
         piece: usize,
-    ) -> Result<Vec<Failure>, RunError> {
+    ) -> Result<Vec<StreamFailure>, RunError> {
         let tasks = self.streams.iter().filter_map(|stream| {
             let ranges = ranges.get(&stream.id)?.clone();
             Some((stream.clone(), plan::look_again(ranges, &self.job.policy)))
@@ -453,7 +457,7 @@ impl<'a> Verifier<'a> {
             &queue,
             self.conduct,
             Shows(Arc::clone(&self.job.source.adapter)),
-            &Cores::new(self.conduct.at_a_time),
+            &CpuPool::new(self.conduct.at_a_time),
             &pages,
         );
         drop(pages); // so that the last worker's end is the end of the arrivals
@@ -481,11 +485,11 @@ impl<'a> Verifier<'a> {
 
     /// What fails alike is told once.
     fn leave_unverified(&mut self, stream: Option<String>, ranges: RangeSet, error: RunError) {
-        let said = crate::telemetry::chain(&error);
+        let said = crate::telemetry::error_chain(&error);
         let list = &mut self.verification.unverified;
-        let alike = list
-            .iter_mut()
-            .find(|have| have.stream == stream && crate::telemetry::chain(&have.error) == said);
+        let alike = list.iter_mut().find(|have| {
+            have.stream == stream && crate::telemetry::error_chain(&have.error) == said
+        });
         match alike {
             Some(have) => ranges.iter().for_each(|range| have.ranges.insert(range)),
             None => list.push(Unverified {
@@ -496,16 +500,16 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    async fn take(&mut self, arrival: Arrival<Shown>, piece: usize) -> Result<(), RunError> {
+    async fn take(&mut self, arrival: WorkerEvent<Shown>, piece: usize) -> Result<(), RunError> {
         match arrival {
-            Arrival::Began(slot, window) => {
+            WorkerEvent::Began(slot, window) => {
                 self.unreadable.begin(slot);
                 if let Some(quarantine) = &mut self.quarantine {
                     quarantine.begin(slot);
                 }
                 self.slots.insert(slot, window);
             }
-            Arrival::Page { slot, page, .. } => {
+            WorkerEvent::Page { slot, page, .. } => {
                 let Some(window) = self.slots.remove(&slot) else {
                     return Ok(());
                 };
@@ -519,7 +523,7 @@ impl<'a> Verifier<'a> {
                 }
                 self.slots.insert(slot, window);
             }
-            Arrival::Finished { slot, narrowed } => {
+            WorkerEvent::Finished { slot, narrowed } => {
                 let Some(window) = self.slots.remove(&slot) else {
                     return Ok(());
                 };
@@ -536,11 +540,11 @@ impl<'a> Verifier<'a> {
                 let read = self.read.entry(window.stream).or_default();
                 read.insert(window.range);
             }
-            Arrival::TooOld(TooOld { stream, range, .. }) => {
+            WorkerEvent::TooOld(TooOld { stream, range, .. }) => {
                 self.forgotten.insert(stream, range.to());
             }
             // a failed range is among the failures, too; an answer's time matters only to what counts as pulled
-            Arrival::Missed(_) | Arrival::Answered(..) => {}
+            WorkerEvent::Missed(_) | WorkerEvent::Answered(..) => {}
         }
         Ok(())
     }

@@ -21,10 +21,10 @@ pub(super) const CAP: usize = 64 << 20;
 
 /// What all readings of a range have shown.
 #[derive(Debug, Default)]
-pub(super) struct Whole {
+pub(super) struct RepeatedRead {
     /// Which record is where in `seen`, by the hash of what it says.
     places: HashMap<String, usize>,
-    seen: Vec<Seen>,
+    seen: Vec<SeenRecord>,
     bytes: usize,
     total: Option<u64>,
     total_binds: bool,
@@ -39,7 +39,7 @@ pub(super) struct Whole {
 
 /// One record, and how many there are of it.
 #[derive(Debug)]
-struct Seen {
+struct SeenRecord {
     /// The hash; nothing for what has none and can't become a row.
     id: Option<String>,
     /// As received, as many as any reading has shown.
@@ -57,14 +57,14 @@ struct Seen {
 
 /// What a reading has come to.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum ReadVerdict {
     /// The range's rows, each as often as it is there, with ids (none for what can't become a row).
     Rows(Page, Vec<Option<String>>),
     /// It has to be read again; why.
     Again(String),
 }
 
-impl Whole {
+impl RepeatedRead {
     /// Takes in the next page of this reading; `lasting` is what two readings of a record have in common. `false` if the
     /// range shows more than can be held.
     pub(super) fn take(
@@ -106,7 +106,7 @@ impl Whole {
         let next = self.seen.len();
         let place = *self.places.entry(key).or_insert(next);
         if place == next {
-            self.seen.push(Seen {
+            self.seen.push(SeenRecord {
                 id,
                 raws: Vec::new(),
                 on_one_page: 0,
@@ -136,10 +136,10 @@ impl Whole {
     pub(super) fn end_of_reading(
         &mut self,
         time_of: impl Fn(&str) -> Option<Timestamp>,
-    ) -> Verdict {
+    ) -> ReadVerdict {
         self.readings += 1;
         let counted = self.total.filter(|_| self.total_binds).unwrap_or(self.rows);
-        let is_split = |seen: &Seen| seen.pages_now > 1;
+        let is_split = |seen: &SeenRecord| seen.pages_now > 1;
         let split = self.seen.iter().filter(|seen| is_split(seen)).count();
         if !self.moved && split == 0 && counted == self.rows {
             return self.rows(|seen| seen.now, None);
@@ -149,7 +149,7 @@ impl Whole {
             .collect();
         let cut_at = self.cut_at(&times);
         // in order of time, a row is on two pages only where they meet
-        let has_moved = |(seen, time): (&Seen, &Option<Timestamp>)| {
+        let has_moved = |(seen, time): (&SeenRecord, &Option<Timestamp>)| {
             is_split(seen) && time.is_some() && !cut_at.contains(time)
         };
         self.moved |= self.seen.iter().zip(&times).any(has_moved);
@@ -160,11 +160,11 @@ impl Whole {
                     seen.certain = Some(seen.now);
                 }
             }
-            let is_alike = |seen: &Seen| seen.now == seen.before;
+            let is_alike = |seen: &SeenRecord| seen.now == seen.before;
             // more rows of an instant than fit on a page are cut whatever the size: their readings must be alike
             let agreed = self.readings == READINGS
                 && (self.seen.iter()).all(|seen| seen.certain.is_some() || is_alike(seen));
-            let sure = |seen: &Seen| match seen.certain {
+            let sure = |seen: &SeenRecord| match seen.certain {
                 Some(certain) => certain,
                 None if agreed => seen.now,
                 None => seen.on_one_page,
@@ -197,7 +197,7 @@ impl Whole {
         }
         (self.total, self.moved, self.rows) = (None, false, 0);
         self.edges.clear();
-        Verdict::Again(why)
+        ReadVerdict::Again(why)
     }
 
     /// The instants at which this reading's pages meet. Beside a record whose time can't be read, it may be either one.
@@ -215,7 +215,11 @@ impl Whole {
     }
 
     /// One page of all rows, twins numbered.
-    fn rows(&mut self, count: impl Fn(&Seen) -> usize, remark: Option<String>) -> Verdict {
+    fn rows(
+        &mut self,
+        count: impl Fn(&SeenRecord) -> usize,
+        remark: Option<String>,
+    ) -> ReadVerdict {
         let remarks = remark.into_iter().chain(self.remark.take());
         let remark = remarks.reduce(|all, remark| format!("{all}; {remark}"));
         let mut page = Page {
@@ -233,7 +237,7 @@ impl Whole {
                 ids.push(seen.id.as_ref().map(|id| twin(id, index + 1)));
             }
         }
-        Verdict::Rows(page, ids)
+        ReadVerdict::Rows(page, ids)
     }
 }
 
@@ -299,13 +303,13 @@ mod tests {
     }
 
     /// One reading: its pages, all with the provider's count.
-    fn read(whole: &mut Whole, pages: &[&[&str]], total: Option<u64>) -> Option<Rows> {
+    fn read(whole: &mut RepeatedRead, pages: &[&[&str]], total: Option<u64>) -> Option<Rows> {
         for records in pages {
             assert!(whole.take(&page(records, total), |raw| Cow::Borrowed(raw)));
         }
         match whole.end_of_reading(time_of) {
-            Verdict::Again(_) => None,
-            Verdict::Rows(page, ids) => Some(taken(page, ids)),
+            ReadVerdict::Again(_) => None,
+            ReadVerdict::Rows(page, ids) => Some(taken(page, ids)),
         }
     }
 
@@ -315,25 +319,31 @@ mod tests {
         for total in [None, Some(4)] {
             let pages: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[2,0]"], &["[3,0]"]];
             assert_eq!(
-                read(&mut Whole::default(), &pages, total),
+                read(&mut RepeatedRead::default(), &pages, total),
                 Some(all.clone())
             );
         }
         // rows of one instant on two pages, none of them on both
         let pages: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["[2,1]"]];
         let all = rows(&[("[1,0]", 1), ("[2,0]", 1), ("[2,1]", 1)]);
-        assert_eq!(read(&mut Whole::default(), &pages, Some(3)), Some(all));
         assert_eq!(
-            read(&mut Whole::default(), &[&[]], Some(0)),
+            read(&mut RepeatedRead::default(), &pages, Some(3)),
+            Some(all)
+        );
+        assert_eq!(
+            read(&mut RepeatedRead::default(), &[&[]], Some(0)),
             Some(rows(&[]))
         );
-        assert_eq!(read(&mut Whole::default(), &[], None), Some(rows(&[])));
+        assert_eq!(
+            read(&mut RepeatedRead::default(), &[], None),
+            Some(rows(&[]))
+        );
     }
 
     #[test]
     fn equal_rows_on_two_pages_are_twins_if_they_are_on_one_page_of_another_reading() {
         for total in [None, Some(4)] {
-            let mut whole = Whole::default();
+            let mut whole = RepeatedRead::default();
             assert_eq!(
                 read(
                     &mut whole,
@@ -359,13 +369,13 @@ mod tests {
         let moved: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["[2,0]", "[4,0]"]];
         let all = rows(&[("[1,0]", 1), ("[2,0]", 1), ("[2,1]", 1), ("[4,0]", 1)]);
         for total in [None, Some(4)] {
-            let mut whole = Whole::default();
+            let mut whole = RepeatedRead::default();
             assert_eq!(read(&mut whole, &moved, total), None);
             let other: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[2,1]"], &["[4,0]"]];
             assert_eq!(read(&mut whole, &other, total), Some(all.clone()));
 
             // no reading is whole by itself, both together are
-            let mut whole = Whole::default();
+            let mut whole = RepeatedRead::default();
             assert_eq!(read(&mut whole, &moved, total), None);
             let other: [&[&str]; 2] = [&["[1,0]", "[2,1]"], &["[2,1]", "[4,0]"]];
             assert_eq!(read(&mut whole, &other, total), Some(all.clone()));
@@ -374,7 +384,7 @@ mod tests {
 
     #[test]
     fn two_readings_with_the_same_mistake_are_not_enough() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let mistaken: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["[2,0]", "[4,0]"]];
         for _ in 0..2 {
             assert_eq!(read(&mut whole, &mistaken, Some(4)), None);
@@ -387,7 +397,7 @@ mod tests {
     #[test]
     fn more_rows_of_an_instant_than_fit_on_a_page_count_if_the_last_readings_are_alike() {
         let twins: [&[&str]; 3] = [&["[2,0]", "[2,0]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         for _ in 1..READINGS {
             assert_eq!(read(&mut whole, &twins, None), None);
         }
@@ -395,7 +405,7 @@ mod tests {
             read(&mut whole, &twins, None),
             Some(rows(&[("[2,0]", 4), ("[2,1]", 1)]))
         );
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let other: [&[&str]; 3] = [&["[2,0]", "[2,1]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
         for pages in [twins, other, twins] {
             assert_eq!(read(&mut whole, &pages, None), None);
@@ -404,18 +414,18 @@ mod tests {
 
     #[test]
     fn a_count_that_changes_means_another_reading() {
-        let mut whole = Whole::default();
-        let changing = |whole: &mut Whole| {
+        let mut whole = RepeatedRead::default();
+        let changing = |whole: &mut RepeatedRead| {
             for (records, total) in [(["[1,0]", "[2,0]"], 3), (["[3,0]", "[4,0]"], 4)] {
                 assert!(whole.take(&page(&records, Some(total)), |raw| Cow::Borrowed(raw)));
             }
-            matches!(whole.end_of_reading(time_of), Verdict::Again(_))
+            matches!(whole.end_of_reading(time_of), ReadVerdict::Again(_))
         };
         assert!(changing(&mut whole));
         let all = rows(&[("[0,0]", 1), ("[1,0]", 1), ("[2,0]", 1), ("[3,0]", 1)]);
         let steady: [&[&str]; 2] = [&["[0,0]", "[1,0]"], &["[2,0]", "[3,0]"]];
         assert_eq!(read(&mut whole, &steady, Some(4)), Some(all));
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         for _ in 0..READINGS {
             assert!(changing(&mut whole));
         }
@@ -423,7 +433,7 @@ mod tests {
 
     #[test]
     fn rows_that_move_by_more_than_one_place_are_noticed_without_a_count() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let pushed: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[3,0]"], &["[2,0]", "[3,0]", "[4,0]"]];
         assert_eq!(read(&mut whole, &pushed, None), None);
         assert_eq!(read(&mut whole, &pushed, None), None);
@@ -439,11 +449,11 @@ mod tests {
 
     #[test]
     fn a_count_that_is_too_low_twice_alike_is_told() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let pages: [&[&str]; 1] = [&["[1,0]", "[2,0]"]];
         assert_eq!(read(&mut whole, &pages, Some(1)), None);
         assert!(whole.take(&page(pages[0], Some(1)), |raw| Cow::Borrowed(raw)));
-        let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
+        let ReadVerdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("both readings agree");
         };
         let remark = page.remark.clone();
@@ -453,13 +463,13 @@ mod tests {
 
     #[test]
     fn what_is_counted_and_never_shown_is_a_gap() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         for pages in [&[&["[1,0]", "[2,0]"][..]][..], &[&["[1,0]"], &["[2,0]"]]] {
             for _ in 0..2 {
                 assert_eq!(read(&mut whole, pages, Some(3)), None);
             }
         }
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         for _ in 0..READINGS {
             assert_eq!(read(&mut whole, &[&[]], Some(3)), None);
         }
@@ -467,7 +477,7 @@ mod tests {
 
     #[test]
     fn what_a_page_says_of_itself_is_handed_on() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         for (record, remark) in [
             ("[1,0]", None),
             ("[2,0]", Some("odd")),
@@ -481,10 +491,10 @@ mod tests {
         }
         assert_eq!(whole.remark.as_deref(), Some("odd"));
         let verdict = whole.end_of_reading(time_of);
-        assert!(matches!(verdict, Verdict::Again(_)));
+        assert!(matches!(verdict, ReadVerdict::Again(_)));
         let records = ["[1,0]", "[2,0]", "[3,0]"];
         assert!(whole.take(&page(&records, Some(2)), |raw| Cow::Borrowed(raw)));
-        let Verdict::Rows(page, _) = whole.end_of_reading(time_of) else {
+        let ReadVerdict::Rows(page, _) = whole.end_of_reading(time_of) else {
             panic!("both readings agree");
         };
         let remark = page.remark.unwrap();
@@ -493,11 +503,11 @@ mod tests {
 
     #[test]
     fn what_has_no_hash_is_handed_on_without_an_id() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let broken = r#""\ud800""#;
         let records = [broken, broken, "[1,0]"];
         assert!(whole.take(&page(&records, None), |raw| Cow::Borrowed(raw)));
-        let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
+        let ReadVerdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("nothing is on two pages");
         };
         assert_eq!(page.records.len(), 3);
@@ -506,7 +516,7 @@ mod tests {
 
     #[test]
     fn readings_that_each_leave_something_out_are_put_together() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let (one, other): ([&[&str]; 1], [&[&str]; 1]) =
             ([&["[1,0]", "[2,0]"]], [&["[1,0]", "[3,0]"]]);
         assert_eq!(read(&mut whole, &one, Some(3)), None);
@@ -518,9 +528,9 @@ mod tests {
     fn equal_records_without_a_time_may_be_anywhere() {
         let pages: [&[&str]; 2] = [&["null", "[1,0]"], &["[2,0]", "null"]];
         let all = rows(&[("null", 2), ("[1,0]", 1), ("[2,0]", 1)]);
-        assert_eq!(read(&mut Whole::default(), &pages, None), Some(all));
+        assert_eq!(read(&mut RepeatedRead::default(), &pages, None), Some(all));
         // beside one of them, what is on two pages needn't have moved
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let pages: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["null", "[2,0]"]];
         for _ in 1..READINGS {
             assert_eq!(read(&mut whole, &pages, None), None);
@@ -531,10 +541,10 @@ mod tests {
 
     #[test]
     fn what_two_readings_have_in_common_counts() {
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         let page_of_two = page(&["[1,0]", "[1,9]"], None);
         assert!(whole.take(&page_of_two, |raw| Cow::Borrowed(&raw[1..2])));
-        let Verdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
+        let ReadVerdict::Rows(page, ids) = whole.end_of_reading(time_of) else {
             panic!("nothing is on two pages");
         };
         assert_eq!(page.text, "[1,0][1,9]");
@@ -545,7 +555,7 @@ mod tests {
     #[test]
     fn a_range_has_a_cap() {
         let half = format!("\"{}\"", "x".repeat(CAP / 2));
-        let mut whole = Whole::default();
+        let mut whole = RepeatedRead::default();
         assert!(whole.take(&page(&[&half], None), |raw| Cow::Borrowed(raw)));
         assert!(!whole.take(&page(&[&half], None), |raw| Cow::Borrowed(raw)));
     }
@@ -585,7 +595,7 @@ mod tests {
                 *groups.entry(*time).or_default() += 1;
             }
             let total = counted.then_some(times.len() as u64);
-            let mut whole = Whole::default();
+            let mut whole = RepeatedRead::default();
             let mut known: HashSet<i64> = HashSet::new();
             for (reading, size) in sizes.into_iter().enumerate() {
                 let mut offset = 0;

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// The API's base, without a trailing slash in its path.
-    pub api: Place,
+    pub api: ServiceHost,
     /// What `{account}` in the path of a call stands for.
     pub account: Option<String>,
     /// How the client signs in.
@@ -21,33 +21,33 @@ pub struct Endpoint {
     /// Host suffixes that credentials may go to, the provider's own and those of `allowed_hosts`.
     pub trusted_hosts: Vec<String>,
     /// What the provider wants beyond what HTTP says.
-    pub manners: Manners,
+    pub manners: RetryHints,
 }
 
 impl Endpoint {
     /// An API at a fixed place, with nothing particular about it.
     pub fn new(api: Url, sign_in: SignIn, trusted_hosts: Vec<String>) -> Self {
         Self {
-            api: Place::At(api),
+            api: ServiceHost::At(api),
             account: None,
             sign_in,
             headers: Vec::new(),
             trusted_hosts,
-            manners: Manners::default(),
+            manners: RetryHints::default(),
         }
     }
 }
 
 /// Where something is.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum ServiceHost {
     /// There, for good.
     At(Url),
     /// On a host that the provider names when asked.
-    Named(Named),
+    Named(DiscoveredHost),
 }
 
-impl Place {
+impl ServiceHost {
     /// The URL, where it is known without asking.
     pub fn known(&self) -> Option<&Url> {
         match self {
@@ -59,7 +59,7 @@ impl Place {
 
 /// A host that the provider names when asked.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub struct DiscoveredHost {
     /// What is looked up; for messages, and one look-up serves all that ask for the same.
     pub service: &'static str,
     /// Asked by GET, without credentials. What it names takes its scheme.
@@ -76,7 +76,7 @@ pub enum SignIn {
     /// OAuth 2.0 client credentials: a form body, a bearer token in return.
     ClientCredentials {
         /// Where the token is asked for.
-        token_url: Place,
+        token_url: ServiceHost,
         /// The client's id.
         client_id: Secret,
         /// The client's secret.
@@ -95,9 +95,9 @@ pub enum SignIn {
     /// text) and a cookie. The session is kept up by posting `csrf` with the cookie.
     Session {
         /// Where to log in.
-        login: Place,
+        login: ServiceHost,
         /// Where the session is kept up.
-        refresh: Place,
+        refresh: ServiceHost,
         /// The user.
         username: Secret,
         /// The user's password.
@@ -116,17 +116,17 @@ pub enum SentIn {
 
 /// What a provider wants beyond what HTTP says.
 #[derive(Debug, Clone, Copy)]
-pub struct Manners {
+pub struct RetryHints {
     /// The least time to leave the provider alone after a passing failure whose headers name none. The usual backoff
     /// comes on top of it.
-    pub rest: fn(Failed<'_>) -> Duration,
+    pub rest: fn(TransientFailure<'_>) -> Duration,
     /// Whether the body of a 401 may speak of the token: then a new one is tried.
     pub token_refused: fn(body: &[u8]) -> bool,
 }
 
 /// A call that failed in a way that may pass.
 #[derive(Debug, Clone, Copy)]
-pub struct Failed<'a> {
+pub struct TransientFailure<'a> {
     /// The answer's status.
     pub status: StatusCode,
     /// The first kilobytes of the answer's body.
@@ -137,7 +137,7 @@ pub struct Failed<'a> {
     pub signing_in: bool,
 }
 
-impl Default for Manners {
+impl Default for RetryHints {
     fn default() -> Self {
         Self {
             rest: |_| Duration::ZERO,

@@ -26,7 +26,9 @@ use chrono::TimeDelta;
 use http::{HeaderMap, Method, StatusCode};
 
 pub use age::oldest_said;
-pub use endpoint::{Endpoint, Failed, Manners, Named, Place, SentIn, SignIn};
+pub use endpoint::{
+    DiscoveredHost, Endpoint, RetryHints, SentIn, ServiceHost, SignIn, TransientFailure,
+};
 pub use registry::{
     PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, ReadAccount, StreamSet,
     provider,

@@ -28,14 +28,14 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// Texts that must not be shown, as they are or in base64 (of whatever they stand in), percent-encoded, or escaped as in
 /// JSON or XML; nor any piece of 12 bytes of these. Cheap to clone; never shown itself.
 #[derive(Clone, Default)]
-pub struct Hidden {
+pub struct Redactor {
     /// Forms that are shorter than a piece; the longest first, so that no rest of one stays.
     short: Arc<[String]>,
     /// Every piece of all other forms.
     pieces: Arc<HashSet<[u8; PIECE]>>,
 }
 
-impl Hidden {
+impl Redactor {
     /// Hides these texts; empty ones are none.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut short = Vec::new();
@@ -114,7 +114,7 @@ impl Hidden {
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(REDACTED)
     }
@@ -208,7 +208,7 @@ mod tests {
     const SECRET: &str = "p4ss/W0rd+with=\"odd\"&letters<é>";
 
     fn shown(text: &str) -> String {
-        Hidden::new([SECRET]).apply(text).into_owned()
+        Redactor::new([SECRET]).apply(text).into_owned()
     }
 
     #[test]
@@ -217,10 +217,10 @@ mod tests {
             assert_eq!(shown(text), text);
         }
         assert_eq!(
-            Hidden::default().apply("anything at all"),
+            Redactor::default().apply("anything at all"),
             "anything at all"
         );
-        assert_eq!(Hidden::new([""]).apply("anything"), "anything");
+        assert_eq!(Redactor::new([""]).apply("anything"), "anything");
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
             "[redacted] and [redacted]."
         );
         // a piece that ends inside a character
-        let inside = Hidden::new(["0123456789ab\u{e9}"]);
+        let inside = Redactor::new(["0123456789ab\u{e9}"]);
         assert_eq!(inside.apply("x123456789ab\u{e8}y"), "x[redacted]y");
     }
 
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_hidden_as_a_whole() {
-        let hidden = Hidden::new(["s3cr&t/+", "abc"]);
+        let hidden = Redactor::new(["s3cr&t/+", "abc"]);
         for (text, left) in [
             ("bad s3cr&t/+!", "bad [redacted]!"),
             ("bad s3cr%26t%2F%2B!", "bad [redacted]!"),
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn two_of_them_hide_what_each_hides() {
-        let both = Hidden::new([SECRET]).and(&Hidden::new(["abc"]));
+        let both = Redactor::new([SECRET]).and(&Redactor::new(["abc"]));
         assert_eq!(
             both.apply(&format!("{SECRET} abc")),
             "[redacted] [redacted]"

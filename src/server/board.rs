@@ -14,8 +14,8 @@ use crate::history;
 use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
-use crate::standing::{JobStatus, Standing};
-use crate::telemetry::chain;
+use crate::standing::{JobStatus, LastKnownStatus};
+use crate::telemetry::error_chain;
 
 /// How long what was read is shown before it is read again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -30,44 +30,44 @@ const AT_A_TIME: usize = 16;
 
 /// What is known of the jobs of one configuration.
 #[derive(Debug)]
-pub struct Board {
+pub struct StatusCache {
     /// The jobs, in the configuration's order.
     pub jobs: Arc<[ScheduledJob]>,
     lake: Lake,
-    standings: Cached<Vec<JobStanding>>,
+    standings: CacheSlot<Vec<StatusReading>>,
     history: history::Reader,
-    lake_answers: Cached<Result<(), String>>,
+    lake_answers: CacheSlot<Result<(), String>>,
     /// Whether it did when it was last asked.
     lake_answered: Arc<AtomicBool>,
     /// What was last read of each job.
-    last: Arc<std::sync::Mutex<HashMap<String, Known>>>,
+    last: Arc<std::sync::Mutex<HashMap<String, FreshStatus>>>,
 }
 
 /// What was read of a job, and when.
-pub type Known = (Timestamp, Arc<Standing>);
+pub type FreshStatus = (Timestamp, Arc<JobStatus>);
 
 /// Where one job stands, or why that can't be told.
 #[derive(Debug)]
-pub struct JobStanding {
+pub struct StatusReading {
     /// The job.
     pub scheduled: ScheduledJob,
     /// Where it stands; else why its log can't be read.
-    pub standing: Result<Arc<Standing>, String>,
+    pub standing: Result<Arc<JobStatus>, String>,
     /// Where it stood when that could last be read: now, if it can.
-    pub known: Option<Known>,
+    pub known: Option<FreshStatus>,
     /// The same as every surface shows it.
-    pub status: Arc<JobStatus>,
+    pub status: Arc<LastKnownStatus>,
 }
 
-impl Board {
+impl StatusCache {
     /// Of these jobs, which all land in `lake`. Reads nothing yet.
     pub fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
         Self {
             jobs: jobs.into(),
             history: history::Reader::new(lake.clone()),
             lake,
-            standings: Cached::fresh_for(FRESH),
-            lake_answers: Cached::fresh_for(LAKE_FRESH),
+            standings: CacheSlot::fresh_for(FRESH),
+            lake_answers: CacheSlot::fresh_for(LAKE_FRESH),
             lake_answered: Arc::new(AtomicBool::new(true)),
             last: Arc::default(),
         }
@@ -93,25 +93,25 @@ impl Board {
         (*self.lake_answers.get(ask).await).clone()
     }
 
-    /// Whether the lake answered when [`Board::lake_answers`] last asked; asks nothing.
+    /// Whether the lake answered when [`StatusCache::lake_answers`] last asked; asks nothing.
     pub fn lake_answered(&self) -> bool {
         self.lake_answered.load(Ordering::Relaxed)
     }
 
     /// Where each job stands, in the configuration's order, as of a few seconds ago.
-    pub async fn standings(&self) -> Arc<Vec<JobStanding>> {
+    pub async fn standings(&self) -> Arc<Vec<StatusReading>> {
         let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
         let lake = self.lake.clone();
         let read = async move {
             let read = read_all(&lake, &jobs).await;
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            let of = |(scheduled, standing)| JobStanding::of(scheduled, standing, &mut last);
+            let of = |(scheduled, standing)| StatusReading::of(scheduled, standing, &mut last);
             read.into_iter().map(of).collect()
         };
         self.standings.get(read).await
     }
 
-    /// What runs did, as of a few seconds ago. What can't be read is told in [`history::Known::problems`]; what was read
+    /// What runs did, as of a few seconds ago. What can't be read is told in [`history::FreshStatus::problems`]; what was read
     /// of it before is still there.
     pub async fn history(&self) -> Arc<history::Known> {
         self.history.read(real_now()).await
@@ -128,28 +128,28 @@ async fn answers(lake: &Lake, layout: &[String]) -> Result<(), String> {
     match tokio::time::timeout(LAKE_ANSWER, lake.is_laid_out(layout)).await {
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) => Err(format!("the lake `{}` is gone", lake.url())),
-        Ok(Err(error)) => Err(chain(&error)),
+        Ok(Err(error)) => Err(error_chain(&error)),
         Err(_) => Err(format!("the lake `{}` doesn't answer", lake.url())),
     }
 }
 
-impl JobStanding {
+impl StatusReading {
     /// As it was read now; else as it was read last, with what this process knows of its runs since then.
     fn of(
         scheduled: ScheduledJob,
-        standing: Result<Arc<Standing>, String>,
-        last: &mut HashMap<String, Known>,
+        standing: Result<Arc<JobStatus>, String>,
+        last: &mut HashMap<String, FreshStatus>,
     ) -> Self {
         let (name, now) = (&scheduled.job.name, real_now());
         let (status, read_at) = match &standing {
             Ok(standing) => {
                 last.insert(name.clone(), (now, Arc::clone(standing)));
-                (JobStatus::read(Arc::clone(standing)), Some(now))
+                (LastKnownStatus::read(Arc::clone(standing)), Some(now))
             }
             Err(problem) => {
                 let last = last.get(name);
                 let before = last.map(|(_, standing)| &**standing);
-                let status = JobStatus::unreadable(&scheduled, problem.clone(), before, now);
+                let status = LastKnownStatus::unreadable(&scheduled, problem.clone(), before, now);
                 (status, last.map(|(read_at, _)| *read_at))
             }
         };
@@ -167,12 +167,12 @@ impl JobStanding {
 async fn read_all(
     lake: &Lake,
     jobs: &[ScheduledJob],
-) -> Vec<(ScheduledJob, Result<Arc<Standing>, String>)> {
+) -> Vec<(ScheduledJob, Result<Arc<JobStatus>, String>)> {
     let now = real_now();
     stream::iter(jobs.to_vec())
         .map(|scheduled| async move {
-            let standing = Standing::read(&scheduled, now).await;
-            let standing = standing.map_err(|error| chain(&error));
+            let standing = JobStatus::read(&scheduled, now).await;
+            let standing = standing.map_err(|error| error_chain(&error));
             // where the lake is gone, no job seems to have run
             let standing = match standing {
                 Ok(standing) if standing.newest.is_none() => {
@@ -189,16 +189,16 @@ async fn read_all(
 }
 
 /// What was read, and until when it is shown.
-type Read<T> = (Instant, Arc<T>);
+type CachedRead<T> = (Instant, Arc<T>);
 
 /// The place for it.
 #[derive(Debug)]
-struct Cached<T> {
+struct CacheSlot<T> {
     fresh: Duration,
-    slot: Arc<Mutex<Option<Read<T>>>>,
+    slot: Arc<Mutex<Option<CachedRead<T>>>>,
 }
 
-impl<T: Send + Sync + 'static> Cached<T> {
+impl<T: Send + Sync + 'static> CacheSlot<T> {
     /// What is read is shown for so long, or longer if reading takes long.
     fn fresh_for(fresh: Duration) -> Self {
         let slot = Arc::default();
@@ -241,7 +241,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_read_is_read_again_after_a_while_and_once_for_all_who_ask() {
-        let (cached, reads) = (Cached::fresh_for(FRESH), Arc::new(AtomicU32::new(0)));
+        let (cached, reads) = (CacheSlot::fresh_for(FRESH), Arc::new(AtomicU32::new(0)));
         let get = |takes: u64| {
             let reads = Arc::clone(&reads);
             cached.get(async move {

@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use board::Board;
+pub use board::StatusCache;
 pub use host::Hosts;
 
 use self::problem::Problem;
@@ -69,7 +69,7 @@ pub enum Readiness {
 #[derive(Debug, Clone)]
 pub struct Site {
     /// What is known of the jobs; another one once the configuration was read again.
-    pub board: watch::Receiver<Arc<Board>>,
+    pub board: watch::Receiver<Arc<StatusCache>>,
     /// Whether the daemon can work.
     pub readiness: watch::Receiver<Readiness>,
     /// The names by which the server may be called.
@@ -80,7 +80,7 @@ pub struct Site {
 
 impl Site {
     /// What is known of the jobs of the configuration as it is now.
-    pub fn board(&self) -> Arc<Board> {
+    pub fn board(&self) -> Arc<StatusCache> {
         Arc::clone(&self.board.borrow())
     }
 }

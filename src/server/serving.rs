@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::telemetry::chain;
+use crate::telemetry::error_chain;
 
 /// How much the server puts up with.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub(super) async fn serve(
                 };
                 if let Err(error) = ended {
                     tracing::debug!(
-                        error = chain(&error),
+                        error = error_chain(&error),
                         "a connection to the status server broke"
                     );
                 }
@@ -89,7 +89,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => return stream,
             Err(error) => {
                 tracing::warn!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "the status server can't accept a connection; trying again"
                 );
                 tokio::time::sleep(PAUSE).await;

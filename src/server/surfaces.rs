@@ -16,10 +16,12 @@ use super::*;
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::quarantine::QuarantineLine;
-use crate::lake::{Change, Claimed, Ended, Failed, FailureStreak, JobLog, Lake, Progress, Run};
+use crate::lake::{
+    Change, Claimed, FailureStreak, JobLog, Lake, Progress, Run, RunFailure, RunSummary,
+};
 use crate::model::{Kind, Timestamp};
 use crate::runtime::{self, ScheduledJob};
-use crate::standing::{Doing, FindingKind, JobStatus, Standing};
+use crate::standing::{FindingKind, JobState, JobStatus, LastKnownStatus};
 
 const YAML: &str = "lake: {url: memory://}
 connections:
@@ -68,7 +70,7 @@ impl Place {
             scheduled: jobs[0].clone(),
             lake: lake.clone(),
             site: Site {
-                board: watch::channel(Arc::new(Board::new(jobs, lake))).1,
+                board: watch::channel(Arc::new(StatusCache::new(jobs, lake))).1,
                 readiness: watch::channel(Readiness::Ready).1,
                 hosts: watch::channel(Arc::new(Hosts::new(&[]))).1,
                 metrics,
@@ -84,7 +86,7 @@ impl Place {
     }
 
     /// A whole run that ended so.
-    async fn run(&self, coverage: &[(Timestamp, Timestamp)], failures: Vec<Failed>) {
+    async fn run(&self, coverage: &[(Timestamp, Timestamp)], failures: Vec<RunFailure>) {
         let log = self.claim(TimeDelta::seconds(30)).await;
         let ranges = coverage
             .iter()
@@ -181,18 +183,21 @@ impl Place {
     }
 
     /// What `status` works with, in a process of its own as far as the log can tell.
-    async fn of_command(&self, now: Timestamp) -> JobStatus {
-        match Standing::read(&self.scheduled, now).await {
-            Ok(standing) => JobStatus::read(Arc::new(standing)),
-            Err(error) => {
-                JobStatus::unreadable(&self.scheduled, crate::telemetry::chain(&error), None, now)
-            }
+    async fn of_command(&self, now: Timestamp) -> LastKnownStatus {
+        match JobStatus::read(&self.scheduled, now).await {
+            Ok(standing) => LastKnownStatus::read(Arc::new(standing)),
+            Err(error) => LastKnownStatus::unreadable(
+                &self.scheduled,
+                crate::telemetry::error_chain(&error),
+                None,
+                now,
+            ),
         }
     }
 }
 
-fn ended(failures: Vec<Failed>) -> Ended {
-    Ended {
+fn ended(failures: Vec<RunFailure>) -> RunSummary {
+    RunSummary {
         started_at: real_now(),
         unfinished: false,
         calls: 0,
@@ -201,8 +206,8 @@ fn ended(failures: Vec<Failed>) -> Ended {
     }
 }
 
-fn failed(kind: Kind, stream: Option<&str>) -> Failed {
-    Failed {
+fn failed(kind: Kind, stream: Option<&str>) -> RunFailure {
+    RunFailure {
         stream: stream.map(str::to_owned),
         range: None,
         work: None,
@@ -218,31 +223,31 @@ fn failed(kind: Kind, stream: Option<&str>) -> Failed {
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
     use FindingKind::{Failing, Gap, Quarantine, Refused, Stale, Unreadable};
-    let mut table: Vec<(Before, Doing, Vec<FindingKind>)> = vec![
-        (Before::Nothing, Doing::NeverRan, vec![]),
+    let mut table: Vec<(Before, JobState, Vec<FindingKind>)> = vec![
+        (Before::Nothing, JobState::NeverRan, vec![]),
         (
             Before::StreamRefused,
-            Doing::Failing,
+            JobState::Failing,
             vec![Refused, Failing],
         ),
-        (Before::FailedUnlogged, Doing::Failing, vec![Failing]),
-        (Before::Runs, Doing::Running, vec![]),
-        (Before::Killed, Doing::Interrupted, vec![]),
-        (Before::Well, Doing::Idle, vec![]),
-        (Before::Holed, Doing::Idle, vec![Gap]),
-        (Before::Stale, Doing::NeverRan, vec![Stale]),
-        (Before::Unread, Doing::Idle, vec![Quarantine]),
-        (Before::Torn, Doing::Unreadable, vec![Unreadable]),
+        (Before::FailedUnlogged, JobState::Failing, vec![Failing]),
+        (Before::Runs, JobState::Running, vec![]),
+        (Before::Killed, JobState::Interrupted, vec![]),
+        (Before::Well, JobState::Idle, vec![]),
+        (Before::Holed, JobState::Idle, vec![Gap]),
+        (Before::Stale, JobState::NeverRan, vec![Stale]),
+        (Before::Unread, JobState::Idle, vec![Quarantine]),
+        (Before::Torn, JobState::Unreadable, vec![Unreadable]),
     ];
     for kind in Kind::ALL {
         let findings = match kind {
             Kind::Auth => vec![Refused, Failing],
             _ => vec![Failing],
         };
-        table.push((Before::Failed(kind, 1), Doing::Failing, findings.clone()));
-        table.push((Before::Failed(kind, 3), Doing::Failing, findings.clone()));
-        table.push((Before::FailedAndRuns(kind), Doing::Failing, findings));
-        table.push((Before::FailedThenWell(kind), Doing::Idle, vec![]));
+        table.push((Before::Failed(kind, 1), JobState::Failing, findings.clone()));
+        table.push((Before::Failed(kind, 3), JobState::Failing, findings.clone()));
+        table.push((Before::FailedAndRuns(kind), JobState::Failing, findings));
+        table.push((Before::FailedThenWell(kind), JobState::Idle, vec![]));
     }
     for (before, state, kinds) in table {
         let yaml = match before {
@@ -263,7 +268,7 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
         assert_eq!(json["state"], state.as_str(), "{before:?}");
         assert_eq!(api["findings"], json["findings"], "{before:?}");
         assert_eq!(api["error"], json["error"], "{before:?}");
-        if state != Doing::Unreadable {
+        if state != JobState::Unreadable {
             let standing = &api["standing"];
             for (theirs, ours) in [
                 ("state", state.name().into()),
@@ -287,7 +292,7 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
             let is_there = metrics.lines().any(|line| line == sample);
             assert!(is_there, "no `{sample}` for {before:?} in\n{metrics}");
         };
-        for one in Doing::ALL {
+        for one in JobState::ALL {
             let is_so = u8::from(one == state);
             let state = one.name();
             has(format!(
@@ -343,10 +348,10 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
         );
         assert_eq!(
             page.contains("Its last run failed"),
-            state == Doing::Failing,
+            state == JobState::Failing,
             "{before:?}"
         );
-        let is_held = json["claim"] != Value::Null && state != Doing::Unreadable;
+        let is_held = json["claim"] != Value::Null && state != JobState::Unreadable;
         assert_eq!(page.contains("activity running"), is_held, "{before:?}");
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn site(allowed: &[&str]) -> (Site, watch::Sender<Readiness>) {
     let (readiness, ready) = watch::channel(Readiness::Ready);
     let allowed: Vec<String> = allowed.iter().map(|&name| name.to_owned()).collect();
     let site = Site {
-        board: watch::channel(Arc::new(Board::new(jobs, lake))).1,
+        board: watch::channel(Arc::new(StatusCache::new(jobs, lake))).1,
         readiness: ready,
         hosts: watch::channel(Arc::new(Hosts::new(&allowed))).1,
         metrics,

@@ -191,7 +191,7 @@ fn tell_of_panics() {
 ///
 /// A cause that its error's own text ends with already isn't said again. What a provider or a store says in it can't steer
 /// what it is shown on, and is no longer than a person reads.
-pub fn chain(error: &dyn Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     foreign::line(&whole_chain(error)).into_owned()
 }
 
@@ -235,7 +235,7 @@ mod tests {
     fn a_cause_steers_nothing() {
         let hostile = "\u{1b}[2J\r\nerror: all is well \u{202e}dab";
         assert_eq!(
-            chain(&Outer(io::Error::other(hostile))),
+            error_chain(&Outer(io::Error::other(hostile))),
             "the file `x` can't be read:  [2J  error: all is well dab"
         );
     }
@@ -243,7 +243,10 @@ mod tests {
     #[test]
     fn causes_are_said_once() {
         let error = Outer(io::Error::other("no such disk"));
-        assert_eq!(chain(&error), "the file `x` can't be read: no such disk");
-        assert_eq!(chain(&io::Error::other("alone")), "alone");
+        assert_eq!(
+            error_chain(&error),
+            "the file `x` can't be read: no such disk"
+        );
+        assert_eq!(error_chain(&io::Error::other("alone")), "alone");
     }
 }

@@ -107,7 +107,7 @@ impl trace::SpanExporter for Told {
         let failed = self.failed.swap(sent.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (&sent, failed) {
             tracing::warn!(
-                error = super::chain(error),
+                error = super::error_chain(error),
                 "traces can't be sent; the work goes on without"
             );
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use auditlake::clock::Clock;
 use auditlake::clocks::{Ignored, Skew, Whose};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{self, Conduct, Lane, Outcome, Report};
+use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::sim::Fault;
 use auditlake::sim::genesys::{self, Dataset, DatasetSpec, Genesys, GenesysSettings};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,7 +59,7 @@ async fn off_by(api: TimeDelta) -> Rig {
 }
 
 /// A run by this machine's clock, with a store whose clock is off by so much.
-async fn run(rig: &Rig, store: Option<TimeDelta>) -> Report {
+async fn run(rig: &Rig, store: Option<TimeDelta>) -> RunReport {
     match store {
         Some(store) => rig
             .job
@@ -68,14 +68,17 @@ async fn run(rig: &Rig, store: Option<TimeDelta>) -> Report {
             .note(now() + store, TimeDelta::zero(), Instant::now()),
         None => rig.job.lake.clock.forget(),
     }
-    let conduct = Conduct::new(CancellationToken::new());
+    let conduct = RunOptions::new(CancellationToken::new());
     assert_eq!(conduct.clock, Clock::System);
-    match pipeline::run(&rig.job, Lane::Due, &conduct).await.unwrap() {
-        Outcome::Ran(report) => {
+    match pipeline::run(&rig.job, RunMode::Due, &conduct)
+        .await
+        .unwrap()
+    {
+        RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report
         }
-        Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
+        RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
     }
 }
 

@@ -18,7 +18,7 @@ use auditlake::config::Config;
 use auditlake::lake;
 use auditlake::metrics::Metrics;
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{self, Conduct, Lane, Outcome};
+use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome};
 use auditlake::runtime::{self, ScheduledJob};
 use auditlake::sim::{Providers, ProvidersSpec};
 use axum::Router;
@@ -158,12 +158,15 @@ async fn jobs(yaml: &str, folder: &str) -> Vec<ScheduledJob> {
 }
 
 /// One run, in which nothing fails.
-async fn run(job: &ScheduledJob, now: Timestamp) -> pipeline::Report {
-    let conduct = Conduct {
+async fn run(job: &ScheduledJob, now: Timestamp) -> pipeline::RunReport {
+    let conduct = RunOptions {
         clock: Clock::AsOf(now),
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
-    let Outcome::Ran(report) = pipeline::run(&job.job, Lane::Due, &conduct).await.unwrap() else {
+    let RunOutcome::Ran(report) = pipeline::run(&job.job, RunMode::Due, &conduct)
+        .await
+        .unwrap()
+    else {
         panic!("nobody else runs this job");
     };
     assert_eq!(failures(&report), "");

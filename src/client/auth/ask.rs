@@ -7,22 +7,22 @@ use serde_json::Value;
 
 use crate::client::calls::Caller;
 use crate::client::error::{ClientError, Request, Tried};
-use crate::client::outgoing::{Outgoing, To, Verdict};
-use crate::client::wire::Wire;
-use crate::providers::{Answer, Place};
-use crate::secret::Hidden;
+use crate::client::outgoing::{PreparedRequest, ResponseVerdict, Traffic};
+use crate::client::wire::Transport;
+use crate::providers::{Answer, ServiceHost};
+use crate::secret::Redactor;
 
 /// What a sign-in's answer may measure, in bytes.
 const ANSWER_CAP: u64 = 64 * 1024;
 
 /// One request of a sign-in.
 pub(super) struct Ask<'a> {
-    pub(super) wire: &'a Wire,
-    pub(super) place: &'a Place,
+    pub(super) wire: &'a Transport,
+    pub(super) place: &'a ServiceHost,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
     /// What an answer is, whatever its status.
-    pub(super) judge: fn(&Answer) -> Verdict,
+    pub(super) judge: fn(&Answer) -> ResponseVerdict,
     pub(super) by: Caller<'a>,
 }
 
@@ -33,20 +33,20 @@ impl Ask<'_> {
         mut headers: HeaderMap,
         content_type: &'static str,
         body: impl Into<Bytes>,
-        hidden: &Hidden,
+        hidden: &Redactor,
     ) -> Result<(Request, Answer), ClientError> {
         let spot = self.wire.find(self.place, self.by).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut out = Outgoing {
+        let mut out = PreparedRequest {
             headers,
             body: Some(body.into()),
             retried: self.retried,
             body_cap: ANSWER_CAP,
             calls: self.by.calls,
             judge: self.judge,
-            ..Outgoing::new(&Method::POST, spot, To::Login, hidden)
+            ..PreparedRequest::new(&Method::POST, spot, Traffic::Login, hidden)
         };
         let answer = self.wire.send(&mut out, self.by.stop).await?;
         Ok((out.request, answer))

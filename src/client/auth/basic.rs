@@ -8,14 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::credentials::{Credentials, sensitive, unfit};
 use super::{SignedIn, margin};
 use crate::client::error::ClientError;
-use crate::client::wire::Wire;
-use crate::secret::Hidden;
+use crate::client::wire::Transport;
+use crate::secret::Redactor;
 
 /// How long a password is used before it is read anew.
 const LIFE: Duration = Duration::from_mins(1);
 
 /// The header of these credentials.
-pub(super) fn sign(wire: &Wire, credentials: &Credentials) -> Result<SignedIn, ClientError> {
+pub(super) fn sign(wire: &Transport, credentials: &Credentials) -> Result<SignedIn, ClientError> {
     let Credentials {
         user,
         password,
@@ -34,7 +34,7 @@ pub(super) fn sign(wire: &Wire, credentials: &Credentials) -> Result<SignedIn, C
     let secrets = [user.as_str(), password.as_str(), pair.as_str()];
     Ok(SignedIn {
         authorization,
-        hidden: Hidden::new(secrets.into_iter().chain(extra.texts())).and(&wire.hidden),
+        hidden: Redactor::new(secrets.into_iter().chain(extra.texts())).and(&wire.hidden),
         life: LIFE,
         margin: margin(LIFE),
         session: None,

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::client::error::ClientError;
-use crate::client::wire::Wire;
+use crate::client::wire::Transport;
 
 /// Revealed for one sign-in.
 pub(super) struct Credentials {
@@ -19,7 +19,7 @@ pub(super) struct Credentials {
 pub(super) struct Extra(pub(super) Vec<(HeaderName, String)>);
 
 impl Extra {
-    pub(super) fn headers(&self, wire: &Wire) -> Result<HeaderMap, ClientError> {
+    pub(super) fn headers(&self, wire: &Transport) -> Result<HeaderMap, ClientError> {
         self.0
             .iter()
             .map(|(name, text)| {
@@ -43,7 +43,7 @@ pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 /// Secrets that can't be sent as they are.
-pub(super) fn unfit(wire: &Wire, problem: &str) -> ClientError {
+pub(super) fn unfit(wire: &Transport, problem: &str) -> ClientError {
     ClientError::Settings {
         connection: wire.connection.clone(),
         problem: problem.to_owned(),

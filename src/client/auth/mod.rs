@@ -26,10 +26,10 @@ use self::credentials::{Credentials, Extra, unfit};
 use self::session::Session;
 use super::calls::Caller;
 use super::error::ClientError;
-use super::wire::Wire;
+use super::wire::Transport;
 use crate::model::Kind;
 use crate::providers::SignIn;
-use crate::secret::{Hidden, Secret};
+use crate::secret::{Redactor, Secret};
 
 /// How long a token is taken to live where nothing says it, or says nonsense. If that is wrong, a 401 renews it.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
@@ -49,7 +49,7 @@ pub(super) struct Auth {
     ended: AtomicU64,
     hasher: RandomState,
     /// What the last sign-ins brought and were done with: calls that are under way carry it.
-    known: std::sync::Mutex<VecDeque<Hidden>>,
+    known: std::sync::Mutex<VecDeque<Redactor>>,
 }
 
 /// How many sign-ins are remembered for what must not be shown.
@@ -83,7 +83,7 @@ struct Refused {
 /// What a sign-in brings.
 struct SignedIn {
     authorization: HeaderValue,
-    hidden: Hidden,
+    hidden: Redactor,
     /// How long it is used, from the asking.
     life: Duration,
     /// How long before its end a new one is looked for.
@@ -116,7 +116,7 @@ impl Auth {
         })
     }
 
-    fn know(&self, hidden: &Hidden) {
+    fn know(&self, hidden: &Redactor) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.truncate(KNOWN - 1);
         known.push_front(hidden.clone());
@@ -126,7 +126,12 @@ impl Auth {
     ///
     /// It does if the secrets have changed since. Else not if it was itself asked for because of a refusal and never
     /// worked, until the memory of that fades; and never where nothing but the secrets makes it.
-    pub(super) fn is_worth_renewing(&self, wire: &Wire, token: &Token, of_token: bool) -> bool {
+    pub(super) fn is_worth_renewing(
+        &self,
+        wire: &Transport,
+        token: &Token,
+        of_token: bool,
+    ) -> bool {
         let once_more = !token.after_refusal
             || token.accepted.load(Ordering::Relaxed)
             || token.issued.elapsed() >= self.memory;
@@ -163,7 +168,7 @@ impl Auth {
     /// A token near its end is renewed; if that fails it serves until its end.
     pub(super) async fn token(
         &self,
-        wire: &Wire,
+        wire: &Transport,
         refused: Option<&Token>,
         by: Caller<'_>,
     ) -> Result<Arc<Token>, ClientError> {
@@ -215,7 +220,7 @@ impl Auth {
     async fn renew(
         &self,
         state: &mut State,
-        wire: &Wire,
+        wire: &Transport,
         early: bool,
         after_refusal: bool,
         by: Caller<'_>,
@@ -283,7 +288,7 @@ impl Auth {
     /// Signs in by these; returns the headers of a signed call and all else that comes of it.
     async fn ask(
         &self,
-        wire: &Wire,
+        wire: &Transport,
         credentials: &Credentials,
         asked: Instant,
         retried: bool,
@@ -320,7 +325,7 @@ impl Auth {
         Ok((headers, signed_in))
     }
 
-    fn reveal(&self, wire: &Wire) -> Result<Credentials, ClientError> {
+    fn reveal(&self, wire: &Transport) -> Result<Credentials, ClientError> {
         let reveal = |secret: &Secret| {
             secret.credential().map_err(|source| ClientError::Secret {
                 connection: wire.connection.clone(),

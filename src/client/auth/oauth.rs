@@ -18,7 +18,7 @@ use crate::client::wire::count;
 use crate::clock;
 use crate::model::Timestamp;
 use crate::providers::{Answer, SentIn};
-use crate::secret::Hidden;
+use crate::secret::Redactor;
 
 /// Asks for a token, with these headers and the credentials where they belong.
 pub(super) async fn ask(
@@ -34,7 +34,7 @@ pub(super) async fn ask(
     } = credentials;
     let pair = format!("{user}:{password}");
     let secrets = [user.as_str(), password.as_str(), pair.as_str()];
-    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
+    let hidden = Redactor::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
     let mut form = vec![("grant_type", "client_credentials")];
     match sent {
         SentIn::Header => {
@@ -60,7 +60,7 @@ pub(super) async fn ask(
 }
 
 /// The token in a token endpoint's answer.
-fn read(request: Request, answer: &Answer, hidden: &Hidden) -> Result<SignedIn, ClientError> {
+fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn, ClientError> {
     let fields = fields(answer);
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let token = text("access_token");
@@ -86,7 +86,7 @@ fn read(request: Request, answer: &Answer, hidden: &Hidden) -> Result<SignedIn, 
             let life = life(fields.get("expires_in"), token, clock::real_now());
             Ok(SignedIn {
                 authorization,
-                hidden: hidden.and(&Hidden::new([token])),
+                hidden: hidden.and(&Redactor::new([token])),
                 life,
                 margin: margin(life),
                 session: None,

@@ -17,10 +17,10 @@ use super::{Auth, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
 use crate::client::body;
 use crate::client::calls::Caller;
 use crate::client::error::ClientError;
-use crate::client::outgoing::Verdict;
-use crate::client::wire::{Wire, count};
+use crate::client::outgoing::ResponseVerdict;
+use crate::client::wire::{Transport, count};
 use crate::providers::{Answer, SignIn};
-use crate::secret::Hidden;
+use crate::secret::Redactor;
 
 /// A session that is older than this since its last sign of life is kept up at its next use.
 const KEEP_UP: Duration = Duration::from_mins(4);
@@ -35,7 +35,7 @@ pub(super) struct Session {
     /// By name.
     cookies: BTreeMap<String, String>,
     /// What it was logged in with.
-    credentials: Hidden,
+    credentials: Redactor,
     /// When it ends however often it is kept up, as the login's answer says.
     ends: Instant,
     /// How long before that a new one is looked for.
@@ -52,12 +52,12 @@ impl Session {
         pairs.join("; ")
     }
 
-    fn hidden(&self, bearer: &str) -> Hidden {
+    fn hidden(&self, bearer: &str) -> Redactor {
         let cookie = self.cookie();
         let own = [bearer, self.csrf.as_str(), cookie.as_str()];
         let cookies = self.cookies.values().map(String::as_str);
         self.credentials
-            .and(&Hidden::new(own.into_iter().chain(cookies)))
+            .and(&Redactor::new(own.into_iter().chain(cookies)))
     }
 
     /// How long it is used from `now`, its last sign of life, and how long before that it is kept up or replaced.
@@ -90,7 +90,7 @@ pub(super) async fn log_in(
         extra,
     } = credentials;
     let secrets = [user.as_str(), password.as_str()];
-    let hidden = Hidden::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
+    let hidden = Redactor::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
     let body = json!({ "username": user, "password": password }).to_string();
     count(&ask.wire.counts.sign_ins);
     ask.wire.metrics.signs_in();
@@ -137,7 +137,7 @@ impl Auth {
     pub(super) async fn keep_up(
         &self,
         held: &mut Held,
-        wire: &Wire,
+        wire: &Transport,
         by: Caller<'_>,
     ) -> Result<Option<Arc<Token>>, ClientError> {
         let SignIn::Session { refresh, .. } = &self.sign_in else {
@@ -164,7 +164,7 @@ impl Auth {
             wire,
             place: refresh,
             retried: false,
-            judge: |_| Verdict::Answer,
+            judge: |_| ResponseVerdict::Answer,
             by,
         };
         let body = json!({ "csrf": session.csrf }).to_string();
@@ -209,7 +209,7 @@ impl Token {
     }
 
     /// The same with another token in it.
-    fn with(&self, value: HeaderValue, hidden: Hidden, number: u64, issued: Instant) -> Self {
+    fn with(&self, value: HeaderValue, hidden: Redactor, number: u64, issued: Instant) -> Self {
         let mut headers = self.headers.clone();
         headers.insert(AUTHORIZATION, value);
         Self {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::secret::Hidden;
+use crate::secret::Redactor;
 
 /// What signs a call: the headers that go with it; never shown.
 pub(in crate::client) struct Token {
     pub(super) headers: HeaderMap,
-    pub(super) hidden: Hidden,
+    pub(super) hidden: Redactor,
     pub(super) number: u64,
     pub(super) issued: Instant,
     /// What it was asked for with, as a number.
@@ -28,7 +28,7 @@ impl Token {
     }
 
     /// Hides the token, and what goes with it, in what a server says.
-    pub(in crate::client) fn hidden(&self) -> &Hidden {
+    pub(in crate::client) fn hidden(&self) -> &Redactor {
         &self.hidden
     }
 

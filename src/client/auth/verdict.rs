@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 use super::ask::fields;
 use crate::client::body::is_page;
 use crate::client::error::{PAGE, Tried};
-use crate::client::outgoing::{Verdict, is_cut};
+use crate::client::outgoing::{ResponseVerdict, is_cut};
 use crate::providers::Answer;
 
 /// How long `slow_down` asks for at least (RFC 8628 section 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
 /// Whether the answer is one, whatever its status.
-pub(super) fn judge(answer: &Answer) -> Verdict {
+pub(super) fn judge(answer: &Answer) -> ResponseVerdict {
     let fields = fields(answer);
     let holds_token = ["access_token", "bearer"].iter().any(|name| {
         fields
@@ -25,16 +25,16 @@ pub(super) fn judge(answer: &Answer) -> Verdict {
             .is_some_and(|token| !token.is_empty())
     });
     if answer.status.is_success() && holds_token {
-        return Verdict::Answer; // whatever else it says
+        return ResponseVerdict::Answer; // whatever else it says
     }
     match error(&fields).as_deref().map(meaning) {
-        Some(Meaning::Refused) => return Verdict::Answer,
-        Some(Meaning::Passing) => return Verdict::Passing(None),
-        Some(Meaning::Slower) => return Verdict::Limited(SLOWER),
+        Some(Meaning::Refused) => return ResponseVerdict::Answer,
+        Some(Meaning::Passing) => return ResponseVerdict::Passing(None),
+        Some(Meaning::Slower) => return ResponseVerdict::Limited(SLOWER),
         None => {}
     }
     if !answer.status.is_success() {
-        return Verdict::Unclear;
+        return ResponseVerdict::Unclear;
     }
     let body = answer.body.trim_ascii();
     let what = if body.is_empty() {
@@ -44,9 +44,9 @@ pub(super) fn judge(answer: &Answer) -> Verdict {
     } else if is_cut(body) {
         "JSON that ends in its middle"
     } else {
-        return Verdict::Answer;
+        return ResponseVerdict::Answer;
     };
-    Verdict::Passing(Some(what))
+    ResponseVerdict::Passing(Some(what))
 }
 
 /// Whether the credentials were refused: by OAuth's `error`, or by a status that says so where no gateway answers.
@@ -133,31 +133,43 @@ mod tests {
             for (body, verdict) in [
                 (
                     r#"{"error":"temporarily_unavailable"}"#,
-                    Verdict::Passing(None),
+                    ResponseVerdict::Passing(None),
                 ),
-                (r#"{"error":"Server_Error"}"#, Verdict::Passing(None)),
+                (
+                    r#"{"error":"Server_Error"}"#,
+                    ResponseVerdict::Passing(None),
+                ),
                 (
                     r#"{"error":"authorization_pending"}"#,
-                    Verdict::Passing(None),
+                    ResponseVerdict::Passing(None),
                 ),
                 (
                     r#"{"error":{"code":"SERVICE_UNAVAILABLE"}}"#,
-                    Verdict::Passing(None),
+                    ResponseVerdict::Passing(None),
                 ),
-                (r#"{"error":" slow_down "}"#, Verdict::Limited(SLOWER)),
-                (r#"{"error":"too.many.requests"}"#, Verdict::Limited(SLOWER)),
+                (
+                    r#"{"error":" slow_down "}"#,
+                    ResponseVerdict::Limited(SLOWER),
+                ),
+                (
+                    r#"{"error":"too.many.requests"}"#,
+                    ResponseVerdict::Limited(SLOWER),
+                ),
                 (
                     r#"{"error":"rate limit exceeded"}"#,
-                    Verdict::Limited(SLOWER),
+                    ResponseVerdict::Limited(SLOWER),
                 ),
-                (r#"{"error":"invalid_client"}"#, Verdict::Answer),
-                (r#"{"error":"invalid_grant"}"#, Verdict::Answer),
-                (r#"{"error":"unauthorized_client"}"#, Verdict::Answer),
-                (r#"{"error":"invalid_scope"}"#, Verdict::Answer),
+                (r#"{"error":"invalid_client"}"#, ResponseVerdict::Answer),
+                (r#"{"error":"invalid_grant"}"#, ResponseVerdict::Answer),
+                (
+                    r#"{"error":"unauthorized_client"}"#,
+                    ResponseVerdict::Answer,
+                ),
+                (r#"{"error":"invalid_scope"}"#, ResponseVerdict::Answer),
             ] {
                 let answer = answer(status, body);
                 assert_eq!(judge(&answer), verdict, "{status} {body}");
-                if verdict == Verdict::Answer && status != 404 {
+                if verdict == ResponseVerdict::Answer && status != 404 {
                     assert!(is_refused(&answer), "{status} {body}");
                 }
             }
@@ -167,20 +179,23 @@ mod tests {
     #[test]
     fn what_is_no_sign_ins_answer_is_no_refusal() {
         let page = "\u{feff} <!doctype html><title>Maintenance</title>";
-        assert_eq!(judge(&answer(200, page)), Verdict::Passing(Some(PAGE)));
+        assert_eq!(
+            judge(&answer(200, page)),
+            ResponseVerdict::Passing(Some(PAGE))
+        );
         assert_eq!(
             judge(&answer(204, "")),
-            Verdict::Passing(Some("an empty body"))
+            ResponseVerdict::Passing(Some("an empty body"))
         );
         assert_eq!(
             judge(&answer(200, r#"{"access_token":"t"#)),
-            Verdict::Passing(Some("JSON that ends in its middle"))
+            ResponseVerdict::Passing(Some("JSON that ends in its middle"))
         );
-        assert_eq!(judge(&answer(200, "{}")), Verdict::Answer);
+        assert_eq!(judge(&answer(200, "{}")), ResponseVerdict::Answer);
         let both = r#"{"error":"server_error","access_token":"t"}"#;
-        assert_eq!(judge(&answer(200, both)), Verdict::Answer);
+        assert_eq!(judge(&answer(200, both)), ResponseVerdict::Answer);
         for status in [400, 401, 403, 404] {
-            assert_eq!(judge(&answer(status, page)), Verdict::Unclear);
+            assert_eq!(judge(&answer(status, page)), ResponseVerdict::Unclear);
         }
         assert!(!is_refused(&answer(403, page)) && !is_refused(&answer(400, page)));
         assert!(is_refused(&answer(401, page)) && is_refused(&answer(403, r#"{"title":"no"}"#)));

@@ -429,7 +429,7 @@ async fn settings_that_cannot_work_are_refused() {
     insta::assert_snapshot!(problem(&|s| s.endpoint.trusted_hosts = vec!["a.example".to_owned()]), @"connection `c`: credentials may not go to the api's url `http://HOST/base`: its host is none of `a.example`; `allowed_hosts` can add it");
     insta::assert_snapshot!(problem(&|s| {
         let (token_url, ..) = oauth(s);
-        *token_url = Place::At(Url::parse("https://login.evil.example/t").unwrap());
+        *token_url = ServiceHost::At(Url::parse("https://login.evil.example/t").unwrap());
     }), @"connection `c`: credentials may not go to the token url `https://login.evil.example/t`: its host is none of `127.0.0.1`; `allowed_hosts` can add it");
     insta::assert_snapshot!(problem(&|s| s.rate_limit.0 = 0), @"connection `c`: the rate limit `0` per `1s` lets nothing through");
     insta::assert_snapshot!(problem(&|s| s.ca_file = Some(file.clone())), @"connection `c`: the ca_file `FILE` holds no PEM certificate");
@@ -442,7 +442,7 @@ async fn a_proxy_is_used_where_one_is_set() {
     let proxy = Api::start(|seen, _| (seen.path == "/oauth/token").then(|| api::token("t"))).await;
     let client = with(&proxy, |settings| {
         settings.proxy = Some(Secret::text(format!("http://user:pass@{}", proxy.address)));
-        settings.endpoint.api = Place::At(Url::parse("http://api.a.invalid/base").unwrap());
+        settings.endpoint.api = ServiceHost::At(Url::parse("http://api.a.invalid/base").unwrap());
         settings.endpoint.trusted_hosts = vec!["a.invalid".to_owned(), "127.0.0.1".to_owned()];
     });
     send(&client, &get("/x")).await.unwrap();
@@ -649,9 +649,9 @@ async fn a_refusal_by_a_proxy_names_the_proxy() {
         let (address, asked) = proxy(answer).await;
         let client = with(&api, |settings| {
             settings.proxy = Some(Secret::text(format!("http://user:canary-pass@{address}")));
-            settings.endpoint.api = Place::At(Url::parse(&format!("{scheme}://api.a.invalid/base")).unwrap());
+            settings.endpoint.api = ServiceHost::At(Url::parse(&format!("{scheme}://api.a.invalid/base")).unwrap());
             settings.endpoint.trusted_hosts = vec!["a.invalid".to_owned()];
-            *oauth(settings).0 = Place::At(Url::parse(&format!("{scheme}://api.a.invalid/token")).unwrap());
+            *oauth(settings).0 = ServiceHost::At(Url::parse(&format!("{scheme}://api.a.invalid/token")).unwrap());
         });
         let error = send(&client, &get("/x")).await.unwrap_err();
         assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), sent, "{error}");
@@ -666,10 +666,10 @@ async fn a_refusal_by_a_proxy_names_the_proxy() {
         let client = with(&api, |settings| {
             settings.proxy = Some(Secret::text(format!("http://{gone}")));
             settings.endpoint.api =
-                Place::At(Url::parse(&format!("{scheme}://api.a.invalid/base")).unwrap());
+                ServiceHost::At(Url::parse(&format!("{scheme}://api.a.invalid/base")).unwrap());
             settings.endpoint.trusted_hosts = vec!["a.invalid".to_owned()];
             *oauth(settings).0 =
-                Place::At(Url::parse(&format!("{scheme}://api.a.invalid/token")).unwrap());
+                ServiceHost::At(Url::parse(&format!("{scheme}://api.a.invalid/token")).unwrap());
         });
         let error = send(&client, &get("/x")).await.unwrap_err();
         let text = chain(&api, &error).replace(&gone.to_string(), "PROXY");

@@ -148,7 +148,7 @@ async fn nothing_that_is_printed_holds_a_secret() {
     let proxied = Client::new(settings.clone()).unwrap();
     let error = send(&proxied, &get("/x")).await.unwrap_err();
     shown.push(format!("{error} {error:?}"));
-    settings.endpoint.api = Place::At(
+    settings.endpoint.api = ServiceHost::At(
         Url::parse(&format!(
             "https://u:{}@127.0.0.1/",
             utf8_percent_encode(proxy, NON_ALPHANUMERIC)
@@ -227,7 +227,7 @@ async fn nor_does_it_hold_one_of_another_way_to_sign_in() {
     let guard = tracing::subscriber::set_default(subscriber);
     let [key, user, password, ..] = OTHERS.map(Secret::text);
     let api = echo().await;
-    let at = |path: &str| Place::At(Url::parse(&api.url(path)).unwrap());
+    let at = |path: &str| ServiceHost::At(Url::parse(&api.url(path)).unwrap());
     let ways = [
         SignIn::ClientCredentials {
             token_url: at("/token"),

@@ -3,7 +3,7 @@
 use super::api::reply;
 use super::*;
 use crate::model::Kind;
-use crate::providers::{Failed, Manners};
+use crate::providers::{RetryHints, TransientFailure};
 
 #[tokio::test]
 async fn the_account_stands_in_the_path() {
@@ -114,7 +114,7 @@ async fn credentials_may_stand_in_the_form() {
     let api = Api::start(|_, _| None).await;
     let client = with(&api, |settings| {
         settings.endpoint.sign_in = SignIn::ClientCredentials {
-            token_url: Place::At(Url::parse(&api.url("/oauth/token?v=1.0")).unwrap()),
+            token_url: ServiceHost::At(Url::parse(&api.url("/oauth/token?v=1.0")).unwrap()),
             client_id: Secret::text("the id&"),
             client_secret: Secret::text("s=1+é%"),
             sent: SentIn::Form,
@@ -205,7 +205,7 @@ async fn a_refusal_is_followed_by_a_sign_in_with_the_secrets_that_came_since() {
 }
 
 /// 300 ms for the first 429, 600 ms for the second; 400 ms for the first of another status, and for a sign-in a second.
-fn rest(failed: Failed<'_>) -> Duration {
+fn rest(failed: TransientFailure<'_>) -> Duration {
     assert_eq!(failed.body, b"busy", "the body is there");
     let step = match failed.status.as_u16() {
         429 => 300 * MS,
@@ -219,9 +219,9 @@ fn rest(failed: Failed<'_>) -> Duration {
 fn resting(api: &Api) -> Client {
     with(api, |settings| {
         settings.limits.attempts = 4;
-        settings.endpoint.manners = Manners {
+        settings.endpoint.manners = RetryHints {
             rest,
-            ..Manners::default()
+            ..RetryHints::default()
         };
     })
 }
@@ -251,7 +251,10 @@ async fn a_provider_is_left_alone_as_its_manners_say() {
 }
 
 /// Sends a call that fails once by `status`, and another while it waits; all requests that came of it.
-async fn another_meanwhile(status: u16, rest: fn(Failed<'_>) -> Duration) -> Vec<api::Seen> {
+async fn another_meanwhile(
+    status: u16,
+    rest: fn(TransientFailure<'_>) -> Duration,
+) -> Vec<api::Seen> {
     let api = Api::start(move |seen, before| {
         (seen.path == "/base/x" && before == 0).then(|| reply(status, "busy"))
     })
@@ -284,7 +287,7 @@ async fn a_rest_is_the_connections_if_it_is_for_too_many_requests() {
 
 #[tokio::test]
 async fn a_named_wait_goes_before_the_manners_and_downloads_have_none() {
-    let never: fn(Failed<'_>) -> Duration = |_| Duration::from_mins(4);
+    let never: fn(TransientFailure<'_>) -> Duration = |_| Duration::from_mins(4);
     let api = Api::start(|seen, before| {
         let once = before == 0 && seen.path != "/oauth/token";
         once.then(|| reply(503, "").header("retry-after", "1"))
@@ -331,7 +334,7 @@ async fn the_drafts_headers_pause_the_connection() {
 
 #[tokio::test]
 async fn places_that_cannot_work_are_refused() {
-    use crate::providers::Named;
+    use crate::providers::DiscoveredHost;
     let api = Api::start(|_, _| None).await;
     let problem = |change: &dyn Fn(&mut Endpoint)| {
         let mut settings = settings(&api);
@@ -343,21 +346,21 @@ async fn places_that_cannot_work_are_refused() {
         chain(&api, &error)
     };
     let named = |question: &str, path: &str| {
-        Place::Named(Named {
+        ServiceHost::Named(DiscoveredHost {
             service: "audits",
             question: Url::parse(question).unwrap(),
             host: |_, _| None,
             path: path.to_owned(),
         })
     };
-    let session = |login: Place, refresh: Place| SignIn::Session {
+    let session = |login: ServiceHost, refresh: ServiceHost| SignIn::Session {
         login,
         refresh,
         username: Secret::text("u"),
         password: Secret::text("p"),
     };
     let good = || named("https://a.example/?v=1.0", "/x?v=1.3");
-    let evil = || Place::At(Url::parse("https://evil.example/login?v=1").unwrap());
+    let evil = || ServiceHost::At(Url::parse("https://evil.example/login?v=1").unwrap());
     let said = [
         problem(&|e| e.api = named("ftp://a.example/", "")),
         problem(&|e| e.api = named("https://u:canary@a.example/", "")),

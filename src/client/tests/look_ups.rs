@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::api::reply;
 use super::*;
 use crate::model::Kind;
-use crate::providers::Named;
+use crate::providers::DiscoveredHost;
 
 /// The body itself, but for one that holds no host.
 fn host(body: &str, service: &str) -> Option<String> {
@@ -16,9 +16,9 @@ fn host(body: &str, service: &str) -> Option<String> {
     Some(body.to_owned()).filter(|body| body != "{}")
 }
 
-fn named(directory: &Api, service: &'static str, path: &str) -> Place {
+fn named(directory: &Api, service: &'static str, path: &str) -> ServiceHost {
     let question = directory.url(&format!("/where/{service}?version=1.0"));
-    Place::Named(Named {
+    ServiceHost::Named(DiscoveredHost {
         service,
         question: Url::parse(&question).unwrap(),
         host,

@@ -34,7 +34,7 @@ fn logged_in(number: usize, ttl: &str) -> Reply {
 
 fn session(api: &Api) -> Client {
     with(api, |settings| {
-        let at = |path: &str| Place::At(Url::parse(&api.url(path)).unwrap());
+        let at = |path: &str| ServiceHost::At(Url::parse(&api.url(path)).unwrap());
         settings.endpoint.headers = vec![("x-key", Secret::text("the-key"))];
         settings.endpoint.sign_in = SignIn::Session {
             login: at("/login?v=1.3"),

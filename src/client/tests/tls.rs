@@ -54,9 +54,9 @@ async fn a_ca_file_of_several_certificates_is_trusted_besides_the_systems() {
     let to_tls = |settings: &mut Settings| {
         settings.allow_http = false;
         settings.endpoint.api =
-            Place::At(Url::parse(&format!("https://127.0.0.1:{port}")).unwrap());
+            ServiceHost::At(Url::parse(&format!("https://127.0.0.1:{port}")).unwrap());
         let (token_url, ..) = oauth(settings);
-        *token_url = Place::At(Url::parse(&format!("https://127.0.0.1:{port}/t")).unwrap());
+        *token_url = ServiceHost::At(Url::parse(&format!("https://127.0.0.1:{port}/t")).unwrap());
     };
     let trusting = with(&api, |settings| {
         to_tls(settings);
@@ -103,9 +103,9 @@ async fn what_the_system_trusts_is_trusted() {
         let client = with(&api, |settings| {
             settings.allow_http = false;
             let url = |path: &str| Url::parse(&format!("https://127.0.0.1:{port}{path}")).unwrap();
-            settings.endpoint.api = Place::At(url(""));
+            settings.endpoint.api = ServiceHost::At(url(""));
             let (token_url, ..) = oauth(settings);
-            *token_url = Place::At(url("/t"));
+            *token_url = ServiceHost::At(url("/t"));
         });
         assert_eq!(send(&client, &get("/x")).await.unwrap().status, 200);
     }

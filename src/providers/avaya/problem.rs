@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::model::Kind;
 use crate::providers::answer::{error_text, quoted, refused};
 use crate::providers::json::{List, Object, Text, shortened};
-use crate::providers::{Answer, Failed, Manners, Refusal};
+use crate::providers::{Answer, Refusal, RetryHints, TransientFailure};
 
 /// "Too many records within the requested time interval"; published for the export only.
 const TOO_MANY_RECORDS: &str = "20007";
@@ -21,7 +21,7 @@ const QUOTA_REST: Duration = Duration::from_mins(1);
 const SPIKE_REST: Duration = Duration::from_secs(1);
 
 /// What the provider wants beyond what HTTP says.
-pub(super) const MANNERS: Manners = Manners {
+pub(super) const MANNERS: RetryHints = RetryHints {
     rest,
     token_refused,
 };
@@ -129,7 +129,7 @@ fn said(status: StatusCode, problem: &Problem<'_>) -> Option<String> {
 }
 
 /// The tenant's quota takes minutes to come back, a spike seconds. Both are 429; only the detail tells them apart.
-fn rest(failed: Failed<'_>) -> Duration {
+fn rest(failed: TransientFailure<'_>) -> Duration {
     if failed.status != StatusCode::TOO_MANY_REQUESTS {
         return Duration::ZERO;
     }

@@ -11,8 +11,8 @@ use super::catalogue::{SERVICES, searches};
 use super::problem::MANNERS;
 use crate::model::RateLimit;
 use crate::providers::{
-    Endpoint, Place, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, SignIn,
-    StreamSet,
+    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, ServiceHost,
+    SignIn, StreamSet,
 };
 use crate::yaml::shape::{SecretText, Text, UrlText, choice, choices};
 use crate::yaml::{Fields, Value};
@@ -108,7 +108,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     };
     let trusted = std::iter::once(own).chain(reach.allowed_hosts.iter().cloned());
     let sign_in = SignIn::ClientCredentials {
-        token_url: Place::At(token_url),
+        token_url: ServiceHost::At(token_url),
         client_id,
         client_secret,
         sent: SentIn::Form,

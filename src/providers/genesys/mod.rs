@@ -32,7 +32,7 @@ use answer::{
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
-use patience::{Asked, Patience};
+use patience::{PollBackoff, PollCount};
 
 pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
 
@@ -46,7 +46,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
 pub struct Genesys {
     /// What the job pulls, and how.
     pub options: Options,
-    patience: Patience,
+    patience: PollBackoff,
 }
 
 /// Where a range stands between two calls: what the cursor holds.
@@ -201,7 +201,7 @@ impl Adapter for Genesys {
                 ..
             }) => {
                 is_still_there(&answer)?;
-                let asked = Asked {
+                let asked = PollCount {
                     polls,
                     waited_ms,
                     early,
@@ -263,7 +263,7 @@ impl Genesys {
     pub fn new(options: Options) -> Self {
         Self {
             options,
-            patience: Patience::default(),
+            patience: PollBackoff::default(),
         }
     }
 
@@ -376,7 +376,7 @@ impl Genesys {
     }
 
     /// The answer to a submission or, if it was asked for already, to the question for its state.
-    fn poll(&self, answer: &Answer, asked: Option<Asked>) -> Result<Page, Refusal> {
+    fn poll(&self, answer: &Answer, asked: Option<PollCount>) -> Result<Page, Refusal> {
         expect_success(answer)?;
         let (text, _) = text_of(answer.clone())?;
         let status: Status = parse(&text)?;
@@ -421,7 +421,7 @@ impl Genesys {
                 }
                 let (wait, early) = match asked {
                     None => self.patience.first_wait(),
-                    Some(asked) => (Patience::next_wait(waited_ms), asked.early),
+                    Some(asked) => (PollBackoff::next_wait(waited_ms), asked.early),
                 };
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 let next = State::Poll {

@@ -14,7 +14,7 @@ const TRIED: u64 = 64;
 
 /// How long this job's queries usually take.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct PollBackoff {
     /// In milliseconds; 0 while none has been done.
     usual_ms: AtomicU64,
     queries: AtomicU64,
@@ -22,7 +22,7 @@ pub(super) struct Patience {
 
 /// A query's questions up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct PollCount {
     pub(super) polls: u32,
     /// The waits before them, together.
     pub(super) waited_ms: u64,
@@ -30,7 +30,7 @@ pub(super) struct Asked {
     pub(super) early: bool,
 }
 
-impl Patience {
+impl PollBackoff {
     /// How long to wait before a query's first question, and whether that is sooner than usual.
     pub(super) fn first_wait(&self) -> (Duration, bool) {
         let usual = self.usual_ms.load(Ordering::Relaxed);
@@ -50,7 +50,7 @@ impl Patience {
     }
 
     /// The query was found done by the last question.
-    pub(super) fn learn(&self, asked: Asked) {
+    pub(super) fn learn(&self, asked: PollCount) {
         let usual = self.usual_ms.load(Ordering::Relaxed);
         // what another worker learns meanwhile may be lost: the next query teaches it again
         self.usual_ms
@@ -64,8 +64,8 @@ fn bounded(wait_ms: u64) -> Duration {
 
 /// The first query sets it. One that wasn't done then raises it, by half at most: a single query that takes forever
 /// teaches little. One that was done sooner lowers it.
-fn learned(usual_ms: u64, asked: Asked) -> u64 {
-    let Asked {
+fn learned(usual_ms: u64, asked: PollCount) -> u64 {
+    let PollCount {
         polls,
         waited_ms,
         early,
@@ -90,15 +90,15 @@ mod tests {
     }
 
     /// One query that takes so long: how many questions, and how long until it was found done.
-    fn query(patience: &Patience, takes_ms: u64) -> (u32, u64) {
+    fn query(patience: &PollBackoff, takes_ms: u64) -> (u32, u64) {
         let (wait, early) = patience.first_wait();
-        let mut asked = Asked {
+        let mut asked = PollCount {
             polls: 1,
             waited_ms: millis(wait),
             early,
         };
         while asked.waited_ms < takes_ms {
-            asked.waited_ms += millis(Patience::next_wait(asked.waited_ms));
+            asked.waited_ms += millis(PollBackoff::next_wait(asked.waited_ms));
             asked.polls += 1;
         }
         patience.learn(asked);
@@ -111,7 +111,7 @@ mod tests {
             usual in 1_u64..40_000,
             parts in prop::collection::vec(50_u64..=100, 50..100),
         ) {
-            let patience = Patience::default();
+            let patience = PollBackoff::default();
             let mut queries = parts.iter().cycle().map(|part| usual * part / 100);
             queries.by_ref().take(200).for_each(|takes| {
                 query(&patience, takes);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn one_query_that_takes_long_does_not_make_all_wait() {
-        let patience = Patience::default();
+        let patience = PollBackoff::default();
         query(&patience, 400);
         let (polls, waited) = query(&patience, 120_000);
         assert!(polls < 16 && waited <= 180_000, "{polls} {waited}");
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn queries_that_become_quicker_are_asked_for_sooner() {
-        let patience = Patience::default();
+        let patience = PollBackoff::default();
         (0..10).for_each(|_| {
             query(&patience, 30_000);
         });

@@ -9,8 +9,8 @@ use url::Url;
 use super::Genesys;
 use crate::model::RateLimit;
 use crate::providers::{
-    Endpoint, Place, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, SignIn,
-    StreamSet,
+    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, ServiceHost,
+    SignIn, StreamSet,
 };
 use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
 use crate::yaml::{Fields, Value};
@@ -163,7 +163,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
         endpoint: Endpoint::new(
             api,
             SignIn::ClientCredentials {
-                token_url: Place::At(token_url),
+                token_url: ServiceHost::At(token_url),
                 client_id,
                 client_secret,
                 sent: SentIn::Header,

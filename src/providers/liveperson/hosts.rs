@@ -4,7 +4,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::providers::json::{List, Object, Text};
-use crate::providers::{Named, Place};
+use crate::providers::{DiscoveredHost, ServiceHost};
 
 /// Where the public look-up is.
 pub(super) const PUBLIC_LOOK_UP: &str = "https://api.liveperson.net";
@@ -34,14 +34,19 @@ struct One<'a> {
 }
 
 /// The host of a service, and `path` on it, where the look-up at `domain` says.
-pub(super) fn looked_up(domain: &Url, account: &str, service: &'static str, path: String) -> Place {
+pub(super) fn looked_up(
+    domain: &Url,
+    account: &str,
+    service: &'static str,
+    path: String,
+) -> ServiceHost {
     let mut question = domain.clone();
     let base = domain.path().trim_end_matches('/');
     question.set_path(&format!(
         "{base}/api/account/{account}/service/{service}/baseURI.json"
     ));
     question.set_query(Some("version=1.0"));
-    Place::Named(Named {
+    ServiceHost::Named(DiscoveredHost {
         service,
         question,
         host,
@@ -50,7 +55,7 @@ pub(super) fn looked_up(domain: &Url, account: &str, service: &'static str, path
 }
 
 /// `path`, perhaps with a query, below a base that is known.
-pub(super) fn below(base: &Url, path: &str) -> Place {
+pub(super) fn below(base: &Url, path: &str) -> ServiceHost {
     let mut url = base.clone();
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -58,7 +63,7 @@ pub(super) fn below(base: &Url, path: &str) -> Place {
     };
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     url.set_query(query);
-    Place::At(url)
+    ServiceHost::At(url)
 }
 
 /// The host that an answer names for the service, alone or among others.

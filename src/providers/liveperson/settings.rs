@@ -15,8 +15,8 @@ use super::hosts::{CONFIGURATION, LOGIN, PUBLIC_LOOK_UP, SENTINEL, below, looked
 use super::query::is_name;
 use crate::model::RateLimit;
 use crate::providers::{
-    Endpoint, Failed, Manners, Place, ProviderConnection, ProviderOptions, ProviderSpec, Reach,
-    SentIn, SignIn, StreamSet,
+    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, RetryHints, SentIn,
+    ServiceHost, SignIn, StreamSet, TransientFailure,
 };
 use crate::yaml::shape::{Flag, SecretText, Text, UrlText, Whole, choice};
 use crate::yaml::{Fields, Value};
@@ -149,9 +149,9 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
             sign_in,
             headers: Vec::new(),
             trusted_hosts: trusted.collect(),
-            manners: Manners {
+            manners: RetryHints {
                 rest,
-                ..Manners::default()
+                ..RetryHints::default()
             },
         },
     })
@@ -159,7 +159,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
 
 /// What the vendor asks of clients: a second after 429, five where it was a sign-in; three retries after 5, 10 and 15
 /// seconds where the server failed, then longer and longer ones.
-fn rest(failed: Failed<'_>) -> Duration {
+fn rest(failed: TransientFailure<'_>) -> Duration {
     match failed.status {
         StatusCode::TOO_MANY_REQUESTS if failed.signing_in => Duration::from_secs(5),
         StatusCode::TOO_MANY_REQUESTS => Duration::from_secs(1),
@@ -254,14 +254,14 @@ enum Hosts {
 }
 
 impl Hosts {
-    fn api(&self, account: &str) -> Place {
+    fn api(&self, account: &str) -> ServiceHost {
         match self {
             Self::LookedUp(domain) => looked_up(domain, account, CONFIGURATION, String::new()),
-            Self::Given(base, _) => Place::At(base.clone()),
+            Self::Given(base, _) => ServiceHost::At(base.clone()),
         }
     }
 
-    fn sign_in(&self, account: &str, service: &'static str, path: String) -> Place {
+    fn sign_in(&self, account: &str, service: &'static str, path: String) -> ServiceHost {
         match self {
             Self::LookedUp(domain) => looked_up(domain, account, service, path),
             Self::Given(_, login) => below(login, &path),

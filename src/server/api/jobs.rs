@@ -17,8 +17,8 @@ use crate::clock::real_now;
 use crate::lake::{Commit, FailureStreak, Progress};
 use crate::model::{RangeSet, Timestamp};
 use crate::server::Site;
-use crate::server::board::JobStanding;
-use crate::standing::{Doing, Finding, Standing};
+use crate::server::board::StatusReading;
+use crate::standing::{Finding, JobState, JobStatus};
 
 /// All jobs, in the configuration's order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -207,7 +207,7 @@ pub(super) async fn job(
     let Path(name) =
         name.map_err(|rejected| Problem::new(StatusCode::BAD_REQUEST, rejected.body_text()))?;
     let standings = site.board().standings().await;
-    let is_it = |standing: &&JobStanding| standing.scheduled.job.name == name;
+    let is_it = |standing: &&StatusReading| standing.scheduled.job.name == name;
     let Some(standing) = standings.iter().find(is_it) else {
         return Err(unknown(&name));
     };
@@ -230,7 +230,7 @@ pub(super) fn unknown(name: &str) -> Problem {
 }
 
 impl Job {
-    fn of(known: &JobStanding, now: Timestamp) -> Self {
+    fn of(known: &StatusReading, now: Timestamp) -> Self {
         let job = &known.scheduled.job;
         let (standing, error) = match &known.standing {
             Ok(standing) => (Some(JobState::of(standing, now)), None),
@@ -249,21 +249,21 @@ impl Job {
 }
 
 impl Activity {
-    fn of(doing: Doing) -> Self {
+    fn of(doing: JobState) -> Self {
         match doing {
-            Doing::Unreadable => Self::Unreadable,
-            Doing::Failing => Self::Failing,
-            Doing::Running => Self::Running,
-            Doing::NeverRan => Self::NeverRan,
-            Doing::Interrupted => Self::Interrupted,
-            Doing::Due => Self::Due,
-            Doing::Idle => Self::Idle,
+            JobState::Unreadable => Self::Unreadable,
+            JobState::Failing => Self::Failing,
+            JobState::Running => Self::Running,
+            JobState::NeverRan => Self::NeverRan,
+            JobState::Interrupted => Self::Interrupted,
+            JobState::Due => Self::Due,
+            JobState::Idle => Self::Idle,
         }
     }
 }
 
 impl JobState {
-    fn of(standing: &Standing, now: Timestamp) -> Self {
+    fn of(standing: &JobStatus, now: Timestamp) -> Self {
         let gap = |(stream, range): &(String, crate::model::Range)| Gap {
             stream: stream.clone(),
             range: (*range).into(),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
 use maud::{Markup, html};
 
-use super::ledger::Account;
+use super::ledger::JobHistory;
 use super::view::Look;
 use super::words;
 use crate::lake::Commit;
@@ -260,7 +260,7 @@ impl Coverage {
 /// The days `first..=last` of one job.
 pub(super) fn days(
     look: &Look<'_>,
-    account: Option<&Account<'_>>,
+    account: Option<&JobHistory<'_>>,
     (first, last): (NaiveDate, NaiveDate),
     now: Timestamp,
 ) -> Vec<Day> {

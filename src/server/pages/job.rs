@@ -6,12 +6,12 @@ use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::arrivals::{self, Tone};
-use super::ledger::{Account, Run};
+use super::ledger::{JobHistory, Run};
 use super::view::{Look, Verdict, View};
 use super::{calendar, frame, plot, run, words};
 use crate::lake::{Commit, FailureStreak, Open, Progress};
 use crate::model::{Range, Timestamp};
-use crate::standing::{Doing, Finding, FindingKind, Standing};
+use crate::standing::{Finding, FindingKind, JobState, JobStatus};
 use crate::text;
 
 /// How many weeks the calendar shows.
@@ -105,13 +105,17 @@ pub(super) fn activity(look: &Look<'_>, now: Timestamp) -> Markup {
         @match standing.map(|standing| standing.state(now)) {
             _ if is_held => { span.activity.running { "running" } }
             // the badge says so
-            None | Some(Doing::Failing) => {}
+            None | Some(JobState::Failing) => {}
             Some(state) => { span.activity { (state.as_str()) } }
         }
     }
 }
 
-pub(super) fn last_run(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+pub(super) fn last_run(
+    look: &Look<'_>,
+    account: Option<&JobHistory<'_>>,
+    now: Timestamp,
+) -> Markup {
     let newest = account.and_then(|account| account.runs().next());
     let at = look
         .standing
@@ -173,7 +177,7 @@ fn folded(text: &str, id: &str) -> Markup {
     }
 }
 
-fn facts(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+fn facts(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> Markup {
     let standing = look.standing;
     let watermark = standing.and_then(|standing| standing.watermark);
     html! {
@@ -195,7 +199,7 @@ fn facts(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Mark
             div { dt { "Calls left" } dd { (budget(look)) small { "in any " (arrivals::words(look.budget.per.as_secs().max(1))) ", connection " (look.connection) } } }
             div { dt { "Quarantine" } dd {
                 @match standing {
-                    Some(Standing { quarantine, .. }) => {
+                    Some(JobStatus { quarantine, .. }) => {
                         (text::count(quarantine.open)) small { "open; " (text::count(quarantine.acknowledged)) " acknowledged" }
                     }
                     None => "–",
@@ -219,11 +223,11 @@ fn passes(look: &Look<'_>) -> Vec<u64> {
 }
 
 /// The newest failure in full, and how things went on.
-fn failure(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Markup {
+fn failure(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> Markup {
     if let Some(failing) = look.standing.and_then(|standing| standing.failing.as_ref()) {
         return failing_now(look, failing, account, now);
     }
-    let Some(failed) = account.and_then(Account::failing) else {
+    let Some(failed) = account.and_then(JobHistory::failing) else {
         return html! {};
     };
     html! {
@@ -245,7 +249,7 @@ fn failure(look: &Look<'_>, account: Option<&Account<'_>>, now: Timestamp) -> Ma
 fn failing_now(
     look: &Look<'_>,
     failing: &FailureStreak,
-    account: Option<&Account<'_>>,
+    account: Option<&JobHistory<'_>>,
     now: Timestamp,
 ) -> Markup {
     // one that couldn't be recorded has no page
@@ -287,7 +291,7 @@ fn todo(look: &Look<'_>, now: Timestamp) -> Markup {
     }
 }
 
-fn delays(look: &Look<'_>, account: Option<&Account<'_>>) -> Markup {
+fn delays(look: &Look<'_>, account: Option<&JobHistory<'_>>) -> Markup {
     let none = arrivals::Arrivals::default();
     let seen = account.map_or(&none, |account| &account.arrivals);
     html! {
@@ -316,7 +320,7 @@ fn code(text: &str) -> Markup {
 }
 
 /// Gaps, and what is under way.
-fn ranges(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
+fn ranges(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
     let open: Vec<(&String, &Open)> = (standing.newest.iter())
         .flat_map(Commit::current)
         .flat_map(|(stream, progress)| progress.open.iter().map(move |open| (stream, open)))
@@ -360,7 +364,7 @@ fn ranges(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
 }
 
 /// Every stream, the slowest first.
-fn streams(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
+fn streams(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
     let mut streams: Vec<(&String, &Progress)> =
         standing.newest.iter().flat_map(Commit::current).collect();
     streams.sort_by_key(|(stream, progress)| {
@@ -401,7 +405,7 @@ fn streams(look: &Look<'_>, standing: &Standing, now: Timestamp) -> Markup {
     }
 }
 
-fn quarantine(standing: &Standing) -> Markup {
+fn quarantine(standing: &JobStatus) -> Markup {
     let counts = &standing.quarantine;
     let mut reasons: Vec<(&String, &u64)> = counts.reasons.iter().collect();
     reasons.sort_by_key(|(reason, lines)| (std::cmp::Reverse(**lines), *reason));
@@ -423,12 +427,12 @@ fn quarantine(standing: &Standing) -> Markup {
     }
 }
 
-fn runs(look: &Look<'_>, account: Option<&Account<'_>>, choice: Choice) -> Markup {
+fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: Choice) -> Markup {
     let count = account.map_or(0, |account| account.runs().len());
     let pages = count.div_ceil(RUNS).max(1);
     let number = choice.page.unwrap_or(1).clamp(1, pages);
     let shown: Vec<&Run<'_>> = (account.into_iter())
-        .flat_map(Account::runs)
+        .flat_map(JobHistory::runs)
         .skip((number - 1) * RUNS)
         .take(RUNS)
         .collect();

@@ -14,12 +14,12 @@ use crate::model::{Kind, RangeSet, Timestamp};
 #[derive(Debug, Default)]
 pub(super) struct Ledger<'a> {
     /// By the name of the log.
-    jobs: HashMap<&'a str, Account<'a>>,
+    jobs: HashMap<&'a str, JobHistory<'a>>,
 }
 
 /// What the runs of one job did.
 #[derive(Debug, Default)]
-pub(super) struct Account<'a> {
+pub(super) struct JobHistory<'a> {
     /// New rows by the UTC date of their event time.
     pub(super) days: BTreeMap<NaiveDate, u64>,
     /// The ranges whose runs are known. What was pulled before the history begins isn't in it.
@@ -87,7 +87,7 @@ pub(super) struct Failing<'a> {
 impl<'a> Ledger<'a> {
     /// All that `history` has, read once.
     pub(super) fn of(history: &'a History, now: Timestamp) -> Self {
-        let mut jobs: HashMap<&str, Account<'_>> = HashMap::new();
+        let mut jobs: HashMap<&str, JobHistory<'_>> = HashMap::new();
         for row in &history.rows {
             jobs.entry(row.job.as_str()).or_default().take(row, now);
         }
@@ -95,7 +95,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// The runs of the job with this log; none, if nothing is known of any.
-    pub(super) fn job(&self, log: &str) -> Option<&Account<'a>> {
+    pub(super) fn job(&self, log: &str) -> Option<&JobHistory<'a>> {
         self.jobs.get(log)
     }
 
@@ -107,7 +107,7 @@ impl<'a> Ledger<'a> {
     }
 }
 
-impl<'a> Account<'a> {
+impl<'a> JobHistory<'a> {
     fn take(&mut self, row: &'a Row, now: Timestamp) {
         for (day, rows) in &row.days {
             *self.days.entry(*day).or_default() += rows;

@@ -29,13 +29,13 @@ use uuid::Uuid;
 use self::ledger::Ledger;
 use self::view::{Look, View};
 use super::Site;
-use super::board::JobStanding;
+use super::board::StatusReading;
 use crate::clock::real_now;
 use crate::history;
 use crate::lake::Commit;
 use crate::model::Timestamp;
 use crate::runtime::ScheduledJob;
-use crate::standing::Standing;
+use crate::standing::JobStatus;
 
 /// The most weeks that a calendar shows.
 const MOST_WEEKS: u32 = 53;
@@ -90,7 +90,7 @@ impl Asked {
 
 /// What the board knows, kept while a page is made of it.
 struct Known {
-    standings: Arc<Vec<JobStanding>>,
+    standings: Arc<Vec<StatusReading>>,
     history: Arc<history::Known>,
     lake: String,
 }
@@ -137,7 +137,7 @@ impl Known {
 }
 
 /// Whether the newest range of a stream is older than a watermark may be.
-fn is_tail_late(scheduled: &ScheduledJob, standing: &Standing, now: Timestamp) -> bool {
+fn is_tail_late(scheduled: &ScheduledJob, standing: &JobStatus, now: Timestamp) -> bool {
     let is_late = |end| scheduled.fresh_until(end).is_some_and(|until| until < now);
     let newest = standing.newest.as_ref();
     let mut ends = (newest.into_iter().flat_map(Commit::current))

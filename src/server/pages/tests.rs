@@ -10,15 +10,16 @@ use uuid::Uuid;
 use super::ledger::Ledger;
 use super::view::{Look, View};
 use super::{calendar, job, overview, run};
-use crate::client::Budget;
+use crate::client::RateLimitStatus;
 use crate::history::{History, Outcome, Row};
 use crate::lake::quarantine::LineCounts;
 use crate::lake::{
-    Claim, Commit, CommitKind, Counts, Ended, FORMAT, Failed, FailureStreak, Progress, Work,
+    Claim, Commit, CommitKind, Counts, FORMAT, FailureStreak, Progress, RunFailure, RunSummary,
+    Work,
 };
 use crate::model::{Kind, Range, Timestamp};
 use crate::plan::Policy;
-use crate::standing::Standing;
+use crate::standing::JobStatus;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -77,7 +78,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
 }
 
 /// Where a job with that commit stands.
-fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
+fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
     let mut gaps = Vec::new();
     let mut watermark = None;
     for (stream, progress) in newest.iter().flat_map(Commit::current) {
@@ -86,7 +87,7 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
         let end = progress.coverage.contiguous_end(policy.start);
         watermark = Some(watermark.map_or(end, |least: Timestamp| least.min(end)));
     }
-    Standing {
+    JobStatus {
         job: name.to_owned(),
         connection: "genesys-prod".to_owned(),
         failing: None,
@@ -103,7 +104,7 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> Standing {
     }
 }
 
-fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -> Look<'a> {
+fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a JobStatus>) -> Look<'a> {
     Look {
         name,
         log: name,
@@ -116,7 +117,7 @@ fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a Standing>) -
         read_at: standing.map(|_| at("2026-11-20T11:59:58Z")),
         failing: None,
         unreadable: None,
-        budget: Budget {
+        budget: RateLimitStatus {
             limit: 300,
             per: Duration::from_mins(1),
             left: 287,
@@ -225,7 +226,7 @@ fn settled(name: &str) -> Commit {
 }
 
 /// Jobs of every kind, under their names.
-fn standings(policy: &Policy, later: &Policy) -> [Standing; 7] {
+fn standings(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
     let holed = progress(&[
         range("2026-11-02T00:00:00Z", "2026-11-09T06:00:00Z"),
         range("2026-11-11T12:00:00Z", "2026-11-20T11:43:00Z"),
@@ -245,13 +246,13 @@ fn standings(policy: &Policy, later: &Policy) -> [Standing; 7] {
     [
         standing("whole", Some(settled("whole")), policy),
         standing("gap", Some(holed), policy),
-        Standing {
+        JobStatus {
             fresh_until: Some(at("2026-11-17T11:00:00Z")),
             stale: vec!["Routing".to_owned()],
             next_run: Some(at(NOW)),
             ..standing("behind", Some(early), policy)
         },
-        Standing {
+        JobStatus {
             quarantine: LineCounts {
                 open: 3,
                 acknowledged: 12,
@@ -264,7 +265,7 @@ fn standings(policy: &Policy, later: &Policy) -> [Standing; 7] {
             ..standing("quarantine", Some(running), policy)
         },
         standing("new", None, later),
-        Standing {
+        JobStatus {
             failing: Some(FailureStreak {
                 since: at("2026-11-20T09:00:03Z"),
                 at: at("2026-11-20T11:58:03Z"),
@@ -404,7 +405,7 @@ fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
 }
 
 /// The words of each day of one job since 2026-11-02.
-fn told(standing: Option<&Standing>, history: &History, now: &str) -> Vec<String> {
+fn told(standing: Option<&JobStatus>, history: &History, now: &str) -> Vec<String> {
     let (policy, now) = (policy(), at(now));
     let mut look = look("audits", &policy, standing);
     look.is_tail_late = look.is_stale(now);
@@ -521,7 +522,7 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
         &policy(),
     );
     let none = History::default();
-    let days = |standing: &Standing| told(Some(standing), &none, NOW).split_off(15).join("\n");
+    let days = |standing: &JobStatus| told(Some(standing), &none, NOW).split_off(15).join("\n");
     insta::assert_snapshot!(days(&standing), @r"
 2026-11-17: pulled; the rows aren't known, as the run history begins later
 2026-11-18: pulled; the rows aren't known, as the run history begins later
@@ -542,13 +543,13 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
 }
 
 /// A run that failed so as a whole.
-fn failed_so(kind: Kind) -> Ended {
-    Ended {
+fn failed_so(kind: Kind) -> RunSummary {
+    RunSummary {
         started_at: at(NOW),
         unfinished: false,
         calls: 0,
         retries: 0,
-        failures: vec![Failed {
+        failures: vec![RunFailure {
             stream: None,
             range: None,
             work: None,
@@ -636,7 +637,7 @@ fn a_thousand_jobs_come_in_pages() {
     let names: Vec<String> = (0..1_000)
         .map(|number| format!("job-{number:04}"))
         .collect();
-    let standings: Vec<Standing> = (names.iter())
+    let standings: Vec<JobStatus> = (names.iter())
         .map(|name| standing(name, Some(settled(name)), &policy))
         .collect();
     let looks = names

@@ -1,11 +1,11 @@
 //! What pages are made of: plain data, read before anything is drawn.
 
 use super::ledger::Ledger;
-use crate::client::Budget;
+use crate::client::RateLimitStatus;
 use crate::lake::FailureStreak;
 use crate::model::Timestamp;
 use crate::plan::Policy;
-use crate::standing::{self, Finding, FindingKind, Standing};
+use crate::standing::{self, Finding, FindingKind, JobStatus};
 
 /// All that a page may show.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Look<'a> {
     pub(super) schedule: String,
     pub(super) policy: &'a Policy,
     /// Where it stands; none if that was never read.
-    pub(super) standing: Option<&'a Standing>,
+    pub(super) standing: Option<&'a JobStatus>,
     /// Whether a stream's newest range is too old: its next one should have been pulled by now.
     pub(super) is_tail_late: bool,
     /// When that was read.
@@ -44,7 +44,7 @@ pub(super) struct Look<'a> {
     /// Why it can't be read now.
     pub(super) unreadable: Option<&'a str>,
     /// What is left of its connection's rate budget.
-    pub(super) budget: Budget,
+    pub(super) budget: RateLimitStatus,
 }
 
 /// What is to be said of a job in a word.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auditlake::config::Config;
-use auditlake::providers::{Failed, SentIn, SignIn};
+use auditlake::providers::{SentIn, SignIn, TransientFailure};
 use http::StatusCode;
 
 use super::support::*;
@@ -161,7 +161,7 @@ fn a_quota_is_left_alone_for_minutes_a_spike_for_seconds() {
         .manners;
     let rests = |status: u16, body: &str| {
         let rest = |times| {
-            (manners.rest)(Failed {
+            (manners.rest)(TransientFailure {
                 status: StatusCode::from_u16(status).unwrap(),
                 body: body.as_bytes(),
                 times,
@@ -183,7 +183,7 @@ fn a_quota_is_left_alone_for_minutes_a_spike_for_seconds() {
         assert_eq!(rests(429, &spike), [1, 2, 4, 8, 30]);
     }
     assert_eq!(rests(503, &fixture("error_429_tenant_quota")), [0; 5]);
-    let never = (manners.rest)(Failed {
+    let never = (manners.rest)(TransientFailure {
         status: StatusCode::TOO_MANY_REQUESTS,
         body: b"",
         times: u32::MAX,

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use auditlake::clock::Clock;
 use auditlake::model::Record;
-use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
-use auditlake::telemetry::chain;
+use auditlake::telemetry::error_chain;
 use tokio_util::sync::CancellationToken;
 
 use super::canary::Canaries;
@@ -68,16 +68,21 @@ async fn a_panic_is_a_failed_run_that_quotes_nothing_and_the_next_run_lands_all(
             in_page,
             armed: Arc::clone(&armed),
         });
-        let conduct = Conduct {
+        let conduct = RunOptions {
             clock: Clock::AsOf(at(26, 0)),
-            ..Conduct::new(CancellationToken::new())
+            ..RunOptions::new(CancellationToken::new())
         };
-        let error = pipeline::run(&job, Lane::Due, &conduct).await.unwrap_err();
-        canaries.output("the error", format!("{} {error:?} {error}", chain(&error)));
-        assert!(chain(&error).contains("panicked"), "{error}");
+        let error = pipeline::run(&job, RunMode::Due, &conduct)
+            .await
+            .unwrap_err();
+        canaries.output(
+            "the error",
+            format!("{} {error:?} {error}", error_chain(&error)),
+        );
+        assert!(error_chain(&error).contains("panicked"), "{error}");
         armed.store(false, Ordering::Relaxed);
-        let pipeline::Outcome::Ran(report) =
-            pipeline::run(&job, Lane::Due, &conduct).await.unwrap()
+        let pipeline::RunOutcome::Ran(report) =
+            pipeline::run(&job, RunMode::Due, &conduct).await.unwrap()
         else {
             panic!("the panicked run still holds the job");
         };

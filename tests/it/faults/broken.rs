@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auditlake::clock::Clock;
-use auditlake::pipeline::{self, Conduct, Outcome};
+use auditlake::pipeline::{self, RunOptions, RunOutcome};
 use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 use tokio_util::sync::CancellationToken;
 
@@ -203,9 +203,9 @@ async fn each_costs_itself<W: World>(from: From, sim: W) {
 
 /// What waits in quarantine is what is unreadable, and nothing is missing; a replay says why it stays there.
 async fn finds_nothing<W: World>(rig: &Rig<W>) {
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: Clock::AsOf(at(NOW)),
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
     let verification = pipeline::verify(&rig.job, range(FROM, TO), &conduct)
         .await
@@ -216,7 +216,7 @@ async fn finds_nothing<W: World>(rig: &Rig<W>) {
     );
     assert_eq!(verification.total().shown, 5);
     let replayed = pipeline::replay(&rig.job, None, &conduct).await.unwrap();
-    let Outcome::Ran(replayed) = replayed else {
+    let RunOutcome::Ran(replayed) = replayed else {
         panic!("nobody else runs this job")
     };
     assert_eq!(replayed.lines.len(), 1);

@@ -7,7 +7,7 @@ use auditlake::client::{Client, Limits, Settings};
 use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::model::{Kind, Range, Timestamp};
-use auditlake::pipeline::{self, Conduct, Lane, Outcome, Report};
+use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::runtime;
 use auditlake::sim::{
     self, Asked, Counters, Fault, Faults, avaya as axp, everyware as edc, genesys as cloud,
@@ -421,7 +421,7 @@ pub(super) struct Ended {
     /// Each failure as `kind: message`, a line each, without what differs from run to run.
     pub(super) said: String,
     /// Nothing if the run failed as a whole.
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<RunReport>,
 }
 
 /// Runs all that is due, and doesn't mind if it fails.
@@ -436,16 +436,16 @@ pub(super) async fn attempt_all<S: Simulator>(rig: &Rig<S>, now: Timestamp) -> E
 
 async fn attempted<S: Simulator>(rig: &Rig<S>, now: Timestamp, at_once: bool) -> Ended {
     rig.sim.set_now(now);
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: Clock::AsOf(now),
         at_once,
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
-    let (kinds, said, report) = match pipeline::run(&rig.job, Lane::Due, &conduct).await {
-        Ok(Outcome::Ran(report)) => {
+    let (kinds, said, report) = match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
+        Ok(RunOutcome::Ran(report)) => {
             let errors = || report.failures.iter().map(|failure| &failure.error);
             let said: Vec<String> = errors()
-                .map(|error| format!("{}: {}", error.kind(), telemetry::chain(error)))
+                .map(|error| format!("{}: {}", error.kind(), telemetry::error_chain(error)))
                 .collect();
             (
                 errors().map(pipeline::RunError::kind).collect(),
@@ -453,9 +453,9 @@ async fn attempted<S: Simulator>(rig: &Rig<S>, now: Timestamp, at_once: bool) ->
                 Some(report),
             )
         }
-        Ok(Outcome::Held(claim)) => panic!("nobody else runs this job: {claim:?}"),
+        Ok(RunOutcome::Held(claim)) => panic!("nobody else runs this job: {claim:?}"),
         Err(error) => {
-            let said = format!("{}: {}", error.kind(), telemetry::chain(&error));
+            let said = format!("{}: {}", error.kind(), telemetry::error_chain(&error));
             (vec![error.kind()], said, None)
         }
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::pipeline::{self, Conduct, Lane, Outcome, Report};
+use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
 use auditlake::sim::genesys::endpoint::{SUBMIT, TOKEN};
@@ -62,25 +62,25 @@ async fn rig(rate_count: RateCount) -> Rig {
     rig
 }
 
-fn backfill(turn: TimeDelta) -> Lane {
-    Lane::Backfill {
+fn backfill(turn: TimeDelta) -> RunMode {
+    RunMode::Backfill {
         range: long(),
         refetch: false,
         turn,
     }
 }
 
-async fn run(job: &pipeline::Job, lane: Lane, stop: &CancellationToken) -> Report {
-    let conduct = Conduct {
+async fn run(job: &pipeline::Job, lane: RunMode, stop: &CancellationToken) -> RunReport {
+    let conduct = RunOptions {
         clock: Clock::AsOf(at(NOW)),
-        ..Conduct::new(stop.clone())
+        ..RunOptions::new(stop.clone())
     };
     match pipeline::run(job, lane, &conduct).await.unwrap() {
-        Outcome::Ran(report) => {
+        RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report
         }
-        Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
+        RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
     }
 }
 
@@ -200,7 +200,7 @@ async fn figures_a_backfill_delays_due_pulls_by_one_window_at_most() {
     };
     let pull = async |job: &pipeline::Job| {
         let began = Instant::now();
-        let report = run(job, Lane::Due, &stop).await;
+        let report = run(job, RunMode::Due, &stop).await;
         assert!(report.tally.windows > 8);
         began.elapsed().as_secs_f64()
     };
@@ -233,7 +233,7 @@ async fn a_backfill_goes_on_beside_due_pulls() {
     let now: Timestamp = at(NOW);
     job.policy.start = now - TimeDelta::hours(2);
     let (due, backfill) = tokio::join!(
-        run(&job, Lane::Due, &stop),
+        run(&job, RunMode::Due, &stop),
         run(&rig.job, backfill(TimeDelta::minutes(1)), &stop)
     );
     assert!(due.tally.windows > 8 && backfill.tally.windows > 40);

@@ -2,7 +2,7 @@
 
 use auditlake::clock::Clock;
 use auditlake::model::{Kind, PartitionColumn};
-use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
 use auditlake::sim::genesys::endpoint::{REALTIME, SUBMIT};
@@ -69,7 +69,7 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
 
     let (stop, hold) = (CancellationToken::new(), CancellationToken::new());
     let range = range("2026-03-01", "2026-03-02");
-    let lane = Lane::Backfill {
+    let lane = RunMode::Backfill {
         range,
         refetch: true,
         turn: TimeDelta::hours(1),
@@ -88,12 +88,12 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
         stop.cancel();
         hold.cancel();
     };
-    let conduct = auditlake::pipeline::Conduct {
+    let conduct = auditlake::pipeline::RunOptions {
         clock: auditlake::clock::Clock::AsOf(at(NOW)),
-        ..auditlake::pipeline::Conduct::new(stop.clone())
+        ..auditlake::pipeline::RunOptions::new(stop.clone())
     };
     let (ran, ()) = tokio::join!(auditlake::pipeline::run(&job, lane, &conduct), stopping);
-    let auditlake::pipeline::Outcome::Ran(report) = ran.unwrap() else {
+    let auditlake::pipeline::RunOutcome::Ran(report) = ran.unwrap() else {
         panic!("held");
     };
     assert!(report.unfinished);
@@ -122,7 +122,7 @@ async fn a_backfill_whose_turn_is_over_leaves_the_rest() {
         from_noon(),
     )
     .await;
-    let lane = Lane::Backfill {
+    let lane = RunMode::Backfill {
         range: range("2026-03-01", "2026-03-02"),
         refetch: false,
         turn: TimeDelta::zero(),
@@ -202,13 +202,13 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
     let rig = Rig::new(&day(), prompt(), options(Mode::Async, &[FIRST])).await;
     let mut job = rig.job.clone();
     job.partition_by = vec![PartitionColumn::AccountId, PartitionColumn::EventDate];
-    let conduct = || Conduct {
+    let conduct = || RunOptions {
         clock: Clock::AsOf(at(NOW)),
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
-    pipeline::run(&job, Lane::Due, &conduct()).await.unwrap();
+    pipeline::run(&job, RunMode::Due, &conduct()).await.unwrap();
     let was = std::mem::replace(&mut job.account_id, "renamed".to_owned());
-    let error = pipeline::run(&job, Lane::Due, &conduct())
+    let error = pipeline::run(&job, RunMode::Due, &conduct())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
@@ -219,7 +219,7 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
     );
 
     job.partition_by = vec![PartitionColumn::EventDate];
-    pipeline::run(&job, Lane::Due, &conduct())
+    pipeline::run(&job, RunMode::Due, &conduct())
         .await
         .expect("it isn't in the path");
 }
@@ -229,10 +229,10 @@ async fn whoever_follows_a_run_sees_each_window_before_its_commit() {
     let services = options(Mode::Async, &[FIRST]);
     let rig = Rig::with(&day(), prompt(), services, policy()).await;
     rig.sim.set_now(at(NOW));
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: Clock::AsOf(at(NOW)),
         at_a_time: 1,
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
     // the second window isn't let through until the first one was seen
     let hold = CancellationToken::new();
@@ -250,7 +250,7 @@ async fn whoever_follows_a_run_sees_each_window_before_its_commit() {
         hold.cancel();
         seen
     };
-    let (_, seen) = tokio::join!(pipeline::run(&rig.job, Lane::Due, &conduct), following);
+    let (_, seen) = tokio::join!(pipeline::run(&rig.job, RunMode::Due, &conduct), following);
     let seen = seen.expect("the first window is never told of");
     assert_eq!((seen.windows, seen.commits), (1, 0));
     assert!(seen.counts.new > 0);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use auditlake::client::{Client, Settings};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{Budget, Job, Memory, Neighbours};
+use auditlake::pipeline::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, Mode, Options};
-use auditlake::providers::{Endpoint, Place, SentIn, SignIn};
+use auditlake::providers::{Endpoint, SentIn, ServiceHost, SignIn};
 use auditlake::secret::Secret;
 use auditlake::sim;
 use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};
@@ -116,8 +116,8 @@ impl Rig {
             lake,
             partition_by,
             target_file_size: 64 << 20,
-            memory: Memory::default(),
-            budget: Budget::default(),
+            memory: RunCache::default(),
+            budget: MemoryBudget::default(),
             neighbours: Neighbours::default(),
             metrics: auditlake::metrics::Job::default(),
         };
@@ -206,7 +206,7 @@ pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Dura
         endpoint: Endpoint::new(
             url(sim.base_url()),
             SignIn::ClientCredentials {
-                token_url: Place::At(url(format!("{}/oauth/token", sim.login_url()))),
+                token_url: ServiceHost::At(url(format!("{}/oauth/token", sim.login_url()))),
                 client_id: Secret::text("sim-client"),
                 client_secret: Secret::text(secret),
                 sent: SentIn::Header,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use auditlake::model::Kind;
-use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Mode, Options};
 use auditlake::sim::genesys::endpoint::{REALTIME, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN};
@@ -40,7 +40,7 @@ async fn run_and_meddle(
     nth: u32,
     stop: &CancellationToken,
     meddle: impl FnOnce(),
-) -> pipeline::Report {
+) -> pipeline::RunReport {
     let hold = CancellationToken::new();
     rig.sim.faults().inject(FaultRule {
         endpoint: Some(endpoint),
@@ -53,7 +53,7 @@ async fn run_and_meddle(
         meddle();
         hold.cancel();
     };
-    let (report, ()) = tokio::join!(rig.lane(Lane::Due, at(NOW), stop), meddling);
+    let (report, ()) = tokio::join!(rig.lane(RunMode::Due, at(NOW), stop), meddling);
     report
 }
 
@@ -200,14 +200,14 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
             runs += 1;
             assert!(runs < 60, "no progress");
             rig.sim.set_now(at(NOW));
-            let conduct = Conduct {
+            let conduct = RunOptions {
                 clock: auditlake::clock::Clock::AsOf(at(NOW)),
                 at_once: true,
-                ..Conduct::new(CancellationToken::new())
+                ..RunOptions::new(CancellationToken::new())
             };
             // the list of services can fail, too, and with it the run
-            let report = match pipeline::run(&rig.job, Lane::Due, &conduct).await {
-                Ok(pipeline::Outcome::Ran(report)) => report,
+            let report = match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
+                Ok(pipeline::RunOutcome::Ran(report)) => report,
                 Ok(held) => panic!("{held:?}"),
                 Err(error) => {
                     assert!(
@@ -274,10 +274,10 @@ async fn wrong_credentials_are_not_tried_again_and_again() {
         let mut rig = Rig::new(&day(), prompt(), options(Mode::Async, services)).await;
         let wrong = client(&rig.sim, "not-the-secret", (1_000, Duration::from_secs(1)));
         rig.job.source.client = wrong;
-        let conduct = Conduct::new(CancellationToken::new());
-        match pipeline::run(&rig.job, Lane::Due, &conduct).await {
+        let conduct = RunOptions::new(CancellationToken::new());
+        match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
             Err(error) => assert_eq!(error.kind(), Kind::Auth),
-            Ok(pipeline::Outcome::Ran(report)) => {
+            Ok(pipeline::RunOutcome::Ran(report)) => {
                 assert_eq!(report.failures.len(), 2);
                 for failure in &report.failures {
                     assert_eq!(failure.error.kind(), Kind::Auth);

@@ -2,7 +2,7 @@
 
 use auditlake::lake::{Commit, CommitKind, Work};
 use auditlake::model::Kind;
-use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::sim::Fault;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +50,8 @@ async fn a_run_that_fails_as_a_whole_says_so() {
     rig.tick(at("2026-03-01T12:00:00Z")).await;
     rig.job.connection = "other".to_owned();
     rig.job.partition_by = vec![auditlake::model::PartitionColumn::Connection];
-    let conduct = Conduct::new(CancellationToken::new());
-    let error = pipeline::run(&rig.job, Lane::Due, &conduct)
+    let conduct = RunOptions::new(CancellationToken::new());
+    let error = pipeline::run(&rig.job, RunMode::Due, &conduct)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
@@ -79,7 +79,7 @@ async fn every_request_is_counted_once() {
     ] {
         "other".clone_into(field);
     }
-    other.memory = pipeline::Memory::default();
+    other.memory = pipeline::RunCache::default();
     let failing = Fault::Status {
         status: 503,
         retry_after: None,
@@ -87,13 +87,13 @@ async fn every_request_is_counted_once() {
     rig.sim.faults().at_random(5, 0.2, vec![failing]);
     for hour in ["2026-03-01T12:00:00Z", "2026-03-03T12:00:00Z"] {
         rig.sim.set_now(at(hour));
-        let conduct = Conduct {
+        let conduct = RunOptions {
             clock: auditlake::clock::Clock::AsOf(at(hour)),
-            ..Conduct::new(CancellationToken::new())
+            ..RunOptions::new(CancellationToken::new())
         };
         let (one, two) = tokio::join!(
-            pipeline::run(&rig.job, Lane::Due, &conduct),
-            pipeline::run(&other, Lane::Due, &conduct)
+            pipeline::run(&rig.job, RunMode::Due, &conduct),
+            pipeline::run(&other, RunMode::Due, &conduct)
         );
         one.unwrap();
         two.unwrap();
@@ -154,11 +154,11 @@ async fn every_request_of_a_range_in_many_commits_is_counted_once() {
     let provider = Provider::start(log.collect()).await;
     let (lake, _) = lake_in_memory().await;
     let job = provider.job(lake.clone(), 1);
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: auditlake::clock::Clock::AsOf(provider::at(25, 0)),
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
-    pipeline::run(&job, Lane::Due, &conduct).await.unwrap();
+    pipeline::run(&job, RunMode::Due, &conduct).await.unwrap();
     let mut runs = auditlake::history::Runs::default();
     for version in auditlake::lake::versions(&lake, "job", 0).await.unwrap() {
         let commit = auditlake::lake::commit(&lake, "job", version.number).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use auditlake::config::{Config, schema};
-use auditlake::providers::{Place, SignIn};
+use auditlake::providers::{ServiceHost, SignIn};
 use serde_json::Value;
 
 use super::support::{ACCOUNT, APP, USER, connection};
@@ -36,10 +36,10 @@ fn good(more: &str) -> String {
     format!("account_id: {ACCOUNT}\n    {APP}\n    {more}")
 }
 
-fn question(place: &Place) -> String {
+fn question(place: &ServiceHost) -> String {
     match place {
-        Place::At(url) => url.to_string(),
-        Place::Named(named) => format!("{} -> {}", named.question, named.path),
+        ServiceHost::At(url) => url.to_string(),
+        ServiceHost::Named(named) => format!("{} -> {}", named.question, named.path),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use auditlake::model::PartitionColumn;
 use auditlake::providers::liveperson::{FIELDS, LivePerson, Options};
-use auditlake::providers::{Adapter, Page, Place, Refusal, SignIn};
+use auditlake::providers::{Adapter, Page, Refusal, ServiceHost, SignIn};
 use auditlake::table::{RowBuilder, RowContext};
 use serde_json::Value;
 
@@ -150,8 +150,8 @@ fn audit_request_minimal() {
 }
 
 /// The host that a sample names for the place.
-fn host(place: &Place, name: &str) -> Option<String> {
-    let Place::Named(named) = place else {
+fn host(place: &ServiceHost, name: &str) -> Option<String> {
+    let ServiceHost::Named(named) = place else {
         panic!("a host that is looked up");
     };
     (named.host)(&fixture(name), named.service)

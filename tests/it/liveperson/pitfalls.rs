@@ -2,7 +2,7 @@
 
 use auditlake::model::Timestamp;
 use auditlake::providers::liveperson::{LivePerson, Options};
-use auditlake::providers::{Adapter, Ask, Cursor, Failed, Page, Refusal};
+use auditlake::providers::{Adapter, Ask, Cursor, Page, Refusal, TransientFailure};
 use http::{HeaderValue, StatusCode};
 
 use super::support::{
@@ -437,7 +437,7 @@ fn the_provider_is_left_alone_as_long_as_it_asks() {
     let endpoint = connection(&yaml("https://api.liveperson.net", APP, "")).endpoint;
     assert_eq!(endpoint.account.as_deref(), Some(ACCOUNT));
     let rest = |status: u16, times: u32, signing_in: bool| {
-        let failed = Failed {
+        let failed = TransientFailure {
             status: StatusCode::from_u16(status).unwrap(),
             body: b"",
             times,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auditlake::clock::Clock;
-use auditlake::pipeline::{self, Conduct, Lane};
+use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::providers::liveperson::{LivePerson, Options};
 use auditlake::sim::liveperson::LivePersonSettings;
 use chrono_tz::Tz;
@@ -22,11 +22,11 @@ async fn another_language_is_refused_before_it_doubles_what_is_read_again() {
     }));
     let now = at("2026-03-07");
     rig.sim.set_now(now);
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: Clock::AsOf(now),
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
-    let error = pipeline::run(&rig.job, Lane::Due, &conduct)
+    let error = pipeline::run(&rig.job, RunMode::Due, &conduct)
         .await
         .unwrap_err();
     assert_eq!(error.kind().to_string(), "config");

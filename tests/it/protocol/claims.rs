@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auditlake::lake::{Change, Claimed, CommitKind, JobLog, LakeError, Run, newest};
 use auditlake::model::Kind;
-use auditlake::pipeline::{Outcome, RunError};
+use auditlake::pipeline::{RunError, RunOutcome};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -34,12 +34,12 @@ async fn a_claim_keeps_other_runs_off_until_it_is_given_up() {
     };
     let before = keys(&world.store, "").await;
     let held = world.run_in(plain(&world), Step::FirstPull).await.unwrap();
-    assert!(matches!(held, Outcome::Held(_)), "{held:?}");
+    assert!(matches!(held, RunOutcome::Held(_)), "{held:?}");
     assert_eq!(keys(&world.store, "").await, before);
 
     log.release().await.unwrap();
     let ran = world.run_in(plain(&world), Step::FirstPull).await.unwrap();
-    assert!(matches!(ran, Outcome::Ran(_)), "{ran:?}");
+    assert!(matches!(ran, RunOutcome::Ran(_)), "{ran:?}");
     world.check(Step::FirstPull, "after the claim").await;
     assert_eq!(world.newest().await.claim, None);
 }
@@ -60,7 +60,7 @@ async fn a_long_run_renews_its_claim() {
         provider.open.send_replace(true);
     };
     let (result, ()) = tokio::join!(world.run(&process, Step::FirstPull), meanwhile);
-    assert!(matches!(result, Ok(Outcome::Ran(_))), "{result:?}");
+    assert!(matches!(result, Ok(RunOutcome::Ran(_))), "{result:?}");
     world.check(Step::FirstPull, "renewed").await;
 }
 

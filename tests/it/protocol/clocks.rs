@@ -2,7 +2,7 @@
 //! expired, and expired that are live. That may cost time, never rows.
 
 use auditlake::lake::{Claimed, JobLog, Run};
-use auditlake::pipeline::Outcome;
+use auditlake::pipeline::RunOutcome;
 use chrono::TimeDelta;
 
 use super::turns::{check_ends, take_turns};
@@ -82,7 +82,7 @@ async fn clocks_that_are_off_cost_no_rows() {
             .await;
             check_ends(&ended, &context);
             match &ended[1] {
-                Some(Ok(Outcome::Held(_))) => left += 1,
+                Some(Ok(RunOutcome::Held(_))) => left += 1,
                 _ => taken += 1,
             }
             world.run_clean(Step::FirstPull, &context).await;

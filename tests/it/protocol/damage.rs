@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use auditlake::model::Kind;
-use auditlake::pipeline::{Outcome, RunError};
+use auditlake::pipeline::{RunError, RunOutcome};
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -245,8 +245,8 @@ async fn a_commit_that_is_missing_is_noticed_or_not_needed() {
                 .run(&world.process(Fault::None), Step::FirstPull)
                 .await
             {
-                Ok(Outcome::Ran(_)) => fine += 1,
-                Ok(Outcome::Held(claim)) => panic!("{context}: {claim:?}"),
+                Ok(RunOutcome::Ran(_)) => fine += 1,
+                Ok(RunOutcome::Held(claim)) => panic!("{context}: {claim:?}"),
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::Data, "{context}: {error}");
                     assert_eq!(all(&world.store, "audit_events").await, table, "{context}");
@@ -285,7 +285,9 @@ async fn a_directory_in_an_objects_place_is_noticed_or_does_no_harm() {
             .run(&world.process(Fault::None), Step::FirstPull)
             .await;
         match ran {
-            Ok(Outcome::Ran(report)) => assert!(report.failures.is_empty(), "{name}: {report:?}"),
+            Ok(RunOutcome::Ran(report)) => {
+                assert!(report.failures.is_empty(), "{name}: {report:?}")
+            }
             Ok(held) => panic!("{name}: {held:?}"),
             Err(error) => {
                 assert!(!harmless, "{name}: {error:?}");
@@ -385,7 +387,7 @@ async fn damage_at_random_is_noticed_or_does_no_harm() {
             .run(&world.process(Fault::None), Step::FirstPull)
             .await
         {
-            Ok(Outcome::Ran(report)) => {
+            Ok(RunOutcome::Ran(report)) => {
                 assert!(report.failures.is_empty(), "{context}: {report:?}");
                 fine += 1;
             }

@@ -2,7 +2,7 @@
 
 use auditlake::lake::{self, CommitKind};
 use auditlake::model::Kind;
-use auditlake::pipeline::Outcome;
+use auditlake::pipeline::RunOutcome;
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -30,7 +30,7 @@ async fn suffer(
         return false;
     }
     match world.run(&world.process(Fault::None), lived.step).await {
-        Ok(Outcome::Ran(_)) => {}
+        Ok(RunOutcome::Ran(_)) => {}
         Ok(held) => panic!("{context}: {first:?}, {held:?}"),
         // nothing is guessed of a commit that isn't whole; without it nothing counts as pulled
         Err(error) => {

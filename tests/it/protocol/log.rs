@@ -2,7 +2,7 @@
 
 use auditlake::lake::{Claimed, JobLog, Run};
 use auditlake::model::Kind;
-use auditlake::pipeline::Outcome;
+use auditlake::pipeline::RunOutcome;
 use chrono::TimeDelta;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -214,7 +214,7 @@ async fn pruning_never_takes_what_is_still_to_be_published() {
     let before = with_commits(lake().await, 60).await;
     let world = World::of(&provider, before.fork()).await;
     let process = world.process(Fault::None);
-    let Ok(Outcome::Ran(_)) = world.run(&process, Step::FirstPull).await else {
+    let Ok(RunOutcome::Ran(_)) = world.run(&process, Step::FirstPull).await else {
         panic!("nobody else is there");
     };
     let left = keys(&world.store, COMMITS).await.len();

@@ -3,12 +3,12 @@
 use std::pin::pin;
 
 use auditlake::model::Kind;
-use auditlake::pipeline::{Outcome, RunError};
+use auditlake::pipeline::{RunError, RunOutcome};
 
 use super::world::{Step, World};
 use crate::support::store::{Answer, Fault, FaultStore, Turn};
 
-pub(super) type Ended = Result<Outcome, RunError>;
+pub(super) type Ended = Result<RunOutcome, RunError>;
 
 /// Runs `step` in one process for each fault. Before each call `choose` says whose it is, of those that are not done
 /// yet; with nobody chosen, all are left where they are, as if they had died.
@@ -91,8 +91,8 @@ pub(super) fn check_ends(ended: &[Option<Ended>], context: &str) {
     for result in ended.iter().flatten() {
         match result {
             Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{context}: {error:?}"),
-            Ok(Outcome::Held(_)) => {}
-            Ok(Outcome::Ran(report)) => {
+            Ok(RunOutcome::Held(_)) => {}
+            Ok(RunOutcome::Ran(report)) => {
                 assert!(report.failures.is_empty(), "{context}: {report:?}");
             }
         }

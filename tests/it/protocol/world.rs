@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auditlake::clock::Clock;
 use auditlake::lake::{Claimed, Commit, CommitKind, JobLog, Lake, Progress, Run};
-use auditlake::pipeline::{self, Conduct, Job, Lane, Outcome, RunError};
+use auditlake::pipeline::{self, Job, RunError, RunMode, RunOptions, RunOutcome};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -207,36 +207,40 @@ impl World {
     }
 
     /// Runs one step. A process that has run before goes by what it kept.
-    pub(super) async fn run(&self, process: &FaultStore, step: Step) -> Result<Outcome, RunError> {
+    pub(super) async fn run(
+        &self,
+        process: &FaultStore,
+        step: Step,
+    ) -> Result<RunOutcome, RunError> {
         let mut job = self.provider.job(process.lake(), self.target);
         job.memory = process.memory();
         self.run_job(&job, step).await
     }
 
     /// Runs one step in a lake.
-    pub(super) async fn run_in(&self, lake: Lake, step: Step) -> Result<Outcome, RunError> {
+    pub(super) async fn run_in(&self, lake: Lake, step: Step) -> Result<RunOutcome, RunError> {
         self.run_job(&self.provider.job(lake, self.target), step)
             .await
     }
 
-    async fn run_job(&self, job: &Job, step: Step) -> Result<Outcome, RunError> {
+    async fn run_job(&self, job: &Job, step: Step) -> Result<RunOutcome, RunError> {
         self.provider.show_late(step.is_late());
-        let backfill = |range, refetch| Lane::Backfill {
+        let backfill = |range, refetch| RunMode::Backfill {
             range,
             refetch,
             turn: TimeDelta::hours(1),
         };
         let (what, now) = match step {
-            Step::FirstPull => (Lane::Due, at(25, 0)),
+            Step::FirstPull => (RunMode::Due, at(25, 0)),
             Step::Backfill => (backfill(hours(22, 23), false), at(25, 0)),
-            Step::Settle => (Lane::Due, at(27, 30)),
+            Step::Settle => (RunMode::Due, at(27, 30)),
             Step::Refetch => (backfill(hours(23, 27), true), at(27, 30)),
         };
-        let conduct = Conduct {
+        let conduct = RunOptions {
             clock: Clock::AsOf(now),
             at_a_time: self.at_a_time,
             claim_life: self.claim_life,
-            ..Conduct::new(CancellationToken::new())
+            ..RunOptions::new(CancellationToken::new())
         };
         pipeline::run(job, what, &conduct).await
     }
@@ -246,7 +250,7 @@ impl World {
         &self,
         process: &FaultStore,
         step: Step,
-    ) -> Option<Result<Outcome, RunError>> {
+    ) -> Option<Result<RunOutcome, RunError>> {
         tokio::select! {
             biased;
             () = process.died() => None,
@@ -262,7 +266,7 @@ impl World {
     /// The same, in a process that may have run before.
     pub(super) async fn run_on(&self, process: &FaultStore, step: Step, context: &str) {
         match self.run(process, step).await {
-            Ok(Outcome::Ran(report)) => {
+            Ok(RunOutcome::Ran(report)) => {
                 assert!(
                     report.failures.is_empty(),
                     "{context}: {step:?}: {report:?}"

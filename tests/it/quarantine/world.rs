@@ -6,7 +6,9 @@ use std::sync::Arc;
 use auditlake::clock::Clock;
 use auditlake::lake::quarantine::{self, Acknowledged, By, LineCounts, Place};
 use auditlake::lake::{Commit, Lake};
-use auditlake::pipeline::{self, Became, Conduct, Job, Lane, Outcome, Replayed, Report, RunError};
+use auditlake::pipeline::{
+    self, Became, Job, Replayed, RunError, RunMode, RunOptions, RunOutcome, RunReport,
+};
 use chrono::TimeDelta;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -55,13 +57,13 @@ impl World {
     }
 
     /// All that is due so many hours after 2026-01-10, by an adapter that has `learned` or hasn't.
-    pub(super) async fn pull(&self, hour: i64, learned: bool) -> Report {
-        self.run(Lane::Due, hour, learned).await
+    pub(super) async fn pull(&self, hour: i64, learned: bool) -> RunReport {
+        self.run(RunMode::Due, hour, learned).await
     }
 
     /// All of it again.
-    pub(super) async fn refetch(&self, hour: i64) -> Report {
-        let lane = Lane::Backfill {
+    pub(super) async fn refetch(&self, hour: i64) -> RunReport {
+        let lane = RunMode::Backfill {
             range: hours(23, hour),
             refetch: true,
             turn: TimeDelta::hours(1),
@@ -69,23 +71,23 @@ impl World {
         self.run(lane, hour, true).await
     }
 
-    async fn run(&self, lane: Lane, hour: i64, learned: bool) -> Report {
+    async fn run(&self, lane: RunMode, hour: i64, learned: bool) -> RunReport {
         self.provider.learn(learned);
-        let conduct = Conduct {
+        let conduct = RunOptions {
             clock: Clock::AsOf(at(hour, 0)),
             at_a_time: 1,
-            ..Conduct::new(CancellationToken::new())
+            ..RunOptions::new(CancellationToken::new())
         };
         let job = self.job(self.lake());
         match pipeline::run(&job, lane, &conduct).await.unwrap() {
-            Outcome::Ran(report) => {
+            RunOutcome::Ran(report) => {
                 assert!(
                     report.failures.is_empty() && !report.unfinished,
                     "{report:?}"
                 );
                 report
             }
-            Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
+            RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }
     }
 
@@ -94,9 +96,9 @@ impl World {
         &self,
         process: &FaultStore,
         these: Option<&BTreeSet<Place>>,
-    ) -> Result<Outcome<Replayed>, RunError> {
+    ) -> Result<RunOutcome<Replayed>, RunError> {
         self.provider.learn(true);
-        let conduct = Conduct::new(CancellationToken::new());
+        let conduct = RunOptions::new(CancellationToken::new());
         pipeline::replay(&self.job(process.lake()), these, &conduct).await
     }
 
@@ -107,11 +109,11 @@ impl World {
             .await
             .unwrap()
         {
-            Outcome::Ran(replayed) => {
+            RunOutcome::Ran(replayed) => {
                 assert!(!replayed.unfinished);
                 replayed.lines.into_iter().map(|line| line.became).collect()
             }
-            Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
+            RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }
     }
 

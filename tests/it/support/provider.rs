@@ -8,11 +8,11 @@ use std::time::Duration;
 use auditlake::client::{Client, Limits, Settings};
 use auditlake::lake::Lake;
 use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
-use auditlake::pipeline::{Budget, Job, Memory, Neighbours};
+use auditlake::pipeline::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::plan::Policy;
 use auditlake::providers::{
-    Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Place, Refusal, SentIn, SignIn, Stream,
-    Target,
+    Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Refusal, SentIn, ServiceHost, SignIn,
+    Stream, Target,
 };
 use auditlake::secret::Secret;
 use auditlake::source::Source;
@@ -141,7 +141,7 @@ impl Provider {
             endpoint: Endpoint::new(
                 url.clone(),
                 SignIn::ClientCredentials {
-                    token_url: Place::At(url.join("token").unwrap()),
+                    token_url: ServiceHost::At(url.join("token").unwrap()),
                     client_id: Secret::text("id"),
                     client_secret: Secret::text("secret"),
                     sent: SentIn::Header,
@@ -211,8 +211,8 @@ impl Provider {
             lake,
             partition_by: vec![PartitionColumn::Provider, PartitionColumn::EventDate],
             target_file_size,
-            memory: Memory::default(),
-            budget: Budget::default(),
+            memory: RunCache::default(),
+            budget: MemoryBudget::default(),
             neighbours: Neighbours::default(),
             metrics: auditlake::metrics::Job::default(),
         }

@@ -12,7 +12,9 @@ use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
 use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::pipeline::{self, Budget, Conduct, Job, Lane, Memory, Neighbours, Outcome, Report};
+use auditlake::pipeline::{
+    self, Job, MemoryBudget, Neighbours, RunCache, RunMode, RunOptions, RunOutcome, RunReport,
+};
 use auditlake::runtime;
 use auditlake::source::Source;
 use chrono::{DateTime, NaiveDate, TimeDelta};
@@ -112,8 +114,8 @@ impl<S: Simulator> Rig<S> {
                 lake,
                 partition_by,
                 target_file_size: 64 << 20,
-                memory: Memory::default(),
-                budget: Budget::default(),
+                memory: RunCache::default(),
+                budget: MemoryBudget::default(),
                 neighbours: Neighbours::default(),
                 metrics: auditlake::metrics::Job::default(),
             },
@@ -121,42 +123,43 @@ impl<S: Simulator> Rig<S> {
     }
 
     /// Both clocks at `now`, and all that is due.
-    pub(crate) async fn run(&self, now: Timestamp) -> Report {
-        self.lane(Lane::Due, now, &CancellationToken::new()).await
+    pub(crate) async fn run(&self, now: Timestamp) -> RunReport {
+        self.lane(RunMode::Due, now, &CancellationToken::new())
+            .await
     }
 
     pub(crate) async fn lane(
         &self,
-        lane: Lane,
+        lane: RunMode,
         now: Timestamp,
         stop: &CancellationToken,
-    ) -> Report {
+    ) -> RunReport {
         self.sim.set_now(now);
-        let conduct = Conduct {
+        let conduct = RunOptions {
             clock: Clock::AsOf(now),
-            ..Conduct::new(stop.clone())
+            ..RunOptions::new(stop.clone())
         };
         let mut job = self.job.clone();
-        if let Lane::Backfill { .. } = lane {
-            job.memory = Memory::default(); // a command is a process of its own
+        if let RunMode::Backfill { .. } = lane {
+            job.memory = RunCache::default(); // a command is a process of its own
         }
         match pipeline::run(&job, lane, &conduct).await.unwrap() {
-            Outcome::Ran(report) => report,
-            Outcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
+            RunOutcome::Ran(report) => report,
+            RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }
     }
 
     /// A run in which nothing fails and nothing is left.
-    pub(crate) async fn tick(&self, now: Timestamp) -> Report {
+    pub(crate) async fn tick(&self, now: Timestamp) -> RunReport {
         let report = self.run(now).await;
         assert_eq!(failures(&report), "");
         assert!(!report.unfinished);
         report
     }
 
-    pub(crate) async fn backfill(&self, range: Range, refetch: bool, now: Timestamp) -> Report {
+    pub(crate) async fn backfill(&self, range: Range, refetch: bool, now: Timestamp) -> RunReport {
         let turn = TimeDelta::hours(1);
-        let lane = Lane::Backfill {
+        let lane = RunMode::Backfill {
             range,
             refetch,
             turn,
@@ -265,7 +268,7 @@ pub(crate) fn exceeding<'a, T: Ord>(list: &'a [T], other: &[T]) -> Vec<&'a T> {
 }
 
 /// Each failure as `stream range kind: message`, with its causes, but for what differs from run to run.
-pub(crate) fn failures(report: &Report) -> String {
+pub(crate) fn failures(report: &RunReport) -> String {
     let mut text = String::new();
     for failure in &report.failures {
         let mut chain = failure.error.to_string();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use auditlake::lake::{Commit, CommitKind, Lake};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::Memory;
+use auditlake::pipeline::RunCache;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::stream::{self, BoxStream};
@@ -158,7 +158,7 @@ struct Process {
     /// Tells it from all others.
     number: u64,
     /// What it keeps from one run to the next.
-    memory: Memory,
+    memory: RunCache,
     /// Whether the store says nothing of tags.
     untagged: bool,
     /// Whether it was lied to.
@@ -185,7 +185,7 @@ impl FaultStore {
             names: None,
             told: Mutex::new(Vec::new()),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            memory: Memory::default(),
+            memory: RunCache::default(),
             untagged: false,
             deceived: AtomicBool::new(false),
         }))
@@ -247,7 +247,7 @@ impl FaultStore {
     }
 
     /// What it keeps from one run to the next.
-    pub(crate) fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> RunCache {
         self.0.memory.clone()
     }
 

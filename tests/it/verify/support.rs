@@ -9,7 +9,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::record_batch::RecordBatch;
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::pipeline::{self, Conduct, Day, Verification};
+use auditlake::pipeline::{self, Day, RunOptions, Verification};
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
@@ -37,9 +37,9 @@ pub(super) async fn try_verify<S: Simulator>(
     now: Timestamp,
 ) -> Result<Verification, pipeline::RunError> {
     rig.sim.set_now(now);
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: Clock::AsOf(now),
-        ..Conduct::new(CancellationToken::new())
+        ..RunOptions::new(CancellationToken::new())
     };
     pipeline::verify(&rig.job, range, &conduct).await
 }
