@@ -20,9 +20,9 @@ use auditlake::lake::{Progress, Work};
 use auditlake::model::{PartitionColumn, Range, RangeSet, Record, Timestamp};
 use auditlake::plan::{self, Policy};
 use auditlake::providers::liveperson::FIELDS;
-use auditlake::providers::{Adapter, Answer, Ask, Cursor, Page, Stream, provider};
+use auditlake::providers::{Adapter, Answer, Cursor, Page, PageRequest, Stream, provider};
 use auditlake::sim::{avaya, everyware, liveperson};
-use auditlake::table::{EventIdHash, Part, PartSpec, RowBuilder, RowContext, canonical_hash};
+use auditlake::table::{EventIdHash, PartSpec, PartWriter, RowBuilder, RowContext, canonical_hash};
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput};
 use http::{HeaderMap, StatusCode};
@@ -59,7 +59,7 @@ struct Stage<'a> {
 struct Feed {
     provider: &'static str,
     adapter: Arc<dyn Adapter>,
-    ask: Ask,
+    ask: PageRequest,
     cursor: Option<Cursor>,
     answers: Vec<Answer>,
     raws: Vec<String>,
@@ -234,7 +234,7 @@ fn stages_of<'a>(feed: &'a Feed, stages: &mut Vec<Stage<'a>>) -> Result<()> {
 
 /// Makes one file of them.
 fn encode(records: &[(Record<'_>, &str)], context: &RowContext<'_>) -> Result<()> {
-    let mut part = Part::new(PartSpec {
+    let mut part = PartWriter::new(PartSpec {
         partition_by: PARTITION_BY.to_vec(),
         job: "bench".to_owned(),
         run: "bench".to_owned(),
@@ -411,7 +411,7 @@ fn feed(
     });
     let feed = Feed {
         provider: name,
-        ask: Ask {
+        ask: PageRequest {
             stream: Stream {
                 id: "bench".to_owned(),
                 realtime: false,

@@ -65,11 +65,11 @@ fn whole_micros(at: Timestamp) -> Timestamp {
 /// The clock of another machine, as its last answer showed it; between answers it goes on by this machine's monotonic
 /// clock, which nobody sets. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct RemoteClock(Arc<Mutex<Option<Heard>>>);
+pub struct RemoteClock(Arc<Mutex<Option<ClockSample>>>);
 
 /// What a clock showed at some moment between two instants.
 #[derive(Debug, Clone, Copy)]
-struct Heard {
+struct ClockSample {
     shown: Timestamp,
     /// By how much `shown` may be rounded down.
     precision: TimeDelta,
@@ -87,7 +87,7 @@ impl RemoteClock {
 
     /// Notes what it showed at some moment between `sent` and now.
     pub fn note(&self, shown: Timestamp, precision: TimeDelta, sent: Instant) {
-        *self.lock() = Some(Heard {
+        *self.lock() = Some(ClockSample {
             shown: whole_micros(shown),
             precision,
             sent,
@@ -101,9 +101,9 @@ impl RemoteClock {
     }
 
     /// What it shows at an instant, before or after it was heard of; nothing if it never was.
-    pub fn at(&self, instant: Instant) -> Option<Reading> {
+    pub fn at(&self, instant: Instant) -> Option<ClockReading> {
         let heard = (*self.lock())?;
-        Some(Reading {
+        Some(ClockReading {
             earliest: heard
                 .shown
                 .checked_add_signed(since(heard.received, instant))?,
@@ -112,7 +112,7 @@ impl RemoteClock {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Heard>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ClockSample>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,7 +19,7 @@ const FAR_BEHIND: TimeDelta = TimeDelta::days(1);
 /// Whose clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Whose {
+pub enum ClockOwner {
     /// This machine's.
     Local,
     /// That of the store in which the lake lies.
@@ -32,7 +32,7 @@ pub enum Whose {
 }
 
 /// `the local clock`, `the store's clock`, `the API's clock`.
-impl fmt::Display for Whose {
+impl fmt::Display for ClockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Local => "the local clock",
@@ -45,14 +45,14 @@ impl fmt::Display for Whose {
 
 /// What a clock shows at one instant, as closely as that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The earliest time that it may show.
     pub earliest: Timestamp,
     /// The latest.
     pub latest: Timestamp,
 }
 
-impl Reading {
+impl ClockReading {
     /// The reading of a clock that is at hand.
     pub fn exact(at: Timestamp) -> Self {
         Self {
@@ -78,19 +78,19 @@ impl Reading {
 
 /// What the clocks show at one instant; nothing where one isn't known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Readings {
+pub struct ClockReadings {
     /// This machine's.
     pub local: Timestamp,
     /// The store's.
-    pub store: Option<Reading>,
+    pub store: Option<ClockReading>,
     /// The API's.
-    pub api: Option<Reading>,
+    pub api: Option<ClockReading>,
 }
 
 /// Why a clock is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ignored {
+pub enum IgnoredBecause {
     /// It shows a time before the program was built.
     BeforeBuild,
     /// It is more than a day behind two others that agree.
@@ -104,15 +104,15 @@ pub enum Ignored {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skew {
     /// The clock.
-    pub clock: Whose,
+    pub clock: ClockOwner,
     /// By how much it is ahead; negative if it is behind.
     pub ahead_seconds: i64,
     /// Of which clocks; of none if no other is known, and then of the day on which the program was built.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub of: Vec<Whose>,
+    pub of: Vec<ClockOwner>,
     /// Why it is ignored, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ignored: Option<Ignored>,
+    pub ignored: Option<IgnoredBecause>,
 }
 
 /// `the local clock is 3d ahead of the API's clock`, and what follows from it if it is ignored.
@@ -142,17 +142,19 @@ impl fmt::Display for Skew {
         }
         match self.ignored {
             None => Ok(()),
-            Some(Ignored::BeforeBuild) => {
+            Some(IgnoredBecause::BeforeBuild) => {
                 f.write_str("; it shows a time before auditlake was built, and is ignored")
             }
-            Some(Ignored::FarBehind | Ignored::Unknown) => f.write_str("; it is ignored"),
+            Some(IgnoredBecause::FarBehind | IgnoredBecause::Unknown) => {
+                f.write_str("; it is ignored")
+            }
         }
     }
 }
 
 /// What to take for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedTime {
     /// The least of the clocks that are believed.
     pub now: Timestamp,
     /// The latest of the clocks that agree with another one: what lies beyond it hasn't happened.
@@ -161,23 +163,23 @@ pub struct Judged {
     pub skews: Vec<Skew>,
 }
 
-impl Judged {
+impl JudgedTime {
     /// Whether this clock's time counts.
-    pub fn believes(&self, clock: Whose) -> bool {
+    pub fn believes(&self, clock: ClockOwner) -> bool {
         let is_ignored = |skew: &Skew| skew.clock == clock && skew.ignored.is_some();
         !self.skews.iter().any(is_ignored)
     }
 }
 
 /// Judges the clocks. `built` is a time at which the program wasn't built yet.
-pub fn judge(readings: &Readings, built: Timestamp) -> Judged {
-    let local = Some(Reading::exact(readings.local));
+pub fn judge(readings: &ClockReadings, built: Timestamp) -> JudgedTime {
+    let local = Some(ClockReading::exact(readings.local));
     let known = [
-        (Whose::Local, local),
-        (Whose::Store, readings.store),
-        (Whose::Api, readings.api),
+        (ClockOwner::Local, local),
+        (ClockOwner::Store, readings.store),
+        (ClockOwner::Api, readings.api),
     ];
-    let known: Vec<(Whose, Reading)> = known
+    let known: Vec<(ClockOwner, ClockReading)> = known
         .into_iter()
         .filter_map(|(whose, reading)| Some((whose, reading?)))
         .collect();
@@ -188,12 +190,12 @@ pub fn judge(readings: &Readings, built: Timestamp) -> Judged {
     for (clock, reading) in too_early {
         let of = believed.iter().map(|(whose, _)| *whose).collect();
         let against = believed.first().map_or(built, |(_, other)| other.earliest);
-        let ahead = Reading::exact(reading.latest).ahead_of(Reading::exact(against));
+        let ahead = ClockReading::exact(reading.latest).ahead_of(ClockReading::exact(against));
         skews.push(Skew {
             clock,
             ahead_seconds: ahead.num_seconds(),
             of,
-            ignored: Some(Ignored::BeforeBuild),
+            ignored: Some(IgnoredBecause::BeforeBuild),
         });
     }
     if let Some((at, skew)) = odd_one_out(&believed) {
@@ -211,7 +213,7 @@ pub fn judge(readings: &Readings, built: Timestamp) -> Judged {
     let least = believed.iter().map(|(_, reading)| reading.earliest).min();
     // if no clock can be right, the latest is nearest to it
     let latest = || known.iter().map(|(_, reading)| reading.earliest).max();
-    Judged {
+    JudgedTime {
         now: least.or_else(latest).unwrap_or(readings.local),
         agreed,
         skews,
@@ -219,7 +221,7 @@ pub fn judge(readings: &Readings, built: Timestamp) -> Judged {
 }
 
 /// Of three clocks the one that is off while the others agree, with its place.
-fn odd_one_out(clocks: &[(Whose, Reading)]) -> Option<(usize, Skew)> {
+fn odd_one_out(clocks: &[(ClockOwner, ClockReading)]) -> Option<(usize, Skew)> {
     let [a, b, c] = clocks else { return None };
     for (at, odd, one, other) in [(0, a, b, c), (1, b, a, c), (2, c, a, b)] {
         let ahead = [odd.1.ahead_of(one.1), odd.1.ahead_of(other.1)];
@@ -234,7 +236,7 @@ fn odd_one_out(clocks: &[(Whose, Reading)]) -> Option<(usize, Skew)> {
                 clock: odd.0,
                 ahead_seconds: nearer.num_seconds(),
                 of: vec![one.0, other.0],
-                ignored: (nearer < -FAR_BEHIND).then_some(Ignored::FarBehind),
+                ignored: (nearer < -FAR_BEHIND).then_some(IgnoredBecause::FarBehind),
             };
             return Some((at, skew));
         }
@@ -243,7 +245,7 @@ fn odd_one_out(clocks: &[(Whose, Reading)]) -> Option<(usize, Skew)> {
 }
 
 /// Each clock's difference to the first, where nobody can say which of them is off.
-fn differences(clocks: &[(Whose, Reading)]) -> Vec<Skew> {
+fn differences(clocks: &[(ClockOwner, ClockReading)]) -> Vec<Skew> {
     let Some(((first, reading), others)) = clocks.split_first() else {
         return Vec::new();
     };
@@ -276,9 +278,9 @@ mod tests {
     }
 
     /// Judges clocks that are off by so many seconds.
-    fn judged(local: i64, store: Option<i64>, api: Option<i64>) -> Judged {
-        let reading = |off: i64| Reading::exact(at(NOW + off));
-        let readings = Readings {
+    fn judged(local: i64, store: Option<i64>, api: Option<i64>) -> JudgedTime {
+        let reading = |off: i64| ClockReading::exact(at(NOW + off));
+        let readings = ClockReadings {
             local: at(NOW + local),
             store: store.map(reading),
             api: api.map(reading),
@@ -287,7 +289,7 @@ mod tests {
     }
 
     /// Now and the agreed now in seconds, and what is off.
-    fn of(judged: &Judged) -> (i64, Option<i64>, String) {
+    fn of(judged: &JudgedTime) -> (i64, Option<i64>, String) {
         let off = |at: Timestamp| at.timestamp() - NOW;
         let skews = judged.skews.iter().map(|skew| {
             let of: Vec<String> = skew.of.iter().map(|of| format!("{of:?}")).collect();
@@ -392,16 +394,16 @@ mod tests {
         // of two that can't be right, the later is nearer to it
         let both = judged(-2_000 * DAY, None, Some(-3_000 * DAY));
         assert_eq!(both.now, at(NOW - 2_000 * DAY));
-        assert!(!both.believes(Whose::Api) && both.agreed.is_none());
+        assert!(!both.believes(ClockOwner::Api) && both.agreed.is_none());
     }
 
     #[test]
     fn an_answer_that_took_long_proves_no_skew() {
-        let slow = Reading {
+        let slow = ClockReading {
             earliest: at(NOW - 90),
             latest: at(NOW + 5),
         };
-        let readings = Readings {
+        let readings = ClockReadings {
             local: at(NOW),
             store: None,
             api: Some(slow),
@@ -416,7 +418,7 @@ mod tests {
         let skew: Skew = serde_json::from_str(text).unwrap();
         assert_eq!(
             (skew.clock, skew.ignored),
-            (Whose::Unknown, Some(Ignored::Unknown))
+            (ClockOwner::Unknown, Some(IgnoredBecause::Unknown))
         );
     }
 

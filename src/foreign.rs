@@ -1,7 +1,7 @@
 //! Text that others wrote, made fit to show: what a provider, a store, a proxy or a file says may steer a terminal, forge a
 //! line of a log, or read otherwise than it is.
 //!
-//! [`line()`] is for text that becomes part of a message: errors, reasons, names. [`Shown`] is the last line of defence, for
+//! [`line()`] is for text that becomes part of a message: errors, reasons, names. [`OutputForm`] is the last line of defence, for
 //! what is about to leave for a terminal, a log or a page. Text that is data (a record in the lake, a JSON document) is
 //! never changed: in JSON such characters are escaped, which reads the same.
 
@@ -53,7 +53,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
 
 /// What may leave for a surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum OutputForm {
     /// Lines of text.
     Text,
     /// The same with our own colours in it.
@@ -62,7 +62,7 @@ pub enum Shown {
     Json,
 }
 
-impl Shown {
+impl OutputForm {
     /// The text as it may leave. Its line breaks stay, as our own texts have them.
     pub fn of(self, text: &str) -> Cow<'_, str> {
         if is_plain(text, true) {
@@ -213,9 +213,12 @@ mod tests {
 
     #[test]
     fn what_leaves_keeps_its_lines_and_our_own_colours() {
-        assert_eq!(Shown::Text.of("a\n\tb\u{1b}[31mc\r\n"), "a\n\tb [31mc \n");
+        assert_eq!(
+            OutputForm::Text.of("a\n\tb\u{1b}[31mc\r\n"),
+            "a\n\tb [31mc \n"
+        );
         let painted = "\u{1b}[31mFAILED\u{1b}[0m \u{1b}[2;3mx\u{1b}[0m";
-        assert_eq!(Shown::Painted.of(painted), painted);
+        assert_eq!(OutputForm::Painted.of(painted), painted);
         for other in [
             "\u{1b}[8mhidden",
             "\u{1b}[5m",
@@ -224,17 +227,20 @@ mod tests {
             "\u{1b}[31",
             "\u{1b}[2J",
         ] {
-            assert!(!Shown::Painted.of(other).contains('\u{1b}'), "{other:?}");
+            assert!(
+                !OutputForm::Painted.of(other).contains('\u{1b}'),
+                "{other:?}"
+            );
         }
-        assert_eq!(Shown::Text.line_of("a\nb\u{2028}c\n"), "a b c\n");
-        assert_eq!(Shown::Text.line_of("a\nb"), "a b");
+        assert_eq!(OutputForm::Text.line_of("a\nb\u{2028}c\n"), "a b c\n");
+        assert_eq!(OutputForm::Text.line_of("a\nb"), "a b");
     }
 
     proptest! {
         #[test]
         fn json_says_the_same(text in "\\PC*|[\\u{0}-\\u{2fff}]*|.*") {
             let json = serde_json::to_string(&text).unwrap();
-            let shown = Shown::Json.of(&json).into_owned();
+            let shown = OutputForm::Json.of(&json).into_owned();
             prop_assert!(!shown.chars().any(is_unseen), "{}", shown.escape_unicode());
             prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
         }
@@ -242,7 +248,7 @@ mod tests {
         #[test]
         fn nothing_unseen_is_left(text in "[\\u{0}-\\u{10ffff}]*") {
             prop_assert!(!line(&text).chars().any(is_unseen));
-            prop_assert!(!Shown::Text.of(&text).chars().any(|c| is_unseen(c) && c != '\n' && c != '\t'));
+            prop_assert!(!OutputForm::Text.of(&text).chars().any(|c| is_unseen(c) && c != '\n' && c != '\t'));
         }
     }
 }

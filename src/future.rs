@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_lies_beyond_now_is_taken_out() {
-        let open = |from, to, asked_at| Open {
+        let open = |from, to, asked_at| OpenRange {
             range: range(from, to),
             work: Work::Pull,
             asked_at: at(asked_at),

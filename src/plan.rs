@@ -91,7 +91,7 @@ pub struct Task {
     /// Why.
     pub work: Work,
     /// Where an earlier run left off, and when that one began.
-    pub resume: Option<Open>,
+    pub resume: Option<OpenRange>,
     /// Whether it failed in an earlier run while others of its stream could be pulled.
     pub again: bool,
 }
@@ -106,7 +106,7 @@ impl Task {
         }
     }
 
-    fn rest_of(open: &Open) -> Self {
+    fn rest_of(open: &OpenRange) -> Self {
         Self {
             range: open.range,
             work: open.work,
@@ -443,7 +443,7 @@ pub fn backfill(
     now: Timestamp,
     policy: &Policy,
 ) -> Plan {
-    let is_ours = |open: &&Open| {
+    let is_ours = |open: &&OpenRange| {
         open.work == Work::Backfill && open.range.intersection(&range) == Some(open.range)
     };
     let rest: Vec<Task> = progress
@@ -495,7 +495,7 @@ pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Strea
                 range,
                 left: [range].into_iter().collect(),
             });
-            let is_void = |open: &Open| {
+            let is_void = |open: &OpenRange| {
                 open.work == Work::Backfill && open.range.intersection(&range).is_some()
             };
             progress.open.retain(|open| !is_void(open));
@@ -557,7 +557,7 @@ pub fn fail(
     range: Range,
     work: Work,
     at: Timestamp,
-    kind: Kind,
+    kind: FailureKind,
     error: &str,
 ) {
     if !matches!(work, Work::Pull | Work::Settle) {
@@ -656,7 +656,7 @@ pub fn give_up(progress: &mut Progress, range: Range, policy: &Policy) {
     lost.iter()
         .for_each(|range| progress.unobtainable.insert(range));
     progress.watermark = Some(progress.passed().contiguous_end(policy.start));
-    let is_over = |open: &Open| range.intersection(&open.range) == Some(open.range);
+    let is_over = |open: &OpenRange| range.intersection(&open.range) == Some(open.range);
     progress.open.retain(|open| !is_over(open));
     (progress.unsettled.values_mut()).for_each(|unsettled| unsettled.remove(range));
     progress.unsettled.retain(|_, ranges| !ranges.is_empty());
@@ -911,7 +911,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_range_goes_on_first_and_is_not_pulled_twice() {
-        let open = |from, to, work| Open {
+        let open = |from, to, work| OpenRange {
             range: range(from, to),
             work,
             asked_at: at(70),
@@ -990,7 +990,7 @@ mod tests {
 
     #[test]
     fn a_refetch_doesn_t_go_on_from_a_backfill_s_cursor() {
-        let open = Open {
+        let open = OpenRange {
             range: range(0, 60),
             work: Work::Backfill,
             asked_at: at(70),
@@ -1046,7 +1046,14 @@ mod tests {
     }
 
     fn fail(progress: &mut Progress, range: Range, now: i64) {
-        super::fail(progress, range, Work::Pull, at(now), Kind::Data, "poison");
+        super::fail(
+            progress,
+            range,
+            Work::Pull,
+            at(now),
+            FailureKind::Data,
+            "poison",
+        );
     }
 
     #[test]
@@ -1100,7 +1107,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_range_that_failed_waits_for_its_time_and_goes_on_from_its_cursor() {
-        let open = Open {
+        let open = OpenRange {
             range: range(0, 60),
             work: Work::Pull,
             asked_at: at(70),
@@ -1131,7 +1138,14 @@ mod tests {
         assert_eq!(settle(&progress, 170), [range(0, 60)]);
         for _ in 0..2 {
             let failed = range(0, 60);
-            super::fail(&mut progress, failed, Work::Settle, at(170), Kind::Data, "");
+            super::fail(
+                &mut progress,
+                failed,
+                Work::Settle,
+                at(170),
+                FailureKind::Data,
+                "",
+            );
         }
         assert_eq!(settle(&progress, 220), []);
         assert_eq!(settle(&progress, 230), [range(0, 60)]);
@@ -1281,7 +1295,7 @@ mod tests {
         finish(&mut progress, range(0, 600), at(610), &policy);
         let before = progress.coverage.clone();
         finish(&mut progress, range(600, 1_200), at(1_210), &policy);
-        progress.open = vec![Open {
+        progress.open = vec![OpenRange {
             range: range(1_200, 1_800),
             work: Work::Pull,
             asked_at: at(1_810),
@@ -1459,7 +1473,7 @@ mod tests {
                     if poison.within(task.range).is_empty() {
                         finish(&mut progress, task.range, at(now), &policy);
                     } else {
-                        super::fail(&mut progress, task.range, task.work, at(now), Kind::Data, "");
+                        super::fail(&mut progress, task.range, task.work, at(now), FailureKind::Data, "");
                     }
                 }
                 prop_assert!(progress.failed.len() <= FAILED_AT_MOST);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use crate::client::{Client, ClientError, Limits, Settings};
+use crate::client::{Client, ClientError, ClientLimits, ClientSettings};
 use crate::config::{self, Config};
 use crate::lake::{FailureStreak, Lake, LakeError, Origin, StorePatience};
 use crate::metrics::{self, Metrics};
@@ -14,7 +14,7 @@ use crate::model::Timestamp;
 use crate::pipeline::{self, MemoryBudget, Neighbours, RunCache};
 use crate::plan::Policy;
 use crate::schedule::CronSchedule;
-use crate::source::Source;
+use crate::source::Feed;
 
 /// How long after it was due a run must have moved the watermark, unless the configuration says otherwise.
 const GRACE: TimeDelta = TimeDelta::hours(1);
@@ -83,7 +83,7 @@ pub enum SetupError {
 
 impl SetupError {
     /// What it means.
-    pub fn kind(&self) -> crate::model::Kind {
+    pub fn kind(&self) -> crate::model::FailureKind {
         match self {
             Self::Client(error) => error.kind(),
             Self::Lake(error) => error.kind(),
@@ -93,15 +93,18 @@ impl SetupError {
 
 /// The client of one connection. All jobs of the connection must share it, as they share its rate budget.
 pub fn client(
-    connection: &config::Connection,
-    server: &config::Server,
+    connection: &config::ConnectionConfig,
+    server: &config::ServerConfig,
 ) -> Result<Client, ClientError> {
     Client::new(client_settings(connection, server))
 }
 
 /// What that client is made of.
-pub fn client_settings(connection: &config::Connection, server: &config::Server) -> Settings {
-    Settings {
+pub fn client_settings(
+    connection: &config::ConnectionConfig,
+    server: &config::ServerConfig,
+) -> ClientSettings {
+    ClientSettings {
         connection: connection.name.clone(),
         provider: connection.provider,
         endpoint: connection.endpoint.clone(),
@@ -113,24 +116,24 @@ pub fn client_settings(connection: &config::Connection, server: &config::Server)
         proxy: connection.proxy.clone(),
         ca_file: connection.ca_file.clone(),
         allow_http: connection.allow_http,
-        limits: Limits::default(),
-        metrics: metrics::Connection::default(),
+        limits: ClientLimits::default(),
+        metrics: metrics::ConnectionMetrics::default(),
     }
 }
 
 /// The configured lake. Makes no request.
-pub fn lake(lake: &config::Lake) -> Result<Lake, LakeError> {
+pub fn lake(lake: &config::LakeConfig) -> Result<Lake, LakeError> {
     lake_with(lake, StorePatience::Long)
 }
 
 /// The same, as patient as it says with a store that fails.
-pub fn lake_with(lake: &config::Lake, patience: StorePatience) -> Result<Lake, LakeError> {
+pub fn lake_with(lake: &config::LakeConfig, patience: StorePatience) -> Result<Lake, LakeError> {
     let ca_file = lake.ca_file.as_deref();
     Lake::reach(&lake.url, &lake.storage_options, ca_file, patience)
 }
 
 /// The lake's layout, as its layout file has it.
-pub fn layout(lake: &config::Lake) -> Vec<String> {
+pub fn layout(lake: &config::LakeConfig) -> Vec<String> {
     lake.partition_by
         .iter()
         .map(|column: &PartitionColumn| column.as_str().to_owned())
@@ -159,7 +162,7 @@ pub fn jobs(
         let client = if let Some(client) = clients.get(job.connection.as_str()) {
             client.clone()
         } else {
-            let client = Client::new(Settings {
+            let client = Client::new(ClientSettings {
                 metrics: metrics.connection(connection.provider, &connection.name),
                 ..client_settings(connection, &config.server)
             })?;
@@ -176,7 +179,7 @@ pub fn jobs(
                 provider: connection.provider,
                 account_id: account_id(connection),
                 policy: policy(job),
-                source: Source::new(Arc::clone(&job.adapter), client),
+                source: Feed::new(Arc::clone(&job.adapter), client),
                 lake: lake.clone(),
                 partition_by: config.lake.partition_by.clone(),
                 target_file_size: config.lake.target_file_size,
@@ -195,14 +198,14 @@ pub fn jobs(
 }
 
 /// What the column `account_id` shows where a record doesn't say.
-fn account_id(connection: &config::Connection) -> String {
+fn account_id(connection: &config::ConnectionConfig) -> String {
     let known = connection.account_id.as_ref();
     known.unwrap_or(&connection.name).clone()
 }
 
 /// Whose log each job of the configuration pulls, by the name of the job's log.
 fn origins(config: &Config) -> BTreeMap<String, Origin> {
-    let origin = |job: &config::Job| {
+    let origin = |job: &config::JobConfig| {
         let connection = config.connections.get(&job.connection)?;
         let origin = Origin {
             provider: Some(connection.provider.to_owned()),
@@ -219,7 +222,7 @@ fn origins(config: &Config) -> BTreeMap<String, Origin> {
 }
 
 /// How a job's ranges are cut.
-pub fn policy(job: &config::Job) -> Policy {
+pub fn policy(job: &config::JobConfig) -> Policy {
     Policy {
         start: job.start,
         window: job.window,
@@ -237,7 +240,7 @@ mod tests {
 
     use super::*;
     use crate::lake::{RunFailure, RunSummary};
-    use crate::model::Kind;
+    use crate::model::FailureKind;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -303,11 +306,11 @@ jobs:
     /// A job whose runs ended so, one after the other at `now`, each with a pause that the provider asked for, in seconds.
     fn after(
         before: Option<&FailureStreak>,
-        kinds: &[Kind],
+        kinds: &[FailureKind],
         asked: Option<u64>,
         now: Timestamp,
     ) -> Option<FailureStreak> {
-        let failed = |kind: &Kind| RunFailure {
+        let failed = |kind: &FailureKind| RunFailure {
             stream: None,
             range: None,
             work: None,
@@ -336,7 +339,7 @@ jobs:
         let next = Some(at("2026-11-20T10:15:00Z"));
         assert_eq!(job.next_run(Some(now), None, now), next);
         assert_eq!(job.next_run(None, None, now), Some(now));
-        let failing = after(None, &[Kind::Transient], None, now);
+        let failing = after(None, &[FailureKind::Transient], None, now);
         assert_eq!(job.next_run(Some(now), failing.as_ref(), now), next);
         // also where a run that failed had not planned yet, or another process reads the log an hour later
         assert_eq!(
@@ -362,7 +365,7 @@ jobs:
     #[test]
     fn a_pause_that_the_provider_asked_for_is_kept_also_by_a_process_that_has_just_started() {
         let (job, now) = (job(QUARTERLY), at("2026-11-20T10:07:00Z"));
-        let failing = after(None, &[Kind::RateLimited], Some(20 * 60), now).unwrap();
+        let failing = after(None, &[FailureKind::RateLimited], Some(20 * 60), now).unwrap();
         let next = Some(at("2026-11-20T10:30:00Z"));
         assert_eq!(job.next_run(Some(now), Some(&failing), now), next);
         assert_eq!(
@@ -377,7 +380,7 @@ jobs:
         let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
         let mut failing = None;
         for _ in 0..9 {
-            failing = after(failing.as_ref(), &[Kind::Auth], None, now);
+            failing = after(failing.as_ref(), &[FailureKind::Auth], None, now);
         }
         let failing = failing.unwrap();
         let next = |failing: &FailureStreak| job.next_run(None, Some(failing), now).unwrap() - now;
@@ -390,7 +393,12 @@ jobs:
     #[test]
     fn a_pause_is_never_longer_than_it_was_meant_whatever_clock_wrote_it() {
         let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
-        let failing = after(None, &[Kind::Transient], None, now + TimeDelta::days(900));
+        let failing = after(
+            None,
+            &[FailureKind::Transient],
+            None,
+            now + TimeDelta::days(900),
+        );
         let next = job.next_run(None, failing.as_ref(), now).unwrap();
         assert_eq!(next - now, TimeDelta::seconds(11));
     }
@@ -401,12 +409,12 @@ jobs:
     fn an_hour_of_failures_is_an_hour_of_few_runs() {
         let job = job(EACH_SECOND);
         for (kind, asked, most) in [
-            (Kind::Transient, None, 16),
-            (Kind::Data, None, 16),
-            (Kind::Config, None, 16),
-            (Kind::RateLimited, None, 16),
-            (Kind::RateLimited, Some(20 * 60), 3),
-            (Kind::Auth, None, 6),
+            (FailureKind::Transient, None, 16),
+            (FailureKind::Data, None, 16),
+            (FailureKind::Config, None, 16),
+            (FailureKind::RateLimited, None, 16),
+            (FailureKind::RateLimited, Some(20 * 60), 3),
+            (FailureKind::Auth, None, 6),
         ] {
             let begun = at("2026-11-20T10:00:00Z");
             let (mut failing, mut now, mut runs) = (None, begun, 0);
@@ -426,7 +434,7 @@ jobs:
     #[test]
     fn failures_back_off_refused_credentials_longer_and_a_success_forgets_them() {
         let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
-        let pauses = |kinds: &[Kind]| -> Vec<TimeDelta> {
+        let pauses = |kinds: &[FailureKind]| -> Vec<TimeDelta> {
             let mut failing = None;
             let mut pause = || {
                 failing = after(failing.as_ref(), kinds, None, now);
@@ -434,18 +442,18 @@ jobs:
             };
             (0..12).map(|_| pause()).collect()
         };
-        let data = pauses(&[Kind::Data]);
+        let data = pauses(&[FailureKind::Data]);
         assert_eq!(data[..3], [11, 21, 41].map(TimeDelta::seconds));
         assert_eq!(data[11], TimeDelta::seconds(301));
         // whichever stream failed first
-        let auth = pauses(&[Kind::Data, Kind::Auth]);
+        let auth = pauses(&[FailureKind::Data, FailureKind::Auth]);
         assert_eq!(auth[..3], [61, 121, 241].map(TimeDelta::seconds));
         assert_eq!(auth[11], TimeDelta::seconds(3_601));
-        let failing = after(None, &[Kind::Data, Kind::Auth], None, now);
+        let failing = after(None, &[FailureKind::Data, FailureKind::Auth], None, now);
         let failing = failing.unwrap();
         assert_eq!(
             (failing.kind, &*failing.error),
-            (Some(Kind::Auth), "it failed (auth)")
+            (Some(FailureKind::Auth), "it failed (auth)")
         );
         assert_eq!(after(Some(&failing), &[], None, now), None);
     }
@@ -453,7 +461,7 @@ jobs:
     #[test]
     fn a_run_that_was_stopped_on_the_way_neither_fails_nor_succeeds() {
         let now = at("2026-11-20T10:07:00Z");
-        let failing = after(None, &[Kind::Data], None, now);
+        let failing = after(None, &[FailureKind::Data], None, now);
         let stopped = RunSummary {
             started_at: now,
             unfinished: true,

@@ -20,8 +20,8 @@ use crate::clock::real_now;
 use crate::history;
 use crate::lake::quarantine;
 use crate::lake::{self, Commit, FailureStreak, Lake, LakeError};
-use crate::metrics::Ended;
-use crate::model::Kind;
+use crate::metrics::RunEnd;
+use crate::model::FailureKind;
 use crate::pipeline::{self, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::plan;
 use crate::runtime::ScheduledJob;
@@ -148,7 +148,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
         match result {
             Ok(Ok(RunOutcome::Held(_))) => {
                 if !held {
-                    ended(Ended::Held);
+                    ended(RunEnd::Held);
                 }
                 held = true;
                 due = Some(now + HELD_RETRY);
@@ -157,12 +157,12 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
             Ok(Ok(RunOutcome::Ran(report))) => {
                 tell(&job.name, &report);
                 let errors = || report.failures.iter().map(|failure| &failure.error);
-                let kinds: Vec<Kind> = errors().map(RunError::kind).collect();
+                let kinds: Vec<FailureKind> = errors().map(RunError::kind).collect();
                 kinds.iter().for_each(|kind| job.metrics.failed(*kind));
                 ended(match (kinds.is_empty(), report.unfinished) {
-                    (false, _) => Ended::Failed,
-                    (true, true) => Ended::Unfinished,
-                    (true, false) => Ended::Succeeded,
+                    (false, _) => RunEnd::Failed,
+                    (true, true) => RunEnd::Unfinished,
+                    (true, false) => RunEnd::Succeeded,
                 });
                 quarantined = report.tally.counts.quarantined > 0;
                 if let Some(watermark) = report.watermark {
@@ -177,12 +177,12 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
             }
             Ok(Err(error)) => {
                 job.metrics.failed(error.kind());
-                ended(Ended::Failed);
+                ended(RunEnd::Failed);
                 tracing::error!(job = job.name, connection = job.connection, kind = %error.kind(), error = error_chain(&error), "the run failed");
             }
             Err(panic) => {
-                job.metrics.failed(Kind::Transient);
-                ended(Ended::Failed);
+                job.metrics.failed(FailureKind::Transient);
+                ended(RunEnd::Failed);
                 let said = said_of_panic(&*panic);
                 pipeline::note_failed(job, Uuid::nil(), &RunError::Panicked(said));
                 tracing::error!(

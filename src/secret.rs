@@ -13,11 +13,11 @@ pub use hidden::Redactor;
 /// rotated under a running daemon.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    parts: Vec<Part>,
+    parts: Vec<SecretPart>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Part {
+enum SecretPart {
     Text(String),
     File(PathBuf),
 }
@@ -53,14 +53,14 @@ impl Secret {
     /// A secret that is this text.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
-            parts: vec![Part::Text(text.into())],
+            parts: vec![SecretPart::Text(text.into())],
         }
     }
 
     /// A secret that is the content of a file, without one trailing newline.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
-            parts: vec![Part::File(path.into())],
+            parts: vec![SecretPart::File(path.into())],
         }
     }
 
@@ -76,8 +76,8 @@ impl Secret {
         let mut whole = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => whole.push_str(text),
-                Part::File(path) => {
+                SecretPart::Text(text) => whole.push_str(text),
+                SecretPart::File(path) => {
                     let text = std::fs::read_to_string(path).map_err(|source| {
                         let path = path.clone();
                         SecretError::Unreadable { path, source }
@@ -103,8 +103,8 @@ impl Secret {
     /// The first file that it stands for, if it stands for one.
     pub fn file_name(&self) -> Option<&Path> {
         self.parts.iter().find_map(|part| match part {
-            Part::File(path) => Some(path.as_path()),
-            Part::Text(_) => None,
+            SecretPart::File(path) => Some(path.as_path()),
+            SecretPart::Text(_) => None,
         })
     }
 }

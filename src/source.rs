@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use twox_hash::XxHash64;
 
-use crate::client::{Body, Calls, Client, ClientError, Opened};
+use crate::client::{Calls, Client, ClientError, OpenResponse, ResponseBody};
 use crate::clock;
 use crate::foreign;
-use crate::model::{Kind, Timestamp};
+use crate::model::{FailureKind, Timestamp};
 use crate::providers::{
-    Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream, Target,
+    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Splitter, Stream, Target,
 };
 use crate::telemetry::error_chain;
 
@@ -29,18 +29,18 @@ const STREAMS_LAST: Duration = Duration::from_hours(24);
 
 /// One job's feed.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Feed {
     /// What to ask and what answers mean.
     pub adapter: Arc<dyn Adapter>,
     /// Who asks; shared by all jobs of a connection, as they share its rate budget.
     pub client: Client,
     /// What streams there are, where the provider had to be asked; shared by all clones.
-    named: Arc<Mutex<Option<Named>>>,
+    named: Arc<Mutex<Option<NamedStreams>>>,
 }
 
 /// The streams that a provider named.
 #[derive(Debug, Clone)]
-struct Named {
+struct NamedStreams {
     /// When it was asked.
     at: Instant,
     streams: Vec<Stream>,
@@ -48,7 +48,7 @@ struct Named {
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum FeedError {
     /// The call has no answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -59,13 +59,13 @@ pub enum SourceError {
     #[error("the answer broke off")]
     BrokenOff {
         /// Why.
-        source: Box<SourceError>,
+        source: Box<FeedError>,
     },
 }
 
-impl SourceError {
+impl FeedError {
     /// What it means for the scheduler.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         match self {
             Self::Client(error) => error.kind(),
             Self::Refused(refusal) => refusal.kind(),
@@ -74,10 +74,10 @@ impl SourceError {
     }
 }
 
-impl SourceError {
+impl FeedError {
     /// Whether the answer can't be understood.
     pub fn is_no_page(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Failed { .. })) && self.kind() == Kind::Data
+        matches!(self, Self::Refused(Refusal::Failed { .. })) && self.kind() == FailureKind::Data
     }
 
     /// Whether the range may go well from its start: its cursor is gone, or an answer broke off.
@@ -89,7 +89,7 @@ impl SourceError {
     }
 }
 
-impl Source {
+impl Feed {
     /// A feed of which nothing is known yet.
     pub fn new(adapter: Arc<dyn Adapter>, client: Client) -> Self {
         Self {
@@ -146,14 +146,14 @@ impl Source {
     }
 
     /// The job's streams. Where the provider has to be asked, that is done once a day.
-    pub async fn streams(&self, stop: &CancellationToken) -> Result<Vec<Stream>, SourceError> {
+    pub async fn streams(&self, stop: &CancellationToken) -> Result<Vec<Stream>, FeedError> {
         let calls = self.adapter.stream_calls();
         if calls.is_empty() {
             return self.closed(self.adapter.streams(&[]));
         }
         let asked = Instant::now();
         let named = self.named().clone();
-        if let Some(Named { at, streams }) = named
+        if let Some(NamedStreams { at, streams }) = named
             && asked < at + STREAMS_LAST
         {
             return Ok(streams);
@@ -163,24 +163,24 @@ impl Source {
             answers.push(self.answer(&call, stop).await?);
         }
         let streams = self.closed(self.adapter.streams(&answers))?;
-        *self.named() = Some(Named {
+        *self.named() = Some(NamedStreams {
             at: asked,
             streams: streams.clone(),
         });
         Ok(streams)
     }
 
-    /// Something failed that other streams may be the reason of: [`Source::streams`] asks the provider again.
+    /// Something failed that other streams may be the reason of: [`Feed::streams`] asks the provider again.
     pub fn forget_streams(&self) {
         *self.named() = None;
     }
 
-    fn named(&self) -> MutexGuard<'_, Option<Named>> {
+    fn named(&self) -> MutexGuard<'_, Option<NamedStreams>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entries of an answer to a catalogue or related call.
-    pub fn entries(&self, answer: Answer) -> Result<Page, SourceError> {
+    pub fn entries(&self, answer: Answer) -> Result<Page, FeedError> {
         self.closed(self.adapter.entries(answer))
     }
 
@@ -190,7 +190,7 @@ impl Source {
     }
 
     /// A refusal in words that are fit to show.
-    fn closed<T>(&self, told: Result<T, Refusal>) -> Result<T, SourceError> {
+    fn closed<T>(&self, told: Result<T, Refusal>) -> Result<T, FeedError> {
         told.map_err(|refusal| {
             let redact = |text: String| self.shown(&text);
             match refusal {
@@ -212,31 +212,27 @@ impl Source {
     }
 
     /// The same for a page, which may tell something, too.
-    fn closed_page(&self, told: Result<Page, Refusal>) -> Result<Page, SourceError> {
+    fn closed_page(&self, told: Result<Page, Refusal>) -> Result<Page, FeedError> {
         let mut page = self.closed(told)?;
         page.remark = page.remark.map(|remark| self.shown(&remark));
         Ok(page)
     }
 
     /// Begins to read what is asked for, at `cursor` or at the range's start.
-    pub fn read<'a>(&'a self, ask: &'a Ask, cursor: Option<Cursor>) -> Reading<'a> {
-        Reading {
+    pub fn read<'a>(&'a self, ask: &'a PageRequest, cursor: Option<Cursor>) -> RangeReader<'a> {
+        RangeReader {
             source: self,
             ask,
             been: cursor.iter().map(|cursor| cursor.0.clone()).collect(),
             cursor,
             last: None,
             first_answer: None,
-            at: At::Call { wait: None },
+            at: ReadPosition::Call { wait: None },
         }
     }
 
     /// The answer to a single call.
-    pub async fn answer(
-        &self,
-        call: &Call,
-        stop: &CancellationToken,
-    ) -> Result<Answer, SourceError> {
+    pub async fn answer(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, FeedError> {
         let answer = self.client.send(call, stop).await?;
         match self.oddity(&answer) {
             Some((kind, odd)) => {
@@ -248,20 +244,20 @@ impl Source {
     }
 
     /// What an answer is that is no JSON at all, and what that means: a redirect, or nothing.
-    fn oddity(&self, answer: &Answer) -> Option<(Kind, String)> {
+    fn oddity(&self, answer: &Answer) -> Option<(FailureKind, String)> {
         if let Some(leads) = self.client.leads(answer) {
-            return Some((Kind::Config, leads));
+            return Some((FailureKind::Config, leads));
         }
         let is_empty = answer.status.is_success() && answer.body.trim_ascii().is_empty();
-        is_empty.then(|| (Kind::Transient, "the answer is empty".to_owned()))
+        is_empty.then(|| (FailureKind::Transient, "the answer is empty".to_owned()))
     }
 }
 
 /// A range being read: its pages, one after the other.
 #[derive(Debug)]
-pub struct Reading<'a> {
-    source: &'a Source,
-    ask: &'a Ask,
+pub struct RangeReader<'a> {
+    source: &'a Feed,
+    ask: &'a PageRequest,
     cursor: Option<Cursor>,
     /// Every place it has been at, but for those that it waited at.
     been: HashSet<String>,
@@ -269,7 +265,7 @@ pub struct Reading<'a> {
     last: Option<((usize, u64), u32)>,
     /// Once there was an answer: its `Date`, if it says one.
     first_answer: Option<FirstAnswer>,
-    at: At,
+    at: ReadPosition,
 }
 
 /// The first answer that a reading got.
@@ -289,24 +285,24 @@ impl FirstAnswer {
 
 /// Where a reading is.
 #[derive(Debug)]
-enum At {
+enum ReadPosition {
     /// Before the next call, which is to wait so long.
     Call { wait: Option<Duration> },
     /// In an answer that is taken apart while it arrives.
-    Body(Box<Arriving>),
+    Body(Box<PendingAnswer>),
     /// Behind the last page.
     End,
 }
 
 /// An answer on its way.
-struct Arriving {
-    body: Body,
+struct PendingAnswer {
+    body: ResponseBody,
     splitter: Box<dyn Splitter>,
     /// Whether nothing of it has been taken yet.
     begins: bool,
 }
 
-impl std::fmt::Debug for Arriving {
+impl std::fmt::Debug for PendingAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arriving")
             .field("begins", &self.begins)
@@ -316,14 +312,14 @@ impl std::fmt::Debug for Arriving {
 
 /// A page, or a part of one that is very large.
 #[derive(Debug)]
-pub struct Piece {
+pub struct PagePiece {
     /// It.
     pub page: Page,
     /// Whether it begins an answer.
     pub begins: bool,
 }
 
-impl Reading<'_> {
+impl RangeReader<'_> {
     /// Once there was an answer: when the first one was given, by the API's clock, if it says so.
     pub fn first_answer(&self) -> Option<FirstAnswer> {
         self.first_answer
@@ -332,15 +328,15 @@ impl Reading<'_> {
     /// The next page; nothing after the last one.
     ///
     /// A download that can't be fetched is an answer like any other: a 502, which its adapter knows how to do without.
-    pub async fn next(&mut self, stop: &CancellationToken) -> Result<Option<Piece>, SourceError> {
-        match std::mem::replace(&mut self.at, At::End) {
-            At::End => Ok(None),
-            At::Call { wait } => self.call(wait, stop).await,
-            At::Body(arriving) => {
+    pub async fn next(&mut self, stop: &CancellationToken) -> Result<Option<PagePiece>, FeedError> {
+        match std::mem::replace(&mut self.at, ReadPosition::End) {
+            ReadPosition::End => Ok(None),
+            ReadPosition::Call { wait } => self.call(wait, stop).await,
+            ReadPosition::Body(arriving) => {
                 self.rest_of(arriving, stop)
                     .await
                     .map_err(|error| match error.kind() {
-                        Kind::Transient if !is_stopped(&error) => SourceError::BrokenOff {
+                        FailureKind::Transient if !is_stopped(&error) => FeedError::BrokenOff {
                             source: Box::new(error),
                         },
                         _ => error,
@@ -353,13 +349,13 @@ impl Reading<'_> {
         &mut self,
         wait: Option<Duration>,
         stop: &CancellationToken,
-    ) -> Result<Option<Piece>, SourceError> {
+    ) -> Result<Option<PagePiece>, FeedError> {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Err(ClientError::Stopped.into()),
             () = tokio::time::sleep(wait.unwrap_or_default()) => {}
         }
-        let Source {
+        let Feed {
             adapter, client, ..
         } = self.source;
         let call = self
@@ -368,10 +364,10 @@ impl Reading<'_> {
         let answer = match adapter.splitter(self.ask) {
             None => client.send(&call, stop).await,
             Some(splitter) => match client.open(&call, stop).await? {
-                Opened::Answer(answer) => Ok(answer),
-                Opened::Body(body) => {
+                OpenResponse::Answer(answer) => Ok(answer),
+                OpenResponse::Body(body) => {
                     (self.first_answer).get_or_insert_with(|| FirstAnswer::of(&body.headers));
-                    self.at = At::Body(Box::new(Arriving {
+                    self.at = ReadPosition::Body(Box::new(PendingAnswer {
                         body,
                         splitter,
                         begins: true,
@@ -414,11 +410,12 @@ impl Reading<'_> {
             }
             // there was no cursor to refuse: what was asked for doesn't exist there
             (Err(Refusal::CursorGone(said)), _) if self.cursor.is_none() => {
-                return Err(failed(Kind::Config, self.source.shown(&said)));
+                return Err(failed(FailureKind::Config, self.source.shown(&said)));
             }
             (page, _) => {
                 let refused = page.as_ref().err().map(Refusal::kind);
-                if let (Some(Kind::RateLimited | Kind::Transient), Some(headers)) = (refused, asks)
+                if let (Some(FailureKind::RateLimited | FailureKind::Transient), Some(headers)) =
+                    (refused, asks)
                 {
                     client.rest_after(&headers);
                 }
@@ -426,43 +423,43 @@ impl Reading<'_> {
             }
         };
         self.go_on_from(&page)?;
-        Ok(Some(Piece { page, begins: true }))
+        Ok(Some(PagePiece { page, begins: true }))
     }
 
     /// The records that are complete with the body's next bytes, or with its end.
     async fn rest_of(
         &mut self,
-        mut arriving: Box<Arriving>,
+        mut arriving: Box<PendingAnswer>,
         stop: &CancellationToken,
-    ) -> Result<Option<Piece>, SourceError> {
+    ) -> Result<Option<PagePiece>, FeedError> {
         let begins = std::mem::take(&mut arriving.begins);
         while let Some(bytes) = arriving.body.chunk(stop).await? {
             let page = self.source.closed_page(arriving.splitter.feed(&bytes))?;
             if !page.records.is_empty() {
-                self.at = At::Body(arriving);
-                return Ok(Some(Piece { page, begins }));
+                self.at = ReadPosition::Body(arriving);
+                return Ok(Some(PagePiece { page, begins }));
             }
         }
         let page = self.source.closed_page(arriving.splitter.end())?;
         self.go_on_from(&page)?;
-        Ok(Some(Piece { page, begins }))
+        Ok(Some(PagePiece { page, begins }))
     }
 
     /// A range has an end, whatever the provider says: its pages lead nowhere twice, are not all the same, and are not
     /// more than any range has.
-    fn go_on_from(&mut self, page: &Page) -> Result<(), SourceError> {
+    fn go_on_from(&mut self, page: &Page) -> Result<(), FeedError> {
         let Some(next) = &page.next else {
             return Ok(());
         };
         if page.wait.is_none() && !self.been.insert(next.0.clone()) {
             return Err(failed(
-                Kind::Data,
+                FailureKind::Data,
                 "the provider's pages lead in a circle: one of them leads back to one that was read",
             ));
         }
         if self.is_stuck(page) {
             let said = format!("{SAME_AT_MOST} pages in a row show the very same records");
-            return Err(failed(Kind::Data, said));
+            return Err(failed(FailureKind::Data, said));
         }
         let most = self.source.client.pages_at_most();
         if self.been.len() > most {
@@ -470,7 +467,7 @@ impl Reading<'_> {
             return Err(Refusal::TooLarge(said).into());
         }
         self.cursor = Some(next.clone());
-        self.at = At::Call { wait: page.wait };
+        self.at = ReadPosition::Call { wait: page.wait };
         Ok(())
     }
 
@@ -493,11 +490,11 @@ impl Reading<'_> {
     }
 }
 
-fn is_stopped(error: &SourceError) -> bool {
-    matches!(error, SourceError::Client(ClientError::Stopped))
+fn is_stopped(error: &FeedError) -> bool {
+    matches!(error, FeedError::Client(ClientError::Stopped))
 }
 
-fn failed(kind: Kind, message: impl Into<String>) -> SourceError {
+fn failed(kind: FailureKind, message: impl Into<String>) -> FeedError {
     Refusal::Failed {
         kind,
         message: message.into(),

@@ -13,7 +13,7 @@ use crate::future;
 use crate::lake::quarantine::{self, LineCounts};
 use crate::lake::{self, Claim, Commit, FailureStreak, LakeError, Progress};
 use crate::metrics;
-use crate::model::{Kind, Range, Timestamp};
+use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan;
 use crate::runtime::ScheduledJob;
 use crate::text;
@@ -609,7 +609,7 @@ impl LastKnownStatus {
     }
 }
 
-impl metrics::Status for LastKnownStatus {
+impl metrics::ScrapedStatus for LastKnownStatus {
     fn states(&self, now: Timestamp) -> Vec<(&'static str, bool)> {
         let state = self.state(now);
         JobState::ALL
@@ -702,13 +702,13 @@ fn failing_findings(
         None => String::new(),
     };
     let help = match failing.kind {
-        Some(Kind::Auth) => "it goes on failing until the credentials are accepted",
-        Some(Kind::Config) => "correct the configuration; `check` reports whether it fits",
-        Some(Kind::Data) => "docs/operations.md lists what helps for each error",
-        Some(Kind::RateLimited) => {
+        Some(FailureKind::Auth) => "it goes on failing until the credentials are accepted",
+        Some(FailureKind::Config) => "correct the configuration; `check` reports whether it fits",
+        Some(FailureKind::Data) => "docs/operations.md lists what helps for each error",
+        Some(FailureKind::RateLimited) => {
             "lower `rate_limit` if others use the same account; nothing else needs to be done"
         }
-        Some(Kind::Transient | Kind::Conflict) | None => {
+        Some(FailureKind::Transient | FailureKind::Conflict) | None => {
             "it may pass by itself; if it lasts, `check` reports what is in the way"
         }
     };
@@ -717,7 +717,7 @@ fn failing_findings(
         format!("{runs}, since {since}{streams}: {kind}{}", failing.error),
         format!("the next attempt is {next}; {help}"),
     );
-    let refused = (failing.kind == Some(Kind::Auth)).then(|| {
+    let refused = (failing.kind == Some(FailureKind::Auth)).then(|| {
         let (whose, what) = if failing.at_lake {
             (
                 "the lake's credentials".to_owned(),

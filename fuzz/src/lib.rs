@@ -11,9 +11,11 @@ use auditlake::config::{self, Config};
 use auditlake::lake::{Commit, FORMAT};
 use auditlake::model::{Range, Timestamp};
 use auditlake::plan::{self, Policy};
-use auditlake::providers::{Adapter, Answer, Ask, Cursor, PROVIDERS, Page, Stream, provider};
+use auditlake::providers::{
+    Adapter, Answer, Cursor, PROVIDERS, Page, PageRequest, Stream, provider,
+};
 use auditlake::schedule::CronSchedule;
-use auditlake::table::{Part, PartSpec, RowBuilder, RowContext, RowError, canonical_hash};
+use auditlake::table::{PartSpec, PartWriter, RowBuilder, RowContext, RowError, canonical_hash};
 use auditlake::yaml::value;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
@@ -68,13 +70,13 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// Around the times in the corpus.
-fn ask(adapter: &dyn Adapter) -> Option<Ask> {
+fn ask(adapter: &dyn Adapter) -> Option<PageRequest> {
     let listed = adapter.listed_streams().into_iter().next();
     let stream = listed.unwrap_or(Stream {
         id: "Architect".to_owned(),
         realtime: false,
     });
-    Some(Ask {
+    Some(PageRequest {
         stream,
         range: Range::new(at(1_772_323_200), at(1_772_409_600))?,
         reading: 0,
@@ -161,7 +163,7 @@ fn records(page: &Page) -> Vec<&str> {
 }
 
 /// An answer that is taken apart while it arrives has the same records, however it comes in pieces.
-fn in_pieces(adapter: &dyn Adapter, ask: &Ask, body: &[u8]) {
+fn in_pieces(adapter: &dyn Adapter, ask: &PageRequest, body: &[u8]) {
     let read = |length: usize| -> Option<Result<Vec<String>, String>> {
         let mut splitter = adapter.splitter(ask)?;
         let mut texts = Vec::new();
@@ -226,7 +228,7 @@ pub fn record(data: &[u8]) {
         job: "job",
         ingested_at: at(1_775_000_000),
     };
-    let mut part = Part::new(PartSpec {
+    let mut part = PartWriter::new(PartSpec {
         partition_by: Vec::new(),
         job: "job".to_owned(),
         run: "run".to_owned(),

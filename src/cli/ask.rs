@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{self, Failure, Out};
-use crate::config::{Config, Connection};
+use super::report::{self, CommandError, Out};
+use crate::config::{Config, ConnectionConfig};
 use crate::providers::{Adapter, Call, Page, provider};
 use crate::runtime;
-use crate::source::{Source, SourceError};
+use crate::source::{Feed, FeedError};
 use crate::telemetry::error_chain;
 
 #[derive(Debug, Args)]
@@ -39,11 +39,11 @@ pub(super) async fn services(
     config: &Config,
     args: &ServicesArgs,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let (connection, source) = source(config, &args.connection)?;
     let calls = source.adapter.catalogue_calls();
     if calls.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "`{}` has no list of services",
             connection.provider
         )));
@@ -62,13 +62,13 @@ pub(super) async fn related(
     config: &Config,
     args: &RelatedArgs,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let (connection, source) = source(config, &args.connection)?;
     let Some(call) = source
         .adapter
         .related_call(&args.audit_id, args.trustor_org_id.as_deref())
     else {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "`{}` can't be asked for related audits",
             connection.provider
         )));
@@ -81,10 +81,13 @@ pub(super) async fn related(
 }
 
 /// The connection's feed, with the options of its first job if it has one.
-fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source), Failure> {
+fn source<'c>(
+    config: &'c Config,
+    name: &str,
+) -> Result<(&'c ConnectionConfig, Feed), CommandError> {
     let connection = config.connections.get(name).ok_or_else(|| {
         let known: Vec<&str> = config.connections.keys().map(String::as_str).collect();
-        Failure::usage(format!(
+        CommandError::usage(format!(
             "there is no connection `{name}`; the connections are `{}`",
             known.join("`, `")
         ))
@@ -95,18 +98,18 @@ fn source<'c>(config: &'c Config, name: &str) -> Result<(&'c Connection, Source)
         .find(|job| job.connection == name)
         .map(|job| Arc::clone(&job.adapter));
     let by_default = || provider(connection.provider).map(|spec| (spec.default_adapter)());
-    let adapter: Arc<dyn Adapter> = of_a_job
-        .or_else(by_default)
-        .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", connection.provider)))?;
+    let adapter: Arc<dyn Adapter> = of_a_job.or_else(by_default).ok_or_else(|| {
+        CommandError::usage(format!("there is no provider `{}`", connection.provider))
+    })?;
     let client = runtime::client(connection, &config.server)
-        .map_err(|error| Failure::usage(error_chain(&error)))?;
-    Ok((connection, Source::new(adapter, client)))
+        .map_err(|error| CommandError::usage(error_chain(&error)))?;
+    Ok((connection, Feed::new(adapter, client)))
 }
 
-async fn page(connection: &str, source: &Source, call: &Call) -> Result<Page, Failure> {
-    let failed = |error: SourceError| {
+async fn page(connection: &str, source: &Feed, call: &Call) -> Result<Page, CommandError> {
+    let failed = |error: FeedError| {
         let what_to_do = report::what_to_do(error.kind(), connection);
-        Failure::run(format!(
+        CommandError::run(format!(
             "connection `{connection}`: {}{what_to_do}",
             error_chain(&error)
         ))

@@ -30,7 +30,7 @@ const SHORTEST_TURN: TimeDelta = TimeDelta::seconds(1);
 /// How long it steps aside when a pull is due; a daemon looks at a held job more often than that.
 const STEP_ASIDE: Duration = Duration::from_secs(4);
 /// What it brings.
-pub(super) const LANDED: Rows = ("rows", |counts| counts.new);
+pub(super) const LANDED: RowCounter = ("rows", |counts| counts.new);
 
 #[derive(Debug, Args)]
 pub(super) struct BackfillArgs {
@@ -64,7 +64,7 @@ pub(super) async fn run(
     args: &BackfillArgs,
     shutdown: &Shutdown,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let asked = super::range(args.from, args.to)?;
     let jobs = super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
     let Some(ScheduledJob { schedule, job, .. }) = jobs.into_iter().next() else {
@@ -139,7 +139,7 @@ pub(super) async fn in_turns(
     schedule: &CronSchedule,
     what: &ByHand,
     shutdown: &Shutdown,
-) -> Result<RunReport, Failure> {
+) -> Result<RunReport, CommandError> {
     let to_do = left(job, what, newest(job).await?.as_ref(), shutdown).await?;
     let bar = Bar::new(&job.name, &job.source.client, to_do, LANDED);
     let job = &Job {
@@ -187,7 +187,7 @@ pub(super) async fn in_turns(
                 .as_ref()
                 .is_some_and(|newest| is_refetching(newest, what.range))
         {
-            return Err(Failure::run(format!(
+            return Err(CommandError::run(format!(
                 "another refetch of job `{}` has begun; repeat the command when that one is through",
                 job.name
             )));
@@ -212,9 +212,9 @@ fn turn(schedule: &CronSchedule, now: Timestamp) -> TimeDelta {
         .clamp(SHORTEST_TURN, TURN)
 }
 
-async fn newest(job: &Job) -> Result<Option<Commit>, Failure> {
+async fn newest(job: &Job) -> Result<Option<Commit>, CommandError> {
     let newest = lake::newest(&job.lake, &job.log).await;
-    newest.map_err(Failure::lake)
+    newest.map_err(CommandError::lake)
 }
 
 /// What is left to pull.
@@ -223,9 +223,9 @@ async fn left(
     &ByHand { range, refetch, .. }: &ByHand,
     newest: Option<&Commit>,
     shutdown: &Shutdown,
-) -> Result<Left, Failure> {
+) -> Result<Remaining, CommandError> {
     let streams = job.source.streams(&shutdown.stop).await;
-    let streams = streams.map_err(|error| Failure::of_run(job, &error.into()))?;
+    let streams = streams.map_err(|error| CommandError::of_run(job, &error.into()))?;
     let mut progress = newest
         .map(|newest| newest.progress.clone())
         .unwrap_or_default();
@@ -243,7 +243,7 @@ async fn left(
         windows += 1;
         time += task.range.length();
     }
-    Ok(Left {
+    Ok(Remaining {
         windows: Some(windows),
         time,
     })

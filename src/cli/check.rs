@@ -9,21 +9,21 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::report::{self, Failure, Out};
+use super::report::{self, CommandError, Out};
 use super::terminal::Tone;
 use crate::client::{Client, Limits};
 use crate::clock::{RemoteClock, judged};
 use crate::clocks::{TOLERANCE, Whose};
 use crate::config::{Config, Connection};
 use crate::lake::options::StoreKind;
-use crate::lake::{self, Lake, LakeError, Outcome, Probe, StorePatience};
+use crate::lake::{self, Lake, LakeError, ProbeOutcome, StorePatience, StoreProbe};
 use crate::metrics::Metrics;
 use crate::model::{Kind, Range, Timestamp};
 use crate::pipeline::{Job, Lane, RunError, refuse_overlap};
 use crate::providers::{Adapter, Ask, provider};
 use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
-use crate::source::{Source, SourceError};
+use crate::source::{Feed, FeedError};
 use crate::telemetry::error_chain;
 use crate::text;
 
@@ -47,24 +47,24 @@ const PAGE: Duration = Duration::from_mins(2);
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// What one probe showed.
-struct Line {
+struct CheckLine {
     of: String,
     probe: &'static str,
-    found: Found,
+    found: ProbeFinding,
 }
 
-enum Found {
+enum ProbeFinding {
     Works(String),
     Fails {
         error: String,
-        kind: Kind,
+        kind: FailureKind,
         advice: String,
     },
     Untried(&'static str),
 }
 
 /// Where lines go: to the reader as they come, or into one JSON document.
-struct Lines<'o> {
+struct CheckOutput<'o> {
     out: &'o mut Out,
     json: Option<Vec<Value>>,
     failed: bool,
@@ -77,9 +77,9 @@ pub(super) async fn run(
     args: &CheckArgs,
     shutdown: &Shutdown,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     super::known_jobs(config, &args.jobs)?;
-    let mut lines = Lines {
+    let mut lines = CheckOutput {
         out,
         json: args.json.then(Vec::new),
         failed: false,
@@ -116,7 +116,7 @@ pub(super) async fn run(
 }
 
 /// The connections of these jobs; all of the file if no job is named.
-fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c Connection> {
+fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c ConnectionConfig> {
     let of_jobs: BTreeSet<&String> = config
         .jobs
         .iter()
@@ -136,17 +136,17 @@ fn check_clocks(
     of: &str,
     store: Option<&RemoteClock>,
     api: Option<&RemoteClock>,
-    lines: &mut Lines<'_>,
+    lines: &mut CheckOutput<'_>,
 ) {
     for skew in judged(store, api).skews {
         // what the API's clock has no part in is told of the lake
-        if api.is_none() || skew.clock == Whose::Api || skew.of.contains(&Whose::Api) {
-            lines.add(Line {
+        if api.is_none() || skew.clock == ClockOwner::Api || skew.of.contains(&ClockOwner::Api) {
+            lines.add(CheckLine {
                 of: of.to_owned(),
                 probe: "clock",
-                found: Found::Fails {
+                found: ProbeFinding::Fails {
                     error: skew.to_string(),
-                    kind: Kind::Config,
+                    kind: FailureKind::Config,
                     advice: "set the one that is wrong: until then, pulls go by the earliest"
                         .to_owned(),
                 },
@@ -156,14 +156,17 @@ fn check_clocks(
 }
 
 /// The lake's clock, if it can be opened, and the lake, if nothing is wrong with it.
-async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClock>, Option<Lake>) {
+async fn check_lake(
+    config: &Config,
+    lines: &mut CheckOutput<'_>,
+) -> (Option<RemoteClock>, Option<Lake>) {
     let lake = match runtime::lake_with(&config.lake, StorePatience::Brief) {
         Ok(lake) => lake,
         Err(error) => {
-            lines.add(Line {
+            lines.add(CheckLine {
                 of: format!("lake `{}`", config.lake.url),
                 probe: "open",
-                found: Found::Fails {
+                found: ProbeFinding::Fails {
                     kind: error.kind(),
                     advice: String::new(), // it says so itself
                     error: error_chain(&error),
@@ -174,17 +177,17 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClo
     };
     let mut works = true;
     for probed in lake::probe(&lake, &runtime::layout(&config.lake)).await {
-        works &= !matches!(probed.outcome, Outcome::Fails(_));
+        works &= !matches!(probed.outcome, ProbeOutcome::Fails(_));
         let found = match probed.outcome {
-            Outcome::Works(done) => Found::Works(done),
-            Outcome::Untried(why) => Found::Untried(why),
-            Outcome::Fails(error) => Found::Fails {
+            ProbeOutcome::Works(done) => ProbeFinding::Works(done),
+            ProbeOutcome::Untried(why) => ProbeFinding::Untried(why),
+            ProbeOutcome::Fails(error) => ProbeFinding::Fails {
                 kind: error.kind(),
                 advice: lake_advice(probed.probe, &error, lake.url()),
                 error: error_chain(&error),
             },
         };
-        lines.add(Line {
+        lines.add(CheckLine {
             of: format!("lake `{}`", lake.url()),
             probe: probed.probe.as_str(),
             found,
@@ -196,18 +199,18 @@ async fn check_lake(config: &Config, lines: &mut Lines<'_>) -> (Option<RemoteClo
 }
 
 /// Whether the jobs would land what other logs of the lake have pulled. Says nothing of those that wouldn't.
-async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut Lines<'_>) {
+async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut CheckOutput<'_>) {
     // where a client can't be made, its connection's lines say why
     let jobs = runtime::jobs(config, lake, jobs, &Metrics::default()).unwrap_or_default();
     for ScheduledJob { job, .. } in jobs {
         let Err(error) = check_log(&job).await else {
             continue;
         };
-        lines.refused |= error.kind() == Kind::Config;
-        lines.add(Line {
+        lines.refused |= error.kind() == FailureKind::Config;
+        lines.add(CheckLine {
             of: format!("job `{}`", job.name),
             probe: "log",
-            found: Found::Fails {
+            found: ProbeFinding::Fails {
                 kind: error.kind(),
                 advice: String::new(),
                 error: error_chain(&error),
@@ -223,18 +226,18 @@ async fn check_log(job: &Job) -> Result<(), RunError> {
 }
 
 /// What to do where the error doesn't say it itself, at this kind of store.
-fn lake_advice(probe: Probe, error: &LakeError, url: &str) -> String {
+fn lake_advice(probe: StoreProbe, error: &LakeError, url: &str) -> String {
     let store = StoreKind::of(url);
     match error.kind() {
         _ if error.has_advice() => String::new(),
-        Kind::Auth => match store.and_then(|store| permission(store, probe)) {
+        FailureKind::Auth => match store.and_then(|store| permission(store, probe)) {
             Some(permission) => format!("check the store's credentials, and let them {permission}"),
             None => "let the user that auditlake runs as read and write the lake's folder".to_owned(),
         },
-        Kind::Transient | Kind::Config if store == Some(StoreKind::Folder) => {
+        FailureKind::Transient | FailureKind::Config if store == Some(StoreKind::Folder) => {
             "check the lake's `url`, and the disk".to_owned()
         }
-        Kind::Transient | Kind::Config => {
+        FailureKind::Transient | FailureKind::Config => {
             "check the lake's `url` and `storage_options` (bucket, region, endpoint), and that the store can be reached \
              from here"
                 .to_owned()
@@ -244,24 +247,25 @@ fn lake_advice(probe: Probe, error: &LakeError, url: &str) -> String {
 }
 
 /// What the credentials have to be allowed for a probe, in the words of the store.
-fn permission(store: StoreKind, probe: Probe) -> Option<&'static str> {
+fn permission(store: StoreKind, probe: StoreProbe) -> Option<&'static str> {
     Some(match (store, probe) {
-        (StoreKind::S3, Probe::Layout) => {
+        (StoreKind::S3, StoreProbe::Layout) => {
             "read objects (s3:GetObject), and list the bucket (s3:ListBucket)"
         }
-        (StoreKind::S3, Probe::Write | Probe::ConditionalCreate | Probe::Case) => {
+        (StoreKind::S3, StoreProbe::Write | StoreProbe::ConditionalCreate | StoreProbe::Case) => {
             "write and read objects (s3:PutObject, s3:GetObject)"
         }
-        (StoreKind::S3, Probe::List) => "list the lake's prefix (s3:ListBucket)",
-        (StoreKind::S3, Probe::Copy) => "copy objects (s3:GetObject, s3:PutObject)",
-        (StoreKind::S3, Probe::Delete) => "delete objects (s3:DeleteObject)",
-        (StoreKind::Gcs, Probe::Layout) => "read objects (storage.objects.get)",
-        (StoreKind::Gcs, Probe::Write | Probe::ConditionalCreate | Probe::Case | Probe::Copy) => {
-            "write and read objects (storage.objects.create, storage.objects.get)"
-        }
-        (StoreKind::Gcs, Probe::List) => "list objects (storage.objects.list)",
-        (StoreKind::Gcs, Probe::Delete) => "delete objects (storage.objects.delete)",
-        (StoreKind::Azure, Probe::Layout | Probe::List) => {
+        (StoreKind::S3, StoreProbe::List) => "list the lake's prefix (s3:ListBucket)",
+        (StoreKind::S3, StoreProbe::Copy) => "copy objects (s3:GetObject, s3:PutObject)",
+        (StoreKind::S3, StoreProbe::Delete) => "delete objects (s3:DeleteObject)",
+        (StoreKind::Gcs, StoreProbe::Layout) => "read objects (storage.objects.get)",
+        (
+            StoreKind::Gcs,
+            StoreProbe::Write | StoreProbe::ConditionalCreate | StoreProbe::Case | StoreProbe::Copy,
+        ) => "write and read objects (storage.objects.create, storage.objects.get)",
+        (StoreKind::Gcs, StoreProbe::List) => "list objects (storage.objects.list)",
+        (StoreKind::Gcs, StoreProbe::Delete) => "delete objects (storage.objects.delete)",
+        (StoreKind::Azure, StoreProbe::Layout | StoreProbe::List) => {
             "read and list blobs (the role Storage Blob Data Contributor, or `rl` in a shared access signature)"
         }
         (StoreKind::Azure, _) => {
@@ -273,20 +277,20 @@ fn permission(store: StoreKind, probe: Probe) -> Option<&'static str> {
 
 async fn check_connection(
     config: &Config,
-    connection: &Connection,
+    connection: &ConnectionConfig,
     jobs: &[String],
     store: Option<&RemoteClock>,
     stop: &CancellationToken,
-    lines: &mut Lines<'_>,
+    lines: &mut CheckOutput<'_>,
 ) {
     let mut tell = |probe, found| {
-        lines.add(Line {
+        lines.add(CheckLine {
             of: format!("connection `{}`", connection.name),
             probe,
             found,
         });
     };
-    let fails = |error: &(dyn std::error::Error + 'static), kind| Found::Fails {
+    let fails = |error: &(dyn std::error::Error + 'static), kind| ProbeFinding::Fails {
         error: error_chain(error),
         kind,
         advice: connection_advice(kind, &connection.name),
@@ -298,12 +302,12 @@ async fn check_connection(
     match client.sign_in(stop).await {
         Ok(()) if client.requests().sent == 0 => tell(
             "sign in",
-            Found::Works("there is none: each call carries user and password".to_owned()),
+            ProbeFinding::Works("there is none: each call carries user and password".to_owned()),
         ),
-        Ok(()) => tell("sign in", Found::Works("signed in".to_owned())),
+        Ok(()) => tell("sign in", ProbeFinding::Works("signed in".to_owned())),
         Err(error) => {
             tell("sign in", fails(&error, error.kind()));
-            return tell("read a page", Found::Untried("it isn't signed in"));
+            return tell("read a page", ProbeFinding::Untried("it isn't signed in"));
         }
     }
     let Some(feed) = feed(config, connection, jobs, client) else {
@@ -324,9 +328,9 @@ async fn check_connection(
         Ok(Err(error)) => tell("read a page", fails(&error, error.kind())),
         Err(_) => tell(
             "read a page",
-            Found::Fails {
+            ProbeFinding::Fails {
                 error: format!("there is no page after {} s", PAGE.as_secs()),
-                kind: Kind::Transient,
+                kind: FailureKind::Transient,
                 advice: "try again later, or with other `options`".to_owned(),
             },
         ),
@@ -335,9 +339,12 @@ async fn check_connection(
     check_clocks(&of, store, Some(&api), lines);
 }
 
-fn client(config: &Config, connection: &Connection) -> Result<Client, crate::client::ClientError> {
+fn client(
+    config: &Config,
+    connection: &ConnectionConfig,
+) -> Result<Client, crate::client::ClientError> {
     let mut settings = runtime::client_settings(connection, &config.server);
-    settings.limits = Limits {
+    settings.limits = ClientLimits {
         attempts: ATTEMPTS,
         elapsed: ELAPSED,
         longest_wait: ELAPSED,
@@ -347,8 +354,8 @@ fn client(config: &Config, connection: &Connection) -> Result<Client, crate::cli
 }
 
 /// What is read: a connection's feed by the options of a job, or of none.
-struct Feed {
-    source: Source,
+struct CheckedFeed {
+    source: Feed,
     /// The job, for whoever reads it.
     of: String,
     lag: TimeDelta,
@@ -356,7 +363,12 @@ struct Feed {
 }
 
 /// The connection's feed by the first of its wanted jobs; nothing if its provider isn't known.
-fn feed(config: &Config, connection: &Connection, jobs: &[String], client: Client) -> Option<Feed> {
+fn feed(
+    config: &Config,
+    connection: &ConnectionConfig,
+    jobs: &[String],
+    client: Client,
+) -> Option<CheckedFeed> {
     let job = config.jobs.iter().find(|job| {
         job.connection == connection.name && (jobs.is_empty() || jobs.contains(&job.name))
     });
@@ -367,8 +379,8 @@ fn feed(config: &Config, connection: &Connection, jobs: &[String], client: Clien
         let adapter = (provider(connection.provider)?.default_adapter)();
         (adapter, "no job pulls it".to_owned(), MINUTE, MINUTE)
     };
-    Some(Feed {
-        source: Source::new(adapter, client),
+    Some(CheckedFeed {
+        source: Feed::new(adapter, client),
         of,
         lag,
         window,
@@ -392,7 +404,7 @@ async fn read_page(
     let (Some(stream), Some(range)) = (streams.into_iter().next(), range) else {
         return Ok(format!("there is no stream to read, {of}"));
     };
-    let ask = Ask {
+    let ask = PageRequest {
         stream,
         range,
         reading: 0,
@@ -419,29 +431,29 @@ async fn read_page(
     ))
 }
 
-fn connection_advice(kind: Kind, connection: &str) -> String {
+fn connection_advice(kind: FailureKind, connection: &str) -> String {
     match kind {
-        Kind::Auth => report::what_to_do(kind, connection)
+        FailureKind::Auth => report::what_to_do(kind, connection)
             .trim_start_matches("; ")
             .to_owned(),
-        Kind::Transient => "check that the host can be reached from here (name, network, `proxy`), and the provider's \
+        FailureKind::Transient => "check that the host can be reached from here (name, network, `proxy`), and the provider's \
                             status page"
             .to_owned(),
-        Kind::RateLimited => "wait, or lower the connection's `rate_limit`".to_owned(),
-        Kind::Config => format!("check the settings of connection `{connection}`"),
-        Kind::Data | Kind::Conflict => String::new(),
+        FailureKind::RateLimited => "wait, or lower the connection's `rate_limit`".to_owned(),
+        FailureKind::Config => format!("check the settings of connection `{connection}`"),
+        FailureKind::Data | FailureKind::Conflict => String::new(),
     }
 }
 
-impl Lines<'_> {
-    fn add(&mut self, line: Line) {
-        let Line { of, probe, found } = line;
-        self.failed |= matches!(found, Found::Fails { .. });
+impl CheckOutput<'_> {
+    fn add(&mut self, line: CheckLine) {
+        let CheckLine { of, probe, found } = line;
+        self.failed |= matches!(found, ProbeFinding::Fails { .. });
         if let Some(all) = &mut self.json {
             all.push(match found {
-                Found::Works(done) => json!({ "of": of, "probe": probe, "outcome": "ok", "done": done }),
-                Found::Untried(why) => json!({ "of": of, "probe": probe, "outcome": "untried", "why": why }),
-                Found::Fails { error, kind, advice } => json!({
+                ProbeFinding::Works(done) => json!({ "of": of, "probe": probe, "outcome": "ok", "done": done }),
+                ProbeFinding::Untried(why) => json!({ "of": of, "probe": probe, "outcome": "untried", "why": why }),
+                ProbeFinding::Fails { error, kind, advice } => json!({
                     "of": of, "probe": probe, "outcome": "failed", "kind": kind.to_string(), "error": error,
                     "advice": advice,
                 }),
@@ -449,17 +461,17 @@ impl Lines<'_> {
             return;
         }
         match found {
-            Found::Works(done) => {
+            ProbeFinding::Works(done) => {
                 let ok = self.out.painted(Tone::Good, "ok");
                 self.out
                     .line(format_args!("{ok}      {of}: {probe}: {done}"));
             }
-            Found::Untried(why) => {
+            ProbeFinding::Untried(why) => {
                 let untried = self.out.painted(Tone::Warning, "untried");
                 self.out
                     .line(format_args!("{untried} {of}: {probe}: {why}"));
             }
-            Found::Fails {
+            ProbeFinding::Fails {
                 error,
                 kind,
                 advice,

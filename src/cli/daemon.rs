@@ -9,12 +9,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{CONFIG, Failure, complain};
-use crate::config::{Config, Source};
+use super::report::{CONFIG, CommandError, complain};
+use crate::config::{Config, ConfigSource};
 use crate::metrics::Metrics;
 use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
-use crate::server::{self, Hosts, Readiness, Site, StatusCache};
+use crate::server::{self, AllowedHosts, Readiness, Site, StatusCache};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{error_chain, said_of_panic};
 
@@ -22,17 +22,17 @@ use crate::telemetry::{error_chain, said_of_panic};
 const LAKE_RETRY: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(
-    source: &Source,
+    source: &ConfigSource,
     wanted: &[String],
     shutdown: &Shutdown,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let mut config = super::load(source)?;
     let metrics = Metrics::default();
     let mut jobs = super::counted_jobs(&config, wanted, &metrics)?;
     let listen = config.server.listen;
     let listener = server::bind(listen)
         .await
-        .map_err(|error| Failure::run(error_chain(&error)))?;
+        .map_err(|error| CommandError::run(error_chain(&error)))?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "answering /healthz, /readyz, /metrics, /api/v1 and, at /, with the status page");
     }
@@ -51,7 +51,7 @@ pub(super) async fn run(
     let server_stop = CancellationToken::new();
     tokio::spawn(server::serve(listener, site, server_stop.clone()));
     let mut hangup = signal(SignalKind::hangup())
-        .map_err(|error| Failure::run(format!("can't listen for SIGHUP: {error}")))?;
+        .map_err(|error| CommandError::run(format!("can't listen for SIGHUP: {error}")))?;
 
     let mut is_start = true;
     loop {
@@ -115,8 +115,8 @@ pub(super) async fn run(
     Ok(0)
 }
 
-fn hosts_of(config: &Config) -> Arc<Hosts> {
-    Arc::new(Hosts::new(&config.server.allowed_hosts))
+fn hosts_of(config: &Config) -> Arc<AllowedHosts> {
+    Arc::new(AllowedHosts::new(&config.server.allowed_hosts))
 }
 
 /// What the server shows of these jobs, which all land in one lake.
@@ -127,12 +127,12 @@ fn board_of(jobs: &[ScheduledJob]) -> Option<Arc<StatusCache>> {
 
 /// The configuration as it is now, if it can be run: its lake answers, and is laid out as it says.
 async fn reload(
-    source: &Source,
+    source: &ConfigSource,
     wanted: &[String],
     metrics: &Metrics,
-) -> Result<(Config, Vec<ScheduledJob>), Failure> {
-    if *source == Source::Stdin {
-        return Err(Failure::usage(
+) -> Result<(Config, Vec<ScheduledJob>), CommandError> {
+    if *source == ConfigSource::Stdin {
+        return Err(CommandError::usage(
             "a configuration from standard input can't be read again",
         ));
     }
@@ -153,12 +153,12 @@ fn keep_metrics(metrics: &Metrics, jobs: &[ScheduledJob]) {
 /// Does it; a panic is its failure, not the daemon's end.
 async fn caught<T>(
     what: &str,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or_else(|panic| {
         let said = said_of_panic(&*panic);
-        Err(Failure::run(format!("can't {what}: a defect, {said}")))
+        Err(CommandError::run(format!("can't {what}: a defect, {said}")))
     })
 }
 
@@ -172,7 +172,7 @@ async fn keep_jobs(
     is_start: bool,
     readiness: &watch::Sender<Readiness>,
     stop: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let Some(first) = jobs.first() else {
         return Ok(());
     };
@@ -181,9 +181,10 @@ async fn keep_jobs(
     let mut told = None;
     let scheduler = loop {
         let begin = async {
-            lake.prepare(&layout).await.map_err(Failure::lake)?;
+            lake.prepare(&layout).await.map_err(CommandError::lake)?;
             let scheduler = Scheduler::start(jobs.clone(), stop.clone()).await;
-            scheduler.map_err(|error| Failure::run(format!("the scheduler can't start: {error}")))
+            scheduler
+                .map_err(|error| CommandError::run(format!("the scheduler can't start: {error}")))
         };
         let started = tokio::select! {
             started = caught("start", begin) => started,

@@ -13,8 +13,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 
 use super::once::run_when_free;
-use super::report::{self, Failure, Out};
-use super::table::{Cell, Kind, render};
+use super::report::{self, CommandError, Out};
+use super::table::{Cell, ColumnKind, render};
 use super::terminal::Terminal;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -60,7 +60,7 @@ pub(super) async fn run(
     args: &DemoArgs,
     shutdown: &Shutdown,
     results: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let out = &mut results.unless(args.json);
     let folder = place(&args.lake)?;
     let mut summaries = Vec::new();
@@ -73,7 +73,7 @@ pub(super) async fn run(
         latency: Duration::ZERO,
     })
     .await
-    .map_err(|error| Failure::run(error_chain(&error)))?;
+    .map_err(|error| CommandError::run(error_chain(&error)))?;
     let config = configuration(&providers, &folder)?;
     out.line(format_args!(
         "Simulated: Genesys Cloud holds {} audits of {DAY}, Avaya AXP, LivePerson and Everyware Cloud {} each.\n\
@@ -82,9 +82,9 @@ pub(super) async fn run(
         text::count(RECORDS as u64 / 5),
     ));
 
-    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
+    let lake = runtime::lake(&config.lake).map_err(CommandError::lake)?;
     let jobs = runtime::jobs(&config, &lake.of_demo(), &[], &Metrics::default());
-    let jobs = jobs.map_err(Failure::setup)?;
+    let jobs = jobs.map_err(CommandError::setup)?;
     super::make_ready(&config, &jobs).await?;
     for (what, now) in [
         ("1. The day is pulled, ten minutes after its end", evening),
@@ -109,19 +109,20 @@ pub(super) async fn run(
     providers.shutdown().await;
 
     out.line(format_args!("\n3. The lake, {}:", args.lake.display()));
-    tree(&folder, 1, out).map_err(|error| Failure::run(format!("can't list the lake: {error}")))?;
+    tree(&folder, 1, out)
+        .map_err(|error| CommandError::run(format!("can't list the lake: {error}")))?;
     out.line(format_args!("\n4. The newest entry of each commit log:"));
     for ScheduledJob { job, .. } in &jobs {
         if let Some(newest) = lake::newest(&job.lake, &job.log)
             .await
-            .map_err(Failure::lake)?
+            .map_err(CommandError::lake)?
         {
             last_entry(&newest, out);
         }
     }
     let table = folder.join("audit_events");
     let found = by_provider(&table)
-        .map_err(|error| Failure::run(format!("can't read the lake: {error}")))?;
+        .map_err(|error| CommandError::run(format!("can't read the lake: {error}")))?;
     out.line(format_args!(
         "\n5. One table. What it holds, counted here:\n"
     ));
@@ -160,10 +161,10 @@ pub(super) async fn run(
 }
 
 /// The whole path of the folder, if it may hold invented events: there is nothing yet, or a lake that `demo` made.
-fn place(folder: &Path) -> Result<PathBuf, Failure> {
+fn place(folder: &Path) -> Result<PathBuf, CommandError> {
     let shown = folder.display();
     let refuse = |why: String| {
-        Failure::usage(format!(
+        CommandError::usage(format!(
             "`demo` writes invented events, and {why}; name an empty folder with `--lake`, or one that doesn't exist"
         ))
     };
@@ -211,27 +212,28 @@ fn place(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-fn at(text: &str) -> Result<Timestamp, Failure> {
-    super::time(text).map_err(Failure::run)
+fn at(text: &str) -> Result<Timestamp, CommandError> {
+    super::time(text).map_err(CommandError::run)
 }
 
 /// jobs.yaml with every variable that it names.
-fn configuration(providers: &Providers, folder: &Path) -> Result<Config, Failure> {
+fn configuration(providers: &Providers, folder: &Path) -> Result<Config, CommandError> {
     let mut variables: BTreeMap<&str, String> = providers.environment().into_iter().collect();
     variables.insert("LAKE_URL", format!("file://{}", folder.display()));
     variables.insert("AUDITLAKE_START", DAY.to_owned());
     for name in RATE_LIMITS {
         variables.insert(name, "1000/s".to_owned());
     }
-    Config::parse("jobs.yaml", JOBS, &|name| variables.get(name).cloned()).map_err(Failure::config)
+    Config::parse("jobs.yaml", JOBS, &|name| variables.get(name).cloned())
+        .map_err(CommandError::config)
 }
 
-fn ended_well(job: &Job, report: &RunReport) -> Result<(), Failure> {
+fn ended_well(job: &Job, report: &RunReport) -> Result<(), CommandError> {
     report::failures(job, report);
     if report.failures.is_empty() {
         Ok(())
     } else {
-        Err(Failure::run(format!("job `{}` failed", job.name)))
+        Err(CommandError::run(format!("job `{}` failed", job.name)))
     }
 }
 
@@ -328,14 +330,14 @@ fn rendered(found: &ByProvider, terminal: Terminal) -> String {
         })
         .collect();
     let columns = [
-        ("provider", Kind::Name),
-        ("events", Kind::Number),
-        ("create", Kind::Number),
-        ("update", Kind::Number),
-        ("delete", Kind::Number),
-        ("login", Kind::Number),
-        ("other", Kind::Number),
-        ("late", Kind::Number),
+        ("provider", ColumnKind::Name),
+        ("events", ColumnKind::Number),
+        ("create", ColumnKind::Number),
+        ("update", ColumnKind::Number),
+        ("delete", ColumnKind::Number),
+        ("login", ColumnKind::Number),
+        ("other", ColumnKind::Number),
+        ("late", ColumnKind::Number),
     ];
     render(columns, &rows, terminal)
 }

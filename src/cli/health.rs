@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::report::{Failure, Out};
-use crate::config::Source;
+use super::report::{CommandError, Out};
+use crate::config::ConfigSource;
 use crate::telemetry::error_chain;
 
 #[derive(Debug, Args)]
@@ -16,14 +16,19 @@ pub(super) struct HealthArgs {
     listen: Option<SocketAddr>,
 }
 
-pub(super) async fn run(source: &Source, args: &HealthArgs, out: &mut Out) -> Result<u8, Failure> {
+pub(super) async fn run(
+    source: &ConfigSource,
+    args: &HealthArgs,
+    out: &mut Out,
+) -> Result<u8, CommandError> {
     let listen = match args.listen {
         Some(listen) => listen,
         None => super::load(source)?.server.listen,
     };
     let address = reachable(listen);
-    let failed =
-        |reason: String| Failure::run(format!("the daemon at `{address}` isn't healthy: {reason}"));
+    let failed = |reason: String| {
+        CommandError::run(format!("the daemon at `{address}` isn't healthy: {reason}"))
+    };
     crate::tls::install();
     let answer = reqwest::Client::builder()
         .no_proxy()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 
 use super::Cli;
-use super::report::Failure;
+use super::report::CommandError;
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
@@ -14,10 +14,10 @@ pub(super) struct ManArgs {
     folder: PathBuf,
 }
 
-pub(super) fn run(args: &ManArgs) -> Result<u8, Failure> {
+pub(super) fn run(args: &ManArgs) -> Result<u8, CommandError> {
     let folder = &args.folder;
     let failed = |error| {
-        Failure::run(format!(
+        CommandError::run(format!(
             "can't write manual pages into `{}`: {error}",
             folder.display()
         ))

@@ -30,7 +30,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::clock::{Clock, real_now};
-use crate::config::{self, Config, Problems, Source};
+use crate::config::{self, Config, ConfigSource, Problems};
 use crate::metrics::Metrics;
 use crate::model::{Range, Timestamp};
 use crate::runtime::{self, ScheduledJob};
@@ -38,7 +38,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{self, LogFormat};
 use crate::text;
 
-use report::{Failure, Out};
+use report::{CommandError, Out};
 use terminal::{ColorWhen, Terminal};
 
 /// Pulls audit logs from SaaS providers on a schedule and lands them as partitioned Parquet in object storage,
@@ -165,7 +165,7 @@ pub fn main() -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return report::end(Err(Failure::run(format!("can't start: {error}")))),
+        Err(error) => return report::end(Err(CommandError::run(format!("can't start: {error}")))),
     };
     let ended = runtime.block_on(run(cli));
     // what still runs was given its time
@@ -175,18 +175,18 @@ pub fn main() -> ExitCode {
     code
 }
 
-async fn run(cli: Cli) -> Result<u8, Failure> {
+async fn run(cli: Cli) -> Result<u8, CommandError> {
     let mut out = Out::new(Terminal::of_stdout(cli.color));
     // a defect is told by the panic itself
     let ended = AssertUnwindSafe(command(cli, &mut out)).catch_unwind();
     let ended = ended
         .await
-        .unwrap_or_else(|_| Err(Failure::run("the command ended early, by a defect")));
+        .unwrap_or_else(|_| Err(CommandError::run("the command ended early, by a defect")));
     out.close(ended)
 }
 
-async fn command(cli: Cli, out: &mut Out) -> Result<u8, Failure> {
-    let source = Source::from(cli.config.as_str());
+async fn command(cli: Cli, out: &mut Out) -> Result<u8, CommandError> {
+    let source = ConfigSource::from(cli.config.as_str());
     match cli.command {
         Command::Run(args) if args.once => {
             let clock = as_of(args.as_of)?;
@@ -238,8 +238,8 @@ async fn command(cli: Cli, out: &mut Out) -> Result<u8, Failure> {
 /// A first signal lets a command finish its pages, a second one doesn't; its exit code tells of either.
 async fn interruptible(
     shutdown: &Shutdown,
-    command: impl Future<Output = Result<u8, Failure>>,
-) -> Result<u8, Failure> {
+    command: impl Future<Output = Result<u8, CommandError>>,
+) -> Result<u8, CommandError> {
     tokio::select! {
         ended = command => ended.map_err(|failure| match shutdown.exit_code() {
             Some(code) => failure.with_code(code),
@@ -249,7 +249,7 @@ async fn interruptible(
     }
 }
 
-fn validate(source: &Source, args: &ValidateArgs, out: &mut Out) -> Result<u8, Failure> {
+fn validate(source: &ConfigSource, args: &ValidateArgs, out: &mut Out) -> Result<u8, CommandError> {
     let loaded = Config::load(source);
     if args.json {
         out.json(&match &loaded {
@@ -261,7 +261,7 @@ fn validate(source: &Source, args: &ValidateArgs, out: &mut Out) -> Result<u8, F
         });
         return Ok(if loaded.is_ok() { 0 } else { 2 });
     }
-    let config = loaded.map_err(Failure::config)?;
+    let config = loaded.map_err(CommandError::config)?;
     out.line(format_args!(
         "{source} is valid: {}, {}, lake {}",
         text::counted(config.jobs.len() as u64, "job"),
@@ -281,36 +281,37 @@ fn problems_json(found: &Problems) -> serde_json::Value {
     json!({ "source": found.source_name, "valid": false, "problems": problems })
 }
 
-fn load(source: &Source) -> Result<Config, Failure> {
-    Config::load(source).map_err(Failure::config)
+fn load(source: &ConfigSource) -> Result<Config, CommandError> {
+    Config::load(source).map_err(CommandError::config)
 }
 
-fn listen() -> Result<Shutdown, Failure> {
-    Shutdown::listen().map_err(|error| Failure::run(format!("can't listen for signals: {error}")))
+fn listen() -> Result<Shutdown, CommandError> {
+    Shutdown::listen()
+        .map_err(|error| CommandError::run(format!("can't listen for signals: {error}")))
 }
 
 /// The configured jobs that `wanted` names, on a lake that is ready for them.
-async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, CommandError> {
     let jobs = jobs(config, wanted)?;
     make_ready(config, &jobs).await?;
     Ok(jobs)
 }
 
 /// Makes the lake of these jobs ready for them.
-async fn make_ready(config: &Config, jobs: &[ScheduledJob]) -> Result<(), Failure> {
+async fn make_ready(config: &Config, jobs: &[ScheduledJob]) -> Result<(), CommandError> {
     if let Some(first) = jobs.first() {
         first
             .job
             .lake
             .prepare(&runtime::layout(&config.lake))
             .await
-            .map_err(Failure::lake)?;
+            .map_err(CommandError::lake)?;
     }
     Ok(())
 }
 
 /// The configured jobs that `wanted` names; a name that isn't there is a usage error. Makes no request.
-fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, Failure> {
+fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, CommandError> {
     counted_jobs(config, wanted, &Metrics::default())
 }
 
@@ -319,19 +320,19 @@ fn counted_jobs(
     config: &Config,
     wanted: &[String],
     metrics: &Metrics,
-) -> Result<Vec<ScheduledJob>, Failure> {
+) -> Result<Vec<ScheduledJob>, CommandError> {
     known_jobs(config, wanted)?;
-    let lake = runtime::lake(&config.lake).map_err(Failure::lake)?;
+    let lake = runtime::lake(&config.lake).map_err(CommandError::lake)?;
     let lake = lake.counted(&metrics.store());
-    runtime::jobs(config, &lake, wanted, metrics).map_err(Failure::setup)
+    runtime::jobs(config, &lake, wanted, metrics).map_err(CommandError::setup)
 }
 
 /// A name that isn't there is a usage error.
-fn known_jobs(config: &Config, wanted: &[String]) -> Result<(), Failure> {
+fn known_jobs(config: &Config, wanted: &[String]) -> Result<(), CommandError> {
     for name in wanted {
         if config.jobs.iter().all(|job| job.name != *name) {
             let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
-            return Err(Failure::usage(format!(
+            return Err(CommandError::usage(format!(
                 "there is no job `{name}`; the jobs are `{}`",
                 known.join("`, `")
             )));
@@ -340,20 +341,20 @@ fn known_jobs(config: &Config, wanted: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_of(instant: Option<Timestamp>) -> Result<Clock, Failure> {
+fn as_of(instant: Option<Timestamp>) -> Result<Clock, CommandError> {
     match instant {
         None => Ok(Clock::System),
         Some(instant) if instant <= real_now() => Ok(Clock::AsOf(instant)),
-        Some(instant) => Err(Failure::usage(format!(
+        Some(instant) => Err(CommandError::usage(format!(
             "`--as-of {}` is in the future",
             text::time(instant)
         ))),
     }
 }
 
-fn range(from: Timestamp, to: Timestamp) -> Result<Range, Failure> {
+fn range(from: Timestamp, to: Timestamp) -> Result<Range, CommandError> {
     Range::new(from, to).ok_or_else(|| {
-        Failure::usage(format!(
+        CommandError::usage(format!(
             "`--to {}` must be later than `--from {}`",
             text::time(to),
             text::time(from)

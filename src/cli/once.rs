@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{self, Failure, Out};
+use super::report::{self, CommandError, Out};
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
 use crate::history;
@@ -32,7 +32,7 @@ pub(super) async fn run(
     as_json: bool,
     shutdown: &Shutdown,
     results: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let out = &mut results.unless(as_json);
     let mut summaries = Vec::new();
     let jobs = super::ready_jobs(config, wanted).await?;
@@ -100,7 +100,7 @@ pub(super) async fn run_when_free(
     job: &Job,
     lane: RunMode,
     conduct: &RunOptions,
-) -> Result<RunReport, Failure> {
+) -> Result<RunReport, CommandError> {
     when_free(job, conduct, async || {
         pipeline::run(job, lane, conduct).await
     })
@@ -112,7 +112,7 @@ pub(super) async fn when_free<R>(
     job: &Job,
     conduct: &RunOptions,
     attempt: impl AsyncFn() -> Result<RunOutcome<R>, RunError>,
-) -> Result<R, Failure> {
+) -> Result<R, CommandError> {
     let patience = Instant::now() + CLAIM_WAIT;
     let mut told = false;
     loop {
@@ -122,12 +122,12 @@ pub(super) async fn when_free<R>(
         let claim = match ended {
             Ok(RunOutcome::Ran(report)) => return Ok(report),
             Ok(RunOutcome::Held(claim)) => claim,
-            Err(error) => return Err(Failure::of_run(job, &error)),
+            Err(error) => return Err(CommandError::of_run(job, &error)),
         };
         let by = format!("process {} on `{}`", claim.pid, claim.host);
         if Instant::now() >= patience {
             let waited = CLAIM_WAIT.as_secs();
-            return Err(Failure::run(format!(
+            return Err(CommandError::run(format!(
                 "job `{}` is held by {by}; gave up after {waited} s",
                 job.name
             )));
@@ -142,7 +142,7 @@ pub(super) async fn when_free<R>(
         tokio::select! {
             () = tokio::time::sleep(left.to_std().unwrap_or_default()) => {}
             () = conduct.stop.cancelled() => {
-                return Err(Failure::run(format!("interrupted while job `{}` was held by {by}", job.name)));
+                return Err(CommandError::run(format!("interrupted while job `{}` was held by {by}", job.name)));
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
 use crate::pipeline::{Job, RunMode, refuse_overlap};
 use crate::plan::{self, Task};
-use crate::providers::{Ask, Stream};
+use crate::providers::{PageRequest, Stream};
 use crate::text;
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(super) struct PlanArgs {
 }
 
 /// The windows of one stream and one reason, summed up.
-struct Line {
+struct PlanLine {
     job: String,
     stream: String,
     work: Work,
@@ -82,7 +82,7 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         let listed = job.source.adapter.listed_streams();
         refuse_overlap(job, newest.as_ref(), &listed, &lane)
             .await
-            .map_err(|error| Failure::of_run(job, &error))?;
+            .map_err(|error| CommandError::of_run(job, &error))?;
         let mut streams = streams(job, newest.as_ref());
         let mut progress = newest.map(|newest| newest.progress).unwrap_or_default();
         if range.is_none() && job.policy.horizon(now) <= job.policy.start {
@@ -150,10 +150,10 @@ fn sum(
     tasks: impl Iterator<Item = Task>,
     now: Timestamp,
     per_call: Duration,
-) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+) -> Vec<PlanLine> {
+    let mut lines: Vec<PlanLine> = Vec::new();
     for task in tasks {
-        let ask = Ask {
+        let ask = PageRequest {
             stream: stream.clone(),
             range: task.range,
             reading: 0,
@@ -162,7 +162,7 @@ fn sum(
         let calls = job.source.adapter.least_calls(&ask);
         let line = match lines.iter_mut().find(|line| line.work == task.work) {
             Some(line) => line,
-            None => lines.push_mut(Line {
+            None => lines.push_mut(PlanLine {
                 job: job.name.clone(),
                 stream: stream.id.clone(),
                 work: task.work,
@@ -182,7 +182,7 @@ fn sum(
     lines
 }
 
-fn show(lines: &[Line], as_json: bool, all_known: bool, ahead: &[String], out: &mut Out) {
+fn show(lines: &[PlanLine], as_json: bool, all_known: bool, ahead: &[String], out: &mut Out) {
     if as_json {
         let lines: Vec<_> = lines
             .iter()
@@ -221,13 +221,13 @@ fn show(lines: &[Line], as_json: bool, all_known: bool, ahead: &[String], out: &
         })
         .collect();
     let columns = [
-        ("job", Kind::Name),
-        ("stream", Kind::Name),
-        ("work", Kind::Whole),
-        ("windows", Kind::Number),
-        ("range", Kind::Text),
-        ("calls >=", Kind::Number),
-        ("time >=", Kind::Number),
+        ("job", ColumnKind::Name),
+        ("stream", ColumnKind::Name),
+        ("work", ColumnKind::Whole),
+        ("windows", ColumnKind::Number),
+        ("range", ColumnKind::Text),
+        ("calls >=", ColumnKind::Number),
+        ("time >=", ColumnKind::Number),
     ];
     out.table(columns, &rows);
     let calls: u64 = lines.iter().map(|line| line.calls).sum();

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::client::{Client, RateLimitStatus};
-use crate::lake::Counts;
+use crate::lake::RecordCounts;
 use crate::model::RateLimit;
 use crate::pipeline::RunTotals;
 use crate::telemetry;
@@ -28,7 +28,7 @@ const TELLING: u64 = 4;
 
 /// What there is to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Left {
+pub(super) struct Remaining {
     /// Windows, where it is known how the range will be cut.
     pub(super) windows: Option<u64>,
     /// Event time, summed over streams.
@@ -36,41 +36,41 @@ pub(super) struct Left {
 }
 
 /// What rows are to a command: what they are called, and how many of the counted records they are.
-pub(super) type Rows = (&'static str, fn(&Counts) -> u64);
+pub(super) type RowCounter = (&'static str, fn(&RecordCounts) -> u64);
 
 /// A bar on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
 pub(super) struct Bar {
-    course: Arc<Mutex<Course>>,
+    course: Arc<Mutex<Pace>>,
     begun: Instant,
     bar: ProgressBar,
-    told: Told,
+    told: BarState,
     ticker: JoinHandle<()>,
 }
 
 /// All that is told of, beside the course.
 #[derive(Debug, Clone)]
-struct Told {
+struct BarState {
     job: String,
-    rows: Rows,
+    rows: RowCounter,
     client: Client,
 }
 
 impl Bar {
     /// Over what is left to do of this job, by this client.
-    pub(super) fn new(job: &str, client: &Client, left: Left, rows: Rows) -> Self {
+    pub(super) fn new(job: &str, client: &Client, left: Remaining, rows: RowCounter) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let texts = Texts::default();
+        let texts = BarText::default();
         let style =
             ProgressStyle::with_template("{headline}  {wide_bar} {percent:>3} %\n{details}");
         if let Ok(style) = style {
             bar.set_style(texts.shown_in(style));
         }
-        let mut course = Course::default();
+        let mut course = Pace::default();
         course.plan(left);
         let course = Arc::new(Mutex::new(course));
         let begun = Instant::now();
-        let told = Told {
+        let told = BarState {
             job: job.to_owned(),
             rows,
             client: client.clone(),
@@ -108,7 +108,7 @@ impl Bar {
     }
 
     /// Takes note of what a run has `done`, and of what it has left.
-    pub(super) fn plan(&self, done: RunTotals, left: Left) {
+    pub(super) fn plan(&self, done: RunTotals, left: Remaining) {
         let mut course = locked(&self.course);
         course.advance(self.begun.elapsed(), done);
         course.plan(left);
@@ -136,10 +136,10 @@ impl Drop for Bar {
 
 async fn keep_drawing(
     bar: ProgressBar,
-    texts: Texts,
-    course: Arc<Mutex<Course>>,
+    texts: BarText,
+    course: Arc<Mutex<Pace>>,
     begun: Instant,
-    told: Told,
+    told: BarState,
 ) {
     loop {
         tokio::time::sleep(DRAW_EVERY).await;
@@ -153,7 +153,7 @@ async fn keep_drawing(
     }
 }
 
-async fn log_now_and_then(course: Arc<Mutex<Course>>, begun: Instant, told: Told) {
+async fn log_now_and_then(course: Arc<Mutex<Pace>>, begun: Instant, told: BarState) {
     loop {
         tokio::time::sleep(LOG_EVERY).await;
         let shown = locked(&course).shown(begun.elapsed(), told.rows);
@@ -161,13 +161,13 @@ async fn log_now_and_then(course: Arc<Mutex<Course>>, begun: Instant, told: Told
     }
 }
 
-fn locked(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
+fn locked(course: &Mutex<Pace>) -> MutexGuard<'_, Pace> {
     course.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Told {
+impl BarState {
     /// `audits  12/96 windows  2m 10s left`
-    fn headline(&self, shown: &Shown) -> String {
+    fn headline(&self, shown: &Snapshot) -> String {
         let windows = match shown.of {
             Some(of) => format!(
                 "{}/{}",
@@ -180,7 +180,7 @@ impl Told {
     }
 
     /// `12,345 rows, 678/s; 210 of 300/min calls left`
-    fn details(&self, shown: &Shown, budget: RateLimitStatus) -> String {
+    fn details(&self, shown: &Snapshot, budget: RateLimitStatus) -> String {
         let rate = shown
             .per_second
             .map_or_else(String::new, |rate| format!(", {}/s", text::count(rate)));
@@ -192,7 +192,7 @@ impl Told {
         )
     }
 
-    fn draw(&self, bar: &ProgressBar, texts: &Texts, shown: &Shown) {
+    fn draw(&self, bar: &ProgressBar, texts: &BarText, shown: &Snapshot) {
         texts.set(
             self.headline(shown),
             self.details(shown, self.client.budget()),
@@ -203,7 +203,7 @@ impl Told {
         });
     }
 
-    fn log(&self, shown: &Shown) {
+    fn log(&self, shown: &Snapshot) {
         let budget = self.client.budget();
         tracing::info!(
             job = self.job,
@@ -223,9 +223,9 @@ impl Told {
 
 /// What is written around a bar: set at once with it, so that it is never drawn with half of it.
 #[derive(Debug, Clone, Default)]
-struct Texts(Arc<Mutex<[String; 2]>>);
+struct BarText(Arc<Mutex<[String; 2]>>);
 
-impl Texts {
+impl BarText {
     fn set(&self, headline: String, details: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = [headline, details];
     }
@@ -267,7 +267,7 @@ fn calls(budget: RateLimitStatus) -> String {
 
 /// How far it is at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shown {
+struct Snapshot {
     windows: u64,
     /// Of so many, as far as is known.
     of: Option<u64>,
@@ -280,7 +280,7 @@ struct Shown {
     left: Option<Duration>,
 }
 
-impl Shown {
+impl Snapshot {
     /// Of the event time; 100 once all of it is done.
     fn percent(&self) -> i64 {
         match self.total.num_seconds() {
@@ -292,7 +292,7 @@ impl Shown {
 
 /// What was done when. Times are since the beginning.
 #[derive(Debug, Default)]
-struct Course {
+struct Pace {
     /// What is done and what was left then.
     windows: Option<u64>,
     total: TimeDelta,
@@ -300,7 +300,7 @@ struct Course {
     tallies: VecDeque<(Duration, RunTotals)>,
 }
 
-impl Course {
+impl Pace {
     fn done(&self) -> RunTotals {
         self.tallies
             .back()
@@ -309,7 +309,7 @@ impl Course {
     }
 
     /// After what is done, this is left.
-    fn plan(&mut self, left: Left) {
+    fn plan(&mut self, left: Remaining) {
         let done = self.done();
         self.windows = left.windows.map(|left| done.windows + left);
         self.total = done.covered + left.time;
@@ -334,7 +334,7 @@ impl Course {
         }
     }
 
-    fn shown(&mut self, now: Duration, (_, rows): Rows) -> Shown {
+    fn shown(&mut self, now: Duration, (_, rows): RowCounter) -> Snapshot {
         self.forget(now);
         let done = self.done();
         // where nothing is that old, it is reckoned from the beginning
@@ -347,7 +347,7 @@ impl Course {
         let covered = (done.covered - before.covered).to_std().unwrap_or_default();
         let left = (self.total - done.covered).to_std().unwrap_or_default();
         let is_telling = done.windows >= before.windows + TELLING && !covered.is_zero();
-        Shown {
+        Snapshot {
             windows: done.windows,
             of: self.windows.map(|of| of.max(done.windows)),
             covered: done.covered,
@@ -369,7 +369,7 @@ fn per_second(rows: u64, took: Duration) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const ROWS: Rows = ("rows", |counts| counts.new);
+    const ROWS: RowCounter = ("rows", |counts| counts.new);
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -380,16 +380,16 @@ mod tests {
         RunTotals {
             windows,
             covered: TimeDelta::seconds(3_600) * i32::try_from(windows).unwrap_or(i32::MAX),
-            counts: Counts {
+            counts: RecordCounts {
                 new: 100 * windows,
-                ..Counts::default()
+                ..RecordCounts::default()
             },
             commits: 0,
         }
     }
 
-    fn to_do(windows: u64) -> Left {
-        Left {
+    fn to_do(windows: u64) -> Remaining {
+        Remaining {
             windows: Some(windows),
             time: hours(windows).covered,
         }
@@ -397,9 +397,9 @@ mod tests {
 
     #[test]
     fn rate_and_time_left_are_those_of_the_last_minutes() {
-        let mut course = Course::default();
+        let mut course = Pace::default();
         course.plan(to_do(100));
-        let shown = |course: &mut Course, at| {
+        let shown = |course: &mut Pace, at| {
             let shown = course.shown(seconds(at), ROWS);
             (shown.windows, shown.percent(), shown.per_second, shown.left)
         };
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_planned_anew_between_turns() {
-        let mut course = Course::default();
+        let mut course = Pace::default();
         course.plan(to_do(10));
         course.advance(seconds(5), hours(12));
         let shown = course.shown(seconds(5), ROWS);
@@ -440,7 +440,7 @@ mod tests {
         course.plan(to_do(8));
         let shown = course.shown(seconds(5), ROWS);
         assert_eq!((shown.of, shown.percent()), (Some(20), 60));
-        assert_eq!(Course::default().shown(seconds(1), ROWS).percent(), 100);
+        assert_eq!(Pace::default().shown(seconds(1), ROWS).percent(), 100);
     }
 
     #[test]

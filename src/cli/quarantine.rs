@@ -6,17 +6,17 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::once::when_free;
-use super::report::{Failure, Out};
-use super::table::{Cell, Kind};
+use super::report::{CommandError, Out};
+use super::table::{Cell, ColumnKind};
 use super::terminal::Tone;
 use crate::clock::real_now;
 use crate::config::Config;
 use crate::foreign;
 use crate::lake::Lake;
 use crate::lake::quarantine::{
-    self, Acknowledged, Acknowledgement, By, Found, Place, QuarantineLine,
+    self, Acknowledged, AcknowledgedBy, Acknowledgement, FoundLine, LinePlace, QuarantineLine,
 };
-use crate::pipeline::{self, Became, Job, Replayed, RunOptions, Tried};
+use crate::pipeline::{self, Job, LineOutcome, Replayed, ReplayedLine, RunOptions};
 use crate::runtime::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
@@ -124,7 +124,7 @@ pub(super) async fn run(
     args: &QuarantineArgs,
     shutdown: Option<&Shutdown>,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     match &args.command {
         QuarantineCommand::List(args) => list(config, args, out).await,
         QuarantineCommand::Show(args) => show(config, args, out).await,
@@ -133,31 +133,31 @@ pub(super) async fn run(
     }
 }
 
-fn job(config: &Config, name: &str) -> Result<Job, Failure> {
+fn job(config: &Config, name: &str) -> Result<Job, CommandError> {
     let jobs = super::jobs(config, &[name.to_owned()])?;
     let first = jobs.into_iter().next();
     first
         .map(|ScheduledJob { job, .. }| job)
-        .ok_or_else(|| Failure::usage(format!("there is no job `{name}`")))
+        .ok_or_else(|| CommandError::usage(format!("there is no job `{name}`")))
 }
 
 /// Where a line stands: open, or what acknowledged it.
-fn state(by: Option<By>) -> &'static str {
+fn state(by: Option<AcknowledgedBy>) -> &'static str {
     match by {
         None => "open",
-        Some(By::Ack) => "acknowledged",
-        Some(By::Replay) => "replayed",
+        Some(AcknowledgedBy::Ack) => "acknowledged",
+        Some(AcknowledgedBy::Replay) => "replayed",
     }
 }
 
-async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Failure> {
+async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, CommandError> {
     // of a line everything but its record is kept
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for ScheduledJob { job, .. } in super::jobs(config, &args.jobs)? {
         let acknowledged = Acknowledged::read(&job.lake, &job.log)
             .await
-            .map_err(Failure::lake)?;
+            .map_err(CommandError::lake)?;
         quarantine::read(&job.lake, &job.log, |found| {
             let by = acknowledged.by(&found.place, &found.id);
             if by.is_some() && !args.all {
@@ -174,7 +174,7 @@ async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Fai
             rows.push([job, id, stream, range, pulled_at, bytes, state, reason]);
         })
         .await
-        .map_err(Failure::lake)?;
+        .map_err(CommandError::lake)?;
     }
     if args.json {
         out.json(&objects.into());
@@ -183,14 +183,14 @@ async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Fai
         out.line(format_args!("no {open}lines"));
     } else {
         let columns = [
-            ("job", Kind::Name),
-            ("id", Kind::Whole),
-            ("stream", Kind::Name),
-            ("range", Kind::Text),
-            ("pulled at", Kind::Text),
-            ("bytes", Kind::Number),
-            ("state", Kind::Whole),
-            ("reason", Kind::Text),
+            ("job", ColumnKind::Name),
+            ("id", ColumnKind::Whole),
+            ("stream", ColumnKind::Name),
+            ("range", ColumnKind::Text),
+            ("pulled at", ColumnKind::Text),
+            ("bytes", ColumnKind::Number),
+            ("state", ColumnKind::Whole),
+            ("reason", ColumnKind::Text),
         ];
         out.table(columns, &rows);
         out.line(format_args!(""));
@@ -208,7 +208,7 @@ async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, Fai
     Ok(0)
 }
 
-fn row(job: &str, found: &Found<'_>, by: Option<By>) -> [String; 8] {
+fn row(job: &str, found: &FoundLine<'_>, by: Option<AcknowledgedBy>) -> [String; 8] {
     let (stream, range, pulled_at, bytes, reason) = match &found.line {
         Ok(line) => (
             line.stream.clone(),
@@ -247,7 +247,7 @@ fn one_line(text: &str) -> String {
     line
 }
 
-fn listed(job: &str, found: &Found<'_>, by: Option<By>) -> Value {
+fn listed(job: &str, found: &FoundLine<'_>, by: Option<AcknowledgedBy>) -> Value {
     let mut listed = json!({
         "job": job,
         "id": found.id,
@@ -272,12 +272,12 @@ fn listed(job: &str, found: &Found<'_>, by: Option<By>) -> Value {
     listed
 }
 
-async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Failure> {
+async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, CommandError> {
     let job = job(config, &args.job)?;
     let named = named(&job.lake, &job.log, &args.ids).await?;
-    let mut said: HashMap<Place, Vec<Acknowledgement>> = HashMap::new();
+    let mut said: HashMap<LinePlace, Vec<Acknowledgement>> = HashMap::new();
     quarantine::read_acknowledgements(&job.lake, &job.log, |one| {
-        let place = Place {
+        let place = LinePlace {
             file: one.file.clone(),
             line: one.line,
         };
@@ -289,8 +289,8 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Fai
         }
     })
     .await
-    .map_err(Failure::lake)?;
-    let places: BTreeSet<Place> = named.into_iter().map(|(place, _)| place).collect();
+    .map_err(CommandError::lake)?;
+    let places: BTreeSet<LinePlace> = named.into_iter().map(|(place, _)| place).collect();
     quarantine::read(&job.lake, &job.log, |found| {
         if places.contains(&found.place) {
             let said = said.remove(&found.place).unwrap_or_default();
@@ -298,12 +298,12 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Fai
         }
     })
     .await
-    .map_err(Failure::lake)?;
+    .map_err(CommandError::lake)?;
     Ok(0)
 }
 
 /// All that is known of a line.
-fn whole(found: &Found<'_>, said: &[Acknowledgement]) -> Value {
+fn whole(found: &FoundLine<'_>, said: &[Acknowledgement]) -> Value {
     let mut whole = match &found.line {
         Ok(line) => {
             let QuarantineLine {
@@ -341,7 +341,7 @@ fn whole(found: &Found<'_>, said: &[Acknowledgement]) -> Value {
     whole
 }
 
-async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failure> {
+async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, CommandError> {
     let job = job(config, &args.job)?;
     let named = if args.all {
         None
@@ -350,9 +350,9 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failu
     };
     let (open, closed) = open_of(&job, named.as_deref()).await?;
     let (lake, note) = (&job.lake, args.note.as_deref());
-    quarantine::acknowledge(lake, &job.log, &open, By::Ack, note, real_now())
+    quarantine::acknowledge(lake, &job.log, &open, AcknowledgedBy::Ack, note, real_now())
         .await
-        .map_err(Failure::lake)?;
+        .map_err(CommandError::lake)?;
     if args.json {
         out.json(&json!({
             "job": job.name,
@@ -376,11 +376,11 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Failu
 /// The open ones of these lines, or of all; and how many of those that were named are not open.
 async fn open_of(
     job: &Job,
-    named: Option<&[(Place, String)]>,
-) -> Result<(Vec<(Place, String)>, u64), Failure> {
+    named: Option<&[(LinePlace, String)]>,
+) -> Result<(Vec<(LinePlace, String)>, u64), CommandError> {
     let acknowledged = Acknowledged::read(&job.lake, &job.log)
         .await
-        .map_err(Failure::lake)?;
+        .map_err(CommandError::lake)?;
     let Some(named) = named else {
         let mut open = Vec::new();
         quarantine::read(&job.lake, &job.log, |found| {
@@ -389,10 +389,10 @@ async fn open_of(
             }
         })
         .await
-        .map_err(Failure::lake)?;
+        .map_err(CommandError::lake)?;
         return Ok((open, 0));
     };
-    let is_open = |(place, id): &&(Place, String)| acknowledged.by(place, id).is_none();
+    let is_open = |(place, id): &&(LinePlace, String)| acknowledged.by(place, id).is_none();
     let open: Vec<_> = named.iter().filter(is_open).cloned().collect();
     let closed = named.len() - open.len();
     Ok((open, closed as u64))
@@ -403,7 +403,7 @@ async fn replay(
     args: &ReplayArgs,
     shutdown: Option<&Shutdown>,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let job = job(config, &args.job)?;
     let named = match &args.ids[..] {
         [] => None,
@@ -419,7 +419,7 @@ async fn replay(
         return Ok(0);
     }
     super::ready_jobs(config, std::slice::from_ref(&args.job)).await?;
-    let these: Option<BTreeSet<Place>> =
+    let these: Option<BTreeSet<LinePlace>> =
         named.map(|named| named.into_iter().map(|(place, _)| place).collect());
     let stop = shutdown.map(|shutdown| shutdown.stop.clone());
     let conduct = RunOptions::new(stop.unwrap_or_default());
@@ -440,15 +440,15 @@ fn tell(job: &Job, replayed: &Replayed, out: &mut Out) {
     for line in &replayed.lines {
         let id: String = line.id.chars().take(SHORT).collect();
         match &line.became {
-            Became::Landed => {
+            LineOutcome::Landed => {
                 landed += 1;
                 out.line(format_args!("{id} landed"));
             }
-            Became::Duplicate => {
+            LineOutcome::Duplicate => {
                 duplicate += 1;
                 out.line(format_args!("{id} duplicate: the lake has it"));
             }
-            Became::Unreadable(reason) => {
+            LineOutcome::Unreadable(reason) => {
                 unreadable += 1;
                 let reason = one_line(reason);
                 out.line(format_args!("{id} still unreadable: {reason}"));
@@ -469,12 +469,12 @@ fn tell(job: &Job, replayed: &Replayed, out: &mut Out) {
     ));
 }
 
-fn replayed_json(job: &Job, tried: &[Tried], unfinished: bool) -> Value {
+fn replayed_json(job: &Job, tried: &[ReplayedLine], unfinished: bool) -> Value {
     let lines: Vec<_> = (tried.iter())
         .map(|line| match &line.became {
-            Became::Landed => json!({ "id": line.id, "became": "landed" }),
-            Became::Duplicate => json!({ "id": line.id, "became": "duplicate" }),
-            Became::Unreadable(reason) => {
+            LineOutcome::Landed => json!({ "id": line.id, "became": "landed" }),
+            LineOutcome::Duplicate => json!({ "id": line.id, "became": "duplicate" }),
+            LineOutcome::Unreadable(reason) => {
                 json!({ "id": line.id, "became": "unreadable", "reason": reason })
             }
         })
@@ -483,8 +483,12 @@ fn replayed_json(job: &Job, tried: &[Tried], unfinished: bool) -> Value {
 }
 
 /// The lines that the arguments name, in the order in which they lie: each argument one id, of however many lines.
-async fn named(lake: &Lake, job: &str, names: &[String]) -> Result<Vec<(Place, String)>, Failure> {
-    let names: Vec<Name> = names.iter().map(|name| Name::of(name)).collect();
+async fn named(
+    lake: &Lake,
+    job: &str,
+    names: &[String],
+) -> Result<Vec<(LinePlace, String)>, CommandError> {
+    let names: Vec<LineId> = names.iter().map(|name| LineId::of(name)).collect();
     let mut ids: Vec<BTreeSet<String>> = vec![BTreeSet::new(); names.len()];
     let mut lines = Vec::new();
     quarantine::read(lake, job, |found| {
@@ -502,7 +506,7 @@ async fn named(lake: &Lake, job: &str, names: &[String]) -> Result<Vec<(Place, S
         }
     })
     .await
-    .map_err(Failure::lake)?;
+    .map_err(CommandError::lake)?;
     for (name, ids) in names.iter().zip(ids) {
         name.must_be_one(job, &ids)?;
     }
@@ -511,39 +515,39 @@ async fn named(lake: &Lake, job: &str, names: &[String]) -> Result<Vec<(Place, S
 
 /// How a line may be named.
 #[derive(Debug, PartialEq, Eq)]
-enum Name {
-    Place(Place),
+enum LineId {
+    Place(LinePlace),
     /// The beginning of an id.
     Id(String),
 }
 
-impl Name {
+impl LineId {
     fn of(text: &str) -> Self {
         text.parse()
             .map_or_else(|_| Self::Id(text.to_ascii_lowercase()), Self::Place)
     }
 
-    fn is_of(&self, place: &Place, id: &str) -> bool {
+    fn is_of(&self, place: &LinePlace, id: &str) -> bool {
         match self {
             Self::Place(this) => this == place,
             Self::Id(beginning) => !beginning.is_empty() && id.starts_with(beginning),
         }
     }
 
-    fn must_be_one(&self, job: &str, ids: &BTreeSet<String>) -> Result<(), Failure> {
+    fn must_be_one(&self, job: &str, ids: &BTreeSet<String>) -> Result<(), CommandError> {
         let name = match self {
             Self::Place(place) => place.to_string(),
             Self::Id(beginning) => beginning.clone(),
         };
         match ids.len() {
             1 => Ok(()),
-            0 => Err(Failure::usage(format!(
+            0 => Err(CommandError::usage(format!(
                 "the quarantine of job `{job}` has no line `{name}`; `quarantine list --job {job} --all` lists them"
             ))),
             found => {
                 let some: Vec<&str> = ids.iter().take(NAMED).map(String::as_str).collect();
                 let more = if found > NAMED { "`, …" } else { "`" };
-                Err(Failure::usage(format!(
+                Err(CommandError::usage(format!(
                     "`{name}` begins more than one id: `{}{more}; write more of it",
                     some.join("`, `")
                 )))
@@ -558,17 +562,17 @@ mod tests {
 
     #[test]
     fn a_line_is_named_by_its_place_or_by_the_beginning_of_its_id() {
-        let place = Place {
+        let place = LinePlace {
             file: "0-1.jsonl".to_owned(),
             line: 3,
         };
         let id = "00ff31";
-        let is_of = |name: &str| Name::of(name).is_of(&place, id);
+        let is_of = |name: &str| LineId::of(name).is_of(&place, id);
         assert!(is_of("00f") && is_of("00FF31") && is_of("0-1.jsonl:3"));
         assert!(!is_of("") && !is_of("ff") && !is_of("0-1.jsonl:4") && !is_of("0-1.jsonl"));
         let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect();
         let refused = |found: BTreeSet<String>| {
-            let refused = Name::of("00").must_be_one("audits", &found).err();
+            let refused = LineId::of("00").must_be_one("audits", &found).err();
             refused.map(|failure| (failure.code(), failure.message().to_owned()))
         };
         assert_eq!(refused(ids(&["00ff"])), None);

@@ -8,12 +8,12 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
-use super::table::{self, Cell, Kind as Column};
+use super::table::{self, Cell, ColumnKind as Column};
 use super::terminal::{Terminal, Tone};
 use crate::config::Problems;
-use crate::foreign::Shown;
+use crate::foreign::OutputForm;
 use crate::lake::LakeError;
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::pipeline::{self, Job, RunError, RunReport};
 use crate::runtime::SetupError;
 use crate::standing::Finding;
@@ -25,12 +25,12 @@ pub(super) const CONFIG: u8 = 2;
 
 /// A command that ends with a message and an exit code.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct CommandError {
     code: u8,
     message: String,
 }
 
-impl Failure {
+impl CommandError {
     /// 1: a run failed.
     pub(super) fn run(message: impl Into<String>) -> Self {
         Self {
@@ -103,14 +103,14 @@ impl Failure {
     }
 }
 
-fn code_of(kind: Kind) -> u8 {
-    if kind == Kind::Config { 2 } else { 1 }
+fn code_of(kind: FailureKind) -> u8 {
+    if kind == FailureKind::Config { 2 } else { 1 }
 }
 
 /// For failures that pass only if somebody does something that the failure itself doesn't say.
-pub(super) fn what_to_do(kind: Kind, connection: &str) -> String {
+pub(super) fn what_to_do(kind: FailureKind, connection: &str) -> String {
     match kind {
-        Kind::Auth => format!(
+        FailureKind::Auth => format!(
             "; check the credentials of connection `{connection}` and what they are permitted to read"
         ),
         _ => String::new(),
@@ -121,7 +121,7 @@ pub(super) fn what_to_do(kind: Kind, connection: &str) -> String {
 pub(super) fn what_to_do_about(error: &RunError, connection: &str) -> String {
     match error {
         RunError::Lake(error) if error.has_advice() => String::new(),
-        RunError::Lake(_) | RunError::Read(_) if error.kind() == Kind::Auth => {
+        RunError::Lake(_) | RunError::Read(_) if error.kind() == FailureKind::Auth => {
             "; check the lake's credentials, what they permit, and this machine's clock".to_owned()
         }
         _ => what_to_do(error.kind(), connection),
@@ -133,14 +133,14 @@ pub(super) fn told(by_clap: &clap::Error) -> ExitCode {
     let printed = by_clap.print().and_then(|()| io::stdout().flush());
     match printed {
         Err(error) if !by_clap.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
-            end(Err(Failure::output(&error)))
+            end(Err(CommandError::output(&error)))
         }
         _ => ExitCode::from(if by_clap.use_stderr() { 2 } else { 0 }),
     }
 }
 
 /// The process's exit code, after saying what went wrong.
-pub(super) fn end(ended: Result<u8, Failure>) -> ExitCode {
+pub(super) fn end(ended: Result<u8, CommandError>) -> ExitCode {
     ExitCode::from(ended.unwrap_or_else(|failure| {
         complain(&failure.message);
         failure.code
@@ -181,13 +181,13 @@ impl Out {
     }
 
     /// How the command ended: as it did, but not well if what it had to say couldn't be written.
-    pub(super) fn close(self, ended: Result<u8, Failure>) -> Result<u8, Failure> {
+    pub(super) fn close(self, ended: Result<u8, CommandError>) -> Result<u8, CommandError> {
         self.note(io::stdout().flush());
         match (ended, self.failed.get()) {
             (ended, None) => ended,
-            (Ok(_), Some(error)) => Err(Failure::output(error)),
+            (Ok(_), Some(error)) => Err(CommandError::output(error)),
             (Err(failure), Some(error)) => {
-                complain(&Failure::output(error).message);
+                complain(&CommandError::output(error).message);
                 Err(failure)
             }
         }
@@ -227,20 +227,20 @@ impl Out {
     /// JSON as a provider wrote it: the same document, though what would steer a terminal is escaped.
     pub(super) fn json_line(&mut self, json: &str) {
         if !self.is_silent {
-            self.write(&format!("{json}\n"), Shown::Json);
+            self.write(&format!("{json}\n"), OutputForm::Json);
         }
     }
 
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> OutputForm {
         if self.terminal.colour {
-            Shown::Painted
+            OutputForm::Painted
         } else {
-            Shown::Text
+            OutputForm::Text
         }
     }
 
     /// The only way out: whoever wrote the text, it steers no terminal.
-    fn write(&mut self, text: &str, shown: Shown) {
+    fn write(&mut self, text: &str, shown: OutputForm) {
         self.note(io::stdout().write_all(shown.of(text).as_bytes()));
     }
 
@@ -319,7 +319,7 @@ pub(super) fn summary_json(job: &Job, report: &RunReport) -> Value {
 
 /// The ranges that failed, on stderr: what failed alike in one line.
 pub(super) fn failures(job: &Job, report: &RunReport) {
-    for Alike {
+    for RepeatedError {
         first: failure,
         streams,
         ranges,
@@ -349,15 +349,15 @@ pub(super) fn failures(job: &Job, report: &RunReport) {
 }
 
 /// Failures of the same text.
-struct Alike<'a> {
+struct RepeatedError<'a> {
     first: &'a pipeline::StreamFailure,
     streams: BTreeSet<&'a str>,
     ranges: usize,
 }
 
 /// The failures by their text.
-fn alike(failures: &[pipeline::StreamFailure]) -> Vec<Alike<'_>> {
-    let mut found: Vec<(String, Alike<'_>)> = Vec::new();
+fn alike(failures: &[pipeline::StreamFailure]) -> Vec<RepeatedError<'_>> {
+    let mut found: Vec<(String, RepeatedError<'_>)> = Vec::new();
     for failure in failures {
         let text = error_chain(&failure.error);
         let place = if let Some(place) = found.iter().position(|(have, _)| *have == text) {
@@ -365,7 +365,7 @@ fn alike(failures: &[pipeline::StreamFailure]) -> Vec<Alike<'_>> {
         } else {
             found.push((
                 text,
-                Alike {
+                RepeatedError {
                     first: failure,
                     streams: BTreeSet::new(),
                     ranges: 0,

@@ -5,8 +5,8 @@ use std::path::Path;
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 
-use super::report::{Failure, Out};
-use crate::config::{self, Config, Source};
+use super::report::{CommandError, Out};
+use crate::config::{self, Config, ConfigSource};
 use crate::history;
 use crate::lake::layout::{RUNS_TABLE, TABLE};
 use crate::model::PartitionColumn;
@@ -17,11 +17,11 @@ use crate::table::ddl::{Engine, Table, TableLayout, as_json, as_markdown, as_tex
 pub(super) struct SchemaArgs {
     /// Which table
     #[arg(long, value_enum, default_value_t)]
-    table: Which,
+    table: TableName,
 
     /// In which form
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: OutputFormat,
 
     /// Where the lake is, for DDL; else what the configuration says, else ./lake
     #[arg(long, value_name = "URL")]
@@ -30,7 +30,7 @@ pub(super) struct SchemaArgs {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Which {
+enum TableName {
     /// What happened at the providers
     #[default]
     AuditEvents,
@@ -39,7 +39,7 @@ enum Which {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum OutputFormat {
     #[default]
     Text,
     Json,
@@ -54,7 +54,7 @@ enum Format {
     Config,
 }
 
-impl Format {
+impl OutputFormat {
     fn engine(self) -> Option<Engine> {
         match self {
             Self::Duckdb => Some(Engine::DuckDb),
@@ -67,8 +67,12 @@ impl Format {
     }
 }
 
-pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u8, Failure> {
-    if args.format == Format::Config {
+pub(super) fn run(
+    source: &ConfigSource,
+    args: &SchemaArgs,
+    out: &mut Out,
+) -> Result<u8, CommandError> {
+    if args.format == OutputFormat::Config {
         out.json_line(&format!("{:#}", config::schema()));
         return Ok(0);
     }
@@ -77,8 +81,8 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
     let folder = |table: &str| format!("{}/{table}", lake.trim_end_matches('/'));
     let since = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap_or_default();
     let table = match args.table {
-        Which::AuditRuns => history::table(folder(RUNS_TABLE), since),
-        Which::AuditEvents => {
+        TableName::AuditRuns => history::table(folder(RUNS_TABLE), since),
+        TableName::AuditEvents => {
             let providers = PROVIDERS.iter().map(|spec| spec.name.to_owned()).collect();
             Table::events(&TableLayout {
                 location: &folder(TABLE),
@@ -90,8 +94,8 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
     };
     out.text(match (args.format.engine(), args.format) {
         (Some(engine), _) => ddl(engine, &table),
-        (None, Format::Json) => as_json(&table),
-        (None, Format::Markdown) => as_markdown(&table),
+        (None, OutputFormat::Json) => as_json(&table),
+        (None, OutputFormat::Markdown) => as_markdown(&table),
         (None, _) => as_text(&table),
     });
     Ok(0)
@@ -99,28 +103,28 @@ pub(super) fn run(source: &Source, args: &SchemaArgs, out: &mut Out) -> Result<u
 
 /// The lake as every engine understands it. A folder as its whole path: Spark takes a relative one to be within its own
 /// warehouse. What only engines know (`s3a://`, an `https://` endpoint) stays as it is.
-fn for_engines(url: &str) -> Result<String, Failure> {
+fn for_engines(url: &str) -> Result<String, CommandError> {
     let path = match url.split_once("://") {
         Some(("file", path)) => path,
         Some(("s3" | "gs" | "az" | "memory", _)) => {
             let one_form = config::lake_url(url);
-            return one_form.map_err(|why| Failure::usage(format!("`{url}` {why}")));
+            return one_form.map_err(|why| CommandError::usage(format!("`{url}` {why}")));
         }
         Some(_) => return Ok(url.to_owned()),
         None => url,
     };
-    let path = std::path::absolute(path).map_err(|error| Failure::run(error.to_string()))?;
+    let path = std::path::absolute(path).map_err(|error| CommandError::run(error.to_string()))?;
     Ok(path.display().to_string())
 }
 
 /// The layout and the place of the lake: as configured, or the default ones where there is no configuration.
 fn configured(
-    source: &Source,
+    source: &ConfigSource,
     args: &SchemaArgs,
-) -> Result<(Vec<PartitionColumn>, String), Failure> {
+) -> Result<(Vec<PartitionColumn>, String), CommandError> {
     let there = match source {
-        Source::File(path) => Path::exists(path),
-        Source::Stdin => true,
+        ConfigSource::File(path) => Path::exists(path),
+        ConfigSource::Stdin => true,
     };
     if args.lake.is_some() || !there {
         let url = args.lake.clone().unwrap_or_else(|| "lake".to_owned());
@@ -129,6 +133,6 @@ fn configured(
             url,
         ));
     }
-    let lake = Config::load_lake(source).map_err(Failure::config)?;
+    let lake = Config::load_lake(source).map_err(CommandError::config)?;
     Ok((lake.partition_by, lake.url))
 }

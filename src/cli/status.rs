@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::report::{self, Failure, Out};
-use super::table::{Cell, Kind};
+use super::report::{self, CommandError, Out};
+use super::table::{Cell, ColumnKind};
 use super::terminal::Tone;
 use crate::clock::real_now;
 use crate::config::Config;
@@ -35,7 +35,11 @@ pub(super) struct StatusArgs {
     json: bool,
 }
 
-pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Result<u8, Failure> {
+pub(super) async fn run(
+    config: &Config,
+    args: &StatusArgs,
+    out: &mut Out,
+) -> Result<u8, CommandError> {
     let now = real_now();
     let mut statuses = Vec::new();
     let mut code = 0;
@@ -49,7 +53,7 @@ pub(super) async fn run(config: &Config, args: &StatusArgs, out: &mut Out) -> Re
             Ok(standing) => LastKnownStatus::read(Arc::new(standing)),
             // the other jobs can still be told of
             Err(error) => {
-                let failure = Failure::lake(error);
+                let failure = CommandError::lake(error);
                 report::complain(&format!(
                     "job `{}`: {}",
                     scheduled.job.name,
@@ -107,15 +111,15 @@ async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
 fn show(statuses: &[LastKnownStatus], now: Timestamp, out: &mut Out) {
     let rows: Vec<_> = statuses.iter().map(|status| row(status, now)).collect();
     let columns = [
-        ("job", Kind::Name),
-        ("state", Kind::Text),
-        ("watermark", Kind::Text),
-        ("lag", Kind::Number),
-        ("last run", Kind::Text),
-        ("next run", Kind::Text),
-        ("gaps", Kind::Number),
-        ("quarantine", Kind::Number),
-        ("held by", Kind::Text),
+        ("job", ColumnKind::Name),
+        ("state", ColumnKind::Text),
+        ("watermark", ColumnKind::Text),
+        ("lag", ColumnKind::Number),
+        ("last run", ColumnKind::Text),
+        ("next run", ColumnKind::Text),
+        ("gaps", ColumnKind::Number),
+        ("quarantine", ColumnKind::Number),
+        ("held by", ColumnKind::Text),
     ];
     out.table(columns, &rows);
 }

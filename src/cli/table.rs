@@ -18,7 +18,7 @@ const WORD: usize = 16;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     /// To the right; never cut.
     Number,
     /// Never cut.
@@ -49,32 +49,32 @@ impl Cell {
     }
 
     /// Its lines in so many columns. What a provider says can't steer the terminal.
-    fn lines(&self, kind: Kind, width: usize) -> Vec<String> {
+    fn lines(&self, kind: ColumnKind, width: usize) -> Vec<String> {
         let text = foreign::line(&self.text).into_owned();
         match kind {
             _ if text.width() <= width => vec![text],
-            Kind::Number | Kind::Whole => vec![text],
-            Kind::Name => vec![cut(&text, width)],
-            Kind::Text => wrapped(&text, width),
+            ColumnKind::Number | ColumnKind::Whole => vec![text],
+            ColumnKind::Name => vec![cut(&text, width)],
+            ColumnKind::Text => wrapped(&text, width),
         }
     }
 }
 
 /// The rows under a heading.
 pub(super) fn render<const N: usize>(
-    columns: [(&'static str, Kind); N],
+    columns: [(&'static str, ColumnKind); N],
     rows: &[[Cell; N]],
     terminal: Terminal,
 ) -> String {
     let heading = columns.map(|(name, _)| Cell::from(name.to_owned()).toned(Tone::Heading));
-    let column = |at: usize| Column {
+    let column = |at: usize| TextColumn {
         kind: columns[at].1,
         cells: [&heading[at]]
             .into_iter()
             .chain(rows.iter().map(|row| &row[at]))
             .collect(),
     };
-    let mut columns: Vec<Column> = (0..N).map(column).collect();
+    let mut columns: Vec<TextColumn> = (0..N).map(column).collect();
     let Some(width) = terminal.width else {
         let widths = vec![usize::MAX; N];
         return lines(&columns, &widths, terminal);
@@ -90,12 +90,12 @@ pub(super) fn render<const N: usize>(
 }
 
 /// A column with its cells, its heading first.
-struct Column<'c> {
-    kind: Kind,
+struct TextColumn<'c> {
+    kind: ColumnKind,
     cells: Vec<&'c Cell>,
 }
 
-impl Column<'_> {
+impl TextColumn<'_> {
     /// The longest of its lines where they may be so wide.
     fn widest(&self, width: usize) -> usize {
         let lines = self
@@ -107,7 +107,7 @@ impl Column<'_> {
 
     /// How many lines its texts take.
     fn height(&self, width: usize) -> usize {
-        let texts = self.cells.iter().filter(|_| self.kind == Kind::Text);
+        let texts = self.cells.iter().filter(|_| self.kind == ColumnKind::Text);
         texts.map(|cell| cell.lines(self.kind, width).len()).sum()
     }
 
@@ -115,9 +115,9 @@ impl Column<'_> {
     fn least(&self) -> usize {
         let whole = self.widest(usize::MAX);
         match self.kind {
-            Kind::Number | Kind::Whole => whole,
-            Kind::Name => whole.min(NAME),
-            Kind::Text => self.widest(1),
+            ColumnKind::Number | ColumnKind::Whole => whole,
+            ColumnKind::Name => whole.min(NAME),
+            ColumnKind::Text => self.widest(1),
         }
     }
 
@@ -127,7 +127,7 @@ impl Column<'_> {
 }
 
 /// One below the other, in columns that may be so wide.
-fn lines(columns: &[Column<'_>], widths: &[usize], terminal: Terminal) -> String {
+fn lines(columns: &[TextColumn<'_>], widths: &[usize], terminal: Terminal) -> String {
     let rows = columns.first().map_or(0, |first| first.cells.len());
     let widths: Vec<(usize, usize)> = (columns.iter().zip(widths))
         .map(|(column, width)| (*width, column.widest(*width)))
@@ -145,7 +145,7 @@ fn lines(columns: &[Column<'_>], widths: &[usize], terminal: Terminal) -> String
                 let space = " ".repeat(width - part.width());
                 let painted = terminal.paint(column.cells[row].tone, part);
                 let (before, after) = match column.kind {
-                    Kind::Number => (space.as_str(), ""),
+                    ColumnKind::Number => (space.as_str(), ""),
                     _ => ("", space.as_str()),
                 };
                 written.extend([before, &painted, after, &" ".repeat(GAP)]);
@@ -158,12 +158,12 @@ fn lines(columns: &[Column<'_>], widths: &[usize], terminal: Terminal) -> String
 }
 
 /// How wide each column may be for the table to fit: the widest that may shrink do so first. None if it can't fit.
-fn fitting(columns: &[Column<'_>], width: usize) -> Option<Vec<usize>> {
+fn fitting(columns: &[TextColumn<'_>], width: usize) -> Option<Vec<usize>> {
     let mut widths: Vec<usize> = columns
         .iter()
         .map(|column| column.widest(usize::MAX))
         .collect();
-    let least: Vec<usize> = columns.iter().map(Column::least).collect();
+    let least: Vec<usize> = columns.iter().map(TextColumn::least).collect();
     let gaps = GAP * columns.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > width {
         let may_shrink = (0..columns.len()).filter(|at| widths[*at] > least[*at]);
@@ -172,7 +172,7 @@ fn fitting(columns: &[Column<'_>], width: usize) -> Option<Vec<usize>> {
         let narrower = |width: usize| column.widest(width - 1);
         widths[at] = narrower(widths[at]);
         // what a text doesn't need for its lines is for the others
-        while column.kind == Kind::Text
+        while column.kind == ColumnKind::Text
             && widths[at] > least[at]
             && column.height(widths[at] - 1) == column.height(widths[at])
         {
@@ -183,7 +183,7 @@ fn fitting(columns: &[Column<'_>], width: usize) -> Option<Vec<usize>> {
 }
 
 /// Each row as lines of `heading  cell`.
-fn blocks(columns: &[Column<'_>], width: usize, terminal: Terminal) -> String {
+fn blocks(columns: &[TextColumn<'_>], width: usize, terminal: Terminal) -> String {
     let rows = columns.first().map_or(0, |first| first.cells.len());
     let names = columns.iter().map(|column| column.cells[0].text.width());
     let indent = names.max().unwrap_or(0) + GAP;
@@ -270,11 +270,11 @@ mod tests {
 
     use super::*;
 
-    const COLUMNS: [(&str, Kind); 4] = [
-        ("job", Kind::Name),
-        ("range", Kind::Text),
-        ("rows", Kind::Number),
-        ("state", Kind::Whole),
+    const COLUMNS: [(&str, ColumnKind); 4] = [
+        ("job", ColumnKind::Name),
+        ("range", ColumnKind::Text),
+        ("rows", ColumnKind::Number),
+        ("state", ColumnKind::Whole),
     ];
 
     fn row(cells: [&str; 4]) -> [Cell; 4] {

@@ -7,15 +7,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::backfill::{self, ByHand};
-use super::progress::{Bar, Left, Rows};
-use super::report::{self, Failure, Out, complain};
-use super::table::{Cell, Kind};
+use super::progress::{Bar, Remaining, RowCounter};
+use super::report::{self, CommandError, Out, complain};
+use super::table::{Cell, ColumnKind};
 use super::terminal::Tone;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::pipeline::{self, Day, Found, Job, RunOptions, RunTotals, Verification};
+use crate::pipeline::{self, ComparedDay, Discrepancies, Job, RunOptions, RunTotals, Verification};
 use crate::runtime::{self, ScheduledJob};
 use crate::schedule::CronSchedule;
 use crate::shutdown::Shutdown;
@@ -25,7 +25,7 @@ use crate::text;
 /// How many streams a line names.
 const NAMED: usize = 3;
 /// What it reads.
-const READ: Rows = ("records read", |counts| counts.fetched);
+const READ: RowCounter = ("records read", |counts| counts.fetched);
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
@@ -55,7 +55,7 @@ pub(super) async fn run(
     args: &VerifyArgs,
     shutdown: &Shutdown,
     out: &mut Out,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let range = super::range(args.from, args.to)?;
     let jobs = super::jobs(config, std::slice::from_ref(&args.job))?;
     let Some(scheduled) = jobs.into_iter().next() else {
@@ -115,15 +115,15 @@ async fn verify(
     range: Range,
     now: Timestamp,
     shutdown: &Shutdown,
-) -> Result<Verification, Failure> {
+) -> Result<Verification, CommandError> {
     let ScheduledJob { schedule, job, .. } = scheduled;
     let newest = lake::newest(&job.lake, &job.log)
         .await
-        .map_err(Failure::lake)?;
+        .map_err(CommandError::lake)?;
     let total = newest
         .as_ref()
         .map_or(TimeDelta::zero(), |newest| pulled(newest, range));
-    let left = Left {
+    let left = Remaining {
         windows: None,
         time: total,
     };
@@ -134,7 +134,7 @@ async fn verify(
         ..Conduct::new(shutdown.stop.clone())
     };
     let verified = pipeline::verify(job, range, &conduct).await;
-    let verified = verified.map_err(|error| Failure::of_run(job, &error))?;
+    let verified = verified.map_err(|error| CommandError::of_run(job, &error))?;
     let read = *conduct.tally.borrow();
     bar.leave(read);
     Ok(verified)
@@ -173,10 +173,13 @@ async fn repair(
     verification: &Verification,
     shutdown: &Shutdown,
     tally: &mut RunTotals,
-) -> Result<bool, Failure> {
+) -> Result<bool, CommandError> {
     let ScheduledJob { schedule, job, .. } = scheduled;
     let layout = runtime::layout(&config.lake);
-    job.lake.prepare(&layout).await.map_err(Failure::lake)?;
+    job.lake
+        .prepare(&layout)
+        .await
+        .map_err(CommandError::lake)?;
     let again = verification.to_repair.iter().map(|range| (range, true));
     let lacking: RangeSet = verification.not_pulled.keys().copied().collect();
     let lacking = lacking.iter().map(|range| (range, false));
@@ -203,7 +206,7 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
         let tone = if count > 0 { Tone::Bad } else { Tone::Plain };
         Cell::from(text::count(count)).toned(tone)
     };
-    let row = |name: String, day: &Day| {
+    let row = |name: String, day: &ComparedDay| {
         [
             name.into(),
             text::count(day.shown).into(),
@@ -223,14 +226,14 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
     rows.push(row("total".to_owned(), &total));
     out.line(format_args!("{} {}", job.name, verification.range));
     let columns = [
-        ("day", Kind::Whole),
-        ("shown", Kind::Number),
-        ("rows", Kind::Number),
-        ("missing", Kind::Number),
-        ("extra", Kind::Number),
-        ("altered", Kind::Number),
-        ("doubled", Kind::Number),
-        ("unreadable", Kind::Number),
+        ("day", ColumnKind::Whole),
+        ("shown", ColumnKind::Number),
+        ("rows", ColumnKind::Number),
+        ("missing", ColumnKind::Number),
+        ("extra", ColumnKind::Number),
+        ("altered", ColumnKind::Number),
+        ("doubled", ColumnKind::Number),
+        ("unreadable", ColumnKind::Number),
     ];
     out.table(columns, &rows);
     let without = (verification.days.values())
@@ -275,7 +278,7 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
     }
 }
 
-fn findings(day: &Day) -> [(&'static str, &Found); 4] {
+fn findings(day: &ComparedDay) -> [(&'static str, &Discrepancies); 4] {
     [
         ("missing", &day.missing),
         ("extra", &day.extra),
@@ -285,7 +288,7 @@ fn findings(day: &Day) -> [(&'static str, &Found); 4] {
 }
 
 /// `id (time), id (time) and 12 more`
-fn examples(found: &Found) -> Option<String> {
+fn examples(found: &Discrepancies) -> Option<String> {
     let shown = found.examples.iter().map(|example| {
         let id = &example.event_id;
         match example.event_time {

@@ -17,7 +17,7 @@ const EXCERPT: usize = 200;
 
 /// Why a body isn't there.
 #[derive(Debug)]
-pub(super) enum ReadError {
+pub(super) enum BodyError {
     TooLarge,
     Broken(reqwest::Error),
     Late(Elapsed),
@@ -26,17 +26,17 @@ pub(super) enum ReadError {
 }
 
 /// The whole body; refused before it is read where its announced length is over the cap, else as soon as it passes it.
-pub(super) async fn read(mut response: reqwest::Response, cap: u64) -> Result<Bytes, ReadError> {
+pub(super) async fn read(mut response: reqwest::Response, cap: u64) -> Result<Bytes, BodyError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > cap {
-        return Err(ReadError::TooLarge);
+        return Err(BodyError::TooLarge);
     }
     // an announced length is believed only so far
     let room = usize::try_from(announced.min(1 << 20)).unwrap_or(0);
     let mut body = BytesMut::with_capacity(room);
-    while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         if body.len() as u64 + chunk.len() as u64 > cap {
-            return Err(ReadError::TooLarge);
+            return Err(BodyError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }

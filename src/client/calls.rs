@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 /// Counts the requests that are sent for somebody: calls, downloads, and the sign-ins and look-ups that a call of theirs
 /// was the first to need. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Calls(Arc<Counted>);
+pub struct Calls(Arc<CallCounts>);
 
 #[derive(Debug, Default)]
-struct Counted {
+struct CallCounts {
     sent: AtomicU64,
     retries: AtomicU64,
     taken: Mutex<(u64, u64)>,
@@ -21,15 +21,15 @@ struct Counted {
 impl Calls {
     /// A part of these: what it counts, these count, too.
     pub(super) fn part(&self) -> Self {
-        Self(Arc::new(Counted {
+        Self(Arc::new(CallCounts {
             whole: Some(self.clone()),
-            ..Counted::default()
+            ..CallCounts::default()
         }))
     }
 
     /// How many were sent, each attempt counted, and how many of these were sent again after a passing failure.
     pub fn all(&self) -> (u64, u64) {
-        let Counted { sent, retries, .. } = &*self.0;
+        let CallCounts { sent, retries, .. } = &*self.0;
         (
             sent.load(Ordering::Relaxed),
             retries.load(Ordering::Relaxed),
@@ -38,7 +38,7 @@ impl Calls {
 
     /// The same of those that were not taken yet; each is taken once.
     pub fn take(&self) -> (u64, u64) {
-        let Counted {
+        let CallCounts {
             sent,
             retries,
             taken,

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::body;
 use super::calls::Caller;
-use super::error::{ClientError, Tried};
+use super::error::{Attempts, ClientError};
 use super::guard;
 use super::outgoing::{PreparedRequest, Traffic, judge_look_up};
 use super::wire::Transport;
@@ -253,11 +253,11 @@ impl Transport {
                 return Err(ClientError::NoHost {
                     service: named.service,
                     request: out.request,
-                    tried: Tried {
+                    tried: Attempts {
                         attempts: 1,
                         status: Some(answer.status),
                         said: body::excerpt(&answer.body, &hidden),
-                        ..Tried::default()
+                        ..Attempts::default()
                     },
                 });
             };

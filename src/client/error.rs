@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use url::Url;
 
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::secret::SecretError;
 
 /// Why a call has no answer.
@@ -58,7 +58,7 @@ pub enum ClientError {
         /// How long the pause still lasts.
         retry_after: Duration,
         /// What was tried; attempts are 0 if the pause was already known.
-        tried: Tried,
+        tried: Attempts,
     },
     /// Every attempt failed in a way that may pass by itself.
     #[error("gave up on {request}{tried}")]
@@ -66,7 +66,7 @@ pub enum ClientError {
         /// What was asked.
         request: Request,
         /// What was tried, and how the last attempt ended.
-        tried: Tried,
+        tried: Attempts,
         /// How long the provider's last answer asked to wait.
         retry_after: Option<Duration>,
         /// Whether it was a sign-in or a look-up, without which no call can be made.
@@ -80,7 +80,7 @@ pub enum ClientError {
         /// What was refused.
         request: Request,
         /// The status and what the provider said.
-        tried: Tried,
+        tried: Attempts,
     },
     /// The sign-in's answer isn't one of a token endpoint.
     #[error("{request} isn't answered like a sign-in{tried}")]
@@ -88,7 +88,7 @@ pub enum ClientError {
         /// What was asked.
         request: Request,
         /// The status and what was said.
-        tried: Tried,
+        tried: Attempts,
     },
     /// A streamed body ended before its end. What came of it counts for nothing.
     #[error("the answer to {request} broke off after {received} bytes")]
@@ -116,7 +116,7 @@ pub enum ClientError {
         /// What was asked.
         request: Request,
         /// The status and what was said.
-        tried: Tried,
+        tried: Attempts,
     },
     /// A proxy refused.
     #[error("{request} is refused by the proxy{}, status {}: {advice}", named(proxy.as_deref()), status.as_u16())]
@@ -157,34 +157,34 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 impl ClientError {
     /// What the failure means for the scheduler.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Stopped | Self::Broken { .. } => Kind::Transient,
+            Self::Stopped | Self::Broken { .. } => FailureKind::Transient,
             Self::LookUp { source, .. } => source.kind(),
             // where a gateway answers, the credentials weren't looked at
-            Self::SignIn { tried, .. } if tried.what == Some(PAGE) => Kind::Transient,
+            Self::SignIn { tried, .. } if tried.what == Some(PAGE) => FailureKind::Transient,
             Self::NoHost { tried, .. } => match tried.status {
-                Some(status) if status.is_server_error() => Kind::Transient,
-                _ => Kind::Config,
+                Some(status) if status.is_server_error() => FailureKind::Transient,
+                _ => FailureKind::Config,
             },
             Self::Settings { .. }
             | Self::Secret { .. }
             | Self::SignIn { .. }
             | Self::Proxy { .. }
             | Self::Redirected { .. }
-            | Self::Certificate { .. } => Kind::Config,
-            Self::Forbidden { .. } | Self::BodyTooLarge { .. } => Kind::Data,
-            Self::RateLimited { .. } => Kind::RateLimited,
+            | Self::Certificate { .. } => FailureKind::Config,
+            Self::Forbidden { .. } | Self::BodyTooLarge { .. } => FailureKind::Data,
+            Self::RateLimited { .. } => FailureKind::RateLimited,
             Self::GaveUp {
                 tried, retry_after, ..
             } => {
                 if retry_after.is_some() || tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
-                    Kind::RateLimited
+                    FailureKind::RateLimited
                 } else {
-                    Kind::Transient
+                    FailureKind::Transient
                 }
             }
-            Self::Auth { .. } => Kind::Auth,
+            Self::Auth { .. } => FailureKind::Auth,
         }
     }
 
@@ -236,7 +236,7 @@ pub(super) const PAGE: &str = "a web page";
 
 /// What was tried before giving up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tried {
+pub struct Attempts {
     /// How many requests were sent.
     pub attempts: u32,
     /// Since the first of them, pacing included.
@@ -250,7 +250,7 @@ pub struct Tried {
 }
 
 /// ` after 3 attempts in 1.5 s: status 503, the provider says ...`; nothing if nothing was tried.
-impl fmt::Display for Tried {
+impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.attempts > 1 {
             let seconds = self.elapsed.as_secs_f64();
@@ -270,7 +270,7 @@ impl fmt::Display for Tried {
 }
 
 /// What a refusal's status says that its text may not.
-fn blocked(tried: &Tried) -> &'static str {
+fn blocked(tried: &Attempts) -> &'static str {
     match tried.status {
         Some(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS) => " (the account is blocked)",
         _ => "",

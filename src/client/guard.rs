@@ -5,7 +5,7 @@
 //!
 //! Not covered for downloads: a name that resolves to a loopback or private address (an object store behind a private
 //! endpoint of one's own network is legitimate), and whatever a proxy resolves by itself. A name that resolves to a
-//! link-local or metadata address is refused by [`Resolver`].
+//! link-local or metadata address is refused by [`GuardedDns`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -280,9 +280,9 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 /// The system's resolver without link-local and metadata addresses.
 #[derive(Debug)]
-pub(super) struct Resolver;
+pub(super) struct GuardedDns;
 
-impl Resolve for Resolver {
+impl Resolve for GuardedDns {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
@@ -442,7 +442,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_resolver_knows_no_metadata_address() {
-        let resolve = |name: &'static str| Resolver.resolve(name.parse().unwrap());
+        let resolve = |name: &'static str| GuardedDns.resolve(name.parse().unwrap());
         assert!(resolve("localhost").await.is_ok());
         assert!(resolve("169.254.169.254").await.is_err());
     }

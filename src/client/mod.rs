@@ -36,9 +36,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 
 pub use self::calls::Calls;
-pub use self::error::{Cause, ClientError, Request, Tried};
+pub use self::error::{Attempts, Cause, ClientError, Request};
 pub use self::pacing::RateLimitStatus;
-pub use self::stream::{Body, Opened};
+pub use self::stream::{OpenResponse, ResponseBody};
 
 use self::auth::{Auth, Token};
 use self::calls::Caller;
@@ -60,7 +60,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// What a connection's client is made of.
 #[derive(Clone)]
-pub struct Settings {
+pub struct ClientSettings {
     /// The connection's name, for logs and errors.
     pub connection: String,
     /// The provider's name, for logs.
@@ -78,14 +78,14 @@ pub struct Settings {
     /// Whether http and, for downloads, internal addresses are allowed.
     pub allow_http: bool,
     /// Time-outs, caps and retry limits.
-    pub limits: Limits,
+    pub limits: ClientLimits,
     /// Who is told of requests.
-    pub metrics: metrics::Connection,
+    pub metrics: metrics::ConnectionMetrics,
 }
 
 /// Where the client's patience ends.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct ClientLimits {
     /// For a connection to stand, TLS included.
     pub connect_timeout: Duration,
     /// Between two reads of an answer, its first included.
@@ -114,7 +114,7 @@ pub struct Limits {
     pub refusal_memory: Duration,
 }
 
-impl Default for Limits {
+impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
@@ -150,16 +150,16 @@ pub struct Requests {
 /// The client of one connection, shared by all its jobs: one token, one rate budget. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    inner: Arc<ClientInner>,
     rank: Priority,
     calls: Option<Calls>,
     /// Whether what may pass is sent again.
-    effort: Effort,
+    effort: RetryMode,
 }
 
 /// Whether a call whose failure may pass is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effort {
+enum RetryMode {
     /// Not at all.
     Once,
     /// Unless its failure is an answer.
@@ -168,7 +168,7 @@ enum Effort {
     Full,
 }
 
-struct Inner {
+struct ClientInner {
     wire: Transport,
     auth: Auth,
     api: ServiceHost,
@@ -179,9 +179,9 @@ struct Inner {
 impl Client {
     /// Checks the settings and makes a client; sends nothing.
     ///
-    /// Fails with [`ClientError::Settings`] if credentials would go to a host that isn't trusted or over http without
+    /// Fails with [`ClientError::ClientSettings`] if credentials would go to a host that isn't trusted or over http without
     /// leave, if the rate budget is nothing, or if the proxy or the certificates can't be used.
-    pub fn new(settings: Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
         let (http, proxies) = setup::check(&settings)
             .and_then(|()| setup::http_client(&settings))
             .map_err(|(problem, source)| ClientError::Settings {
@@ -189,7 +189,7 @@ impl Client {
                 problem,
                 source,
             })?;
-        let Settings {
+        let ClientSettings {
             connection,
             provider,
             endpoint,
@@ -204,7 +204,7 @@ impl Client {
         let pacer = RateLimiter::new(limit, per, replicas);
         let memory = limits.refusal_memory;
         let hidden = proxy.as_ref().map(setup::hidden).unwrap_or_default();
-        let inner = Inner {
+        let inner = ClientInner {
             auth: Auth::new(endpoint.sign_in, endpoint.headers, memory),
             api: endpoint.api,
             account: endpoint.account,
@@ -228,7 +228,7 @@ impl Client {
             inner: Arc::new(inner),
             rank: Priority::Prompt,
             calls: None,
-            effort: Effort::Usual,
+            effort: RetryMode::Usual,
         })
     }
 
@@ -246,7 +246,7 @@ impl Client {
     #[must_use]
     pub fn once(&self) -> Self {
         Self {
-            effort: Effort::Once,
+            effort: RetryMode::Once,
             ..self.clone()
         }
     }
@@ -255,7 +255,7 @@ impl Client {
     #[must_use]
     pub fn persisting(&self) -> Self {
         Self {
-            effort: Effort::Full,
+            effort: RetryMode::Full,
             ..self.clone()
         }
     }
@@ -283,7 +283,7 @@ impl Client {
     /// endpoint's account.
     ///
     /// When `stop` is cancelled every wait ends at once with [`ClientError::Stopped`]; a request under way may finish
-    /// within [`Limits::drain`], and its answer is returned. Dropping the future is safe at any point, too.
+    /// within [`ClientLimits::drain`], and its answer is returned. Dropping the future is safe at any point, too.
     pub async fn send(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, ClientError> {
         self.take(call, stop).await
     }
@@ -291,13 +291,17 @@ impl Client {
     /// Sends a call as [`Client::send`] does, but a 2xx answer's body isn't read: it is the caller's, and has no cap.
     ///
     /// A body that breaks is [`ClientError::Broken`] and not asked for again: what of it was read is of no use then.
-    pub async fn open(&self, call: &Call, stop: &CancellationToken) -> Result<Opened, ClientError> {
+    pub async fn open(
+        &self,
+        call: &Call,
+        stop: &CancellationToken,
+    ) -> Result<OpenResponse, ClientError> {
         self.take(call, stop).await
     }
 
     /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
     pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
-        let Inner { wire, auth, .. } = &*self.inner;
+        let ClientInner { wire, auth, .. } = &*self.inner;
         auth.token(wire, None, self.by(stop)).await.map(drop)
     }
 
@@ -406,7 +410,7 @@ impl Client {
         query: &[(&'static str, String)],
         stop: &CancellationToken,
     ) -> Result<T, ClientError> {
-        let Inner {
+        let ClientInner {
             wire, auth, api, ..
         } = &*self.inner;
         let mut refused: Option<Arc<Token>> = None;
@@ -433,11 +437,11 @@ impl Client {
             }
             let error = ClientError::Auth {
                 request: out.request,
-                tried: Tried {
+                tried: Attempts {
                     attempts: 1,
                     status: Some(answer.status),
                     said: body::excerpt(&answer.body, token.hidden()),
-                    ..Tried::default()
+                    ..Attempts::default()
                 },
             };
             auth.refuse(&token, &error).await;
@@ -462,9 +466,9 @@ impl Client {
             body: call.body.clone().map(Bytes::from),
             body_cap: self.inner.wire.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer
-                && self.effort != Effort::Full,
+                && self.effort != RetryMode::Full,
             rank: self.rank,
-            retried: self.effort != Effort::Once,
+            retried: self.effort != RetryMode::Once,
             calls: self.calls.as_ref(),
             ..PreparedRequest::new(&call.method, spot, to, hidden)
         };
@@ -503,7 +507,7 @@ impl fmt::Debug for Client {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("connection", &self.connection)

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::IgnoredAny;
 
-use super::Limits;
-use super::body::{self, ReadError};
+use super::ClientLimits;
+use super::body::{self, BodyError};
 use super::calls::Calls;
 use super::directory::ResolvedUrl;
 use super::error::{PAGE, Request};
 use super::pacing::Priority;
-use super::stream::{Body, Opened};
+use super::stream::{OpenResponse, ResponseBody};
 use super::unpack;
 use crate::providers::Answer;
 use crate::secret::Redactor;
@@ -125,15 +125,15 @@ impl<'a> PreparedRequest<'a> {
 /// What is made of an answer that isn't a passing failure.
 pub(super) trait FromResponse: Send + Sized {
     /// How long a request and all of its answer may take.
-    fn timeout(limits: &Limits) -> Duration;
+    fn timeout(limits: &ClientLimits) -> Duration;
 
     /// Takes the answer to `out`, which began so and whose body is in `response`.
     fn take(
         head: (StatusCode, HeaderMap),
         response: reqwest::Response,
         out: &PreparedRequest<'_>,
-        limits: &Limits,
-    ) -> impl Future<Output = Result<Self, ReadError>> + Send;
+        limits: &ClientLimits,
+    ) -> impl Future<Output = Result<Self, BodyError>> + Send;
 
     fn status(&self) -> StatusCode;
 
@@ -142,7 +142,7 @@ pub(super) trait FromResponse: Send + Sized {
 }
 
 impl FromResponse for Answer {
-    fn timeout(limits: &Limits) -> Duration {
+    fn timeout(limits: &ClientLimits) -> Duration {
         limits.total_timeout
     }
 
@@ -150,8 +150,8 @@ impl FromResponse for Answer {
         (status, headers): (StatusCode, HeaderMap),
         response: reqwest::Response,
         out: &PreparedRequest<'_>,
-        _limits: &Limits,
-    ) -> Result<Self, ReadError> {
+        _limits: &ClientLimits,
+    ) -> Result<Self, BodyError> {
         let body = body::read(response, out.body_cap).await?;
         let (headers, body) = match out.to {
             // a download is its adapter's to unpack, which knows what it is
@@ -174,8 +174,8 @@ impl FromResponse for Answer {
     }
 }
 
-impl FromResponse for Opened {
-    fn timeout(limits: &Limits) -> Duration {
+impl FromResponse for OpenResponse {
+    fn timeout(limits: &ClientLimits) -> Duration {
         limits.stream_timeout
     }
 
@@ -183,16 +183,18 @@ impl FromResponse for Opened {
         (status, headers): (StatusCode, HeaderMap),
         response: reqwest::Response,
         out: &PreparedRequest<'_>,
-        limits: &Limits,
-    ) -> Result<Self, ReadError> {
+        limits: &ClientLimits,
+    ) -> Result<Self, BodyError> {
         if status.is_success() && status != StatusCode::NO_CONTENT {
             let request = out.request.clone();
-            return Ok(Self::Body(Body::new(request, status, headers, response)));
+            return Ok(Self::Body(ResponseBody::new(
+                request, status, headers, response,
+            )));
         }
         let answer = Answer::take((status, headers), response, out, limits);
         let answer = tokio::time::timeout(limits.total_timeout, answer)
             .await
-            .map_err(ReadError::Late)?;
+            .map_err(BodyError::Late)?;
         Ok(Self::Answer(answer?))
     }
 

@@ -13,14 +13,14 @@ use super::spent::SlidingWindow;
 
 /// How fast requests may follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pace {
+struct RequestPace {
     /// Between two requests, in the long run.
     spacing: Duration,
     /// How far a request may run ahead of that: 1 % of the window, which is the burst, and makes up for what woke late.
     ahead: Duration,
 }
 
-impl Pace {
+impl RequestPace {
     /// A share of `limit` requests per `window`: no window of that length holds more than the share, rounded up, and
     /// at full load 98 % of it is used. For that the spacing is stretched by 2 %: by what a burst may run ahead, and by as
     /// much again, as requests don't arrive in the rhythm in which they are sent: the first of them waits for TLS.
@@ -62,8 +62,8 @@ pub struct RateLimitStatus {
 /// The bucket itself: pure, in time since an origin of the caller's choice that never goes back.
 #[derive(Debug)]
 struct TokenBucket {
-    configured: Pace,
-    pace: Pace,
+    configured: RequestPace,
+    pace: RequestPace,
     replicas: NonZeroU32,
     /// The configured share, and the window it is for.
     share: (u32, Duration),
@@ -75,7 +75,7 @@ struct TokenBucket {
 
 impl TokenBucket {
     fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
-        let configured = Pace::new(limit, per, replicas);
+        let configured = RequestPace::new(limit, per, replicas);
         Self {
             configured,
             pace: configured,
@@ -139,7 +139,7 @@ impl TokenBucket {
     /// configured one where it isn't, and a pause where nothing is left.
     fn correct(&mut self, now: Duration, said: RateLimitHeaders) {
         if said.allowed > 0 {
-            let theirs = Pace::new(said.allowed, said.window, self.replicas);
+            let theirs = RequestPace::new(said.allowed, said.window, self.replicas);
             self.pace = if theirs.spacing > self.configured.spacing {
                 self.configured.and(theirs)
             } else {
@@ -292,7 +292,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
-    use super::super::pause::Reading;
+    use super::super::pause::HeaderContext;
     use super::*;
     use crate::clock;
 
@@ -303,7 +303,10 @@ mod tests {
     }
 
     fn read(headers: &HeaderMap) -> Option<RateLimitHeaders> {
-        RateLimitHeaders::read(&Reading::new(headers, clock::real_now(), MINUTE), false)
+        RateLimitHeaders::read(
+            &HeaderContext::new(headers, clock::real_now(), MINUTE),
+            false,
+        )
     }
 
     fn headers(count: u32, allowed: u32, reset: u32) -> HeaderMap {
@@ -529,7 +532,7 @@ mod tests {
         let spent = [("ratelimit-remaining", "0"), ("ratelimit-reset", "50")];
         let mut bucket = TokenBucket::new(300, MINUTE, replicas(1));
         bucket.correct(MINUTE, said(&[("ratelimit-policy", "100;w=60")]));
-        let slower = Pace::new(100, MINUTE, replicas(1));
+        let slower = RequestPace::new(100, MINUTE, replicas(1));
         assert_eq!(bucket.pace, bucket.configured.and(slower));
         bucket.correct(MINUTE, said(&spent));
         assert_eq!(bucket.reserve(MINUTE), Duration::from_secs(50));

@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// What the lengths in an answer's headers are read against.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading<'h> {
+pub(super) struct HeaderContext<'h> {
     headers: &'h HeaderMap,
     /// When the answer was made: by its own `Date`, so that the two clocks need not agree, else by ours.
     from: Timestamp,
@@ -22,7 +22,7 @@ pub(super) struct Reading<'h> {
     unreadable: Duration,
 }
 
-impl<'h> Reading<'h> {
+impl<'h> HeaderContext<'h> {
     /// An answer's headers, which arrived `now`.
     pub(super) fn new(headers: &'h HeaderMap, now: Timestamp, unreadable: Duration) -> Self {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
@@ -239,7 +239,7 @@ mod tests {
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
         let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
-        let reading = Reading::new(&headers, now, Duration::from_secs(UNREADABLE));
+        let reading = HeaderContext::new(&headers, now, Duration::from_secs(UNREADABLE));
         reading.retry_after().map(|wait| wait.as_secs())
     }
 

@@ -99,7 +99,7 @@ impl fmt::Display for Proxy {
 }
 
 /// What a proxy makes of a request that has no answer.
-pub(super) enum Refusal {
+pub(super) enum ProxyRefusal {
     /// It answered, and won't do it.
     Status(StatusCode),
     /// It may do it another time: in words.
@@ -110,22 +110,29 @@ impl Proxy {
     /// What the failure says of the proxy; nothing if it is about what lies behind.
     ///
     /// Which status a refused tunnel was answered with is asked once more, as the failure doesn't tell.
-    pub(super) async fn blame(&self, error: &Cause, to: &Url, within: Duration) -> Option<Refusal> {
+    pub(super) async fn blame(
+        &self,
+        error: &Cause,
+        to: &Url,
+        within: Duration,
+    ) -> Option<ProxyRefusal> {
         let of_tunnel = tunnel_error(&**error)?;
         if of_tunnel.ends_with("proxy authorization required") {
-            return Some(Refusal::Status(StatusCode::PROXY_AUTHENTICATION_REQUIRED));
+            return Some(ProxyRefusal::Status(
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            ));
         }
         if of_tunnel.ends_with("unsuccessful")
             && let Ok(Some(status)) = tokio::time::timeout(within, self.connect(to)).await
         {
-            return Some(Refusal::Status(status));
+            return Some(ProxyRefusal::Status(status));
         }
         let what = if of_tunnel.ends_with("failed to create underlying connection") {
             "can't be reached"
         } else {
             "didn't open a tunnel"
         };
-        Some(Refusal::Passing(format!("the proxy `{self}` {what}")))
+        Some(ProxyRefusal::Passing(format!("the proxy `{self}` {what}")))
     }
 
     /// The status with which it answers to CONNECT, over plain http.

@@ -6,7 +6,7 @@ use backoff::backoff::Backoff as _;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use http::StatusCode;
 
-use super::Limits;
+use super::ClientLimits;
 
 /// Whether a status is a passing failure: HTTP's own, and what gateways say of a server that they can't reach or that takes
 /// too long (520 to 527, 529, 530, 598, 599).
@@ -27,7 +27,7 @@ pub(super) struct Retries {
 
 impl Retries {
     /// `attempts` and `elapsed` of the limits, the first attempt included.
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &ClientLimits) -> Self {
         // a factor of 1 spreads an interval over [0, 2 * interval]: half the cap gives full jitter up to the cap
         let backoff = ExponentialBackoffBuilder::new()
             .with_initial_interval(limits.first_backoff.min(limits.longest_backoff) / 2)
@@ -73,12 +73,12 @@ mod tests {
 
     #[test]
     fn backoff_has_full_jitter_up_to_a_doubling_cap() {
-        let limits = Limits {
+        let limits = ClientLimits {
             attempts: 8,
             elapsed: Duration::MAX,
             first_backoff: Duration::from_millis(100),
             longest_backoff: Duration::from_secs(1),
-            ..Limits::default()
+            ..ClientLimits::default()
         };
         let mut waits = [const { Vec::new() }; 7];
         for _ in 0..4000 {
@@ -108,11 +108,11 @@ mod tests {
 
     #[test]
     fn what_the_server_asked_is_never_shortened_and_the_limits_hold() {
-        let limits = Limits {
+        let limits = ClientLimits {
             attempts: 3,
             elapsed: Duration::from_secs(100),
             first_backoff: Duration::from_millis(1),
-            ..Limits::default()
+            ..ClientLimits::default()
         };
         let second = Duration::from_secs(1);
         let mut retries = Retries::new(&limits);
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn a_rest_comes_before_the_backoff_and_counts() {
-        let limits = Limits {
+        let limits = ClientLimits {
             elapsed: Duration::from_secs(100),
             first_backoff: Duration::from_secs(1),
-            ..Limits::default()
+            ..ClientLimits::default()
         };
         let second = Duration::from_secs(1);
         let mut retries = Retries::new(&limits);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pause::Reading;
+use super::pause::HeaderContext;
 
 /// What an answer's headers say about the provider's own count; the only place that knows such headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl RateLimitHeaders {
     ///
     /// Where nothing says how much is left, nothing is if the answer `refused` the request for there being too many.
     /// A reset that can't be read is the wait for what is unreadable.
-    pub(super) fn read(reading: &Reading<'_>, refused: bool) -> Option<Self> {
+    pub(super) fn read(reading: &HeaderContext<'_>, refused: bool) -> Option<Self> {
         let ways = [of_genesys, of_fields, of_policies, of_others];
         let mut all = ways.into_iter().filter_map(|way| way(reading, refused));
         let first = all.next()?;
@@ -45,7 +45,7 @@ impl RateLimitHeaders {
 }
 
 /// Genesys: `inin-ratelimit-count` of `-allowed` requests of a minute are used, and the count resets in `-reset` seconds.
-fn of_genesys(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
+fn of_genesys(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let allowed = least(reading, "inin-ratelimit-allowed");
     let count = numbers(reading, "inin-ratelimit-count").reduce(f64::max);
     let left = match (allowed, count) {
@@ -75,7 +75,7 @@ fn paced(allowed: Option<f64>, spent_for: Option<Duration>) -> Option<RateLimitH
 /// until `RateLimit-Reset` seconds from now, under quotas like `100;w=60` in `RateLimit-Policy` or, in the oldest
 /// drafts, in `RateLimit-Limit`. Of several quotas the slowest holds in the long run. So do the quotas of later drafts:
 /// `"default";q=100;w=60`.
-fn of_fields(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
+fn of_fields(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let quota = ["ratelimit-policy", "ratelimit-limit"]
         .into_iter()
         .flat_map(|name| members(reading, name))
@@ -95,7 +95,7 @@ fn of_fields(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
 
 /// The drafts' single field: `limit=100, remaining=0, reset=50` in 07, `"default";r=0;t=50` since 08, a member for each
 /// policy.
-fn of_policies(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
+fn of_policies(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let all: Vec<String> = members(reading, "ratelimit").collect();
     let named = |name: &str| {
         all.iter().find_map(|member| {
@@ -118,7 +118,7 @@ fn of_policies(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders>
 }
 
 /// What everybody else says: how many are left, and in how many seconds or at what epoch there are more.
-fn of_others(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
+fn of_others(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let spent = ["x-ratelimit", "x-rate-limit"]
         .into_iter()
         .filter_map(|way| {
@@ -131,7 +131,7 @@ fn of_others(reading: &Reading<'_>, refused: bool) -> Option<RateLimitHeaders> {
 
 /// Until the reset, if nothing is left; nothing where no reset is given.
 fn spent_for(
-    reading: &Reading<'_>,
+    reading: &HeaderContext<'_>,
     left: Option<f64>,
     reset: &str,
     refused: bool,
@@ -150,14 +150,14 @@ fn bounded(reset: Duration) -> Duration {
 }
 
 /// All numbers that headers of this name list.
-fn numbers(reading: &Reading<'_>, name: &str) -> impl Iterator<Item = f64> {
+fn numbers(reading: &HeaderContext<'_>, name: &str) -> impl Iterator<Item = f64> {
     let numbers: Vec<f64> = members(reading, name)
         .filter_map(|member| number(&member))
         .collect();
     numbers.into_iter()
 }
 
-fn least(reading: &Reading<'_>, name: &str) -> Option<f64> {
+fn least(reading: &HeaderContext<'_>, name: &str) -> Option<f64> {
     numbers(reading, name).reduce(f64::min)
 }
 
@@ -179,7 +179,7 @@ fn whole(number: f64) -> u32 {
 }
 
 /// The members of the lists that headers of this name hold; a comma in quotes separates none.
-fn members(reading: &Reading<'_>, name: &str) -> impl Iterator<Item = String> {
+fn members(reading: &HeaderContext<'_>, name: &str) -> impl Iterator<Item = String> {
     let mut members = Vec::new();
     for value in reading.values(name) {
         let mut quoted = false;
@@ -234,7 +234,7 @@ mod tests {
             .collect();
         let now = DateTime::from_timestamp(1_795_132_800, 0).unwrap();
         RateLimitHeaders::read(
-            &Reading::new(&headers, now, Duration::from_secs(77)),
+            &HeaderContext::new(&headers, now, Duration::from_secs(77)),
             refused,
         )
     }

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::Cause;
 use super::proxy::{self, Proxies};
-use super::{Settings, guard};
+use super::{ClientSettings, guard};
 use crate::providers::{Endpoint, ServiceHost, SignIn};
 use crate::secret::{Redactor, Secret};
 use crate::tls;
@@ -28,10 +28,10 @@ pub(super) fn asked(place: &ServiceHost) -> &Url {
 }
 
 /// A problem with the settings, and what is underneath.
-pub(super) type Problem = (String, Option<Cause>);
+pub(super) type SetupProblem = (String, Option<Cause>);
 
 /// Refuses what can't work, or would bring credentials where they may not go.
-pub(super) fn check(settings: &Settings) -> Result<(), Problem> {
+pub(super) fn check(settings: &ClientSettings) -> Result<(), SetupProblem> {
     let plain = |problem| (problem, None);
     let Endpoint {
         api,
@@ -74,7 +74,9 @@ pub(super) fn check(settings: &Settings) -> Result<(), Problem> {
     Ok(())
 }
 
-pub(super) fn http_client(settings: &Settings) -> Result<(reqwest::Client, Proxies), Problem> {
+pub(super) fn http_client(
+    settings: &ClientSettings,
+) -> Result<(reqwest::Client, Proxies), SetupProblem> {
     let limits = &settings.limits;
     let unusable = |error: Cause| ("the http client can't be set up".to_owned(), Some(error));
     let mut builder = reqwest::Client::builder()
@@ -82,7 +84,7 @@ pub(super) fn http_client(settings: &Settings) -> Result<(reqwest::Client, Proxi
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .dns_resolver(guard::Resolver)
+        .dns_resolver(guard::GuardedDns)
         .connect_timeout(limits.connect_timeout)
         .http1_max_headers(MOST_HEADERS)
         .http2_max_header_list_size(HEADER_BYTES)
@@ -115,7 +117,7 @@ pub(super) fn http_client(settings: &Settings) -> Result<(reqwest::Client, Proxi
     Ok((client, proxies))
 }
 
-fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Problem> {
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, SetupProblem> {
     let shown = path.display();
     let pem = std::fs::read(path).map_err(|error| {
         let problem = format!("the ca_file `{shown}` can't be read");
@@ -147,7 +149,7 @@ pub(super) fn hidden(proxy: &Secret) -> Redactor {
 }
 
 /// The proxy; the error never holds its URL, which may hold a password.
-fn proxy_of(secret: &Secret) -> Result<(reqwest::Proxy, Proxies), Problem> {
+fn proxy_of(secret: &Secret) -> Result<(reqwest::Proxy, Proxies), SetupProblem> {
     let text = secret.reveal().map_err(|error| {
         let problem = "the proxy's url can't be read".to_owned();
         (problem, Some(Arc::new(error) as Cause))

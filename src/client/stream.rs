@@ -8,36 +8,36 @@ use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Cause, ClientError, Request};
-use super::unpack::{self, Unpacking};
+use super::unpack::{self, BodyDecoder};
 use crate::providers::Answer;
 
 /// What [`Client::open`](super::Client::open) brings.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one a call, and moved once")]
-pub enum Opened {
+pub enum OpenResponse {
     /// An answer of another status than 2xx, or 204, which has no body: whole.
     Answer(Answer),
     /// Another 2xx answer, whose body is on its way.
-    Body(Body),
+    Body(ResponseBody),
 }
 
 /// A body that arrives.
 ///
 /// Dropping it before its end closes its connection.
-pub struct Body {
+pub struct ResponseBody {
     /// 2xx.
     pub status: StatusCode,
     /// As received.
     pub headers: HeaderMap,
     request: Request,
     response: Box<reqwest::Response>,
-    unpacking: Unpacking,
+    unpacking: BodyDecoder,
     received: u64,
     /// How it broke, if it did: what is left of it then is no end.
     broken: Option<ClientError>,
 }
 
-impl Body {
+impl ResponseBody {
     pub(super) fn new(
         request: Request,
         status: StatusCode,
@@ -45,7 +45,7 @@ impl Body {
         response: reqwest::Response,
     ) -> Self {
         Self {
-            unpacking: Unpacking::new(&headers),
+            unpacking: BodyDecoder::new(&headers),
             status,
             headers,
             request,
@@ -93,7 +93,7 @@ impl Body {
     }
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body")
             .field("request", &self.request)

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::api::Api;
-use super::{Client, ClientError, Limits, Settings};
+use super::{Client, ClientError, ClientLimits, ClientSettings};
 use crate::metrics;
 use crate::providers::{Answer, Call, Endpoint, SentIn, ServiceHost, SignIn, Target};
 use crate::secret::Secret;
@@ -29,7 +29,7 @@ use crate::secret::Secret;
 const MS: Duration = Duration::from_millis(1);
 
 /// Where the token is asked for, the client's id, and its secret.
-fn oauth(settings: &mut Settings) -> (&mut ServiceHost, &mut Secret, &mut Secret) {
+fn oauth(settings: &mut ClientSettings) -> (&mut ServiceHost, &mut Secret, &mut Secret) {
     match &mut settings.endpoint.sign_in {
         SignIn::ClientCredentials {
             token_url,
@@ -42,8 +42,8 @@ fn oauth(settings: &mut Settings) -> (&mut ServiceHost, &mut Secret, &mut Secret
 }
 
 /// Settings for a test's server: quick retries, a budget that is never reached.
-fn settings(api: &Api) -> Settings {
-    Settings {
+fn settings(api: &Api) -> ClientSettings {
+    ClientSettings {
         connection: "c".to_owned(),
         provider: "genesys_cloud",
         endpoint: Endpoint::new(
@@ -61,13 +61,13 @@ fn settings(api: &Api) -> Settings {
         proxy: None,
         ca_file: None,
         allow_http: true,
-        limits: Limits {
+        limits: ClientLimits {
             attempts: 3,
             first_backoff: 2 * MS,
             longest_backoff: 10 * MS,
-            ..Limits::default()
+            ..ClientLimits::default()
         },
-        metrics: metrics::Connection::default(),
+        metrics: metrics::ConnectionMetrics::default(),
     }
 }
 
@@ -75,7 +75,7 @@ fn client(api: &Api) -> Client {
     Client::new(settings(api)).unwrap()
 }
 
-fn with(api: &Api, change: impl FnOnce(&mut Settings)) -> Client {
+fn with(api: &Api, change: impl FnOnce(&mut ClientSettings)) -> Client {
     let mut settings = settings(api);
     change(&mut settings);
     Client::new(settings).unwrap()

@@ -9,7 +9,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-use super::body::ReadError;
+use super::body::BodyError;
 use super::error::Cause;
 
 /// How gzip begins.
@@ -17,7 +17,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packing {
+enum ContentEncoding {
     Gzip,
     Deflate,
 }
@@ -25,12 +25,12 @@ enum Packing {
 /// The body of an answer that is text, unpacked within `cap` bytes, in UTF-8 where it says how it is encoded; and its
 /// headers, without those that spoke of the packed one.
 ///
-/// One that breaks off inside its packing is [`ReadError::Packed`].
+/// One that breaks off inside its packing is [`BodyError::Packed`].
 pub(super) async fn whole(
     mut headers: HeaderMap,
     body: Bytes,
     cap: u64,
-) -> Result<(HeaderMap, Bytes), ReadError> {
+) -> Result<(HeaderMap, Bytes), BodyError> {
     let mut body = body;
     let packings = packings(&headers, &body);
     if !packings.is_empty() {
@@ -55,7 +55,7 @@ pub(super) async fn whole(
 }
 
 /// How it is packed, the outermost first: by its header, or by how it begins. None if one of the ways isn't known.
-fn packings(headers: &HeaderMap, body: &[u8]) -> Vec<Packing> {
+fn packings(headers: &HeaderMap, body: &[u8]) -> Vec<ContentEncoding> {
     let named: Vec<String> = headers
         .get_all(CONTENT_ENCODING)
         .iter()
@@ -65,28 +65,32 @@ fn packings(headers: &HeaderMap, body: &[u8]) -> Vec<Packing> {
         .filter(|name| !name.is_empty() && name != "identity")
         .collect();
     if named.is_empty() && body.starts_with(GZIP) {
-        return vec![Packing::Gzip];
+        return vec![ContentEncoding::Gzip];
     }
     let known = named.iter().rev().map(|name| match name.as_str() {
-        "gzip" | "x-gzip" => Some(Packing::Gzip),
-        "deflate" => Some(Packing::Deflate),
+        "gzip" | "x-gzip" => Some(ContentEncoding::Gzip),
+        "deflate" => Some(ContentEncoding::Deflate),
         _ => None,
     });
     known.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 /// Without its packings; nothing if it isn't packed so.
-fn unpacked(body: Bytes, packings: &[Packing], cap: u64) -> Result<Option<Bytes>, ReadError> {
+fn unpacked(
+    body: Bytes,
+    packings: &[ContentEncoding],
+    cap: u64,
+) -> Result<Option<Bytes>, BodyError> {
     let mut body = body;
     for packing in packings {
         let unpacked = match packing {
             // announced and not done
-            Packing::Gzip if !body.starts_with(GZIP) => return Ok(None),
-            Packing::Gzip => read(MultiGzDecoder::new(&*body), cap),
+            ContentEncoding::Gzip if !body.starts_with(GZIP) => return Ok(None),
+            ContentEncoding::Gzip => read(MultiGzDecoder::new(&*body), cap),
             // what the name stands for is zlib's form; some send the bare one
-            Packing::Deflate => match read(ZlibDecoder::new(&*body), cap) {
-                Err(ReadError::Packed(_)) => match read(DeflateDecoder::new(&*body), cap) {
-                    Err(ReadError::Packed(_)) => return Ok(None),
+            ContentEncoding::Deflate => match read(ZlibDecoder::new(&*body), cap) {
+                Err(BodyError::Packed(_)) => match read(DeflateDecoder::new(&*body), cap) {
+                    Err(BodyError::Packed(_)) => return Ok(None),
                     bare => bare,
                 },
                 zlib => zlib,
@@ -97,31 +101,31 @@ fn unpacked(body: Bytes, packings: &[Packing], cap: u64) -> Result<Option<Bytes>
     Ok(Some(body))
 }
 
-fn read(decoder: impl Read, cap: u64) -> Result<Vec<u8>, ReadError> {
+fn read(decoder: impl Read, cap: u64) -> Result<Vec<u8>, BodyError> {
     let mut unpacked = Vec::new();
     decoder
         .take(cap.saturating_add(1))
         .read_to_end(&mut unpacked)
         .map_err(packed_error)?;
     if unpacked.len() as u64 > cap {
-        return Err(ReadError::TooLarge);
+        return Err(BodyError::TooLarge);
     }
     Ok(unpacked)
 }
 
-fn packed_error(error: io::Error) -> ReadError {
-    ReadError::Packed(packed(error))
+fn packed_error(error: io::Error) -> BodyError {
+    BodyError::Packed(packed(error))
 }
 
 /// Why a packed body can't be read.
 pub(super) fn packed(source: io::Error) -> Cause {
-    Arc::new(PackedError { source })
+    Arc::new(EncodingError { source })
 }
 
 /// A packed body that ends or breaks inside.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is compressed, which wasn't asked for, and breaks off inside")]
-struct PackedError {
+struct EncodingError {
     source: io::Error,
 }
 
@@ -185,9 +189,9 @@ fn latin(byte: u8) -> char {
 }
 
 /// Unpacks a body while it arrives.
-pub(super) struct Unpacking(State);
+pub(super) struct BodyDecoder(DecoderState);
 
-enum State {
+enum DecoderState {
     /// Nothing of it has come yet; so it is packed by its headers.
     Unknown(HeaderMap),
     /// As it comes.
@@ -196,33 +200,33 @@ enum State {
     Deflate(Box<flate2::write::ZlibDecoder<Vec<u8>>>),
 }
 
-impl Unpacking {
+impl BodyDecoder {
     /// For the body of an answer with these headers.
     pub(super) fn new(headers: &HeaderMap) -> Self {
-        Self(State::Unknown(headers.clone()))
+        Self(DecoderState::Unknown(headers.clone()))
     }
 
     /// What these bytes are unpacked; perhaps nothing yet.
     pub(super) fn feed(&mut self, bytes: Bytes) -> io::Result<Bytes> {
-        if let State::Unknown(headers) = &self.0 {
+        if let DecoderState::Unknown(headers) = &self.0 {
             self.0 = match packings(headers, &bytes)[..] {
-                [Packing::Gzip] if bytes.starts_with(GZIP) => {
-                    State::Gzip(Box::new(flate2::write::MultiGzDecoder::new(Vec::new())))
+                [ContentEncoding::Gzip] if bytes.starts_with(GZIP) => {
+                    DecoderState::Gzip(Box::new(flate2::write::MultiGzDecoder::new(Vec::new())))
                 }
-                [Packing::Deflate] => {
-                    State::Deflate(Box::new(flate2::write::ZlibDecoder::new(Vec::new())))
+                [ContentEncoding::Deflate] => {
+                    DecoderState::Deflate(Box::new(flate2::write::ZlibDecoder::new(Vec::new())))
                 }
-                _ => State::Plain,
+                _ => DecoderState::Plain,
             };
         }
         match &mut self.0 {
-            State::Unknown(_) | State::Plain => Ok(bytes),
-            State::Gzip(decoder) => {
+            DecoderState::Unknown(_) | DecoderState::Plain => Ok(bytes),
+            DecoderState::Gzip(decoder) => {
                 decoder.write_all(&bytes)?;
                 decoder.flush()?;
                 Ok(std::mem::take(decoder.get_mut()).into())
             }
-            State::Deflate(decoder) => {
+            DecoderState::Deflate(decoder) => {
                 decoder.write_all(&bytes)?;
                 decoder.flush()?;
                 Ok(std::mem::take(decoder.get_mut()).into())
@@ -232,10 +236,10 @@ impl Unpacking {
 
     /// The body has ended: its last bytes.
     pub(super) fn end(&mut self) -> io::Result<Bytes> {
-        match std::mem::replace(&mut self.0, State::Plain) {
-            State::Unknown(_) | State::Plain => Ok(Bytes::new()),
-            State::Gzip(decoder) => Ok(decoder.finish()?.into()),
-            State::Deflate(decoder) => Ok(decoder.finish()?.into()),
+        match std::mem::replace(&mut self.0, DecoderState::Plain) {
+            DecoderState::Unknown(_) | DecoderState::Plain => Ok(Bytes::new()),
+            DecoderState::Gzip(decoder) => Ok(decoder.finish()?.into()),
+            DecoderState::Deflate(decoder) => Ok(decoder.finish()?.into()),
         }
     }
 }
@@ -279,7 +283,7 @@ mod tests {
     async fn of(
         pairs: &[(HeaderName, &str)],
         body: &[u8],
-    ) -> Result<(HeaderMap, Bytes), ReadError> {
+    ) -> Result<(HeaderMap, Bytes), BodyError> {
         whole(headers(pairs), Bytes::copy_from_slice(body), 1_000).await
     }
 
@@ -325,13 +329,13 @@ mod tests {
         assert!(bomb.len() < 50_000);
         assert!(matches!(
             of(&gzip_named, &bomb).await,
-            Err(ReadError::TooLarge)
+            Err(BodyError::TooLarge)
         ));
         let half = gzip(TEXT);
         let half = &half[..half.len() - 12];
         assert!(matches!(
             of(&gzip_named, half).await,
-            Err(ReadError::Packed(_))
+            Err(BodyError::Packed(_))
         ));
     }
 
@@ -371,7 +375,7 @@ mod tests {
             ("identity", TEXT.to_vec()),
             ("", gzip(TEXT)),
         ] {
-            let mut unpacking = Unpacking::new(&headers(&[(CONTENT_ENCODING, encoding)]));
+            let mut unpacking = BodyDecoder::new(&headers(&[(CONTENT_ENCODING, encoding)]));
             let mut whole = Vec::new();
             // gzip is known by its first two bytes
             for piece in body.chunks(3) {
@@ -379,7 +383,7 @@ mod tests {
             }
             whole.extend(unpacking.end().unwrap());
             assert_eq!(whole, TEXT, "{encoding}");
-            let mut unpacking = Unpacking::new(&headers(&[(CONTENT_ENCODING, encoding)]));
+            let mut unpacking = BodyDecoder::new(&headers(&[(CONTENT_ENCODING, encoding)]));
             let _ = unpacking.feed(Bytes::copy_from_slice(&body[..body.len() - 10]));
             assert_eq!(
                 unpacking.end().is_err(),

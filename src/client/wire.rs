@@ -13,17 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use url::Url;
 
-use super::body::{self, ReadError};
+use super::body::{self, BodyError};
 use super::calls::Caller;
 use super::directory::HostResolver;
-use super::error::{Cause, ClientError, PAGE, Request, Tried, bare, origin};
+use super::error::{Attempts, Cause, ClientError, PAGE, Request, bare, origin};
 use super::outgoing::{FromResponse, PreparedRequest, ResponseVerdict, Traffic};
 use super::pacing::{Paused, RateLimiter};
-use super::pause::Reading;
+use super::pause::HeaderContext;
 use super::proxy::{self, Proxies, Proxy};
 use super::retry::{self, Retries};
 use super::said::RateLimitHeaders;
-use super::{Limits, Requests};
+use super::{ClientLimits, Requests};
 use crate::clock::{self, RemoteClock};
 use crate::foreign;
 use crate::metrics;
@@ -40,9 +40,9 @@ pub(super) struct Transport {
     pub(super) pacer: RateLimiter,
     pub(super) directory: HostResolver,
     pub(super) manners: RetryHints,
-    pub(super) limits: Limits,
+    pub(super) limits: ClientLimits,
     pub(super) counts: RequestCounts,
-    pub(super) metrics: metrics::Connection,
+    pub(super) metrics: metrics::ConnectionMetrics,
     /// What no excerpt may show, whatever was sent: a proxy's password.
     pub(super) hidden: Redactor,
     /// The API's, as its answers show it.
@@ -117,7 +117,7 @@ impl Transport {
     ) -> Result<T, ClientError> {
         let mut retries = Retries::new(&self.limits);
         let mut failures = FailureCounts::default();
-        let mut tried = Tried::default();
+        let mut tried = Attempts::default();
         let mut begun = None;
         loop {
             self.wait_for_turn(out, &tried, stop).await?;
@@ -220,7 +220,7 @@ impl Transport {
         &self,
         out: &PreparedRequest<'_>,
         asked: Option<Duration>,
-        tried: &Tried,
+        tried: &Attempts,
     ) -> Result<(), ClientError> {
         let Some(asked) = asked else {
             return Ok(());
@@ -243,7 +243,7 @@ impl Transport {
     async fn wait(
         &self,
         out: &PreparedRequest<'_>,
-        tried: &Tried,
+        tried: &Attempts,
         source: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
         wait: Duration,
         stop: &CancellationToken,
@@ -272,7 +272,7 @@ impl Transport {
     async fn wait_for_turn(
         &self,
         out: &PreparedRequest<'_>,
-        tried: &Tried,
+        tried: &Attempts,
         stop: &CancellationToken,
     ) -> Result<(), ClientError> {
         if stop.is_cancelled() {
@@ -430,10 +430,10 @@ impl Transport {
         }
         match T::take((status, headers), response, out, &self.limits).await {
             Ok(taken) => Self::judged(out, taken, asked),
-            Err(ReadError::TooLarge) => AttemptOutcome::TooLarge,
-            Err(ReadError::Broken(error)) => AttemptOutcome::Broken(error.without_url()),
-            Err(ReadError::Late(error)) => AttemptOutcome::Late(Arc::new(error)),
-            Err(ReadError::Packed(error)) => AttemptOutcome::Late(error),
+            Err(BodyError::TooLarge) => AttemptOutcome::TooLarge,
+            Err(BodyError::Broken(error)) => AttemptOutcome::Broken(error.without_url()),
+            Err(BodyError::Late(error)) => AttemptOutcome::Late(Arc::new(error)),
+            Err(BodyError::Packed(error)) => AttemptOutcome::Late(error),
         }
     }
 
@@ -445,7 +445,7 @@ impl Transport {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Duration> {
-        let reading = Reading::new(headers, clock::real_now(), self.limits.longest_backoff);
+        let reading = HeaderContext::new(headers, clock::real_now(), self.limits.longest_backoff);
         let said = RateLimitHeaders::read(&reading, status == StatusCode::TOO_MANY_REQUESTS);
         if out.to == Traffic::Api {
             if let Some(said) = said {
@@ -471,7 +471,7 @@ impl Transport {
 
     /// Lets the connection rest as these headers ask, if they do.
     pub(super) fn rest_after(&self, headers: &HeaderMap) {
-        let reading = Reading::new(headers, clock::real_now(), self.limits.longest_backoff);
+        let reading = HeaderContext::new(headers, clock::real_now(), self.limits.longest_backoff);
         if let Some(asked) = reading.retry_after() {
             self.pacer.pause_for(asked);
             self.tell_of_budget();
@@ -542,14 +542,14 @@ impl Transport {
         let error = passing(out, error)?;
         let within = self.limits.connect_timeout;
         let advice = match proxy.blame(&error, &out.spot.url, within).await {
-            Some(proxy::Refusal::Status(status)) if !proxy::may_pass(status) => {
+            Some(proxy::ProxyRefusal::Status(status)) if !proxy::may_pass(status) => {
                 return Err(refused_by(&proxy, out, status));
             }
-            Some(proxy::Refusal::Status(status)) => {
+            Some(proxy::ProxyRefusal::Status(status)) => {
                 let status = status.as_u16();
                 format!("the proxy `{proxy}` answered {status}")
             }
-            Some(proxy::Refusal::Passing(advice)) => advice,
+            Some(proxy::ProxyRefusal::Passing(advice)) => advice,
             // without a tunnel, whoever couldn't be reached is the proxy
             None if is_connect && out.spot.url.scheme() == "http" => {
                 format!("the proxy `{proxy}` can't be reached")
@@ -664,7 +664,7 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
 }
 
 fn reason(
-    tried: &Tried,
+    tried: &Attempts,
     error: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
 ) -> String {
     let Some(error) = error else {

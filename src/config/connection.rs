@@ -12,11 +12,11 @@ use crate::providers::{Endpoint, PROVIDERS, ProviderSpec, Reach};
 use crate::secret::Secret;
 use crate::tls;
 use crate::yaml::value::{host_suffix, rate_limit};
-use crate::yaml::{Value, reason};
+use crate::yaml::{YamlValue, reason};
 
 /// One account on one provider.
 #[derive(Debug, Clone)]
-pub struct Connection {
+pub struct ConnectionConfig {
     /// Its name in the file, and in the table's column `connection`.
     pub name: String,
     /// The provider's name, as in the registry.
@@ -42,21 +42,21 @@ pub struct Connection {
 
 /// A connection that the file names. Jobs may refer to one that has problems: those are told once, where they are.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct NamedConnection {
     /// Nothing if its provider isn't known.
     pub(super) provider: Option<&'static ProviderSpec>,
     /// Nothing if it has problems.
-    pub(super) connection: Option<Identified>,
+    pub(super) connection: Option<ConnectionIdentity>,
 }
 
 #[derive(Debug)]
-pub(super) struct Identified {
-    pub(super) connection: Connection,
+pub(super) struct ConnectionIdentity {
+    pub(super) connection: ConnectionConfig,
     /// Equal for two connections that see the same audit log.
     pub(super) identity: String,
 }
 
-pub(super) fn read_all(value: &Value<'_>) -> BTreeMap<String, Known> {
+pub(super) fn read_all(value: &YamlValue<'_>) -> BTreeMap<String, NamedConnection> {
     let Some(fields) = value.fields("`connections`") else {
         return BTreeMap::new();
     };
@@ -74,8 +74,8 @@ pub(super) fn read_all(value: &Value<'_>) -> BTreeMap<String, Known> {
         .collect()
 }
 
-fn read(name: &str, value: &Value<'_>) -> Known {
-    let unknown = Known {
+fn read(name: &str, value: &YamlValue<'_>) -> NamedConnection {
+    let unknown = NamedConnection {
         provider: None,
         connection: None,
     };
@@ -126,9 +126,9 @@ fn read(name: &str, value: &Value<'_>) -> Known {
     let connection = own.map(|own| {
         let (host, user) = own.identity.split_once(' ').unwrap_or(("", &own.identity));
         let (host, user) = (host.to_owned(), hash(user));
-        Identified {
+        ConnectionIdentity {
             identity: format!("{} {}", provider.name, own.identity),
-            connection: Connection {
+            connection: ConnectionConfig {
                 host,
                 user,
                 name: name.to_owned(),
@@ -142,7 +142,7 @@ fn read(name: &str, value: &Value<'_>) -> Known {
             },
         }
     });
-    Known {
+    NamedConnection {
         provider: Some(provider),
         connection,
     }
@@ -153,7 +153,7 @@ fn hash(user: &str) -> String {
     hex(&Sha256::digest(user)[..8])
 }
 
-fn read_proxy(value: &Value<'_>) -> Option<Secret> {
+fn read_proxy(value: &YamlValue<'_>) -> Option<Secret> {
     const FORM: &str = "write `http://host:port` or `http://user:password@host:port`";
     let secret = value.credential()?;
     let url = secret.reveal().ok().and_then(|url| Url::parse(&url).ok());

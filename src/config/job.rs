@@ -7,16 +7,16 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use uuid::Uuid;
 
-use super::connection::Known;
+use super::connection::NamedConnection;
 use crate::model::Timestamp;
 use crate::providers::{Adapter, ProviderOptions, StreamSet};
 use crate::schedule::CronSchedule;
 use crate::yaml::value::{duration, positive_duration, time};
-use crate::yaml::{Fields, Position, Value};
+use crate::yaml::{Fields, Position, YamlValue};
 
 /// One connection pulled on one schedule.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct JobConfig {
     /// Its name, for people: no other job has it.
     pub name: String,
     /// The name of its log in the lake, which keys, files and the column `job` carry; its own name unless the file says
@@ -89,8 +89,14 @@ impl Timing {
         ]
         .map(|key| fields.optional(key));
         let given = [("schedule", &schedule), ("start", &start)];
-        let windows_at = [&window, &min_window].into_iter().flatten().map(Value::at);
-        let staleness_at = [&lag, &max_staleness].into_iter().flatten().map(Value::at);
+        let windows_at = [&window, &min_window]
+            .into_iter()
+            .flatten()
+            .map(YamlValue::at);
+        let staleness_at = [&lag, &max_staleness]
+            .into_iter()
+            .flatten()
+            .map(YamlValue::at);
         Self {
             given: given
                 .into_iter()
@@ -136,7 +142,7 @@ impl Timing {
     }
 }
 
-pub(super) fn defaults(value: &Value<'_>) -> Timing {
+pub(super) fn defaults(value: &YamlValue<'_>) -> Timing {
     let Some(mut fields) = value.fields("`defaults`") else {
         return Timing::default();
     };
@@ -147,7 +153,7 @@ pub(super) fn defaults(value: &Value<'_>) -> Timing {
 
 /// What the jobs before this one have taken.
 #[derive(Default)]
-struct Taken {
+struct TakenNames {
     /// The names, and where they stand.
     names: BTreeMap<String, Position>,
     /// The names of their logs, and where they stand.
@@ -157,17 +163,17 @@ struct Taken {
 }
 
 pub(super) fn read_all(
-    value: &Value<'_>,
+    value: &YamlValue<'_>,
     defaults: &Timing,
-    connections: Option<&BTreeMap<String, Known>>,
-) -> Vec<Job> {
+    connections: Option<&BTreeMap<String, NamedConnection>>,
+) -> Vec<JobConfig> {
     let Some(items) = value.list() else {
         return Vec::new();
     };
     if items.is_empty() {
         value.report("`jobs` is empty; there is nothing to pull");
     }
-    let mut taken = Taken::default();
+    let mut taken = TakenNames::default();
     items
         .iter()
         .filter_map(|item| read(item, defaults, connections, &mut taken))
@@ -175,11 +181,11 @@ pub(super) fn read_all(
 }
 
 fn read(
-    item: &Value<'_>,
+    item: &YamlValue<'_>,
     defaults: &Timing,
-    connections: Option<&BTreeMap<String, Known>>,
-    taken: &mut Taken,
-) -> Option<Job> {
+    connections: Option<&BTreeMap<String, NamedConnection>>,
+    taken: &mut TakenNames,
+) -> Option<JobConfig> {
     let mut fields = item.fields("a job")?;
     let name = fields.required("name");
     let name = name.and_then(|value| read_job_name(&value, &mut taken.names));
@@ -236,7 +242,7 @@ fn read(
         claim_streams(&fields, name, known, &options.streams, &mut taken.streams);
     }
     fields.finish();
-    Some(Job {
+    Some(JobConfig {
         name: name?,
         log: log?,
         connection: connection?.0,
@@ -254,8 +260,8 @@ fn read(
 /// What the provider makes of the options; nothing if it isn't known.
 fn read_options(
     job: &Fields<'_>,
-    options: Option<&Value<'_>>,
-    known: Option<&Known>,
+    options: Option<&YamlValue<'_>>,
+    known: Option<&NamedConnection>,
 ) -> Option<ProviderOptions> {
     let provider = known?.provider?;
     let name = format!("`options` of {}", job.name());
@@ -272,7 +278,7 @@ fn read_options(
 fn claim_streams(
     fields: &Fields<'_>,
     name: &str,
-    known: &Known,
+    known: &NamedConnection,
     streams: &StreamSet,
     taken: &mut Vec<(String, StreamSet, String)>,
 ) {
@@ -292,7 +298,7 @@ fn claim_streams(
     taken.push((identity.clone(), streams.clone(), name.to_owned()));
 }
 
-fn read_job_name(value: &Value<'_>, names: &mut BTreeMap<String, Position>) -> Option<String> {
+fn read_job_name(value: &YamlValue<'_>, names: &mut BTreeMap<String, Position>) -> Option<String> {
     let name = value.parse(read_key_name)?;
     if let Some(first) = names.get(&name) {
         let line = first.line;
@@ -306,7 +312,7 @@ fn read_job_name(value: &Value<'_>, names: &mut BTreeMap<String, Position>) -> O
 }
 
 /// The log that a job names.
-fn read_log(value: &Value<'_>, logs: &mut BTreeMap<String, Position>) -> Option<String> {
+fn read_log(value: &YamlValue<'_>, logs: &mut BTreeMap<String, Position>) -> Option<String> {
     let log = value.parse(read_key_name)?;
     if let Some(first) = logs.get(&log) {
         let line = first.line;

@@ -7,11 +7,11 @@ use crate::lake::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSe
 use crate::model::PartitionColumn;
 use crate::secret::Secret;
 use crate::yaml::value::{has_userinfo, size};
-use crate::yaml::{Fields, Value};
+use crate::yaml::{Fields, YamlValue};
 
 /// Where the events go, and how their files are cut.
 #[derive(Debug, Clone)]
-pub struct Lake {
+pub struct LakeConfig {
     /// `s3://bucket/prefix`, `gs://`, `az://`, `file:///absolute`, `file://./relative` or `memory://`, in the one form
     /// in which it is shown.
     pub url: String,
@@ -31,7 +31,7 @@ const TARGET_FILE_SIZE: u64 = 128 << 20;
 const LEAST_FILE_SIZE: u64 = 1 << 20;
 const MOST_FILE_SIZE: u64 = 1 << 30;
 
-pub(super) fn read(value: &Value<'_>) -> Option<Lake> {
+pub(super) fn read(value: &YamlValue<'_>) -> Option<LakeConfig> {
     let mut fields = value.fields("`lake`")?;
     let url = fields.required("url").and_then(|url| read_url(&url));
     let storage_options = fields.optional("storage_options");
@@ -52,7 +52,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Lake> {
         Some(value) => read_partition_by(&value),
         None => PARTITION_BY.to_vec(),
     };
-    Some(Lake {
+    Some(LakeConfig {
         url: url?,
         storage_options: storage_options.unwrap_or_default(),
         ca_file,
@@ -61,7 +61,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Lake> {
     })
 }
 
-fn read_url(value: &Value<'_>) -> Option<String> {
+fn read_url(value: &YamlValue<'_>) -> Option<String> {
     if has_userinfo(&value.text()?) {
         value.report(
             "the lake's `url` holds a user or a password; give credentials in `storage_options` or the environment",
@@ -266,7 +266,7 @@ fn read_storage_options(
 }
 
 /// An option, and its text now. A secret is read again when the store is opened, and no message shows it.
-fn read_option(value: &Value<'_>, canonical: &str) -> Option<(Secret, String)> {
+fn read_option(value: &YamlValue<'_>, canonical: &str) -> Option<(Secret, String)> {
     if options::is_secret(canonical) {
         let secret = value.secret()?;
         let text = secret.reveal().ok()?; // `secret` has just read it
@@ -280,7 +280,7 @@ fn read_option(value: &Value<'_>, canonical: &str) -> Option<(Secret, String)> {
     Some((Secret::text(&text), text))
 }
 
-fn read_partition_by(value: &Value<'_>) -> Vec<PartitionColumn> {
+fn read_partition_by(value: &YamlValue<'_>) -> Vec<PartitionColumn> {
     let mut columns = Vec::new();
     let Some(items) = value.list() else {
         return columns;

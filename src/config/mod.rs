@@ -9,33 +9,33 @@ mod server;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use connection::Connection;
-pub use job::Job;
-pub use lake::Lake;
+pub use connection::ConnectionConfig;
+pub use job::JobConfig;
+pub use lake::LakeConfig;
 pub use schema::schema;
-pub use server::Server;
+pub use server::ServerConfig;
 
 pub use crate::yaml::value::time;
 pub use crate::yaml::{Position, Problem, Problems};
 
-use crate::yaml::{Content, Fields, Node, Reader, reason};
+use crate::yaml::{Content, Fields, Node, YamlReader, reason};
 
 /// All that a run needs to know. Nothing in it can be wrong by itself; secrets stay hidden in [`crate::secret::Secret`].
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the events go.
-    pub lake: Lake,
+    pub lake: LakeConfig,
     /// The daemon itself.
-    pub server: Server,
+    pub server: ServerConfig,
     /// The accounts, by name. One may have no job.
-    pub connections: BTreeMap<String, Connection>,
+    pub connections: BTreeMap<String, ConnectionConfig>,
     /// What is pulled, in the file's order; at least one, each with its own name.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<JobConfig>,
 }
 
 /// Where the configuration is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ConfigSource {
     /// A file.
     File(PathBuf),
     /// Standard input, `-c -`.
@@ -43,7 +43,7 @@ pub enum Source {
 }
 
 /// `-` is standard input, all else a path.
-impl From<&str> for Source {
+impl From<&str> for ConfigSource {
     fn from(text: &str) -> Self {
         match text {
             "-" => Self::Stdin,
@@ -52,7 +52,7 @@ impl From<&str> for Source {
     }
 }
 
-impl std::fmt::Display for Source {
+impl std::fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
@@ -63,18 +63,18 @@ impl std::fmt::Display for Source {
 
 impl Config {
     /// Reads and checks the configuration, with this process's environment.
-    pub fn load(source: &Source) -> Result<Self, Problems> {
+    pub fn load(source: &ConfigSource) -> Result<Self, Problems> {
         let text = read_text(source)?;
         Self::parse(&source.to_string(), &text, &|name| std::env::var(name).ok())
     }
 
     /// Reads the lake alone, whatever else is wrong or missing: enough to say how it is laid out.
-    pub fn load_lake(source: &Source) -> Result<Lake, Problems> {
+    pub fn load_lake(source: &ConfigSource) -> Result<LakeConfig, Problems> {
         let text = read_text(source)?;
         let problems = |problems| Problems::new(source.to_string(), problems);
         let (node, _) = Node::parse(&text).map_err(|problem| problems(vec![problem]))?;
         let environment = |name: &str| std::env::var(name).ok();
-        let reader = Reader::new(&environment);
+        let reader = YamlReader::new(&environment);
         let lake = Fields::of(&reader, &node, "the configuration")
             .and_then(|mut file| file.required("lake").and_then(|value| lake::read(&value)));
         lake.ok_or_else(|| problems(reader.problems()))
@@ -89,7 +89,7 @@ impl Config {
     ) -> Result<Self, Problems> {
         let problems = |problems| Problems::new(source_name, problems);
         let (node, mut found) = Node::parse(text).map_err(|problem| problems(vec![problem]))?;
-        let reader = Reader::new(environment);
+        let reader = YamlReader::new(environment);
         let config = read(&reader, &node);
         found.extend(reader.problems());
         match config {
@@ -104,10 +104,10 @@ pub fn lake_url(url: &str) -> Result<String, String> {
     lake::one_form(url)
 }
 
-fn read_text(source: &Source) -> Result<String, Problems> {
+fn read_text(source: &ConfigSource) -> Result<String, Problems> {
     let text = match source {
-        Source::File(path) => std::fs::read_to_string(path),
-        Source::Stdin => std::io::read_to_string(std::io::stdin()),
+        ConfigSource::File(path) => std::fs::read_to_string(path),
+        ConfigSource::Stdin => std::io::read_to_string(std::io::stdin()),
     };
     text.map_err(|error| {
         let why = reason(&error);
@@ -117,7 +117,7 @@ fn read_text(source: &Source) -> Result<String, Problems> {
     })
 }
 
-fn read(reader: &Reader<'_>, node: &Node) -> Option<Config> {
+fn read(reader: &YamlReader<'_>, node: &Node) -> Option<Config> {
     if matches!(node.content, Content::Null) {
         reader.report(
             node.at,
@@ -129,7 +129,7 @@ fn read(reader: &Reader<'_>, node: &Node) -> Option<Config> {
     let lake = file.required("lake").and_then(|value| lake::read(&value));
     let server = match file.optional("server") {
         Some(value) => server::read(&value),
-        None => Some(Server::default()),
+        None => Some(ServerConfig::default()),
     };
     let defaults = file.optional("defaults").map(|value| job::defaults(&value));
     let connections = file

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::yaml::Value;
+use crate::yaml::YamlValue;
 use crate::yaml::value::duration;
 
 /// The daemon itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerConfig {
     /// Where pages, API, `/metrics`, `/healthz` and `/readyz` are answered.
     pub listen: SocketAddr,
     /// How many daemons share this file; each takes its share of every rate budget.
@@ -20,7 +20,7 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
 }
 
-impl Default for Server {
+impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
@@ -31,7 +31,7 @@ impl Default for Server {
     }
 }
 
-pub(super) fn read(value: &Value<'_>) -> Option<Server> {
+pub(super) fn read(value: &YamlValue<'_>) -> Option<ServerConfig> {
     let mut fields = value.fields("`server`")?;
     let listen = fields.optional("listen").and_then(|value| {
         value.parse(|text| {
@@ -51,8 +51,8 @@ pub(super) fn read(value: &Value<'_>) -> Option<Server> {
         names.iter().map(|name| name.parse(host_name)).collect()
     });
     fields.finish();
-    let default = Server::default();
-    Some(Server {
+    let default = ServerConfig::default();
+    Some(ServerConfig {
         listen: listen.unwrap_or(default.listen),
         replicas: replicas.unwrap_or(default.replicas),
         shutdown_grace: shutdown_grace.unwrap_or(default.shutdown_grace),

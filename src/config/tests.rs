@@ -67,7 +67,7 @@ fn repository_file(path: &str) -> String {
 #[test]
 fn the_least_file_gets_the_defaults() {
     let config = parse(LEAST).unwrap();
-    let Lake {
+    let LakeConfig {
         storage_options,
         partition_by,
         target_file_size,
@@ -136,10 +136,13 @@ fn a_file_is_loaded_by_its_path() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs.yaml");
     std::fs::write(&path, LEAST).unwrap();
-    assert_eq!(Config::load(&Source::File(path)).unwrap().jobs.len(), 1);
     assert_eq!(
-        (Source::from("-"), Source::Stdin.to_string()),
-        (Source::Stdin, "<stdin>".to_owned())
+        Config::load(&ConfigSource::File(path)).unwrap().jobs.len(),
+        1
+    );
+    assert_eq!(
+        (ConfigSource::from("-"), ConfigSource::Stdin.to_string()),
+        (ConfigSource::Stdin, "<stdin>".to_owned())
     );
 }
 
@@ -221,7 +224,7 @@ fn what_is_no_configuration_says_so() {
     jobs.yaml:3:7: `jobs` is empty; there is nothing to pull
     jobs.yaml:4:1: the key `lake` stands here for the second time, after line 1; keep one of them
     ");
-    let missing = Config::load(&Source::from("/no/such/jobs.yaml")).unwrap_err();
+    let missing = Config::load(&ConfigSource::from("/no/such/jobs.yaml")).unwrap_err();
     insta::assert_snapshot!(missing, @"/no/such/jobs.yaml: the configuration can't be read: there is none; name another with `-c FILE`");
 }
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::file::{self, FileError, Mark, Through, Writer};
-use super::runs::Runs;
+use super::file::{self, CommitMark, CommitMarks, FileError, RunFileWriter};
+use super::runs::RunFold;
 use crate::lake::{self, Commit, Lake, LakeError};
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
@@ -138,7 +138,7 @@ pub(super) async fn oldest_unwritten(
 /// the last day that is over.
 async fn first_after(
     lake: &Lake,
-    through: &Through,
+    through: &CommitMarks,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, LakeError> {
     let (mut first, mut is_one_ahead) = (None::<Timestamp>, false);
@@ -163,22 +163,22 @@ fn is_ahead(commit: &Commit, now: Timestamp) -> bool {
     commit.at > now + MARGIN
 }
 
-async fn through_of(lake: &Lake, newest: Option<NaiveDate>) -> Result<Through, BuildError> {
+async fn through_of(lake: &Lake, newest: Option<NaiveDate>) -> Result<CommitMarks, BuildError> {
     match newest {
         Some(day) => read_through(lake, day).await,
-        None => Ok(Through::new()),
+        None => Ok(CommitMarks::new()),
     }
 }
 
-async fn read_through(lake: &Lake, day: NaiveDate) -> Result<Through, BuildError> {
+async fn read_through(lake: &Lake, day: NaiveDate) -> Result<CommitMarks, BuildError> {
     let file: Bytes = (lake::read_runs(lake, day).await?).ok_or(BuildError::Gone { day })?;
     file::through(file).map_err(|source| BuildError::File { day, source })
 }
 
 /// What there is of a day.
-struct Gathered {
-    writer: Writer,
-    through: Through,
+struct DayRows {
+    writer: RunFileWriter,
+    through: CommitMarks,
     /// When the first commit was made that comes after the day.
     next: Option<Timestamp>,
 }
@@ -187,17 +187,17 @@ struct Gathered {
 async fn gather(
     lake: &Lake,
     day: NaiveDate,
-    through: &Through,
+    through: &CommitMarks,
     now: Timestamp,
-) -> Result<Gathered, BuildError> {
+) -> Result<DayRows, BuildError> {
     let of_day = |source| BuildError::File { day, source };
     let end = following(day).and_time(NaiveTime::MIN).and_utc();
-    let mut writer = Writer::new().map_err(of_day)?;
+    let mut writer = RunFileWriter::new().map_err(of_day)?;
     // a job whose log is away today may come back
     let (mut new_through, mut next) = (through.clone(), None::<Timestamp>);
     for job in lake::jobs(lake).await? {
         let mut mark = through.get(&job).cloned();
-        let mut runs = Runs::default();
+        let mut runs = RunFold::default();
         let mut commits = std::pin::pin!(commits(lake, &job, mark.clone(), AT_A_TIME).await?);
         while let Some(commit) = commits.try_next().await? {
             if commit.at >= end && !is_ahead(&commit, now) {
@@ -205,7 +205,7 @@ async fn gather(
                 next = Some(next.map_or(commit.at, |next| next.min(commit.at)));
                 break;
             }
-            mark = Some(Mark::of(&commit));
+            mark = Some(CommitMark::of(&commit));
             runs.take(commit);
             if runs.len() > RUNS_AT_ONCE {
                 writer.push(&runs.take_over(now)).map_err(of_day)?;
@@ -217,7 +217,7 @@ async fn gather(
             new_through.insert(job.clone(), mark);
         }
     }
-    Ok(Gathered {
+    Ok(DayRows {
         writer,
         through: new_through,
         next,
@@ -229,7 +229,7 @@ async fn gather(
 async fn commits<'a>(
     lake: &'a Lake,
     job: &'a str,
-    after: Option<Mark>,
+    after: Option<CommitMark>,
     at_a_time: usize,
 ) -> Result<impl Stream<Item = Result<Commit, LakeError>> + 'a, LakeError> {
     let (versions, since) = versions_after(lake, job, after.as_ref(), None).await?;
@@ -246,7 +246,7 @@ async fn commits<'a>(
 pub(super) async fn versions_after(
     lake: &Lake,
     job: &str,
-    after: Option<&Mark>,
+    after: Option<&CommitMark>,
     e_tag: Option<&str>,
 ) -> Result<(Vec<lake::Version>, Option<Timestamp>), LakeError> {
     let from = after.map_or(0, |mark| mark.version);
@@ -269,7 +269,7 @@ pub(super) async fn versions_after(
 }
 
 /// Whether the log still has this commit under its number, or has just pruned it.
-async fn is_there(lake: &Lake, job: &str, mark: &Mark) -> Result<bool, LakeError> {
+async fn is_there(lake: &Lake, job: &str, mark: &CommitMark) -> Result<bool, LakeError> {
     let there = read(lake, job, mark.version).await?;
     Ok(there.is_none_or(|there| there.id == mark.id))
 }

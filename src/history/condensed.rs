@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Row, add};
+use super::{RunRow, add};
 use crate::model::Range;
 
 /// One row for all that the same job, stream and kind of work came to, as far as the ranges touch; with the newest run's
 /// id and error. What they add up to stays the same.
-pub(super) fn condensed(rows: Vec<Row>) -> Vec<Row> {
-    let mut groups: BTreeMap<_, Vec<Row>> = BTreeMap::new();
+pub(super) fn condensed(rows: Vec<RunRow>) -> Vec<RunRow> {
+    let mut groups: BTreeMap<_, Vec<RunRow>> = BTreeMap::new();
     for row in rows {
         let key = (
             row.job.clone(),
@@ -47,7 +47,7 @@ fn touch(one: Option<Range>, next: Option<Range>) -> bool {
     }
 }
 
-fn take(sum: &mut Row, row: Row) {
+fn take(sum: &mut RunRow, row: RunRow) {
     sum.range = (sum.range.zip(row.range)).map(|(one, other)| one.hull(&other));
     sum.started_at = sum.started_at.min(row.started_at);
     sum.ended_at = sum.ended_at.max(row.ended_at);
@@ -67,7 +67,7 @@ fn take(sum: &mut Row, row: Row) {
 }
 
 /// Without their number: what is condensed once more would count as one.
-fn told((mut row, is_sum): (Row, bool)) -> Row {
+fn told((mut row, is_sum): (RunRow, bool)) -> RunRow {
     if is_sum {
         row.remarks.push("summed up from several rows".to_owned());
         row.remarks.sort();
@@ -79,24 +79,24 @@ fn told((mut row, is_sum): (Row, bool)) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Outcome;
+    use crate::history::RangeOutcome;
     use crate::history::testing::row;
 
     #[test]
     fn ranges_that_touch_become_one_and_sums_stay() {
-        let lost = Row {
+        let lost = RunRow {
             range: None,
             stream: None,
             work: None,
-            outcome: Outcome::Lost,
+            outcome: RangeOutcome::Lost,
             ..row(1, 0, 1, 0)
         };
-        let failed = Row {
-            outcome: Outcome::Failed,
+        let failed = RunRow {
+            outcome: RangeOutcome::Failed,
             error: Some("refused".to_owned()),
             ..row(1, 4, 5, 0)
         };
-        let late = Row {
+        let late = RunRow {
             retries: 3,
             delays: BTreeMap::from([(60, 1), (300, 2)]),
             ..row(1, 2, 3, 5)
@@ -111,7 +111,7 @@ mod tests {
             lost,
         ];
         let few = condensed(rows.clone());
-        let of = |rows: &[Row]| {
+        let of = |rows: &[RunRow]| {
             let mut sums = (0, 0, 0, BTreeMap::new(), BTreeMap::new());
             for row in rows {
                 sums.0 += row.counts.new;

@@ -24,10 +24,10 @@ use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Outcome, Row};
+use super::{RangeOutcome, RunRow};
 use crate::lake::layout::RUNS_TABLE;
-use crate::lake::{Commit, Counts, Work};
-use crate::model::{Kind, Range, Timestamp};
+use crate::lake::{Commit, RecordCounts, Work};
+use crate::model::{FailureKind, Range, Timestamp};
 use crate::table::ddl::{self, PathColumn, Table};
 
 /// Grows by one whenever a column is added; columns are never changed or removed.
@@ -41,29 +41,29 @@ const THROUGH: &str = "auditlake.through";
 
 /// One column: its name, what it means, and where its value comes from.
 #[derive(Debug)]
-struct Column {
+struct RunColumn {
     /// As engines see it.
     name: &'static str,
     /// In one sentence, without an apostrophe.
     meaning: &'static str,
     /// Never null. Lists always are: they are empty instead.
     required: bool,
-    value: Value,
+    value: RunValue,
 }
 
 /// Where a column's value comes from; the kind of value fixes the column's type.
 #[derive(Debug)]
-enum Value {
-    Text(fn(&Row) -> Option<String>),
-    Time(fn(&Row) -> Option<Timestamp>),
-    Count(fn(&Row) -> u64),
-    Texts(fn(&Row) -> &[String]),
-    Days(fn(&Row) -> &BTreeMap<NaiveDate, u64>),
-    Delays(fn(&Row) -> &BTreeMap<u64, u64>),
+enum RunValue {
+    Text(fn(&RunRow) -> Option<String>),
+    Time(fn(&RunRow) -> Option<Timestamp>),
+    Count(fn(&RunRow) -> u64),
+    Texts(fn(&RunRow) -> &[String]),
+    Days(fn(&RunRow) -> &BTreeMap<NaiveDate, u64>),
+    Delays(fn(&RunRow) -> &BTreeMap<u64, u64>),
 }
 
-const fn required(name: &'static str, meaning: &'static str, value: Value) -> Column {
-    Column {
+const fn required(name: &'static str, meaning: &'static str, value: RunValue) -> RunColumn {
+    RunColumn {
         name,
         meaning,
         required: true,
@@ -71,8 +71,8 @@ const fn required(name: &'static str, meaning: &'static str, value: Value) -> Co
     }
 }
 
-const fn optional(name: &'static str, meaning: &'static str, value: Value) -> Column {
-    Column {
+const fn optional(name: &'static str, meaning: &'static str, value: RunValue) -> RunColumn {
+    RunColumn {
         name,
         meaning,
         required: false,
@@ -81,111 +81,111 @@ const fn optional(name: &'static str, meaning: &'static str, value: Value) -> Co
 }
 
 /// The table's columns, in order. The day, `run_date`, is in the path.
-static COLUMNS: [Column; 26] = [
+static COLUMNS: [RunColumn; 26] = [
     required(
         "run_id",
         "Id of the run, in order of time",
-        Value::Text(|row| Some(row.run.to_string())),
+        RunValue::Text(|row| Some(row.run.to_string())),
     ),
     required(
         "job",
         "Name of the job",
-        Value::Text(|row| Some(row.job.clone())),
+        RunValue::Text(|row| Some(row.job.clone())),
     ),
     optional(
         "provider",
         "Kind of API that is pulled from",
-        Value::Text(|row| row.provider.clone()),
+        RunValue::Text(|row| row.provider.clone()),
     ),
     optional(
         "connection",
         "Name of the connection that is pulled through",
-        Value::Text(|row| row.connection.clone()),
+        RunValue::Text(|row| row.connection.clone()),
     ),
     optional(
         "stream",
         "Part of the feed; null for what concerns the run as a whole",
-        Value::Text(|row| row.stream.clone()),
+        RunValue::Text(|row| row.stream.clone()),
     ),
     optional(
         "range_from",
         "First instant of the range of event time that was pulled",
-        Value::Time(|row| Some(row.range?.from())),
+        RunValue::Time(|row| Some(row.range?.from())),
     ),
     optional(
         "range_to",
         "First instant after the range",
-        Value::Time(|row| Some(row.range?.to())),
+        RunValue::Time(|row| Some(row.range?.to())),
     ),
     optional(
         "kind",
         "Why it was pulled: pull, settle, backfill or replay",
-        Value::Text(|row| Some(row.work?.as_str().to_owned())),
+        RunValue::Text(|row| Some(row.work?.as_str().to_owned())),
     ),
     required(
         "outcome",
         "What became of it: finished, unfinished, failed or lost",
-        Value::Text(|row| Some(row.outcome.as_str().to_owned())),
+        RunValue::Text(|row| Some(row.outcome.as_str().to_owned())),
     ),
     required(
         "fetched",
         "Records received: the sum of new, duplicate, quarantined and waiting",
-        Value::Count(|row| row.counts.fetched),
+        RunValue::Count(|row| row.counts.fetched),
     ),
     required(
         "new",
         "Records landed: rows of audit_events",
-        Value::Count(|row| row.counts.new),
+        RunValue::Count(|row| row.counts.new),
     ),
     required(
         "duplicate",
         "Records that the lake had already",
-        Value::Count(|row| row.counts.duplicate),
+        RunValue::Count(|row| row.counts.duplicate),
     ),
     required(
         "quarantined",
         "Records that could not be read",
-        Value::Count(|row| row.counts.quarantined),
+        RunValue::Count(|row| row.counts.quarantined),
     ),
     required(
         "waiting",
         "Records of a neighbouring range, which brings them",
-        Value::Count(|row| row.counts.waiting),
+        RunValue::Count(|row| row.counts.waiting),
     ),
     required(
         "outside",
         "Of the new ones: outside the bounds that were asked",
-        Value::Count(|row| row.counts.outside),
+        RunValue::Count(|row| row.counts.outside),
     ),
     required(
         "late",
         "Of the new ones: not seen by an earlier pull of their range",
-        Value::Count(|row| row.counts.late),
+        RunValue::Count(|row| row.counts.late),
     ),
     required(
         "calls",
         "Requests sent, retries included",
-        Value::Count(|row| row.calls),
+        RunValue::Count(|row| row.calls),
     ),
     required(
         "retries",
         "Of these: sent again after a passing failure",
-        Value::Count(|row| row.retries),
+        RunValue::Count(|row| row.retries),
     ),
     required(
         "started_at",
         "When the run took the job",
-        Value::Time(|row| Some(row.started_at)),
+        RunValue::Time(|row| Some(row.started_at)),
     ),
     required(
         "ended_at",
         "When the run gave the job up, or its last sign of life that day",
-        Value::Time(|row| Some(row.ended_at)),
+        RunValue::Time(|row| Some(row.ended_at)),
     ),
     required(
         "duration_ms",
         "ended_at minus started_at",
-        Value::Count(|row| {
+        RunValue::Count(|row| {
             let duration = (row.ended_at - row.started_at).num_milliseconds();
             u64::try_from(duration).unwrap_or_default()
         }),
@@ -193,63 +193,63 @@ static COLUMNS: [Column; 26] = [
     optional(
         "error_kind",
         "Kind of failure: transient, rate_limited, auth, config, data or conflict",
-        Value::Text(|row| Some(row.error_kind?.to_string())),
+        RunValue::Text(|row| Some(row.error_kind?.to_string())),
     ),
     optional(
         "error",
         "The failure with its causes",
-        Value::Text(|row| row.error.clone()),
+        RunValue::Text(|row| row.error.clone()),
     ),
     required(
         "remarks",
         "What an operator should know",
-        Value::Texts(|row| &row.remarks),
+        RunValue::Texts(|row| &row.remarks),
     ),
     required(
         "rows_by_day",
         "The new records by the UTC date of their event_time",
-        Value::Days(|row| &row.days),
+        RunValue::Days(|row| &row.days),
     ),
     required(
         "rows_by_delay",
         "The late records by how late they were: within so many seconds, null if it was more than a week",
-        Value::Delays(|row| &row.delays),
+        RunValue::Delays(|row| &row.delays),
     ),
 ];
 
-impl Column {
+impl RunColumn {
     /// Its Arrow type.
     fn data_type(&self) -> DataType {
         match self.value {
-            Value::Text(_) => DataType::Utf8,
-            Value::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Value::Count(_) => DataType::Int64,
-            Value::Texts(_) => list_of(DataType::Utf8),
-            Value::Days(_) => list_of(DataType::Struct(day_fields())),
-            Value::Delays(_) => list_of(DataType::Struct(delay_fields())),
+            RunValue::Text(_) => DataType::Utf8,
+            RunValue::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            RunValue::Count(_) => DataType::Int64,
+            RunValue::Texts(_) => list_of(DataType::Utf8),
+            RunValue::Days(_) => list_of(DataType::Struct(day_fields())),
+            RunValue::Delays(_) => list_of(DataType::Struct(delay_fields())),
         }
     }
 
-    fn array(&self, rows: &[Row]) -> ArrayRef {
+    fn array(&self, rows: &[RunRow]) -> ArrayRef {
         match self.value {
-            Value::Text(get) => {
+            RunValue::Text(get) => {
                 let mut texts = StringBuilder::new();
                 rows.iter().for_each(|row| texts.append_option(get(row)));
                 Arc::new(texts.finish())
             }
-            Value::Time(get) => {
+            RunValue::Time(get) => {
                 let mut times = TimestampMicrosecondBuilder::new().with_timezone("UTC");
                 rows.iter().for_each(|row| {
                     times.append_option(get(row).map(|at| at.timestamp_micros()));
                 });
                 Arc::new(times.finish())
             }
-            Value::Count(get) => {
+            RunValue::Count(get) => {
                 let mut counts = Int64Builder::new();
                 (rows.iter()).for_each(|row| counts.append_value(signed(get(row))));
                 Arc::new(counts.finish())
             }
-            Value::Texts(get) => {
+            RunValue::Texts(get) => {
                 let mut lists =
                     ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8));
                 for row in rows {
@@ -260,13 +260,13 @@ impl Column {
                 }
                 Arc::new(lists.finish())
             }
-            Value::Days(get) => {
+            RunValue::Days(get) => {
                 let days = Date32Builder::new();
                 sums(day_fields(), days, rows, get, |days, day| {
                     days.append_value(Date32Type::from_naive_date(*day));
                 })
             }
-            Value::Delays(get) => {
+            RunValue::Delays(get) => {
                 let delays = Int64Builder::new();
                 sums(delay_fields(), delays, rows, get, |delays, delay| {
                     delays.append_option((*delay != u64::MAX).then(|| signed(*delay)));
@@ -280,8 +280,8 @@ impl Column {
 fn sums<K, B: arrow::array::ArrayBuilder>(
     fields: Fields,
     keys: B,
-    rows: &[Row],
-    get: fn(&Row) -> &BTreeMap<K, u64>,
+    rows: &[RunRow],
+    get: fn(&RunRow) -> &BTreeMap<K, u64>,
     append: impl Fn(&mut B, &K),
 ) -> ArrayRef {
     let entry = element(DataType::Struct(fields.clone()));
@@ -333,7 +333,7 @@ fn delay_fields() -> Fields {
 
 /// The table that lies in `location`, whose first day is `since` or later.
 pub fn table(location: String, since: NaiveDate) -> Table {
-    let columns = COLUMNS.iter().map(|column| ddl::Column {
+    let columns = COLUMNS.iter().map(|column| ddl::DdlColumn {
         name: column.name,
         data_type: column.data_type(),
         required: column.required,
@@ -355,20 +355,20 @@ pub fn table(location: String, since: NaiveDate) -> Table {
 }
 
 fn schema() -> SchemaRef {
-    let field = |column: &Column| Field::new(column.name, column.data_type(), !column.required);
+    let field = |column: &RunColumn| Field::new(column.name, column.data_type(), !column.required);
     Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// The last commit of a job whose rows a file has: the next file goes on from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(super) struct CommitMark {
     pub(super) version: u64,
     /// Another commit under that number means that the log was begun anew.
     pub(super) id: Uuid,
     pub(super) at: Timestamp,
 }
 
-impl Mark {
+impl CommitMark {
     pub(super) fn of(commit: &Commit) -> Self {
         Self {
             version: commit.version,
@@ -379,7 +379,7 @@ impl Mark {
 }
 
 /// Up to which commit of each job.
-pub(super) type Through = BTreeMap<String, Mark>;
+pub(super) type CommitMarks = BTreeMap<String, CommitMark>;
 
 /// A day's file cannot be written, or read.
 #[derive(Debug, thiserror::Error)]
@@ -396,13 +396,13 @@ pub enum FileError {
 }
 
 /// A day's file in the making. It holds the rows of one row group, and of the others what is encoded.
-pub(super) struct Writer {
+pub(super) struct RunFileWriter {
     parquet: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
     pub(super) rows: usize,
 }
 
-impl Writer {
+impl RunFileWriter {
     /// Without Arrow's own copy of the schema in the footer: engines that know Arrow then read the types from the
     /// Parquet schema, as all the others do.
     pub(super) fn new() -> Result<Self, FileError> {
@@ -422,7 +422,7 @@ impl Writer {
         })
     }
 
-    pub(super) fn push(&mut self, rows: &[Row]) -> Result<(), FileError> {
+    pub(super) fn push(&mut self, rows: &[RunRow]) -> Result<(), FileError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -433,7 +433,7 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, through: &Through) -> Result<Vec<u8>, FileError> {
+    pub(super) fn finish(mut self, through: &CommitMarks) -> Result<Vec<u8>, FileError> {
         let through = serde_json::to_string(through).map_err(|_| FileError::Footer)?;
         let footer = [
             ("auditlake.schema_version", SCHEMA_VERSION.to_string()),
@@ -448,7 +448,7 @@ impl Writer {
 }
 
 /// Up to which commits a file goes.
-pub(super) fn through(file: Bytes) -> Result<Through, FileError> {
+pub(super) fn through(file: Bytes) -> Result<CommitMarks, FileError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let footer = reader.metadata().file_metadata().key_value_metadata();
     let through = footer
@@ -458,27 +458,27 @@ pub(super) fn through(file: Bytes) -> Result<Through, FileError> {
 }
 
 /// The rows of a file, also of one whose columns are more or fewer than ours. A row that says no run is passed over.
-pub(super) fn rows(file: Bytes) -> Result<Vec<Row>, FileError> {
+pub(super) fn rows(file: Bytes) -> Result<Vec<RunRow>, FileError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch?;
-        let batch = Batch(&batch);
+        let batch = RunBatch(&batch);
         rows.extend((0..batch.0.num_rows()).filter_map(|row| batch.row(row)));
     }
     Ok(rows)
 }
 
 /// What a file has of our columns.
-struct Batch<'a>(&'a RecordBatch);
+struct RunBatch<'a>(&'a RecordBatch);
 
-impl Batch<'_> {
-    fn row(&self, row: usize) -> Option<Row> {
+impl RunBatch<'_> {
+    fn row(&self, row: usize) -> Option<RunRow> {
         let outcome = self.text("outcome", row)?;
         let work = self.text("kind", row);
         let kind = self.text("error_kind", row);
         let range = self.time("range_from", row).zip(self.time("range_to", row));
-        Some(Row {
+        Some(RunRow {
             job: self.text("job", row)?,
             provider: self.text("provider", row),
             connection: self.text("connection", row),
@@ -488,8 +488,8 @@ impl Batch<'_> {
             stream: self.text("stream", row),
             range: range.and_then(|(from, to)| Range::new(from, to)),
             work: work.and_then(|work| Work::ALL.into_iter().find(|is| is.as_str() == work)),
-            outcome: (Outcome::ALL.into_iter()).find(|is| is.as_str() == outcome)?,
-            counts: Counts {
+            outcome: (RangeOutcome::ALL.into_iter()).find(|is| is.as_str() == outcome)?,
+            counts: RecordCounts {
                 fetched: self.count("fetched", row),
                 new: self.count("new", row),
                 duplicate: self.count("duplicate", row),
@@ -511,8 +511,11 @@ impl Batch<'_> {
                 }
                 u64::try_from(delay).ok()
             }),
-            error_kind: kind
-                .and_then(|kind| Kind::ALL.into_iter().find(|is| is.to_string() == kind)),
+            error_kind: kind.and_then(|kind| {
+                FailureKind::ALL
+                    .into_iter()
+                    .find(|is| is.to_string() == kind)
+            }),
             error: self.text("error", row),
             remarks: self.texts("remarks", row),
         })

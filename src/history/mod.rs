@@ -19,20 +19,20 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::lake::{Counts, Lake, Work};
-use crate::model::{Kind, Range, Timestamp};
+use crate::lake::{Lake, RecordCounts, Work};
+use crate::model::{FailureKind, Range, Timestamp};
 
 pub use crate::lake::DELAYS;
 pub use build::{BuildError, Built, MARGIN, build};
 pub use file::{FileError, table};
 pub use keeper::{about_to_be_lost, keep};
-pub use reader::{Known, Reader};
-pub use runs::Runs;
+pub use reader::{HistoryReader, HistorySnapshot};
+pub use runs::RunFold;
 
 /// What became of a range in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RangeOutcome {
     /// Pulled to its last page.
     Finished,
     /// Pulled in part: a later run goes on.
@@ -45,7 +45,7 @@ pub enum Outcome {
 
 /// One range of one stream in one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct RunRow {
     /// The job.
     pub job: String,
     /// The provider's kind, where the log tells.
@@ -65,9 +65,9 @@ pub struct Row {
     /// Why it was pulled.
     pub work: Option<Work>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: RangeOutcome,
     /// What became of its records.
-    pub counts: Counts,
+    pub counts: RecordCounts,
     /// Requests sent for it, retries included.
     pub calls: u64,
     /// Of these, how many were sent again after a passing failure.
@@ -77,7 +77,7 @@ pub struct Row {
     /// The late rows by how late they were: the least of [`DELAYS`] that isn't below, in seconds; `u64::MAX` beyond.
     pub delays: BTreeMap<u64, u64>,
     /// What kind of failure.
-    pub error_kind: Option<Kind>,
+    pub error_kind: Option<FailureKind>,
     /// The failure with its causes.
     pub error: Option<String>,
     /// What an operator should know of it.
@@ -96,15 +96,15 @@ pub struct RunOfJob {
     /// When it gave the job up, or its last commit.
     pub ended_at: Timestamp,
     /// The worst of its rows.
-    pub outcome: Outcome,
+    pub outcome: RangeOutcome,
     /// What became of its records.
-    pub counts: Counts,
+    pub counts: RecordCounts,
     /// Requests sent, retries included.
     pub calls: u64,
     /// Of these, retries.
     pub retries: u64,
     /// Its rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<RunRow>,
 }
 
 /// What is known of the runs of a lake's jobs.
@@ -112,7 +112,7 @@ pub struct RunOfJob {
 pub struct History {
     /// The newest rows, some 50,000, in the order of their runs' ids, the oldest first. Before them, for each day of the table, one row for what the day's
     /// runs did alike: of ranges that touch, of one stream, with one outcome.
-    pub rows: Vec<Row>,
+    pub rows: Vec<RunRow>,
 }
 
 fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
@@ -123,9 +123,9 @@ fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
 
 impl History {
     /// The history of a lake as it is `now`: the last 400 days of the table, and what the logs have beyond it. Who looks
-    /// again keeps a [`Reader`].
-    pub async fn load(lake: &Lake, now: Timestamp) -> Arc<Known> {
-        Reader::new(lake.clone()).read(now).await
+    /// again keeps a [`HistoryReader`].
+    pub async fn load(lake: &Lake, now: Timestamp) -> Arc<HistorySnapshot> {
+        HistoryReader::new(lake.clone()).read(now).await
     }
 
     /// The newest runs of one job, or of all, that are older than `before`, the newest first: at most so many.
@@ -145,7 +145,7 @@ impl History {
                 started_at: row.started_at,
                 ended_at: row.ended_at,
                 outcome: row.outcome,
-                counts: Counts::default(),
+                counts: RecordCounts::default(),
                 calls: 0,
                 retries: 0,
                 rows: Vec::new(),
@@ -170,7 +170,7 @@ impl History {
         days
     }
 
-    /// Late rows of one job by how late they were, as [`Row::delays`] has them.
+    /// Late rows of one job by how late they were, as [`RunRow::delays`] has them.
     pub fn delays(&self, job: &str) -> BTreeMap<u64, u64> {
         let mut delays = BTreeMap::new();
         let rows = self.rows.iter().filter(|row| row.job == job);
@@ -179,7 +179,7 @@ impl History {
     }
 }
 
-impl Outcome {
+impl RangeOutcome {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Finished, Self::Unfinished, Self::Failed, Self::Lost];
 

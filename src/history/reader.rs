@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::build::{self, BuildError};
 use super::condensed::condensed;
-use super::file::{self, Mark, Through};
-use super::runs::Runs;
-use super::{History, Row};
+use super::file::{self, CommitMark, CommitMarks};
+use super::runs::RunFold;
+use super::{History, RunRow};
 use crate::lake::{self, Lake, LakeError, Version};
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
@@ -36,27 +36,27 @@ const AT_A_TIME: usize = 8;
 /// Reads the history of a lake and keeps what it read: files of the table never change, and of the logs only what was
 /// added since is read. Holds 400 days, but no more than some 150,000 rows. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Reader {
+pub struct HistoryReader {
     lake: Lake,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<CachedHistory>>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedHistory {
     /// The files that were read, by day.
-    days: BTreeMap<NaiveDate, Day>,
+    days: BTreeMap<NaiveDate, DayFile>,
     /// Up to which commits the newest file goes that can be read, and of which day it is.
-    through: (Option<NaiveDate>, Through),
+    through: (Option<NaiveDate>, CommitMarks),
     /// What the table doesn't have yet.
-    jobs: BTreeMap<String, Log>,
-    known: Arc<Known>,
+    jobs: BTreeMap<String, LogTail>,
+    known: Arc<HistorySnapshot>,
     /// When it has to be looked at again.
     look_at: Option<Instant>,
 }
 
 /// What was read.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct HistorySnapshot {
     /// What runs did.
     pub history: History,
     /// What could not be read: the history lacks it.
@@ -65,27 +65,27 @@ pub struct Known {
 
 /// A day's file.
 #[derive(Debug, Default)]
-struct Day {
-    rows: Vec<Row>,
+struct DayFile {
+    rows: Vec<RunRow>,
     is_condensed: bool,
     problem: Option<String>,
 }
 
 /// A job's log since the newest file.
 #[derive(Debug, Default)]
-struct Log {
+struct LogTail {
     /// The newest commit that was read, and what the store calls it.
-    mark: Option<(Mark, Option<String>)>,
+    mark: Option<(CommitMark, Option<String>)>,
     /// Rows of runs that are over, the newest last; the first ones may be condensed.
-    over: Vec<Row>,
+    over: Vec<RunRow>,
     /// The newest run.
-    runs: Runs,
+    runs: RunFold,
     /// How many commits were left out: the oldest.
     left_out: usize,
     problem: Option<String>,
 }
 
-impl Reader {
+impl HistoryReader {
     /// A reader that has read nothing.
     pub fn new(lake: Lake) -> Self {
         Self {
@@ -95,9 +95,9 @@ impl Reader {
     }
 
     /// What is known `now`. It makes no request if it was asked just before. What can't be read is told in
-    /// [`Known::problems`], and what was read before is still there. It reads on when the caller leaves: of a large lake
+    /// [`HistorySnapshot::problems`], and what was read before is still there. It reads on when the caller leaves: of a large lake
     /// he who asks again finds it read.
-    pub async fn read(&self, now: Timestamp) -> Arc<Known> {
+    pub async fn read(&self, now: Timestamp) -> Arc<HistorySnapshot> {
         let reader = self.clone();
         match tokio::spawn(async move { reader.read_here(now).await }).await {
             Ok(known) => known,
@@ -108,7 +108,7 @@ impl Reader {
         }
     }
 
-    async fn read_here(&self, now: Timestamp) -> Arc<Known> {
+    async fn read_here(&self, now: Timestamp) -> Arc<HistorySnapshot> {
         let mut kept = self.kept.lock().await;
         if kept.look_at.is_some_and(|at| Instant::now() < at) {
             return Arc::clone(&kept.known);
@@ -127,7 +127,7 @@ impl Reader {
     }
 }
 
-impl Kept {
+impl CachedHistory {
     /// Reads the files that are there by now and weren't yet.
     async fn read_table(&mut self, lake: &Lake, now: Timestamp) -> Result<(), BuildError> {
         let first = now.date_naive() - Days::new(DAYS);
@@ -149,7 +149,7 @@ impl Kept {
                 self.through = (Some(day), through);
                 self.jobs.clear();
             }
-            self.days.insert(day, Day::of(day, file));
+            self.days.insert(day, DayFile::of(day, file));
             self.make_room(ROWS, CONDENSED);
         }
         Ok(())
@@ -182,9 +182,9 @@ impl Kept {
         let through = &self.through.1;
         for name in names {
             let mark = through.get(&name).map(|mark| (mark.clone(), None));
-            self.jobs.entry(name).or_insert_with(|| Log {
+            self.jobs.entry(name).or_insert_with(|| LogTail {
                 mark,
-                ..Log::default()
+                ..LogTail::default()
             });
         }
         let requests = Semaphore::new(AT_A_TIME);
@@ -199,7 +199,7 @@ impl Kept {
         Ok(())
     }
 
-    fn all(&self, mut problems: Vec<String>, now: Timestamp) -> Known {
+    fn all(&self, mut problems: Vec<String>, now: Timestamp) -> HistorySnapshot {
         let mut rows = Vec::new();
         for day in self.days.values() {
             rows.extend(day.rows.iter().cloned());
@@ -218,14 +218,14 @@ impl Kept {
         }
         // a run's id is in order of time
         rows.sort_by_key(|row| row.run);
-        Known {
+        HistorySnapshot {
             history: History { rows },
             problems,
         }
     }
 }
 
-impl Day {
+impl DayFile {
     fn of(day: NaiveDate, file: bytes::Bytes) -> Self {
         match file::rows(file) {
             Ok(rows) => Self {
@@ -240,7 +240,7 @@ impl Day {
     }
 }
 
-impl Log {
+impl LogTail {
     /// Reads what was added, but no more than the newest `commits`, and keeps some `most` rows of it. Each request is one
     /// of `requests`.
     async fn read_on(
@@ -275,7 +275,7 @@ impl Log {
                 continue;
             }
             let at = commit.at;
-            self.mark = Some((Mark::of(&commit), e_tag));
+            self.mark = Some((CommitMark::of(&commit), e_tag));
             self.runs.take(commit);
             self.over.extend(self.runs.take_over(at));
             if self.over.len() > most {
@@ -303,10 +303,10 @@ mod tests {
         let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
         lake.prepare(&[]).await.unwrap();
         for _ in 0..5 {
-            let run = lake::Run::new("job", TimeDelta::zero());
+            let run = lake::LogRun::new("job", TimeDelta::zero());
             lake::JobLog::claim(&lake, run).await.unwrap();
         }
-        let mut kept = Kept::default();
+        let mut kept = CachedHistory::default();
         for left_out in [2, 2] {
             let log = kept.jobs.entry("job".to_owned()).or_default();
             let requests = Semaphore::new(AT_A_TIME);
@@ -319,22 +319,22 @@ mod tests {
         }
     }
 
-    fn lengths(kept: &Kept) -> Vec<usize> {
+    fn lengths(kept: &CachedHistory) -> Vec<usize> {
         kept.days.values().map(|day| day.rows.len()).collect()
     }
 
     #[test]
     fn the_oldest_days_are_condensed_and_then_left_out() {
-        let mut kept = Kept::default();
+        let mut kept = CachedHistory::default();
         for day in 1..=4 {
             let hours = (0..10).map(|hour| row(day, hour, hour + 1, 1));
-            let day_of = Day {
+            let day_of = DayFile {
                 rows: hours.collect(),
-                ..Day::default()
+                ..DayFile::default()
             };
             kept.days.insert(date(day), day_of);
         }
-        let new = |kept: &Kept| {
+        let new = |kept: &CachedHistory| {
             let rows = kept.days.values().flat_map(|day| &day.rows);
             rows.map(|row| row.counts.new).sum::<u64>()
         };

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::{Outcome, Row};
-use crate::lake::{Claim, Commit, CommitKind, Counts, Pulled, RunFailure, RunSummary, Work};
+use super::{RangeOutcome, RunRow};
+use crate::lake::{Claim, Commit, CommitKind, Pulled, RecordCounts, RunFailure, RunSummary, Work};
 use crate::model::{Range, Timestamp};
 
 /// The runs of one job, taken from its commits in their order.
@@ -14,13 +14,13 @@ use crate::model::{Range, Timestamp};
 /// Whatever is taken is in the rows, once: their sums are those of the commits, however many of them are taken at a
 /// time. So the rows of a day are made of the commits of that day alone.
 #[derive(Debug, Clone, Default)]
-pub struct Runs {
-    runs: Vec<Run>,
+pub struct RunFold {
+    runs: Vec<FoldedRun>,
 }
 
 /// One run, as far as its commits were taken.
 #[derive(Debug, Clone)]
-struct Run {
+struct FoldedRun {
     job: String,
     id: Uuid,
     provider: Option<String>,
@@ -28,7 +28,7 @@ struct Run {
     started_at: Timestamp,
     last_at: Timestamp,
     /// What of each stream was pulled, and why.
-    parts: BTreeMap<(String, Work), Vec<Part>>,
+    parts: BTreeMap<(String, Work), Vec<RangePart>>,
     /// Of its newest commit: whether it holds the job.
     claim: Option<Claim>,
     ended: Option<RunSummary>,
@@ -40,7 +40,7 @@ struct Run {
 
 /// A range, and what became of its records.
 #[derive(Debug, Clone)]
-struct Part {
+struct RangePart {
     range: Range,
     finished: bool,
     sums: Sums,
@@ -48,7 +48,7 @@ struct Part {
 
 #[derive(Debug, Clone, Default)]
 struct Sums {
-    counts: Counts,
+    counts: RecordCounts,
     calls: u64,
     retries: u64,
     days: BTreeMap<NaiveDate, u64>,
@@ -56,12 +56,12 @@ struct Sums {
     remarks: BTreeSet<String>,
 }
 
-impl Runs {
+impl RunFold {
     /// Takes the job's next commit.
     pub fn take(&mut self, commit: Commit) {
         self.see(commit.run);
         if self.runs.last().is_none_or(|run| run.id != commit.run) {
-            self.runs.push(Run::of(&commit));
+            self.runs.push(FoldedRun::of(&commit));
         }
         if let Some(run) = self.runs.last_mut() {
             run.take(commit);
@@ -87,19 +87,19 @@ impl Runs {
     }
 
     /// The rows, in the order of the runs. A run that holds the job `now` has those of its ranges so far.
-    pub fn rows(&self, now: Timestamp) -> impl Iterator<Item = Row> {
+    pub fn rows(&self, now: Timestamp) -> impl Iterator<Item = RunRow> {
         self.runs.iter().flat_map(move |run| run.rows(now))
     }
 
     /// Takes out the runs that no further commit can change.
-    pub fn take_over(&mut self, now: Timestamp) -> Vec<Row> {
+    pub fn take_over(&mut self, now: Timestamp) -> Vec<RunRow> {
         let over = self.runs.iter().take_while(|run| run.is_followed).count();
-        let over: Vec<Run> = self.runs.drain(..over).collect();
+        let over: Vec<FoldedRun> = self.runs.drain(..over).collect();
         over.iter().flat_map(|run| run.rows(now)).collect()
     }
 }
 
-impl Run {
+impl FoldedRun {
     fn of(commit: &Commit) -> Self {
         let started_at = match (commit.kind, started(commit.run)) {
             (CommitKind::Claim, _) | (_, None) => commit.at,
@@ -144,7 +144,7 @@ impl Run {
             .parts
             .entry((pulled.stream.clone(), pulled.work))
             .or_default();
-        let mut new = Part::of(pulled);
+        let mut new = RangePart::of(pulled);
         if new.finished {
             // by growing it may come to touch others
             while let Some(place) = parts.iter().position(|part| part.belongs_to(&new)) {
@@ -154,7 +154,7 @@ impl Run {
             }
             return parts.push(new);
         }
-        let of = |part: &&mut Part| {
+        let of = |part: &&mut RangePart| {
             part.range == new.range || part.finished && contains(part.range, new.range)
         };
         match parts.iter_mut().find(of) {
@@ -169,7 +169,7 @@ impl Run {
         !self.goes_on && self.claim.as_ref().is_some_and(has_gone)
     }
 
-    fn rows(&self, now: Timestamp) -> Vec<Row> {
+    fn rows(&self, now: Timestamp) -> Vec<RunRow> {
         let no_failures = Vec::new();
         let failures = (self.ended.as_ref()).map_or(&no_failures, |ended| &ended.failures);
         let mut left: Vec<&RunFailure> = failures.iter().collect();
@@ -177,9 +177,9 @@ impl Run {
         for ((stream, work), parts) in &self.parts {
             for part in parts {
                 let mut row = self.row(if part.finished {
-                    Outcome::Finished
+                    RangeOutcome::Finished
                 } else {
-                    Outcome::Unfinished
+                    RangeOutcome::Unfinished
                 });
                 row.stream = Some(stream.clone());
                 row.range = Some(part.range);
@@ -199,7 +199,7 @@ impl Run {
             }
         }
         for failed in left {
-            let mut row = self.row(Outcome::Failed);
+            let mut row = self.row(RangeOutcome::Failed);
             row.stream.clone_from(&failed.stream);
             (row.range, row.work) = (failed.range, failed.work);
             row.fail(failed);
@@ -208,30 +208,30 @@ impl Run {
         // what is the run's as a whole
         let (calls, retries) =
             (self.ended.as_ref()).map_or((0, 0), |ended| (ended.calls, ended.retries));
-        let lost = self.is_lost(now).then_some(Outcome::Lost);
+        let lost = self.is_lost(now).then_some(RangeOutcome::Lost);
         if let Some(row) = rows.iter_mut().find(|row| row.stream.is_none()) {
             (row.calls, row.retries) = (calls, retries);
         } else if lost.is_some() || calls > 0 || (rows.is_empty() && self.claim.is_none()) {
             let unfinished = self.ended.as_ref().is_some_and(|ended| ended.unfinished);
             let ended = if unfinished {
-                Outcome::Unfinished
+                RangeOutcome::Unfinished
             } else {
-                Outcome::Finished
+                RangeOutcome::Finished
             };
             let mut row = self.row(lost.unwrap_or(ended));
             (row.calls, row.retries) = (calls, retries);
             rows.push(row);
         }
         rows.sort_by(|one, other| {
-            let key = |row: &Row| (row.stream.clone(), row.range, row.work);
+            let key = |row: &RunRow| (row.stream.clone(), row.range, row.work);
             key(one).cmp(&key(other))
         });
         rows
     }
 
     /// A row without a range.
-    fn row(&self, outcome: Outcome) -> Row {
-        Row {
+    fn row(&self, outcome: RangeOutcome) -> RunRow {
+        RunRow {
             job: self.job.clone(),
             provider: self.provider.clone(),
             connection: self.connection.clone(),
@@ -242,7 +242,7 @@ impl Run {
             range: None,
             work: None,
             outcome,
-            counts: Counts::default(),
+            counts: RecordCounts::default(),
             calls: 0,
             retries: 0,
             days: BTreeMap::new(),
@@ -254,15 +254,15 @@ impl Run {
     }
 }
 
-impl Row {
+impl RunRow {
     fn fail(&mut self, failed: &RunFailure) {
-        self.outcome = Outcome::Failed;
+        self.outcome = RangeOutcome::Failed;
         self.error_kind = failed.kind;
         self.error = Some(failed.error.clone());
     }
 }
 
-impl Part {
+impl RangePart {
     fn of(pulled: Pulled) -> Self {
         Self {
             range: pulled.range,
@@ -303,7 +303,7 @@ impl Sums {
         self.remarks.extend(other.remarks);
     }
 
-    fn into_row(self, row: &mut Row) {
+    fn into_row(self, row: &mut RunRow) {
         row.counts = self.counts;
         (row.calls, row.retries) = (self.calls, self.retries);
         (row.days, row.delays) = (self.days, self.delays);
@@ -329,8 +329,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lake::{Counts, FORMAT, Origin};
-    use crate::model::Kind;
+    use crate::lake::{FORMAT, Origin, RecordCounts};
+    use crate::model::FailureKind;
 
     fn at(second: i64) -> Timestamp {
         DateTime::from_timestamp(1_770_000_000 + second, 0).unwrap()
@@ -382,11 +382,11 @@ mod tests {
             range,
             work: Work::Pull,
             finished,
-            counts: Counts {
+            counts: RecordCounts {
                 fetched: new + 1,
                 new,
                 duplicate: 1,
-                ..Counts::default()
+                ..RecordCounts::default()
             },
             provider_total: None,
             remarks: Vec::new(),
@@ -412,7 +412,7 @@ mod tests {
             stream: stream.map(str::to_owned),
             range,
             work: range.map(|_| Work::Pull),
-            kind: Some(Kind::Auth),
+            kind: Some(FailureKind::Auth),
             error: "refused".to_owned(),
             retry_after: None,
             at_lake: false,
@@ -420,16 +420,16 @@ mod tests {
         }
     }
 
-    fn rows(commits: Vec<Commit>, now: i64) -> Vec<Row> {
-        let mut runs = Runs::default();
+    fn rows(commits: Vec<Commit>, now: i64) -> Vec<RunRow> {
+        let mut runs = RunFold::default();
         commits.into_iter().for_each(|commit| runs.take(commit));
         runs.rows(at(now)).collect()
     }
 
     /// What of a row says what became of what: stream and range, outcome, new rows, calls.
-    type Told<'a> = (Option<&'a str>, Option<Range>, Outcome, u64, u64);
+    type Told<'a> = (Option<&'a str>, Option<Range>, RangeOutcome, u64, u64);
 
-    fn told(rows: &[Row]) -> Vec<Told<'_>> {
+    fn told(rows: &[RunRow]) -> Vec<Told<'_>> {
         let told = rows.iter().map(|row| {
             let stream = row.stream.as_deref();
             (stream, row.range, row.outcome, row.counts.new, row.calls)
@@ -466,9 +466,9 @@ mod tests {
         assert_eq!(
             told(&rows),
             [
-                (Some("a"), Some(range(0, 2)), Outcome::Finished, 7, 4),
-                (Some("b"), Some(range(0, 1)), Outcome::Finished, 1, 2),
-                (Some("b"), Some(range(5, 6)), Outcome::Unfinished, 1, 2),
+                (Some("a"), Some(range(0, 2)), RangeOutcome::Finished, 7, 4),
+                (Some("b"), Some(range(0, 1)), RangeOutcome::Finished, 1, 2),
+                (Some("b"), Some(range(5, 6)), RangeOutcome::Unfinished, 1, 2),
             ]
         );
         assert_eq!((rows[0].started_at, rows[0].ended_at), (at(0), at(3)));
@@ -493,12 +493,15 @@ mod tests {
         assert_eq!(
             told(&rows),
             [
-                (None, None, Outcome::Failed, 0, 5),
-                (Some("a"), Some(range(0, 1)), Outcome::Failed, 3, 2),
-                (Some("b"), Some(range(0, 1)), Outcome::Failed, 0, 0),
+                (None, None, RangeOutcome::Failed, 0, 5),
+                (Some("a"), Some(range(0, 1)), RangeOutcome::Failed, 3, 2),
+                (Some("b"), Some(range(0, 1)), RangeOutcome::Failed, 0, 0),
             ]
         );
-        assert!(rows.iter().all(|row| row.error_kind == Some(Kind::Auth)));
+        assert!(
+            rows.iter()
+                .all(|row| row.error_kind == Some(FailureKind::Auth))
+        );
         assert!(
             rows.iter()
                 .all(|row| row.error.as_deref() == Some("refused"))
@@ -511,15 +514,15 @@ mod tests {
         let mut data = commit(one, 1, CommitKind::Data);
         data.pulled = vec![pulled("a", range(0, 1), false, 3)];
         let log = vec![commit(one, 0, CommitKind::Claim), data];
-        let open = (Some("a"), Some(range(0, 1)), Outcome::Unfinished, 3, 2);
-        let lost = (None, None, Outcome::Lost, 0, 0);
+        let open = (Some("a"), Some(range(0, 1)), RangeOutcome::Unfinished, 3, 2);
+        let lost = (None, None, RangeOutcome::Lost, 0, 0);
         assert_eq!(told(&rows(log.clone(), 9)), [open]);
         assert_eq!(told(&rows(log.clone(), 99)), [lost, open]);
         let mut followed = log.clone();
         followed.push(commit(other, 9, CommitKind::Claim));
         assert_eq!(told(&rows(followed, 9)), [lost, open]);
         // the next commit is another file's: it still says what became of this run
-        let mut runs = Runs::default();
+        let mut runs = RunFold::default();
         log.into_iter().for_each(|commit| runs.take(commit));
         runs.see(one);
         assert_eq!(told(&runs.rows(at(99)).collect::<Vec<_>>()), [open]);
@@ -532,7 +535,7 @@ mod tests {
         let run = id(1);
         let mut release = commit(run, 1, CommitKind::Release);
         let claim = commit(run, 0, CommitKind::Claim);
-        let nothing = (None, None, Outcome::Finished, 0, 0);
+        let nothing = (None, None, RangeOutcome::Finished, 0, 0);
         // as versions before this one ended
         assert_eq!(
             told(&rows(vec![claim.clone(), release.clone()], 9)),
@@ -542,13 +545,13 @@ mod tests {
             unfinished: true,
             ..ended(3, Vec::new())
         });
-        let stopped = (None, None, Outcome::Unfinished, 0, 3);
+        let stopped = (None, None, RangeOutcome::Unfinished, 0, 3);
         assert_eq!(
             told(&rows(vec![claim.clone(), release.clone()], 9)),
             [stopped]
         );
         release.pulled = vec![pulled("a", range(0, 1), true, 1)];
-        let done = (Some("a"), Some(range(0, 1)), Outcome::Finished, 1, 2);
+        let done = (Some("a"), Some(range(0, 1)), RangeOutcome::Finished, 1, 2);
         assert_eq!(
             told(&rows(vec![claim.clone(), release], 9)),
             [stopped, done]
@@ -563,7 +566,7 @@ mod tests {
     }
 
     type Sum = (
-        Counts,
+        RecordCounts,
         u64,
         u64,
         BTreeMap<NaiveDate, u64>,
@@ -571,7 +574,7 @@ mod tests {
         usize,
     );
 
-    fn sum_of_rows(rows: &[Row]) -> Sum {
+    fn sum_of_rows(rows: &[RunRow]) -> Sum {
         let mut sums = Sums::default();
         for row in rows {
             sums.add(Sums {
@@ -583,7 +586,9 @@ mod tests {
                 remarks: BTreeSet::new(),
             });
         }
-        let failed = rows.iter().filter(|row| row.outcome == Outcome::Failed);
+        let failed = rows
+            .iter()
+            .filter(|row| row.outcome == RangeOutcome::Failed);
         let Sums {
             counts,
             calls,
@@ -600,7 +605,7 @@ mod tests {
         let mut failed = 0;
         for commit in commits {
             for pulled in &commit.pulled {
-                sums.add(Part::of(pulled.clone()).sums);
+                sums.add(RangePart::of(pulled.clone()).sums);
             }
             if let Some(ended) = &commit.ended {
                 sums.calls += ended.calls;
@@ -672,7 +677,7 @@ mod tests {
             let mut keys = BTreeSet::new();
             for row in &whole {
                 let key = (row.run, row.stream.clone(), row.range, row.work);
-                let is_failed = row.outcome == Outcome::Failed;
+                let is_failed = row.outcome == RangeOutcome::Failed;
                 prop_assert!(keys.insert((key, is_failed)), "{:?}", row);
             }
             let cut = cut.index(commits.len() + 1);
@@ -681,7 +686,7 @@ mod tests {
             both.extend(rows(tomorrow.to_vec(), 0));
             prop_assert_eq!(sum_of_rows(&both), sum_of_commits(&commits));
             // what is over first and what is left then are the whole
-            let mut piecemeal = Runs::default();
+            let mut piecemeal = RunFold::default();
             let mut over = Vec::new();
             for commit in commits {
                 piecemeal.take(commit);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
 
-use super::{Outcome, Row};
-use crate::lake::{Counts, Work};
+use super::{RangeOutcome, RunRow};
+use crate::lake::{RecordCounts, Work};
 use crate::model::Range;
 
 pub(super) fn date(day: u32) -> NaiveDate {
@@ -15,9 +15,9 @@ pub(super) fn date(day: u32) -> NaiveDate {
 }
 
 /// A range of hours of a day, pulled to its end by a run of its own.
-pub(crate) fn row(day: u32, from: u32, to: u32, new: u64) -> Row {
+pub(crate) fn row(day: u32, from: u32, to: u32, new: u64) -> RunRow {
     let at = |hour| date(day).and_hms_opt(hour, 0, 0).unwrap().and_utc();
-    Row {
+    RunRow {
         job: "job".to_owned(),
         provider: None,
         connection: None,
@@ -27,11 +27,11 @@ pub(crate) fn row(day: u32, from: u32, to: u32, new: u64) -> Row {
         stream: Some("all".to_owned()),
         range: Range::new(at(from), at(to)),
         work: Some(Work::Pull),
-        outcome: Outcome::Finished,
-        counts: Counts {
+        outcome: RangeOutcome::Finished,
+        counts: RecordCounts {
             fetched: new,
             new,
-            ..Counts::default()
+            ..RecordCounts::default()
         },
         calls: 1,
         retries: 0,

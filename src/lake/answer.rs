@@ -7,25 +7,25 @@ use std::io;
 use super::credentials::NoCredentials;
 use super::http::FinalRefusal;
 use super::options::StoreKind;
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 /// What a refusal or a failure means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoreVerdict {
     /// For the scheduler.
-    pub(super) kind: Kind,
+    pub(super) kind: FailureKind,
     /// What to do, where the store's own words don't say it.
     pub(super) advice: Option<&'static str>,
 }
 
-const fn is(kind: Kind, advice: &'static str) -> StoreVerdict {
+const fn is(kind: FailureKind, advice: &'static str) -> StoreVerdict {
     StoreVerdict {
         kind,
         advice: Some(advice),
     }
 }
 
-const fn plainly(kind: Kind) -> StoreVerdict {
+const fn plainly(kind: FailureKind) -> StoreVerdict {
     StoreVerdict { kind, advice: None }
 }
 
@@ -52,7 +52,7 @@ impl StoreAnswer {
                     said: shown,
                     code: None,
                     status: None,
-                    verdict: plainly(Kind::Auth), // it says itself what was looked for
+                    verdict: plainly(FailureKind::Auth), // it says itself what was looked for
                 };
             }
             if let Some(found) = error.downcast_ref::<FinalRefusal>() {
@@ -114,33 +114,36 @@ impl fmt::Display for StoreAnswer {
 impl Error for StoreAnswer {}
 
 const CREDENTIALS: StoreVerdict = is(
-    Kind::Auth,
+    FailureKind::Auth,
     "the store doesn't accept these credentials: check them, and that they are this store's",
 );
-const EXPIRED: StoreVerdict = is(Kind::Auth, "the credentials have expired: renew them");
+const EXPIRED: StoreVerdict = is(
+    FailureKind::Auth,
+    "the credentials have expired: renew them",
+);
 const CLOCK: StoreVerdict = is(
-    Kind::Auth,
+    FailureKind::Auth,
     "this machine's clock and the store's are too far apart for a signature: set the one that is wrong",
 );
 const REGION: StoreVerdict = is(
-    Kind::Config,
+    FailureKind::Config,
     "the bucket is at another region or endpoint: set `aws_region` and `aws_endpoint` in `storage_options`",
 );
 const TOO_LARGE: StoreVerdict = is(
-    Kind::Config,
+    FailureKind::Config,
     "the store, or a proxy before it, doesn't take objects of this size: lower `target_file_size`, or raise its limit",
 );
 const IMMUTABLE: StoreVerdict = is(
-    Kind::Config,
+    FailureKind::Config,
     "the store keeps objects from being deleted or replaced, and a lake deletes what it has staged: use a bucket or \
      container without such a policy",
 );
 const FULL: StoreVerdict = is(
-    Kind::Transient,
+    FailureKind::Transient,
     "the store is full: make room, or raise its quota",
 );
 const KMS_KEY: StoreVerdict = is(
-    Kind::Config,
+    FailureKind::Config,
     "the key that encrypts the bucket can't be used: check that it exists, is enabled and is in the bucket's region",
 );
 
@@ -163,32 +166,32 @@ pub(super) fn classify(
         _ if says("Object Lock") || says("object lock") => IMMUTABLE,
         401 => CREDENTIALS,
         403 if says("retention policy") || says("Retention policy") => IMMUTABLE,
-        403 => plainly(Kind::Auth),
+        403 => plainly(FailureKind::Auth),
         407 => is(
-            Kind::Config,
+            FailureKind::Config,
             "the proxy wants a user and a password: give them in the URL of the proxy",
         ),
         301 | 302 | 303 | 307 | 308 if store == StoreKind::S3 => REGION,
         300..=303 | 305..=399 => is(
-            Kind::Config,
+            FailureKind::Config,
             "the store sends requests elsewhere, and no redirect is followed: set the endpoint that it names",
         ),
         404 => is(
-            Kind::Config,
+            FailureKind::Config,
             "there is no such bucket or container, or nothing that stores objects at this endpoint: check the lake's `url` \
              and the endpoint",
         ),
         413 => TOO_LARGE,
         405 | 501 | 505 => NOT_IMPLEMENTED,
         507 => FULL,
-        408 | 409 | 412 | 423 | 425 | 429 => plainly(Kind::Transient),
-        400..=499 => plainly(Kind::Config),
-        _ => plainly(Kind::Transient),
+        408 | 409 | 412 | 423 | 425 | 429 => plainly(FailureKind::Transient),
+        400..=499 => plainly(FailureKind::Config),
+        _ => plainly(FailureKind::Transient),
     }
 }
 
 const NOT_IMPLEMENTED: StoreVerdict = is(
-    Kind::Config,
+    FailureKind::Config,
     "the store doesn't know a request that a lake needs; use a store with conditional writes (for S3-compatible stores: \
      `If-None-Match` on PutObject)",
 );
@@ -212,11 +215,11 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "InvalidRegionName"
         | "InvalidLocationConstraint" => REGION,
         "TemporaryRedirect" => is(
-            Kind::Transient,
+            FailureKind::Transient,
             "the bucket's name isn't known everywhere yet: it is new, or has moved",
         ),
         "SignatureDoesNotMatch" => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "the secret key isn't the one of this key id, or a proxy changes requests on their way",
         ),
         "InvalidAccessKeyId"
@@ -233,21 +236,21 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "unauthorized_client"
         | "AuthenticationRequired" => CREDENTIALS,
         "KeyBasedAuthenticationNotPermitted" => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "the account forbids account keys and what is signed by them: sign in with Entra ID (client id, tenant and \
              secret, or a managed identity)",
         ),
         "AuthorizationFailure" => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "the account's firewall keeps this machine out, or the shared access signature doesn't cover the container",
         ),
         "NotSignedUp" | "AccountProblem" | "AllAccessDisabled" | "AccountIsDisabled"
         | "UserSuspended" | "accountDisabled" => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "the account is suspended: see to it at the cloud's console",
         ),
         "AccessDenied" | "AccessDeniedException" | "Forbidden" if says("kms:") => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "the credentials may not use the key that encrypts the bucket: allow kms:GenerateDataKey and kms:Decrypt on it",
         ),
         "AccessDenied" | "Forbidden" if says("retention policy") || says("Retention policy") => {
@@ -264,7 +267,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
             if says("Object Lock") || says("Content-MD5") || code == "MissingContentMD5" =>
         {
             is(
-                Kind::Config,
+                FailureKind::Config,
                 "the bucket has Object Lock, which wants a checksum with each object: set `aws_checksum_algorithm: sha256` \
                  in `storage_options`",
             )
@@ -273,7 +276,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "AccessDeniedException"
         | "Forbidden"
         | "AuthorizationPermissionMismatch"
-        | "InsufficientAccountPermissions" => plainly(Kind::Auth),
+        | "InsufficientAccountPermissions" => plainly(FailureKind::Auth),
         "retentionPolicyNotMet"
         | "BlobImmutableDueToPolicy"
         | "ObjectUnderActiveHold"
@@ -283,7 +286,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "LeaseIdMissing"
         | "FileImmutable" => IMMUTABLE,
         "NoSuchBucket" | "ContainerNotFound" | "NoSuchHost" => is(
-            Kind::Config,
+            FailureKind::Config,
             match store {
                 StoreKind::Azure => {
                     "there is no such container: create it, or correct the lake's `url`"
@@ -296,7 +299,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "InvalidBucketState"
         | "InvalidURI"
         | "InvalidUri" => is(
-            Kind::Config,
+            FailureKind::Config,
             "the store takes no bucket or container of this name: correct the lake's `url`",
         ),
         "EntityTooLarge"
@@ -317,10 +320,10 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         "KMS.ThrottlingException"
         | "KMS.InternalException"
         | "KMS.KMSInternalException"
-        | "KMS.DependencyTimeoutException" => plainly(Kind::Transient),
+        | "KMS.DependencyTimeoutException" => plainly(FailureKind::Transient),
         _ if code.starts_with("KMS.") || code.starts_with("KeyVault") => KMS_KEY,
         "UserProjectMissing" => is(
-            Kind::Config,
+            FailureKind::Config,
             "the bucket bills who asks: that isn't supported",
         ),
         // what S3 says with a 400 and doesn't mean
@@ -341,7 +344,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "ThrottlingException"
         | "RequestThrottled"
         | "TooManyRequests"
-        | "XMinioServerNotInitialized" => plainly(Kind::Transient),
+        | "XMinioServerNotInitialized" => plainly(FailureKind::Transient),
         _ => return None,
     })
 }
@@ -352,17 +355,17 @@ fn without_answer(said: &str) -> StoreVerdict {
     if says("invalid peer certificate") {
         return if says("Expired") || says("NotValidYet") || says("not valid yet") {
             is(
-                Kind::Config,
+                FailureKind::Config,
                 "the store's certificate isn't valid now: renew it, or set this machine's clock",
             )
         } else if says("NotValidForName") || says("not valid for name") {
             is(
-                Kind::Config,
+                FailureKind::Config,
                 "the store's certificate is for another host: check the endpoint",
             )
         } else {
             is(
-                Kind::Config,
+                FailureKind::Config,
                 "the store's certificate isn't trusted: if an authority of your own signed it, `ca_file` in `lake` can name \
                  that",
             )
@@ -370,13 +373,13 @@ fn without_answer(said: &str) -> StoreVerdict {
     }
     if says("URL scheme is not allowed") {
         return is(
-            Kind::Config,
+            FailureKind::Config,
             "an endpoint of `http://` needs `allow_http: true` in `storage_options`",
         );
     }
     if says("proxy authorization required") || says("proxy authentication required") {
         return is(
-            Kind::Config,
+            FailureKind::Config,
             "the proxy wants a user and a password: give them in the URL of the proxy",
         );
     }
@@ -384,9 +387,9 @@ fn without_answer(said: &str) -> StoreVerdict {
         return REGION;
     }
     if says("client panicked") {
-        return plainly(Kind::Config);
+        return plainly(FailureKind::Config);
     }
-    plainly(Kind::Transient)
+    plainly(FailureKind::Transient)
 }
 
 /// What a failure of the disk means.
@@ -394,34 +397,34 @@ pub(super) fn of_disk(error: &io::Error) -> StoreVerdict {
     use io::ErrorKind as Disk;
     match error.kind() {
         Disk::PermissionDenied => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "let the user that auditlake runs as read and write the lake's folder",
         ),
         Disk::ReadOnlyFilesystem => is(
-            Kind::Auth,
+            FailureKind::Auth,
             "the disk is mounted read-only: mount it writable",
         ),
         Disk::StorageFull | Disk::QuotaExceeded => {
-            is(Kind::Transient, "the disk is full: make room")
+            is(FailureKind::Transient, "the disk is full: make room")
         }
         Disk::NotADirectory | Disk::IsADirectory => is(
-            Kind::Config,
+            FailureKind::Config,
             "a file stands where the lake needs a folder, or the other way round: move it, or correct the lake's `url`",
         ),
         Disk::InvalidFilename => is(
-            Kind::Config,
+            FailureKind::Config,
             "the file system doesn't take a name so long: choose a shorter one",
         ),
         Disk::FileTooLarge => is(
-            Kind::Transient,
+            FailureKind::Transient,
             "files of this size aren't taken: raise the limit of this process (`ulimit -f`), or lower `target_file_size`",
         ),
         Disk::Unsupported => is(
-            Kind::Config,
+            FailureKind::Config,
             "the file system has neither hard links nor a rename that replaces nothing, so no file can be created only if \
              absent: use another one",
         ),
-        _ => plainly(Kind::Transient),
+        _ => plainly(FailureKind::Transient),
     }
 }
 
@@ -453,7 +456,7 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_passes_by_itself_is_told_from_what_somebody_must_mend() {
-        use Kind::{Auth, Config, Transient};
+        use FailureKind::{Auth, Config, Transient};
         use StoreKind::{Azure, Gcs, S3};
         for (store, status, code, said, kind, advice) in [
             (S3, 501, "NotImplemented", "", Config, "conditional writes"),
@@ -654,32 +657,40 @@ mod tests {
         for (said, kind, advice) in [
             (
                 "error trying to connect: invalid peer certificate: UnknownIssuer",
-                Kind::Config,
+                FailureKind::Config,
                 "ca_file",
             ),
             (
                 "invalid peer certificate: certificate expired: Expired",
-                Kind::Config,
+                FailureKind::Config,
                 "clock",
             ),
             (
                 "invalid peer certificate: NotValidForName",
-                Kind::Config,
+                FailureKind::Config,
                 "another host",
             ),
             (
                 "builder error: URL scheme is not allowed",
-                Kind::Config,
+                FailureKind::Config,
                 "allow_http",
             ),
             (
                 "tunnel error: proxy authorization required",
-                Kind::Config,
+                FailureKind::Config,
                 "proxy",
             ),
-            ("tcp connect error: Connection refused", Kind::Transient, ""),
-            ("operation timed out", Kind::Transient, ""),
-            ("dns error: failed to lookup address", Kind::Transient, ""),
+            (
+                "tcp connect error: Connection refused",
+                FailureKind::Transient,
+                "",
+            ),
+            ("operation timed out", FailureKind::Transient, ""),
+            (
+                "dns error: failed to lookup address",
+                FailureKind::Transient,
+                "",
+            ),
         ] {
             let verdict = classify(StoreKind::S3, None, None, said);
             assert_eq!(verdict.kind, kind, "{said}");
@@ -696,17 +707,25 @@ mod tests {
         for (disk, kind, advice) in [
             (
                 Disk::PermissionDenied,
-                Kind::Auth,
+                FailureKind::Auth,
                 "user that auditlake runs as",
             ),
-            (Disk::ReadOnlyFilesystem, Kind::Auth, "read-only"),
-            (Disk::StorageFull, Kind::Transient, "make room"),
-            (Disk::QuotaExceeded, Kind::Transient, "make room"),
-            (Disk::NotADirectory, Kind::Config, "a file stands where"),
-            (Disk::InvalidFilename, Kind::Config, "shorter"),
-            (Disk::FileTooLarge, Kind::Transient, "target_file_size"),
-            (Disk::Unsupported, Kind::Config, "hard links"),
-            (Disk::Interrupted, Kind::Transient, ""),
+            (Disk::ReadOnlyFilesystem, FailureKind::Auth, "read-only"),
+            (Disk::StorageFull, FailureKind::Transient, "make room"),
+            (Disk::QuotaExceeded, FailureKind::Transient, "make room"),
+            (
+                Disk::NotADirectory,
+                FailureKind::Config,
+                "a file stands where",
+            ),
+            (Disk::InvalidFilename, FailureKind::Config, "shorter"),
+            (
+                Disk::FileTooLarge,
+                FailureKind::Transient,
+                "target_file_size",
+            ),
+            (Disk::Unsupported, FailureKind::Config, "hard links"),
+            (Disk::Interrupted, FailureKind::Transient, ""),
         ] {
             let verdict = of_disk(&io::Error::from(disk));
             assert_eq!(verdict.kind, kind, "{disk:?}");

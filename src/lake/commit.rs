@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::streak::FailureStreak;
 use crate::clocks::{Skew, TOLERANCE};
-use crate::model::{Kind, Range, RangeSet, Timestamp};
+use crate::model::{FailureKind, Range, RangeSet, Timestamp};
 use crate::providers::Cursor;
 
 /// The format that this version writes, and the newest that it reads.
@@ -161,7 +161,7 @@ pub struct Pulled {
     /// Whether this commit takes it to its last page.
     pub finished: bool,
     /// What this commit adds, not the range's whole.
-    pub counts: Counts,
+    pub counts: RecordCounts,
     /// The provider's own count for the whole range, where it gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_total: Option<u64>,
@@ -235,7 +235,7 @@ pub struct RunFailure {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "known"
     )]
-    pub kind: Option<Kind>,
+    pub kind: Option<FailureKind>,
     /// The failure with its causes.
     pub error: String,
     /// How long the provider asked to be left alone, in seconds.
@@ -292,7 +292,7 @@ impl Work {
 
 /// Records of a range, by what became of them: `fetched` is the sum of the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct RecordCounts {
     /// Received.
     pub fetched: u64,
     /// Landed.
@@ -309,7 +309,7 @@ pub struct Counts {
     pub late: u64,
 }
 
-impl std::ops::AddAssign for Counts {
+impl std::ops::AddAssign for RecordCounts {
     fn add_assign(&mut self, other: Self) {
         self.fetched += other.fetched;
         self.new += other.new;
@@ -348,7 +348,7 @@ pub struct Progress {
     pub unsettled: BTreeMap<u64, RangeSet>,
     /// Unfinished ranges, each with the place to go on from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<Open>,
+    pub open: Vec<OpenRange>,
     /// The window in seconds to which ranges are narrowed after one proved too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
@@ -394,14 +394,14 @@ pub struct FailedRange {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "known"
     )]
-    pub kind: Option<Kind>,
+    pub kind: Option<FailureKind>,
     /// The last failure with its causes.
     pub error: String,
 }
 
 /// An unfinished range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Open {
+pub struct OpenRange {
     /// The whole range.
     pub range: Range,
     /// Why it is pulled.

@@ -19,11 +19,11 @@ use crate::metrics::{self, Operation};
 #[derive(Debug)]
 pub(super) struct MeteredStore {
     store: Arc<dyn ObjectStore>,
-    metrics: metrics::Store,
+    metrics: metrics::StoreMetrics,
 }
 
 impl MeteredStore {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, metrics: metrics::Store) -> Self {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, metrics: metrics::StoreMetrics) -> Self {
         Self { store, metrics }
     }
 
@@ -52,7 +52,7 @@ impl MeteredStore {
 }
 
 /// What the commit log asks about may be absent, or there already: that is an answer.
-fn note<T>(metrics: &metrics::Store, operation: Operation, ended: &Result<T>) {
+fn note<T>(metrics: &metrics::StoreMetrics, operation: Operation, ended: &Result<T>) {
     match ended {
         Ok(_)
         | Err(

@@ -6,7 +6,7 @@ use object_store::path::Path;
 
 use super::answer::StoreAnswer;
 use super::options::StoreKind;
-use crate::model::{Kind, Timestamp};
+use crate::model::{FailureKind, Timestamp};
 
 /// A failure of the lake, with the key it happened at.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +228,7 @@ impl LakeError {
     }
 
     /// What it means for the scheduler.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         match self {
             Self::Store { source, .. } => kind_of(source),
             Self::Url { .. }
@@ -238,15 +238,15 @@ impl LakeError {
             | Self::Unproven { .. }
             | Self::NewerFormat { .. }
             | Self::OtherLayout { .. }
-            | Self::Demo { .. } => Kind::Config,
+            | Self::Demo { .. } => FailureKind::Config,
             Self::Gone { .. }
             | Self::NoAnswer { .. }
             | Self::NotCopied { .. }
             | Self::NotWritten { .. }
-            | Self::NotDeleted { .. } => Kind::Transient,
-            Self::TakenOver { .. } | Self::ClaimExpired { .. } => Kind::Conflict,
+            | Self::NotDeleted { .. } => FailureKind::Transient,
+            Self::TakenOver { .. } | Self::ClaimExpired { .. } => FailureKind::Conflict,
             Self::Unreadable { .. } | Self::FileVanished { .. } | Self::FileDamaged { .. } => {
-                Kind::Data
+                FailureKind::Data
             }
         }
     }
@@ -266,22 +266,22 @@ pub(super) fn answer_in(error: &object_store::Error) -> Option<&StoreAnswer> {
 
 /// What a store's failure means. Stores of this module say it themselves; of others, the kind of the error and what the
 /// disk says count.
-fn kind_of(error: &object_store::Error) -> Kind {
+fn kind_of(error: &object_store::Error) -> FailureKind {
     use object_store::Error as Store;
     if let Some(answer) = answer_in(error) {
         return match error {
-            Store::NotSupported { .. } => Kind::Config,
+            Store::NotSupported { .. } => FailureKind::Config,
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. }
-                if answer.verdict.kind == Kind::Transient =>
+                if answer.verdict.kind == FailureKind::Transient =>
             {
-                Kind::Auth
+                FailureKind::Auth
             }
             _ => answer.verdict.kind,
         };
     }
     match error {
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Kind::Auth,
-        Store::NotSupported { .. } | Store::NotImplemented { .. } => Kind::Config,
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => FailureKind::Auth,
+        Store::NotSupported { .. } | Store::NotImplemented { .. } => FailureKind::Config,
         _ => {
             StoreAnswer::of(StoreKind::Folder, error, String::new())
                 .verdict
@@ -296,7 +296,7 @@ mod tests {
 
     use super::*;
 
-    fn kind(source: impl Into<Box<dyn Error + Send + Sync>>) -> Kind {
+    fn kind(source: impl Into<Box<dyn Error + Send + Sync>>) -> FailureKind {
         let source = object_store::Error::Generic {
             store: "S3",
             source: source.into(),
@@ -308,27 +308,27 @@ mod tests {
     fn what_is_not_permitted_is_told_from_what_fails() {
         assert_eq!(
             kind("Server returned non-2xx status code: 403 Forbidden: AccessDenied"),
-            Kind::Auth
+            FailureKind::Auth
         );
         assert_eq!(
             kind("DeleteObjects request failed for key x: Access Denied (code: AccessDenied)"),
-            Kind::Auth
+            FailureKind::Auth
         );
         assert_eq!(
             kind(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
-            Kind::Auth
+            FailureKind::Auth
         );
         assert_eq!(
             kind(io::Error::from(io::ErrorKind::PermissionDenied)),
-            Kind::Auth
+            FailureKind::Auth
         );
         assert_eq!(
             kind(io::Error::from(io::ErrorKind::StorageFull)),
-            Kind::Transient
+            FailureKind::Transient
         );
         assert_eq!(
             kind("Server returned non-2xx status code: 503 Service Unavailable"),
-            Kind::Transient
+            FailureKind::Transient
         );
     }
 }

@@ -24,8 +24,8 @@ use super::open::{Lake, from_json, to_json};
 use super::publish::{self, AT_A_TIME};
 use super::streak::FailureStreak;
 use crate::clock::real_now;
-use crate::clocks::{Skew, Whose};
-use crate::model::{Kind, RangeSet, Timestamp};
+use crate::clocks::{ClockOwner, Skew};
+use crate::model::{FailureKind, RangeSet, Timestamp};
 
 /// How often a commit without a clear answer is tried.
 const ATTEMPTS: u32 = 6;
@@ -36,7 +36,7 @@ const KEEP: TimeDelta = TimeDelta::days(30);
 
 /// One run of a job.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct LogRun {
     /// A `UUIDv7`: every key that the run writes carries it, so that nothing ever overwrites.
     pub id: Uuid,
     /// The job.
@@ -51,7 +51,7 @@ pub struct Run {
     pub outlived: Option<Claim>,
 }
 
-impl Run {
+impl LogRun {
     /// A new run of `job`.
     pub fn new(job: &str, claim_life: TimeDelta) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Run {
 
 /// What came of trying to take a job.
 #[derive(Debug)]
-pub enum Claimed {
+pub enum ClaimOutcome {
     /// It is this run's.
     Mine(Box<JobLog>),
     /// Another run has it.
@@ -122,7 +122,7 @@ impl Damage {
 
 /// A commit of this run, with what tells its object from another one under the same key.
 #[derive(Debug, Clone)]
-struct Made {
+struct OwnCommit {
     commit: Commit,
     /// What the store calls it, where it said so.
     e_tag: Option<String>,
@@ -135,7 +135,7 @@ struct Made {
 pub struct JobLog {
     lake: Lake,
     keys: JobLayout,
-    run: Run,
+    run: LogRun,
     /// The commit below the claim.
     found: (u64, Uuid),
     /// The run that wrote it, and when.
@@ -167,7 +167,7 @@ struct Head {
 
 /// What a data commit changes.
 #[derive(Debug, Default)]
-pub struct Change {
+pub struct CommitChange {
     /// Whose log the job pulls.
     pub origin: Option<Origin>,
     /// The streams that the job pulls.
@@ -189,7 +189,7 @@ pub struct Change {
 
 /// Where listing the log may start. Only a hint: nothing is concluded from it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Hint {
+struct ListingHint {
     version: u64,
 }
 
@@ -220,7 +220,7 @@ pub async fn unpublished(lake: &Lake, newest: &Commit) -> Result<Vec<Commit>, La
 async fn find_newest(lake: &Lake, keys: &JobLayout) -> Result<(Option<Commit>, u64), LakeError> {
     let hint = lake.read(&keys.latest()).await?;
     let mut hint = hint
-        .and_then(|bytes| serde_json::from_slice::<Hint>(&bytes).ok())
+        .and_then(|bytes| serde_json::from_slice::<ListingHint>(&bytes).ok())
         .map_or(0, |hint| hint.version);
     let mut version = newest_version(lake, keys, hint).await?;
     if version.is_none() && hint > 0 {
@@ -304,7 +304,7 @@ pub(super) async fn read_commit(
 
 impl JobLog {
     /// Takes the job for `run`, unless a live claim of another run is on it.
-    pub async fn claim(lake: &Lake, run: Run) -> Result<Claimed, LakeError> {
+    pub async fn claim(lake: &Lake, run: LogRun) -> Result<ClaimOutcome, LakeError> {
         let keys = lake.layout.job(&run.job);
         let (found, hint) = find_newest(lake, &keys).await?;
         let held = |commit: &Commit| {
@@ -314,19 +314,19 @@ impl JobLog {
                 .filter(|claim| claim.is_live(real_now()) && run.outlived.as_ref() != Some(claim))
         };
         if let Some(claim) = found.as_ref().and_then(held) {
-            return Ok(Claimed::Held(claim));
+            return Ok(ClaimOutcome::Held(claim));
         }
         let found = found.unwrap_or_else(|| before_the_first(&run));
         let published = found.published_through;
         let log = Self::above(lake, run, found, published, hint);
-        match log.append(CommitKind::Claim, Change::default()).await {
-            Ok(_) => Ok(Claimed::Mine(Box::new(log))),
+        match log.append(CommitKind::Claim, CommitChange::default()).await {
+            Ok(_) => Ok(ClaimOutcome::Mine(Box::new(log))),
             // a rival was faster by one request
             Err(LakeError::TakenOver { version }) => {
                 match read_commit(lake, &log.keys, version).await? {
                     Some(Commit {
                         claim: Some(claim), ..
-                    }) => Ok(Claimed::Held(claim)),
+                    }) => Ok(ClaimOutcome::Held(claim)),
                     _ => Err(LakeError::TakenOver { version }),
                 }
             }
@@ -341,9 +341,9 @@ impl JobLog {
     /// did and has pruned it, is found out by the claim's own create, and by the listing in [`JobLog::recover`].
     pub async fn claim_again(
         lake: &Lake,
-        run: Run,
+        run: LogRun,
         left: ReleasedHead,
-    ) -> Result<Claimed, LakeError> {
+    ) -> Result<ClaimOutcome, LakeError> {
         let keys = lake.layout.job(&run.job);
         let version = left.newest.version;
         let newest = newest_object(lake, &keys, version).await?;
@@ -356,15 +356,15 @@ impl JobLog {
         // it lists no files, and all before it is published
         let mut log = Self::above(lake, run.clone(), left.newest, version, left.hint);
         log.goes_on = true;
-        match log.append(CommitKind::Claim, Change::default()).await {
-            Ok(_) => Ok(Claimed::Mine(Box::new(log))),
+        match log.append(CommitKind::Claim, CommitChange::default()).await {
+            Ok(_) => Ok(ClaimOutcome::Mine(Box::new(log))),
             Err(LakeError::TakenOver { .. }) => Self::claim(lake, run).await,
             Err(error) => Err(error),
         }
     }
 
     /// A log that `run` is about to claim.
-    fn above(lake: &Lake, run: Run, found: Commit, published: u64, hint: u64) -> Self {
+    fn above(lake: &Lake, run: LogRun, found: Commit, published: u64, hint: u64) -> Self {
         Self {
             lake: lake.clone(),
             keys: lake.layout.job(&run.job),
@@ -476,7 +476,7 @@ impl JobLog {
 
     /// Commits the change and publishes its files; the run's only task that commits data calls it. The one conditional
     /// request in here is the commit point.
-    pub async fn commit(&self, change: Change) -> Result<Commit, LakeError> {
+    pub async fn commit(&self, change: CommitChange) -> Result<Commit, LakeError> {
         let made = self.append(CommitKind::Data, change).await?;
         if !made.commit.files.is_empty() {
             // listing the log, not just looking for version + 1: that one may have been pruned already
@@ -497,9 +497,12 @@ impl JobLog {
             if self.time_to_half_life().await != Some(Duration::ZERO) {
                 continue; // a data commit has renewed it meanwhile
             }
-            match self.append(CommitKind::Renewal, Change::default()).await {
+            match self
+                .append(CommitKind::Renewal, CommitChange::default())
+                .await
+            {
                 Ok(_) => {}
-                Err(error) if error.kind() == Kind::Transient => {
+                Err(error) if error.kind() == FailureKind::Transient => {
                     tracing::warn!(
                         error = error.to_string(),
                         "the claim could not be renewed yet"
@@ -513,9 +516,9 @@ impl JobLog {
 
     /// Notes how the clocks that the run sees differ, for the next commit; `now` is the least that it believes. What an
     /// earlier run found of a clock that this one doesn't know stays.
-    pub async fn note_clocks(&self, mut skews: Vec<Skew>, known: &[Whose], now: Timestamp) {
+    pub async fn note_clocks(&self, mut skews: Vec<Skew>, known: &[ClockOwner], now: Timestamp) {
         let mut head = self.head.lock().await;
-        let is_unknown = |whose: &Whose| !known.contains(whose);
+        let is_unknown = |whose: &ClockOwner| !known.contains(whose);
         let stays = |skew: &Skew| is_unknown(&skew.clock) || skew.of.iter().any(is_unknown);
         skews.extend(head.newest.clocks.drain(..).filter(stays));
         head.newest.clocks = skews;
@@ -538,7 +541,8 @@ impl JobLog {
     /// this process may go on from there.
     pub async fn release(&self) -> Result<Option<ReleasedHead>, LakeError> {
         if self.head.lock().await.newest.claim.is_some() {
-            self.append(CommitKind::Release, Change::default()).await?;
+            self.append(CommitKind::Release, CommitChange::default())
+                .await?;
         }
         let (newest, hint, e_tag) = {
             let head = self.head.lock().await;
@@ -548,7 +552,7 @@ impl JobLog {
         if newest.version >= hint.saturating_add(HOUSEKEEPING_EVERY) {
             let key = self.keys.latest();
             let payload = to_json(
-                &Hint {
+                &ListingHint {
                     version: newest.version,
                 },
                 &key,
@@ -588,12 +592,12 @@ impl JobLog {
     }
 
     /// The run that holds the log.
-    pub fn run(&self) -> &Run {
+    pub fn run(&self) -> &LogRun {
         &self.run
     }
 
     /// Creates the next commit if nobody else has.
-    async fn append(&self, kind: CommitKind, change: Change) -> Result<Made, LakeError> {
+    async fn append(&self, kind: CommitKind, change: CommitChange) -> Result<OwnCommit, LakeError> {
         let mut head = self.head.lock().await;
         if kind == CommitKind::Renewal && head.newest.claim.is_none() {
             return Ok(head.made()); // the run's last commit has given the claim up meanwhile
@@ -632,7 +636,7 @@ impl JobLog {
                     (head.e_tag, head.bytes) = (put.e_tag, bytes);
                     return Ok(head.made());
                 }
-                Err(error) if error.kind() != Kind::Transient => return Err(error),
+                Err(error) if error.kind() != FailureKind::Transient => return Err(error),
                 created => created,
             };
             // it exists, or there was no answer: only the object itself can tell
@@ -675,7 +679,7 @@ impl JobLog {
 
     /// Stops a run that is no longer the newest: its successor publishes what it committed, and may have pruned it. Nor
     /// does one go on whose own commit isn't there: the store has let a rival overwrite it, or has never written it.
-    async fn stop_unless_newest(&self, own: &Made) -> Result<(), LakeError> {
+    async fn stop_unless_newest(&self, own: &OwnCommit) -> Result<(), LakeError> {
         let version = own.commit.version;
         let listed: Vec<(u64, ObjectMeta)> = objects(&self.lake, &self.keys, version)
             .try_collect()
@@ -806,7 +810,7 @@ fn is_same_tag(one: &str, other: &str) -> bool {
     bare(one) == bare(other)
 }
 
-impl Made {
+impl OwnCommit {
     /// Whether a listing shows its object, and no other one in its place.
     fn is(&self, object: &ObjectMeta) -> bool {
         let same = |own: &String, shown: &String| is_same_tag(own, shown);
@@ -816,8 +820,8 @@ impl Made {
 }
 
 impl Head {
-    fn made(&self) -> Made {
-        Made {
+    fn made(&self) -> OwnCommit {
+        OwnCommit {
             commit: self.newest.clone(),
             e_tag: self.e_tag.clone(),
             bytes: self.bytes,
@@ -825,7 +829,7 @@ impl Head {
     }
 
     /// The commit after the newest; what the change doesn't name stays as it was.
-    fn next(&self, run: &Run, kind: CommitKind, id: Uuid, change: Change) -> Commit {
+    fn next(&self, run: &LogRun, kind: CommitKind, id: Uuid, change: CommitChange) -> Commit {
         let data = kind == CommitKind::Data;
         Commit {
             format: FORMAT,
@@ -863,7 +867,7 @@ impl Head {
 }
 
 /// What stands before commit 1.
-fn before_the_first(run: &Run) -> Commit {
+fn before_the_first(run: &LogRun) -> Commit {
     Commit {
         format: FORMAT,
         version: 0,

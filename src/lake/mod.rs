@@ -21,13 +21,15 @@ pub mod quarantine;
 mod streak;
 
 pub use commit::{
-    Claim, Commit, CommitKind, CommittedFile, Counts, DELAYS, FORMAT, FailedRange, Open, Origin,
-    Process, Progress, Pulled, Refetch, RunFailure, RunSummary, Work, delay,
+    Claim, Commit, CommitKind, CommittedFile, DELAYS, FORMAT, FailedRange, OpenRange, Origin,
+    Process, Progress, Pulled, RecordCounts, Refetch, RunFailure, RunSummary, Work, delay,
 };
 pub use error::LakeError;
-pub use log::{Change, Claimed, Damage, JobLog, ReleasedHead, Run, newest, unpublished};
+pub use log::{
+    ClaimOutcome, CommitChange, Damage, JobLog, LogRun, ReleasedHead, newest, unpublished,
+};
 pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
 pub use open::{Lake, StorePatience};
-pub use probe::{Outcome, Probe, Probed, probe};
+pub use probe::{ProbeOutcome, ProbeResult, StoreProbe, probe};
 pub use publish::damaged;
 pub use streak::FailureStreak;

@@ -31,7 +31,7 @@ use super::probe;
 use crate::clock::{BUILT, RemoteClock, real_now};
 use crate::clocks::TOLERANCE;
 use crate::metrics;
-use crate::model::{Kind, Timestamp};
+use crate::model::{FailureKind, Timestamp};
 use crate::secret::{Redactor, Secret};
 
 /// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
@@ -141,7 +141,7 @@ impl Lake {
             Err(error) => {
                 let shown = error.to_string();
                 let answer = StoreAnswer::of(StoreKind::Folder, &error, shown);
-                if answer.verdict.kind == Kind::Config {
+                if answer.verdict.kind == FailureKind::Config {
                     return Err(refuse(answer.to_string()));
                 }
                 // each request says what is wrong, until it isn't any more
@@ -185,7 +185,7 @@ impl Lake {
 
     /// The same lake, whose requests are counted from now on.
     #[must_use]
-    pub fn counted(self, metrics: &metrics::Store) -> Self {
+    pub fn counted(self, metrics: &metrics::StoreMetrics) -> Self {
         let counted = |store| Arc::new(MeteredStore::new(store, metrics.clone()));
         Self {
             store: counted(self.store),
@@ -500,7 +500,7 @@ impl Opening<'_> {
                     let builder = builder(time_out, &self.retries);
                     let store = builder.with_credentials(provider.clone()).build();
                     let store = Arc::new(store.map_err(hide)?);
-                    Ok(Arc::new(Closed::new(self.kind, store, self.hidden.clone())))
+                    Ok(Arc::new(RedactingStore::new(self.kind, store, self.hidden.clone())))
                 };
                 (open(ANSWER)?, open(TRANSFER)?)
             }};
@@ -595,7 +595,7 @@ mod tests {
             .await
             .unwrap();
         let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), FailureKind::Config);
         assert_eq!(
             error.to_string(),
             "the lake `memory:///` is partitioned by [provider, event_date], jobs.yaml says [event_date]: set \
@@ -610,7 +610,7 @@ mod tests {
         let capitals = lake.layout.lake_file_in_capitals();
         lake.create(&capitals, "{}".into()).await.unwrap();
         let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), FailureKind::Config);
         assert!(error.to_string().contains("differ by case only"), "{error}");
     }
 
@@ -678,7 +678,7 @@ mod tests {
             let mut all = keys.clone();
             all.insert(key.to_owned(), Secret::text(value));
             let error = Lake::at("s3://bucket/x", &all).unwrap_err();
-            assert_eq!(error.kind(), Kind::Config);
+            assert_eq!(error.kind(), FailureKind::Config);
             assert!(
                 error
                     .to_string()

@@ -16,16 +16,16 @@ use crate::model::Timestamp;
 
 /// What was tried, and what came of it.
 #[derive(Debug)]
-pub struct Probed {
+pub struct ProbeResult {
     /// What was tried.
-    pub probe: Probe,
+    pub probe: StoreProbe,
     /// What was done, or why it can't be.
-    pub outcome: Outcome,
+    pub outcome: ProbeOutcome,
 }
 
 /// What can be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
+pub enum StoreProbe {
     /// The layout file is read, if there is one.
     Layout,
     /// An object is written and read back.
@@ -43,7 +43,7 @@ pub enum Probe {
     Delete,
 }
 
-impl Probe {
+impl StoreProbe {
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Probe {
 
 /// What came of a probe.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ProbeOutcome {
     /// It works; what was done.
     Works(String),
     /// It doesn't.
@@ -78,7 +78,7 @@ const CREATORS: usize = 4;
 const RACES: usize = 3;
 
 /// The objects of one probe.
-struct Objects {
+struct ProbeObjects {
     folder: Path,
     written: Path,
     created: Path,
@@ -87,9 +87,9 @@ struct Objects {
 }
 
 /// Tries everything. Whatever fails, the rest is tried as far as it can be, and the probe's objects are deleted.
-pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<Probed> {
+pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<ProbeResult> {
     let folder = lake.layout.probe(Uuid::now_v7());
-    let objects = Objects {
+    let objects = ProbeObjects {
         written: folder.clone().join("written"),
         created: folder.clone().join("created"),
         copied: folder.clone().join("copied"),
@@ -125,21 +125,21 @@ pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<Probed> {
     };
     let untried = "nothing could be written";
     [
-        (Probe::Layout, Some(layout)),
-        (Probe::Write, Some(written)),
-        (Probe::ConditionalCreate, Some(created)),
-        (Probe::Case, cased),
-        (Probe::List, listed),
-        (Probe::Copy, copied),
-        (Probe::Delete, deleted),
+        (StoreProbe::Layout, Some(layout)),
+        (StoreProbe::Write, Some(written)),
+        (StoreProbe::ConditionalCreate, Some(created)),
+        (StoreProbe::Case, cased),
+        (StoreProbe::List, listed),
+        (StoreProbe::Copy, copied),
+        (StoreProbe::Delete, deleted),
     ]
     .into_iter()
-    .map(|(probe, result)| Probed {
+    .map(|(probe, result)| ProbeResult {
         probe,
         outcome: match result {
-            Some(Ok(done)) => Outcome::Works(done),
-            Some(Err(error)) => Outcome::Fails(error),
-            None => Outcome::Untried(untried),
+            Some(Ok(done)) => ProbeOutcome::Works(done),
+            Some(Err(error)) => ProbeOutcome::Fails(error),
+            None => ProbeOutcome::Untried(untried),
         },
     })
     .collect()
@@ -311,7 +311,7 @@ async fn copy(lake: &Lake, from: &Path, to: &Path) -> Result<String, LakeError> 
 }
 
 /// Deletes whatever may be there; an answer may have been lost, so it is tried for all, in any case.
-async fn delete_all(lake: &Lake, objects: &Objects) -> Result<String, LakeError> {
+async fn delete_all(lake: &Lake, objects: &ProbeObjects) -> Result<String, LakeError> {
     let all = [&objects.written, &objects.created, &objects.copied];
     let all = all.into_iter().chain(&objects.raced);
     let mut failed = None;
@@ -380,7 +380,7 @@ mod tests {
 
     /// What is wrong with a store.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Wrong {
+    enum StoreFault {
         Nothing,
         /// It overwrites what it is told to create only if absent.
         IgnoresCondition,
@@ -407,7 +407,7 @@ mod tests {
     #[derive(Debug)]
     struct Odd {
         store: InMemory,
-        wrong: Wrong,
+        wrong: StoreFault,
     }
 
     impl fmt::Display for Odd {
@@ -417,7 +417,7 @@ mod tests {
     }
 
     impl Odd {
-        fn may(&self, not: Wrong, key: &Path) -> Result<()> {
+        fn may(&self, not: StoreFault, key: &Path) -> Result<()> {
             if self.wrong != not {
                 return Ok(());
             }
@@ -443,21 +443,21 @@ mod tests {
             payload: PutPayload,
             mut options: PutOptions,
         ) -> Result<PutResult> {
-            self.may(Wrong::MayNotWrite, key)?;
+            self.may(StoreFault::MayNotWrite, key)?;
             let creates = options.mode == PutMode::Create;
             let is_there = self.store.head(key).await.is_ok();
             match self.wrong {
-                Wrong::IgnoresCondition => options.mode = PutMode::Overwrite,
-                Wrong::RefusesAllCreates if creates => return Err(exists(key)),
-                Wrong::LooksThenWrites if creates && !is_there => {
+                StoreFault::IgnoresCondition => options.mode = PutMode::Overwrite,
+                StoreFault::RefusesAllCreates if creates => return Err(exists(key)),
+                StoreFault::LooksThenWrites if creates && !is_there => {
                     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
                     options.mode = PutMode::Overwrite;
                 }
-                Wrong::OverwritesAndRefuses if creates && is_there => {
+                StoreFault::OverwritesAndRefuses if creates && is_there => {
                     self.store.put(key, payload).await?;
                     return Err(exists(key));
                 }
-                Wrong::LosesAnswerOfCreate if creates => {
+                StoreFault::LosesAnswerOfCreate if creates => {
                     let _: Result<PutResult> = self.store.put_opts(key, payload, options).await;
                     return Err(exists(key));
                 }
@@ -475,8 +475,8 @@ mod tests {
         }
 
         async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
-            self.may(Wrong::MayNotRead, key)?;
-            if self.wrong == Wrong::FoldsCase {
+            self.may(StoreFault::MayNotRead, key)?;
+            if self.wrong == StoreFault::FoldsCase {
                 let folded = Path::from(key.as_ref().to_lowercase());
                 return self.store.get_opts(&folded, options).await;
             }
@@ -488,8 +488,8 @@ mod tests {
             keys: BoxStream<'static, Result<Path>>,
         ) -> BoxStream<'static, Result<Path>> {
             match self.wrong {
-                Wrong::KeepsWhatIsDeleted => keys,
-                Wrong::MayNotDelete => stream::iter([Err(Error::PermissionDenied {
+                StoreFault::KeepsWhatIsDeleted => keys,
+                StoreFault::MayNotDelete => stream::iter([Err(Error::PermissionDenied {
                     path: String::new(),
                     source: "no".into(),
                 })])
@@ -499,11 +499,11 @@ mod tests {
         }
 
         fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-            if let Err(error) = self.may(Wrong::MayNotList, &Path::default()) {
+            if let Err(error) = self.may(StoreFault::MayNotList, &Path::default()) {
                 return stream::iter([Err(error)]).boxed();
             }
             match self.wrong {
-                Wrong::HidesFromLists => stream::empty().boxed(),
+                StoreFault::HidesFromLists => stream::empty().boxed(),
                 _ => self.store.list(prefix),
             }
         }
@@ -513,17 +513,17 @@ mod tests {
         }
 
         async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-            self.may(Wrong::MayNotCopy, from)?;
+            self.may(StoreFault::MayNotCopy, from)?;
             match self.wrong {
-                Wrong::CopiesNothing => Ok(()),
-                Wrong::CopiesOtherBytes => self.store.put(to, "other".into()).await.map(drop),
+                StoreFault::CopiesNothing => Ok(()),
+                StoreFault::CopiesOtherBytes => self.store.put(to, "other".into()).await.map(drop),
                 _ => self.store.copy_opts(from, to, options).await,
             }
         }
     }
 
     /// Which probes fail, which aren't tried, what the first failure says, and what is left in the store.
-    async fn probed(wrong: Wrong) -> (String, String, usize) {
+    async fn probed(wrong: StoreFault) -> (String, String, usize) {
         let store = Arc::new(Odd {
             store: InMemory::new(),
             wrong,
@@ -534,9 +534,9 @@ mod tests {
         for probed in probe(&lake, &["event_date".to_owned()]).await {
             let name = probed.probe.as_str();
             match probed.outcome {
-                Outcome::Works(_) => {}
-                Outcome::Untried(_) => marks.push(format!("({name})")),
-                Outcome::Fails(error) => {
+                ProbeOutcome::Works(_) => {}
+                ProbeOutcome::Untried(_) => marks.push(format!("({name})")),
+                ProbeOutcome::Fails(error) => {
                     marks.push(name.to_owned());
                     if first.is_empty() {
                         first = error.to_string();
@@ -551,32 +551,32 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_does_all_of_it_passes_and_is_left_empty() {
         assert_eq!(
-            probed(Wrong::Nothing).await,
+            probed(StoreFault::Nothing).await,
             (String::new(), String::new(), 0)
         );
         // a create that was sent twice by the store's client is told from a rival's
         assert_eq!(
-            probed(Wrong::LosesAnswerOfCreate).await,
+            probed(StoreFault::LosesAnswerOfCreate).await,
             (String::new(), String::new(), 0)
         );
     }
 
     #[tokio::test]
     async fn a_store_that_ignores_the_condition_is_found_out() {
-        let (marks, first, left) = probed(Wrong::IgnoresCondition).await;
+        let (marks, first, left) = probed(StoreFault::IgnoresCondition).await;
         assert_eq!((marks.as_str(), left), ("conditional create", 0));
         assert!(first.contains("create only if absent"), "{first}");
-        let (marks, first, left) = probed(Wrong::RefusesAllCreates).await;
+        let (marks, first, left) = probed(StoreFault::RefusesAllCreates).await;
         assert_eq!((marks.as_str(), left), ("conditional create", 0));
         assert!(first.contains("but there is none"), "{first}");
-        let (marks, first, left) = probed(Wrong::OverwritesAndRefuses).await;
+        let (marks, first, left) = probed(StoreFault::OverwritesAndRefuses).await;
         assert_eq!((marks.as_str(), left), ("conditional create", 0));
         assert!(first.contains("has other bytes"), "{first}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_looks_and_then_writes_is_found_out_by_a_race() {
-        let (marks, first, left) = probed(Wrong::LooksThenWrites).await;
+        let (marks, first, left) = probed(StoreFault::LooksThenWrites).await;
         assert_eq!((marks.as_str(), left), ("conditional create", 0));
         assert!(
             first.contains("told 4 of 4 creators of one object"),
@@ -585,12 +585,12 @@ mod tests {
         // nor does such a store get past the start of a run
         let store = Arc::new(Odd {
             store: InMemory::new(),
-            wrong: Wrong::LooksThenWrites,
+            wrong: StoreFault::LooksThenWrites,
         });
         let lake = Lake::in_store("memory:///", Arc::clone(&store) as _, Path::default());
         let error = lake.prepare(&["event_date".to_owned()]).await.unwrap_err();
         assert!(matches!(error, LakeError::RacyCreate { .. }), "{error}");
-        assert_eq!(error.kind(), crate::model::Kind::Config);
+        assert_eq!(error.kind(), crate::model::FailureKind::Config);
         let left: Vec<ObjectMeta> = store.store.list(None).try_collect().await.unwrap();
         assert_eq!(left.len(), 1, "lake.json alone");
     }
@@ -598,25 +598,25 @@ mod tests {
     #[tokio::test]
     async fn whatever_fails_the_rest_is_tried_and_nothing_is_left() {
         for (wrong, marks, left) in [
-            (Wrong::FoldsCase, "case of names", 0),
-            (Wrong::HidesFromLists, "list", 0),
-            (Wrong::CopiesNothing, "copy", 0),
-            (Wrong::CopiesOtherBytes, "copy", 0),
-            (Wrong::MayNotList, "list", 0),
-            (Wrong::MayNotCopy, "copy", 0),
+            (StoreFault::FoldsCase, "case of names", 0),
+            (StoreFault::HidesFromLists, "list", 0),
+            (StoreFault::CopiesNothing, "copy", 0),
+            (StoreFault::CopiesOtherBytes, "copy", 0),
+            (StoreFault::MayNotList, "list", 0),
+            (StoreFault::MayNotCopy, "copy", 0),
             (
-                Wrong::MayNotWrite,
+                StoreFault::MayNotWrite,
                 "write conditional create (case of names) (list) (copy) (delete)",
                 0,
             ),
             (
-                Wrong::MayNotRead,
+                StoreFault::MayNotRead,
                 "layout write conditional create (case of names) (list) (copy) delete",
                 0,
             ),
             // what can't be taken away is told
-            (Wrong::MayNotDelete, "delete", 6),
-            (Wrong::KeepsWhatIsDeleted, "delete", 6),
+            (StoreFault::MayNotDelete, "delete", 6),
+            (StoreFault::KeepsWhatIsDeleted, "delete", 6),
         ] {
             let (marked, _, remain) = probed(wrong).await;
             assert_eq!((marked.as_str(), remain), (marks, left), "{wrong:?}");
@@ -627,10 +627,10 @@ mod tests {
     async fn a_lake_is_neither_laid_out_nor_taken_for_one_of_another_layout() {
         let lake = Lake::in_store("memory:///", Arc::new(InMemory::new()), Path::default());
         let (day, month) = (["event_date".to_owned()], ["event_month".to_owned()]);
-        let said = |probed: Vec<Probed>| match probed.into_iter().next().unwrap().outcome {
-            Outcome::Works(done) => done,
-            Outcome::Fails(error) => error.to_string(),
-            Outcome::Untried(why) => why.to_owned(),
+        let said = |probed: Vec<ProbeResult>| match probed.into_iter().next().unwrap().outcome {
+            ProbeOutcome::Works(done) => done,
+            ProbeOutcome::Fails(error) => error.to_string(),
+            ProbeOutcome::Untried(why) => why.to_owned(),
         };
         assert!(
             said(probe(&lake, &day).await).starts_with("not laid out yet"),

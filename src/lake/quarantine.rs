@@ -39,7 +39,7 @@ pub struct QuarantineLine {
     pub stream: String,
     /// The bounds that were asked.
     #[serde(flatten)]
-    pub asked: Asked,
+    pub asked: AskedRange,
     /// When it was received.
     pub pulled_at: Timestamp,
 }
@@ -47,7 +47,7 @@ pub struct QuarantineLine {
 /// A range, written as `from` and `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "FromTo", into = "FromTo")]
-pub struct Asked(pub Range);
+pub struct AskedRange(pub Range);
 
 #[derive(Serialize, Deserialize)]
 struct FromTo {
@@ -55,7 +55,7 @@ struct FromTo {
     to: Timestamp,
 }
 
-impl TryFrom<FromTo> for Asked {
+impl TryFrom<FromTo> for AskedRange {
     type Error = <Range as TryFrom<(Timestamp, Timestamp)>>::Error;
 
     fn try_from(text: FromTo) -> Result<Self, Self::Error> {
@@ -63,8 +63,8 @@ impl TryFrom<FromTo> for Asked {
     }
 }
 
-impl From<Asked> for FromTo {
-    fn from(asked: Asked) -> Self {
+impl From<AskedRange> for FromTo {
+    fn from(asked: AskedRange) -> Self {
         let (from, to) = asked.0.into();
         Self { from, to }
     }
@@ -84,7 +84,7 @@ impl QuarantineLine {
             raw: raw.to_owned(),
             reason,
             stream: stream.to_owned(),
-            asked: Asked(asked),
+            asked: AskedRange(asked),
             pulled_at,
         }
     }
@@ -97,7 +97,7 @@ pub fn id_of(raw: &[u8]) -> String {
 
 /// Where a line lies. What lies there never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct LinePlace {
     /// The file's name in the quarantine's folder.
     pub file: String,
     /// From 1; empty lines count.
@@ -105,13 +105,13 @@ pub struct Place {
 }
 
 /// `<file>:<line>`.
-impl fmt::Display for Place {
+impl fmt::Display for LinePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for LinePlace {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -125,9 +125,9 @@ impl FromStr for Place {
 
 /// A line, where it lies, and what it holds.
 #[derive(Debug)]
-pub struct Found<'a> {
+pub struct FoundLine<'a> {
     /// Where.
-    pub place: Place,
+    pub place: LinePlace,
     /// The hash of the record's bytes; of a line that isn't ours, of the line itself.
     pub id: String,
     /// The line's own bytes.
@@ -150,7 +150,7 @@ impl QuarantineFile {
     }
 
     /// The lines of its content.
-    pub fn lines<'a>(&'a self, content: &'a [u8]) -> impl Iterator<Item = Found<'a>> {
+    pub fn lines<'a>(&'a self, content: &'a [u8]) -> impl Iterator<Item = FoundLine<'a>> {
         let is_ours = layout::is_quarantined(&self.name);
         numbered(content).map(move |(number, bytes)| {
             let line = if is_ours {
@@ -158,8 +158,8 @@ impl QuarantineFile {
             } else {
                 Err("it lies in no file that auditlake wrote".to_owned())
             };
-            Found {
-                place: Place {
+            FoundLine {
+                place: LinePlace {
                     file: self.name.clone(),
                     line: number,
                 },
@@ -199,7 +199,7 @@ pub async fn files(lake: &Lake, job: &str) -> Result<Vec<QuarantineFile>, LakeEr
 pub async fn read(
     lake: &Lake,
     job: &str,
-    mut take: impl FnMut(Found<'_>),
+    mut take: impl FnMut(FoundLine<'_>),
 ) -> Result<(), LakeError> {
     for file in files(lake, job).await? {
         let content = file.read(lake).await?;
@@ -226,7 +226,7 @@ async fn in_folder(lake: &Lake, folder: &Path) -> Result<Vec<QuarantineFile>, La
 /// What acknowledged a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum By {
+pub enum AcknowledgedBy {
     /// Somebody, by hand.
     Ack,
     /// A replay: the lake has its record.
@@ -243,7 +243,7 @@ pub struct Acknowledgement {
     /// The line's id.
     pub id: String,
     /// What acknowledged it.
-    pub by: By,
+    pub by: AcknowledgedBy,
     /// Who did: `user@host`, as the operating system names the process's user and its machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
@@ -281,7 +281,7 @@ pub async fn read_acknowledgements(
 /// Which lines of a job's quarantine are acknowledged.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
-    by_file: HashMap<String, HashMap<u64, Vec<(String, By)>>>,
+    by_file: HashMap<String, HashMap<u64, Vec<(String, AcknowledgedBy)>>>,
 }
 
 impl Acknowledged {
@@ -297,18 +297,18 @@ impl Acknowledged {
     }
 
     /// What acknowledged the line, if anything has; a replay counts for more than a hand.
-    pub fn by(&self, place: &Place, id: &str) -> Option<By> {
+    pub fn by(&self, place: &LinePlace, id: &str) -> Option<AcknowledgedBy> {
         let of_line = self.by_file.get(&place.file)?.get(&place.line)?;
         let mut by = of_line.iter().filter(|(of, _)| of == id).map(|(_, by)| *by);
         let first = by.next()?;
         Some(by.fold(first, |first, by| match by {
-            By::Replay => by,
-            By::Ack => first,
+            AcknowledgedBy::Replay => by,
+            AcknowledgedBy::Ack => first,
         }))
     }
 
     /// Whether nothing has acknowledged the line.
-    pub fn is_open(&self, found: &Found<'_>) -> bool {
+    pub fn is_open(&self, found: &FoundLine<'_>) -> bool {
         self.by(&found.place, &found.id).is_none()
     }
 }
@@ -377,8 +377,8 @@ fn user_name(uid: u32) -> Option<String> {
 pub async fn acknowledge(
     lake: &Lake,
     job: &str,
-    lines: &[(Place, String)],
-    by: By,
+    lines: &[(LinePlace, String)],
+    by: AcknowledgedBy,
     note: Option<&str>,
     at: Timestamp,
 ) -> Result<(), LakeError> {

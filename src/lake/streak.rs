@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::commit::{RunFailure, RunSummary, known};
-use crate::model::{Kind, Timestamp};
+use crate::model::{FailureKind, Timestamp};
 
 /// Shortest and longest pause after a failed run; doubled with each further failure in a row.
 const FAILURE_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::seconds(10), TimeDelta::minutes(5));
@@ -33,7 +33,7 @@ pub struct FailureStreak {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "known"
     )]
-    pub kind: Option<Kind>,
+    pub kind: Option<FailureKind>,
     /// Whether it was the lake that failed, not the provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_lake: bool,
@@ -66,7 +66,7 @@ impl FailureStreak {
         let Some(first) = failures().next() else {
             return previous.filter(|_| ended.unfinished).cloned();
         };
-        let is_refused = |failed: &&RunFailure| failed.kind == Some(Kind::Auth);
+        let is_refused = |failed: &&RunFailure| failed.kind == Some(FailureKind::Auth);
         let worst = failures().find(is_refused).unwrap_or(first);
         let mut streams: Vec<&String> = failures()
             .filter_map(|failed| failed.stream.as_ref())
@@ -115,8 +115,8 @@ impl FailureStreak {
     }
 }
 
-fn pause_of(kind: Option<Kind>) -> (TimeDelta, TimeDelta) {
-    if kind == Some(Kind::Auth) {
+fn pause_of(kind: Option<FailureKind>) -> (TimeDelta, TimeDelta) {
+    if kind == Some(FailureKind::Auth) {
         AUTH_PAUSE
     } else {
         FAILURE_PAUSE

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::family::{Counter, Entries, Gauge, Metric, Seconds};
-use super::{About, Metrics, seconds};
+use super::family::{Counter, Gauge, Metric, MetricRegistry, Seconds};
+use super::{MetricHelp, Metrics, seconds};
 use crate::model::Timestamp;
 
 /// Upper bounds of a request's length, in seconds.
@@ -15,7 +15,7 @@ const CONNECTION: &[&str] = &["provider", "connection"];
 
 /// The families of all connections.
 #[derive(Debug)]
-pub(super) struct Families {
+pub(super) struct ConnectionFamilies {
     requests: Metric<Counter>,
     request_duration: Metric<Histogram>,
     retries: Metric<Counter>,
@@ -26,8 +26,8 @@ pub(super) struct Families {
     budget_paused_until: Metric<Gauge>,
 }
 
-impl Families {
-    pub(super) fn enter(all: &mut Entries) -> Self {
+impl ConnectionFamilies {
+    pub(super) fn enter(all: &mut MetricRegistry) -> Self {
         Self {
             requests: all.counter(
                 "auditlake_requests_total",
@@ -49,7 +49,7 @@ impl Families {
             ),
             sign_ins: all.counter("auditlake_sign_ins_total", CONNECTION, "Sign-ins begun."),
             budget_wait: all.enter(
-                About {
+                MetricHelp {
                     name: "auditlake_rate_budget_wait_seconds_total",
                     kind: "counter",
                     labels: CONNECTION,
@@ -78,9 +78,14 @@ impl Families {
     }
 
     /// A connection's own.
-    pub(super) fn of(&self, provider: &'static str, name: &str, metrics: &Metrics) -> Connection {
+    pub(super) fn of(
+        &self,
+        provider: &'static str,
+        name: &str,
+        metrics: &Metrics,
+    ) -> ConnectionMetrics {
         let values = [provider, name];
-        Connection(Arc::new(OfConnection {
+        ConnectionMetrics(Arc::new(OfConnection {
             request_duration: self.request_duration.of(&values),
             retries: self.retries.of(&values),
             sign_ins: self.sign_ins.of(&values),
@@ -111,7 +116,7 @@ impl Families {
 
 /// What is counted of one connection. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Connection(Arc<OfConnection>);
+pub struct ConnectionMetrics(Arc<OfConnection>);
 
 #[derive(Debug)]
 struct OfConnection {
@@ -128,13 +133,13 @@ struct OfConnection {
 }
 
 /// Counts for nobody.
-impl Default for Connection {
+impl Default for ConnectionMetrics {
     fn default() -> Self {
         Metrics::default().connection("", "")
     }
 }
 
-impl Connection {
+impl ConnectionMetrics {
     /// A request was sent, and answered with this status or not at all.
     pub fn sent(&self, status: Option<u16>, took: Duration) {
         let of = &*self.0;

@@ -7,7 +7,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{TypedMetric, counter, gauge};
 use prometheus_client::registry::{self, Registry};
 
-use super::About;
+use super::MetricHelp;
 
 pub(super) type Counter = counter::Counter;
 pub(super) type Seconds = counter::Counter<f64, AtomicU64>;
@@ -38,13 +38,13 @@ impl<M: Clone + TypedMetric> Metric<M> {
 
 /// Where metrics are entered before anything is counted.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
+pub(super) struct MetricRegistry {
     pub(super) registry: Registry,
-    pub(super) catalogue: Vec<About>,
+    pub(super) catalogue: Vec<MetricHelp>,
 }
 
-impl Entries {
-    pub(super) fn enter<M>(&mut self, about: About, make: fn() -> M) -> Metric<M>
+impl MetricRegistry {
+    pub(super) fn enter<M>(&mut self, about: MetricHelp, make: fn() -> M) -> Metric<M>
     where
         M: Clone + TypedMetric,
         Family<Labels, M, fn() -> M>: registry::Metric,
@@ -67,7 +67,7 @@ impl Entries {
     ) -> Metric<Counter> {
         let kind = "counter";
         self.enter(
-            About {
+            MetricHelp {
                 name,
                 kind,
                 labels,
@@ -85,7 +85,7 @@ impl Entries {
     ) -> Metric<Gauge> {
         let kind = "gauge";
         self.enter(
-            About {
+            MetricHelp {
                 name,
                 kind,
                 labels,
@@ -104,7 +104,7 @@ impl Entries {
     ) -> Metric<Histogram> {
         let kind = "histogram";
         self.enter(
-            About {
+            MetricHelp {
                 name,
                 kind,
                 labels,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::family::{Counter, Entries, Gauge, Metric};
-use super::{Metrics, Status, flag, seconds};
-use crate::model::{Kind, Timestamp};
+use super::family::{Counter, Gauge, Metric, MetricRegistry};
+use super::{Metrics, ScrapedStatus, flag, seconds};
+use crate::model::{FailureKind, Timestamp};
 
 /// Upper bounds of a run's length, in seconds: from a look that finds nothing to a first load of half a day.
 const RUN_BUCKETS: [f64; 8] = [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0];
@@ -15,7 +15,7 @@ const JOB: &[&str] = &["job_name"];
 
 /// The families of all jobs.
 #[derive(Debug)]
-pub(super) struct Families {
+pub(super) struct JobFamilies {
     records: Metric<Counter>,
     late: Metric<Counter>,
     quarantined: Metric<Counter>,
@@ -38,8 +38,8 @@ pub(super) struct Families {
     failed_runs: Metric<Gauge>,
 }
 
-impl Families {
-    pub(super) fn enter(all: &mut Entries) -> Self {
+impl JobFamilies {
+    pub(super) fn enter(all: &mut MetricRegistry) -> Self {
         Self {
             records: all.counter(
                 "auditlake_records_total",
@@ -140,9 +140,9 @@ impl Families {
     }
 
     /// A job's own. Its counters are there from now on, at zero.
-    pub(super) fn of(&self, name: &str, metrics: &Metrics) -> Job {
+    pub(super) fn of(&self, name: &str, metrics: &Metrics) -> JobMetrics {
         let families = self;
-        Job(Arc::new(OfJob {
+        JobMetrics(Arc::new(JobLabels {
             new: families.records.of(&[name, "new"]),
             duplicate: families.records.of(&[name, "duplicate"]),
             in_quarantine: families.records.of(&[name, "quarantined"]),
@@ -154,14 +154,14 @@ impl Families {
             bytes: families.bytes.of(&[name]),
             running: families.running.of(&[name]),
             run_duration: families.run_duration.of(&[name]),
-            runs: Ended::ALL.map(|ended| families.runs.of(&[name, ended.as_str()])),
-            failures: Kind::ALL.map(|kind| families.failures.of(&[name, &kind.to_string()])),
+            runs: RunEnd::ALL.map(|ended| families.runs.of(&[name, ended.as_str()])),
+            failures: FailureKind::ALL.map(|kind| families.failures.of(&[name, &kind.to_string()])),
             name: name.to_owned(),
             all: metrics.clone(),
         }))
     }
 
-    pub(super) fn forget(&self, name: &str, status: Option<&dyn Status>) {
+    pub(super) fn forget(&self, name: &str, status: Option<&dyn ScrapedStatus>) {
         if let Some(status) = status {
             let long_ago = Timestamp::UNIX_EPOCH;
             for (state, _) in status.states(long_ago) {
@@ -183,10 +183,10 @@ impl Families {
         ] {
             metric.forget(&[name]);
         }
-        for ended in Ended::ALL {
+        for ended in RunEnd::ALL {
             self.runs.forget(&[name, ended.as_str()]);
         }
-        for kind in Kind::ALL {
+        for kind in FailureKind::ALL {
             self.failures.forget(&[name, &kind.to_string()]);
         }
         self.run_duration.forget(&[name]);
@@ -206,7 +206,7 @@ impl Families {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
-    pub(super) fn stands(&self, name: &str, status: &dyn Status, now: Timestamp) {
+    pub(super) fn stands(&self, name: &str, status: &dyn ScrapedStatus, now: Timestamp) {
         for (state, is_so) in status.states(now) {
             self.state.of(&[name, state]).set(flag(is_so));
         }
@@ -230,7 +230,7 @@ impl Families {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum RunEnd {
     /// Nothing failed, and all was done.
     Succeeded,
     /// A stream failed, or the whole.
@@ -241,7 +241,7 @@ pub enum Ended {
     Held,
 }
 
-impl Ended {
+impl RunEnd {
     const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Unfinished, Self::Held];
 
     fn as_str(self) -> &'static str {
@@ -256,7 +256,7 @@ impl Ended {
 
 /// What a commit adds.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Landed {
+pub struct CommitTotals {
     /// Records that the lake did not have.
     pub new: u64,
     /// Those that it had.
@@ -275,10 +275,10 @@ pub struct Landed {
 
 /// What is counted of one job. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Job(Arc<OfJob>);
+pub struct JobMetrics(Arc<JobLabels>);
 
 #[derive(Debug)]
-struct OfJob {
+struct JobLabels {
     all: Metrics,
     name: String,
     new: Counter,
@@ -292,22 +292,22 @@ struct OfJob {
     bytes: Counter,
     running: Gauge,
     run_duration: Histogram,
-    /// In the order of [`Ended::ALL`].
+    /// In the order of [`RunEnd::ALL`].
     runs: [Counter; 4],
-    /// In the order of [`Kind::ALL`].
+    /// In the order of [`FailureKind::ALL`].
     failures: [Counter; 6],
 }
 
 /// Counts for nobody.
-impl Default for Job {
+impl Default for JobMetrics {
     fn default() -> Self {
         Metrics::default().job("")
     }
 }
 
-impl Job {
+impl JobMetrics {
     /// A commit was made.
-    pub fn committed(&self, landed: Landed) {
+    pub fn committed(&self, landed: CommitTotals) {
         let job = &*self.0;
         job.commits.inc();
         job.new.inc_by(landed.new);
@@ -332,7 +332,7 @@ impl Job {
     }
 
     /// So the job stands as a whole, from now on.
-    pub fn shows(&self, status: Arc<dyn Status>) {
+    pub fn shows(&self, status: Arc<dyn ScrapedStatus>) {
         self.0.all.note_status(&self.0.name, status);
     }
 
@@ -354,30 +354,30 @@ impl Job {
     /// This process runs the job until what is returned is dropped.
     pub fn running(&self) -> impl Drop + Send + use<> {
         self.0.running.set(1.0);
-        Running(self.0.running.clone())
+        RunningGuard(self.0.running.clone())
     }
 
     /// A run ended so after that time.
-    pub fn ended(&self, ended: Ended, after: Duration, now: Timestamp) {
+    pub fn ended(&self, ended: RunEnd, after: Duration, now: Timestamp) {
         let job = &*self.0;
         job.runs[ended as usize].inc();
-        if ended != Ended::Held {
+        if ended != RunEnd::Held {
             job.run_duration.observe(after.as_secs_f64());
         }
-        if ended == Ended::Succeeded {
+        if ended == RunEnd::Succeeded {
             self.at(|all| &all.last_success, Some(now));
         }
     }
 
     /// A stream, or a whole run, failed so.
-    pub fn failed(&self, kind: Kind) {
-        let of_kind = Kind::ALL.iter().position(|of| *of == kind);
+    pub fn failed(&self, kind: FailureKind) {
+        let of_kind = FailureKind::ALL.iter().position(|of| *of == kind);
         if let Some(failures) = of_kind.and_then(|at| self.0.failures.get(at)) {
             failures.inc();
         }
     }
 
-    fn at(&self, metric: impl Fn(&Families) -> &Metric<Gauge>, instant: Option<Timestamp>) {
+    fn at(&self, metric: impl Fn(&JobFamilies) -> &Metric<Gauge>, instant: Option<Timestamp>) {
         let metric = metric(self.0.all.job_families());
         match instant {
             Some(instant) => {
@@ -388,9 +388,9 @@ impl Job {
     }
 }
 
-struct Running(Gauge);
+struct RunningGuard(Gauge);
 
-impl Drop for Running {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.0.set(0.0);
     }

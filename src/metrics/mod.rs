@@ -15,20 +15,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-pub use self::connection::Connection;
-pub use self::job::{Ended, Job, Landed};
-pub use self::store::{Operation, Store};
+pub use self::connection::ConnectionMetrics;
+pub use self::job::{CommitTotals, JobMetrics, RunEnd};
+pub use self::store::{Operation, StoreMetrics};
 
-use self::family::{Counter, Entries, Gauge, Metric};
+use self::family::{Counter, Gauge, Metric, MetricRegistry};
 use crate::model::Timestamp;
 
 /// All that is counted. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<MetricsInner>);
 
 /// What one metric is, for those who read of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
+pub struct MetricHelp {
     /// As samples have it; those of a histogram add `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
     /// `counter`, `gauge` or `histogram`.
@@ -40,16 +40,16 @@ pub struct About {
 }
 
 #[derive(Debug)]
-struct Inner {
+struct MetricsInner {
     registry: Registry,
-    catalogue: Vec<About>,
+    catalogue: Vec<MetricHelp>,
     /// The jobs that are counted.
-    jobs: Mutex<BTreeMap<String, Shown>>,
+    jobs: Mutex<BTreeMap<String, ScrapedJob>>,
     connections: Mutex<BTreeSet<(&'static str, String)>>,
 
-    of_jobs: job::Families,
-    of_connections: connection::Families,
-    of_store: store::Families,
+    of_jobs: job::JobFamilies,
+    of_connections: connection::ConnectionFamilies,
+    of_store: store::StoreFamilies,
     ready: Metric<Gauge>,
     reloaded: Metric<Gauge>,
     log_lines_dropped: Metric<Counter>,
@@ -57,13 +57,13 @@ struct Inner {
 
 /// What a scrape works out anew for a job: it changes with time.
 #[derive(Debug, Default)]
-struct Shown {
+struct ScrapedJob {
     watermark: Option<Timestamp>,
-    status: Option<Arc<dyn Status>>,
+    status: Option<Arc<dyn ScrapedStatus>>,
 }
 
 /// The status of a job, which the model that all surfaces share works out for the time of a scrape.
-pub trait Status: std::fmt::Debug + Send + Sync {
+pub trait ScrapedStatus: std::fmt::Debug + Send + Sync {
     /// Every state that a job can be in, and whether this one is.
     fn states(&self, now: Timestamp) -> Vec<(&'static str, bool)>;
     /// Every kind of finding, and how many there are.
@@ -76,14 +76,14 @@ pub trait Status: std::fmt::Debug + Send + Sync {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut all = Entries::default();
+        let mut all = MetricRegistry::default();
         let info = all.gauge(
             "auditlake_build_info",
             &["version"],
             "Always 1; the label says which version runs.",
         );
         info.of(&[env!("CARGO_PKG_VERSION")]).set(1.0);
-        let inner = Inner {
+        let inner = MetricsInner {
             ready: all.gauge(
                 "auditlake_ready",
                 &[],
@@ -99,9 +99,9 @@ impl Default for Metrics {
                 &[],
                 "Log lines that were dropped, as stderr wasn't read fast enough or couldn't be written.",
             ),
-            of_jobs: job::Families::enter(&mut all),
-            of_connections: connection::Families::enter(&mut all),
-            of_store: store::Families::enter(&mut all),
+            of_jobs: job::JobFamilies::enter(&mut all),
+            of_connections: connection::ConnectionFamilies::enter(&mut all),
+            of_store: store::StoreFamilies::enter(&mut all),
             jobs: Mutex::default(),
             connections: Mutex::default(),
             registry: all.registry,
@@ -117,7 +117,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// All metrics there are.
-    pub fn catalogue(&self) -> &[About] {
+    pub fn catalogue(&self) -> &[MetricHelp] {
         &self.0.catalogue
     }
 
@@ -138,19 +138,19 @@ impl Metrics {
     }
 
     /// What is counted of a job. Its counters are there from now on, at zero.
-    pub fn job(&self, name: &str) -> Job {
+    pub fn job(&self, name: &str) -> JobMetrics {
         self.0.jobs().entry(name.to_owned()).or_default();
         self.0.of_jobs.of(name, self)
     }
 
     /// What is counted of a connection.
-    pub fn connection(&self, provider: &'static str, name: &str) -> Connection {
+    pub fn connection(&self, provider: &'static str, name: &str) -> ConnectionMetrics {
         self.0.connections().insert((provider, name.to_owned()));
         self.0.of_connections.of(provider, name, self)
     }
 
     /// What is counted of the lake's store.
-    pub fn store(&self) -> Store {
+    pub fn store(&self) -> StoreMetrics {
         self.0.of_store.all()
     }
 
@@ -209,11 +209,11 @@ impl Metrics {
         text
     }
 
-    fn job_families(&self) -> &job::Families {
+    fn job_families(&self) -> &job::JobFamilies {
         &self.0.of_jobs
     }
 
-    fn connection_families(&self) -> &connection::Families {
+    fn connection_families(&self) -> &connection::ConnectionFamilies {
         &self.0.of_connections
     }
 
@@ -224,15 +224,15 @@ impl Metrics {
         }
     }
 
-    fn note_status(&self, job: &str, status: Arc<dyn Status>) {
+    fn note_status(&self, job: &str, status: Arc<dyn ScrapedStatus>) {
         if let Some(shown) = self.0.jobs().get_mut(job) {
             shown.status = Some(status);
         }
     }
 }
 
-impl Inner {
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Shown>> {
+impl MetricsInner {
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, ScrapedJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,7 +260,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::Kind;
+    use crate::model::FailureKind;
 
     const NOW: &str = "2026-03-02T12:00:00Z";
 
@@ -270,9 +270,9 @@ mod tests {
 
     /// A job whose runs fail, with two gaps and records in quarantine.
     #[derive(Debug)]
-    struct Failing;
+    struct FailingJob;
 
-    impl Status for Failing {
+    impl ScrapedStatus for FailingJob {
         fn states(&self, _: Timestamp) -> Vec<(&'static str, bool)> {
             vec![("failing", true), ("idle", false)]
         }
@@ -291,7 +291,7 @@ mod tests {
     fn full() -> Metrics {
         let metrics = Metrics::default();
         let job = metrics.job("audits");
-        job.committed(Landed {
+        job.committed(CommitTotals {
             new: 5,
             duplicate: 4,
             quarantined: 3,
@@ -303,9 +303,9 @@ mod tests {
         job.stands(Some(at("2026-03-02T11:58:30.5Z")), 2);
         job.fresh_until(Some(at("2026-03-02T13:00:00Z")));
         job.next_run(Some(at("2026-03-02T12:15:00Z")));
-        job.ended(Ended::Succeeded, Duration::from_secs(2), at(NOW));
-        job.failed(Kind::Auth);
-        job.shows(Arc::new(Failing));
+        job.ended(RunEnd::Succeeded, Duration::from_secs(2), at(NOW));
+        job.failed(FailureKind::Auth);
+        job.shows(Arc::new(FailingJob));
         let connection = metrics.connection("genesys_cloud", "main");
         connection.sent(Some(200), Duration::from_millis(200));
         connection.paused_until(at(NOW));
@@ -400,7 +400,7 @@ mod tests {
         metrics
             .connection("genesys_cloud", "other")
             .sent(None, Duration::ZERO);
-        metrics.job("other").committed(Landed::default());
+        metrics.job("other").committed(CommitTotals::default());
         metrics.keep(
             &BTreeSet::from(["other"]),
             &BTreeSet::from([("genesys_cloud", "main")]),

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::family::{Counter, Entries, Metric};
+use super::family::{Counter, Metric, MetricRegistry};
 
 /// The families of all kinds of requests.
 #[derive(Debug)]
-pub(super) struct Families {
+pub(super) struct StoreFamilies {
     requests: Metric<Counter>,
     errors: Metric<Counter>,
 }
 
-impl Families {
-    pub(super) fn enter(all: &mut Entries) -> Self {
+impl StoreFamilies {
+    pub(super) fn enter(all: &mut MetricRegistry) -> Self {
         Self {
             requests: all.counter(
                 "auditlake_store_requests_total",
@@ -27,12 +27,12 @@ impl Families {
         }
     }
 
-    pub(super) fn all(&self) -> Store {
+    pub(super) fn all(&self) -> StoreMetrics {
         let of = |operation: Operation| {
             let name = [operation.as_str()];
             (self.requests.of(&name), self.errors.of(&name))
         };
-        Store(Arc::new(Operation::ALL.map(of)))
+        StoreMetrics(Arc::new(Operation::ALL.map(of)))
     }
 }
 
@@ -67,9 +67,9 @@ impl Operation {
 
 /// What is counted of the lake's store. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<[(Counter, Counter); 5]>);
+pub struct StoreMetrics(Arc<[(Counter, Counter); 5]>);
 
-impl Store {
+impl StoreMetrics {
     /// A request is sent.
     pub fn asked(&self, operation: Operation) {
         self.0[operation as usize].0.inc();

@@ -10,7 +10,7 @@ pub(crate) use hex::hex;
 pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};
 pub use rate::RateLimit;
-pub use record::{Activity, Change, Outcome, Record};
+pub use record::{Activity, Outcome, PropertyChange, Record};
 
 /// An instant in UTC, whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
@@ -18,7 +18,7 @@ pub type Timestamp = chrono::DateTime<chrono::Utc>;
 /// What a failure means for whoever schedules the next try; the scheduler looks at nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum FailureKind {
     /// May pass by itself: network, 5xx, time-outs.
     Transient,
     /// The provider asked to come back later.
@@ -33,7 +33,7 @@ pub enum Kind {
     Conflict,
 }
 
-impl Kind {
+impl FailureKind {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Transient,
@@ -45,7 +45,7 @@ impl Kind {
     ];
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for FailureKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Transient => "transient",

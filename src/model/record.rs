@@ -53,7 +53,7 @@ pub struct Record<'a> {
     /// Human text.
     pub message: Option<Cow<'a, str>>,
     /// What changed; empty, never absent.
-    pub changes: Vec<Change<'a>>,
+    pub changes: Vec<PropertyChange<'a>>,
     /// The provider's remaining context, keys unique; empty, never absent.
     pub attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
@@ -91,7 +91,7 @@ impl Record<'_> {
 
 /// One property that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Change<'a> {
+pub struct PropertyChange<'a> {
     /// The property's name or path.
     pub property: Option<Cow<'a, str>>,
     /// The type of the entity that changed, where it isn't the record's.

@@ -25,14 +25,14 @@ pub struct Example {
 
 /// How many events were found to be wrong in one way, and the first few.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Found {
+pub struct Discrepancies {
     /// How many.
     pub count: u64,
     /// The first of them, by time.
     pub examples: BTreeSet<Example>,
 }
 
-impl Found {
+impl Discrepancies {
     /// One more.
     pub(super) fn add(&mut self, event_time: Option<Timestamp>, event_id: &str) {
         self.count += 1;
@@ -59,8 +59,8 @@ impl Found {
     }
 }
 
-impl AddAssign<&Found> for Found {
-    fn add_assign(&mut self, other: &Found) {
+impl AddAssign<&Discrepancies> for Discrepancies {
+    fn add_assign(&mut self, other: &Discrepancies) {
         self.count += other.count;
         self.examples.extend(other.examples.iter().cloned());
         self.shorten();
@@ -72,26 +72,26 @@ impl AddAssign<&Found> for Found {
 /// Every row is what the provider shows, or `extra`, `doubled`, `unjudged` or landed meanwhile; every record that is
 /// shown is a row, or `missing`. A row that is what the provider shows by its id, but not by its content, is `altered`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Day {
+pub struct ComparedDay {
     /// Events that the provider shows, of what was pulled.
     pub shown: u64,
     /// Rows in the lake.
     pub rows: u64,
     /// Events that the provider shows and the lake lacks.
-    pub missing: Found,
+    pub missing: Discrepancies,
     /// Events that the lake has and the provider doesn't show.
-    pub extra: Found,
+    pub extra: Discrepancies,
     /// Events of which the lake says something else than the provider.
-    pub altered: Found,
+    pub altered: Discrepancies,
     /// Rows too many: of an event that has three rows, two.
-    pub doubled: Found,
+    pub doubled: Discrepancies,
     /// Records that can't be read; `missing` has those that are not in quarantine.
     pub unreadable: u64,
     /// Rows that the provider wasn't seen to show, where not all was read that could have shown them.
     pub unjudged: u64,
 }
 
-impl Day {
+impl ComparedDay {
     /// Whether the lake differs from what the provider shows.
     pub fn differs(&self) -> bool {
         self.missing.count > 0 || self.differs_for_good()
@@ -104,8 +104,8 @@ impl Day {
 }
 
 /// Several days together.
-impl AddAssign<&Day> for Day {
-    fn add_assign(&mut self, other: &Day) {
+impl AddAssign<&ComparedDay> for ComparedDay {
+    fn add_assign(&mut self, other: &ComparedDay) {
         self.shown += other.shown;
         self.rows += other.rows;
         self.missing += &other.missing;
@@ -119,7 +119,7 @@ impl AddAssign<&Day> for Day {
 
 /// One event, as the provider shows it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Event<'a> {
+pub(super) struct ProviderEvent<'a> {
     /// Its id.
     pub(super) id: &'a str,
     /// When it happened.
@@ -130,7 +130,7 @@ pub(super) struct Event<'a> {
 
 /// What is to be concluded from a row that the provider doesn't show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unshown {
+pub(super) enum MissingRow {
     /// It is extra.
     Extra,
     /// Nothing: not all was read that could have shown it.
@@ -144,24 +144,24 @@ pub(super) enum Unshown {
 /// It holds ids and hashes, no records.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    shown: HashMap<Box<str>, Shown>,
+    shown: HashMap<Box<str>, ShownEvent>,
     /// Rows that the provider doesn't show.
-    unshown: HashMap<Box<str>, Unshown>,
-    days: BTreeMap<NaiveDate, Day>,
+    unshown: HashMap<Box<str>, MissingRow>,
+    days: BTreeMap<NaiveDate, ComparedDay>,
 }
 
 /// An event that the provider shows, and what the lake has of it.
 #[derive(Debug, Clone, Copy)]
-struct Shown {
+struct ShownEvent {
     at: Timestamp,
     content: u128,
     /// Whether the lake must have it.
     owed: bool,
-    in_lake: InLake,
+    in_lake: LakeEvent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InLake {
+enum LakeEvent {
     Not,
     Alike,
     Altered,
@@ -169,12 +169,12 @@ enum InLake {
 
 impl Comparison {
     /// The provider shows this. `owed`: the lake must have it. Shown again, it is still one event.
-    pub(super) fn show(&mut self, event: Event<'_>, owed: bool) {
-        let shown = self.shown.entry(key(event.id)).or_insert(Shown {
+    pub(super) fn show(&mut self, event: ProviderEvent<'_>, owed: bool) {
+        let shown = self.shown.entry(key(event.id)).or_insert(ShownEvent {
             at: event.at,
             content: event.content,
             owed,
-            in_lake: InLake::Not,
+            in_lake: LakeEvent::Not,
         });
         shown.owed |= owed;
     }
@@ -190,7 +190,7 @@ impl Comparison {
     }
 
     /// The lake has this row. `unshown` is asked if the provider doesn't show it.
-    pub(super) fn row(&mut self, row: Event<'_>, unshown: impl FnOnce() -> Unshown) {
+    pub(super) fn row(&mut self, row: ProviderEvent<'_>, unshown: impl FnOnce() -> MissingRow) {
         let key = key(row.id);
         let day = self.days.entry(row.at.date_naive()).or_default();
         day.rows += 1;
@@ -201,48 +201,48 @@ impl Comparison {
             }
             let unshown = unshown();
             match unshown {
-                Unshown::Extra => day.extra.add(Some(row.at), &key),
-                Unshown::Unjudged => day.unjudged += 1,
-                Unshown::Landed => {}
+                MissingRow::Extra => day.extra.add(Some(row.at), &key),
+                MissingRow::Unjudged => day.unjudged += 1,
+                MissingRow::Landed => {}
             }
             self.unshown.insert(key, unshown);
             return;
         };
-        if shown.in_lake != InLake::Not {
+        if shown.in_lake != LakeEvent::Not {
             day.doubled.add(Some(row.at), &key);
         }
         if shown.content != row.content || shown.at != row.at {
-            if shown.in_lake != InLake::Altered {
+            if shown.in_lake != LakeEvent::Altered {
                 let day = self.days.entry(shown.at.date_naive()).or_default();
                 day.altered.add(Some(shown.at), &key);
             }
-            shown.in_lake = InLake::Altered;
-        } else if shown.in_lake == InLake::Not {
-            shown.in_lake = InLake::Alike;
+            shown.in_lake = LakeEvent::Altered;
+        } else if shown.in_lake == LakeEvent::Not {
+            shown.in_lake = LakeEvent::Alike;
         }
     }
 
     /// The events that count as extra.
     pub(super) fn extras(&self) -> impl Iterator<Item = EventIdHash> {
-        let extras = (self.unshown.iter()).filter(|(_, unshown)| **unshown == Unshown::Extra);
+        let extras = (self.unshown.iter()).filter(|(_, unshown)| **unshown == MissingRow::Extra);
         extras.map(|(id, _)| EventIdHash::of(id))
     }
 
     /// The events that the provider shows and the lake has, and when they happened.
     pub(super) fn found(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        let found = (self.shown.iter()).filter(|(_, shown)| shown.in_lake != InLake::Not);
+        let found = (self.shown.iter()).filter(|(_, shown)| shown.in_lake != LakeEvent::Not);
         found.map(|(id, shown)| (&**id, shown.at))
     }
 
     /// What was found, by day.
-    pub(super) fn end(mut self) -> BTreeMap<NaiveDate, Day> {
+    pub(super) fn end(mut self) -> BTreeMap<NaiveDate, ComparedDay> {
         for (id, shown) in self.shown {
-            if !shown.owed && shown.in_lake == InLake::Not {
+            if !shown.owed && shown.in_lake == LakeEvent::Not {
                 continue;
             }
             let day = self.days.entry(shown.at.date_naive()).or_default();
             day.shown += 1;
-            if shown.in_lake == InLake::Not {
+            if shown.in_lake == LakeEvent::Not {
                 day.missing.add(Some(shown.at), &id);
             }
         }
@@ -293,19 +293,22 @@ mod tests {
         prop::collection::vec((0_u8..12, 0_u8..2, of), 0..24)
     }
 
-    fn standings() -> impl Strategy<Value = Unshown> {
+    fn standings() -> impl Strategy<Value = MissingRow> {
         prop_oneof![
-            4 => Just(Unshown::Extra),
-            1 => Just(Unshown::Unjudged),
-            1 => Just(Unshown::Landed),
+            4 => Just(MissingRow::Extra),
+            1 => Just(MissingRow::Unjudged),
+            1 => Just(MissingRow::Landed),
         ]
     }
 
-    fn compare(shown: &[Entry<bool>], rows: &[Entry<Unshown>]) -> BTreeMap<NaiveDate, Day> {
+    fn compare(
+        shown: &[Entry<bool>],
+        rows: &[Entry<MissingRow>],
+    ) -> BTreeMap<NaiveDate, ComparedDay> {
         let mut comparison = Comparison::default();
         let name = |id: u8| format!("event {id}");
         for (id, content, owed) in shown {
-            let event = Event {
+            let event = ProviderEvent {
                 id: &name(*id),
                 at: at(hour_of(*id)),
                 content: u128::from(*content),
@@ -313,7 +316,7 @@ mod tests {
             comparison.show(event, *owed);
         }
         for (id, content, standing) in rows {
-            let event = Event {
+            let event = ProviderEvent {
                 id: &name(*id),
                 at: at(hour_of(*id)),
                 content: u128::from(*content),
@@ -326,7 +329,7 @@ mod tests {
     /// Shown, rows, missing, extra, altered, doubled, unjudged.
     type Counts = [u64; 7];
 
-    fn counts(day: &Day) -> Counts {
+    fn counts(day: &ComparedDay) -> Counts {
         [
             day.shown,
             day.rows,
@@ -339,7 +342,7 @@ mod tests {
     }
 
     /// The same, counted one id after another over plain lists.
-    fn naive(shown: &[Entry<bool>], rows: &[Entry<Unshown>]) -> BTreeMap<NaiveDate, Counts> {
+    fn naive(shown: &[Entry<bool>], rows: &[Entry<MissingRow>]) -> BTreeMap<NaiveDate, Counts> {
         let mut days: BTreeMap<NaiveDate, Counts> = BTreeMap::new();
         for id in 0..12 {
             let showings: Vec<_> = shown.iter().filter(|entry| entry.0 == id).collect();
@@ -356,8 +359,8 @@ mod tests {
                     of_id[4] = u64::from(rows.iter().any(|(_, content, _)| *content != first.1));
                 }
                 (None, Some((_, _, standing))) => {
-                    of_id[3] = u64::from(*standing == Unshown::Extra);
-                    of_id[6] = u64::from(*standing == Unshown::Unjudged);
+                    of_id[3] = u64::from(*standing == MissingRow::Extra);
+                    of_id[6] = u64::from(*standing == MissingRow::Unjudged);
                 }
                 (None, None) => {}
             }
@@ -384,7 +387,7 @@ mod tests {
         }
 
         #[test]
-        fn the_order_of_rows_makes_no_difference(shown in entries(any::<bool>()), rows in entries(Just(Unshown::Extra))) {
+        fn the_order_of_rows_makes_no_difference(shown in entries(any::<bool>()), rows in entries(Just(MissingRow::Extra))) {
             let backwards: Vec<_> = rows.iter().rev().copied().collect();
             prop_assert_eq!(compare(&shown, &rows), compare(&shown, &backwards));
         }
@@ -392,7 +395,7 @@ mod tests {
 
     #[test]
     fn the_first_examples_by_time_are_kept() {
-        let mut found = Found::default();
+        let mut found = Discrepancies::default();
         for hour in [9, 3, 7, 1, 8, 2, 6] {
             found.add(Some(at(hour)), "x");
         }
@@ -408,7 +411,7 @@ mod tests {
     #[test]
     fn a_row_at_another_time_than_its_record_is_altered() {
         let mut comparison = Comparison::default();
-        let event = |hour| Event {
+        let event = |hour| ProviderEvent {
             id: "x",
             at: at(hour),
             content: 1,

@@ -15,7 +15,7 @@ const SAME_PARTITION: i64 = 3_600_000_000;
 
 /// A page that has arrived.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct ReceivedPage {
     /// It.
     pub(super) page: Page,
     /// Its records' ids, for a provider that gives none.
@@ -30,7 +30,11 @@ pub(super) trait ReadPage: Send + Sync + 'static {
     type Made: Send;
 
     /// Reads a page's records. `twins` are those of the page's answer so far.
-    fn read(&self, received: &Received, twins: &mut Occurrences) -> Result<Self::Made, RowError>;
+    fn read(
+        &self,
+        received: &ReceivedPage,
+        twins: &mut Occurrences,
+    ) -> Result<Self::Made, RowError>;
 }
 
 /// Makes rows of a job's pages.
@@ -43,31 +47,31 @@ pub(super) struct Decoder {
 
 /// A page's records.
 #[derive(Debug)]
-pub(super) struct Decoded {
+pub(super) struct DecodedPage {
     /// Those that can be rows, in the page's order.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<RowKey>,
     /// The rows, one for each key.
     pub(super) rows: RecordBatch,
     /// The partitions that the keys point into.
     pub(super) partitions: Vec<String>,
     /// Those that can't be rows.
-    pub(super) refused: Vec<Refused>,
+    pub(super) refused: Vec<RefusedRecord>,
     /// When the page was received.
     pub(super) received_at: Timestamp,
 }
 
 /// What decides whether a row lands.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
+pub(super) struct RowKey {
     pub(super) id: EventIdHash,
     pub(super) event_time: Timestamp,
-    /// Which of [`Decoded::partitions`].
+    /// Which of [`DecodedPage::partitions`].
     pub(super) partition: usize,
 }
 
 /// A record that can't be a row.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedRecord {
     /// As received.
     pub(super) raw: String,
     /// Why not.
@@ -92,7 +96,7 @@ impl Decoder {
         raw: &str,
         number: usize,
         received_at: Timestamp,
-    ) -> Result<Decoded, RowError> {
+    ) -> Result<DecodedPage, RowError> {
         let record = identity::read_again(self.job.source.adapter.as_ref(), raw, number);
         let rows = RowBuilder::new(&self.job.partition_by);
         self.records(rows, std::iter::once((raw, record)), received_at)
@@ -103,7 +107,7 @@ impl Decoder {
         mut rows: RowBuilder,
         records: impl Iterator<Item = (&'p str, Result<Record<'p>, String>)>,
         received_at: Timestamp,
-    ) -> Result<Decoded, RowError> {
+    ) -> Result<DecodedPage, RowError> {
         let context = RowContext {
             provider: self.job.provider,
             connection: &self.job.connection,
@@ -112,7 +116,7 @@ impl Decoder {
             ingested_at: received_at,
         };
         let (mut keys, mut refused) = (Vec::new(), Vec::new());
-        let mut partitions = Partitions::default();
+        let mut partitions = PagePartitions::default();
         for (raw, record) in records {
             let pushed = match &record {
                 Err(reason) => Err(reason.clone()),
@@ -123,12 +127,12 @@ impl Decoder {
                 },
             };
             match pushed {
-                Ok(record) => keys.push(Key {
+                Ok(record) => keys.push(RowKey {
                     id: EventIdHash::of(&record.event_id),
                     event_time: record.event_time,
                     partition: partitions.of(&self.job.partition_by, &context, record),
                 }),
-                Err(reason) => refused.push(Refused {
+                Err(reason) => refused.push(RefusedRecord {
                     raw: raw.to_owned(),
                     reason,
                 }),
@@ -137,7 +141,7 @@ impl Decoder {
         if !keys.is_empty() {
             *self.room() = rows.room();
         }
-        Ok(Decoded {
+        Ok(DecodedPage {
             keys,
             rows: rows.finish()?,
             partitions: partitions.paths,
@@ -148,9 +152,13 @@ impl Decoder {
 }
 
 impl ReadPage for Decoder {
-    type Made = Decoded;
+    type Made = DecodedPage;
 
-    fn read(&self, received: &Received, twins: &mut Occurrences) -> Result<Decoded, RowError> {
+    fn read(
+        &self,
+        received: &ReceivedPage,
+        twins: &mut Occurrences,
+    ) -> Result<DecodedPage, RowError> {
         let page = &received.page;
         let room = self.room().clone();
         let rows = RowBuilder::new(&self.job.partition_by).with_room(
@@ -166,13 +174,13 @@ impl ReadPage for Decoder {
 
 /// The partitions of a page, each made once.
 #[derive(Default)]
-struct Partitions {
+struct PagePartitions {
     paths: Vec<String>,
     /// The last record's hour and account, and which of `paths` was its.
     last: Option<(i64, String, usize)>,
 }
 
-impl Partitions {
+impl PagePartitions {
     fn of(
         &mut self,
         columns: &[PartitionColumn],

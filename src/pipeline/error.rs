@@ -3,10 +3,10 @@
 use super::overlap::Overlap;
 use crate::client::ClientError;
 use crate::lake::LakeError;
-use crate::model::{Kind, PartitionColumn};
+use crate::model::{FailureKind, PartitionColumn};
 use crate::providers::Refusal;
-use crate::source::SourceError;
-use crate::table::{ReadError, RowError};
+use crate::source::FeedError;
+use crate::table::{RowError, RowReadError};
 use crate::telemetry::said_of_panic;
 
 /// A failure of a run; each variant's own text says what and where.
@@ -17,10 +17,10 @@ pub enum RunError {
     Lake(#[from] LakeError),
     /// The provider.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] FeedError),
     /// A file of the lake can't be read back for de-duplication.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] RowReadError),
     /// Rows can't be encoded.
     #[error(transparent)]
     Row(#[from] RowError),
@@ -122,20 +122,20 @@ impl From<tokio::task::JoinError> for RunError {
 
 impl RunError {
     /// What it means for the scheduler.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         match self {
             Self::Lake(error) => error.kind(),
             Self::Source(error) => error.kind(),
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
             Self::TooLarge { .. } | Self::HardlyTooOld { .. } | Self::Forgotten { .. } => {
-                Kind::Data
+                FailureKind::Data
             }
             Self::Moved { .. }
             | Self::Reworded { .. }
             | Self::OtherLog { .. }
-            | Self::Overlap { .. } => Kind::Config,
-            Self::Panicked(_) => Kind::Transient,
+            | Self::Overlap { .. } => FailureKind::Config,
+            Self::Panicked(_) => FailureKind::Transient,
         }
     }
 
@@ -147,23 +147,26 @@ impl RunError {
             self,
             Self::Lake(LakeError::NoAnswer { .. } | LakeError::NotWritten { .. })
         );
-        self.kind() != Kind::Conflict && !is_unknown
+        self.kind() != FailureKind::Conflict && !is_unknown
     }
 
     /// Whether it is no window's failure but the stream's: its sign-in, its rate limit, a host that can't be found.
     pub(super) fn stops_its_stream(&self) -> bool {
-        if matches!(self.kind(), Kind::Auth | Kind::RateLimited | Kind::Conflict) {
+        if matches!(
+            self.kind(),
+            FailureKind::Auth | FailureKind::RateLimited | FailureKind::Conflict
+        ) {
             return true;
         }
         let Self::Source(error) = self else {
             return false;
         };
         let mut error = error;
-        while let SourceError::BrokenOff { source } = error {
+        while let FeedError::BrokenOff { source } = error {
             error = source;
         }
         match error {
-            SourceError::Client(error) => !matches!(
+            FeedError::Client(error) => !matches!(
                 error,
                 ClientError::GaveUp {
                     of_sign_in: false,
@@ -182,27 +185,27 @@ impl RunError {
             return false;
         };
         let mut error = error;
-        while let SourceError::BrokenOff { source } = error {
+        while let FeedError::BrokenOff { source } = error {
             error = source;
         }
         match error {
-            SourceError::Client(error) => {
-                error.kind() == Kind::Transient && !self.stops_its_stream()
+            FeedError::Client(error) => {
+                error.kind() == FailureKind::Transient && !self.stops_its_stream()
             }
-            SourceError::Refused(refusal) => matches!(refusal, Refusal::TooSlow(_)),
-            SourceError::BrokenOff { .. } => false,
+            FeedError::Refused(refusal) => matches!(refusal, Refusal::TooSlow(_)),
+            FeedError::BrokenOff { .. } => false,
         }
     }
 
     /// Whether the client took it for an answer, and so hasn't tried again.
     pub(super) fn is_an_answer(&self) -> bool {
-        matches!(self, Self::Source(SourceError::Refused(_)))
+        matches!(self, Self::Source(FeedError::Refused(_)))
     }
 
     /// How long the provider asked to stay away.
     pub fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::Source(SourceError::Client(error)) => error.retry_after(),
+            Self::Source(FeedError::Client(error)) => error.retry_after(),
             _ => None,
         }
     }

@@ -18,24 +18,24 @@ const AT_A_TIME: usize = 4;
 
 /// The ids of one run: those of the lake's own files, partition by partition as they are needed, and the run's own.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(super) struct RunIds {
     lake: Lake,
     job: String,
     run: Uuid,
     /// What the last commit or the one under way has touched. Others are in the process's memory, within its bounds.
-    partitions: HashMap<String, Partition>,
+    partitions: HashMap<String, PartitionIds>,
     memory: RunCache,
 }
 
 /// The ids of one partition.
 #[derive(Debug, Default)]
-pub(super) struct Partition {
+pub(super) struct PartitionIds {
     ids: IdSet,
     /// Whether the commit under way may hold ids of it.
     used: bool,
 }
 
-impl Partition {
+impl PartitionIds {
     /// Takes an id in; `false` if it is there already.
     pub(super) fn take(&mut self, id: EventIdHash) -> bool {
         self.used = true;
@@ -43,7 +43,7 @@ impl Partition {
     }
 }
 
-impl Ids {
+impl RunIds {
     /// Of a run whose claim `memory` knows of.
     pub(super) fn new(lake: Lake, job: &str, run: Uuid, memory: RunCache) -> Self {
         Self {
@@ -56,14 +56,14 @@ impl Ids {
     }
 
     /// The ids of a partition; read from the lake when it is first needed, unless they were kept.
-    pub(super) async fn of(&mut self, partition: &str) -> Result<&mut Partition, RunError> {
+    pub(super) async fn of(&mut self, partition: &str) -> Result<&mut PartitionIds, RunError> {
         if !self.partitions.contains_key(partition) {
             let ids = match self.memory.take(&self.job, self.run, partition) {
                 Some(kept) => kept,
                 None => self.read(partition).await?,
             };
             self.partitions
-                .insert(partition.to_owned(), Partition { ids, used: true });
+                .insert(partition.to_owned(), PartitionIds { ids, used: true });
         }
         Ok(self.partitions.entry(partition.to_owned()).or_default())
     }

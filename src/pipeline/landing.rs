@@ -17,22 +17,22 @@ use tracing::Instrument;
 
 use super::account::RunAccount;
 use super::budget::RunShare;
-use super::decode::{Decoded, Decoder, Key};
+use super::decode::{DecodedPage, Decoder, RowKey};
 use super::error::RunError;
-use super::ids::Ids;
+use super::ids::RunIds;
 use super::overlap::first_of;
 use super::parts::{CpuPool, FanoutWriter};
 use super::pull::{InFlight, TooOld, WorkerEvent};
-use super::quarantine::Quarantine;
-use super::queue::Missed;
+use super::quarantine::RunQuarantine;
+use super::queue::MissedRange;
 use super::{Job, RunMode, RunTotals};
 use crate::future;
 use crate::lake::{
-    self, Change, Commit, CommittedFile, Counts, JobLog, LakeError, Open, Origin, Progress, Pulled,
-    Work,
+    self, Commit, CommitChange, CommittedFile, JobLog, LakeError, OpenRange, Origin, Progress,
+    Pulled, RecordCounts, Work,
 };
-use crate::metrics::Landed;
-use crate::model::{Kind, Range, Timestamp};
+use crate::metrics::CommitTotals;
+use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan;
 use crate::providers::Stream;
 use crate::table::{self, PartSpec};
@@ -49,8 +49,8 @@ pub(super) struct Sink<'a> {
     job: &'a Job,
     log: &'a JobLog,
     account: &'a RunAccount,
-    ids: Ids,
-    quarantine: Quarantine,
+    ids: RunIds,
+    quarantine: RunQuarantine,
     /// The streams that the job pulls.
     streams: Vec<String>,
     /// Every stream, as the next commit will say; windows in flight aside.
@@ -99,7 +99,7 @@ pub(super) enum WriteOutcome {
 /// A record that may land, if the lake lacks it.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    key: Key,
+    key: RowKey,
     /// Whether an earlier pull of its range did not see it.
     late: bool,
     /// Whether it lies outside the bounds that were asked.
@@ -109,7 +109,7 @@ struct Candidate {
 /// A window in flight, and what it has added since the last commit.
 struct WindowStats {
     window: InFlight,
-    counts: Counts,
+    counts: RecordCounts,
     total: Option<u64>,
     /// What an operator should know.
     remarks: Vec<String>,
@@ -122,7 +122,7 @@ impl WindowStats {
     fn new(window: InFlight) -> Self {
         Self {
             window,
-            counts: Counts::default(),
+            counts: RecordCounts::default(),
             total: None,
             remarks: Vec::new(),
             days: BTreeMap::new(),
@@ -138,7 +138,7 @@ impl WindowStats {
     }
 
     fn has_something(&self) -> bool {
-        self.counts != Counts::default() || !self.remarks.is_empty()
+        self.counts != RecordCounts::default() || !self.remarks.is_empty()
     }
 
     /// What has been added since the last commit, also by a range that then fails or is begun again: what lies outside
@@ -182,8 +182,8 @@ impl<'a> Sink<'a> {
             run: log.run().id.to_string(),
         };
         Self {
-            ids: Ids::new(job.lake.clone(), &job.log, log.run().id, job.memory.clone()),
-            quarantine: Quarantine::new(job.lake.clone(), &job.log),
+            ids: RunIds::new(job.lake.clone(), &job.log, log.run().id, job.memory.clone()),
+            quarantine: RunQuarantine::new(job.lake.clone(), &job.log),
             streams: newest.streams,
             progress: newest.progress,
             slots: BTreeMap::new(),
@@ -255,7 +255,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes what a worker brings.
-    pub(super) async fn take(&mut self, arrival: WorkerEvent<Decoded>) -> Result<(), RunError> {
+    pub(super) async fn take(&mut self, arrival: WorkerEvent<DecodedPage>) -> Result<(), RunError> {
         match arrival {
             WorkerEvent::Began(slot, window) => {
                 self.put_down(slot);
@@ -311,8 +311,8 @@ impl<'a> Sink<'a> {
     }
 
     /// Notes that a range failed though its provider is alive.
-    pub(super) fn miss(&mut self, missed: &Missed) {
-        let Missed {
+    pub(super) fn miss(&mut self, missed: &MissedRange) {
+        let MissedRange {
             stream,
             range,
             work,
@@ -347,10 +347,10 @@ impl<'a> Sink<'a> {
                 Work::Pull
             };
             for range in progress.passed().missing(wanted).iter() {
-                plan::fail(progress, range, pull, self.now, Kind::Data, doubt);
+                plan::fail(progress, range, pull, self.now, FailureKind::Data, doubt);
             }
             if *work == Work::Settle {
-                plan::fail(progress, *range, *work, self.now, Kind::Data, doubt);
+                plan::fail(progress, *range, *work, self.now, FailureKind::Data, doubt);
             }
             return;
         }
@@ -419,7 +419,7 @@ impl<'a> Sink<'a> {
             let ended = self.account.ended(&pulled);
             self.log.will_end(ended, self.account.streak()).await;
         }
-        let change = Change {
+        let change = CommitChange {
             origin: Some(Origin {
                 from: self.checked_from,
                 ..self.job.origin()
@@ -437,7 +437,7 @@ impl<'a> Sink<'a> {
         self.ids.committed();
         self.account.tell(&commit.pulled);
 
-        let mut counts = Counts::default();
+        let mut counts = RecordCounts::default();
         commit
             .pulled
             .iter()
@@ -462,9 +462,9 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn tell_metrics(&self, commit: &Commit, counts: Counts) {
+    fn tell_metrics(&self, commit: &Commit, counts: RecordCounts) {
         let (metrics, policy) = (&self.job.metrics, &self.job.policy);
-        metrics.committed(Landed {
+        metrics.committed(CommitTotals {
             new: counts.new,
             duplicate: counts.duplicate,
             quarantined: counts.quarantined,
@@ -538,7 +538,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Lands a page: what its window may land, and the lake lacks, goes to the open parts.
-    async fn land(&mut self, slot: usize, page: Decoded) -> Result<(), RunError> {
+    async fn land(&mut self, slot: usize, page: DecodedPage) -> Result<(), RunError> {
         let Some(mut of) = self.slots.remove(&slot) else {
             return Ok(());
         };
@@ -555,7 +555,7 @@ impl<'a> Sink<'a> {
         }
         for (number, partition) in page.partitions.iter().enumerate() {
             let of_this =
-                |(row, key): (u32, &Key)| (key.partition == number).then_some((row, *key));
+                |(row, key): (u32, &RowKey)| (key.partition == number).then_some((row, *key));
             let lands: Vec<(u32, Candidate)> = (0..)
                 .zip(&page.keys)
                 .filter_map(of_this)
@@ -588,7 +588,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Whether a record may land now, or waits for its own range.
-    fn may_land(&self, of: &mut WindowStats, key: Key) -> Option<Candidate> {
+    fn may_land(&self, of: &mut WindowStats, key: RowKey) -> Option<Candidate> {
         let (window, at) = (&of.window, key.event_time);
         let outside = !window.asked.contains(at);
         let progress = self.progress.get(&window.stream);
@@ -608,7 +608,7 @@ impl<'a> Sink<'a> {
     async fn append(
         &mut self,
         partition: &str,
-        page: &Decoded,
+        page: &DecodedPage,
         rows: &[(u32, Option<i64>)],
     ) -> Result<(), RunError> {
         if rows.is_empty() {
@@ -700,7 +700,7 @@ impl<'a> Sink<'a> {
 
 /// Whether there is a reason to commit it now: requests alone are none.
 fn is_worth_a_commit(pulled: &Pulled) -> bool {
-    pulled.finished || pulled.counts != Counts::default() || !pulled.remarks.is_empty()
+    pulled.finished || pulled.counts != RecordCounts::default() || !pulled.remarks.is_empty()
 }
 
 fn says_something(pulled: &Pulled) -> bool {
@@ -734,8 +734,8 @@ fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
 
 impl InFlight {
     /// Where to go on, if its provider has a place to go on from.
-    fn unfinished(&self) -> Option<Open> {
-        Some(Open {
+    fn unfinished(&self) -> Option<OpenRange> {
+        Some(OpenRange {
             range: self.range,
             work: self.work,
             asked_at: self.asked_at,

@@ -36,25 +36,26 @@ use uuid::Uuid;
 use crate::client::ClientError;
 use crate::clock::{Clock, real_now};
 use crate::lake::{
-    Claim, Claimed, Commit, Counts, FailureStreak, JobLog, Lake, Origin, Run, RunSummary, Work,
+    Claim, ClaimOutcome, Commit, FailureStreak, JobLog, Lake, LogRun, Origin, RecordCounts,
+    RunSummary, Work,
 };
 use crate::metrics;
 use crate::model::{PartitionColumn, Range, RangeSet, Timestamp};
 use crate::plan::Policy;
-use crate::source::{Source, SourceError};
+use crate::source::{Feed, FeedError};
 use crate::telemetry::note_trace;
 
 use account::RunAccount;
 pub use budget::MemoryBudget;
-pub use comparison::{Day, Example, Found};
+pub use comparison::{ComparedDay, Discrepancies, Example};
 use decode::Decoder;
 pub use error::RunError;
 use landing::Sink;
 pub use memory::RunCache;
 pub use overlap::{Neighbours, Overlap, refuse_overlap};
 use parts::CpuPool;
-use queue::{Leftovers, Queue};
-pub use replay::{Became, Replayed, Tried, replay};
+use queue::{Leftovers, WindowQueue};
+pub use replay::{LineOutcome, Replayed, ReplayedLine, replay};
 use time::Time;
 pub use time::now;
 pub use verify::{Unverified, Verification, verify};
@@ -78,7 +79,7 @@ pub struct Job {
     /// How ranges are cut and read again.
     pub policy: Policy,
     /// The provider's feed.
-    pub source: Source,
+    pub source: Feed,
     /// Where it lands.
     pub lake: Lake,
     /// The columns that are in the path.
@@ -92,7 +93,7 @@ pub struct Job {
     /// What its runs may hold, and all others that share it.
     pub budget: MemoryBudget,
     /// Who is told of its commits and runs.
-    pub metrics: metrics::Job,
+    pub metrics: metrics::JobMetrics,
 }
 
 impl Job {
@@ -174,7 +175,7 @@ pub enum RunMode {
 impl RunMode {
     /// The feed that windows are pulled from: what is due goes before a backfill, whose calls wait as long as any other
     /// of the connection does.
-    fn feed(&self, source: &Source) -> Source {
+    fn feed(&self, source: &Feed) -> Feed {
         match self {
             Self::Due => source.clone(),
             Self::Backfill { .. } => source.yielding(),
@@ -234,7 +235,7 @@ pub struct RunTotals {
     /// Event time that these windows cover, summed over streams.
     pub covered: TimeDelta,
     /// What became of the records.
-    pub counts: Counts,
+    pub counts: RecordCounts,
     /// Data commits.
     pub commits: u64,
 }
@@ -341,7 +342,7 @@ async fn claimed<R>(
     work: impl AsyncFnOnce(&JobLog, &RunAccount) -> Result<R, RunError>,
 ) -> Result<RunOutcome<R>, RunError> {
     let streams = job.source.adapter.listed_streams();
-    let run = Run {
+    let run = LogRun {
         origin: Some(job.origin()),
         streams: streams.into_iter().map(|stream| stream.id).collect(),
         outlived: job.memory.outlived(&job.log, conduct.claim_life),
@@ -437,7 +438,7 @@ async fn under_claim(
     let time = Time::of(job, conduct.clock);
     let source = job.source.counting(account.calls.clone());
     let streams = match source.streams(&conduct.stop).await {
-        Err(SourceError::Client(ClientError::Stopped)) => {
+        Err(FeedError::Client(ClientError::Stopped)) => {
             account.end(&[], true);
             return Ok(RunReport::stopped(log));
         }
@@ -456,7 +457,7 @@ async fn under_claim(
     let planned = Time::moment();
     let now = time.judged_at(planned).now;
     landing.plans_at(now);
-    let queue = Arc::new(Queue::new(
+    let queue = Arc::new(WindowQueue::new(
         &streams,
         landing.progress(),
         lane,

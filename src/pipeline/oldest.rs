@@ -14,7 +14,7 @@ const MOST: u32 = 40;
 
 /// A search between an instant that was refused as too old and the newest that can be asked for.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(super) struct OldestSearch {
     refused: Timestamp,
     answered: Option<Timestamp>,
     newest: Timestamp,
@@ -24,7 +24,7 @@ pub(super) struct Search {
     asked: u32,
 }
 
-impl Search {
+impl OldestSearch {
     /// `said` are instants that the refusal may mean; `grain` is the least length that can be asked for, zero if any
     /// will do.
     pub(super) fn new(
@@ -154,7 +154,8 @@ mod tests {
     /// The oldest instant found, and in how many calls.
     fn find(limit: Timestamp, grain: TimeDelta, said: &[Timestamp]) -> (Option<Timestamp>, u32) {
         let now = at(NOW);
-        let mut search = Search::new(at(START), now - TimeDelta::minutes(3), now, grain, said);
+        let mut search =
+            OldestSearch::new(at(START), now - TimeDelta::minutes(3), now, grain, said);
         let mut calls = 0;
         while let Some(asked) = search.next() {
             calls += 1;

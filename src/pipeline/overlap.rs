@@ -100,7 +100,7 @@ pub async fn refuse_overlap(
     if let Some(newest) = newest {
         job.refuse_if_moved(newest)?;
     }
-    let wanted = Wanted::of(newest, streams, first_of(job, lane));
+    let wanted = UncheckedRanges::of(newest, streams, first_of(job, lane));
     if wanted.is_empty() {
         return Ok(());
     }
@@ -125,9 +125,9 @@ pub(super) fn first_of(job: &Job, lane: &RunMode) -> Timestamp {
 
 /// By stream, the ranges that a log has never been checked for. The stream `None` is any stream.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted(BTreeMap<Option<String>, Range>);
+struct UncheckedRanges(BTreeMap<Option<String>, Range>);
 
-impl Wanted {
+impl UncheckedRanges {
     fn of(newest: Option<&Commit>, streams: &[Stream], from: Timestamp) -> Self {
         let progress = newest.map(|newest| &newest.progress);
         let is_new = progress.is_none_or(BTreeMap::is_empty);
@@ -165,7 +165,7 @@ impl Wanted {
     }
 }
 
-async fn find(job: &Job, wanted: &Wanted) -> Result<Option<Overlap>, LakeError> {
+async fn find(job: &Job, wanted: &UncheckedRanges) -> Result<Option<Overlap>, LakeError> {
     let ours = job.origin();
     let is_ours = |log: &str| {
         let configured = job.neighbours.logs.get(log);
@@ -190,7 +190,12 @@ async fn find(job: &Job, wanted: &Wanted) -> Result<Option<Overlap>, LakeError> 
 }
 
 /// What `newest`, the newest commit of another log of the same account, has of what is wanted.
-fn overlap(log: String, newest: &Commit, wanted: &Wanted, is_configured: bool) -> Option<Overlap> {
+fn overlap(
+    log: String,
+    newest: &Commit,
+    wanted: &UncheckedRanges,
+    is_configured: bool,
+) -> Option<Overlap> {
     // jobs of one configuration have different filters, if they have a feed in common
     let is_same = if is_configured {
         |a: &str, b: &str| a == b
@@ -343,8 +348,9 @@ mod tests {
             id: id.to_owned(),
             realtime: false,
         };
-        let of =
-            |newest: &Commit, streams: &[Stream], from| Wanted::of(Some(newest), streams, from).0;
+        let of = |newest: &Commit, streams: &[Stream], from| {
+            UncheckedRanges::of(Some(newest), streams, from).0
+        };
         let ever = Range::new(start, Timestamp::MAX_UTC).unwrap();
         let mut newest: Commit = serde_json::from_value(serde_json::json!({
             "format": 1, "version": 1, "id": uuid::Uuid::nil(), "run": uuid::Uuid::nil(), "job": "j", "kind": "claim",

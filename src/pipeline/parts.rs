@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::error::RunError;
-use crate::table::{EncodedGroup, FinishedPart, Group, Part, PartSpec, RowError};
+use crate::table::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter, RowError};
 
 /// How much of a run is computed at a time, rather than waited for: as many pages or row groups as it has windows in
 /// flight.
@@ -37,7 +37,7 @@ impl CpuPool {
 pub(super) struct FanoutWriter {
     spec: PartSpec,
     cores: CpuPool,
-    open: BTreeMap<String, Part>,
+    open: BTreeMap<String, PartWriter>,
     /// Row groups on their way, in the order in which they were given out.
     encoding: VecDeque<PendingGroup>,
 }
@@ -71,10 +71,14 @@ impl FanoutWriter {
         let part = match self.open.get_mut(partition) {
             Some(part) => part,
             None => (self.open.entry(partition.to_owned()))
-                .or_insert_with(|| Part::new(self.spec.clone())),
+                .or_insert_with(|| PartWriter::new(self.spec.clone())),
         };
         part.push(rows);
-        while let Some(group) = self.open.get_mut(partition).map_or(Ok(None), Part::group)? {
+        while let Some(group) = self
+            .open
+            .get_mut(partition)
+            .map_or(Ok(None), PartWriter::group)?
+        {
             self.encode(partition, group);
             self.take_back(ON_THEIR_WAY).await?;
         }
@@ -84,7 +88,7 @@ impl FanoutWriter {
     /// The memory that they hold.
     pub(super) fn bytes(&self) -> usize {
         let encoding: usize = self.encoding.iter().map(|group| group.bytes).sum();
-        self.open.values().map(Part::bytes).sum::<usize>() + encoding
+        self.open.values().map(PartWriter::bytes).sum::<usize>() + encoding
     }
 
     /// All of them as whole files, by partition.
@@ -92,7 +96,7 @@ impl FanoutWriter {
         let partitions: Vec<String> = self.open.keys().cloned().collect();
         for partition in &partitions {
             while let Some(group) =
-                (self.open.get_mut(partition)).map_or(Ok(None), Part::next_group)?
+                (self.open.get_mut(partition)).map_or(Ok(None), PartWriter::next_group)?
             {
                 self.encode(partition, group);
                 self.take_back(ON_THEIR_WAY).await?;

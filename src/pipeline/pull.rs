@@ -10,22 +10,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::budget::{MemoryBudget, Reservation};
-use super::decode::{ReadPage, Received};
+use super::decode::{ReadPage, ReceivedPage};
 use super::error::RunError;
 use super::identity::Occurrences;
-use super::oldest::Search;
+use super::oldest::OldestSearch;
 use super::parts::CpuPool;
-use super::queue::{Given, Missed, Queue, Then};
+use super::queue::{AfterFailure, MissedRange, QueuedWindow, WindowQueue};
 use super::time::Time;
 use super::whole::{self, READINGS, ReadVerdict, RepeatedRead};
 use super::{Job, RunOptions};
 use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
-use crate::lake::{Open, Work};
-use crate::model::{Kind, Range, Timestamp};
+use crate::lake::{OpenRange, Work};
+use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan::Policy;
-use crate::providers::{Ask, Cursor, Page, Refusal, Stream, oldest_said};
-use crate::source::{FirstAnswer, Piece, Source, SourceError};
+use crate::providers::{Cursor, Page, PageRequest, Refusal, Stream, oldest_said};
+use crate::source::{Feed, FeedError, FirstAnswer, PagePiece};
 use crate::table::RowError;
 
 /// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a
@@ -61,7 +61,7 @@ pub(super) enum WorkerEvent<P> {
         narrowed: Option<TimeDelta>,
     },
     /// A range failed, though its provider is alive.
-    Missed(Missed),
+    Missed(MissedRange),
     /// The provider gives nothing of a stream before an instant, as it is too old.
     TooOld(TooOld),
 }
@@ -97,9 +97,9 @@ pub(super) struct InFlight {
 
 /// Starts the workers, which pull from `feed`; what is returned ends when all of them have, and aborts them when dropped.
 pub(super) fn spawn<R: ReadPage>(
-    feed: &Source,
+    feed: &Feed,
     job: &Job,
-    queue: &Arc<Queue>,
+    queue: &Arc<WindowQueue>,
     conduct: &RunOptions,
     reader: R,
     cores: &CpuPool,
@@ -131,23 +131,24 @@ pub(super) fn spawn<R: ReadPage>(
 }
 
 /// A page on its way, and the twins of its answer so far.
-type Decoding<P> = JoinHandle<Result<Result<(WorkerEvent<P>, Occurrences), RowError>, JoinError>>;
+type PendingPage<P> =
+    JoinHandle<Result<Result<(WorkerEvent<P>, Occurrences), RowError>, JoinError>>;
 
 struct Worker<R: ReadPage> {
     slot: usize,
-    source: Source,
+    source: Feed,
     reader: Arc<R>,
     cores: CpuPool,
     budget: MemoryBudget,
     policy: Policy,
-    queue: Arc<Queue>,
+    queue: Arc<WindowQueue>,
     stop: CancellationToken,
     arrivals: mpsc::Sender<WorkerEvent<R::Made>>,
     time: Time,
 }
 
 /// Why a range was not pulled to its last page.
-enum Ended {
+enum PullEnd {
     TooLarge(Refusal),
     /// Its bounds are refused, for its age or for what may be its age.
     Refused(Refusal),
@@ -156,21 +157,21 @@ enum Ended {
     Stopped,
 }
 
-impl From<SourceError> for Ended {
-    fn from(error: SourceError) -> Self {
+impl From<FeedError> for PullEnd {
+    fn from(error: FeedError) -> Self {
         match error {
-            SourceError::Refused(said @ Refusal::TooLarge(_)) => Self::TooLarge(said),
-            SourceError::Refused(said @ (Refusal::TooOld(_) | Refusal::BadRange { .. })) => {
+            FeedError::Refused(said @ Refusal::TooLarge(_)) => Self::TooLarge(said),
+            FeedError::Refused(said @ (Refusal::TooOld(_) | Refusal::BadRange { .. })) => {
                 Self::Refused(said)
             }
-            SourceError::Client(ClientError::Stopped) => Self::Stopped,
+            FeedError::Client(ClientError::Stopped) => Self::Stopped,
             error => Self::Failed(error.into()),
         }
     }
 }
 
 /// What a refusal of a range's bounds is about.
-enum About {
+enum BoundsRefusal {
     ItsSize,
     /// Nothing before this instant is given.
     ItsAge(Timestamp),
@@ -179,7 +180,7 @@ enum About {
 
 /// How hard a range is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effort {
+enum RangeEffort {
     Once,
     Usual,
     Full,
@@ -187,7 +188,7 @@ enum Effort {
 
 /// How a window's ranges are asked for, as it goes on.
 #[derive(Debug, Clone, Copy, Default)]
-struct Mood {
+struct WindowPatience {
     /// Whether the least range at a place where one had failed was answered: the failed one was too large.
     least_is_answered: Option<bool>,
     /// Whether the next range is asked for with all retries, whatever its size.
@@ -197,19 +198,19 @@ struct Mood {
 impl<R: ReadPage> Worker<R> {
     async fn work(self) {
         while let Some(given) = self.queue.next(&self.stop).await {
-            if let Err(Ended::Stopped) = self.window(&given).await {
+            if let Err(PullEnd::Stopped) = self.window(&given).await {
                 self.queue.leave_unfinished(&given);
             }
         }
     }
 
-    /// Pulls a window, in smaller ranges where it proves too large. The error is [`Ended::Stopped`].
-    async fn window(&self, given: &Given) -> Result<(), Ended> {
-        let Given { stream, task, .. } = given;
+    /// Pulls a window, in smaller ranges where it proves too large. The error is [`PullEnd::Stopped`].
+    async fn window(&self, given: &QueuedWindow) -> Result<(), PullEnd> {
+        let QueuedWindow { stream, task, .. } = given;
         let whole = task.range;
         let mut resume = task.resume.clone();
         let mut from = whole.from();
-        let mut mood = Mood::default();
+        let mut mood = WindowPatience::default();
         loop {
             let narrowed = self.queue.narrowed(&stream.id);
             let length = match (&resume, narrowed) {
@@ -226,11 +227,11 @@ impl<R: ReadPage> Worker<R> {
             };
             let half = self.policy.first_half(range);
             let effort = if mood.is_patient {
-                Effort::Full
+                RangeEffort::Full
             } else if given.once || (narrowed.is_some() && half.is_some()) {
-                Effort::Once // what may still be too large isn't tried again and again
+                RangeEffort::Once // what may still be too large isn't tried again and again
             } else {
-                Effort::Usual
+                RangeEffort::Usual
             };
             let span =
                 tracing::trace_span!("window", stream = stream.id, %range, work = ?task.work);
@@ -238,9 +239,9 @@ impl<R: ReadPage> Worker<R> {
             match pull.instrument(span).await {
                 Ok(()) => {
                     from = range.to();
-                    mood = Mood::default();
+                    mood = WindowPatience::default();
                 }
-                Err(Ended::TooLarge(said)) => {
+                Err(PullEnd::TooLarge(said)) => {
                     if let Some(half) = half {
                         self.halve(stream, range, half, &said);
                     } else {
@@ -251,10 +252,10 @@ impl<R: ReadPage> Worker<R> {
                     }
                 }
                 // it was asked for what hasn't happened, as its answer shows
-                Err(Ended::Failed(_) | Ended::Refused(_))
+                Err(PullEnd::Failed(_) | PullEnd::Refused(_))
                     if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
-                Err(Ended::Refused(said)) => match self.about(given, range, &said).await? {
-                    About::ItsSize => {
+                Err(PullEnd::Refused(said)) => match self.about(given, range, &said).await? {
+                    BoundsRefusal::ItsSize => {
                         if let Some(half) = half {
                             self.halve(stream, range, half, &said);
                         } else {
@@ -263,10 +264,10 @@ impl<R: ReadPage> Worker<R> {
                             return self.fail(given, range, error).await;
                         }
                     }
-                    About::ItsAge(oldest) => from = from.max(oldest),
-                    About::Neither(error) => return self.fail(given, range, error).await,
+                    BoundsRefusal::ItsAge(oldest) => from = from.max(oldest),
+                    BoundsRefusal::Neither(error) => return self.fail(given, range, error).await,
                 },
-                Err(Ended::Failed(error)) => {
+                Err(PullEnd::Failed(error)) => {
                     let Some(half) = half.filter(|_| error.may_be_of_size() && !given.once) else {
                         return self.fail(given, range, error).await;
                     };
@@ -276,13 +277,15 @@ impl<R: ReadPage> Worker<R> {
                     }
                     if mood.least_is_answered == Some(true) {
                         self.halve(stream, range, half, &error);
-                    } else if !mood.is_patient && (effort == Effort::Once || error.is_an_answer()) {
+                    } else if !mood.is_patient
+                        && (effort == RangeEffort::Once || error.is_an_answer())
+                    {
                         mood.is_patient = true;
                     } else {
                         return self.fail(given, range, error).await;
                     }
                 }
-                Err(Ended::Stopped) => return Err(Ended::Stopped),
+                Err(PullEnd::Stopped) => return Err(PullEnd::Stopped),
             }
         }
     }
@@ -298,14 +301,19 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// The window failed in `range`; the queue says whether its stream goes on.
-    async fn fail(&self, given: &Given, range: Range, error: RunError) -> Result<(), Ended> {
+    async fn fail(
+        &self,
+        given: &QueuedWindow,
+        range: Range,
+        error: RunError,
+    ) -> Result<(), PullEnd> {
         match self.queue.fail(given, range, error) {
-            Then::Note(missed) => self.note(missed).await,
-            Then::Ask(newest) => {
+            AfterFailure::Note(missed) => self.note(missed).await,
+            AfterFailure::Ask(newest) => {
                 let from = newest.to() - self.policy.min_window.min(newest.length());
                 let least = Range::new(from, newest.to()).unwrap_or(newest);
                 let answer = self.ask_once(&given.stream, least, false).await;
-                if let Err(Ended::Stopped) = answer {
+                if let Err(PullEnd::Stopped) = answer {
                     // the window has ended already
                     return Ok(());
                 }
@@ -315,7 +323,7 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
-    async fn note(&self, missed: Vec<Missed>) -> Result<(), Ended> {
+    async fn note(&self, missed: Vec<MissedRange>) -> Result<(), PullEnd> {
         for missed in missed {
             // the landing is gone only if the run has failed
             if self
@@ -331,14 +339,14 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Whether the least range at the start of one that failed is answered, asked for once.
-    async fn answers_for_the_least(&self, stream: &Stream, range: Range) -> Result<bool, Ended> {
+    async fn answers_for_the_least(&self, stream: &Stream, range: Range) -> Result<bool, PullEnd> {
         let least = (self.policy).first_piece(range.from(), range.to(), self.policy.min_window);
         let Some(least) = least.filter(|least| *least != range) else {
             return Ok(false);
         };
         match self.ask_once(stream, least, false).await {
             Ok(()) => Ok(true),
-            Err(Ended::Stopped) => Err(Ended::Stopped),
+            Err(PullEnd::Stopped) => Err(PullEnd::Stopped),
             Err(_) => Ok(false),
         }
     }
@@ -349,9 +357,9 @@ impl<R: ReadPage> Worker<R> {
         stream: &Stream,
         range: Range,
         begins_only: bool,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), PullEnd> {
         let source = self.source.once();
-        let ask = Ask {
+        let ask = PageRequest {
             stream: stream.clone(),
             range,
             reading: 0,
@@ -368,7 +376,12 @@ impl<R: ReadPage> Worker<R> {
 
     /// What a refusal of `range` is about: it is tried out, as no provider documents its words. What is too old is told
     /// to the landing.
-    async fn about(&self, given: &Given, range: Range, said: &Refusal) -> Result<About, Ended> {
+    async fn about(
+        &self,
+        given: &QueuedWindow,
+        range: Range,
+        said: &Refusal,
+    ) -> Result<BoundsRefusal, PullEnd> {
         let (stream, policy) = (&given.stream, &self.policy);
         // what is too old is refused at once
         let begins_only = matches!(said, Refusal::TooOld(_));
@@ -379,23 +392,24 @@ impl<R: ReadPage> Worker<R> {
         let least = policy.first_piece(range.from(), range.to(), policy.min_window);
         if let Some(least) = least.filter(|least| *least != range) {
             match self.ask_once(stream, least, begins_only).await {
-                Ok(()) => return Ok(About::ItsSize),
-                Err(Ended::TooLarge(_) | Ended::Refused(_)) => {}
-                Err(Ended::Stopped) => return Err(Ended::Stopped),
-                Err(Ended::Failed(error)) => return Ok(About::Neither(error)),
+                Ok(()) => return Ok(BoundsRefusal::ItsSize),
+                Err(PullEnd::TooLarge(_) | PullEnd::Refused(_)) => {}
+                Err(PullEnd::Stopped) => return Err(PullEnd::Stopped),
+                Err(PullEnd::Failed(error)) => return Ok(BoundsRefusal::Neither(error)),
             }
         }
         let refused = |said: &Refusal| {
             let message = said.to_string();
-            About::Neither(match said {
+            BoundsRefusal::Neither(match said {
                 Refusal::BadRange {
-                    kind: Kind::Data, ..
+                    kind: FailureKind::Data,
+                    ..
                 } => RunError::TooLarge {
                     range: least.unwrap_or(range),
                     source: Refusal::TooLarge(message),
                 },
-                _ => SourceError::from(Refusal::Failed {
-                    kind: Kind::Config,
+                _ => FeedError::from(Refusal::Failed {
+                    kind: FailureKind::Config,
                     message,
                 })
                 .into(),
@@ -408,16 +422,16 @@ impl<R: ReadPage> Worker<R> {
         let end = policy.horizon(now);
         let newest = policy.last_cell(end - policy.min_window);
         let names = oldest_said(&said.to_string(), now);
-        let mut search = Search::new(range.from(), newest, now, policy.grain, &names);
+        let mut search = OldestSearch::new(range.from(), newest, now, policy.grain, &names);
         while let Some(at) = search.next() {
             let Some(least) = policy.first_piece(at, end, policy.min_window) else {
                 break;
             };
             match self.ask_once(stream, least, begins_only).await {
-                Ok(()) | Err(Ended::TooLarge(_)) => search.note(at, true),
-                Err(Ended::Refused(_)) => search.note(at, false),
-                Err(Ended::Stopped) => return Err(Ended::Stopped),
-                Err(Ended::Failed(error)) => return Ok(About::Neither(error)),
+                Ok(()) | Err(PullEnd::TooLarge(_)) => search.note(at, true),
+                Err(PullEnd::Refused(_)) => search.note(at, false),
+                Err(PullEnd::Stopped) => return Err(PullEnd::Stopped),
+                Err(PullEnd::Failed(error)) => return Ok(BoundsRefusal::Neither(error)),
             }
         }
         match search.oldest() {
@@ -439,11 +453,11 @@ impl<R: ReadPage> Worker<R> {
     /// Nothing before `oldest` is given: no window before it is asked for.
     async fn is_too_old(
         &self,
-        given: &Given,
+        given: &QueuedWindow,
         range: Range,
         oldest: Timestamp,
         said: &Refusal,
-    ) -> Result<About, Ended> {
+    ) -> Result<BoundsRefusal, PullEnd> {
         let now = self.time.now();
         let ages = oldest_said(&said.to_string(), now);
         let slack = TimeDelta::days(1) + self.policy.grain * 2;
@@ -454,7 +468,7 @@ impl<R: ReadPage> Worker<R> {
         let stream = given.stream.id.clone();
         self.queue.skip_before(&stream, oldest);
         let Some(range) = Range::new(range.from(), oldest) else {
-            return Ok(About::ItsAge(oldest));
+            return Ok(BoundsRefusal::ItsAge(oldest));
         };
         let doubt = (!is_believed).then(|| {
             let error = RunError::HardlyTooOld {
@@ -472,7 +486,7 @@ impl<R: ReadPage> Worker<R> {
             doubt,
         }))
         .await?;
-        Ok(About::ItsAge(oldest))
+        Ok(BoundsRefusal::ItsAge(oldest))
     }
 
     /// Pulls a range to its last page.
@@ -481,16 +495,16 @@ impl<R: ReadPage> Worker<R> {
         stream: &Stream,
         range: Range,
         work: Work,
-        resume: Option<Open>,
-        effort: Effort,
-    ) -> Result<(), Ended> {
+        resume: Option<OpenRange>,
+        effort: RangeEffort,
+    ) -> Result<(), PullEnd> {
         let now = self.time.now(); // a run may last hours
         let (source, calls) = match effort {
-            Effort::Once => self.source.once().apart(),
-            Effort::Usual => self.source.apart(),
-            Effort::Full => self.source.persisting().apart(),
+            RangeEffort::Once => self.source.once().apart(),
+            RangeEffort::Usual => self.source.apart(),
+            RangeEffort::Full => self.source.persisting().apart(),
         };
-        let ask = Ask {
+        let ask = PageRequest {
             stream: stream.clone(),
             range,
             reading: 0,
@@ -526,10 +540,10 @@ impl<R: ReadPage> Worker<R> {
     /// Hands each page on as it arrives; the next one is fetched while it is decoded.
     async fn page_by_page(
         &self,
-        source: &Source,
-        ask: &Ask,
+        source: &Feed,
+        ask: &PageRequest,
         mut in_flight: InFlight,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), PullEnd> {
         let mut reading = source.read(ask, in_flight.cursor.clone());
         let mut restarts = 0;
         let mut twins = Occurrences::new();
@@ -546,7 +560,7 @@ impl<R: ReadPage> Worker<R> {
                 twins = self.hand_on(page).await?;
             }
             match next {
-                Ok(Some(Piece { page, begins })) => {
+                Ok(Some(PagePiece { page, begins })) => {
                     if begins {
                         twins.clear();
                     }
@@ -585,10 +599,10 @@ impl<R: ReadPage> Worker<R> {
     /// Hands the range on once it is known how often each of its records is there.
     async fn as_a_whole(
         &self,
-        source: &Source,
-        mut ask: Ask,
+        source: &Feed,
+        mut ask: PageRequest,
         asked_at: Timestamp,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), PullEnd> {
         let mut answered = false;
         let mut whole = RepeatedRead::default();
         let mut held = self.budget.nothing();
@@ -596,7 +610,7 @@ impl<R: ReadPage> Worker<R> {
         for reading in 0..READINGS {
             ask.reading = reading;
             let mut pages = source.read(&ask, None);
-            while let Some(Piece { page, .. }) = pages.next(&self.stop).await? {
+            while let Some(PagePiece { page, .. }) = pages.next(&self.stop).await? {
                 if !answered {
                     answered = self.answered(pages.first_answer(), asked_at).await?;
                 }
@@ -605,7 +619,7 @@ impl<R: ReadPage> Worker<R> {
                 }
                 if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
                     let said = format!("it shows more than {} MiB of records", whole::CAP >> 20);
-                    return Err(Ended::TooLarge(Refusal::TooLarge(said)));
+                    return Err(PullEnd::TooLarge(Refusal::TooLarge(said)));
                 }
             }
             let adapter = &self.source.adapter;
@@ -622,7 +636,7 @@ impl<R: ReadPage> Worker<R> {
             }
         }
         let said = format!("{READINGS} readings of it disagree: {why}");
-        Err(Ended::TooLarge(Refusal::TooLarge(said)))
+        Err(PullEnd::TooLarge(Refusal::TooLarge(said)))
     }
 
     /// Tells when the range's first answer was given, if there was one and its clock is behind: no more than had happened
@@ -631,7 +645,7 @@ impl<R: ReadPage> Worker<R> {
         &self,
         first_answer: Option<FirstAnswer>,
         asked_at: Timestamp,
-    ) -> Result<bool, Ended> {
+    ) -> Result<bool, PullEnd> {
         let Some(FirstAnswer { date }) = first_answer else {
             return Ok(false);
         };
@@ -650,17 +664,17 @@ impl<R: ReadPage> Worker<R> {
         ids: Vec<Option<String>>,
         mut twins: Occurrences,
         held: Reservation,
-    ) -> Decoding<R::Made> {
+    ) -> PendingPage<R::Made> {
         let reader = Arc::clone(&self.reader);
         let slot = self.slot;
-        let received = Received {
+        let received = ReceivedPage {
             page,
             ids,
             at: self.time.received(),
         };
         self.cores.begin(move || {
             let made = reader.read(&received, &mut twins)?;
-            let Received { page, .. } = received;
+            let ReceivedPage { page, .. } = received;
             let arrival = WorkerEvent::Page {
                 slot,
                 page: made,
@@ -674,18 +688,18 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Hands a page on when it is decoded; what is returned are the twins of its answer so far.
-    async fn hand_on(&self, page: Decoding<R::Made>) -> Result<Occurrences, Ended> {
+    async fn hand_on(&self, page: PendingPage<R::Made>) -> Result<Occurrences, PullEnd> {
         let decoded = async { Ok::<_, RunError>(page.await???) };
-        let (arrival, twins) = decoded.await.map_err(Ended::Failed)?;
+        let (arrival, twins) = decoded.await.map_err(PullEnd::Failed)?;
         self.send(arrival).await?;
         Ok(twins)
     }
 
     /// The landing is gone only if the run has failed.
-    async fn send(&self, arrival: WorkerEvent<R::Made>) -> Result<(), Ended> {
+    async fn send(&self, arrival: WorkerEvent<R::Made>) -> Result<(), PullEnd> {
         self.arrivals
             .send(arrival)
             .await
-            .map_err(|_| Ended::Stopped)
+            .map_err(|_| PullEnd::Stopped)
     }
 }

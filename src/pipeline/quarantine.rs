@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::decode::Refused;
+use super::decode::RefusedRecord;
 use super::error::RunError;
 use super::pull::InFlight;
 use crate::foreign;
@@ -12,7 +12,7 @@ use crate::model::{Range, Timestamp};
 
 /// What was put there, without the text.
 #[derive(Debug)]
-struct Known {
+struct KnownLine {
     stream: String,
     asked: Range,
     pulled_at: Timestamp,
@@ -20,11 +20,11 @@ struct Known {
 
 /// The quarantine of one run.
 #[derive(Debug)]
-pub(super) struct Quarantine {
+pub(super) struct RunQuarantine {
     lake: Lake,
     job: String,
     /// What is in the lake's quarantine or on its way; read when the first unreadable record arrives.
-    held: Held,
+    held: HeldRecords,
     is_read: bool,
     open: Vec<u8>,
     lines: u64,
@@ -32,14 +32,14 @@ pub(super) struct Quarantine {
 
 /// Unreadable records that are known, and what of them each range in flight has shown.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldRecords {
     /// By id.
-    known: HashMap<String, Vec<Known>>,
+    known: HashMap<String, Vec<KnownLine>>,
     /// By slot and id: how many its range has shown.
     shown: HashMap<usize, HashMap<String, usize>>,
 }
 
-impl Held {
+impl HeldRecords {
     /// Reads what is in the lake's quarantine.
     pub(super) async fn read(&mut self, lake: &Lake, job: &str) -> Result<(), RunError> {
         self.known = read(lake, job).await?;
@@ -67,7 +67,7 @@ impl Held {
             return false;
         }
         // a range that is begun again in this run, or halved, shows it again
-        known.push(Known {
+        known.push(KnownLine {
             stream: of.stream.clone(),
             asked: of.asked,
             pulled_at,
@@ -76,12 +76,12 @@ impl Held {
     }
 }
 
-impl Quarantine {
+impl RunQuarantine {
     pub(super) fn new(lake: Lake, job: &str) -> Self {
         Self {
             lake,
             job: job.to_owned(),
-            held: Held::default(),
+            held: HeldRecords::default(),
             is_read: false,
             open: Vec::new(),
             lines: 0,
@@ -99,10 +99,10 @@ impl Quarantine {
         &mut self,
         slot: usize,
         of: &InFlight,
-        refused: &Refused,
+        refused: &RefusedRecord,
         pulled_at: Timestamp,
     ) -> Result<bool, RunError> {
-        let Refused { raw, reason } = refused;
+        let RefusedRecord { raw, reason } = refused;
         let reason = &*foreign::line(reason);
         let id = quarantine::id_of(raw.as_bytes());
         if !self.is_read {
@@ -135,7 +135,7 @@ impl Quarantine {
     }
 }
 
-impl Known {
+impl KnownLine {
     /// Whether a range may show this one: it asks for instants that were asked for when it was found. A range that goes
     /// on from a cursor doesn't show what its earlier part has put here.
     fn counts_for(&self, of: &InFlight) -> bool {
@@ -146,10 +146,10 @@ impl Known {
 
 /// All lines of a job's quarantine, acknowledged or not: a re-read shows them again. A line that isn't ours is left
 /// alone: it can't be told what it stands for.
-async fn read(lake: &Lake, job: &str) -> Result<HashMap<String, Vec<Known>>, RunError> {
-    let mut known: HashMap<String, Vec<Known>> = HashMap::new();
+async fn read(lake: &Lake, job: &str) -> Result<HashMap<String, Vec<KnownLine>>, RunError> {
+    let mut known: HashMap<String, Vec<KnownLine>> = HashMap::new();
     quarantine::read(lake, job, |found| match found.line {
-        Ok(line) => known.entry(line.id).or_default().push(Known {
+        Ok(line) => known.entry(line.id).or_default().push(KnownLine {
             stream: line.stream,
             asked: line.asked.0,
             pulled_at: line.pulled_at,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::RunError;
 use super::{Job, RunMode, RunOptions, StreamFailure};
 use crate::lake::{Progress, Work};
-use crate::model::{Kind, Range, Timestamp};
+use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan::{self, Plan, Task};
 use crate::providers::Stream;
 use crate::telemetry::error_chain;
@@ -29,8 +29,8 @@ const SEARCHES: u32 = 3;
 const TEXT_CAP: usize = 300;
 
 /// The windows of a run, streams taking turns.
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct WindowQueue {
+    state: Mutex<QueueState>,
     /// A window has ended.
     changed: Notify,
     /// No window is begun after this.
@@ -39,8 +39,8 @@ pub(super) struct Queue {
     is_planned: bool,
 }
 
-struct State {
-    streams: Vec<Course>,
+struct QueueState {
+    streams: Vec<StreamCourse>,
     /// The place of the stream whose turn it is.
     turn: usize,
     /// Windows that proved too large, by stream.
@@ -50,7 +50,7 @@ struct State {
 }
 
 /// A stream in this run.
-struct Course {
+struct StreamCourse {
     stream: Stream,
     plan: Plan,
     in_flight: u32,
@@ -58,7 +58,7 @@ struct Course {
     has_pulled: bool,
     /// What has failed since the last sign of life.
     doubtful: Vec<(Range, Work, RunError)>,
-    newest: Newest,
+    newest: NewestWindow,
     /// Failures in a row, whatever has shown meanwhile that the provider is alive.
     in_a_row: usize,
     /// Whether a range has succeeded that had failed in an earlier run.
@@ -75,7 +75,7 @@ struct Course {
 
 /// What has become of the newest window of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Newest {
+enum NewestWindow {
     Waiting,
     Taken,
     Pulled(Range),
@@ -84,7 +84,7 @@ enum Newest {
 
 /// A window that is handed out.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct QueuedWindow {
     pub(super) stream: Stream,
     pub(super) task: Task,
     /// Whether it is asked for once: others have failed with all their retries.
@@ -94,19 +94,19 @@ pub(super) struct Given {
 
 /// A range that failed though its provider is alive.
 #[derive(Debug)]
-pub(super) struct Missed {
+pub(super) struct MissedRange {
     pub(super) stream: String,
     pub(super) range: Range,
     pub(super) work: Work,
-    pub(super) kind: Kind,
+    pub(super) kind: FailureKind,
     pub(super) error: String,
 }
 
 /// What a failure leads to.
 #[derive(Debug)]
-pub(super) enum Then {
+pub(super) enum AfterFailure {
     /// These ranges are to be noted.
-    Note(Vec<Missed>),
+    Note(Vec<MissedRange>),
     /// Whether the provider is alive is to be found out: the end of this range was answered before.
     Ask(Range),
 }
@@ -115,19 +115,19 @@ pub(super) enum Then {
 #[derive(Debug)]
 pub(super) struct Leftovers {
     pub(super) failures: Vec<StreamFailure>,
-    pub(super) missed: Vec<Missed>,
+    pub(super) missed: Vec<MissedRange>,
     /// Whether windows are left that were not even begun or not finished.
     pub(super) unfinished: bool,
 }
 
-enum Next {
-    Window(Box<Given>),
+enum NextWindow {
+    Window(Box<QueuedWindow>),
     /// Once one that is in flight has ended.
     Later,
     None,
 }
 
-impl Course {
+impl StreamCourse {
     fn new((stream, plan): (Stream, Plan)) -> Self {
         Self {
             stream,
@@ -135,7 +135,7 @@ impl Course {
             in_flight: 0,
             has_pulled: false,
             doubtful: Vec::new(),
-            newest: Newest::Waiting,
+            newest: NewestWindow::Waiting,
             in_a_row: 0,
             again_in_a_row: 0,
             has_made_up: false,
@@ -152,16 +152,16 @@ impl Course {
         !self.has_pulled || self.in_a_row > 0 || is_trying_again
     }
 
-    fn take(&mut self) -> Option<Given> {
-        let is_doubtful = self.doubtful.len() + 1 >= OUTAGE && self.newest == Newest::Waiting;
+    fn take(&mut self) -> Option<QueuedWindow> {
+        let is_doubtful = self.doubtful.len() + 1 >= OUTAGE && self.newest == NewestWindow::Waiting;
         let newest = is_doubtful.then(|| self.plan.newest()).flatten();
         let task = newest.or_else(|| self.plan.next())?;
         let is_newest = self.plan.is_newest(&task);
-        if is_newest && self.newest == Newest::Waiting {
-            self.newest = Newest::Taken;
+        if is_newest && self.newest == NewestWindow::Waiting {
+            self.newest = NewestWindow::Taken;
         }
         self.in_flight += 1;
-        Some(Given {
+        Some(QueuedWindow {
             stream: self.stream.clone(),
             once: self.in_a_row >= OUTAGE,
             is_newest,
@@ -170,10 +170,10 @@ impl Course {
     }
 
     /// The provider is alive: what has failed was no outage.
-    fn is_alive(&mut self, failures: &mut Vec<StreamFailure>) -> Vec<Missed> {
+    fn is_alive(&mut self, failures: &mut Vec<StreamFailure>) -> Vec<MissedRange> {
         let stream = &self.stream.id;
         let note = |(range, work, error): (Range, Work, RunError)| {
-            let missed = Missed::new(stream, range, work, &error);
+            let missed = MissedRange::new(stream, range, work, &error);
             failures.push(StreamFailure {
                 stream: stream.clone(),
                 range,
@@ -201,7 +201,7 @@ impl Course {
     }
 }
 
-impl Missed {
+impl MissedRange {
     pub(super) fn new(stream: &str, range: Range, work: Work, error: &RunError) -> Self {
         let mut text = error_chain(error);
         if text.len() > TEXT_CAP {
@@ -219,7 +219,7 @@ impl Missed {
     }
 }
 
-impl Queue {
+impl WindowQueue {
     pub(super) fn new(
         streams: &[Stream],
         progress: &BTreeMap<String, Progress>,
@@ -260,8 +260,8 @@ impl Queue {
         streams: VecDeque<(Stream, Plan)>,
         narrowed: BTreeMap<String, TimeDelta>,
     ) -> Self {
-        let state = State {
-            streams: streams.into_iter().map(Course::new).collect(),
+        let state = QueueState {
+            streams: streams.into_iter().map(StreamCourse::new).collect(),
             turn: 0,
             narrowed,
             failures: Vec::new(),
@@ -281,13 +281,13 @@ impl Queue {
     }
 
     /// The next window, of the stream whose turn it is.
-    pub(super) async fn next(&self, stop: &CancellationToken) -> Option<Given> {
+    pub(super) async fn next(&self, stop: &CancellationToken) -> Option<QueuedWindow> {
         loop {
             let changed = self.changed.notified();
             match self.take(stop) {
-                Next::Window(given) => return Some(*given),
-                Next::None => return None,
-                Next::Later => tokio::select! {
+                NextWindow::Window(given) => return Some(*given),
+                NextWindow::None => return None,
+                NextWindow::Later => tokio::select! {
                     () = changed => {}
                     () = stop.cancelled() => {}
                 },
@@ -295,10 +295,10 @@ impl Queue {
         }
     }
 
-    fn take(&self, stop: &CancellationToken) -> Next {
+    fn take(&self, stop: &CancellationToken) -> NextWindow {
         let is_over = (self.until).is_some_and(|until| tokio::time::Instant::now() >= until);
         let mut state = self.lock();
-        let State {
+        let QueueState {
             streams,
             turn,
             failures,
@@ -309,7 +309,7 @@ impl Queue {
         for offset in 0..streams.len() {
             let place = (*turn + offset) % streams.len();
             let course = &mut streams[place];
-            if course.newest == Newest::Failed && course.plan.has_only_failed() {
+            if course.newest == NewestWindow::Failed && course.plan.has_only_failed() {
                 course.plan.skip_failed(); // they would fare no better
             }
             if course.has_ended || course.plan.is_empty() {
@@ -317,7 +317,7 @@ impl Queue {
             }
             if stop.is_cancelled() || is_over {
                 *unfinished = true;
-                return Next::None;
+                return NextWindow::None;
             }
             if course.in_flight > 0 && course.is_careful() {
                 later = true;
@@ -328,15 +328,19 @@ impl Queue {
                 continue;
             };
             *turn = place + 1;
-            return Next::Window(Box::new(given));
+            return NextWindow::Window(Box::new(given));
         }
-        if later { Next::Later } else { Next::None }
+        if later {
+            NextWindow::Later
+        } else {
+            NextWindow::None
+        }
     }
 
     /// What failed, and what is left.
     pub(super) fn leftovers(&self) -> Leftovers {
         let mut state = self.lock();
-        let State {
+        let QueueState {
             streams,
             failures,
             unfinished,
@@ -345,7 +349,7 @@ impl Queue {
         let mut missed = Vec::new();
         for course in streams {
             // the newest shows whether those that failed after it did so by themselves
-            if matches!(course.newest, Newest::Pulled(_)) && !course.has_ended {
+            if matches!(course.newest, NewestWindow::Pulled(_)) && !course.has_ended {
                 missed.extend(course.is_alive(failures));
             } else {
                 course.end(failures);
@@ -359,7 +363,7 @@ impl Queue {
     }
 
     /// All of the window was pulled, or what of it can be.
-    pub(super) fn succeed(&self, given: &Given) -> Vec<Missed> {
+    pub(super) fn succeed(&self, given: &QueuedWindow) -> Vec<MissedRange> {
         self.end(given, |course, failures| {
             course.has_pulled = true;
             course.in_a_row = 0;
@@ -371,20 +375,20 @@ impl Queue {
                 course.pulled_from = Some(course.pulled_from.map_or(from, |have| have.min(from)));
             }
             if given.is_newest {
-                course.newest = Newest::Pulled(given.task.range);
+                course.newest = NewestWindow::Pulled(given.task.range);
             }
             course.is_alive(failures)
         })
     }
 
     /// The window failed in `range`.
-    pub(super) fn fail(&self, given: &Given, range: Range, error: RunError) -> Then {
+    pub(super) fn fail(&self, given: &QueuedWindow, range: Range, error: RunError) -> AfterFailure {
         let work = given.task.work;
         self.end(given, |course, failures| {
             if error.stops_its_stream() {
                 course.doubtful.insert(0, (range, work, error));
                 course.end(failures);
-                return Then::Note(Vec::new());
+                return AfterFailure::Note(Vec::new());
             }
             if given.task.again {
                 course.again_in_a_row += 1;
@@ -393,39 +397,39 @@ impl Queue {
                     course.plan.skip_failed();
                 }
                 course.doubtful.push((range, work, error));
-                return Then::Note(course.is_alive(failures));
+                return AfterFailure::Note(course.is_alive(failures));
             }
             course.in_a_row += 1;
             course.doubtful.push((range, work, error));
             if given.is_newest {
-                course.newest = Newest::Failed;
+                course.newest = NewestWindow::Failed;
             }
             if course.doubtful.len() < OUTAGE {
-                return Then::Note(Vec::new());
+                return AfterFailure::Note(Vec::new());
             }
             match course.newest {
-                Newest::Failed => {
+                NewestWindow::Failed => {
                     tracing::warn!(
                         stream = course.stream.id,
                         "its windows fail, the newest, too: the stream waits for the next run"
                     );
                     course.end(failures);
-                    Then::Note(Vec::new())
+                    AfterFailure::Note(Vec::new())
                 }
                 // the longer it takes, the less often
-                Newest::Pulled(newest) if is_power_of_two_times(OUTAGE, course.in_a_row) => {
-                    Then::Ask(newest)
+                NewestWindow::Pulled(newest) if is_power_of_two_times(OUTAGE, course.in_a_row) => {
+                    AfterFailure::Ask(newest)
                 }
-                Newest::Pulled(_) => Then::Note(course.is_alive(failures)),
-                Newest::Waiting | Newest::Taken => Then::Note(Vec::new()),
+                NewestWindow::Pulled(_) => AfterFailure::Note(course.is_alive(failures)),
+                NewestWindow::Waiting | NewestWindow::Taken => AfterFailure::Note(Vec::new()),
             }
         })
     }
 
     /// Whether the provider answered for what it had answered for before.
-    pub(super) fn asked(&self, given: &Given, is_alive: bool) -> Vec<Missed> {
+    pub(super) fn asked(&self, given: &QueuedWindow, is_alive: bool) -> Vec<MissedRange> {
         let mut state = self.lock();
-        let State {
+        let QueueState {
             streams, failures, ..
         } = &mut *state;
         let course = streams.iter_mut().find(|of| of.stream == given.stream);
@@ -443,7 +447,7 @@ impl Queue {
     }
 
     /// A part of a window failed by itself, and the rest goes on.
-    pub(super) fn pass_over(&self, given: &Given, range: Range, error: RunError) {
+    pub(super) fn pass_over(&self, given: &QueuedWindow, range: Range, error: RunError) {
         self.lock().failures.push(StreamFailure {
             stream: given.stream.id.clone(),
             range,
@@ -454,21 +458,21 @@ impl Queue {
     }
 
     /// The run stops before all of the window was pulled.
-    pub(super) fn leave_unfinished(&self, given: &Given) {
+    pub(super) fn leave_unfinished(&self, given: &QueuedWindow) {
         self.end(given, |_, _| ());
         self.lock().unfinished = true;
     }
 
     fn end<T>(
         &self,
-        given: &Given,
-        note: impl FnOnce(&mut Course, &mut Vec<StreamFailure>) -> T,
+        given: &QueuedWindow,
+        note: impl FnOnce(&mut StreamCourse, &mut Vec<StreamFailure>) -> T,
     ) -> T
     where
         T: Default,
     {
         let mut state = self.lock();
-        let State {
+        let QueueState {
             streams, failures, ..
         } = &mut *state;
         let course = streams.iter_mut().find(|of| of.stream == given.stream);
@@ -542,12 +546,12 @@ impl Queue {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Default for Then {
+impl Default for AfterFailure {
     fn default() -> Self {
         Self::Note(Vec::new())
     }

@@ -30,11 +30,11 @@ pub(super) async fn recover(job: &Job, log: &JobLog) -> Result<(), RunError> {
             pulled.push(again(of, remarks));
         }
     }
-    let change = Change {
+    let change = CommitChange {
         streams: newest.streams,
         pulled,
         progress,
-        ..Change::default()
+        ..CommitChange::default()
     };
     log.commit(change).await?;
     Ok(())
@@ -75,7 +75,7 @@ fn again(of: &Pulled, remarks: Vec<String>) -> Pulled {
         range: of.range,
         work: of.work,
         finished: false,
-        counts: Counts::default(),
+        counts: RecordCounts::default(),
         provider_total: None,
         remarks,
         days: BTreeMap::new(),

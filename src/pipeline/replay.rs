@@ -17,8 +17,8 @@ use super::parts::CpuPool;
 
 use super::{Job, RunOptions, RunOutcome, claimed, recover};
 use crate::clock::real_now;
-use crate::lake::quarantine::{self, Acknowledged, By, Found, Place};
-use crate::lake::{Counts, JobLog, LakeError, Pulled, Work};
+use crate::lake::quarantine::{self, Acknowledged, AcknowledgedBy, FoundLine, LinePlace};
+use crate::lake::{JobLog, LakeError, Pulled, RecordCounts, Work};
 use crate::model::{Range, Timestamp};
 
 /// How many lines are committed and acknowledged at once.
@@ -30,25 +30,25 @@ pub struct Replayed {
     /// The run.
     pub run: Uuid,
     /// Each line that was tried, and what became of it.
-    pub lines: Vec<Tried>,
+    pub lines: Vec<ReplayedLine>,
     /// Whether it was stopped before it had tried all of them.
     pub unfinished: bool,
 }
 
 /// A line that was tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
+pub struct ReplayedLine {
     /// Where it lies.
-    pub place: Place,
+    pub place: LinePlace,
     /// Its id.
     pub id: String,
     /// What became of it.
-    pub became: Became,
+    pub became: LineOutcome,
 }
 
 /// What became of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Became {
+pub enum LineOutcome {
     /// A row; the line is acknowledged.
     Landed,
     /// The lake had the row; the line is acknowledged.
@@ -62,7 +62,7 @@ pub enum Became {
 /// Coverage, watermarks and what is to be settled stay as they are. Lines that were acknowledged meanwhile are left out.
 pub async fn replay(
     job: &Job,
-    these: Option<&BTreeSet<Place>>,
+    these: Option<&BTreeSet<LinePlace>>,
     conduct: &RunOptions,
 ) -> Result<RunOutcome<Replayed>, RunError> {
     claimed(job, conduct, &"replay", false, async |log, account| {
@@ -75,7 +75,7 @@ async fn under_claim(
     job: &Job,
     log: &JobLog,
     account: &RunAccount,
-    these: Option<&BTreeSet<Place>>,
+    these: Option<&BTreeSet<LinePlace>>,
     conduct: &RunOptions,
 ) -> Result<Replayed, RunError> {
     recover::recover(job, log).await?;
@@ -93,7 +93,7 @@ async fn under_claim(
         done: Vec::new(),
         tried: Vec::new(),
     };
-    let is_wanted = |found: &Found<'_>| {
+    let is_wanted = |found: &FoundLine<'_>| {
         these.is_none_or(|these| these.contains(&found.place)) && acknowledged.is_open(found)
     };
     let mut unfinished = false;
@@ -119,8 +119,8 @@ async fn under_claim(
 
 /// What was landed of one range.
 #[derive(Debug, Default)]
-struct Landed {
-    counts: Counts,
+struct ReplayedRange {
+    counts: RecordCounts,
     days: BTreeMap<NaiveDate, u64>,
 }
 
@@ -128,46 +128,46 @@ struct Replay<'a> {
     job: &'a Job,
     landing: Sink<'a>,
     /// What was landed since the last commit, by stream and bounds.
-    pulled: BTreeMap<(String, Range), Landed>,
+    pulled: BTreeMap<(String, Range), ReplayedRange>,
     /// Lines whose records are in the lake once the next commit is published.
-    done: Vec<(Place, String)>,
-    tried: Vec<Tried>,
+    done: Vec<(LinePlace, String)>,
+    tried: Vec<ReplayedLine>,
 }
 
 impl Replay<'_> {
-    async fn try_again(&mut self, found: Found<'_>, number: usize) -> Result<(), RunError> {
-        let Found {
+    async fn try_again(&mut self, found: FoundLine<'_>, number: usize) -> Result<(), RunError> {
+        let FoundLine {
             place, id, line, ..
         } = found;
         let became = match line {
-            Err(reason) => Became::Unreadable(format!("the line itself is damaged: {reason}")),
+            Err(reason) => LineOutcome::Unreadable(format!("the line itself is damaged: {reason}")),
             Ok(line) => {
                 let put = self
                     .landing
                     .land_again(&line.raw, number, line.pulled_at)
                     .await?;
-                let Landed { counts, days } =
+                let ReplayedRange { counts, days } =
                     self.pulled.entry((line.stream, line.asked.0)).or_default();
                 match put {
                     WriteOutcome::New(day) => {
                         *days.entry(day).or_default() += 1;
                         counts.fetched += 1;
                         counts.new += 1;
-                        Became::Landed
+                        LineOutcome::Landed
                     }
                     WriteOutcome::Duplicate => {
                         counts.fetched += 1;
                         counts.duplicate += 1;
-                        Became::Duplicate
+                        LineOutcome::Duplicate
                     }
-                    WriteOutcome::Refused(reason) => Became::Unreadable(reason),
+                    WriteOutcome::Refused(reason) => LineOutcome::Unreadable(reason),
                 }
             }
         };
-        if !matches!(became, Became::Unreadable(_)) {
+        if !matches!(became, LineOutcome::Unreadable(_)) {
             self.done.push((place.clone(), id.clone()));
         }
-        self.tried.push(Tried { place, id, became });
+        self.tried.push(ReplayedLine { place, id, became });
         if self.landing.is_full() || self.done.len() >= AT_ONCE {
             self.commit().await?;
         }
@@ -195,14 +195,14 @@ impl Replay<'_> {
         self.landing.commit(None).await?;
         let done = std::mem::take(&mut self.done);
         let (lake, job) = (&self.job.lake, &self.job.log);
-        quarantine::acknowledge(lake, job, &done, By::Replay, None, real_now()).await?;
+        quarantine::acknowledge(lake, job, &done, AcknowledgedBy::Replay, None, real_now()).await?;
         Ok(())
     }
 }
 
 /// A line among those with the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Twin {
+struct SameBytes {
     pulled_at: Timestamp,
     file: Arc<str>,
     line: u64,
@@ -214,20 +214,26 @@ struct Twin {
 /// A range that shows a record so many times has put as many lines there, by one reading or several: lines of ranges that
 /// overlap have different numbers, as far as a re-read of such a range will number its records. Acknowledged lines
 /// count: a line's number never changes, whatever is replayed before it.
-async fn numbers(lake: &crate::lake::Lake, job: &str) -> Result<HashMap<Place, usize>, LakeError> {
-    let mut equal: HashMap<(String, String), Vec<Twin>> = HashMap::new();
+async fn numbers(
+    lake: &crate::lake::Lake,
+    job: &str,
+) -> Result<HashMap<LinePlace, usize>, LakeError> {
+    let mut equal: HashMap<(String, String), Vec<SameBytes>> = HashMap::new();
     let mut file: Arc<str> = "".into();
     quarantine::read(lake, job, |found| {
         let Ok(line) = found.line else { return };
         if *file != *found.place.file {
             file = found.place.file.as_str().into();
         }
-        equal.entry((line.stream, line.id)).or_default().push(Twin {
-            pulled_at: line.pulled_at,
-            file: Arc::clone(&file),
-            line: found.place.line,
-            asked: line.asked.0,
-        });
+        equal
+            .entry((line.stream, line.id))
+            .or_default()
+            .push(SameBytes {
+                pulled_at: line.pulled_at,
+                file: Arc::clone(&file),
+                line: found.place.line,
+                asked: line.asked.0,
+            });
     })
     .await?;
     let mut numbers = HashMap::new();
@@ -236,7 +242,7 @@ async fn numbers(lake: &crate::lake::Lake, job: &str) -> Result<HashMap<Place, u
             if number > 1 {
                 let file = twin.file.as_ref().to_owned();
                 let line = twin.line;
-                numbers.insert(Place { file, line }, number);
+                numbers.insert(LinePlace { file, line }, number);
             }
         }
     }
@@ -245,7 +251,7 @@ async fn numbers(lake: &crate::lake::Lake, job: &str) -> Result<HashMap<Place, u
 
 /// The lines of one stream with the same bytes, each with its number, in the order in which they were found: the least
 /// that no earlier line of a range that overlaps has.
-fn numbered(mut twins: Vec<Twin>) -> Vec<(Twin, usize)> {
+fn numbered(mut twins: Vec<SameBytes>) -> Vec<(SameBytes, usize)> {
     twins.sort();
     let mut numbers: Vec<usize> = Vec::with_capacity(twins.len());
     for twin in &twins {
@@ -275,8 +281,8 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    fn twin(index: usize, from: i64, to: i64) -> Twin {
-        Twin {
+    fn twin(index: usize, from: i64, to: i64) -> SameBytes {
+        SameBytes {
             pulled_at: at(0),
             file: "f".into(),
             line: index as u64,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::comparison::Event;
-use super::decode::{ReadPage, Received};
+use super::comparison::ProviderEvent;
+use super::decode::{ReadPage, ReceivedPage};
 use super::identity::{self, Occurrences};
 use crate::lake::quarantine;
 use crate::model::Timestamp;
@@ -12,11 +12,11 @@ use crate::table::RowError;
 
 /// Reads pages for a comparison.
 #[derive(Debug)]
-pub(super) struct Shows(pub(super) Arc<dyn Adapter>);
+pub(super) struct ComparisonReader(pub(super) Arc<dyn Adapter>);
 
 /// A page's records.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct ComparisonPage {
     events: Vec<(String, Timestamp, u128)>,
     /// The ids, in quarantine, of what can't be read.
     pub(super) unreadable: Vec<String>,
@@ -24,10 +24,10 @@ pub(super) struct Shown {
     pub(super) received_at: Timestamp,
 }
 
-impl Shown {
+impl ComparisonPage {
     /// The events that it shows.
-    pub(super) fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
-        (self.events.iter()).map(|(id, at, content)| Event {
+    pub(super) fn events(&self) -> impl ExactSizeIterator<Item = ProviderEvent<'_>> {
+        (self.events.iter()).map(|(id, at, content)| ProviderEvent {
             id,
             at: *at,
             content: *content,
@@ -35,14 +35,18 @@ impl Shown {
     }
 }
 
-impl ReadPage for Shows {
-    type Made = Shown;
+impl ReadPage for ComparisonReader {
+    type Made = ComparisonPage;
 
-    fn read(&self, received: &Received, twins: &mut Occurrences) -> Result<Shown, RowError> {
+    fn read(
+        &self,
+        received: &ReceivedPage,
+        twins: &mut Occurrences,
+    ) -> Result<ComparisonPage, RowError> {
         let adapter = self.0.as_ref();
-        let mut shown = Shown {
+        let mut shown = ComparisonPage {
             received_at: received.at,
-            ..Shown::default()
+            ..ComparisonPage::default()
         };
         for (raw, record) in identity::read_all(adapter, &received.page, &received.ids, twins) {
             match record {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::landing::Landing;
 use super::{Conduct, Job};
 use crate::clock::{BUILT, Clock, RemoteClock, real_now};
-use crate::clocks::{Judged, Readings, TOLERANCE, Whose, judge};
+use crate::clocks::{ClockOwner, ClockReadings, JudgedTime, TOLERANCE, judge};
 use crate::future;
 use crate::lake::JobLog;
 use crate::model::{Range, Timestamp};
@@ -63,15 +63,15 @@ impl Time {
     }
 
     /// What the clocks show now. As of another time, no clock is judged.
-    pub(super) fn judged(&self) -> Judged {
+    pub(super) fn judged(&self) -> JudgedTime {
         self.judged_at(Self::moment())
     }
 
     /// What they showed at a moment, by all that is known of them now.
-    pub(super) fn judged_at(&self, moment: Moment) -> Judged {
+    pub(super) fn judged_at(&self, moment: Moment) -> JudgedTime {
         match self.clock {
             Clock::System => self.really_at(moment),
-            Clock::AsOf(now) => Judged {
+            Clock::AsOf(now) => JudgedTime {
                 now,
                 agreed: None,
                 skews: Vec::new(),
@@ -79,8 +79,8 @@ impl Time {
         }
     }
 
-    fn really_at(&self, Moment { local, instant }: Moment) -> Judged {
-        let readings = Readings {
+    fn really_at(&self, Moment { local, instant }: Moment) -> JudgedTime {
+        let readings = ClockReadings {
             local,
             store: self.store.at(instant),
             api: self.api.at(instant),
@@ -96,7 +96,9 @@ impl Time {
     /// and its clock is believed.
     pub(super) fn answered(&self, asked_at: Timestamp, date: Option<Timestamp>) -> Timestamp {
         match date {
-            Some(date) if date >= BUILT && self.judged().believes(Whose::Api) => asked_at.min(date),
+            Some(date) if date >= BUILT && self.judged().believes(ClockOwner::Api) => {
+                asked_at.min(date)
+            }
             _ => asked_at,
         }
     }
@@ -127,7 +129,7 @@ impl Time {
         &self,
         log: &JobLog,
         landing: &Sink<'_>,
-        source: &Source,
+        source: &Feed,
         streams: &[Stream],
         conduct: &RunOptions,
     ) -> Option<Timestamp> {
@@ -172,7 +174,7 @@ impl Time {
         let (Some(stream), Some(range)) = (streams.first(), range) else {
             return;
         };
-        let ask = Ask {
+        let ask = PageRequest {
             stream: stream.clone(),
             range,
             reading: 0,
@@ -195,12 +197,15 @@ impl Time {
         }
         let now = Instant::now();
         let known = [
-            (Whose::Local, true),
+            (ClockOwner::Local, true),
             // a folder's is looked at with each claim
-            (Whose::Store, in_a_folder || self.store.at(now).is_some()),
-            (Whose::Api, self.api.at(now).is_some()),
+            (
+                ClockOwner::Store,
+                in_a_folder || self.store.at(now).is_some(),
+            ),
+            (ClockOwner::Api, self.api.at(now).is_some()),
         ];
-        let known: Vec<Whose> = known
+        let known: Vec<ClockOwner> = known
             .into_iter()
             .filter_map(|(whose, is_known)| is_known.then_some(whose))
             .collect();

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::comparison::{Comparison, Day, Event, Found, Unshown, days};
+use super::comparison::{ComparedDay, Comparison, Discrepancies, MissingRow, ProviderEvent, days};
 use super::error::RunError;
 use super::identity;
 use super::ids::files_of;
@@ -27,7 +27,7 @@ use super::time::Time;
 use super::{Conduct, Failure, Job, Tally};
 use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
-use crate::model::{Kind, PartitionColumn, Range, RangeSet, Timestamp};
+use crate::model::{FailureKind, PartitionColumn, Range, RangeSet, Timestamp};
 use crate::plan;
 use crate::providers::{Adapter, Stream};
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
@@ -46,7 +46,7 @@ pub struct Verification {
     /// What was to be verified.
     pub range: Range,
     /// What was found, by UTC day of event time; days of which nothing is known are not in it.
-    pub days: BTreeMap<NaiveDate, Day>,
+    pub days: BTreeMap<NaiveDate, ComparedDay>,
     /// What of the range the job should have pulled and hasn't, and of which streams. Nothing there was compared.
     pub not_pulled: BTreeMap<Range, Vec<String>>,
     /// The same, of what lies before the job's start.
@@ -78,15 +78,15 @@ pub struct Unverified {
 
 impl Verification {
     /// All days together.
-    pub fn total(&self) -> Day {
-        let mut total = Day::default();
+    pub fn total(&self) -> ComparedDay {
+        let mut total = ComparedDay::default();
         self.days.values().for_each(|day| total += day);
         total
     }
 
     /// Whether the lake is not what it should be.
     pub fn found_something(&self) -> bool {
-        self.days.values().any(Day::differs) || !self.not_pulled.is_empty()
+        self.days.values().any(ComparedDay::differs) || !self.not_pulled.is_empty()
     }
 
     /// What a repair has changed.
@@ -110,7 +110,7 @@ impl Verification {
         if !again.is_empty() {
             self.days
                 .values_mut()
-                .for_each(|day| day.missing = Found::default());
+                .for_each(|day| day.missing = Discrepancies::default());
             self.not_pulled.clear();
             self.notes.clear();
         }
@@ -203,9 +203,9 @@ struct Verifier<'a> {
     /// What counts as extra so far.
     extras: HashSet<EventIdHash>,
     /// The job's quarantine, once an unreadable record was met.
-    quarantine: Option<Held>,
+    quarantine: Option<HeldRecords>,
     /// The unreadable records that were met.
-    unreadable: Held,
+    unreadable: HeldRecords,
     /// In how many pieces running a stream got no answer; [`PATIENCE`] if it is left alone.
     silent: BTreeMap<String, u32>,
     /// Before what the provider gives nothing any more, by stream, as far as that is known.
@@ -319,7 +319,7 @@ impl<'a> Verifier<'a> {
             known_strays: HashSet::new(),
             extras: HashSet::new(),
             quarantine: None,
-            unreadable: Held::default(),
+            unreadable: HeldRecords::default(),
             silent: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             tally: RunTotals::default(),
@@ -380,15 +380,18 @@ impl<'a> Verifier<'a> {
                     continue;
                 };
                 let unverified = match error.kind() {
-                    Kind::Data => {
+                    FailureKind::Data => {
                         left.remove(range);
                         [range].into_iter().collect()
                     }
-                    Kind::Transient => {
+                    FailureKind::Transient => {
                         *self.silent.entry(stream.clone()).or_default() += 1;
                         std::mem::take(left)
                     }
-                    Kind::RateLimited | Kind::Auth | Kind::Config | Kind::Conflict => {
+                    FailureKind::RateLimited
+                    | FailureKind::Auth
+                    | FailureKind::Config
+                    | FailureKind::Conflict => {
                         self.silent.insert(stream.clone(), PATIENCE);
                         std::mem::take(left)
                     }
@@ -449,14 +452,14 @@ impl<'a> Verifier<'a> {
             let ranges = ranges.get(&stream.id)?.clone();
             Some((stream.clone(), plan::look_again(ranges, &self.job.policy)))
         });
-        let queue = Arc::new(Queue::of(tasks.collect(), self.narrowed.clone()));
+        let queue = Arc::new(WindowQueue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
         let mut workers = pull::spawn(
             &self.job.source.yielding(),
             self.job,
             &queue,
             self.conduct,
-            Shows(Arc::clone(&self.job.source.adapter)),
+            ComparisonReader(Arc::clone(&self.job.source.adapter)),
             &CpuPool::new(self.conduct.at_a_time),
             &pages,
         );
@@ -500,7 +503,11 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    async fn take(&mut self, arrival: WorkerEvent<Shown>, piece: usize) -> Result<(), RunError> {
+    async fn take(
+        &mut self,
+        arrival: WorkerEvent<ComparisonPage>,
+        piece: usize,
+    ) -> Result<(), RunError> {
         match arrival {
             WorkerEvent::Began(slot, window) => {
                 self.unreadable.begin(slot);
@@ -551,7 +558,7 @@ impl<'a> Verifier<'a> {
 
     /// What lies within the bounds that were asked is owed if it was pulled; what lies outside of them always is: it
     /// waits for no range of its own.
-    fn shown(&mut self, event: Event<'_>, window: &InFlight, piece: usize) {
+    fn shown(&mut self, event: ProviderEvent<'_>, window: &InFlight, piece: usize) {
         let is_outside = !window.asked.contains(event.at);
         let owner = (self.pieces).partition_point(|piece| piece.to() <= event.at);
         if self.range.contains(event.at) && owner >= self.compared {
@@ -578,7 +585,7 @@ impl<'a> Verifier<'a> {
         piece: usize,
     ) -> Result<(), RunError> {
         if self.quarantine.is_none() {
-            let mut held = Held::default();
+            let mut held = HeldRecords::default();
             held.read(&self.job.lake, &self.job.log).await?;
             self.quarantine = Some(held);
         }
@@ -623,9 +630,9 @@ impl<'a> Verifier<'a> {
                 return;
             }
             comparison.row(event_of(adapter.as_ref(), &row), || match row {
-                row if row.ingested_at >= began => Unshown::Landed,
-                row if is_judged(row.event_time) => Unshown::Extra,
-                _ => Unshown::Unjudged,
+                row if row.ingested_at >= began => MissingRow::Landed,
+                row if is_judged(row.event_time) => MissingRow::Extra,
+                _ => MissingRow::Unjudged,
             });
         });
         if let Err(error) = reading.await {
@@ -656,7 +663,7 @@ impl<'a> Verifier<'a> {
         let adapter = &self.job.source.adapter;
         let reading = rows_of(self.job, stray_days.into_iter(), |row| {
             if strays.shows(row.event_id) {
-                strays.row(event_of(adapter.as_ref(), &row), || Unshown::Landed);
+                strays.row(event_of(adapter.as_ref(), &row), || MissingRow::Landed);
             }
         });
         if let Err(error) = reading.await {
@@ -678,7 +685,7 @@ impl<'a> Verifier<'a> {
             if day.missing.count > 0 {
                 self.verification.to_repair.insert(self.pieces[piece]);
             }
-            let counted = Day {
+            let counted = ComparedDay {
                 shown: 0,
                 rows: 0,
                 ..day
@@ -689,8 +696,8 @@ impl<'a> Verifier<'a> {
 }
 
 /// A row as an event to be compared.
-fn event_of<'r>(adapter: &dyn Adapter, row: &StoredRow<'r>) -> Event<'r> {
-    Event {
+fn event_of<'r>(adapter: &dyn Adapter, row: &StoredRow<'r>) -> ProviderEvent<'r> {
+    ProviderEvent {
         id: row.event_id,
         at: row.event_time,
         content: identity::content(adapter, row.raw),

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::age;
-use super::json::{Text, shortened, span};
+use super::json::{ScalarText, shortened, span};
 use super::salvage::{IsRecord, Salvaged, is_json, salvage};
 use super::{Answer, Refusal};
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 /// What a page is remarked with that isn't UTF-8.
 pub(super) const NOT_UTF8: &str = "bytes that are no UTF-8 stand as U+FFFD in what has landed";
@@ -42,7 +42,7 @@ pub(super) fn text_of(answer: Answer) -> Result<(String, Option<String>), Refusa
     match (String::from_utf8(answer.body.into()), packed) {
         (Ok(text), _) => Ok((without_mark(text), None)),
         (Err(_), Some(packed)) => Err(failed(
-            Kind::Data,
+            FailureKind::Data,
             format!(
                 "the answer is packed (`{}`), which was not asked for; is a proxy in between?",
                 shortened(&String::from_utf8_lossy(packed.as_bytes()))
@@ -65,13 +65,13 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal>
             .filter(|title| !title.is_empty());
         let titled = title.map_or_else(String::new, |title| format!(" titled {}", quoted(title)));
         return Err(failed(
-            Kind::Data,
+            FailureKind::Data,
             format!("the answer is a page{titled}, not JSON; is a proxy in between?"),
         ));
     }
     if beginning.starts_with('[') {
         return Err(failed(
-            Kind::Data,
+            FailureKind::Data,
             "the answer is a JSON list, where an object was expected",
         ));
     }
@@ -82,7 +82,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal>
 pub(super) fn parse_any<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(text).map_err(|error| {
         failed(
-            Kind::Data,
+            FailureKind::Data,
             // where, not what: an answer may hold names, or a signed URL
             format!(
                 "the answer is not the JSON that was expected, at line {} column {}",
@@ -127,12 +127,12 @@ pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Spans {
 }
 
 /// A number of a page's own fields, all of which are optional.
-pub(super) fn number(text: &Text) -> Option<u64> {
+pub(super) fn number(text: &ScalarText) -> Option<u64> {
     text.as_deref()?.parse().ok()
 }
 
 /// A refusal that is no question of the range's size.
-pub(super) fn failed(kind: Kind, message: impl Into<String>) -> Refusal {
+pub(super) fn failed(kind: FailureKind, message: impl Into<String>) -> Refusal {
     Refusal::Failed {
         kind,
         message: message.into(),
@@ -150,13 +150,13 @@ pub(super) fn refused(status: StatusCode, said: &str) -> Refusal {
         StatusCode::BAD_REQUEST
         | StatusCode::RANGE_NOT_SATISFIABLE
         | StatusCode::UNPROCESSABLE_ENTITY => Refusal::BadRange {
-            kind: Kind::Config,
+            kind: FailureKind::Config,
             message: said,
         },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed(Kind::Auth, said),
-        StatusCode::TOO_MANY_REQUESTS => failed(Kind::RateLimited, said),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed(FailureKind::Auth, said),
+        StatusCode::TOO_MANY_REQUESTS => failed(FailureKind::RateLimited, said),
         status if status.is_server_error() => Refusal::TooSlow(said),
-        _ => failed(Kind::Config, said),
+        _ => failed(FailureKind::Config, said),
     }
 }
 

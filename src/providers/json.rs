@@ -11,15 +11,15 @@ use serde_json::value::RawValue;
 
 /// A scalar as text, borrowed where it needed no unescaping; anything else, and the empty string, is nothing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
+pub(super) struct ScalarText<'a>(pub(super) Option<Cow<'a, str>>);
 
-impl Text<'_> {
+impl ScalarText<'_> {
     pub(super) fn as_deref(&self) -> Option<&str> {
         self.0.as_deref()
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ScalarText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_any(TextVisitor)
@@ -91,15 +91,15 @@ impl<'de> Visitor<'de> for TextVisitor {
 
 /// A list; a lone item stands for a list of one, anything that can't be one is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
-impl<T> Default for List<T> {
+impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<'de, T: FromJson<'de>> Deserialize<'de> for List<T> {
+impl<'de, T: FromJson<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // the text is looked at first, as a list and a lone item can't be told apart by one visitor for all T
         let raw = <&RawValue>::deserialize(deserializer)?.get();
@@ -124,7 +124,7 @@ impl<'de, T: FromJson<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-/// What a [`List`] may hold.
+/// What a [`OneOrMany`] may hold.
 pub(super) trait FromJson<'a>: Sized {
     /// Any value, as far as it may be an item.
     type Item: Deserialize<'a>;
@@ -223,9 +223,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
 /// An object's entries as texts in their order, later keys winning; what isn't scalar stays out (the raw text has it).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Texts<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(super) struct TextEntries<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for TextEntries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         if !raw.starts_with('{') {
@@ -248,7 +248,7 @@ impl<'de> Visitor<'de> for TextsVisitor {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries: Self::Value = Vec::new();
-        while let Some(key) = map.next_key::<Key>()? {
+        while let Some(key) = map.next_key::<EntryKey>()? {
             let raw = map.next_value::<&'de RawValue>()?;
             let Some(value) = Cow::from_json(raw.get()) else {
                 continue;
@@ -262,9 +262,9 @@ impl<'de> Visitor<'de> for TextsVisitor {
     }
 }
 
-struct Key<'a>(Cow<'a, str>);
+struct EntryKey<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for EntryKey<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_str(TextVisitor)
@@ -292,21 +292,21 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Default, serde::Deserialize)]
-    struct Probe<'a> {
+    struct ProbeJson<'a> {
         #[serde(borrow, default)]
-        text: Text<'a>,
+        text: ScalarText<'a>,
         #[serde(borrow, default)]
-        list: List<Cow<'a, str>>,
+        list: OneOrMany<Cow<'a, str>>,
         #[serde(borrow, default)]
-        map: Texts<'a>,
+        map: TextEntries<'a>,
         #[serde(borrow, default)]
-        object: Object<Inner<'a>>,
+        object: Object<InnerJson<'a>>,
     }
 
     #[derive(Debug, Default, serde::Deserialize)]
-    struct Inner<'a> {
+    struct InnerJson<'a> {
         #[serde(borrow, default)]
-        id: Text<'a>,
+        id: ScalarText<'a>,
     }
 
     #[test]
@@ -326,10 +326,10 @@ mod tests {
             let json = format!(
                 r#"{{"text":{value},"list":{value},"map":{value},"object":{value},"new":{value}}}"#
             );
-            serde_json::from_str::<Probe>(&json).unwrap();
+            serde_json::from_str::<ProbeJson>(&json).unwrap();
         }
         assert!(
-            serde_json::from_str::<Probe>("{}")
+            serde_json::from_str::<ProbeJson>("{}")
                 .unwrap()
                 .text
                 .0
@@ -339,17 +339,17 @@ mod tests {
 
     #[test]
     fn text_is_borrowed_unless_escaped() {
-        let probe: Probe =
+        let probe: ProbeJson =
             serde_json::from_str(r#"{"text":"plain","object":{"id":"a\nb"}}"#).unwrap();
         assert!(matches!(probe.text.0, Some(Cow::Borrowed("plain"))));
         assert_eq!(probe.object.0.id.as_deref(), Some("a\nb"));
-        let probe: Probe = serde_json::from_str(r#"{"text":""}"#).unwrap();
+        let probe: ProbeJson = serde_json::from_str(r#"{"text":""}"#).unwrap();
         assert_eq!(probe.text.0, None);
     }
 
     #[test]
     fn a_map_keeps_the_last_of_equal_keys_and_empty_values() {
-        let probe: Probe =
+        let probe: ProbeJson =
             serde_json::from_str(r#"{"map":{"a":"1","b":{},"c":"","a":2},"list":["x","",3]}"#)
                 .unwrap();
         assert_eq!(

@@ -34,7 +34,7 @@ pub use registry::{
     provider,
 };
 
-use crate::model::{Kind, Range, Record, Timestamp};
+use crate::model::{FailureKind, Range, Record, Timestamp};
 
 /// One HTTP call, without credentials: the client adds them to [`Target::Api`], and to nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Stream {
 
 /// What is asked of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct PageRequest {
     /// Of which stream.
     pub stream: Stream,
     /// For which event times.
@@ -143,7 +143,7 @@ pub enum Refusal {
     #[error("{message}")]
     BadRange {
         /// What it means for the scheduler, if it is about neither.
-        kind: Kind,
+        kind: FailureKind,
         /// What the provider said.
         message: String,
     },
@@ -154,7 +154,7 @@ pub enum Refusal {
     #[error("{message}")]
     Failed {
         /// What it means for the scheduler.
-        kind: Kind,
+        kind: FailureKind,
         /// What failed, with the offending value and what the provider said.
         message: String,
     },
@@ -162,10 +162,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// What it means for the scheduler.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         match self {
-            Self::CursorGone(_) | Self::TooSlow(_) => Kind::Transient,
-            Self::TooLarge(_) | Self::TooOld(_) => Kind::Data,
+            Self::CursorGone(_) | Self::TooSlow(_) => FailureKind::Transient,
+            Self::TooLarge(_) | Self::TooOld(_) => FailureKind::Data,
             Self::BadRange { kind, .. } | Self::Failed { kind, .. } => *kind,
         }
     }
@@ -214,16 +214,21 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// The fewest calls that an ask can take; for estimates.
-    fn least_calls(&self, ask: &Ask) -> u32 {
+    fn least_calls(&self, ask: &PageRequest) -> u32 {
         let _ = ask;
         1
     }
 
     /// The next call; no cursor means the range's start.
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal>;
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal>;
 
     /// What the answer to that call means.
-    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal>;
+    fn page(
+        &self,
+        ask: &PageRequest,
+        cursor: Option<&Cursor>,
+        answer: Answer,
+    ) -> Result<Page, Refusal>;
 
     /// What of the options the text of records depends on, like `language: en-US`. Under another wording, what is read
     /// again would have other ids: the pipeline refuses that.
@@ -232,7 +237,7 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// Takes a successful answer apart while it arrives, in the place of [`Adapter::page`]: for answers without bound.
-    fn splitter(&self, ask: &Ask) -> Option<Box<dyn Splitter>> {
+    fn splitter(&self, ask: &PageRequest) -> Option<Box<dyn Splitter>> {
         let _ = ask;
         None
     }

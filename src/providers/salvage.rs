@@ -29,7 +29,7 @@ pub(super) struct Salvaged {
 /// Splits the list at `path`, a member of an object within objects. Returns nothing if the list or its end can't be
 /// found, or if the rest of the answer isn't strict JSON.
 pub(super) fn salvage(text: &str, path: &[&str], is_record: IsRecord<'_>) -> Option<Salvaged> {
-    let list = List::new(text.as_bytes(), End::Bracket, is_record);
+    let list = DamagedList::new(text.as_bytes(), ListEnd::Bracket, is_record);
     let from = list.find(0, path)?;
     let (records, to) = list.elements(from)?;
     let envelope = format!("{}]{}", text.get(..from)?, text.get(to..)?);
@@ -38,20 +38,20 @@ pub(super) fn salvage(text: &str, path: &[&str], is_record: IsRecord<'_>) -> Opt
 
 /// Splits a text that is a list and nothing else.
 pub(super) fn array(text: &str, is_record: IsRecord<'_>) -> Option<Vec<Range<usize>>> {
-    let list = List::new(text.as_bytes(), End::Bracket, is_record);
+    let list = DamagedList::new(text.as_bytes(), ListEnd::Bracket, is_record);
     let (records, to) = list.elements(list.expect(0, b'[')?)?;
     list.significant(to).byte.is_none().then_some(records)
 }
 
 /// Splits a text of records that follow one another, usually one on each line.
 pub(super) fn lines(text: &str, is_record: IsRecord<'_>) -> Option<Vec<Range<usize>>> {
-    let list = List::new(text.as_bytes(), End::Text, is_record);
+    let list = DamagedList::new(text.as_bytes(), ListEnd::Text, is_record);
     Some(list.elements(0)?.0)
 }
 
 /// Where the element ends that `bytes`, a part of a list, begin with. Returns nothing if they don't show that.
 pub(super) fn first(bytes: &[u8], is_record: IsRecord<'_>) -> Option<usize> {
-    List::new(bytes, End::Bracket, is_record).element(0)
+    DamagedList::new(bytes, ListEnd::Bracket, is_record).element(0)
 }
 
 /// Whether the bytes are one strict JSON value.
@@ -61,7 +61,7 @@ pub(super) fn is_json(bytes: &[u8]) -> bool {
 
 /// What ends a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ListEnd {
     Bracket,
     /// The end of the text. Elements may be separated by line ends alone.
     Text,
@@ -78,7 +78,7 @@ struct Significant {
 
 /// How a quoted text ends.
 #[derive(Debug, Clone, Copy)]
-enum Text {
+enum QuotedText {
     /// With a quote; the position behind it.
     Closed(usize),
     /// Not at all: the next record begins after the separator at this position.
@@ -88,14 +88,14 @@ enum Text {
 }
 
 #[derive(Clone, Copy)]
-struct List<'a> {
+struct DamagedList<'a> {
     bytes: &'a [u8],
-    end: End,
+    end: ListEnd,
     is_record: IsRecord<'a>,
 }
 
-impl<'a> List<'a> {
-    fn new(bytes: &'a [u8], end: End, is_record: IsRecord<'a>) -> Self {
+impl<'a> DamagedList<'a> {
+    fn new(bytes: &'a [u8], end: ListEnd, is_record: IsRecord<'a>) -> Self {
         Self {
             bytes,
             end,
@@ -133,8 +133,8 @@ impl<'a> List<'a> {
             match next.byte {
                 // a separator too many separates nothing
                 Some(b',') => at = next.at + 1,
-                Some(b']') if self.end == End::Bracket => return Some((records, next.at + 1)),
-                None => return (self.end == End::Text).then_some((records, next.at)),
+                Some(b']') if self.end == ListEnd::Bracket => return Some((records, next.at + 1)),
+                None => return (self.end == ListEnd::Text).then_some((records, next.at)),
                 Some(_) => {
                     at = self.element(next.at)?;
                     records.push(next.at..at);
@@ -162,8 +162,8 @@ impl<'a> List<'a> {
     fn is_delimited(&self, at: usize) -> bool {
         let next = self.significant(at);
         match (next.byte, self.end) {
-            (Some(b',' | b'{'), _) | (Some(b']'), End::Bracket) | (None, End::Text) => true,
-            (_, End::Text) => next.after_line,
+            (Some(b',' | b'{'), _) | (Some(b']'), ListEnd::Bracket) | (None, ListEnd::Text) => true,
+            (_, ListEnd::Text) => next.after_line,
             _ => false,
         }
     }
@@ -179,12 +179,12 @@ impl<'a> List<'a> {
             let begins_value = matches!(before, b',' | b':' | b'{' | b'[');
             match byte {
                 b'"' | b'\'' if byte == b'"' || begins_value => match self.text(at) {
-                    Text::Closed(end) => {
+                    QuotedText::Closed(end) => {
                         (at, before) = (end, byte);
                         continue;
                     }
-                    Text::Boundary(at) => return Some(self.trimmed(from, at)),
-                    Text::Open => return None,
+                    QuotedText::Boundary(at) => return Some(self.trimmed(from, at)),
+                    QuotedText::Open => return None,
                 },
                 b'/' => {
                     if let Some(end) = self.comment(at) {
@@ -203,7 +203,7 @@ impl<'a> List<'a> {
                 b']' => match open.iter().rposition(|closer| *closer == b']') {
                     Some(opened) => open.truncate(opened),
                     // of all lists, only the one of records can be open
-                    None if self.end == End::Bracket => return Some(self.trimmed(from, at)),
+                    None if self.end == ListEnd::Bracket => return Some(self.trimmed(from, at)),
                     None => {}
                 },
                 _ if self.separates(byte)
@@ -218,25 +218,25 @@ impl<'a> List<'a> {
             }
             at += 1;
         }
-        (self.end == End::Text && open.is_empty()).then(|| self.trimmed(from, at))
+        (self.end == ListEnd::Text && open.is_empty()).then(|| self.trimmed(from, at))
     }
 
     /// The end of the text whose opening quote is at `from`. A quote closes it only if what follows can follow a text: a
     /// quote inside that should have been escaped is followed by something else.
-    fn text(&self, from: usize) -> Text {
+    fn text(&self, from: usize) -> QuotedText {
         let quote = self.bytes.get(from);
         let mut at = from + 1;
         while let Some(byte) = self.bytes.get(at) {
             if *byte == b'\\' {
                 at += 1;
             } else if Some(byte) == quote && self.may_follow_text(at + 1) {
-                return Text::Closed(at + 1);
+                return QuotedText::Closed(at + 1);
             } else if self.separates(*byte) && self.is_boundary(at) {
-                return Text::Boundary(at);
+                return QuotedText::Boundary(at);
             }
             at += 1;
         }
-        Text::Open
+        QuotedText::Open
     }
 
     fn may_follow_text(&self, at: usize) -> bool {
@@ -261,7 +261,7 @@ impl<'a> List<'a> {
     }
 
     fn separates(&self, byte: u8) -> bool {
-        byte == b',' || byte == b'\n' && self.end == End::Text
+        byte == b',' || byte == b'\n' && self.end == ListEnd::Text
     }
 
     /// Whether a record begins after the separator at `at`.

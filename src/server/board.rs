@@ -35,7 +35,7 @@ pub struct StatusCache {
     pub jobs: Arc<[ScheduledJob]>,
     lake: Lake,
     standings: CacheSlot<Vec<StatusReading>>,
-    history: history::Reader,
+    history: history::HistoryReader,
     lake_answers: CacheSlot<Result<(), String>>,
     /// Whether it did when it was last asked.
     lake_answered: Arc<AtomicBool>,
@@ -64,7 +64,7 @@ impl StatusCache {
     pub fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
         Self {
             jobs: jobs.into(),
-            history: history::Reader::new(lake.clone()),
+            history: history::HistoryReader::new(lake.clone()),
             lake,
             standings: CacheSlot::fresh_for(FRESH),
             lake_answers: CacheSlot::fresh_for(LAKE_FRESH),
@@ -113,7 +113,7 @@ impl StatusCache {
 
     /// What runs did, as of a few seconds ago. What can't be read is told in [`history::FreshStatus::problems`]; what was read
     /// of it before is still there.
-    pub async fn history(&self) -> Arc<history::Known> {
+    pub async fn history(&self) -> Arc<history::HistorySnapshot> {
         self.history.read(real_now()).await
     }
 }

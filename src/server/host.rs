@@ -15,15 +15,15 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 
 use super::health;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 
 /// The names by which the server may be called, beside IP addresses and those of loopback.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hosts {
+pub struct AllowedHosts {
     names: Vec<String>,
 }
 
-impl Hosts {
+impl AllowedHosts {
     /// These names; `*` is any.
     pub fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| plain(name)).collect();
@@ -47,7 +47,7 @@ fn plain(name: &str) -> String {
 }
 
 pub(super) async fn check(
-    State(hosts): State<watch::Receiver<Arc<Hosts>>>,
+    State(hosts): State<watch::Receiver<Arc<AllowedHosts>>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -55,7 +55,8 @@ pub(super) async fn check(
         return next.run(request).await;
     }
     let Some(host) = host_of(request.headers()) else {
-        return Problem::new(StatusCode::BAD_REQUEST, "the request names no host").into_response();
+        return ApiProblem::new(StatusCode::BAD_REQUEST, "the request names no host")
+            .into_response();
     };
     let is_ours = hosts.borrow().allow(&host);
     if is_ours {
@@ -64,7 +65,7 @@ pub(super) async fn check(
     let said = format!(
         "this server isn't called `{host}`; if it is, `server.allowed_hosts` in the configuration has to say so"
     );
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, said).into_response()
+    ApiProblem::new(StatusCode::MISDIRECTED_REQUEST, said).into_response()
 }
 
 /// The host that the request names, without its port, if it names just one.
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn addresses_and_loopback_are_always_fine_and_other_names_are_not() {
-        let hosts = Hosts::new(&["Lake.example.com".to_owned()]);
+        let hosts = AllowedHosts::new(&["Lake.example.com".to_owned()]);
         for host in [
             "localhost",
             "LOCALHOST.",
@@ -109,7 +110,7 @@ mod tests {
         ] {
             assert!(!hosts.allow(host), "{host}");
         }
-        assert!(Hosts::new(&["*".to_owned()]).allow("evil.example.com"));
+        assert!(AllowedHosts::new(&["*".to_owned()]).allow("evil.example.com"));
     }
 
     #[test]

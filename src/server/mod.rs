@@ -33,10 +33,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use board::StatusCache;
-pub use host::Hosts;
+pub use host::AllowedHosts;
 
-use self::problem::Problem;
-use crate::foreign::Shown;
+use self::problem::ApiProblem;
+use crate::foreign::OutputForm;
 use crate::metrics::Metrics;
 
 /// How long an answer may take to be made.
@@ -73,7 +73,7 @@ pub struct Site {
     /// Whether the daemon can work.
     pub readiness: watch::Receiver<Readiness>,
     /// The names by which the server may be called.
-    pub hosts: watch::Receiver<Arc<Hosts>>,
+    pub hosts: watch::Receiver<Arc<AllowedHosts>>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -131,7 +131,7 @@ async fn only_reads(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let allow = [(ALLOW, "GET, HEAD")];
-    let problem = Problem::new(
+    let problem = ApiProblem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this server only reads: use GET or HEAD",
     );
@@ -142,7 +142,7 @@ async fn only_reads(request: Request, next: Next) -> Response {
 async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let refuse = |said: &'static str| {
         let soon = [(RETRY_AFTER, "5")];
-        (soon, Problem::new(StatusCode::SERVICE_UNAVAILABLE, said)).into_response()
+        (soon, ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, said)).into_response()
     };
     let Ok(_place) = free.try_acquire() else {
         return refuse("too many requests are under way; try again in a moment");
@@ -158,9 +158,9 @@ async fn fit_to_show(request: Request, next: Next) -> Response {
     let kind = head.headers.get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let shown = if kind.starts_with("text/html") || kind.starts_with("text/plain") {
-        Shown::Text
+        OutputForm::Text
     } else if kind.starts_with("application/") && kind.contains("json") {
-        Shown::Json
+        OutputForm::Json
     } else {
         return Response::from_parts(head, body);
     };

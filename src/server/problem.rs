@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 /// Why there is no answer (RFC 9457, `application/problem+json`).
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Problem {
+#[schema(as = Problem)]
+pub(super) struct ApiProblem {
     /// The status in words.
     title: &'static str,
     /// The HTTP status.
@@ -19,7 +20,7 @@ pub(super) struct Problem {
     detail: String,
 }
 
-impl Problem {
+impl ApiProblem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             title: status.canonical_reason().unwrap_or_default(),
@@ -29,7 +30,7 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();

@@ -17,9 +17,10 @@ use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::quarantine::QuarantineLine;
 use crate::lake::{
-    Change, Claimed, FailureStreak, JobLog, Lake, Progress, Run, RunFailure, RunSummary,
+    ClaimOutcome, CommitChange, FailureStreak, JobLog, Lake, LogRun, Progress, RunFailure,
+    RunSummary,
 };
-use crate::model::{Kind, Timestamp};
+use crate::model::{FailureKind, Timestamp};
 use crate::runtime::{self, ScheduledJob};
 use crate::standing::{FindingKind, JobState, JobStatus, LastKnownStatus};
 
@@ -32,14 +33,14 @@ jobs:
 
 /// What happened to the job before anybody asks.
 #[derive(Debug, Clone, Copy)]
-enum Before {
+enum Scenario {
     Nothing,
     /// Its last runs failed so, as many times.
-    Failed(Kind, u32),
+    Failed(FailureKind, u32),
     /// The same, and the next run is under way.
-    FailedAndRuns(Kind),
+    FailedAndRuns(FailureKind),
     /// It failed, then succeeded.
-    FailedThenWell(Kind),
+    FailedThenWell(FailureKind),
     /// One of its two streams is refused; the other went on.
     StreamRefused,
     /// Its run failed before it could write to the log.
@@ -72,15 +73,15 @@ impl Place {
             site: Site {
                 board: watch::channel(Arc::new(StatusCache::new(jobs, lake))).1,
                 readiness: watch::channel(Readiness::Ready).1,
-                hosts: watch::channel(Arc::new(Hosts::new(&[]))).1,
+                hosts: watch::channel(Arc::new(AllowedHosts::new(&[]))).1,
                 metrics,
             },
         }
     }
 
     async fn claim(&self, life: TimeDelta) -> Box<JobLog> {
-        match JobLog::claim(&self.lake, Run::new("audits", life)).await {
-            Ok(Claimed::Mine(log)) => log,
+        match JobLog::claim(&self.lake, LogRun::new("audits", life)).await {
+            Ok(ClaimOutcome::Mine(log)) => log,
             other => panic!("{other:?}"),
         }
     }
@@ -96,14 +97,14 @@ impl Place {
             ..Progress::default()
         };
         let now = real_now();
-        let change = Change {
+        let change = CommitChange {
             streams: vec!["audits".to_owned()],
             progress: BTreeMap::from([("audits".to_owned(), progress)]),
             planned_at: failures
                 .iter()
                 .all(|failed| failed.stream.is_some())
                 .then_some(now),
-            ..Change::default()
+            ..CommitChange::default()
         };
         log.commit(change).await.unwrap();
         let ended = ended(failures);
@@ -113,7 +114,7 @@ impl Place {
         log.release().await.unwrap();
     }
 
-    async fn make(&self, before: Before) {
+    async fn make(&self, before: Scenario) {
         let start = self.scheduled.job.policy.start;
         let (whole, holed) = (
             [(start, real_now())],
@@ -123,36 +124,36 @@ impl Place {
             ],
         );
         match before {
-            Before::Nothing | Before::Stale => {}
-            Before::Failed(kind, times) => {
+            Scenario::Nothing | Scenario::Stale => {}
+            Scenario::Failed(kind, times) => {
                 for _ in 0..times {
                     self.run(&whole, vec![failed(kind, None)]).await;
                 }
             }
-            Before::FailedAndRuns(kind) => {
+            Scenario::FailedAndRuns(kind) => {
                 self.run(&whole, vec![failed(kind, None)]).await;
                 self.claim(TimeDelta::seconds(30)).await;
             }
-            Before::FailedThenWell(kind) => {
+            Scenario::FailedThenWell(kind) => {
                 self.run(&whole, vec![failed(kind, None)]).await;
                 self.run(&whole, vec![]).await;
             }
-            Before::StreamRefused => {
+            Scenario::StreamRefused => {
                 let failures =
-                    ["Quality", "Routing"].map(|stream| failed(Kind::Auth, Some(stream)));
+                    ["Quality", "Routing"].map(|stream| failed(FailureKind::Auth, Some(stream)));
                 self.run(&whole, failures.into()).await;
             }
-            Before::FailedUnlogged => {
-                let ended = ended(vec![failed(Kind::Transient, None)]);
+            Scenario::FailedUnlogged => {
+                let ended = ended(vec![failed(FailureKind::Transient, None)]);
                 let failing = FailureStreak::after(None, uuid::Uuid::now_v7(), &ended, real_now());
                 let job = &self.scheduled.job;
                 job.memory.note_failing(&job.log, failing);
             }
-            Before::Runs => drop(self.claim(TimeDelta::seconds(30)).await),
-            Before::Killed => drop(self.claim(TimeDelta::zero()).await),
-            Before::Well => self.run(&whole, vec![]).await,
-            Before::Holed => self.run(&holed, vec![]).await,
-            Before::Unread => {
+            Scenario::Runs => drop(self.claim(TimeDelta::seconds(30)).await),
+            Scenario::Killed => drop(self.claim(TimeDelta::zero()).await),
+            Scenario::Well => self.run(&whole, vec![]).await,
+            Scenario::Holed => self.run(&holed, vec![]).await,
+            Scenario::Unread => {
                 self.run(&whole, vec![]).await;
                 let asked = crate::model::Range::new(start, start + TimeDelta::hours(1)).unwrap();
                 let line = QuarantineLine::new("{", "torn".to_owned(), "audits", asked, real_now());
@@ -162,7 +163,7 @@ impl Place {
                 let key = keys.quarantined(uuid::Uuid::now_v7(), 0);
                 self.lake.store.put(&key, text.into()).await.unwrap();
             }
-            Before::Torn => {
+            Scenario::Torn => {
                 let key = self.lake.layout.job("audits").commit(1);
                 self.lake.store.put(&key, "{".into()).await.unwrap();
             }
@@ -206,7 +207,7 @@ fn ended(failures: Vec<RunFailure>) -> RunSummary {
     }
 }
 
-fn failed(kind: Kind, stream: Option<&str>) -> RunFailure {
+fn failed(kind: FailureKind, stream: Option<&str>) -> RunFailure {
     RunFailure {
         stream: stream.map(str::to_owned),
         range: None,
@@ -223,35 +224,43 @@ fn failed(kind: Kind, stream: Option<&str>) -> RunFailure {
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
     use FindingKind::{Failing, Gap, Quarantine, Refused, Stale, Unreadable};
-    let mut table: Vec<(Before, JobState, Vec<FindingKind>)> = vec![
-        (Before::Nothing, JobState::NeverRan, vec![]),
+    let mut table: Vec<(Scenario, JobState, Vec<FindingKind>)> = vec![
+        (Scenario::Nothing, JobState::NeverRan, vec![]),
         (
-            Before::StreamRefused,
+            Scenario::StreamRefused,
             JobState::Failing,
             vec![Refused, Failing],
         ),
-        (Before::FailedUnlogged, JobState::Failing, vec![Failing]),
-        (Before::Runs, JobState::Running, vec![]),
-        (Before::Killed, JobState::Interrupted, vec![]),
-        (Before::Well, JobState::Idle, vec![]),
-        (Before::Holed, JobState::Idle, vec![Gap]),
-        (Before::Stale, JobState::NeverRan, vec![Stale]),
-        (Before::Unread, JobState::Idle, vec![Quarantine]),
-        (Before::Torn, JobState::Unreadable, vec![Unreadable]),
+        (Scenario::FailedUnlogged, JobState::Failing, vec![Failing]),
+        (Scenario::Runs, JobState::Running, vec![]),
+        (Scenario::Killed, JobState::Interrupted, vec![]),
+        (Scenario::Well, JobState::Idle, vec![]),
+        (Scenario::Holed, JobState::Idle, vec![Gap]),
+        (Scenario::Stale, JobState::NeverRan, vec![Stale]),
+        (Scenario::Unread, JobState::Idle, vec![Quarantine]),
+        (Scenario::Torn, JobState::Unreadable, vec![Unreadable]),
     ];
-    for kind in Kind::ALL {
+    for kind in FailureKind::ALL {
         let findings = match kind {
-            Kind::Auth => vec![Refused, Failing],
+            FailureKind::Auth => vec![Refused, Failing],
             _ => vec![Failing],
         };
-        table.push((Before::Failed(kind, 1), JobState::Failing, findings.clone()));
-        table.push((Before::Failed(kind, 3), JobState::Failing, findings.clone()));
-        table.push((Before::FailedAndRuns(kind), JobState::Failing, findings));
-        table.push((Before::FailedThenWell(kind), JobState::Idle, vec![]));
+        table.push((
+            Scenario::Failed(kind, 1),
+            JobState::Failing,
+            findings.clone(),
+        ));
+        table.push((
+            Scenario::Failed(kind, 3),
+            JobState::Failing,
+            findings.clone(),
+        ));
+        table.push((Scenario::FailedAndRuns(kind), JobState::Failing, findings));
+        table.push((Scenario::FailedThenWell(kind), JobState::Idle, vec![]));
     }
     for (before, state, kinds) in table {
         let yaml = match before {
-            Before::Stale => YAML.replace("3650d", "1h"),
+            Scenario::Stale => YAML.replace("3650d", "1h"),
             _ => YAML.to_owned(),
         };
         let place = Place::new(&yaml).await;

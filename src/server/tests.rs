@@ -32,7 +32,7 @@ pub(super) async fn site(allowed: &[&str]) -> (Site, watch::Sender<Readiness>) {
     let site = Site {
         board: watch::channel(Arc::new(StatusCache::new(jobs, lake))).1,
         readiness: ready,
-        hosts: watch::channel(Arc::new(Hosts::new(&allowed))).1,
+        hosts: watch::channel(Arc::new(AllowedHosts::new(&allowed))).1,
         metrics,
     };
     (site, readiness)

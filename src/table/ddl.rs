@@ -32,7 +32,7 @@ pub struct Table {
     /// Of its columns.
     pub schema_version: u32,
     /// Its columns, in order. A file leaves out those that its path has.
-    pub columns: Vec<Column>,
+    pub columns: Vec<DdlColumn>,
     /// The columns in the path, outermost first; some of them may be in no file.
     pub path: Vec<PathColumn>,
     /// Its folder, as a URL or a path that the engine understands.
@@ -41,7 +41,7 @@ pub struct Table {
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub struct DdlColumn {
     /// As engines see it.
     pub name: &'static str,
     /// Its type.
@@ -82,7 +82,7 @@ pub struct TableLayout<'a> {
 impl Table {
     /// The table `audit_events`.
     pub fn events(layout: &TableLayout<'_>) -> Self {
-        let columns = COLUMNS.iter().map(|column| Column {
+        let columns = COLUMNS.iter().map(|column| DdlColumn {
             name: column.name,
             data_type: column.data_type(),
             required: column.required,
@@ -107,11 +107,11 @@ impl Table {
         self.location.trim_end_matches('/')
     }
 
-    fn is_in_path(&self, column: &Column) -> bool {
+    fn is_in_path(&self, column: &DdlColumn) -> bool {
         self.path.iter().any(|own| own.name == column.name)
     }
 
-    fn file_columns(&self) -> impl Iterator<Item = &Column> {
+    fn file_columns(&self) -> impl Iterator<Item = &DdlColumn> {
         (self.columns.iter()).filter(|column| !self.is_in_path(column))
     }
 

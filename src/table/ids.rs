@@ -21,7 +21,7 @@ use parquet::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::model::{Kind, Timestamp};
+use crate::model::{FailureKind, Timestamp};
 
 const EVENT_ID: &str = "event_id";
 const EVENT_TIME: &str = "event_time";
@@ -58,7 +58,7 @@ impl fmt::Debug for EventIdHash {
 
 /// A file of the lake could not be read back.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum RowReadError {
     /// It isn't one of this table's files.
     #[error("`{path}` has no column `{column}` as this table has it, so it isn't one of its files")]
     NoColumn {
@@ -77,22 +77,22 @@ pub enum ReadError {
     },
 }
 
-impl ReadError {
+impl RowReadError {
     /// What it means for the next try.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         let Self::Parquet { source, .. } = self else {
-            return Kind::Data;
+            return FailureKind::Data;
         };
         let ParquetError::External(source) = source else {
-            return Kind::Data;
+            return FailureKind::Data;
         };
         match source.downcast_ref() {
             Some(
                 object_store::Error::PermissionDenied { .. }
                 | object_store::Error::Unauthenticated { .. },
-            ) => Kind::Auth,
-            Some(_) => Kind::Transient,
-            None => Kind::Data,
+            ) => FailureKind::Auth,
+            Some(_) => FailureKind::Transient,
+            None => FailureKind::Data,
         }
     }
 }
@@ -130,7 +130,7 @@ impl StoredIds {
         store: Arc<dyn ObjectStore>,
         path: Path,
         size: u64,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Self, RowReadError> {
         let (rows, batches) = open(store, &path, size, &[EVENT_ID]).await?;
         // each id takes a byte at least: a footer that is damaged can't make anybody reserve what isn't there
         let rows = usize::try_from(rows.min(size)).unwrap_or(0);
@@ -147,7 +147,7 @@ impl StoredIds {
     }
 
     /// Reads the ids, one row group after another, and holds no more than that column of one row group.
-    pub fn hashes(self) -> impl Stream<Item = Result<Vec<EventIdHash>, ReadError>> + Send {
+    pub fn hashes(self) -> impl Stream<Item = Result<Vec<EventIdHash>, RowReadError>> + Send {
         let Self { path, batches, .. } = self;
         batches.map(move |batch| {
             let batch = batch.map_err(|source| unreadable(&path, source))?;
@@ -165,7 +165,7 @@ pub async fn read_rows(
     path: &Path,
     size: u64,
     mut take: impl FnMut(StoredRow<'_>),
-) -> Result<(), ReadError> {
+) -> Result<(), RowReadError> {
     let columns = [EVENT_ID, EVENT_TIME, RAW, INGESTED_AT];
     let (_, mut batches) = open(store, path, size, &columns).await?;
     while let Some(batch) = next(&mut batches, path).await? {
@@ -194,7 +194,7 @@ async fn open(
     path: &Path,
     size: u64,
     columns: &[&'static str],
-) -> Result<(u64, Batches), ReadError> {
+) -> Result<(u64, Batches), RowReadError> {
     let file = StoredFile {
         store,
         path: path.clone(),
@@ -219,7 +219,7 @@ async fn open(
     Ok((u64::try_from(rows).unwrap_or(0), batches))
 }
 
-async fn next(batches: &mut Batches, path: &Path) -> Result<Option<RecordBatch>, ReadError> {
+async fn next(batches: &mut Batches, path: &Path) -> Result<Option<RecordBatch>, RowReadError> {
     let batch = batches.try_next().await;
     batch.map_err(|source| unreadable(path, source))
 }
@@ -228,7 +228,7 @@ fn texts<'a>(
     batch: &'a RecordBatch,
     path: &Path,
     column: &'static str,
-) -> Result<&'a StringArray, ReadError> {
+) -> Result<&'a StringArray, RowReadError> {
     (batch.column_by_name(column))
         .and_then(|texts| texts.as_string_opt())
         .ok_or_else(|| no_column(path, column))
@@ -238,21 +238,21 @@ fn times<'a>(
     batch: &'a RecordBatch,
     path: &Path,
     column: &'static str,
-) -> Result<&'a TimestampMicrosecondArray, ReadError> {
+) -> Result<&'a TimestampMicrosecondArray, RowReadError> {
     (batch.column_by_name(column))
         .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>())
         .ok_or_else(|| no_column(path, column))
 }
 
-fn no_column(path: &Path, column: &'static str) -> ReadError {
-    ReadError::NoColumn {
+fn no_column(path: &Path, column: &'static str) -> RowReadError {
+    RowReadError::NoColumn {
         path: path.clone(),
         column,
     }
 }
 
-fn unreadable(path: &Path, source: ParquetError) -> ReadError {
-    ReadError::Parquet {
+fn unreadable(path: &Path, source: ParquetError) -> RowReadError {
+    RowReadError::Parquet {
         path: path.clone(),
         source,
     }
@@ -317,7 +317,7 @@ mod tests {
 
     use super::*;
     use crate::table::{
-        Part, PartSpec,
+        PartSpec, PartWriter,
         testing::{context, record, row},
     };
 
@@ -329,7 +329,7 @@ mod tests {
         (Arc::new(store), path, size)
     }
 
-    async fn read(bytes: Vec<u8>) -> Result<Vec<EventIdHash>, ReadError> {
+    async fn read(bytes: Vec<u8>) -> Result<Vec<EventIdHash>, RowReadError> {
         let (store, path, size) = stored(bytes).await;
         let file = StoredIds::open(store, path, size).await?;
         let rows = file.rows();
@@ -345,7 +345,7 @@ mod tests {
 
     /// Two row groups, ids in the order of the file.
     fn file() -> (Vec<u8>, Vec<String>) {
-        let mut part = Part::new(PartSpec {
+        let mut part = PartWriter::new(PartSpec {
             partition_by: Vec::new(),
             job: "job".to_owned(),
             run: "run".to_owned(),
@@ -407,7 +407,7 @@ mod tests {
             error.to_string(),
             "`one.parquet` has no column `event_id` as this table has it, so it isn't one of its files"
         );
-        assert_eq!(error.kind(), Kind::Data);
+        assert_eq!(error.kind(), FailureKind::Data);
     }
 
     #[tokio::test]
@@ -420,12 +420,12 @@ mod tests {
         ] {
             let error = read(damaged).await.unwrap_err();
             assert_eq!(error.to_string(), "can't read `one.parquet`");
-            assert_eq!(error.kind(), Kind::Data);
+            assert_eq!(error.kind(), FailureKind::Data);
             assert!(error.source().is_some());
         }
         let (store, ..) = stored(bytes).await;
         let gone = StoredIds::open(store, Path::from("gone"), 1_000).await;
-        assert_eq!(gone.unwrap_err().kind(), Kind::Transient);
+        assert_eq!(gone.unwrap_err().kind(), FailureKind::Transient);
     }
 
     #[test]

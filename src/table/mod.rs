@@ -14,8 +14,8 @@ pub mod rows;
 pub mod schema;
 
 pub use canonical::{CanonicalError, canonical_hash};
-pub use ids::{EventIdHash, ReadError, StoredIds, StoredRow, read_rows};
-pub use part::{EncodedGroup, FinishedPart, Group, Part, PartSpec};
+pub use ids::{EventIdHash, RowReadError, StoredIds, StoredRow, read_rows};
+pub use part::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter};
 pub use partition::partition_path;
 pub use rows::{Room, RowBuilder, RowContext, RowError, pick};
 pub use schema::{COLUMNS, Column, SCHEMA_VERSION, TABLE_NAME, file_schema};

@@ -57,16 +57,16 @@ pub struct PartSpec {
 
 /// An open Parquet file of one partition.
 ///
-/// Rows wait until they fill a row group. [`Part::group`] then gives it out to be encoded, on whatever thread, and
-/// [`Part::add`] takes it back: row groups may be encoded at the same time, and are added in the order in which they
+/// Rows wait until they fill a row group. [`PartWriter::group`] then gives it out to be encoded, on whatever thread, and
+/// [`PartWriter::add`] takes it back: row groups may be encoded at the same time, and are added in the order in which they
 /// were given out.
-pub struct Part {
+pub struct PartWriter {
     spec: PartSpec,
     schema: SchemaRef,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<BufferedRows>,
     waiting_rows: usize,
     waiting_bytes: usize,
-    file: Option<File>,
+    file: Option<PartFile>,
     rows: u64,
     event_times: Option<(Timestamp, Timestamp)>,
     group_rows: usize,
@@ -74,13 +74,13 @@ pub struct Part {
 }
 
 /// Rows that wait for their row group, and the memory that they hold.
-struct Waiting {
+struct BufferedRows {
     rows: RecordBatch,
     bytes: usize,
 }
 
 /// The file itself, once it has a row group.
-struct File {
+struct PartFile {
     writer: SerializedFileWriter<Blocks>,
     columns: ArrowRowGroupWriterFactory,
     /// How many row groups were given out.
@@ -120,7 +120,7 @@ impl FinishedPart {
     }
 }
 
-impl Part {
+impl PartWriter {
     /// A file without rows; it holds next to no memory.
     pub fn new(spec: PartSpec) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Part {
         self.waiting_rows += rows.num_rows();
         let bytes = rows.get_array_memory_size();
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting { rows, bytes });
+        self.waiting.push_back(BufferedRows { rows, bytes });
     }
 
     /// Gives out the rows of the next row group, if there are enough of them.
@@ -180,11 +180,11 @@ impl Part {
             if all > room {
                 let rest = next.rows.slice(room, all - room);
                 let share = next.bytes / all * room;
-                self.waiting.push_front(Waiting {
+                self.waiting.push_front(BufferedRows {
                     rows: rest,
                     bytes: next.bytes - share,
                 });
-                next = Waiting {
+                next = BufferedRows {
                     rows: next.rows.slice(0, room),
                     bytes: share,
                 };
@@ -262,14 +262,14 @@ impl Part {
 
     /// Without Arrow's own copy of the schema in the footer: engines that know Arrow then read the types from the
     /// Parquet schema, as all the others do.
-    fn open(&self) -> Result<File, RowError> {
+    fn open(&self) -> Result<PartFile, RowError> {
         let options = ArrowWriterOptions::new()
             .with_properties(self.properties()?)
             .with_skip_arrow_metadata(true);
         let blocks = Blocks(PutPayloadMut::new().with_block_size(BLOCK_BYTES));
         let writer = ArrowWriter::try_new_with_options(blocks, self.schema.clone(), options)?;
         let (writer, columns) = writer.into_serialized_writer()?;
-        Ok(File {
+        Ok(PartFile {
             writer,
             columns,
             groups: 0,
@@ -417,7 +417,7 @@ fn sorting_columns(partition_by: &[PartitionColumn]) -> Option<Vec<SortingColumn
     }])
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for PartWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Part")
             .field("spec", &self.spec)
@@ -476,15 +476,15 @@ mod tests {
     use crate::table::RowBuilder;
     use crate::table::testing::{any_record, any_text, context, expected, record, row, rows_of};
 
-    fn part(partition_by: &[PartitionColumn]) -> Part {
-        Part::new(PartSpec {
+    fn part(partition_by: &[PartitionColumn]) -> PartWriter {
+        PartWriter::new(PartSpec {
             partition_by: partition_by.to_vec(),
             job: "genesys-audits".to_owned(),
             run: "0193".to_owned(),
         })
     }
 
-    fn bytes_of(part: Part) -> Bytes {
+    fn bytes_of(part: PartWriter) -> Bytes {
         part.finish().unwrap().unwrap().payload.into()
     }
 

@@ -15,8 +15,8 @@ use arrow::{
 };
 use chrono::Datelike;
 
-use super::schema::{self, Attribute, Value};
-use crate::model::{Change, Kind, PartitionColumn, Record, Timestamp};
+use super::schema::{self, Attribute, ColumnValue};
+use crate::model::{FailureKind, PartitionColumn, PropertyChange, Record, Timestamp};
 
 /// The most text that one builder takes, so that no column comes near the 2 GiB that 32-bit offsets reach.
 const MAX_BYTES: usize = 1 << 30;
@@ -57,7 +57,7 @@ impl<'a> RowContext<'a> {
 
 /// All that the columns of one row are made from.
 #[derive(Debug)]
-pub(super) struct Row<'a> {
+pub(super) struct TableRow<'a> {
     pub(super) record: &'a Record<'a>,
     pub(super) context: &'a RowContext<'a>,
     pub(super) raw: &'a str,
@@ -89,8 +89,8 @@ pub enum RowError {
 
 impl RowError {
     /// What it means for the next try.
-    pub fn kind(&self) -> Kind {
-        Kind::Data
+    pub fn kind(&self) -> FailureKind {
+        FailureKind::Data
     }
 }
 
@@ -106,7 +106,7 @@ pub struct Room {
 #[derive(Debug)]
 pub struct RowBuilder {
     schema: SchemaRef,
-    columns: Vec<(&'static Value, Cells)>,
+    columns: Vec<(&'static ColumnValue, Cells)>,
     rows: usize,
     filled: usize,
     max_bytes: usize,
@@ -186,7 +186,7 @@ impl RowBuilder {
         raw: &str,
         late_by_ms: Option<i64>,
     ) -> Result<(), RowError> {
-        let row = Row {
+        let row = TableRow {
             record,
             context,
             raw,
@@ -218,7 +218,7 @@ impl RowBuilder {
         Ok(RecordBatch::try_new(self.schema.clone(), arrays?)?)
     }
 
-    fn size_of(&self, row: &Row<'_>) -> usize {
+    fn size_of(&self, row: &TableRow<'_>) -> usize {
         (self.columns.iter())
             .map(|(value, _)| CELL_BYTES + size_of_value(value, row))
             .sum()
@@ -245,13 +245,13 @@ pub fn pick(rows: &RecordBatch, picked: &[(u32, Option<i64>)]) -> Result<RecordB
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-fn size_of_value(value: &Value, row: &Row<'_>) -> usize {
+fn size_of_value(value: &ColumnValue, row: &TableRow<'_>) -> usize {
     match value {
-        Value::Text(get) => get(row).map_or(0, str::len),
-        Value::Time(_) | Value::Integer(_) => size_of::<i64>(),
-        Value::Date(_) => size_of::<i32>(),
-        Value::Texts(get) => size_of_texts(get(row)),
-        Value::Changes(get) => (get(row).iter())
+        ColumnValue::Text(get) => get(row).map_or(0, str::len),
+        ColumnValue::Time(_) | ColumnValue::Integer(_) => size_of::<i64>(),
+        ColumnValue::Date(_) => size_of::<i32>(),
+        ColumnValue::Texts(get) => size_of_texts(get(row)),
+        ColumnValue::Changes(get) => (get(row).iter())
             .map(|change| {
                 let texts = [&change.property, &change.entity_type, &change.entity_id];
                 let texts: usize = texts
@@ -262,7 +262,7 @@ fn size_of_value(value: &Value, row: &Row<'_>) -> usize {
                 5 * CELL_BYTES + texts + values
             })
             .sum(),
-        Value::Attributes(get) => (get(row).iter())
+        ColumnValue::Attributes(get) => (get(row).iter())
             .map(|(key, value)| 2 * CELL_BYTES + key.len() + value.len())
             .sum(),
     }
@@ -272,35 +272,35 @@ fn size_of_texts(texts: &[Cow<'_, str>]) -> usize {
     texts.iter().map(|text| CELL_BYTES + text.len()).sum()
 }
 
-/// One column's cells so far, of the kind of its [`Value`].
+/// One column's cells so far, of the kind of its [`ColumnValue`].
 ///
 /// Not Arrow's own builders: those don't tell what they hold, and start with room for 1024 rows in each column, which
 /// many open partitions can't afford.
 #[derive(Debug)]
 enum Cells {
-    Text(Text),
+    Text(TextCells),
     Time(Vec<i64>),
     Date(Vec<i32>),
     Integer(Vec<i64>, NullBufferBuilder),
-    Texts(Texts),
+    Texts(TextListCells),
     Changes(Box<Changes>),
     Attributes(Attributes),
 }
 
 impl Cells {
-    fn new(value: &Value) -> Self {
+    fn new(value: &ColumnValue) -> Self {
         match value {
-            Value::Text(_) => Self::Text(Text::default()),
-            Value::Time(_) => Self::Time(Vec::new()),
-            Value::Date(_) => Self::Date(Vec::new()),
-            Value::Integer(_) => Self::Integer(Vec::new(), NullBufferBuilder::new(0)),
-            Value::Texts(_) => Self::Texts(Texts::default()),
-            Value::Changes(_) => Self::Changes(Box::default()),
-            Value::Attributes(_) => Self::Attributes(Attributes::default()),
+            ColumnValue::Text(_) => Self::Text(TextCells::default()),
+            ColumnValue::Time(_) => Self::Time(Vec::new()),
+            ColumnValue::Date(_) => Self::Date(Vec::new()),
+            ColumnValue::Integer(_) => Self::Integer(Vec::new(), NullBufferBuilder::new(0)),
+            ColumnValue::Texts(_) => Self::Texts(TextListCells::default()),
+            ColumnValue::Changes(_) => Self::Changes(Box::default()),
+            ColumnValue::Attributes(_) => Self::Attributes(Attributes::default()),
         }
     }
 
-    fn texts(&mut self) -> Vec<&mut Text> {
+    fn texts(&mut self) -> Vec<&mut TextCells> {
         match self {
             Self::Text(cells) => vec![cells],
             Self::Time(_) | Self::Date(_) | Self::Integer(..) => Vec::new(),
@@ -316,19 +316,19 @@ impl Cells {
         }
     }
 
-    fn push(&mut self, value: &Value, row: &Row<'_>) {
+    fn push(&mut self, value: &ColumnValue, row: &TableRow<'_>) {
         match (self, value) {
-            (Self::Text(cells), Value::Text(get)) => cells.push(get(row)),
-            (Self::Time(cells), Value::Time(get)) => cells.push(get(row).timestamp_micros()),
-            (Self::Date(cells), Value::Date(get)) => cells.push(days_since_epoch(get(row))),
-            (Self::Integer(cells, valid), Value::Integer(get)) => {
+            (Self::Text(cells), ColumnValue::Text(get)) => cells.push(get(row)),
+            (Self::Time(cells), ColumnValue::Time(get)) => cells.push(get(row).timestamp_micros()),
+            (Self::Date(cells), ColumnValue::Date(get)) => cells.push(days_since_epoch(get(row))),
+            (Self::Integer(cells, valid), ColumnValue::Integer(get)) => {
                 let value = get(row);
                 cells.push(value.unwrap_or_default());
                 valid.append(value.is_some());
             }
-            (Self::Texts(cells), Value::Texts(get)) => cells.push(get(row)),
-            (Self::Changes(cells), Value::Changes(get)) => cells.push(get(row)),
-            (Self::Attributes(cells), Value::Attributes(get)) => cells.push(get(row)),
+            (Self::Texts(cells), ColumnValue::Texts(get)) => cells.push(get(row)),
+            (Self::Changes(cells), ColumnValue::Changes(get)) => cells.push(get(row)),
+            (Self::Attributes(cells), ColumnValue::Attributes(get)) => cells.push(get(row)),
             // both come from the same `Value`; were it otherwise, the batch would be refused for a short column
             _ => {}
         }
@@ -393,13 +393,13 @@ impl Lengths {
 }
 
 #[derive(Debug)]
-struct Text {
+struct TextCells {
     lengths: Lengths,
     joined: String,
     valid: NullBufferBuilder,
 }
 
-impl Default for Text {
+impl Default for TextCells {
     fn default() -> Self {
         Self {
             lengths: Lengths::default(),
@@ -409,7 +409,7 @@ impl Default for Text {
     }
 }
 
-impl Text {
+impl TextCells {
     fn push(&mut self, text: Option<&str>) {
         let value = text.unwrap_or_default();
         self.joined.push_str(value);
@@ -433,12 +433,12 @@ impl Text {
 }
 
 #[derive(Debug, Default)]
-struct Texts {
+struct TextListCells {
     lengths: Lengths,
-    elements: Text,
+    elements: TextCells,
 }
 
-impl Texts {
+impl TextListCells {
     fn push(&mut self, texts: &[Cow<'_, str>]) {
         self.lengths.push(texts.len());
         for text in texts {
@@ -458,15 +458,15 @@ impl Texts {
 #[derive(Debug, Default)]
 struct Changes {
     lengths: Lengths,
-    property: Text,
-    entity_type: Text,
-    entity_id: Text,
-    old_values: Texts,
-    new_values: Texts,
+    property: TextCells,
+    entity_type: TextCells,
+    entity_id: TextCells,
+    old_values: TextListCells,
+    new_values: TextListCells,
 }
 
 impl Changes {
-    fn push(&mut self, changes: &[Change<'_>]) {
+    fn push(&mut self, changes: &[PropertyChange<'_>]) {
         self.lengths.push(changes.len());
         for change in changes {
             self.property.push(change.property.as_deref());
@@ -505,8 +505,8 @@ impl Changes {
 #[derive(Debug, Default)]
 struct Attributes {
     lengths: Lengths,
-    keys: Text,
-    values: Text,
+    keys: TextCells,
+    values: TextCells,
     /// The order of one row's keys, while it is pushed.
     order: Vec<usize>,
 }

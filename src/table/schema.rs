@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
-use super::rows::Row;
-use crate::model::{Change, PartitionColumn, Timestamp};
+use super::rows::TableRow;
+use crate::model::{PartitionColumn, PropertyChange, Timestamp};
 
 /// What engines call the table, and its folder in the lake.
 pub const TABLE_NAME: &str = "audit_events";
@@ -22,27 +22,27 @@ pub struct Column {
     pub meaning: &'static str,
     /// Never null. Lists and maps always are: they are empty instead.
     pub required: bool,
-    pub(super) value: Value,
+    pub(super) value: ColumnValue,
 }
 
-type Text = for<'a> fn(&'a Row<'a>) -> Option<&'a str>;
+type TextOf = for<'a> fn(&'a TableRow<'a>) -> Option<&'a str>;
 
 /// A key and its value.
 pub(super) type Attribute<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Where a column's value comes from; the kind of value fixes the column's type.
 #[derive(Debug)]
-pub(super) enum Value {
-    Text(Text),
-    Time(for<'a> fn(&'a Row<'a>) -> Timestamp),
-    Date(for<'a> fn(&'a Row<'a>) -> Timestamp),
-    Integer(for<'a> fn(&'a Row<'a>) -> Option<i64>),
-    Texts(for<'a> fn(&'a Row<'a>) -> &'a [Cow<'a, str>]),
-    Changes(for<'a> fn(&'a Row<'a>) -> &'a [Change<'a>]),
-    Attributes(for<'a> fn(&'a Row<'a>) -> &'a [Attribute<'a>]),
+pub(super) enum ColumnValue {
+    Text(TextOf),
+    Time(for<'a> fn(&'a TableRow<'a>) -> Timestamp),
+    Date(for<'a> fn(&'a TableRow<'a>) -> Timestamp),
+    Integer(for<'a> fn(&'a TableRow<'a>) -> Option<i64>),
+    Texts(for<'a> fn(&'a TableRow<'a>) -> &'a [Cow<'a, str>]),
+    Changes(for<'a> fn(&'a TableRow<'a>) -> &'a [PropertyChange<'a>]),
+    Attributes(for<'a> fn(&'a TableRow<'a>) -> &'a [Attribute<'a>]),
 }
 
-const fn required(name: &'static str, meaning: &'static str, value: Value) -> Column {
+const fn required(name: &'static str, meaning: &'static str, value: ColumnValue) -> Column {
     Column {
         name,
         meaning,
@@ -51,12 +51,12 @@ const fn required(name: &'static str, meaning: &'static str, value: Value) -> Co
     }
 }
 
-const fn text(name: &'static str, meaning: &'static str, get: Text) -> Column {
+const fn text(name: &'static str, meaning: &'static str, get: TextOf) -> Column {
     Column {
         name,
         meaning,
         required: false,
-        value: Value::Text(get),
+        value: ColumnValue::Text(get),
     }
 }
 
@@ -65,37 +65,37 @@ pub static COLUMNS: [Column; 30] = [
     required(
         "event_id",
         "Id of the event, unique within a job: as the provider gives it, else a hash of the record",
-        Value::Text(|row| Some(&row.record.event_id)),
+        ColumnValue::Text(|row| Some(&row.record.event_id)),
     ),
     required(
         "event_time",
         "When the event happened",
-        Value::Time(|row| row.record.event_time),
+        ColumnValue::Time(|row| row.record.event_time),
     ),
     required(
         "event_date",
         "UTC date of event_time",
-        Value::Date(|row| row.record.event_time),
+        ColumnValue::Date(|row| row.record.event_time),
     ),
     required(
         "provider",
         "Kind of API that the event was pulled from",
-        Value::Text(|row| Some(row.context.provider)),
+        ColumnValue::Text(|row| Some(row.context.provider)),
     ),
     required(
         "account_id",
         "Account whose log has the event",
-        Value::Text(|row| Some(row.context.account_id(row.record))),
+        ColumnValue::Text(|row| Some(row.context.account_id(row.record))),
     ),
     required(
         "connection",
         "Name of the connection that the event was pulled through",
-        Value::Text(|row| Some(row.context.connection)),
+        ColumnValue::Text(|row| Some(row.context.connection)),
     ),
     required(
         "job",
         "Name of the job that pulled the event",
-        Value::Text(|row| Some(row.context.job)),
+        ColumnValue::Text(|row| Some(row.context.job)),
     ),
     text("action", "Verb that the provider uses", |row| {
         row.record.action.as_deref()
@@ -103,12 +103,12 @@ pub static COLUMNS: [Column; 30] = [
     required(
         "activity",
         "The verb, normalised: create, read, update, delete, login, logout, enable, disable or other",
-        Value::Text(|row| Some(row.record.activity.as_str())),
+        ColumnValue::Text(|row| Some(row.record.activity.as_str())),
     ),
     required(
         "outcome",
         "How it ended: success, failure, warning or unknown",
-        Value::Text(|row| Some(row.record.outcome.as_str())),
+        ColumnValue::Text(|row| Some(row.record.outcome.as_str())),
     ),
     text("outcome_reason", "Why it ended so", |row| {
         row.record.outcome_reason.as_deref()
@@ -158,34 +158,34 @@ pub static COLUMNS: [Column; 30] = [
     required(
         "client_ips",
         "Addresses that it came from",
-        Value::Texts(|row| &row.record.client_ips),
+        ColumnValue::Texts(|row| &row.record.client_ips),
     ),
     text("message", "Human text", |row| row.record.message.as_deref()),
     required(
         "changes",
         "What changed: properties with their values before and after",
-        Value::Changes(|row| &row.record.changes),
+        ColumnValue::Changes(|row| &row.record.changes),
     ),
     required(
         "attributes",
         "The remaining context that the provider gives, with unique keys",
-        Value::Attributes(|row| &row.record.attributes),
+        ColumnValue::Attributes(|row| &row.record.attributes),
     ),
     required(
         "raw",
         "The JSON of the record, byte for byte as received",
-        Value::Text(|row| Some(row.raw)),
+        ColumnValue::Text(|row| Some(row.raw)),
     ),
     required(
         "ingested_at",
         "When the event was pulled",
-        Value::Time(|row| row.context.ingested_at),
+        ColumnValue::Time(|row| row.context.ingested_at),
     ),
     Column {
         name: "late_by_ms",
         meaning: "Only for an event that an earlier pull of its range did not see: ingested_at minus event_time",
         required: false,
-        value: Value::Integer(|row| row.late_by_ms),
+        value: ColumnValue::Integer(|row| row.late_by_ms),
     },
 ];
 
@@ -193,13 +193,13 @@ impl Column {
     /// Its Arrow type.
     pub fn data_type(&self) -> DataType {
         match self.value {
-            Value::Text(_) => DataType::Utf8,
-            Value::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Value::Date(_) => DataType::Date32,
-            Value::Integer(_) => DataType::Int64,
-            Value::Texts(_) => list_of(DataType::Utf8),
-            Value::Changes(_) => list_of(DataType::Struct(change_fields())),
-            Value::Attributes(_) => DataType::Map(Arc::new(attribute_entry()), false),
+            ColumnValue::Text(_) => DataType::Utf8,
+            ColumnValue::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            ColumnValue::Date(_) => DataType::Date32,
+            ColumnValue::Integer(_) => DataType::Int64,
+            ColumnValue::Texts(_) => list_of(DataType::Utf8),
+            ColumnValue::Changes(_) => list_of(DataType::Struct(change_fields())),
+            ColumnValue::Attributes(_) => DataType::Map(Arc::new(attribute_entry()), false),
         }
     }
 
@@ -224,7 +224,7 @@ fn list_of(data_type: DataType) -> DataType {
     DataType::List(Arc::new(element(data_type)))
 }
 
-/// The struct in `changes`, in the order of [`Change`].
+/// The struct in `changes`, in the order of [`PropertyChange`].
 pub(super) fn change_fields() -> Fields {
     Fields::from(vec![
         Field::new("property", DataType::Utf8, true),

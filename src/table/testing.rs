@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{RowBuilder, RowContext};
-use crate::model::{Activity, Change, Outcome, PartitionColumn, Record, Timestamp};
+use crate::model::{Activity, Outcome, PartitionColumn, PropertyChange, Record, Timestamp};
 
 pub(super) const CONTEXT_ACCOUNT: &str = "org-1";
 
@@ -67,9 +67,9 @@ prop_compose! {
         texts in prop::array::uniform3(prop::option::of(any_text())),
         old_values in texts(),
         new_values in texts(),
-    ) -> Change<'static> {
+    ) -> PropertyChange<'static> {
         let [property, entity_type, entity_id] = texts;
-        Change { property, entity_type, entity_id, old_values, new_values }
+        PropertyChange { property, entity_type, entity_id, old_values, new_values }
     }
 }
 
@@ -117,7 +117,7 @@ prop_compose! {
 
 /// The row that a record must become, written down apart from the list of columns.
 pub(super) fn expected(record: &Record<'_>, raw: &str, late_by_ms: Option<i64>) -> Value {
-    let change = |change: &Change<'_>| {
+    let change = |change: &PropertyChange<'_>| {
         json!({
             "property": change.property,
             "entity_type": change.entity_type,

@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::clock::real_now;
-use crate::foreign::{self, Shown};
+use crate::foreign::{self, OutputForm};
 use crate::text;
 
 pub use self::traces::note_trace;
@@ -73,12 +73,12 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bo
     writer::start(drops, dropped);
     tell_of_panics();
     let shown = match (format, colour) {
-        (LogFormat::Json, _) => Shown::Json,
-        (LogFormat::Text, true) => Shown::Painted,
-        (LogFormat::Text, false) => Shown::Text,
+        (LogFormat::Json, _) => OutputForm::Json,
+        (LogFormat::Text, true) => OutputForm::Painted,
+        (LogFormat::Text, false) => OutputForm::Text,
     };
     let lines = fmt::layer()
-        .with_writer(move || Lines(shown))
+        .with_writer(move || LogLines(shown))
         .with_target(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(colour).boxed(),
@@ -127,9 +127,11 @@ fn said(level: &str, message: &str) -> Vec<u8> {
         let at = real_now().to_rfc3339_opts(SecondsFormat::Micros, true);
         let level = level.to_uppercase();
         let line = json!({ "timestamp": at, "level": level, "message": message }).to_string();
-        Shown::Json.of(&line).into_owned()
+        OutputForm::Json.of(&line).into_owned()
     } else {
-        Shown::Text.of(&format!("{level}: {message}")).into_owned()
+        OutputForm::Text
+            .of(&format!("{level}: {message}"))
+            .into_owned()
     };
     format!("{line}\n").into_bytes()
 }
@@ -150,9 +152,9 @@ fn write_to_stderr(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Lines of the log on their way to standard error. Whatever was put into one, it stays one line, and steers nothing.
-struct Lines(Shown);
+struct LogLines(OutputForm);
 
-impl io::Write for Lines {
+impl io::Write for LogLines {
     /// Takes a whole line at a time, as `tracing-subscriber` gives it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let shown = self.0.line_of(&String::from_utf8_lossy(line));

@@ -48,7 +48,7 @@ impl Traces {
             .build()
             .map_err(|error| error.to_string())?;
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Told {
+            .with_batch_exporter(ExportStatus {
                 exporter,
                 failed: AtomicBool::new(false),
             })
@@ -96,12 +96,12 @@ fn resource(is_named: bool) -> Resource {
 
 /// An exporter whose failure is said once, until it works again.
 #[derive(Debug)]
-struct Told {
+struct ExportStatus {
     exporter: SpanExporter,
     failed: AtomicBool,
 }
 
-impl trace::SpanExporter for Told {
+impl trace::SpanExporter for ExportStatus {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let sent = self.exporter.export(batch).await;
         let failed = self.failed.swap(sent.is_err(), Ordering::Relaxed);

@@ -18,7 +18,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_millis(20);
 
 /// The one of this process, once logging has begun.
-static WRITER: OnceLock<Writer> = OnceLock::new();
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Lines that were dropped since the process began.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -31,7 +31,7 @@ pub fn log_lines_dropped() -> u64 {
 /// none is lost and all that a command prints keeps its order, unless the reader has stalled.
 pub(super) fn start(drops_at_once: bool, say_dropped: fn(u64) -> Vec<u8>) {
     let sink = |bytes: &[u8]| super::write_to_stderr(bytes);
-    if let Some(writer) = Writer::start(drops_at_once, sink, say_dropped) {
+    if let Some(writer) = LogWriter::start(drops_at_once, sink, say_dropped) {
         // a second one is never asked for
         let _ = WRITER.set(writer);
     }
@@ -72,14 +72,14 @@ pub(super) fn write_all(mut to: impl io::Write, mut bytes: &[u8]) -> io::Result<
 
 /// A thread and its queue.
 #[derive(Debug)]
-struct Writer {
-    queue: Arc<Queue>,
+struct LogWriter {
+    queue: Arc<LineQueue>,
     drops_at_once: bool,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    state: Mutex<State>,
+struct LineQueue {
+    state: Mutex<LineQueueState>,
     /// A line has come.
     filled: Condvar,
     /// A line has been written.
@@ -87,7 +87,7 @@ struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LineQueueState {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     /// Lines taken and lines written so far, those that were dropped left out.
@@ -99,20 +99,20 @@ struct State {
     dropped: u64,
 }
 
-impl State {
+impl LineQueueState {
     /// Whether the reader seems to have gone.
     fn has_stalled(&self) -> bool {
         (self.writing_since).is_some_and(|since| since.elapsed() >= STALLED)
     }
 }
 
-impl Writer {
+impl LogWriter {
     fn start(
         drops_at_once: bool,
         sink: impl Fn(&[u8]) -> io::Result<()> + Send + 'static,
         say_dropped: fn(u64) -> Vec<u8>,
     ) -> Option<Self> {
-        let queue = Arc::<Queue>::default();
+        let queue = Arc::<LineQueue>::default();
         let shared = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("log".to_owned());
         // without a thread, lines are written where they are said
@@ -147,13 +147,13 @@ impl Writer {
     }
 }
 
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl LineQueue {
+    fn state(&self) -> MutexGuard<'_, LineQueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until so many lines are written, the reader has stalled, or it is `until`.
-    fn wait(&self, mut state: MutexGuard<'_, State>, lines: u64, until: Instant) {
+    fn wait(&self, mut state: MutexGuard<'_, LineQueueState>, lines: u64, until: Instant) {
         while state.done < lines && !state.has_stalled() {
             let now = Instant::now();
             let stalls = state.writing_since.map_or(until, |since| since + STALLED);
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_reader_who_stops_costs_lines_and_no_time() {
         let ((open, lines), sink) = gated();
-        let writer = Writer::start(true, sink, said).unwrap();
+        let writer = LogWriter::start(true, sink, said).unwrap();
         let line = vec![b'x'; 64 << 10];
         let begun = Instant::now();
         for _ in 0..50 {
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_let_go_when_the_reader_stalls() {
         let ((open, lines), sink) = gated();
-        let writer = Writer::start(false, sink, said).unwrap();
+        let writer = LogWriter::start(false, sink, said).unwrap();
         open.send(()).unwrap();
         writer.write(b"read\n");
         assert_eq!(lines.try_recv().unwrap(), b"read\n"); // it is out already

@@ -12,8 +12,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::interpolate::{self, Piece};
-use super::node::{Content, Key, Node};
+use super::interpolate::{self, ScalarPiece};
+use super::node::{Content, Node, NodeKey};
 use super::problem::{Position, Problem};
 use super::value;
 use url::Url;
@@ -21,30 +21,30 @@ use url::Url;
 use crate::secret::Secret;
 
 /// What all readers of one file share: the environment, and the problems found so far.
-pub struct Reader<'r> {
+pub struct YamlReader<'r> {
     environment: &'r dyn Fn(&str) -> Option<String>,
-    found: RefCell<Vec<Found>>,
+    found: RefCell<Vec<FoundProblem>>,
     /// The variables that stand in a secret's place: no message shows what is in them.
     secret_variables: RefCell<BTreeSet<String>>,
 }
 
 /// A problem whose text waits until all secret variables are known.
-struct Found {
+struct FoundProblem {
     at: Position,
     before: String,
-    shown: Option<Shown>,
+    shown: Option<ShownValue>,
     after: String,
 }
 
 /// A value for a message.
-struct Shown {
+struct ShownValue {
     written: String,
     expanded: String,
     variables: Vec<String>,
     from_file: bool,
 }
 
-impl<'r> Reader<'r> {
+impl<'r> YamlReader<'r> {
     /// A reader that takes variables from `environment`.
     pub fn new(environment: &'r dyn Fn(&str) -> Option<String>) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl<'r> Reader<'r> {
 
     /// Reports a problem; `message` must not hold a value that was expanded.
     pub fn report(&self, at: Position, message: impl Into<String>) {
-        self.found.borrow_mut().push(Found {
+        self.found.borrow_mut().push(FoundProblem {
             at,
             before: message.into(),
             shown: None,
@@ -78,7 +78,7 @@ impl<'r> Reader<'r> {
     /// The problems reported up to here.
     pub fn problems(&self) -> Vec<Problem> {
         let secret_variables = self.secret_variables.borrow();
-        let problem = |found: &Found| {
+        let problem = |found: &FoundProblem| {
             let shown = found.shown.as_ref();
             let shown = shown.map_or_else(String::new, |shown| shown.text(&secret_variables));
             Problem {
@@ -90,13 +90,13 @@ impl<'r> Reader<'r> {
     }
 }
 
-impl std::fmt::Debug for Reader<'_> {
+impl std::fmt::Debug for YamlReader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
     }
 }
 
-impl Shown {
+impl ShownValue {
     /// The value in backticks: as it was written where it holds a secret, else as it was expanded, and from what.
     fn text(&self, secret_variables: &BTreeSet<String>) -> String {
         let is_secret = |name: &String| secret_variables.contains(name);
@@ -135,17 +135,17 @@ fn one_line(text: &str) -> String {
 #[derive(Debug)]
 #[must_use = "unknown keys are reported by `finish`"]
 pub struct Fields<'r> {
-    reader: &'r Reader<'r>,
+    reader: &'r YamlReader<'r>,
     name: String,
     at: Position,
-    entries: &'r [(Key, Node)],
+    entries: &'r [(NodeKey, Node)],
     asked: Vec<&'static str>,
     missing: Vec<&'static str>,
 }
 
 impl<'r> Fields<'r> {
     /// The keys of a mapping that messages call `name`.
-    pub fn of(reader: &'r Reader<'r>, node: &'r Node, name: impl Into<String>) -> Option<Self> {
+    pub fn of(reader: &'r YamlReader<'r>, node: &'r Node, name: impl Into<String>) -> Option<Self> {
         let name = name.into();
         let Content::Mapping(entries) = &node.content else {
             let kind = node.kind();
@@ -208,17 +208,17 @@ impl<'r> Fields<'r> {
 
     /// The value of a key that may be left out. No value at all, and a scalar that expands to nothing, are as good as
     /// left out.
-    pub fn optional(&mut self, key: &'static str) -> Option<Value<'r>> {
+    pub fn optional(&mut self, key: &'static str) -> Option<YamlValue<'r>> {
         self.find(key).filter(|value| !value.is_blank())
     }
 
     /// The value of a key that must be there, and not be empty.
-    pub fn required(&mut self, key: &'static str) -> Option<Value<'r>> {
+    pub fn required(&mut self, key: &'static str) -> Option<YamlValue<'r>> {
         let value = self.find(key);
         if value.is_none() {
             self.missing.push(key);
         }
-        value.map(|value| Value {
+        value.map(|value| YamlValue {
             required: true,
             ..value
         })
@@ -229,10 +229,10 @@ impl<'r> Fields<'r> {
         self.missing.push(key);
     }
 
-    fn find(&mut self, key: &'static str) -> Option<Value<'r>> {
+    fn find(&mut self, key: &'static str) -> Option<YamlValue<'r>> {
         self.asked.push(key);
         let (found, node) = self.entries.iter().find(|(found, _)| found.text == key)?;
-        (!matches!(node.content, Content::Null)).then(|| Value {
+        (!matches!(node.content, Content::Null)).then(|| YamlValue {
             reader: self.reader,
             node,
             at: node.at,
@@ -242,11 +242,11 @@ impl<'r> Fields<'r> {
     }
 
     /// All entries, of a mapping whose keys are names.
-    pub fn entries(&self) -> impl Iterator<Item = (&'r Key, Value<'r>)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&'r NodeKey, YamlValue<'r>)> {
         let (reader, entries) = (self.reader, self.entries);
         let named = entries.iter().filter(|(key, _)| !is_extension(&key.text));
         named.map(move |(key, node)| {
-            let value = Value {
+            let value = YamlValue {
                 reader,
                 node,
                 at: node.at,
@@ -298,15 +298,15 @@ fn is_extension(key: &str) -> bool {
 
 /// The value of a key, or an item of a list.
 #[derive(Debug, Clone)]
-pub struct Value<'r> {
-    reader: &'r Reader<'r>,
+pub struct YamlValue<'r> {
+    reader: &'r YamlReader<'r>,
     node: &'r Node,
     at: Position,
     key: String,
     required: bool,
 }
 
-impl<'r> Value<'r> {
+impl<'r> YamlValue<'r> {
     /// Where it begins.
     pub fn at(&self) -> Position {
         self.at
@@ -431,8 +431,8 @@ impl<'r> Value<'r> {
             }
         };
         let names = pieces.iter().filter_map(|piece| match piece {
-            Piece::Variable { name, .. } => Some(name.clone()),
-            Piece::Text(_) | Piece::File(_) => None,
+            ScalarPiece::Variable { name, .. } => Some(name.clone()),
+            ScalarPiece::Text(_) | ScalarPiece::File(_) => None,
         });
         self.reader.secret_variables.borrow_mut().extend(names);
         let mut whole: Option<Secret> = None;
@@ -440,7 +440,7 @@ impl<'r> Value<'r> {
         let mut empty = true;
         for piece in pieces {
             let part = match &piece {
-                Piece::File(path) => self.file(path).map(|text| {
+                ScalarPiece::File(path) => self.file(path).map(|text| {
                     empty &= text.is_empty();
                     Secret::file(path)
                 }),
@@ -511,8 +511,8 @@ impl<'r> Value<'r> {
     }
 
     /// Reports what is wrong with a value, `after` being what follows the value in the message.
-    fn report_shown(&self, before: String, shown: Shown, after: String) {
-        self.reader.found.borrow_mut().push(Found {
+    fn report_shown(&self, before: String, shown: ShownValue, after: String) {
+        self.reader.found.borrow_mut().push(FoundProblem {
             at: self.at,
             before,
             shown: Some(shown),
@@ -527,8 +527,8 @@ impl<'r> Value<'r> {
         };
         interpolate::pieces(written).is_ok_and(|pieces| {
             pieces.iter().all(|piece| match piece {
-                Piece::Text(_) | Piece::File(_) => false,
-                Piece::Variable { name, default } => self
+                ScalarPiece::Text(_) | ScalarPiece::File(_) => false,
+                ScalarPiece::Variable { name, default } => self
                     .reader
                     .variable(name, default.as_deref())
                     .is_some_and(|value| value.is_empty()),
@@ -559,7 +559,7 @@ impl<'r> Value<'r> {
     }
 
     /// The scalar as written and expanded; nothing if it is empty.
-    fn shown(&self) -> Option<Shown> {
+    fn shown(&self) -> Option<ShownValue> {
         let written = self.scalar()?;
         let pieces = match interpolate::pieces(written) {
             Ok(pieces) => pieces,
@@ -569,7 +569,7 @@ impl<'r> Value<'r> {
                 return None;
             }
         };
-        let mut shown = Shown {
+        let mut shown = ShownValue {
             written: written.to_owned(),
             expanded: String::new(),
             variables: Vec::new(),
@@ -578,9 +578,9 @@ impl<'r> Value<'r> {
         let mut complete = true;
         for piece in &pieces {
             match piece {
-                Piece::Variable { name, .. } => shown.variables.push(name.clone()),
-                Piece::File(_) => shown.from_file = true,
-                Piece::Text(_) => {}
+                ScalarPiece::Variable { name, .. } => shown.variables.push(name.clone()),
+                ScalarPiece::File(_) => shown.from_file = true,
+                ScalarPiece::Text(_) => {}
             }
             match self.expand(piece, |name| format!("`${{{name}:-default}}`")) {
                 Some(text) => shown.expanded.push_str(&text),
@@ -597,11 +597,11 @@ impl<'r> Value<'r> {
     }
 
     /// `instead` gives what could be written in the place of a variable that is missing.
-    fn expand(&self, piece: &Piece, instead: impl Fn(&str) -> String) -> Option<String> {
+    fn expand(&self, piece: &ScalarPiece, instead: impl Fn(&str) -> String) -> Option<String> {
         match piece {
-            Piece::Text(text) => Some(text.clone()),
-            Piece::File(path) => self.file(path),
-            Piece::Variable { name, default } => {
+            ScalarPiece::Text(text) => Some(text.clone()),
+            ScalarPiece::File(path) => self.file(path),
+            ScalarPiece::Variable { name, default } => {
                 let value = self.reader.variable(name, default.as_deref());
                 if value.is_none() {
                     let (key, instead) = (&self.key, instead(name));
@@ -686,7 +686,7 @@ mod tests {
             "PASSWORD" => Some("hunter2".to_owned()),
             _ => None,
         };
-        let reader = Reader::new(&environment);
+        let reader = YamlReader::new(&environment);
         let (node, _) = Node::parse(text).unwrap();
         let mut fields = Fields::of(&reader, &node, "the file").unwrap();
         let value = read(&mut fields);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// A part of a scalar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum ScalarPiece {
     /// Text that stands for itself.
     Text(String),
     /// `${VAR}` or `${VAR:-default}`.
@@ -28,7 +28,7 @@ pub struct Malformed {
 }
 
 /// The parts that make up a scalar; texts are never empty and never adjacent.
-pub fn pieces(scalar: &str) -> Result<Vec<Piece>, Malformed> {
+pub fn pieces(scalar: &str) -> Result<Vec<ScalarPiece>, Malformed> {
     let mut pieces = Vec::new();
     let mut text = String::new();
     let mut rest = scalar;
@@ -49,7 +49,7 @@ pub fn pieces(scalar: &str) -> Result<Vec<Piece>, Malformed> {
             let piece =
                 piece(inside).map_err(|why| malformed(&from[..from.len() - after.len()], why))?;
             if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
+                pieces.push(ScalarPiece::Text(std::mem::take(&mut text)));
             }
             pieces.push(piece);
             rest = after;
@@ -60,12 +60,12 @@ pub fn pieces(scalar: &str) -> Result<Vec<Piece>, Malformed> {
     }
     text.push_str(rest);
     if !text.is_empty() {
-        pieces.push(Piece::Text(text));
+        pieces.push(ScalarPiece::Text(text));
     }
     Ok(pieces)
 }
 
-fn piece(inside: &str) -> Result<Piece, &'static str> {
+fn piece(inside: &str) -> Result<ScalarPiece, &'static str> {
     if inside.contains("${") {
         return Err("holds another `${`, which isn't expanded; use one variable");
     }
@@ -73,7 +73,7 @@ fn piece(inside: &str) -> Result<Piece, &'static str> {
         return if path.is_empty() {
             Err("names no file; write `${file:/run/secrets/name}`")
         } else {
-            Ok(Piece::File(path.into()))
+            Ok(ScalarPiece::File(path.into()))
         };
     }
     let (name, default) = match inside.split_once(":-") {
@@ -86,7 +86,7 @@ fn piece(inside: &str) -> Result<Piece, &'static str> {
             "is none of `${VAR}`, `${VAR:-default}`, `${file:PATH}`; write `$${` for a plain `${`",
         );
     }
-    Ok(Piece::Variable {
+    Ok(ScalarPiece::Variable {
         name: name.to_owned(),
         default,
     })
@@ -98,15 +98,15 @@ mod tests {
 
     use super::*;
 
-    fn variable(name: &str, default: Option<&str>) -> Piece {
-        Piece::Variable {
+    fn variable(name: &str, default: Option<&str>) -> ScalarPiece {
+        ScalarPiece::Variable {
             name: name.to_owned(),
             default: default.map(str::to_owned),
         }
     }
 
-    fn text(text: &str) -> Piece {
-        Piece::Text(text.to_owned())
+    fn text(text: &str) -> ScalarPiece {
+        ScalarPiece::Text(text.to_owned())
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
                     text("x-"),
                     variable("A", Some("b:-c d")),
                     text("-"),
-                    Piece::File("/run/s".into()),
+                    ScalarPiece::File("/run/s".into()),
                     text("."),
                 ],
             ),

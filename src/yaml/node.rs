@@ -30,12 +30,12 @@ pub enum Content {
     /// A sequence.
     List(Vec<Node>),
     /// A mapping in the file's order, merge keys applied.
-    Mapping(Vec<(Key, Node)>),
+    Mapping(Vec<(NodeKey, Node)>),
 }
 
 /// A mapping's key and its place.
 #[derive(Debug, Clone)]
-pub struct Key {
+pub struct NodeKey {
     /// Where it begins.
     pub at: Position,
     /// Its text.
@@ -147,11 +147,11 @@ fn mapping(
     entries: Vec<(Spanned<String>, Raw)>,
     text: &str,
     problems: &mut Vec<Problem>,
-) -> Vec<(Key, Node)> {
+) -> Vec<(NodeKey, Node)> {
     let mut seen: HashMap<String, Position> = HashMap::new();
     let mut mapping = Vec::with_capacity(entries.len());
     for (key, value) in entries {
-        let key = Key {
+        let key = NodeKey {
             at: position(key.defined),
             text: key.value,
         };

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use auditlake::clock::Clock;
-use auditlake::clocks::{Ignored, Skew, Whose};
+use auditlake::clocks::{ClockOwner, IgnoredBecause, Skew};
 use auditlake::model::Timestamp;
 use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::sim::Fault;
@@ -83,7 +83,7 @@ async fn run(rig: &Rig, store: Option<TimeDelta>) -> RunReport {
 }
 
 /// How far behind now the job was pulled, in minutes, and which clocks were found to be off.
-async fn pulled(rig: &Rig) -> (i64, Vec<(Whose, Option<Ignored>)>) {
+async fn pulled(rig: &Rig) -> (i64, Vec<(ClockOwner, Option<IgnoredBecause>)>) {
     let newest = rig.newest().await;
     let watermark = newest.progress["Routing"].watermark.unwrap();
     let off = |skew: &Skew| (skew.clock, skew.ignored);
@@ -100,46 +100,51 @@ async fn a_range_counts_up_to_the_earliest_clock_and_what_is_off_is_named() {
     let day = 24 * 60;
     for (api, store, behind, found) in [
         (minutes(0), Some(minutes(0)), 2, vec![]),
-        (minutes(-10), None, 12, vec![(Whose::Local, None)]),
-        (minutes(10), None, 2, vec![(Whose::Local, None)]),
+        (minutes(-10), None, 12, vec![(ClockOwner::Local, None)]),
+        (minutes(10), None, 2, vec![(ClockOwner::Local, None)]),
         (
             minutes(0),
             Some(minutes(-10)),
             12,
-            vec![(Whose::Store, None)],
+            vec![(ClockOwner::Store, None)],
         ),
-        (minutes(0), Some(minutes(10)), 2, vec![(Whose::Store, None)]),
+        (
+            minutes(0),
+            Some(minutes(10)),
+            2,
+            vec![(ClockOwner::Store, None)],
+        ),
         // this machine's clock is ahead of both, or behind both
         (
             days(-2),
             Some(days(-2)),
             2 * day + 2,
-            vec![(Whose::Local, None)],
+            vec![(ClockOwner::Local, None)],
         ),
         (
             minutes(10),
             Some(minutes(10)),
             2,
-            vec![(Whose::Local, None)],
+            vec![(ClockOwner::Local, None)],
         ),
         (
             days(2),
             Some(days(2)),
             -2 * day + 2,
-            vec![(Whose::Local, Some(Ignored::FarBehind))],
+            vec![(ClockOwner::Local, Some(IgnoredBecause::FarBehind))],
         ),
         // alone against two
         (
             days(-2),
             Some(minutes(0)),
             2,
-            vec![(Whose::Api, Some(Ignored::FarBehind))],
+            vec![(ClockOwner::Api, Some(IgnoredBecause::FarBehind))],
         ),
         (
             days(-2_000),
             None,
             2,
-            vec![(Whose::Api, Some(Ignored::BeforeBuild))],
+            vec![(ClockOwner::Api, Some(IgnoredBecause::BeforeBuild))],
         ),
     ] {
         let rig = off_by(api).await;

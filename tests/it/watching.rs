@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use auditlake::metrics::{About, Metrics};
+use auditlake::metrics::{MetricHelp, Metrics};
 use serde_json::Value;
 
 fn file(path: &str) -> PathBuf {
@@ -20,7 +20,7 @@ fn table(all: &[About]) -> String {
             .iter()
             .map(|label| format!("`{label}`"))
             .collect();
-        let About {
+        let MetricHelp {
             name, kind, help, ..
         } = about;
         writeln!(

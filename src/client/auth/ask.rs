@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use crate::client::calls::Caller;
-use crate::client::error::{ClientError, Request, Tried};
+use crate::client::error::{Attempts, ClientError, Request};
 use crate::client::outgoing::{PreparedRequest, ResponseVerdict, Traffic};
 use crate::client::wire::Transport;
 use crate::providers::{Answer, ServiceHost};
@@ -16,7 +16,7 @@ use crate::secret::Redactor;
 const ANSWER_CAP: u64 = 64 * 1024;
 
 /// One request of a sign-in.
-pub(super) struct Ask<'a> {
+pub(super) struct SignInRequest<'a> {
     pub(super) wire: &'a Transport,
     pub(super) place: &'a ServiceHost,
     /// Sent again after a passing failure.
@@ -26,7 +26,7 @@ pub(super) struct Ask<'a> {
     pub(super) by: Caller<'a>,
 }
 
-impl Ask<'_> {
+impl SignInRequest<'_> {
     /// Posts the body; returns the answer, and the request for what there is to say about it.
     pub(super) async fn post(
         &self,
@@ -60,11 +60,11 @@ pub(super) fn fields(answer: &Answer) -> serde_json::Map<String, Value> {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-pub(super) fn tried(answer: &Answer, said: Option<String>) -> Tried {
-    Tried {
+pub(super) fn tried(answer: &Answer, said: Option<String>) -> Attempts {
+    Attempts {
         attempts: 1,
         status: Some(answer.status),
         said,
-        ..Tried::default()
+        ..Attempts::default()
     }
 }

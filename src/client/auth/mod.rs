@@ -21,13 +21,13 @@ use tokio::time::Instant;
 
 pub(super) use self::token::Token;
 
-use self::ask::Ask;
+use self::ask::SignInRequest;
 use self::credentials::{Credentials, Extra, unfit};
 use self::session::Session;
 use super::calls::Caller;
 use super::error::ClientError;
 use super::wire::Transport;
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::SignIn;
 use crate::secret::{Redactor, Secret};
 
@@ -44,7 +44,7 @@ pub(super) struct Auth {
     headers: Vec<(&'static str, Secret)>,
     /// How long a refused sign-in isn't tried again with the same secrets.
     memory: Duration,
-    state: Mutex<State>,
+    state: Mutex<AuthState>,
     /// How many sign-ins have ended, well or not.
     ended: AtomicU64,
     hasher: RandomState,
@@ -56,15 +56,15 @@ pub(super) struct Auth {
 const KNOWN: usize = 4;
 
 #[derive(Default)]
-struct State {
-    held: Option<Held>,
+struct AuthState {
+    held: Option<CachedToken>,
     /// How the last sign-in failed, if it did.
     failure: Option<ClientError>,
-    refused: Option<Refused>,
+    refused: Option<RefusedSignIn>,
 }
 
 /// The present token.
-struct Held {
+struct CachedToken {
     token: Arc<Token>,
     /// When to look for a new one.
     renew: Instant,
@@ -74,7 +74,7 @@ struct Held {
     session: Option<Session>,
 }
 
-struct Refused {
+struct RefusedSignIn {
     at: Instant,
     credentials: u64,
     error: ClientError,
@@ -156,7 +156,7 @@ impl Auth {
             return; // another password by now
         }
         state.held = None;
-        state.refused = Some(Refused {
+        state.refused = Some(RefusedSignIn {
             at: Instant::now(),
             credentials: token.credentials,
             error: error.clone(),
@@ -219,7 +219,7 @@ impl Auth {
     /// instead if it can be.
     async fn renew(
         &self,
-        state: &mut State,
+        state: &mut AuthState,
         wire: &Transport,
         early: bool,
         after_refusal: bool,
@@ -259,7 +259,7 @@ impl Auth {
                     accepted: AtomicBool::new(false),
                 });
                 let until = asked + signed_in.life;
-                state.held = Some(Held {
+                state.held = Some(CachedToken {
                     token: Arc::clone(&token),
                     renew: until - signed_in.margin,
                     until,
@@ -273,8 +273,11 @@ impl Auth {
                 Ok(token)
             }
             Err(error) => {
-                if matches!(error.kind(), Kind::Auth | Kind::Config | Kind::Data) {
-                    state.refused = Some(Refused {
+                if matches!(
+                    error.kind(),
+                    FailureKind::Auth | FailureKind::Config | FailureKind::Data
+                ) {
+                    state.refused = Some(RefusedSignIn {
                         at: Instant::now(),
                         credentials: number,
                         error: error.clone(),
@@ -299,7 +302,7 @@ impl Auth {
             SignIn::ClientCredentials {
                 token_url, sent, ..
             } => {
-                let token = Ask {
+                let token = SignInRequest {
                     wire,
                     place: token_url,
                     retried,
@@ -310,7 +313,7 @@ impl Auth {
             }
             SignIn::Basic { .. } => basic::sign(wire, credentials)?,
             SignIn::Session { login, .. } => {
-                let login = Ask {
+                let login = SignInRequest {
                     wire,
                     place: login,
                     retried,

@@ -8,12 +8,12 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use super::ask::{Ask, fields, tried};
+use super::ask::{SignInRequest, fields, tried};
 use super::credentials::{Credentials, sensitive, unfit};
 use super::verdict;
 use super::{LONGEST_LIFE, SignedIn, USUAL_LIFE, margin};
 use crate::client::body;
-use crate::client::error::{ClientError, Request, Tried};
+use crate::client::error::{Attempts, ClientError, Request};
 use crate::client::wire::count;
 use crate::clock;
 use crate::model::Timestamp;
@@ -22,7 +22,7 @@ use crate::secret::Redactor;
 
 /// Asks for a token, with these headers and the credentials where they belong.
 pub(super) async fn ask(
-    ask: Ask<'_>,
+    ask: SignInRequest<'_>,
     sent: SentIn,
     mut headers: HeaderMap,
     credentials: &Credentials,
@@ -75,7 +75,7 @@ fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn
         _ => false,
     };
     if answer.status.is_success() && !token.is_empty() && is_other {
-        let tried = Tried {
+        let tried = Attempts {
             what: Some("a token of another type than `Bearer`"),
             ..tried(answer, None)
         };

@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::ask::{Ask, fields, tried};
+use super::ask::{SignInRequest, fields, tried};
 use super::credentials::{Credentials, sensitive};
 use super::verdict;
-use super::{Auth, Held, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
+use super::{Auth, CachedToken, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
 use crate::client::body;
 use crate::client::calls::Caller;
 use crate::client::error::ClientError;
@@ -79,7 +79,7 @@ impl Session {
 
 /// Logs in, with these headers; `asked` is when.
 pub(super) async fn log_in(
-    ask: Ask<'_>,
+    ask: SignInRequest<'_>,
     headers: HeaderMap,
     credentials: &Credentials,
     asked: Instant,
@@ -136,7 +136,7 @@ impl Auth {
     /// Keeps a session up, if it is one that can be and has some time left; nothing if a login is due instead.
     pub(super) async fn keep_up(
         &self,
-        held: &mut Held,
+        held: &mut CachedToken,
         wire: &Transport,
         by: Caller<'_>,
     ) -> Result<Option<Arc<Token>>, ClientError> {
@@ -160,7 +160,7 @@ impl Auth {
             };
             headers.insert(COOKIE, cookie);
         }
-        let ask = Ask {
+        let ask = SignInRequest {
             wire,
             place: refresh,
             retried: false,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::ask::fields;
 use crate::client::body::is_page;
-use crate::client::error::{PAGE, Tried};
+use crate::client::error::{Attempts, PAGE};
 use crate::client::outgoing::{ResponseVerdict, is_cut};
 use crate::providers::Answer;
 
@@ -28,9 +28,9 @@ pub(super) fn judge(answer: &Answer) -> ResponseVerdict {
         return ResponseVerdict::Answer; // whatever else it says
     }
     match error(&fields).as_deref().map(meaning) {
-        Some(Meaning::Refused) => return ResponseVerdict::Answer,
-        Some(Meaning::Passing) => return ResponseVerdict::Passing(None),
-        Some(Meaning::Slower) => return ResponseVerdict::Limited(SLOWER),
+        Some(SignInVerdict::Refused) => return ResponseVerdict::Answer,
+        Some(SignInVerdict::Passing) => return ResponseVerdict::Passing(None),
+        Some(SignInVerdict::Slower) => return ResponseVerdict::Limited(SLOWER),
         None => {}
     }
     if !answer.status.is_success() {
@@ -62,12 +62,12 @@ pub(super) fn is_refused(answer: &Answer) -> bool {
 }
 
 /// What was answered where no sign-in's answer was, for the message.
-pub(super) fn no_sign_in(answer: &Answer, said: Option<String>) -> Tried {
+pub(super) fn no_sign_in(answer: &Answer, said: Option<String>) -> Attempts {
     let is_gateways = matches!(
         answer.status,
         StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN
     );
-    Tried {
+    Attempts {
         what: Some(PAGE).filter(|_| is_gateways && is_page(&answer.body)),
         ..super::ask::tried(answer, said)
     }
@@ -84,7 +84,7 @@ fn error(fields: &Map<String, Value>) -> Option<String> {
     Some(error.trim().to_owned()).filter(|error| !error.is_empty())
 }
 
-enum Meaning {
+enum SignInVerdict {
     /// The credentials, or what is asked for with them, won't do.
     Refused,
     /// Another time it may go well.
@@ -93,11 +93,11 @@ enum Meaning {
     Slower,
 }
 
-fn meaning(error: &str) -> Meaning {
+fn meaning(error: &str) -> SignInVerdict {
     let error = error.to_ascii_lowercase().replace(['.', '-', ' '], "_");
     let holds = |parts: &[&str]| parts.iter().any(|part| error.contains(part));
     if holds(&["slow_down", "too_many_request", "rate_limit", "throttl"]) {
-        Meaning::Slower
+        SignInVerdict::Slower
     } else if holds(&[
         "unavailable",
         "server_error",
@@ -106,9 +106,9 @@ fn meaning(error: &str) -> Meaning {
         "timed_out",
         "try_again",
     ]) {
-        Meaning::Passing
+        SignInVerdict::Passing
     } else {
-        Meaning::Refused
+        SignInVerdict::Refused
     }
 }
 

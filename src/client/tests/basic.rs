@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::api::reply;
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 /// Takes `right` as the password of `u@child`.
 async fn server(right: &'static str) -> Api {
@@ -91,7 +91,7 @@ async fn a_refused_password_is_remembered() {
     let client = basic(&api, &file);
     for _ in 0..5 {
         let error = send(&client, &get("/x")).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Auth);
+        assert_eq!(error.kind(), FailureKind::Auth);
         insta::allow_duplicates! {
             insta::assert_snapshot!(chain(&api, &error), @"GET `http://HOST/base/x` was refused: status 401, the provider says `[redacted] may not come in`");
         }
@@ -114,7 +114,7 @@ async fn a_user_with_a_colon_is_refused() {
         };
     });
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), FailureKind::Config);
     insta::assert_snapshot!(chain(&api, &error), @"connection `c`: the username holds a colon, which HTTP Basic can't carry");
     assert_eq!(client.requests().sent, 0);
 }

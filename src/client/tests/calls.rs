@@ -9,7 +9,7 @@ use futures_util::stream;
 
 use super::api::{Act, reply};
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 const ERROR: &str = r#"{"message":"Upstream is gone.","code":"service.unavailable","status":503,"contextId":"c-1","errors":[]}"#;
 
@@ -72,12 +72,15 @@ async fn giving_up_says_what_was_tried() {
         query: vec![("token", "canary".to_owned())],
     };
     let error = send(&client, &call).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry_after()), (Kind::Transient, None));
+    assert_eq!(
+        (error.kind(), error.retry_after()),
+        (FailureKind::Transient, None)
+    );
     insta::assert_snapshot!(chain(&api, &error), @"gave up on GET `http://HOST/base/json` after 3 attempts in N s: status 503, the provider says `Upstream is gone` (code `service.unavailable`, context `c-1`)");
     let error = send(&client, &get("/html")).await.unwrap_err();
     insta::assert_snapshot!(chain(&api, &error), @"gave up on GET `http://HOST/base/html` after 3 attempts in N s: status 502, the provider says `Bad Gateway`");
     let error = send(&client, &get("/limited")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::RateLimited);
+    assert_eq!(error.kind(), FailureKind::RateLimited);
     insta::assert_snapshot!(chain(&api, &error), @"gave up on GET `http://HOST/base/limited` after 3 attempts in N s: status 429, the provider says `slow down`");
     let error = send(&client, &get("/later")).await.unwrap_err();
     insta::assert_snapshot!(chain(&api, &error), @"GET `http://HOST/base/later` has to wait another 301 s, as the provider asked: status 503");
@@ -95,7 +98,7 @@ async fn a_connection_that_fails_is_a_passing_failure_with_its_cause() {
     let error = send(&client, &download(format!("http://{gone}/a?sig=canary")))
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(error.kind(), FailureKind::Transient);
     let text = chain(&api, &error).replace(&gone.to_string(), "GONE");
     insta::assert_snapshot!(text, @"gave up on GET `http://GONE/a` after 3 attempts in N s <- error sending request <- client error (Connect) <- tcp connect error <- Connection refused (os error 111)");
     assert!(!format!("{error:?}").contains("canary"));
@@ -196,12 +199,12 @@ async fn a_long_retry_after_is_the_callers() {
     .await;
     let client = client(&api);
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::RateLimited);
+    assert_eq!(error.kind(), FailureKind::RateLimited);
     assert_eq!(error.retry_after(), Some(Duration::from_mins(10)));
     let call = get("/y");
     for answer in join_all((0..5).map(|_| send(&client, &call))).await {
         let error = answer.unwrap_err();
-        assert_eq!(error.kind(), Kind::RateLimited);
+        assert_eq!(error.kind(), FailureKind::RateLimited);
         assert!(error.retry_after().unwrap() > Duration::from_secs(590));
     }
     assert_eq!(api.calls().len(), 1, "nothing was sent during the pause");
@@ -270,7 +273,7 @@ async fn a_body_over_the_cap_is_refused_before_and_while_reading() {
     assert_eq!(send(&client, &get("/just")).await.unwrap().body.len(), 1000);
     for path in ["/announced", "/endless"] {
         let error = send(&client, &get(path)).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Data);
+        assert_eq!(error.kind(), FailureKind::Data);
         assert!(matches!(error, ClientError::BodyTooLarge { cap: 1000, .. }));
         assert!(
             error.to_string().ends_with("is larger than 1000 bytes"),
@@ -407,7 +410,7 @@ async fn targets_that_are_not_allowed_are_not_sent() {
     ] {
         let error = send(&client, &call).await.unwrap_err();
         assert!(matches!(error, ClientError::Forbidden { .. }), "{error}");
-        assert_eq!(error.kind(), Kind::Data);
+        assert_eq!(error.kind(), FailureKind::Data);
     }
     assert_eq!(client.requests().sent, 0);
 }
@@ -418,11 +421,11 @@ async fn settings_that_cannot_work_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ca.pem");
     std::fs::write(&file, "no certificate").unwrap();
-    let problem = |change: &dyn Fn(&mut Settings)| {
+    let problem = |change: &dyn Fn(&mut ClientSettings)| {
         let mut settings = settings(&api);
         change(&mut settings);
         let error = Client::new(settings).unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), FailureKind::Config);
         chain(&api, &error).replace(&file.display().to_string(), "FILE")
     };
     insta::assert_snapshot!(problem(&|s| s.allow_http = false), @"connection `c`: the api's url `http://HOST/base` must be https, unless `allow_http` is set");
@@ -465,7 +468,7 @@ async fn stop_ends_every_wait_at_once() {
         _ => None,
     })
     .await;
-    let patient = |settings: &mut Settings| {
+    let patient = |settings: &mut ClientSettings| {
         settings.limits.first_backoff = Duration::from_hours(1);
         settings.limits.longest_backoff = Duration::from_hours(1);
         settings.limits.elapsed = Duration::from_hours(9);
@@ -561,7 +564,7 @@ async fn whatever_refuses_and_asks_for_a_wait_gets_it() {
         let error = send(&client, &get("/x")).await.unwrap_err();
         assert_eq!(
             error.kind(),
-            Kind::RateLimited,
+            FailureKind::RateLimited,
             "{status} {name}: {value}: {error}"
         );
         assert_eq!(
@@ -572,7 +575,11 @@ async fn whatever_refuses_and_asks_for_a_wait_gets_it() {
         assert_eq!(api.calls().len(), 1);
         // nobody else's call fares better meanwhile
         let error = send(&client, &get("/y")).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::RateLimited, "{status} {name}: {value}");
+        assert_eq!(
+            error.kind(),
+            FailureKind::RateLimited,
+            "{status} {name}: {value}"
+        );
     }
 }
 
@@ -607,7 +614,7 @@ async fn half_an_answer_is_asked_for_again() {
     }
     let api = Api::start(|seen, _| (seen.path == "/base/x").then(|| reply(200, "{\"a\":"))).await;
     let error = send(&client(&api), &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(error.kind(), FailureKind::Transient);
     insta::assert_snapshot!(chain(&api, &error), @r#"gave up on GET `http://HOST/base/x` after 3 attempts in N s: status 200 with JSON that ends in its middle"#);
 }
 

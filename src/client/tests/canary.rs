@@ -101,7 +101,7 @@ async fn nothing_that_is_printed_holds_a_secret() {
         }
     })
     .await;
-    let change = |settings: &mut Settings| {
+    let change = |settings: &mut ClientSettings| {
         let (_, client_id, client_secret) = oauth(settings);
         *client_id = Secret::text(id);
         *client_secret = Secret::text(secret);
@@ -249,7 +249,7 @@ async fn nor_does_it_hold_one_of_another_way_to_sign_in() {
     let mut shown = Vec::new();
     let mut redacted = 0;
     for sign_in in ways {
-        let change = |settings: &mut Settings| {
+        let change = |settings: &mut ClientSettings| {
             settings.endpoint.headers = vec![("x-key", key.clone())];
             settings.endpoint.sign_in = sign_in.clone();
         };

@@ -2,7 +2,7 @@
 
 use super::api::reply;
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::{RetryHints, TransientFailure};
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn an_account_that_is_missing_or_leaves_its_place_is_refused() {
     let api = Api::start(|_, _| None).await;
     let call = get("/accounts/{account}/x");
     let error = send(&client(&api), &call).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), FailureKind::Config);
     insta::assert_snapshot!(chain(&api, &error), @"connection `c`: the path `/accounts/{account}/x` needs an account, and none is set");
     for odd in ["..", ".", "", "a/../b"] {
         let client = with(&api, |settings| {
@@ -72,7 +72,7 @@ async fn own_headers_go_with_calls_and_sign_ins_but_not_with_downloads() {
         std::fs::write(&file, unfit).unwrap();
         pass(Duration::from_mins(61)).await;
         let error = send(&client, &get("/x")).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), FailureKind::Config);
         said.push(chain(&api, &error).replace(&file.display().to_string(), "FILE"));
     }
     insta::assert_snapshot!(said.join("\n"), @r"
@@ -95,7 +95,7 @@ async fn an_echoed_header_is_hidden() {
         (seen.path != "/base/ok").then(|| reply(status, format!("bad key {key}, sorry")))
     })
     .await;
-    let change = |settings: &mut Settings| {
+    let change = |settings: &mut ClientSettings| {
         settings.endpoint.headers = vec![("appkey", Secret::text("the-key"))];
     };
     let error = send(&with(&api, change), &get("/x")).await.unwrap_err();
@@ -176,7 +176,7 @@ async fn a_refusal_that_is_not_of_the_token_is_not_followed_by_a_renewal() {
         settings.endpoint.manners.token_refused = of_token;
     });
     let error = send(&client, &get("/key")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Auth);
+    assert_eq!(error.kind(), FailureKind::Auth);
     insta::assert_snapshot!(chain(&api, &error), @"GET `http://HOST/base/key` was refused: status 401, the provider says `The app key is invalid`");
     assert_eq!((api.sign_ins().len(), api.count("/base/key")), (1, 1));
     assert_eq!(send(&client, &get("/token")).await.unwrap().status, 200);
@@ -342,7 +342,7 @@ async fn places_that_cannot_work_are_refused() {
         let shown = format!("{settings:?}");
         assert!(!shown.contains("canary"), "{shown}");
         let error = Client::new(settings).unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), FailureKind::Config);
         chain(&api, &error)
     };
     let named = |question: &str, path: &str| {

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::api::reply;
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::DiscoveredHost;
 
 /// The body itself, but for one that holds no host.
@@ -198,7 +198,7 @@ async fn the_same_host_again_is_tried_as_usual() {
     .await;
     let client = looking_up(&directory);
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(error.kind(), FailureKind::Transient);
     let text = chain(&directory, &error).replace(&old, "GONE");
     insta::assert_snapshot!(text, @"gave up on GET `http://GONE/base/x` after 3 attempts in N s <- error sending request <- client error (Connect) <- tcp connect error <- Connection refused (os error 111)");
     assert_eq!(directory.count("/where/audits"), 2);

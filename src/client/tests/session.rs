@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::api::{Reply, Seen, reply};
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 /// Logs in as `bearer-1`, `bearer-2` and so on, unless `answer` says otherwise.
 async fn server(answer: impl Fn(&Seen, usize) -> Option<Reply> + Send + Sync + 'static) -> Api {
@@ -204,7 +204,7 @@ async fn a_session_serves_a_while_if_nothing_can_renew_it() {
     assert_eq!(counts(&api, &client).await, (2, 1), "one attempt each");
     pass(Duration::from_mins(1)).await;
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(error.kind(), FailureKind::Transient);
     assert_eq!((api.count("/login"), api.count("/refresh")), (5, 1));
 }
 
@@ -221,7 +221,7 @@ async fn a_refused_session_is_logged_in_anew_once() {
     let client = session(&api);
     for _ in 0..3 {
         let error = send(&client, &get("/x")).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Auth);
+        assert_eq!(error.kind(), FailureKind::Auth);
     }
     assert_eq!((api.count("/login"), api.count("/refresh")), (2, 0));
 }

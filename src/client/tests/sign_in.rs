@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::api::{Reply, reply, token};
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 fn bearer(api: &Api) -> Vec<String> {
     api.calls()
@@ -118,7 +118,7 @@ async fn a_token_serves_until_its_end_if_it_cannot_be_renewed() {
     assert_eq!(api.sign_ins().len(), 3);
     pass(Duration::from_mins(3)).await;
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(error.kind(), FailureKind::Transient);
     assert_eq!(api.sign_ins().len(), 6, "now with all its attempts");
 }
 
@@ -151,13 +151,13 @@ async fn a_second_refusal_is_an_error_and_no_loop() {
     let api = Api::start(|seen, _| valid_from(seen, 99)).await;
     let client = client(&api);
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Auth);
+    assert_eq!(error.kind(), FailureKind::Auth);
     insta::assert_snapshot!(chain(&api, &error), @"GET `http://HOST/base/x` was refused: status 401, the provider says `token expired` (code `bad.credentials`)");
     assert_eq!(bearer(&api), ["Bearer token-1", "Bearer token-2"]);
     for _ in 0..5 {
         assert_eq!(
             send(&client, &get("/x")).await.unwrap_err().kind(),
-            Kind::Auth
+            FailureKind::Auth
         );
     }
     assert_eq!(
@@ -208,7 +208,7 @@ async fn concurrent_callers_share_a_failure_too() {
     let call = get("/x");
     let answers = join_all((0..20).map(|_| send(&client, &call))).await;
     for answer in answers {
-        assert_eq!(answer.unwrap_err().kind(), Kind::Transient);
+        assert_eq!(answer.unwrap_err().kind(), FailureKind::Transient);
     }
     assert_eq!(api.sign_ins().len(), 3, "one sign-in of three attempts");
     assert!(api.calls().is_empty());
@@ -266,7 +266,7 @@ async fn a_refused_sign_in_is_remembered_until_the_secret_changes() {
     let call = get("/x");
     for answer in join_all((0..20).map(|_| send(&client, &call))).await {
         let error = answer.unwrap_err();
-        assert_eq!(error.kind(), Kind::Auth);
+        assert_eq!(error.kind(), FailureKind::Auth);
         insta::allow_duplicates! {
             insta::assert_snapshot!(chain(&api, &error), @"POST `http://HOST/oauth/token` was refused: status 400, the provider says `secret [redacted] for [redacted]` (code `invalid_client`)");
         }
@@ -287,7 +287,7 @@ async fn a_refused_sign_in_is_tried_again_after_a_while() {
     let client = client(&api);
     assert_eq!(
         send(&client, &get("/x")).await.unwrap_err().kind(),
-        Kind::Auth
+        FailureKind::Auth
     );
     pass(Duration::from_secs(61)).await;
     assert_eq!(send(&client, &get("/x")).await.unwrap().status, 200);
@@ -339,7 +339,7 @@ async fn odd_answers_to_a_sign_in() {
         .await;
         let client = client(&api);
         let error = send(&client, &get("/x")).await.unwrap_err();
-        if error.kind() != Kind::Transient {
+        if error.kind() != FailureKind::Transient {
             send(&client, &get("/x")).await.unwrap_err();
         }
         assert_eq!(api.sign_ins().len(), 1, "{error}");
@@ -365,7 +365,7 @@ async fn a_missing_secret_file_is_a_matter_of_configuration() {
         *client_secret = Secret::file("/nowhere/secret");
     });
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), FailureKind::Config);
     insta::assert_snapshot!(chain(&api, &error), @"connection `c` can't read its credentials <- the secret file `/nowhere/secret` can't be read <- No such file or directory (os error 2)");
 }
 
@@ -419,7 +419,7 @@ async fn what_passes_is_no_refusal_whatever_its_status() {
     insta::assert_snapshot!(chain(&api, &error), @"gave up on POST `http://HOST/oauth/token` after 3 attempts in N s: status 200 with JSON that ends in its middle");
     let api = first((0..9).map(|_| reply(200, page)).collect()).await;
     let error = send(&client(&api), &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Transient);
+    assert_eq!(error.kind(), FailureKind::Transient);
     insta::assert_snapshot!(chain(&api, &error), @"gave up on POST `http://HOST/oauth/token` after 3 attempts in N s: status 200 with a web page, the provider says `Down for maintenance`");
 }
 
@@ -437,7 +437,7 @@ async fn a_sign_in_that_asks_for_patience_gets_it() {
     ] {
         let api = first(vec![answer]).await;
         let error = send(&client(&api), &get("/x")).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::RateLimited, "{error}");
+        assert_eq!(error.kind(), FailureKind::RateLimited, "{error}");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
         assert_eq!(api.sign_ins().len(), 1);
     }
@@ -455,6 +455,6 @@ async fn a_sign_in_that_asks_for_patience_gets_it() {
     .await;
     assert_eq!(
         send(&client(&api), &get("/x")).await.unwrap_err().kind(),
-        Kind::Auth
+        FailureKind::Auth
     );
 }

@@ -7,21 +7,21 @@ use http::StatusCode;
 
 use super::api::{Act, reply};
 use super::*;
-use crate::client::{Body, Opened};
-use crate::model::Kind;
+use crate::client::{OpenResponse, ResponseBody};
+use crate::model::FailureKind;
 
-async fn open(client: &Client, path: &str) -> Result<Opened, ClientError> {
+async fn open(client: &Client, path: &str) -> Result<OpenResponse, ClientError> {
     client.open(&get(path), &CancellationToken::new()).await
 }
 
-async fn body(client: &Client, path: &str) -> Body {
+async fn body(client: &Client, path: &str) -> ResponseBody {
     match open(client, path).await.unwrap() {
-        Opened::Body(body) => body,
-        Opened::Answer(answer) => panic!("{answer:?}"),
+        OpenResponse::Body(body) => body,
+        OpenResponse::Answer(answer) => panic!("{answer:?}"),
     }
 }
 
-async fn read(body: &mut Body) -> Result<Vec<u8>, ClientError> {
+async fn read(body: &mut ResponseBody) -> Result<Vec<u8>, ClientError> {
     let mut all = Vec::new();
     while let Some(chunk) = body.chunk(&CancellationToken::new()).await? {
         all.extend_from_slice(&chunk);
@@ -87,16 +87,16 @@ async fn what_comes_before_the_body_is_as_for_any_call() {
     assert_eq!(api.sign_ins().len(), 2);
     for (path, said) in [("/bad", "bad"), ("/nothing", "")] {
         match open(&client, path).await.unwrap() {
-            Opened::Answer(answer) => assert_eq!(&answer.body[..], said.as_bytes()),
-            Opened::Body(body) => panic!("{body:?}"),
+            OpenResponse::Answer(answer) => assert_eq!(&answer.body[..], said.as_bytes()),
+            OpenResponse::Body(body) => panic!("{body:?}"),
         }
     }
     let kind = async |path| open(&client, path).await.unwrap_err().kind();
-    assert_eq!(kind("/large").await, Kind::Data);
-    assert_eq!(kind("/down").await, Kind::Transient);
+    assert_eq!(kind("/large").await, FailureKind::Data);
+    assert_eq!(kind("/down").await, FailureKind::Transient);
     assert_eq!(api.count("/base/down"), 3);
-    assert_eq!(kind("/refused").await, Kind::Auth);
-    assert_eq!(kind("//evil").await, Kind::Data);
+    assert_eq!(kind("/refused").await, FailureKind::Auth);
+    assert_eq!(kind("//evil").await, FailureKind::Data);
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn a_body_that_breaks_is_never_an_end() {
     for _ in 0..3 {
         let mut body = body(&client, "/x").await;
         let error = read(&mut body).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Transient);
+        assert_eq!(error.kind(), FailureKind::Transient);
         insta::allow_duplicates! {
             let said = error.to_string().replace(&api.address.to_string(), "HOST");
             insta::assert_snapshot!(said, @"the answer to GET `http://HOST/base/x` broke off after 4 bytes");

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
-use crate::model::Kind;
+use crate::model::FailureKind;
 
 /// Serves requests over TLS until the process ends; its certificate is for 127.0.0.1, by the last of `bundle.pem`.
 fn serve() -> u16 {
@@ -51,7 +51,7 @@ fn serve() -> u16 {
 async fn a_ca_file_of_several_certificates_is_trusted_besides_the_systems() {
     let port = serve();
     let api = Api::start(|_, _| None).await;
-    let to_tls = |settings: &mut Settings| {
+    let to_tls = |settings: &mut ClientSettings| {
         settings.allow_http = false;
         settings.endpoint.api =
             ServiceHost::At(Url::parse(&format!("https://127.0.0.1:{port}")).unwrap());
@@ -70,7 +70,7 @@ async fn a_ca_file_of_several_certificates_is_trusted_besides_the_systems() {
 
     let client = with(&api, to_tls);
     let error = send(&client, &get("/x")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Config, "{error:?}");
+    assert_eq!(error.kind(), FailureKind::Config, "{error:?}");
     assert_eq!(client.requests().sent, 1, "not retried");
     let text = chain(&api, &error).replace(&port.to_string(), "PORT");
     insta::assert_snapshot!(text, @"POST `https://127.0.0.1:PORT/t` can't be sent: the server's certificate isn't accepted; if an authority of your own signed it, `ca_file` can name that <- error sending request <- client error (Connect) <- invalid peer certificate: UnknownIssuer");

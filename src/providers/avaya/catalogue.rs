@@ -2,7 +2,7 @@
 
 /// One service.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct AvayaService {
     /// Its name in jobs.yaml, in streams and in the column `service`.
     pub(super) name: &'static str,
     /// Where its API begins.
@@ -13,8 +13,8 @@ pub(super) struct Service {
     pub(super) longest_ip: usize,
 }
 
-pub(super) static SERVICES: [Service; 6] = [
-    Service {
+pub(super) static SERVICES: [AvayaService; 6] = [
+    AvayaService {
         name: "user",
         base_path: "/api/admin/user/v1",
         types: &[
@@ -25,31 +25,31 @@ pub(super) static SERVICES: [Service; 6] = [
         ],
         longest_ip: 15,
     },
-    Service {
+    AvayaService {
         name: "account",
         base_path: "/api/admin/account/v1",
         types: &["ACCOUNT"],
         longest_ip: 15,
     },
-    Service {
+    AvayaService {
         name: "inventory",
         base_path: "/api/admin/inventory/v1",
         types: &["ELEMENT"],
         longest_ip: 15,
     },
-    Service {
+    AvayaService {
         name: "group",
         base_path: "/api/admin/group/v1",
         types: &["GROUP"],
         longest_ip: 15,
     },
-    Service {
+    AvayaService {
         name: "match",
         base_path: "/api/admin/match/v1",
         types: &["QUEUE", "ATTRIBUTE"],
         longest_ip: 15,
     },
-    Service {
+    AvayaService {
         name: "business_hours",
         base_path: "/api/business-hours/v1",
         types: &["TIMETABLE"],
@@ -58,7 +58,7 @@ pub(super) static SERVICES: [Service; 6] = [
 ];
 
 /// Every service with each of its types: what there is to ask for.
-pub(super) fn searches() -> impl Iterator<Item = (&'static Service, &'static str)> + Clone {
+pub(super) fn searches() -> impl Iterator<Item = (&'static AvayaService, &'static str)> + Clone {
     SERVICES
         .iter()
         .flat_map(|service| service.types.iter().map(move |kind| (service, *kind)))

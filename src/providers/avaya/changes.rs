@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use crate::model::Change;
+use crate::model::PropertyChange;
 use crate::providers::json::FromJson;
 
 /// How deep an object is looked into; what lies deeper is compared as text.
@@ -29,23 +29,23 @@ type Leaves<'a> = BTreeMap<Vec<Step<'a>>, Vec<Cow<'a, str>>>;
 pub(super) fn between<'a>(
     before: &'a RawValue,
     after: Option<&'a RawValue>,
-) -> (Vec<Change<'a>>, usize) {
+) -> (Vec<PropertyChange<'a>>, usize) {
     let (mut old, mut new) = (Leaves::new(), Leaves::new());
     collect(before, &mut Vec::new(), &mut old);
     if let Some(after) = after {
         collect(after, &mut Vec::new(), &mut new);
     }
     let paths: BTreeSet<Vec<Step>> = old.keys().chain(new.keys()).cloned().collect();
-    let mut changes: Vec<Change> = paths
+    let mut changes: Vec<PropertyChange> = paths
         .into_iter()
         .filter_map(|path| {
             let old_values = old.remove(&path).unwrap_or_default();
             let new_values = new.remove(&path).unwrap_or_default();
-            (old_values != new_values).then(|| Change {
+            (old_values != new_values).then(|| PropertyChange {
                 property: Some(Cow::Owned(shown(&path))),
                 old_values,
                 new_values,
-                ..Change::default()
+                ..PropertyChange::default()
             })
         })
         .collect();
@@ -169,7 +169,7 @@ mod tests {
         let (before, after) = (raw(before), raw(after));
         let (changes, left_out) = between(&before, Some(&after));
         assert_eq!(left_out, 0);
-        let line = |change: Change| {
+        let line = |change: PropertyChange| {
             let property = change.property.unwrap();
             format!(
                 "{property}: {} -> {}",

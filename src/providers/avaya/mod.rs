@@ -22,12 +22,12 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{failed, text_of};
 use super::call::post;
-use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
-use crate::model::{Kind, Range, Record, Timestamp, hex};
-use catalogue::{Service, searches};
-use page::{Place, Results};
+use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream};
+use crate::model::{FailureKind, Range, Record, Timestamp, hex};
+use catalogue::{AvayaService, searches};
+use page::{PageBody, PagePosition};
 
-pub use settings::{Filters, Options, SPEC};
+pub use settings::{AvayaOptions, Filters, SPEC};
 
 /// The finest bounds that a search takes.
 const BOUND: TimeDelta = TimeDelta::milliseconds(1);
@@ -36,7 +36,7 @@ const BOUND: TimeDelta = TimeDelta::milliseconds(1);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Avaya {
     /// What the job pulls.
-    pub options: Options,
+    pub options: AvayaOptions,
 }
 
 impl Adapter for Avaya {
@@ -59,9 +59,9 @@ impl Adapter for Avaya {
         false
     }
 
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         let (service, kind) = self.search(&ask.stream)?;
-        let place = Place::of(cursor, ask.reading)?;
+        let place = PagePosition::of(cursor, ask.reading)?;
         let query = vec![
             ("pageNumber", place.page.to_string()),
             ("pageSize", place.size.to_string()),
@@ -83,11 +83,16 @@ impl Adapter for Avaya {
         Ok(post(&path, query, body.to_string()))
     }
 
-    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(
+        &self,
+        ask: &PageRequest,
+        cursor: Option<&Cursor>,
+        answer: Answer,
+    ) -> Result<Page, Refusal> {
         problem::expect_success(&answer)?;
-        let place = Place::of(cursor, ask.reading)?;
+        let place = PagePosition::of(cursor, ask.reading)?;
         let (text, remark) = text_of(answer)?;
-        let results = Results::read(&text, place.page, &|raw| record::read(raw).is_ok())?;
+        let results = PageBody::read(&text, place.page, &|raw| record::read(raw).is_ok())?;
         let mut page = Page {
             total: results.total,
             total_binds: true,
@@ -116,7 +121,7 @@ impl Adapter for Avaya {
 
 impl Avaya {
     /// The service and the type, and a hash of the filters where there are any: other filters make another stream.
-    fn stream_id(&self, service: &Service, kind: &str) -> String {
+    fn stream_id(&self, service: &AvayaService, kind: &str) -> String {
         let name = format!("{}/{kind}", service.name);
         let members = self.options.filters.members();
         if members.is_empty() {
@@ -126,12 +131,12 @@ impl Avaya {
         format!("{name}#{hash}")
     }
 
-    fn search(&self, stream: &Stream) -> Result<(&'static Service, &'static str), Refusal> {
+    fn search(&self, stream: &Stream) -> Result<(&'static AvayaService, &'static str), Refusal> {
         searches()
             .find(|(service, kind)| self.stream_id(service, kind) == stream.id)
             .ok_or_else(|| {
                 failed(
-                    Kind::Config,
+                    FailureKind::Config,
                     format!("`{}` is no stream of this job", stream.id),
                 )
             })

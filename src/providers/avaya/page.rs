@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::answer::{Spans, failed, number, parse, read_page, spans};
-use crate::providers::json::{Object, Text};
+use crate::providers::json::{Object, ScalarText};
 use crate::providers::salvage::IsRecord;
 use crate::providers::{Cursor, Refusal};
 
@@ -19,7 +19,7 @@ const CUT_BY: [u32; 3] = [0, 8, 14];
 
 /// Which page is asked for: what the cursor holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct PagePosition {
     /// From 1 on.
     pub(super) page: u32,
     /// How many records a page is to hold.
@@ -28,7 +28,7 @@ pub(super) struct Place {
     received: u64,
 }
 
-impl Place {
+impl PagePosition {
     /// No cursor means the first page.
     pub(super) fn of(cursor: Option<&Cursor>, reading: u32) -> Result<Self, Refusal> {
         let Some(cursor) = cursor else {
@@ -48,7 +48,7 @@ impl Place {
 
     /// Where to begin a confirming reading anew, its first page unused, because the provider gives smaller pages than
     /// it was asked for: those would end where the pages of the reading before ended.
-    pub(super) fn cut_anew(self, results: &Results, reading: u32) -> Option<Cursor> {
+    pub(super) fn cut_anew(self, results: &PageBody, reading: u32) -> Option<Cursor> {
         if reading == 0 || self.page > 1 {
             return None;
         }
@@ -66,7 +66,7 @@ impl Place {
     ///
     /// The last page is the one with which `total` is reached. A provider that gives fewer records than it says gives
     /// the rest later, and one that gives no total ends with an empty page.
-    pub(super) fn next(self, results: &Results) -> Option<Cursor> {
+    pub(super) fn next(self, results: &PageBody) -> Option<Cursor> {
         let count = u64::try_from(results.records.len()).unwrap_or(u64::MAX);
         if count == 0 {
             return None;
@@ -100,7 +100,7 @@ fn cut(most: u32, reading: u32) -> u32 {
 
 /// What a page says.
 #[derive(Debug)]
-pub(super) struct Results {
+pub(super) struct PageBody {
     /// Where the records lie in its text.
     pub(super) records: Spans,
     /// How many records all pages hold.
@@ -111,7 +111,7 @@ pub(super) struct Results {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct AvayaEnvelope<'a> {
     #[serde(borrow, default)]
     pagination: Option<Object<Pagination<'a>>>,
     #[serde(borrow, default)]
@@ -122,14 +122,14 @@ struct Envelope<'a> {
 #[serde(rename_all = "camelCase")]
 struct Pagination<'a> {
     #[serde(borrow, default)]
-    page_number: Text<'a>,
+    page_number: ScalarText<'a>,
     #[serde(borrow, default)]
-    page_size: Text<'a>,
+    page_size: ScalarText<'a>,
     #[serde(borrow, default)]
-    total: Text<'a>,
+    total: ScalarText<'a>,
 }
 
-impl Results {
+impl PageBody {
     /// An answer that isn't a page at all, or is another page than the one asked for, must not pass for it.
     pub(super) fn read(text: &str, page: u32, is_record: IsRecord<'_>) -> Result<Self, Refusal> {
         read_page(text, &["auditRecords"], is_record, |text, records| {
@@ -138,10 +138,10 @@ impl Results {
     }
 
     fn of_json(text: &str, page: u32, records: Option<Spans>) -> Result<Self, Refusal> {
-        let envelope: Envelope = parse(text)?;
+        let envelope: AvayaEnvelope = parse(text)?;
         if envelope.audit_records.is_none() && envelope.pagination.is_none() {
             return Err(failed(
-                Kind::Data,
+                FailureKind::Data,
                 "the answer has neither `auditRecords` nor `pagination`, so it is no page",
             ));
         }
@@ -149,7 +149,7 @@ impl Results {
         match number(&pagination.page_number) {
             Some(shown) if shown != u64::from(page) => {
                 return Err(failed(
-                    Kind::Data,
+                    FailureKind::Data,
                     format!("page {page} was asked for, but the answer is page {shown}"),
                 ));
             }

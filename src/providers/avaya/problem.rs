@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::answer::{error_text, quoted, refused};
-use crate::providers::json::{List, Object, Text, shortened};
+use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
 use crate::providers::{Answer, Refusal, RetryHints, TransientFailure};
 
 /// "Too many records within the requested time interval"; published for the export only.
@@ -28,23 +28,23 @@ pub(super) const MANNERS: RetryHints = RetryHints {
 
 /// The `status` is not read: it is published as a number and as text, and HTTP has it.
 #[derive(Debug, Default, Deserialize)]
-struct Problem<'a> {
+struct AvayaProblem<'a> {
     #[serde(borrow, default)]
-    title: Text<'a>,
+    title: ScalarText<'a>,
     #[serde(borrow, default)]
-    detail: Text<'a>,
+    detail: ScalarText<'a>,
     #[serde(borrow, default)]
-    violations: List<Object<Violation<'a>>>,
+    violations: OneOrMany<Object<Violation<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Violation<'a> {
     #[serde(borrow, default)]
-    field: Text<'a>,
+    field: ScalarText<'a>,
     #[serde(borrow, default)]
-    message: Text<'a>,
+    message: ScalarText<'a>,
     #[serde(borrow, default)]
-    code: Text<'a>,
+    code: ScalarText<'a>,
 }
 
 impl Violation<'_> {
@@ -82,7 +82,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
         return Ok(());
     }
     let body = error_text(answer);
-    let problem: Option<Problem> = serde_json::from_str(&body).ok();
+    let problem: Option<AvayaProblem> = serde_json::from_str(&body).ok();
     let said = problem
         .as_ref()
         .and_then(|problem| said(answer.status, problem));
@@ -102,7 +102,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
             if any(&|violation| violation.is_about_the_interval()) =>
         {
             Refusal::BadRange {
-                kind: Kind::Data,
+                kind: FailureKind::Data,
                 message,
             }
         }
@@ -112,7 +112,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
 
 /// Title, detail and violations as one sentence; nothing if there is none of them. A title that says no more than the
 /// status is left out.
-fn said(status: StatusCode, problem: &Problem<'_>) -> Option<String> {
+fn said(status: StatusCode, problem: &AvayaProblem<'_>) -> Option<String> {
     let reason = status.canonical_reason();
     let title = problem.title.as_deref();
     let mut parts: Vec<String> = [
@@ -153,6 +153,6 @@ fn token_refused(body: &[u8]) -> bool {
 /// What the body says in detail, in lower case; all of it if it isn't the documented JSON.
 fn detail(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
-    let problem: Problem = serde_json::from_str(&body).unwrap_or_default();
+    let problem: AvayaProblem = serde_json::from_str(&body).unwrap_or_default();
     problem.detail.as_deref().unwrap_or(&body).to_lowercase()
 }

@@ -11,22 +11,22 @@ use super::catalogue::service_of;
 use super::changes::{between, members, scalar};
 use crate::model::{Activity, Outcome, Record};
 use crate::providers::activity::activity_of;
-use crate::providers::json::{List, Text, span};
+use crate::providers::json::{OneOrMany, ScalarText, span};
 use crate::providers::time::{parsed, time_of};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct AuditRecord<'a> {
     #[serde(borrow)]
-    date: Text<'a>,
+    date: ScalarText<'a>,
     #[serde(borrow)]
-    event: Text<'a>,
+    event: ScalarText<'a>,
     #[serde(borrow)]
-    author: Text<'a>,
+    author: ScalarText<'a>,
     #[serde(borrow)]
-    ip_address: List<Cow<'a, str>>,
+    ip_address: OneOrMany<Cow<'a, str>>,
     #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
+    kind: ScalarText<'a>,
     #[serde(borrow)]
     audit_data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -133,12 +133,12 @@ fn camel_case(kind: &str) -> String {
 /// The record's text, its date written as an instant in UTC; nothing else is touched.
 pub(super) fn with_one_date_form(raw: &str) -> Cow<'_, str> {
     #[derive(Deserialize)]
-    struct Dated<'a> {
+    struct AvayaDate<'a> {
         #[serde(borrow)]
         date: &'a RawValue,
     }
     let one_form = || {
-        let dated: Dated = serde_json::from_str(raw).ok()?;
+        let dated: AvayaDate = serde_json::from_str(raw).ok()?;
         let text: Cow<str> = scalar(dated.date)?;
         let instant = parsed(&text)
             .ok()?

@@ -15,7 +15,7 @@ use crate::providers::{
     SignIn, StreamSet,
 };
 use crate::yaml::shape::{SecretText, Text, UrlText, choice, choices};
-use crate::yaml::{Fields, Value};
+use crate::yaml::{Fields, YamlValue};
 
 /// AXP in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
@@ -39,7 +39,7 @@ const EVENTS: [&str; 3] = ["CREATED", "UPDATED", "DELETED"];
 
 /// What a job pulls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct AvayaOptions {
     /// The services to pull; none means all.
     pub services: Vec<&'static str>,
     /// The types of objects to pull; none means all that the services have.
@@ -48,7 +48,7 @@ pub struct Options {
     pub filters: Filters,
 }
 
-impl Options {
+impl AvayaOptions {
     pub(super) fn takes(&self, service: &str, kind: &str) -> bool {
         let names = |list: &[&str], name: &str| list.is_empty() || list.contains(&name);
         names(&self.services, service) && names(&self.types, kind)
@@ -134,8 +134,8 @@ fn is_own(host: &str) -> bool {
 fn api(
     fields: &Fields<'_>,
     reach: &Reach,
-    region: Option<Value<'_>>,
-    base_url: Option<Value<'_>>,
+    region: Option<YamlValue<'_>>,
+    base_url: Option<YamlValue<'_>>,
 ) -> Option<Url> {
     let name = fields.name();
     match (region, base_url) {
@@ -192,7 +192,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let keyword = fields
         .optional("search_keyword")
         .and_then(|text| text.parse(|text| at_most(text, LONGEST_TEXT)));
-    let mut options = Options {
+    let mut options = AvayaOptions {
         services,
         types: listed,
         filters: Filters {
@@ -225,7 +225,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
 
 /// The choices that a list names, each once.
 fn names(
-    list: Option<Value<'_>>,
+    list: Option<YamlValue<'_>>,
     choices: &(impl Iterator<Item = &'static str> + Clone),
 ) -> Vec<&'static str> {
     let items = list.and_then(|list| list.list()).unwrap_or_default();
@@ -238,7 +238,7 @@ fn names(
 }
 
 /// A type that none of the services audits would silently pull nothing.
-fn report_stray_types(types: &Value<'_>, options: &Options) {
+fn report_stray_types(types: &YamlValue<'_>, options: &AvayaOptions) {
     for kind in &options.types {
         let owner = searches().find(|(_, known)| known == kind);
         if let Some((service, _)) = owner
@@ -261,7 +261,7 @@ fn author(text: &str) -> Result<String, String> {
 }
 
 /// The shortest of the bounds of the services that are asked.
-fn ip_address(text: &str, options: &Options) -> Result<String, String> {
+fn ip_address(text: &str, options: &AvayaOptions) -> Result<String, String> {
     let asked = SERVICES.iter().filter(|service| {
         service
             .types

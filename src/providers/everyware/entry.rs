@@ -11,7 +11,7 @@ use crate::providers::time::{in_range, time_of};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Entry<'a> {
+struct EverywareEntry<'a> {
     #[serde(borrow)]
     id: Exact<'a>,
     #[serde(borrow)]
@@ -51,7 +51,7 @@ pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
         return Err("the record is not a JSON object".to_owned());
     }
-    let entry: Entry =
+    let entry: EverywareEntry =
         serde_json::from_str(raw).map_err(|error| format!("the record can't be read: {error}"))?;
     let event_time = match entry.occurred_on.0.as_deref() {
         None => return Err("the record has no `occurredOn`".to_owned()),

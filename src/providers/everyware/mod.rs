@@ -19,20 +19,20 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{error_text, failed, quoted, refused, too_old};
 use super::call::get;
-use super::json::{Text, shortened};
-use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Splitter, Stream};
-use crate::model::{Kind, Range, Record, hex};
+use super::json::{ScalarText, shortened};
+use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Splitter, Stream};
+use crate::model::{FailureKind, Range, Record, hex};
 use days::{Days, written};
 use entry::read_record;
 use split::AuditSplitter;
 
-pub use settings::{Action, Options, ResultCode, SPEC};
+pub use settings::{Action, EverywareOptions, ResultCode, SPEC};
 
 /// The adapter of one Everyware Cloud job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Everyware {
     /// What the job pulls, and how.
-    pub options: Options,
+    pub options: EverywareOptions,
 }
 
 impl Adapter for Everyware {
@@ -53,7 +53,7 @@ impl Adapter for Everyware {
         TimeDelta::days(1)
     }
 
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         if let Some(Cursor(cursor)) = cursor {
             return Err(Refusal::CursorGone(format!(
                 "its answers have no pages, so `{}` leads nowhere",
@@ -63,7 +63,7 @@ impl Adapter for Everyware {
         Ok(get("/audit".to_owned(), self.query(ask)))
     }
 
-    fn page(&self, ask: &Ask, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(&self, ask: &PageRequest, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         match answer.status {
             // how a Java server may say that there is nothing
             StatusCode::NO_CONTENT => Ok(Page::default()),
@@ -81,7 +81,7 @@ impl Adapter for Everyware {
                 let asked = asked.join(", ");
                 Err(
                     too_old(answer.status, &said).unwrap_or_else(|| Refusal::BadRange {
-                        kind: Kind::Config,
+                        kind: FailureKind::Config,
                         message: format!(
                             "the provider answered {}: {said}; it was asked for {asked}",
                             answer.status,
@@ -91,7 +91,7 @@ impl Adapter for Everyware {
             }
             StatusCode::NOT_FOUND if too_old(answer.status, &said(&answer)).is_none() => {
                 Err(failed(
-                    Kind::Config,
+                    FailureKind::Config,
                     format!(
                         "the provider answered {}: {}; is `base_url` right, up to and with `/v2`?",
                         answer.status,
@@ -103,7 +103,7 @@ impl Adapter for Everyware {
         }
     }
 
-    fn splitter(&self, _: &Ask) -> Option<Box<dyn Splitter>> {
+    fn splitter(&self, _: &PageRequest) -> Option<Box<dyn Splitter>> {
         Some(Box::new(AuditSplitter::new(self.options.max_rows)))
     }
 
@@ -114,7 +114,7 @@ impl Adapter for Everyware {
 
 impl Everyware {
     /// Never without dates: what the provider shows then is not documented.
-    fn query(&self, ask: &Ask) -> Vec<(&'static str, String)> {
+    fn query(&self, ask: &PageRequest) -> Vec<(&'static str, String)> {
         let days = Days::touching(ask.range, self.options.timezone);
         let mut query = vec![
             ("startDate", written(days.first)),
@@ -139,9 +139,9 @@ impl Everyware {
 #[derive(Debug, Default, Deserialize)]
 struct ErrorBean<'a> {
     #[serde(borrow, default)]
-    message: Text<'a>,
+    message: ScalarText<'a>,
     #[serde(borrow, default)]
-    code: Text<'a>,
+    code: ScalarText<'a>,
 }
 
 /// What an error's body says: JSON, or the HTML or XML of whatever stands before the provider.

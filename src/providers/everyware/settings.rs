@@ -36,7 +36,7 @@ const OWN_HOSTS: &str = "everyware-cloud.com";
 
 /// What a job pulls, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct EverywareOptions {
     /// The only action that records may have.
     pub action: Option<Action>,
     /// The only result that records may have.
@@ -49,7 +49,7 @@ pub struct Options {
     pub max_rows: Option<u64>,
 }
 
-impl Options {
+impl EverywareOptions {
     /// Name and value of each filter that is set.
     pub(super) fn filters(&self) -> Vec<(&'static str, String)> {
         let action = self.action.map(|action| action.as_str().to_owned());
@@ -207,7 +207,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let max_rows = fields
         .optional("max_rows")
         .and_then(|rows| rows.number(1..=1_000_000_000));
-    let options = Options {
+    let options = EverywareOptions {
         action,
         result_code,
         user_name,

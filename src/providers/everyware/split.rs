@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::entry::read_record;
-use super::value::{Broken, Value};
-use crate::model::Kind;
+use super::value::{Broken, SkippedValue};
+use crate::model::FailureKind;
 use crate::providers::answer::{NOT_UTF8, failed, quoted};
 use crate::providers::json::shortened;
 use crate::providers::salvage::{first, is_json};
@@ -26,9 +26,9 @@ const ROUND: [u64; 3] = [50, 100, 1_000];
 pub(super) struct AuditSplitter {
     max_rows: Option<u64>,
     record_cap: usize,
-    state: State,
+    state: SplitState,
     /// The value that is passed over.
-    value: Value,
+    value: SkippedValue,
     /// What of it has come, if it is wanted.
     kept: Vec<u8>,
     /// Bytes behind a broken record's end, which are to be read again.
@@ -46,7 +46,7 @@ pub(super) struct AuditSplitter {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum SplitState {
     /// Before the object.
     Start,
     /// In what is no JSON object.
@@ -92,8 +92,8 @@ impl AuditSplitter {
         Self {
             max_rows,
             record_cap: RECORD_CAP,
-            state: State::Start,
-            value: Value::default(),
+            state: SplitState::Start,
+            value: SkippedValue::default(),
             kept: Vec::new(),
             again: Vec::new(),
             read: 0,
@@ -147,12 +147,14 @@ impl AuditSplitter {
             return Ok(0);
         };
         match self.state {
-            State::Foreign => return self.foreign(bytes),
-            State::Name | State::Inside(_) | State::InElement => {
+            SplitState::Foreign => return self.foreign(bytes),
+            SplitState::Name | SplitState::Inside(_) | SplitState::InElement => {
                 return self.within(bytes, page);
             }
-            State::Broken { look_at } => return self.broken_element(bytes, look_at, page),
-            State::AfterElement { length } => return Ok(self.after_element(byte, length, page)),
+            SplitState::Broken { look_at } => return self.broken_element(bytes, look_at, page),
+            SplitState::AfterElement { length } => {
+                return Ok(self.after_element(byte, length, page));
+            }
             _ if byte.is_ascii_whitespace() => return Ok(1),
             _ => {}
         }
@@ -160,29 +162,31 @@ impl AuditSplitter {
         let mut read = 1;
         self.state = match (self.state, byte) {
             // the mark that some servers put before UTF-8
-            (State::Start, 0xef | 0xbb | 0xbf) => State::Start,
-            (State::Start, b'{') => State::Member { first: true },
-            (State::Start, _) => {
+            (SplitState::Start, 0xef | 0xbb | 0xbf) => SplitState::Start,
+            (SplitState::Start, b'{') => SplitState::Member { first: true },
+            (SplitState::Start, _) => {
                 read = 0;
-                State::Foreign
+                SplitState::Foreign
             }
-            (State::Member { .. }, b'"') => {
+            (SplitState::Member { .. }, b'"') => {
                 read = 0;
-                State::Name
+                SplitState::Name
             }
-            (State::Member { first: true } | State::After, b'}') => State::Done,
-            (State::Colon(member), b':') => State::Before(member),
+            (SplitState::Member { first: true } | SplitState::After, b'}') => SplitState::Done,
+            (SplitState::Colon(member), b':') => SplitState::Before(member),
             // a separator too many separates nothing
-            (State::Before(Member::Audit), b'[') | (State::Element, b',') => State::Element,
-            (State::Before(member), _) => {
-                read = 0;
-                State::Inside(member)
+            (SplitState::Before(Member::Audit), b'[') | (SplitState::Element, b',') => {
+                SplitState::Element
             }
-            (State::After, b',') => State::Member { first: false },
-            (State::Element, b']') => State::After,
-            (State::Element, _) => {
+            (SplitState::Before(member), _) => {
                 read = 0;
-                State::InElement
+                SplitState::Inside(member)
+            }
+            (SplitState::After, b',') => SplitState::Member { first: false },
+            (SplitState::Element, b']') => SplitState::After,
+            (SplitState::Element, _) => {
+                read = 0;
+                SplitState::InElement
             }
             _ => return Err(self.broken(0)),
         };
@@ -193,13 +197,13 @@ impl AuditSplitter {
     fn within(&mut self, bytes: &[u8], page: &mut Page) -> Result<usize, Refusal> {
         let (read, ended) = match self.value.take(bytes) {
             Ok(taken) => taken,
-            Err(Broken(_)) if matches!(self.state, State::InElement) => {
+            Err(Broken(_)) if matches!(self.state, SplitState::InElement) => {
                 self.look_for_end();
                 return Ok(0);
             }
             Err(Broken(at)) => return Err(self.broken(at)),
         };
-        if matches!(self.state, State::InElement) {
+        if matches!(self.state, SplitState::InElement) {
             let room = self.record_cap.saturating_sub(self.kept.len());
             if read > room {
                 // its quotes may not pair, so that it seems to go on
@@ -208,7 +212,7 @@ impl AuditSplitter {
                 return Ok(room);
             }
         }
-        if !matches!(self.state, State::Inside(Member::Other)) {
+        if !matches!(self.state, SplitState::Inside(Member::Other)) {
             if self.kept.len() + read > self.record_cap {
                 return Err(self.too_large());
             }
@@ -216,11 +220,11 @@ impl AuditSplitter {
         }
         if ended {
             let is_odd = std::mem::take(&mut self.value).is_odd;
-            if is_odd && matches!(self.state, State::InElement) {
+            if is_odd && matches!(self.state, SplitState::InElement) {
                 self.look_for_end();
-            } else if matches!(self.state, State::InElement) {
+            } else if matches!(self.state, SplitState::InElement) {
                 let length = self.kept.len();
-                self.state = State::AfterElement { length };
+                self.state = SplitState::AfterElement { length };
             } else {
                 self.ended(page)?;
                 self.kept.clear();
@@ -231,7 +235,7 @@ impl AuditSplitter {
 
     fn too_large(&self) -> Refusal {
         failed(
-            Kind::Data,
+            FailureKind::Data,
             format!(
                 "the answer holds a record of more than {} bytes, record {} of it",
                 self.record_cap,
@@ -256,15 +260,15 @@ impl AuditSplitter {
         }
         self.emit(length, page);
         self.kept.clear();
-        self.state = State::Element;
+        self.state = SplitState::Element;
         0
     }
 
     /// What is kept begins with an element that isn't JSON.
     fn look_for_end(&mut self) {
-        self.value = Value::default();
+        self.value = SkippedValue::default();
         let look_at = self.kept.len() + LOOK_AHEAD;
-        self.state = State::Broken { look_at };
+        self.state = SplitState::Broken { look_at };
     }
 
     /// Collects bytes of an element that isn't JSON until its end can be told. How they arrived makes no difference.
@@ -281,7 +285,7 @@ impl AuditSplitter {
             if self.kept.len() >= self.record_cap {
                 return Err(self.too_large());
             }
-            self.state = State::Broken {
+            self.state = SplitState::Broken {
                 look_at: look_at.saturating_mul(2),
             };
         }
@@ -294,8 +298,8 @@ impl AuditSplitter {
         self.emit(end, page);
         self.again = self.kept.split_off(end);
         self.kept.clear();
-        self.value = Value::default();
-        self.state = State::Element;
+        self.value = SkippedValue::default();
+        self.state = SplitState::Element;
         self.read = self.read.saturating_sub(self.again.len() as u64);
         Some(())
     }
@@ -303,7 +307,7 @@ impl AuditSplitter {
     /// A name or a value is complete.
     fn ended(&mut self, page: &mut Page) -> Result<(), Refusal> {
         self.state = match self.state {
-            State::Name => {
+            SplitState::Name => {
                 // a name that can't be read is none of those that are known
                 let name: String = serde_json::from_slice(&self.kept).unwrap_or_default();
                 let member = match name.as_str() {
@@ -316,9 +320,9 @@ impl AuditSplitter {
                 if member == Member::Other && self.other.is_none() {
                     self.other = Some(shortened(&name).into_owned());
                 }
-                State::Colon(member)
+                SplitState::Colon(member)
             }
-            State::Inside(member) => {
+            SplitState::Inside(member) => {
                 match member {
                     Member::Audit => self.lone(page)?,
                     Member::Message => {
@@ -333,7 +337,7 @@ impl AuditSplitter {
                     }
                     Member::Other => {}
                 }
-                State::After
+                SplitState::After
             }
             other => other,
         };
@@ -347,7 +351,7 @@ impl AuditSplitter {
         } else if self.kept != b"null" && self.kept != b"\"\"" {
             let text = String::from_utf8_lossy(&self.kept);
             return Err(failed(
-                Kind::Data,
+                FailureKind::Data,
                 format!(
                     "the answer's `audit` is neither a list nor a record: {}",
                     quoted(&text)
@@ -388,7 +392,7 @@ impl AuditSplitter {
         };
         let beginning = quoted(&String::from_utf8_lossy(shown));
         failed(
-            Kind::Data,
+            FailureKind::Data,
             format!("the answer is no JSON object, it begins with {beginning}"),
         )
     }
@@ -398,7 +402,7 @@ impl AuditSplitter {
         let place = self.read + at as u64 + 1;
         // where, not what: records may hold secrets
         failed(
-            Kind::Data,
+            FailureKind::Data,
             format!("the answer is not the JSON that was expected, at byte {place}"),
         )
     }
@@ -422,14 +426,14 @@ impl AuditSplitter {
         // of what looked like one element, the end of the first may be known by now
         while matches!(
             self.state,
-            State::InElement | State::AfterElement { .. } | State::Broken { .. }
+            SplitState::InElement | SplitState::AfterElement { .. } | SplitState::Broken { .. }
         ) && self.split_off(&mut page).is_some()
         {
             self.take(&[], &mut page)?;
         }
         match self.state {
-            State::Done => {}
-            State::Foreign => return Err(self.not_an_object()),
+            SplitState::Done => {}
+            SplitState::Foreign => return Err(self.not_an_object()),
             _ => {
                 let read = self.read;
                 return Err(Refusal::TooSlow(format!(
@@ -439,14 +443,14 @@ impl AuditSplitter {
         }
         if let (false, Some(message)) = (self.audit, &self.message) {
             return Err(failed(
-                Kind::Data,
+                FailureKind::Data,
                 format!("the answer has no `audit`, but a message: {message}"),
             ));
         }
         // an object without any member is how some servers write an empty list; what says something else is no list
         if let (false, Some(other)) = (self.audit, &self.other) {
             return Err(failed(
-                Kind::Data,
+                FailureKind::Data,
                 format!("the answer has no `audit`, but a member `{other}`"),
             ));
         }

@@ -7,7 +7,7 @@ const DEEPEST: usize = super::split::RECORD_CAP;
 /// A value that is being passed over: where it stands, not what it says. Brackets must match and strings must end;
 /// whether all else is JSON, whoever reads the value finds out.
 #[derive(Debug, Default)]
-pub(super) struct Value {
+pub(super) struct SkippedValue {
     begun: Option<Shape>,
     /// What closes the brackets that are open.
     closers: Vec<u8>,
@@ -29,7 +29,7 @@ enum Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) usize);
 
-impl Value {
+impl SkippedValue {
     /// How many of these bytes belong to the value, and whether it ends with them. The first byte of all is its own.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), Broken> {
         let Some(&first) = bytes.first() else {

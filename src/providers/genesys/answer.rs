@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::audit::{looks_like_a_record, read_record};
 use super::cost::Mapping;
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::answer::{
     NOT_UTF8, Spans, error_text, failed, number, parse, quoted, read_page, refused, spans, text_of,
     without_mark,
 };
-use crate::providers::json::{Exact, List, Object, Text, shortened};
+use crate::providers::json::{Exact, Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage;
 use crate::providers::{Answer, Refusal};
 
@@ -23,33 +23,33 @@ use crate::providers::{Answer, Refusal};
 const DOWNLOAD_CAP: u64 = 256 << 20;
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Status<'a> {
+pub(super) struct QueryStatus<'a> {
     #[serde(borrow, default)]
-    pub(super) id: Text<'a>,
+    pub(super) id: ScalarText<'a>,
     #[serde(borrow, default)]
-    pub(super) state: Text<'a>,
+    pub(super) state: ScalarText<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct ResultsEnvelope<'a> {
     #[serde(borrow, default)]
     entities: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     cursor: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    download_url: Text<'a>,
+    download_url: ScalarText<'a>,
     #[serde(borrow, default)]
-    page_size: Text<'a>,
+    page_size: ScalarText<'a>,
     #[serde(borrow, default)]
-    page_count: Text<'a>,
+    page_count: ScalarText<'a>,
     #[serde(borrow, default)]
-    total: Text<'a>,
+    total: ScalarText<'a>,
 }
 
 /// A page of results.
 #[derive(Debug, Default)]
-pub(super) struct Results {
+pub(super) struct QueryResults {
     /// Where the records lie; nothing if there is no list of them.
     pub(super) entities: Option<Spans>,
     /// The place of the next page, as JSON.
@@ -60,7 +60,7 @@ pub(super) struct Results {
     pub(super) total: Option<u64>,
 }
 
-impl Results {
+impl QueryResults {
     pub(super) fn read(text: &str) -> Result<Self, Refusal> {
         read_page(text, &["entities"], &is_record, |text, records| {
             let envelope = parse(text)?;
@@ -68,7 +68,7 @@ impl Results {
         })
     }
 
-    fn of(text: &str, envelope: Envelope<'_>, records: Option<Spans>) -> Self {
+    fn of(text: &str, envelope: ResultsEnvelope<'_>, records: Option<Spans>) -> Self {
         Self {
             entities: records.or_else(|| Some(spans(text, envelope.entities?))),
             cursor: envelope.cursor.map(|cursor| cursor.get().to_owned()),
@@ -87,7 +87,10 @@ impl Results {
         match serde_json::from_str::<Exact>(cursor) {
             Ok(Exact(Some(cursor))) => Ok(Some(cursor.into_owned())),
             Ok(Exact(None)) if matches!(cursor.as_str(), "null" | "\"\"") => Ok(None),
-            _ => Err(failed(Kind::Data, "the answer's `cursor` is no text")),
+            _ => Err(failed(
+                FailureKind::Data,
+                "the answer's `cursor` is no text",
+            )),
         }
     }
 
@@ -96,7 +99,7 @@ impl Results {
     pub(super) fn records(self) -> Result<Spans, Refusal> {
         match self.entities {
             None if !self.has_page_size => Err(failed(
-                Kind::Data,
+                FailureKind::Data,
                 "the answer has neither `entities` nor a `pageSize`, so it is no page",
             )),
             entities => Ok(entities.unwrap_or_default()),
@@ -111,23 +114,23 @@ fn is_record(raw: &str) -> bool {
 #[derive(Debug, Default, Deserialize)]
 struct Services<'a> {
     #[serde(borrow, default)]
-    services: List<Object<Service<'a>>>,
+    services: OneOrMany<Object<MappedService<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Service<'a> {
+struct MappedService<'a> {
     #[serde(borrow, default)]
-    name: Text<'a>,
+    name: ScalarText<'a>,
     #[serde(borrow, default)]
-    entities: List<Object<EntityType<'a>>>,
+    entities: OneOrMany<Object<EntityType<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct EntityType<'a> {
     #[serde(borrow, default)]
-    name: Text<'a>,
+    name: ScalarText<'a>,
     #[serde(borrow, default)]
-    actions: List<Cow<'a, str>>,
+    actions: OneOrMany<Cow<'a, str>>,
 }
 
 impl EntityType<'_> {
@@ -143,7 +146,7 @@ impl EntityType<'_> {
 
 /// A mapping or related audits, entry by entry.
 #[derive(Debug, Default, Deserialize)]
-struct Entries<'a> {
+struct EntryTexts<'a> {
     #[serde(borrow, default)]
     services: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
@@ -153,7 +156,7 @@ struct Entries<'a> {
 /// Where the entries of a mapping or of related audits lie.
 pub(super) fn entries(text: &str) -> Result<Spans, Refusal> {
     read_page(text, &["entities"], &is_record, |text, records| {
-        let entries: Entries = parse(text)?;
+        let entries: EntryTexts = parse(text)?;
         let list = || entries.services.or(entries.entities).unwrap_or_default();
         Ok(records.unwrap_or_else(|| spans(text, list())))
     })
@@ -162,13 +165,13 @@ pub(super) fn entries(text: &str) -> Result<Spans, Refusal> {
 /// `ErrorBody`, of which every field is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
+struct GenesysError<'a> {
     #[serde(borrow, default)]
-    pub(super) message: Text<'a>,
+    pub(super) message: ScalarText<'a>,
     #[serde(borrow, default)]
-    pub(super) code: Text<'a>,
+    pub(super) code: ScalarText<'a>,
     #[serde(borrow, default)]
-    pub(super) context_id: Text<'a>,
+    pub(super) context_id: ScalarText<'a>,
 }
 
 /// The download as text, uncompressed if it is gzip, and what to remark of it. Bytes that are no UTF-8 are replaced, as in
@@ -203,10 +206,10 @@ pub(super) fn download_records(text: &str) -> Option<Spans> {
         let items = serde_json::from_str(trimmed).map(|items| spans(text, items));
         return items.ok().or_else(|| salvage::array(text, &is_record));
     }
-    if let Ok(Results {
+    if let Ok(QueryResults {
         entities: Some(entities),
         ..
-    }) = Results::read(text)
+    }) = QueryResults::read(text)
     {
         return Some(entities);
     }
@@ -256,7 +259,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
         answer.status == StatusCode::BAD_REQUEST && said.to_ascii_lowercase().contains("interval");
     Err(match refused {
         Refusal::BadRange { message, .. } if is_about_the_interval => Refusal::BadRange {
-            kind: Kind::Data,
+            kind: FailureKind::Data,
             message,
         },
         refused => refused,
@@ -274,7 +277,7 @@ pub(super) fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
 /// What the provider says in an error's body.
 pub(super) fn said(answer: &Answer) -> String {
     let text = error_text(answer);
-    let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
+    let body: GenesysError = serde_json::from_str(&text).unwrap_or_default();
     let Some(message) = body.message.as_deref() else {
         return quoted(&text);
     };

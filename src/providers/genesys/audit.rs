@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Activity, Change, Outcome, Record};
+use crate::model::{Activity, Outcome, PropertyChange, Record};
 use crate::providers::activity::activity_of;
-use crate::providers::json::{Exact, List, Object, Text, Texts};
+use crate::providers::json::{Exact, Object, OneOrMany, ScalarText, TextEntries};
 use crate::providers::time::time_of;
 
 #[derive(Debug, Default, Deserialize)]
@@ -17,96 +17,96 @@ struct Audit<'a> {
     #[serde(borrow)]
     id: Exact<'a>,
     #[serde(borrow)]
-    user_home_org_id: Text<'a>,
+    user_home_org_id: ScalarText<'a>,
     #[serde(borrow)]
-    user: Object<Named<'a>>,
+    user: Object<NamedEntity<'a>>,
     #[serde(borrow)]
-    client: Object<Named<'a>>,
+    client: Object<NamedEntity<'a>>,
     #[serde(borrow)]
-    remote_ip: List<Cow<'a, str>>,
+    remote_ip: OneOrMany<Cow<'a, str>>,
     #[serde(borrow)]
-    service_name: Text<'a>,
+    service_name: ScalarText<'a>,
     #[serde(borrow)]
-    level: Text<'a>,
+    level: ScalarText<'a>,
     #[serde(borrow)]
-    event_date: Text<'a>,
+    event_date: ScalarText<'a>,
     #[serde(borrow)]
     message: Object<Message<'a>>,
     #[serde(borrow)]
-    action: Text<'a>,
+    action: ScalarText<'a>,
     #[serde(borrow)]
-    entity: Object<Named<'a>>,
+    entity: Object<NamedEntity<'a>>,
     #[serde(borrow)]
-    entity_type: Text<'a>,
+    entity_type: ScalarText<'a>,
     #[serde(borrow)]
-    status: Text<'a>,
+    status: ScalarText<'a>,
     #[serde(borrow)]
-    application: Text<'a>,
+    application: ScalarText<'a>,
     #[serde(borrow)]
     initiating_action: Object<InitiatingAction<'a>>,
     #[serde(borrow)]
-    transaction_initiator: Text<'a>,
+    transaction_initiator: ScalarText<'a>,
     #[serde(borrow)]
-    property_changes: List<Object<PropertyChange<'a>>>,
+    property_changes: OneOrMany<Object<AuditedProperty<'a>>>,
     #[serde(borrow)]
-    context: Texts<'a>,
+    context: TextEntries<'a>,
     #[serde(borrow)]
-    entity_changes: List<Object<EntityChange<'a>>>,
+    entity_changes: OneOrMany<Object<EntityChange<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Named<'a> {
+struct NamedEntity<'a> {
     #[serde(borrow)]
-    id: Text<'a>,
+    id: ScalarText<'a>,
     #[serde(borrow)]
-    name: Text<'a>,
+    name: ScalarText<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Message<'a> {
     #[serde(borrow)]
-    localizable_message_code: Text<'a>,
+    localizable_message_code: ScalarText<'a>,
     #[serde(borrow)]
-    message: Text<'a>,
+    message: ScalarText<'a>,
     #[serde(borrow)]
-    message_with_params: Text<'a>,
+    message_with_params: ScalarText<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct InitiatingAction<'a> {
     #[serde(borrow)]
-    transaction_id: Text<'a>,
+    transaction_id: ScalarText<'a>,
     #[serde(borrow)]
-    action_context: Text<'a>,
+    action_context: ScalarText<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PropertyChange<'a> {
+struct AuditedProperty<'a> {
     #[serde(borrow)]
-    property: Text<'a>,
+    property: ScalarText<'a>,
     #[serde(borrow)]
-    old_values: List<Cow<'a, str>>,
+    old_values: OneOrMany<Cow<'a, str>>,
     #[serde(borrow)]
-    new_values: List<Cow<'a, str>>,
+    new_values: OneOrMany<Cow<'a, str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct EntityChange<'a> {
     #[serde(borrow)]
-    entity_id: Text<'a>,
+    entity_id: ScalarText<'a>,
     #[serde(borrow)]
-    entity_name: Text<'a>,
+    entity_name: ScalarText<'a>,
     #[serde(borrow)]
-    entity_type: Text<'a>,
+    entity_type: ScalarText<'a>,
     #[serde(borrow)]
-    old_values: List<Cow<'a, str>>,
+    old_values: OneOrMany<Cow<'a, str>>,
     #[serde(borrow)]
-    new_values: List<Cow<'a, str>>,
+    new_values: OneOrMany<Cow<'a, str>>,
 }
 
 /// Reads one record; the error is the reason for quarantine.
@@ -135,15 +135,15 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
         (_, None, Some(_)) => Some("client"),
         _ => None,
     };
-    let mut changes: Vec<Change> = audit
+    let mut changes: Vec<PropertyChange> = audit
         .property_changes
         .0
         .into_iter()
-        .map(|Object(change)| Change {
+        .map(|Object(change)| PropertyChange {
             property: change.property.0,
             old_values: change.old_values.0,
             new_values: change.new_values.0,
-            ..Change::default()
+            ..PropertyChange::default()
         })
         .collect();
     changes.extend(
@@ -151,7 +151,7 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
             .entity_changes
             .0
             .into_iter()
-            .map(|Object(change)| Change {
+            .map(|Object(change)| PropertyChange {
                 property: change.entity_name.0,
                 entity_type: change.entity_type.0,
                 entity_id: change.entity_id.0,

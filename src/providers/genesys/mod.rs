@@ -24,17 +24,17 @@ use sha2::{Digest, Sha256};
 use super::answer::{failed, parse, text_of};
 use super::call::{get, post};
 use super::time::instant;
-use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
-use crate::model::{Kind, Range, Record, hex};
+use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target};
+use crate::model::{FailureKind, Range, Record, hex};
 use answer::{
-    Results, Status, download_records, download_text, entries, expect_success, is_still_there,
-    mapping, said,
+    QueryResults, QueryStatus, download_records, download_text, entries, expect_success,
+    is_still_there, mapping, said,
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
 use patience::{PollBackoff, PollCount};
 
-pub use settings::{Filter, FilterProperty, Mode, Options, SPEC};
+pub use settings::{Filter, FilterProperty, GenesysOptions, Mode, SPEC};
 
 /// The documented maximum of a results page.
 const PAGE_SIZE: u32 = 500;
@@ -45,14 +45,14 @@ const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
 #[derive(Debug, Default)]
 pub struct Genesys {
     /// What the job pulls, and how.
-    pub options: Options,
+    pub options: GenesysOptions,
     patience: PollBackoff,
 }
 
 /// Where a range stands between two calls: what the cursor holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+enum QueryCursor {
     /// Realtime won't answer; the query is to be submitted.
     Submit,
     /// The query is submitted; its state is asked for.
@@ -72,14 +72,14 @@ enum State {
     /// The page is behind a download URL. Never committed: the URL holds a signature.
     Download {
         url: String,
-        page: Box<State>,
+        page: Box<QueryCursor>,
         next: Option<String>,
     },
     /// A page of a realtime query is asked for.
     Realtime { page: u32 },
 }
 
-impl State {
+impl QueryCursor {
     fn cursor(&self) -> Option<Cursor> {
         serde_json::to_string(self).ok().map(Cursor)
     }
@@ -112,7 +112,7 @@ impl Adapter for Genesys {
         };
         if services.is_empty() {
             return Err(failed(
-                Kind::Config,
+                FailureKind::Config,
                 "the provider's service mapping lists no service; name them in `services`",
             ));
         }
@@ -136,7 +136,7 @@ impl Adapter for Genesys {
         Range::new(range.from() - second, range.to() + second).unwrap_or(range)
     }
 
-    fn least_calls(&self, ask: &Ask) -> u32 {
+    fn least_calls(&self, ask: &PageRequest) -> u32 {
         if self.by_realtime(ask) {
             1
         } else {
@@ -144,7 +144,7 @@ impl Adapter for Genesys {
         }
     }
 
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         let Some(cursor) = cursor else {
             if !self.by_realtime(ask) {
                 return Ok(self.submit_call(ask));
@@ -152,7 +152,7 @@ impl Adapter for Genesys {
             let oldest = ask.now - TimeDelta::days(i64::from(self.options.realtime_days));
             if ask.range.from() < oldest {
                 return Err(failed(
-                    Kind::Config,
+                    FailureKind::Config,
                     format!(
                         "the range `{}` is older than the {} days that realtime queries reach back; use `mode: auto`",
                         ask.range, self.options.realtime_days
@@ -162,10 +162,12 @@ impl Adapter for Genesys {
             return Ok(self.realtime_call(ask, 1));
         };
         Ok(match state_of(cursor)? {
-            State::Realtime { page } => self.realtime_call(ask, page),
-            State::Submit => self.submit_call(ask),
-            State::Poll { transaction, .. } => get(transaction_path(&transaction, ""), vec![]),
-            State::Results {
+            QueryCursor::Realtime { page } => self.realtime_call(ask, page),
+            QueryCursor::Submit => self.submit_call(ask),
+            QueryCursor::Poll { transaction, .. } => {
+                get(transaction_path(&transaction, ""), vec![])
+            }
+            QueryCursor::Results {
                 transaction,
                 cursor,
                 redirect,
@@ -180,7 +182,7 @@ impl Adapter for Genesys {
                 }
                 get(transaction_path(&transaction, "/results"), query)
             }
-            State::Download { url, .. } => Call {
+            QueryCursor::Download { url, .. } => Call {
                 method: Method::GET,
                 target: Target::Download { url },
                 body: None,
@@ -189,12 +191,17 @@ impl Adapter for Genesys {
         })
     }
 
-    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(
+        &self,
+        ask: &PageRequest,
+        cursor: Option<&Cursor>,
+        answer: Answer,
+    ) -> Result<Page, Refusal> {
         match cursor.map(state_of).transpose()? {
             None if self.by_realtime(ask) => self.realtime_page(1, answer),
-            None | Some(State::Submit) => self.poll(&answer, None),
-            Some(State::Realtime { page }) => self.realtime_page(page, answer),
-            Some(State::Poll {
+            None | Some(QueryCursor::Submit) => self.poll(&answer, None),
+            Some(QueryCursor::Realtime { page }) => self.realtime_page(page, answer),
+            Some(QueryCursor::Poll {
                 polls,
                 waited_ms,
                 early,
@@ -208,12 +215,14 @@ impl Adapter for Genesys {
                 };
                 self.poll(&answer, Some(asked))
             }
-            Some(State::Results {
+            Some(QueryCursor::Results {
                 transaction,
                 cursor,
                 redirect,
             }) => results_page(transaction, cursor, redirect, answer),
-            Some(State::Download { page, next, .. }) => Ok(downloaded_page(&page, next, &answer)),
+            Some(QueryCursor::Download { page, next, .. }) => {
+                Ok(downloaded_page(&page, next, &answer))
+            }
         }
     }
 
@@ -260,7 +269,7 @@ impl Adapter for Genesys {
 
 impl Genesys {
     /// The adapter of a job with these options.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: GenesysOptions) -> Self {
         Self {
             options,
             patience: PollBackoff::default(),
@@ -292,7 +301,7 @@ impl Genesys {
         self.options.filters.iter().map(one).collect()
     }
 
-    fn by_realtime(&self, ask: &Ask) -> bool {
+    fn by_realtime(&self, ask: &PageRequest) -> bool {
         match self.options.mode {
             Mode::Async => false,
             Mode::Realtime => true,
@@ -302,7 +311,7 @@ impl Genesys {
         }
     }
 
-    fn query(&self, ask: &Ask) -> serde_json::Value {
+    fn query(&self, ask: &PageRequest) -> serde_json::Value {
         let from = ask.range.from() - TimeDelta::seconds(1);
         json!({
             "interval": format!("{}/{}", instant(from), instant(ask.range.to())),
@@ -312,11 +321,11 @@ impl Genesys {
         })
     }
 
-    fn submit_call(&self, ask: &Ask) -> Call {
+    fn submit_call(&self, ask: &PageRequest) -> Call {
         post("/api/v2/audits/query", vec![], self.query(ask).to_string())
     }
 
-    fn realtime_call(&self, ask: &Ask, page: u32) -> Call {
+    fn realtime_call(&self, ask: &PageRequest, page: u32) -> Call {
         let mut body = self.query(ask);
         body["pageNumber"] = page.into();
         body["pageSize"] = self.options.realtime_page_size.into();
@@ -335,19 +344,20 @@ impl Genesys {
                 Refusal::TooLarge(_)
                 | Refusal::TooOld(_)
                 | Refusal::BadRange {
-                    kind: Kind::Data, ..
+                    kind: FailureKind::Data,
+                    ..
                 }
                 | Refusal::TooSlow(_),
             ) if self.options.mode == Mode::Auto => {
                 return Ok(Page {
-                    next: State::Submit.cursor(),
+                    next: QueryCursor::Submit.cursor(),
                     ..Page::default()
                 });
             }
             expected => expected?,
         }
         let (text, remark) = text_of(answer)?;
-        let results = Results::read(&text)?;
+        let results = QueryResults::read(&text)?;
         let (total, count) = (results.total, results.page_count);
         let records = results.records()?;
         if self.options.mode == Mode::Auto
@@ -356,12 +366,12 @@ impl Genesys {
             && cost::a_query_is_cheaper(count.saturating_sub(1), total)
         {
             return Ok(Page {
-                next: State::Submit.cursor(),
+                next: QueryCursor::Submit.cursor(),
                 ..Page::default()
             });
         }
         let last = count.map_or(records.is_empty(), |count| u64::from(page) >= count);
-        let next = State::Realtime {
+        let next = QueryCursor::Realtime {
             page: page.saturating_add(1),
         };
         let next = if last { None } else { next.cursor() };
@@ -379,13 +389,13 @@ impl Genesys {
     fn poll(&self, answer: &Answer, asked: Option<PollCount>) -> Result<Page, Refusal> {
         expect_success(answer)?;
         let (text, _) = text_of(answer.clone())?;
-        let status: Status = parse(&text)?;
+        let status: QueryStatus = parse(&text)?;
         let transaction = status
             .id
             .as_deref()
             .ok_or_else(|| {
                 failed(
-                    Kind::Data,
+                    FailureKind::Data,
                     "the provider's answer to a query has no transaction `id`",
                 )
             })?
@@ -395,7 +405,7 @@ impl Genesys {
                 if let Some(asked) = asked {
                     self.patience.learn(asked);
                 }
-                let next = State::Results {
+                let next = QueryCursor::Results {
                     transaction,
                     cursor: None,
                     redirect: true,
@@ -407,7 +417,10 @@ impl Genesys {
             }
             // no reason is ever given; a smaller range is the one thing that can be tried
             Some("Failed") => Err(Refusal::TooLarge("the query ended as `Failed`".to_owned())),
-            Some("Cancelled") => Err(failed(Kind::Transient, "the query ended as `Cancelled`")),
+            Some("Cancelled") => Err(failed(
+                FailureKind::Transient,
+                "the query ended as `Cancelled`",
+            )),
             // `Queued`, `Running`, and whatever state may be invented: never taken for success
             state => {
                 let (polls, waited_ms) = asked.map_or((0, 0), |it| (it.polls, it.waited_ms));
@@ -424,7 +437,7 @@ impl Genesys {
                     Some(asked) => (PollBackoff::next_wait(waited_ms), asked.early),
                 };
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let next = State::Poll {
+                let next = QueryCursor::Poll {
                     transaction,
                     polls: polls.saturating_add(1),
                     waited_ms: waited_ms.saturating_add(wait_ms),
@@ -464,8 +477,8 @@ fn results_page(
     } else {
         text_of(answer)?
     };
-    let results = match Results::read(&text) {
-        Err(_) if redirected => Results::default(),
+    let results = match QueryResults::read(&text) {
+        Err(_) if redirected => QueryResults::default(),
         results => results?,
     };
     // the status of a large result is known from release notes only: its body counts, too
@@ -473,7 +486,7 @@ fn results_page(
     let next = results.cursor()?;
     if next.is_some() && next == cursor {
         return Err(failed(
-            Kind::Data,
+            FailureKind::Data,
             format!(
                 "the provider gave the cursor `{}` twice",
                 next.unwrap_or_default()
@@ -486,13 +499,13 @@ fn results_page(
     }
     if large {
         let url = results.download_url.or(location);
-        let page = State::Results {
+        let page = QueryCursor::Results {
             transaction,
             cursor,
             redirect: false,
         };
         let next = match url {
-            Some(url) => State::Download {
+            Some(url) => QueryCursor::Download {
                 url,
                 page: Box::new(page),
                 next,
@@ -506,7 +519,7 @@ fn results_page(
     }
     let records = results.records()?;
     let next = next.and_then(|cursor| {
-        State::Results {
+        QueryCursor::Results {
             transaction,
             cursor: Some(cursor),
             redirect,
@@ -524,8 +537,8 @@ fn results_page(
 }
 
 /// A large result's page; one that can't be fetched or read is asked for inline.
-fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page {
-    let State::Results { transaction, .. } = page else {
+fn downloaded_page(page: &QueryCursor, next: Option<String>, answer: &Answer) -> Page {
+    let QueryCursor::Results { transaction, .. } = page else {
         return Page::default();
     };
     let decoded = answer
@@ -544,7 +557,7 @@ fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page 
         };
     };
     let next = next.and_then(|cursor| {
-        State::Results {
+        QueryCursor::Results {
             transaction: transaction.clone(),
             cursor: Some(cursor),
             redirect: true,
@@ -561,7 +574,7 @@ fn downloaded_page(page: &State, next: Option<String>, answer: &Answer) -> Page 
     }
 }
 
-fn state_of(cursor: &Cursor) -> Result<State, Refusal> {
+fn state_of(cursor: &Cursor) -> Result<QueryCursor, Refusal> {
     serde_json::from_str(&cursor.0)
         .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
 }

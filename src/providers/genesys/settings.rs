@@ -13,7 +13,7 @@ use crate::providers::{
     SignIn, StreamSet,
 };
 use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
-use crate::yaml::{Fields, Value};
+use crate::yaml::{Fields, YamlValue};
 
 /// Genesys Cloud in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
@@ -52,7 +52,7 @@ const REGIONS: [(&str, &str); 18] = [
 
 /// What a job pulls, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct GenesysOptions {
     /// Which of the two ways to read the log.
     pub mode: Mode,
     /// The services to pull; none means all that the account has.
@@ -65,7 +65,7 @@ pub struct Options {
     pub realtime_page_size: u32,
 }
 
-impl Default for Options {
+impl Default for GenesysOptions {
     fn default() -> Self {
         Self {
             mode: Mode::Auto,
@@ -180,12 +180,12 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
 fn hosts(
     fields: &Fields<'_>,
     reach: &Reach,
-    region: Option<Value<'_>>,
-    base_url: Option<Value<'_>>,
-    login_url: Option<Value<'_>>,
+    region: Option<YamlValue<'_>>,
+    base_url: Option<YamlValue<'_>>,
+    login_url: Option<YamlValue<'_>>,
 ) -> Option<(Url, Url, Vec<String>)> {
     let name = fields.name();
-    let url = |value: Value<'_>| value.base_url(reach.allow_http);
+    let url = |value: YamlValue<'_>| value.base_url(reach.allow_http);
     match (region, base_url, login_url) {
         (Some(region), None, None) => {
             let domain = region.choose(REGIONS)?;
@@ -229,7 +229,7 @@ fn hosts(
 }
 
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {
-    let default = Options::default();
+    let default = GenesysOptions::default();
     let mode = fields
         .optional("mode")
         .and_then(|mode| mode.choose(Mode::CHOICES));
@@ -256,7 +256,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     } else {
         StreamSet::Only(services.iter().cloned().collect())
     };
-    let options = Options {
+    let options = GenesysOptions {
         mode: mode.unwrap_or(default.mode),
         services,
         filters,
@@ -279,7 +279,7 @@ fn service_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn filter(item: &Value<'_>) -> Option<Filter> {
+fn filter(item: &YamlValue<'_>) -> Option<Filter> {
     let mut fields = item.fields("a filter")?;
     let property = fields.required("property").and_then(|property| {
         property.choose(FilterProperty::ALL.map(|property| (property.as_str(), property)))

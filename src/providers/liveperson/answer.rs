@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use super::graphql::{Errors, errors};
-use crate::model::Kind;
+use super::graphql::{GraphqlErrors, errors};
+use crate::model::FailureKind;
 use crate::providers::answer::{
     Spans, error_text, failed, parse, parse_any, quoted, read_page, refused, spans, text_of,
     too_old,
 };
-use crate::providers::json::{List, Object, Text, shortened};
+use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage::IsRecord;
 use crate::providers::{Answer, Refusal};
 
@@ -26,7 +26,7 @@ const MESSAGES: usize = 3;
 /// An answer in the form of GraphQL.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Body<'a> {
+struct GraphqlBody<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -48,25 +48,25 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>,
 /// What the services say of an error, each in its own form: `{"error": {...}}`, `{"error": "..."}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ErrorBody<'a> {
+struct ServiceError<'a> {
     #[serde(borrow)]
-    error: Object<Error<'a>>,
+    error: Object<ErrorMessage<'a>>,
     #[serde(borrow)]
-    errors: List<Object<Error<'a>>>,
+    errors: OneOrMany<Object<ErrorMessage<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Error<'a> {
+struct ErrorMessage<'a> {
     #[serde(borrow)]
-    message: Text<'a>,
+    message: ScalarText<'a>,
     #[serde(borrow)]
-    internal_code: Text<'a>,
+    internal_code: ScalarText<'a>,
 }
 
 /// The rows of an answer.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct AnswerRows {
     pub(super) text: String,
     /// Where the rows lie in it.
     pub(super) records: Spans,
@@ -78,7 +78,7 @@ pub(super) struct Rows {
 #[derive(Debug)]
 pub(super) enum Reply {
     /// A page.
-    Rows(Rows),
+    Rows(AnswerRows),
     /// The question was not understood, with what the provider said of it.
     NotUnderstood(String),
     /// The same question may be answered after a pause; if it has been asked often enough, it is refused.
@@ -96,11 +96,11 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
     }
     if status == StatusCode::BAD_REQUEST {
         let text = error_text(&answer);
-        let body: Body = serde_json::from_str(&text).unwrap_or_default();
+        let body: GraphqlBody = serde_json::from_str(&text).unwrap_or_default();
         let said = format!("the provider answered {status}: {}", said(&answer));
         return match body.errors.and_then(|found| errors(found.get())) {
-            Some(Errors {
-                kind: Some(kind @ (Kind::Auth | Kind::RateLimited)),
+            Some(GraphqlErrors {
+                kind: Some(kind @ (FailureKind::Auth | FailureKind::RateLimited)),
                 ..
             }) => Err(failed(kind, said)),
             // whatever else is said, the status says that the question is bad
@@ -110,33 +110,33 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
     let (text, remark) = text_of(answer)?;
     let found = read_page(&text, &["data", "auditData"], is_record, rows)?;
     Ok(match found {
-        Found::Rows(records) => Reply::Rows(Rows {
+        AnswerForm::Rows(records) => Reply::Rows(AnswerRows {
             text,
             records,
             remark,
         }),
-        Found::NotUnderstood(said) => Reply::NotUnderstood(said),
-        Found::Later { pause, refusal } => Reply::Later { pause, refusal },
+        AnswerForm::NotUnderstood(said) => Reply::NotUnderstood(said),
+        AnswerForm::Later { pause, refusal } => Reply::Later { pause, refusal },
     })
 }
 
 /// What the JSON of an answer is.
-enum Found {
+enum AnswerForm {
     Rows(Spans),
     NotUnderstood(String),
     Later { pause: Duration, refusal: Refusal },
 }
 
 /// Finds the rows of an answer, unless they were found already.
-fn rows(text: &str, found: Option<Spans>) -> Result<Found, Refusal> {
-    let body: Body = parse(text)?;
+fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
+    let body: GraphqlBody = parse(text)?;
     let data: Data = match body.data {
         Some(data) if data.get().starts_with('{') => parse(data.get())?,
         _ => Data::default(),
     };
     let rows = data.audit_data.map(RawValue::get);
     if let Some(errors) = body.errors.and_then(|found| errors(found.get())) {
-        let Errors { kind, pause, said } = errors;
+        let GraphqlErrors { kind, pause, said } = errors;
         // what of the rows is missing, nobody knows
         let has_rows = rows.is_some_and(|rows| rows != "null");
         let with = if has_rows {
@@ -150,24 +150,26 @@ fn rows(text: &str, found: Option<Spans>) -> Result<Found, Refusal> {
             return Err(Refusal::TooOld(said));
         }
         let kind = match kind {
-            None if !has_rows => return Ok(Found::NotUnderstood(said)),
-            kind => kind.unwrap_or(Kind::Transient),
+            None if !has_rows => return Ok(AnswerForm::NotUnderstood(said)),
+            kind => kind.unwrap_or(FailureKind::Transient),
         };
         let refusal = failed(kind, said);
-        return match pause.filter(|_| kind != Kind::Auth) {
-            Some(pause) if pause <= LONGEST_PAUSE => Ok(Found::Later { pause, refusal }),
+        return match pause.filter(|_| kind != FailureKind::Auth) {
+            Some(pause) if pause <= LONGEST_PAUSE => Ok(AnswerForm::Later { pause, refusal }),
             _ => Err(refusal),
         };
     }
     match (rows, found) {
-        (Some("null"), _) => Ok(Found::Rows(Vec::new())),
+        (Some("null"), _) => Ok(AnswerForm::Rows(Vec::new())),
         (Some(list), found) if list.starts_with('[') => {
             // a slice of `text`, so its items are, too
             let items: Vec<&RawValue> = parse_any(list)?;
-            Ok(Found::Rows(found.unwrap_or_else(|| spans(text, items))))
+            Ok(AnswerForm::Rows(
+                found.unwrap_or_else(|| spans(text, items)),
+            ))
         }
         _ => Err(failed(
-            Kind::Data,
+            FailureKind::Data,
             "the answer has no list `data.auditData`, so it is no page",
         )),
     }
@@ -182,13 +184,13 @@ pub(super) fn total_count(headers: &HeaderMap) -> Option<u64> {
 /// What the provider says in an error's body.
 fn said(answer: &Answer) -> String {
     let text = error_text(answer);
-    let body: ErrorBody = serde_json::from_str(&text).unwrap_or_default();
+    let body: ServiceError = serde_json::from_str(&text).unwrap_or_default();
     let own = shown(&body.error.0);
     own.or_else(|| joined(&body.errors.0))
         .unwrap_or_else(|| quoted(&text))
 }
 
-fn joined(errors: &[Object<Error<'_>>]) -> Option<String> {
+fn joined(errors: &[Object<ErrorMessage<'_>>]) -> Option<String> {
     let mut messages: Vec<String> = errors.iter().filter_map(|error| shown(&error.0)).collect();
     messages.dedup();
     let more = messages.len().saturating_sub(MESSAGES);
@@ -199,7 +201,7 @@ fn joined(errors: &[Object<Error<'_>>]) -> Option<String> {
     (!messages.is_empty()).then(|| messages.join("; "))
 }
 
-fn shown(error: &Error<'_>) -> Option<String> {
+fn shown(error: &ErrorMessage<'_>) -> Option<String> {
     let mut text = shortened(error.message.as_deref()?).into_owned();
     if let Some(code) = error.internal_code.as_deref() {
         // writing to a string doesn't fail

@@ -9,19 +9,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::Kind;
+use crate::model::FailureKind;
 use crate::providers::answer::quoted;
-use crate::providers::json::{Object, Text, shortened};
+use crate::providers::json::{Object, ScalarText, shortened};
 
 /// How many of the messages of one answer are shown.
 const MESSAGES: usize = 3;
 
 /// The errors of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Errors {
+pub(super) struct GraphqlErrors {
     /// What they mean together. Nothing if all of them say that the question isn't valid: then it may be asked in other
     /// words.
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<FailureKind>,
     /// The longest pause that they ask for.
     pub(super) pause: Option<Duration>,
     /// The first of their messages.
@@ -30,17 +30,17 @@ pub(super) struct Errors {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Error<'a> {
+struct GraphqlError<'a> {
     #[serde(borrow)]
-    message: Text<'a>,
+    message: ScalarText<'a>,
     #[serde(borrow)]
-    error_type: Text<'a>,
+    error_type: ScalarText<'a>,
     #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
+    kind: ScalarText<'a>,
     #[serde(borrow)]
-    code: Text<'a>,
+    code: ScalarText<'a>,
     #[serde(borrow)]
-    status: Text<'a>,
+    status: ScalarText<'a>,
     #[serde(borrow)]
     extensions: Object<Extensions<'a>>,
 }
@@ -49,25 +49,25 @@ struct Error<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct Extensions<'a> {
     #[serde(borrow)]
-    code: Text<'a>,
+    code: ScalarText<'a>,
     #[serde(borrow)]
     classification: Word<'a>,
     #[serde(borrow)]
-    error_type: Text<'a>,
+    error_type: ScalarText<'a>,
     #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
+    kind: ScalarText<'a>,
     #[serde(borrow)]
-    status: Text<'a>,
+    status: ScalarText<'a>,
     #[serde(borrow)]
-    status_code: Text<'a>,
+    status_code: ScalarText<'a>,
     #[serde(borrow)]
-    retry_after: Text<'a>,
+    retry_after: ScalarText<'a>,
     #[serde(borrow, rename = "retry_after")]
-    retry_after_in_snake_case: Text<'a>,
+    retry_after_in_snake_case: ScalarText<'a>,
     #[serde(borrow)]
-    retry_after_seconds: Text<'a>,
+    retry_after_seconds: ScalarText<'a>,
     #[serde(borrow)]
-    retry_after_ms: Text<'a>,
+    retry_after_ms: ScalarText<'a>,
     #[serde(borrow)]
     http: Object<Http<'a>>,
     #[serde(borrow)]
@@ -76,7 +76,7 @@ struct Extensions<'a> {
 
 /// A word, or an object that says it as its `type`.
 #[derive(Debug, Default)]
-struct Word<'a>(Text<'a>);
+struct Word<'a>(ScalarText<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -84,7 +84,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
         #[serde(default)]
         struct Typed<'a> {
             #[serde(borrow, rename = "type")]
-            kind: Text<'a>,
+            kind: ScalarText<'a>,
         }
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         let word = if raw.starts_with('{') {
@@ -100,9 +100,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct Http<'a> {
     #[serde(borrow)]
-    status: Text<'a>,
+    status: ScalarText<'a>,
     #[serde(borrow)]
-    status_code: Text<'a>,
+    status_code: ScalarText<'a>,
 }
 
 /// What one error means.
@@ -110,12 +110,12 @@ struct Http<'a> {
 enum Means {
     /// The question isn't valid.
     Invalid,
-    Is(Kind),
+    Is(FailureKind),
     Unknown,
 }
 
 /// Reads an answer's `errors`, in whatever form; nothing if there are none.
-pub(super) fn errors(errors: &str) -> Option<Errors> {
+pub(super) fn errors(errors: &str) -> Option<GraphqlErrors> {
     if errors == "null" {
         return None;
     }
@@ -123,7 +123,7 @@ pub(super) fn errors(errors: &str) -> Option<Errors> {
         Some(b'[') => serde_json::from_str(errors).unwrap_or_default(),
         _ => vec![serde_json::from_str(errors).ok()?],
     };
-    let read: Vec<Read> = (list.iter()).map(|raw| raw.get()).map(read).collect();
+    let read: Vec<ClassifiedError> = (list.iter()).map(|raw| raw.get()).map(read).collect();
     if read.is_empty() {
         return None;
     }
@@ -139,7 +139,7 @@ pub(super) fn errors(errors: &str) -> Option<Errors> {
     } else {
         messages.join("; ")
     };
-    Some(Errors {
+    Some(GraphqlErrors {
         kind: together(&read.iter().map(|error| error.means)),
         pause: read.iter().filter_map(|error| error.pause).max(),
         said,
@@ -147,39 +147,39 @@ pub(super) fn errors(errors: &str) -> Option<Errors> {
 }
 
 /// Leaving the provider alone comes first, then what somebody has to mend; an error that doesn't say what it is may pass.
-fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<Kind> {
+fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<FailureKind> {
     let has = |kind| all.clone().any(|means| means == Means::Is(kind));
     if all.clone().all(|means| means == Means::Invalid) {
         None
-    } else if has(Kind::RateLimited) {
-        Some(Kind::RateLimited)
-    } else if has(Kind::Auth) {
-        Some(Kind::Auth)
+    } else if has(FailureKind::RateLimited) {
+        Some(FailureKind::RateLimited)
+    } else if has(FailureKind::Auth) {
+        Some(FailureKind::Auth)
     } else {
-        Some(Kind::Transient)
+        Some(FailureKind::Transient)
     }
 }
 
 /// One error.
 #[derive(Debug)]
-struct Read {
+struct ClassifiedError {
     means: Means,
     pause: Option<Duration>,
     said: Option<String>,
 }
 
-fn read(raw: &str) -> Read {
+fn read(raw: &str) -> ClassifiedError {
     if !raw.starts_with('{') {
-        let text: Text = serde_json::from_str(raw).unwrap_or_default();
+        let text: ScalarText = serde_json::from_str(raw).unwrap_or_default();
         let message = text.as_deref().unwrap_or_default();
         let said = (!message.is_empty()).then(|| shortened(message).into_owned());
-        return Read {
+        return ClassifiedError {
             means: by_message(message),
             pause: None,
             said,
         };
     }
-    let error: Error = serde_json::from_str(raw).unwrap_or_default();
+    let error: GraphqlError = serde_json::from_str(raw).unwrap_or_default();
     let Extensions {
         code,
         classification,
@@ -216,7 +216,7 @@ fn read(raw: &str) -> Read {
         &error.kind,
         &error.status,
     ];
-    let text = |text: &'_ &Text<'_>| text.as_deref().map(str::to_owned);
+    let text = |text: &'_ &ScalarText<'_>| text.as_deref().map(str::to_owned);
     let message = error.message.as_deref().unwrap_or_default();
     let means = (statuses.iter().filter_map(text).map(|it| by_status(&it)))
         .chain(words.iter().filter_map(text).map(|it| by_word(&it)))
@@ -236,7 +236,7 @@ fn read(raw: &str) -> Read {
         &retry_after_seconds,
     ];
     let pauses = seconds.iter().map(|text| pause(text, 1.0));
-    Read {
+    ClassifiedError {
         means,
         pause: pauses
             .chain([pause(&retry_after_ms, 0.001)])
@@ -247,7 +247,7 @@ fn read(raw: &str) -> Read {
 }
 
 /// A number of units of so many seconds each.
-fn pause(text: &Text<'_>, unit: f64) -> Option<Duration> {
+fn pause(text: &ScalarText<'_>, unit: f64) -> Option<Duration> {
     let number: f64 = text.as_deref()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(number * unit).ok()
 }
@@ -255,9 +255,9 @@ fn pause(text: &Text<'_>, unit: f64) -> Option<Duration> {
 fn by_status(status: &str) -> Means {
     match status.parse::<u16>() {
         Ok(400 | 422) => Means::Invalid,
-        Ok(401 | 403) => Means::Is(Kind::Auth),
-        Ok(429) => Means::Is(Kind::RateLimited),
-        Ok(408 | 500..=599) => Means::Is(Kind::Transient),
+        Ok(401 | 403) => Means::Is(FailureKind::Auth),
+        Ok(429) => Means::Is(FailureKind::RateLimited),
+        Ok(408 | 500..=599) => Means::Is(FailureKind::Transient),
         _ => Means::Unknown,
     }
 }
@@ -276,7 +276,7 @@ fn by_word(word: &str) -> Means {
         "toocostly",
         "maxcost",
     ]) {
-        Means::Is(Kind::RateLimited)
+        Means::Is(FailureKind::RateLimited)
     } else if has(&[
         "unauthenticated",
         "unauthorized",
@@ -290,7 +290,7 @@ fn by_word(word: &str) -> Means {
         "notauthenticated",
         "notauthorized",
     ]) {
-        Means::Is(Kind::Auth)
+        Means::Is(FailureKind::Auth)
     } else if has(&[
         "validation",
         "parsefailed",
@@ -317,7 +317,7 @@ fn by_word(word: &str) -> Means {
         "badgateway",
         "servererror",
     ]) {
-        Means::Is(Kind::Transient)
+        Means::Is(FailureKind::Transient)
     } else {
         Means::Unknown
     }
@@ -340,7 +340,7 @@ fn by_message(message: &str) -> Means {
             "slow down",
         ])
     {
-        Means::Is(Kind::RateLimited)
+        Means::Is(FailureKind::RateLimited)
     } else if has(&[
         "unauthenticated",
         "not authenticated",
@@ -357,7 +357,7 @@ fn by_message(message: &str) -> Means {
         "token has expired",
         "invalid token",
     ]) {
-        Means::Is(Kind::Auth)
+        Means::Is(FailureKind::Auth)
     } else if has(&[
         "validation error",
         "validation failed",
@@ -402,7 +402,7 @@ fn by_message(message: &str) -> Means {
 mod tests {
     use super::*;
 
-    fn kind(list: &str) -> Option<Kind> {
+    fn kind(list: &str) -> Option<FailureKind> {
         errors(list).unwrap().kind
     }
 
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn other_errors_are_what_they_say() {
-        use Kind::{Auth, RateLimited, Transient};
+        use FailureKind::{Auth, RateLimited, Transient};
         for (list, expected) in [
             (
                 r#"[{"message":"no","extensions":{"code":"THROTTLED"}}]"#,

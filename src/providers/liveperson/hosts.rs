@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::providers::json::{List, Object, Text};
+use crate::providers::json::{Object, OneOrMany, ScalarText};
 use crate::providers::{DiscoveredHost, ServiceHost};
 
 /// Where the public look-up is.
@@ -21,16 +21,16 @@ pub(super) const LOGIN: &str = "agentVep";
 #[serde(default)]
 struct Many<'a> {
     #[serde(borrow, rename = "baseURIs")]
-    base_uris: List<Object<One<'a>>>,
+    base_uris: OneOrMany<Object<One<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct One<'a> {
     #[serde(borrow)]
-    service: Text<'a>,
+    service: ScalarText<'a>,
     #[serde(borrow, rename = "baseURI")]
-    base_uri: Text<'a>,
+    base_uri: ScalarText<'a>,
 }
 
 /// The host of a service, and `path` on it, where the look-up at `domain` says.

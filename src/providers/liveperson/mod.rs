@@ -25,14 +25,14 @@ use sha2::{Digest, Sha256};
 
 use super::answer::failed;
 use super::call::post;
-use super::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
-use crate::model::{Kind, Range, Record, Timestamp, hex};
-use answer::{Reply, Rows, read, total_count};
+use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream};
+use crate::model::{FailureKind, Range, Record, Timestamp, hex};
+use answer::{AnswerRows, Reply, read, total_count};
 use query::{Lists, Question};
 use record::{instant, lasting, read_record, rows_of_last_time};
 
 pub use query::FIELDS;
-pub use settings::{Options, SPEC};
+pub use settings::{LivePersonOptions, SPEC};
 
 const PATH: &str = "/api/account/{account}/configuration/metadata/audit";
 /// The names under which a server may know the zone without folds, in the order in which they are tried.
@@ -49,7 +49,7 @@ const CUT_ELSEWHERE: u64 = 7;
 #[derive(Debug)]
 pub struct LivePerson {
     /// What the job pulls, and how.
-    pub options: Options,
+    pub options: LivePersonOptions,
     /// The number of the dialect that is known to work, counted from 1; 0 while none is.
     understood: AtomicUsize,
     /// The most rows of a page that wasn't the last: the server may show no more, whatever is asked for. 0 while there
@@ -66,7 +66,7 @@ struct Dialect<'a> {
 
 /// Where a range stands between two calls: what the cursor holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
+struct OffsetCursor {
     /// How many rows have been taken.
     offset: u64,
     /// How many rows the page before had.
@@ -82,7 +82,7 @@ struct State {
     refusals: Vec<String>,
 }
 
-impl State {
+impl OffsetCursor {
     fn cursor(&self) -> Option<Cursor> {
         serde_json::to_string(self).ok().map(Cursor)
     }
@@ -128,7 +128,7 @@ impl Adapter for LivePerson {
         Some(format!("language: {}", self.options.language))
     }
 
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         let state = self.state(cursor)?;
         let dialects = self.dialects();
         let dialect = dialects
@@ -154,7 +154,12 @@ impl Adapter for LivePerson {
         })
     }
 
-    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(
+        &self,
+        ask: &PageRequest,
+        cursor: Option<&Cursor>,
+        answer: Answer,
+    ) -> Result<Page, Refusal> {
         let state = self.state(cursor)?;
         let count = total_count(&answer.headers);
         match read(answer, &|raw| self.record(raw).is_ok())? {
@@ -165,7 +170,7 @@ impl Adapter for LivePerson {
             }
             Reply::NotUnderstood(said) => self.in_another_dialect(state, said, cursor.is_some()),
             Reply::Later { pause, .. } if state.pauses < PAUSES => Ok(Page {
-                next: State {
+                next: OffsetCursor {
                     pauses: state.pauses + 1,
                     ..state
                 }
@@ -189,7 +194,7 @@ impl Adapter for LivePerson {
 
 impl LivePerson {
     /// The adapter of a job with these options.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: LivePersonOptions) -> Self {
         Self {
             options,
             understood: AtomicUsize::new(0),
@@ -235,11 +240,11 @@ impl LivePerson {
         self.understood.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    fn state(&self, cursor: Option<&Cursor>) -> Result<State, Refusal> {
+    fn state(&self, cursor: Option<&Cursor>) -> Result<OffsetCursor, Refusal> {
         let Some(cursor) = cursor else {
-            return Ok(State {
+            return Ok(OffsetCursor {
                 dialect: self.known().unwrap_or(0),
-                ..State::default()
+                ..OffsetCursor::default()
             });
         };
         serde_json::from_str(&cursor.0)
@@ -257,7 +262,7 @@ impl LivePerson {
         (from.pred_opt().unwrap_or(from), to.succ_opt().unwrap_or(to))
     }
 
-    fn page_size(&self, ask: &Ask) -> u64 {
+    fn page_size(&self, ask: &PageRequest) -> u64 {
         let wanted = u64::from(self.options.page_size);
         if ask.reading == 0 {
             return wanted;
@@ -273,8 +278,14 @@ impl LivePerson {
 
     /// A page of what has come, but for the rows of the last second where it may be cut within that: they are asked for
     /// again, from their first one on.
-    fn taken(&self, ask: &Ask, state: &State, count: Option<u64>, rows: Rows) -> Page {
-        let Rows {
+    fn taken(
+        &self,
+        ask: &PageRequest,
+        state: &OffsetCursor,
+        count: Option<u64>,
+        rows: AnswerRows,
+    ) -> Page {
+        let AnswerRows {
             text,
             mut records,
             remark: of_text,
@@ -289,7 +300,7 @@ impl LivePerson {
         if may_be_cut && last < records.len() {
             records.truncate(records.len() - last);
         }
-        let next = State {
+        let next = OffsetCursor {
             offset: state.offset.saturating_add(records.len() as u64),
             before: rows,
             dialect: state.dialect,
@@ -312,7 +323,7 @@ impl LivePerson {
     /// Asks again, as long as no dialect is known to work and there is one left to try.
     fn in_another_dialect(
         &self,
-        mut state: State,
+        mut state: OffsetCursor,
         said: String,
         dialect_is_certain: bool,
     ) -> Result<Page, Refusal> {
@@ -337,10 +348,10 @@ impl LivePerson {
         // what is written as it was before, and understood then, is refused for what it asks
         Err(match self.known() {
             Some(_) => Refusal::BadRange {
-                kind: Kind::Config,
+                kind: FailureKind::Config,
                 message,
             },
-            None => failed(Kind::Config, message),
+            None => failed(FailureKind::Config, message),
         })
     }
 }

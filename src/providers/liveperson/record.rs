@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Activity, Change, Outcome, Record, Timestamp};
+use crate::model::{Activity, Outcome, PropertyChange, Record, Timestamp};
 use crate::providers::activity::activity_of;
-use crate::providers::json::{Text, shortened};
+use crate::providers::json::{ScalarText, shortened};
 use crate::providers::time::{in_range, time_of};
 
 /// What `element` says where no property changed.
@@ -18,44 +18,44 @@ const NO_ELEMENT: &str = "N/A";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Row<'a> {
+struct AuditRow<'a> {
     #[serde(borrow)]
-    account_id: Text<'a>,
+    account_id: ScalarText<'a>,
     #[serde(borrow)]
-    object_type: Text<'a>,
+    object_type: ScalarText<'a>,
     #[serde(borrow)]
-    object_name: Text<'a>,
+    object_name: ScalarText<'a>,
     #[serde(borrow)]
-    element: Text<'a>,
+    element: ScalarText<'a>,
     #[serde(borrow)]
-    old_value: Text<'a>,
+    old_value: ScalarText<'a>,
     #[serde(borrow)]
-    new_value: Text<'a>,
+    new_value: ScalarText<'a>,
     #[serde(borrow)]
-    originator: Text<'a>,
+    originator: ScalarText<'a>,
     #[serde(borrow)]
-    originator_login_name: Text<'a>,
+    originator_login_name: ScalarText<'a>,
     #[serde(borrow)]
-    originator_user_id: Text<'a>,
+    originator_user_id: ScalarText<'a>,
     #[serde(borrow)]
-    originator_user_agent: Text<'a>,
+    originator_user_agent: ScalarText<'a>,
     #[serde(borrow)]
-    originator_auth_type: Text<'a>,
+    originator_auth_type: ScalarText<'a>,
     #[serde(borrow)]
-    originator_is_lpa: Text<'a>,
+    originator_is_lpa: ScalarText<'a>,
     #[serde(borrow)]
-    change_date: Text<'a>,
+    change_date: ScalarText<'a>,
     /// Of older revisions; never asked for.
     #[serde(borrow)]
-    action_type: Text<'a>,
+    action_type: ScalarText<'a>,
 }
 
 /// What of a row tells its place.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Dated<'a> {
+struct RowDate<'a> {
     #[serde(borrow)]
-    change_date: Text<'a>,
+    change_date: ScalarText<'a>,
 }
 
 /// Reads one row whose times are local to `zone`; the error is the reason for quarantine.
@@ -63,7 +63,7 @@ pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
         return Err("the record is not a JSON object".to_owned());
     }
-    let row: Row =
+    let row: AuditRow =
         serde_json::from_str(raw).map_err(|error| format!("the record can't be read: {error}"))?;
     let event_time = match row.change_date.as_deref() {
         None => return Err("the record has no `changeDate`".to_owned()),
@@ -87,11 +87,11 @@ pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
         row.new_value.0.into_iter().collect(),
     );
     let any = property.is_some() || !old_values.is_empty() || !new_values.is_empty();
-    let changes = any.then_some(Change {
+    let changes = any.then_some(PropertyChange {
         property,
         old_values,
         new_values,
-        ..Change::default()
+        ..PropertyChange::default()
     });
     let activity = match row.action_type.as_deref() {
         Some(action) => activity_of(action),
@@ -131,7 +131,7 @@ pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
 /// only older revisions have; nothing if its time can't be read.
 pub(super) fn lasting(raw: &str, zone: Tz) -> Option<String> {
     let mut row: BTreeMap<Cow<str>, &RawValue> = serde_json::from_str(raw).ok()?;
-    let date: Text = serde_json::from_str(row.get("changeDate")?.get()).ok()?;
+    let date: ScalarText = serde_json::from_str(row.get("changeDate")?.get()).ok()?;
     let instant = change_date(date.as_deref()?, zone).ok()?;
     let instant = instant.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let instant = serde_json::value::to_raw_value(&instant).ok()?;
@@ -143,7 +143,7 @@ pub(super) fn lasting(raw: &str, zone: Tz) -> Option<String> {
 /// How many of the rows, at their end, show the time of the last one.
 pub(super) fn rows_of_last_time(text: &str, rows: &[std::ops::Range<usize>]) -> usize {
     let date = |row: &std::ops::Range<usize>| {
-        let row: Dated = serde_json::from_str(text.get(row.clone())?).ok()?;
+        let row: RowDate = serde_json::from_str(text.get(row.clone())?).ok()?;
         row.change_date.0
     };
     let last = rows.last().and_then(date);

@@ -19,7 +19,7 @@ use crate::providers::{
     ServiceHost, SignIn, StreamSet, TransientFailure,
 };
 use crate::yaml::shape::{Flag, SecretText, Text, UrlText, Whole, choice};
-use crate::yaml::{Fields, Value};
+use crate::yaml::{Fields, YamlValue};
 
 /// LivePerson in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
@@ -29,7 +29,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     account_id: Some(account_id),
     connection,
     options,
-    default_adapter: || Arc::new(LivePerson::new(Options::default())),
+    default_adapter: || Arc::new(LivePerson::new(LivePersonOptions::default())),
     connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
     options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
 };
@@ -49,7 +49,7 @@ const OAUTH1_ENDED: &str = "OAuth 1.0 keys are past their end of life (2026-05-3
 
 /// What a job pulls, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct LivePersonOptions {
     /// Whose changes to pull; none means everybody's.
     pub users: Vec<String>,
     /// What kinds of things' changes to pull; none means all.
@@ -64,7 +64,7 @@ pub struct Options {
     pub days_in_timezone: bool,
 }
 
-impl Default for Options {
+impl Default for LivePersonOptions {
     fn default() -> Self {
         Self {
             users: Vec::new(),
@@ -79,13 +79,13 @@ impl Default for Options {
 
 /// How a connection signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Auth {
+enum SignInChoice {
     OAuth2,
     Login,
     OAuth1,
 }
 
-impl Auth {
+impl SignInChoice {
     const CHOICES: [(&str, Self); 2] = [("oauth2", Self::OAuth2), ("login", Self::Login)];
 
     /// The keys that it needs, and those of the other way.
@@ -108,15 +108,15 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     let account = reach.account_id.clone();
     let retired = retired_keys(fields);
     let auth = match auth {
-        None => Some(Auth::OAuth2),
+        None => Some(SignInChoice::OAuth2),
         Some(value) => auth_of(&value),
     };
     let secrets = secrets(fields, auth.filter(|_| !retired), &given);
     let hosts = hosts(fields, reach, domain_url, base_url, login_url)?;
     let (account, auth, [id, secret]) = (account?, auth?, secrets?);
     let sign_in = match auth {
-        Auth::OAuth1 => return None,
-        Auth::OAuth2 => SignIn::ClientCredentials {
+        SignInChoice::OAuth1 => return None,
+        SignInChoice::OAuth2 => SignIn::ClientCredentials {
             token_url: hosts.sign_in(
                 &account,
                 SENTINEL,
@@ -126,7 +126,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
             client_secret: secret,
             sent: SentIn::Form,
         },
-        Auth::Login => SignIn::Session {
+        SignInChoice::Login => SignIn::Session {
             login: hosts.sign_in(
                 &account,
                 LOGIN,
@@ -201,24 +201,24 @@ fn retired_keys(fields: &mut Fields<'_>) -> bool {
     any
 }
 
-fn auth_of(value: &Value<'_>) -> Option<Auth> {
+fn auth_of(value: &YamlValue<'_>) -> Option<SignInChoice> {
     if matches!(
         value.text().as_deref(),
         Some("oauth1" | "oauth1.0" | "oauth")
     ) {
         value.report(OAUTH1_ENDED);
-        return Some(Auth::OAuth1);
+        return Some(SignInChoice::OAuth1);
     }
-    value.choose(Auth::CHOICES)
+    value.choose(SignInChoice::CHOICES)
 }
 
 /// The two secrets of the way to sign in.
 fn secrets(
     fields: &mut Fields<'_>,
-    auth: Option<Auth>,
-    given: &[(&'static str, Option<Value<'_>>)],
+    auth: Option<SignInChoice>,
+    given: &[(&'static str, Option<YamlValue<'_>>)],
 ) -> Option<[crate::secret::Secret; 2]> {
-    let auth = auth.filter(|auth| *auth != Auth::OAuth1)?;
+    let auth = auth.filter(|auth| *auth != SignInChoice::OAuth1)?;
     let (needed, others) = auth.keys();
     let value = |key: &str| {
         let found = given.iter().find(|(name, _)| *name == key);
@@ -227,8 +227,8 @@ fn secrets(
     for key in others {
         if let Some(value) = value(key) {
             let (used, with) = match auth {
-                Auth::Login => ("oauth2", "login"),
-                Auth::OAuth2 | Auth::OAuth1 => ("login", "oauth2"),
+                SignInChoice::Login => ("oauth2", "login"),
+                SignInChoice::OAuth2 | SignInChoice::OAuth1 => ("login", "oauth2"),
             };
             value.report(format!(
                 "`{key}` is for `auth: {used}`, and this is `auth: {with}`"
@@ -246,14 +246,14 @@ fn secrets(
 
 /// Where an account's services are.
 #[derive(Debug)]
-enum Hosts {
+enum ServiceHosts {
     /// The look-up says.
     LookedUp(Url),
     /// The audit trail's base, and that of sign-in.
     Given(Url, Url),
 }
 
-impl Hosts {
+impl ServiceHosts {
     fn api(&self, account: &str) -> ServiceHost {
         match self {
             Self::LookedUp(domain) => looked_up(domain, account, CONFIGURATION, String::new()),
@@ -293,18 +293,18 @@ impl Hosts {
 fn hosts(
     fields: &Fields<'_>,
     reach: &Reach,
-    domain_url: Option<Value<'_>>,
-    base_url: Option<Value<'_>>,
-    login_url: Option<Value<'_>>,
-) -> Option<Hosts> {
+    domain_url: Option<YamlValue<'_>>,
+    base_url: Option<YamlValue<'_>>,
+    login_url: Option<YamlValue<'_>>,
+) -> Option<ServiceHosts> {
     let name = fields.name();
-    let url = |value: Value<'_>| value.base_url(reach.allow_http);
+    let url = |value: YamlValue<'_>| value.base_url(reach.allow_http);
     match (domain_url, base_url, login_url) {
-        (None, None, None) => Url::parse(PUBLIC_LOOK_UP).ok().map(Hosts::LookedUp),
-        (Some(domain), None, None) => url(domain).map(Hosts::LookedUp),
+        (None, None, None) => Url::parse(PUBLIC_LOOK_UP).ok().map(ServiceHosts::LookedUp),
+        (Some(domain), None, None) => url(domain).map(ServiceHosts::LookedUp),
         (None, Some(base), Some(login)) => {
             let (base, login) = (url(base), url(login));
-            Some(Hosts::Given(base?, login?))
+            Some(ServiceHosts::Given(base?, login?))
         }
         (Some(domain), _, _) => {
             domain.report(format!(
@@ -327,7 +327,7 @@ fn hosts(
 }
 
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {
-    let default = Options::default();
+    let default = LivePersonOptions::default();
     let mut list = |key: &'static str, parse: fn(&str) -> Result<String, &'static str>| {
         let items = fields.optional(key).and_then(|list| list.list());
         let items = items.into_iter().flatten();
@@ -349,7 +349,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let days_in_timezone = fields
         .optional("days_in_timezone")
         .and_then(|flag| flag.flag());
-    let options = Options {
+    let options = LivePersonOptions {
         users,
         component_types,
         timezone,
@@ -452,5 +452,5 @@ struct OptionsShape {
 }
 
 fn auth_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(Auth::CHOICES.map(|(name, _)| name))
+    choice(SignInChoice::CHOICES.map(|(name, _)| name))
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::runs::Kind;
-use super::{Problem, Range};
+use super::{ApiProblem, Range};
 use crate::clock::real_now;
 use crate::lake::{Commit, FailureStreak, Progress};
 use crate::model::{RangeSet, Timestamp};
@@ -43,7 +43,7 @@ struct Job {
     /// What somebody should look at, the worst first.
     findings: Vec<Advice>,
     /// Where it stands; null if its log can't be read.
-    standing: Option<JobState>,
+    standing: Option<JobStanding>,
     /// Why its log can't be read.
     error: Option<String>,
 }
@@ -81,7 +81,8 @@ enum Activity {
 
 /// Where a job stands.
 #[derive(Debug, Serialize, ToSchema)]
-struct JobState {
+#[schema(as = JobState)]
+struct JobStanding {
     /// Whether somebody is at it.
     state: Activity,
     /// Up to which event time every stream was pulled without a gap.
@@ -196,16 +197,16 @@ pub(super) async fn jobs(State(site): State<Site>) -> Json<Jobs> {
     params(("name" = String, Path, description = "The job's name")),
     responses(
         (status = 200, description = "The job", body = JobWithStreams),
-        (status = 400, description = "The name can't be read", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The name can't be read", body = ApiProblem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job", body = ApiProblem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn job(
     State(site): State<Site>,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Json<JobWithStreams>, Problem> {
+) -> Result<Json<JobWithStreams>, ApiProblem> {
     let Path(name) =
-        name.map_err(|rejected| Problem::new(StatusCode::BAD_REQUEST, rejected.body_text()))?;
+        name.map_err(|rejected| ApiProblem::new(StatusCode::BAD_REQUEST, rejected.body_text()))?;
     let standings = site.board().standings().await;
     let is_it = |standing: &&StatusReading| standing.scheduled.job.name == name;
     let Some(standing) = standings.iter().find(is_it) else {
@@ -222,8 +223,8 @@ pub(super) async fn job(
     }))
 }
 
-pub(super) fn unknown(name: &str) -> Problem {
-    Problem::new(
+pub(super) fn unknown(name: &str) -> ApiProblem {
+    ApiProblem::new(
         StatusCode::NOT_FOUND,
         format!("there is no job `{name}`; `/api/v1/jobs` lists them"),
     )
@@ -233,7 +234,7 @@ impl Job {
     fn of(known: &StatusReading, now: Timestamp) -> Self {
         let job = &known.scheduled.job;
         let (standing, error) = match &known.standing {
-            Ok(standing) => (Some(JobState::of(standing, now)), None),
+            Ok(standing) => (Some(JobStanding::of(standing, now)), None),
             Err(error) => (None, Some(error.clone())),
         };
         Self {
@@ -262,7 +263,7 @@ impl Activity {
     }
 }
 
-impl JobState {
+impl JobStanding {
     fn of(standing: &JobStatus, now: Timestamp) -> Self {
         let gap = |(stream, range): &(String, crate::model::Range)| Gap {
             stream: stream.clone(),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use super::Site;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use crate::lake;
 use crate::model;
 
@@ -59,8 +59,8 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(Description::openapi())
 }
 
-async fn nothing() -> Problem {
-    Problem::new(
+async fn nothing() -> ApiProblem {
+    ApiProblem::new(
         StatusCode::NOT_FOUND,
         "there is nothing here; `/api/v1/openapi.json` says what there is",
     )
@@ -103,9 +103,9 @@ struct Counts {
     late: u64,
 }
 
-impl From<lake::Counts> for Counts {
-    fn from(counts: lake::Counts) -> Self {
-        let lake::Counts {
+impl From<lake::RecordCounts> for Counts {
+    fn from(counts: lake::RecordCounts) -> Self {
+        let lake::RecordCounts {
             fetched,
             new,
             duplicate,

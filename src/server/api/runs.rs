@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Counts, Problem, Range, jobs};
+use super::{ApiProblem, Counts, Range, jobs};
 use crate::history::{self, RunOfJob};
 use crate::lake;
 use crate::model;
@@ -145,16 +145,16 @@ pub(super) enum Kind {
     params(Wanted),
     responses(
         (status = 200, description = "The runs", body = Runs),
-        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The lake can't be read", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong", body = ApiProblem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job", body = ApiProblem, content_type = "application/problem+json"),
+        (status = 503, description = "The lake can't be read", body = ApiProblem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn runs(
     State(site): State<Site>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Runs>, Problem> {
-    let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+) -> Result<Json<Runs>, ApiProblem> {
+    let wrong = |detail: String| ApiProblem::new(StatusCode::BAD_REQUEST, detail);
     let Query(Wanted { job, limit, before }) =
         wanted.map_err(|rejected| wrong(rejected.body_text()))?;
     let limit = limit.unwrap_or(USUAL);
@@ -185,7 +185,7 @@ pub(super) async fn runs(
             Some(problem) => Err(problem.clone()),
             None => board.lake_answers().await, // a place without a lake has no runs either
         };
-        problem.map_err(|problem| Problem::new(StatusCode::SERVICE_UNAVAILABLE, problem))?;
+        problem.map_err(|problem| ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, problem))?;
     }
     Ok(Json(Runs {
         problems: known.problems.clone(),
@@ -222,8 +222,8 @@ impl From<RunOfJob> for Run {
     }
 }
 
-impl From<history::Row> for RangeOfRun {
-    fn from(row: history::Row) -> Self {
+impl From<history::RunRow> for RangeOfRun {
+    fn from(row: history::RunRow) -> Self {
         Self {
             stream: row.stream,
             range: row.range.map(Range::from),
@@ -239,13 +239,13 @@ impl From<history::Row> for RangeOfRun {
     }
 }
 
-impl From<history::Outcome> for Outcome {
-    fn from(outcome: history::Outcome) -> Self {
+impl From<history::RangeOutcome> for Outcome {
+    fn from(outcome: history::RangeOutcome) -> Self {
         match outcome {
-            history::Outcome::Finished => Self::Finished,
-            history::Outcome::Unfinished => Self::Unfinished,
-            history::Outcome::Failed => Self::Failed,
-            history::Outcome::Lost => Self::Lost,
+            history::RangeOutcome::Finished => Self::Finished,
+            history::RangeOutcome::Unfinished => Self::Unfinished,
+            history::RangeOutcome::Failed => Self::Failed,
+            history::RangeOutcome::Lost => Self::Lost,
         }
     }
 }
@@ -261,15 +261,15 @@ impl From<lake::Work> for Work {
     }
 }
 
-impl From<model::Kind> for Kind {
-    fn from(kind: model::Kind) -> Self {
+impl From<model::FailureKind> for Kind {
+    fn from(kind: model::FailureKind) -> Self {
         match kind {
-            model::Kind::Transient => Self::Transient,
-            model::Kind::RateLimited => Self::RateLimited,
-            model::Kind::Auth => Self::Auth,
-            model::Kind::Config => Self::Config,
-            model::Kind::Data => Self::Data,
-            model::Kind::Conflict => Self::Conflict,
+            model::FailureKind::Transient => Self::Transient,
+            model::FailureKind::RateLimited => Self::RateLimited,
+            model::FailureKind::Auth => Self::Auth,
+            model::FailureKind::Config => Self::Config,
+            model::FailureKind::Data => Self::Data,
+            model::FailureKind::Conflict => Self::Conflict,
         }
     }
 }
@@ -278,8 +278,8 @@ impl From<model::Kind> for Kind {
 mod tests {
     use super::*;
     use crate::history::testing::row;
-    use crate::history::{History, Row};
-    use crate::lake::Counts as LakeCounts;
+    use crate::history::{History, RunRow};
+    use crate::lake::RecordCounts as LakeCounts;
 
     fn run(id: u128) -> RunOfJob {
         RunOfJob {
@@ -287,7 +287,7 @@ mod tests {
             run: Uuid::from_u128(id),
             started_at: DateTime::UNIX_EPOCH,
             ended_at: DateTime::UNIX_EPOCH,
-            outcome: history::Outcome::Finished,
+            outcome: history::RangeOutcome::Finished,
             counts: LakeCounts::default(),
             calls: 0,
             retries: 0,
@@ -301,7 +301,7 @@ mod tests {
         let mut before = None;
         let mut pages = 0;
         // each run has two rows
-        let rows = (2..12).map(|number| Row {
+        let rows = (2..12).map(|number| RunRow {
             run: Uuid::from_u128(number / 2),
             ..row(1, 0, 1, 5)
         });

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use crate::history::{DELAYS, Row};
+use crate::history::{DELAYS, RunRow};
 use crate::lake::Work;
 use crate::model::Timestamp;
 use crate::plan::Policy;
@@ -27,7 +27,7 @@ const MUCH: u64 = 1;
 pub(super) struct Arrivals {
     /// New rows.
     pub(super) rows: u64,
-    /// Late rows by how late they were, as [`Row::delays`] has them.
+    /// Late rows by how late they were, as [`RunRow::delays`] has them.
     pub(super) delays: BTreeMap<u64, u64>,
     /// Of these, those that settle passes found; others came with pulls of neighbouring ranges, or with a backfill.
     pub(super) by_passes: BTreeMap<u64, u64>,
@@ -39,7 +39,7 @@ pub(super) struct Arrivals {
 
 /// How a piece of advice is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(super) enum AdviceTone {
     /// Nothing to do.
     Fine,
     /// Something to change, or to think of.
@@ -50,14 +50,14 @@ pub(super) enum Tone {
 
 /// What the data say of `lag` or `settle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Advice {
-    pub(super) tone: Tone,
+pub(super) struct LagAdvice {
+    pub(super) tone: AdviceTone,
     pub(super) text: String,
 }
 
 impl Arrivals {
     /// Takes in what a run did to a range.
-    pub(super) fn take(&mut self, row: &Row, now: Timestamp) {
+    pub(super) fn take(&mut self, row: &RunRow, now: Timestamp) {
         self.rows += row.counts.new;
         for (delay, rows) in &row.delays {
             *self.delays.entry(*delay).or_default() += rows;
@@ -123,15 +123,15 @@ pub(super) fn share(part: u64, whole: u64) -> String {
 }
 
 /// What `arrivals` say of the policy.
-pub(super) fn advise(policy: &Policy, arrivals: &Arrivals) -> Vec<Advice> {
+pub(super) fn advise(policy: &Policy, arrivals: &Arrivals) -> Vec<LagAdvice> {
     let mut advice = vec![of_settle(policy, arrivals)];
     advice.extend(of_lag(policy, arrivals));
     advice
 }
 
 #[expect(clippy::too_many_lines, reason = "one sentence for each case")]
-fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
-    let say = |tone, text| Advice { tone, text };
+fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
+    let say = |tone, text| LagAdvice { tone, text };
     let passes: Vec<u64> = (policy.settle.iter())
         .map(|delay| delay.num_seconds().unsigned_abs())
         .collect();
@@ -139,7 +139,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
     let (late, watched) = (arrivals.late(), in_time(arrivals.watched));
     let Some(&last) = passes.last() else {
         return say(
-            Tone::Consider,
+            AdviceTone::Consider,
             format!(
                 "There is no settle pass, so what arrives later than the lag of {} is never seen. `settle: [1h, 24h]` \
                  would show whether anything does.",
@@ -149,7 +149,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
     };
     if arrivals.rows == 0 {
         return say(
-            Tone::Unknown,
+            AdviceTone::Unknown,
             format!("No row has landed {watched}: nothing to go by."),
         );
     }
@@ -163,7 +163,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
     };
     if arrivals.read_again == 0 {
         return say(
-            Tone::Unknown,
+            AdviceTone::Unknown,
             format!(
                 "No pass of {settle} has read a record again {watched}{elsewhere}. Too early to tell whether the passes \
                  are enough."
@@ -195,7 +195,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
             None => format!("The last pass, after {}, still finds rows", words(last)),
         };
         return say(
-            Tone::Consider,
+            AdviceTone::Consider,
             format!(
                 "{found}. {whose} ({} of them): what comes after it isn't seen. Add a later one, e.g. {}.",
                 text::count(by_last),
@@ -206,7 +206,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
     let after_last = arrivals.later_than(last);
     if after_last > 0 {
         return say(
-            Tone::Consider,
+            AdviceTone::Consider,
             format!(
                 "{found}. {} of these may be later than the last pass, after {}: no pass would have found them. Add a \
                  later one, e.g. {}.",
@@ -220,7 +220,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
         arrivals.watched - TimeDelta::seconds(i64::try_from(last).unwrap_or(i64::MAX / 1_000_000));
     if made_for < ENOUGH {
         return say(
-            Tone::Unknown,
+            AdviceTone::Unknown,
             format!(
                 "{found}. Too early to tell: passes after {} haven't been made for long enough.",
                 words(last)
@@ -246,7 +246,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
         String::new()
     };
     say(
-        Tone::Fine,
+        AdviceTone::Fine,
         format!(
             "{found}: enough. Passes after {} found nothing.{also}",
             silent.join(" and ")
@@ -255,7 +255,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> Advice {
 }
 
 /// Late rows cost calls, not rows; where there are many, the first pull comes too soon.
-fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<Advice> {
+fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<LagAdvice> {
     let late = arrivals.late();
     if late.saturating_mul(100) < arrivals.rows.saturating_mul(MUCH) || late == 0 {
         return None;
@@ -272,8 +272,8 @@ fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<Advice> {
             words(earlier)
         )
     });
-    Some(Advice {
-        tone: Tone::Consider,
+    Some(LagAdvice {
+        tone: AdviceTone::Consider,
         text: format!(
             "{} of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A \
              `lag` longer than {} would bring more of them at once, and all others that much later.{tell}",

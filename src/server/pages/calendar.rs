@@ -23,7 +23,7 @@ const NAMED: usize = 3;
 
 /// What a day is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
+pub(super) enum DayState {
     /// Before the job's start, and not pulled.
     Before,
     /// Not yet begun.
@@ -42,9 +42,9 @@ pub(super) enum State {
 
 /// One day of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Day {
+pub(super) struct CalendarDay {
     pub(super) date: NaiveDate,
-    pub(super) state: State,
+    pub(super) state: DayState,
     /// New rows of that day; none if the history doesn't reach back to when it was pulled.
     pub(super) rows: Option<u64>,
     /// How much of it isn't pulled, up to the horizon; of a lost day, how much of it can't be.
@@ -57,16 +57,16 @@ pub(super) struct Day {
     settled_at: Option<Timestamp>,
 }
 
-impl Day {
+impl CalendarDay {
     /// What is to be seen of it, in words: what a cell's title says.
     pub(super) fn words(&self) -> String {
         let mut words = format!("{}: ", self.date);
         let said = match self.state {
-            State::Before => "before the job's start",
-            State::Ahead => "still to come",
-            State::ToCome if self.lacking > 0 => "not all pulled yet",
-            State::ToCome => "not pulled yet",
-            State::Covered if self.rows.is_none() => {
+            DayState::Before => "before the job's start",
+            DayState::Ahead => "still to come",
+            DayState::ToCome if self.lacking > 0 => "not all pulled yet",
+            DayState::ToCome => "not pulled yet",
+            DayState::Covered if self.rows.is_none() => {
                 "pulled; the rows aren't known, as the run history begins later"
             }
             State::Covered if self.rows == Some(0) => "pulled, and there was nothing",
@@ -263,7 +263,7 @@ pub(super) fn days(
     account: Option<&JobHistory<'_>>,
     (first, last): (NaiveDate, NaiveDate),
     now: Timestamp,
-) -> Vec<Day> {
+) -> Vec<CalendarDay> {
     let coverage = Coverage::of(look, now);
     let (is_stale, is_tail_late) = (look.is_stale(now), look.is_tail_late);
     let dates = first.iter_days().take_while(|date| *date <= last);
@@ -274,28 +274,28 @@ pub(super) fn days(
             let lost = coverage.lost.within(day);
             let missing = coverage.missing.within(day);
             let state = if !coverage.holes.within(day).is_empty() {
-                State::Hole
+                DayState::Hole
             } else if day.from() > now {
-                State::Ahead
+                DayState::Ahead
             } else if look.standing.is_none()
                 || (day.to() <= look.policy.start && covered.is_empty())
             {
-                State::Before
+                DayState::Before
             } else if !coverage.inner.within(day).is_empty() {
                 // a run that catches up fills windows in any order
                 if is_stale {
-                    State::Behind
+                    DayState::Behind
                 } else {
-                    State::ToCome
+                    DayState::ToCome
                 }
             } else if !missing.is_empty() && is_tail_late {
                 State::Behind
             } else if !lost.is_empty() {
                 State::Lost
             } else if covered.is_empty() {
-                State::ToCome
+                DayState::ToCome
             } else {
-                State::Covered
+                DayState::Covered
             };
             let rows = account.and_then(|account| account.days.get(&date)).copied();
             let is_known = || account.is_some_and(|account| !account.known.within(day).is_empty());
@@ -310,7 +310,7 @@ pub(super) fn days(
                 .filter(|(_, missing)| is_told && !missing.within(day).is_empty())
                 .map(|(stream, _)| stream)
                 .collect();
-            Some(Day {
+            Some(CalendarDay {
                 date,
                 state,
                 rows: rows.or_else(|| is_known().then_some(0)),
@@ -324,14 +324,14 @@ pub(super) fn days(
 }
 
 /// These days without the weeks before the first of which there is anything to say, but at least the last `least` of them.
-pub(super) fn since_start(days: &[Day], least: usize) -> &[Day] {
-    let told = days.iter().position(|day| day.state != State::Before);
+pub(super) fn since_start(days: &[CalendarDay], least: usize) -> &[CalendarDay] {
+    let told = days.iter().position(|day| day.state != DayState::Before);
     let first = told.map_or(days.len(), |day| day / 7 * 7);
     &days[first.min(days.len().saturating_sub(7 * least))..]
 }
 
 /// How many rows a busy day has: of the days that have any, one in ten has more. A single large one doesn't pale all others.
-fn busy(days: &[Day]) -> u64 {
+fn busy(days: &[CalendarDay]) -> u64 {
     let mut rows: Vec<u64> = days
         .iter()
         .filter_map(|day| day.rows)
@@ -344,7 +344,7 @@ fn busy(days: &[Day]) -> u64 {
 }
 
 /// Days across, jobs down: each with its name's markup. Every row has the same days.
-pub(super) fn of_jobs(rows: &[(Markup, Vec<Day>)]) -> Markup {
+pub(super) fn of_jobs(rows: &[(Markup, Vec<CalendarDay>)]) -> Markup {
     let Some((_, days)) = rows.first() else {
         return html! {};
     };
@@ -375,7 +375,7 @@ pub(super) fn of_jobs(rows: &[(Markup, Vec<Day>)]) -> Markup {
 }
 
 /// One job: weeks down, the newest first, weekdays across, every number to be read.
-pub(super) fn of_job(days: &[Day]) -> Markup {
+pub(super) fn of_job(days: &[CalendarDay]) -> Markup {
     let most = busy(days);
     html! {
         div.scroll tabindex="0" role="region" aria-label="Days of the job" {
@@ -403,7 +403,7 @@ pub(super) fn of_job(days: &[Day]) -> Markup {
 }
 
 /// A day's numbers, in few words.
-fn in_cell(day: &Day) -> Markup {
+fn in_cell(day: &CalendarDay) -> Markup {
     html! {
         @match (day.state, day.rows) {
             (State::Before | State::Ahead | State::ToCome, _) => {}
@@ -447,16 +447,16 @@ mod tests {
 
     #[test]
     fn a_large_day_doesnt_pale_all_others() {
-        let day = |rows| Day {
+        let day = |rows| CalendarDay {
             date: NaiveDate::MIN,
-            state: State::Covered,
+            state: DayState::Covered,
             rows: Some(rows),
             missing: TimeDelta::zero(),
             lacking: 0,
             named: Vec::new(),
             settled_at: None,
         };
-        let mut days: Vec<Day> = (1..=20).map(|tens| day(10 * tens)).collect();
+        let mut days: Vec<CalendarDay> = (1..=20).map(|tens| day(10 * tens)).collect();
         days.push(day(1_000_000));
         let most = busy(&days);
         assert_eq!(most, 190);

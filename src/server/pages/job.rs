@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::arrivals::{self, Tone};
-use super::ledger::{JobHistory, Run};
-use super::view::{Look, Verdict, View};
+use super::arrivals::{self, AdviceTone};
+use super::ledger::{JobHistory, LedgerRun};
+use super::view::{Look, StateLabel, View};
 use super::{calendar, frame, plot, run, words};
-use crate::lake::{Commit, FailureStreak, Open, Progress};
+use crate::lake::{Commit, FailureStreak, OpenRange, Progress};
 use crate::model::{Range, Timestamp};
 use crate::standing::{Finding, FindingKind, JobState, JobStatus};
 use crate::text;
@@ -34,7 +34,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Which part of it is asked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Choice {
+pub(super) struct JobQuery {
     /// Of the runs, from 1.
     pub(super) page: Option<usize>,
     pub(super) weeks: Option<u32>,
@@ -45,7 +45,7 @@ pub(super) fn link(name: &str) -> String {
     format!("/jobs/{}", utf8_percent_encode(name, SEGMENT))
 }
 
-pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
+pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: JobQuery) -> Markup {
     let now = view.now;
     let account = view.ledger.job(look.log);
     let span = calendar::span(now, choice.weeks.unwrap_or(WEEKS));
@@ -92,7 +92,7 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: Choice) -> Markup {
 }
 
 /// How a job is, in a sign and a word.
-pub(super) fn badge(verdict: Verdict) -> Markup {
+pub(super) fn badge(verdict: StateLabel) -> Markup {
     let (sign, word) = verdict.words();
     html! { span class={ "badge " (verdict.class()) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
 }
@@ -299,9 +299,9 @@ fn delays(look: &Look<'_>, account: Option<&JobHistory<'_>>) -> Markup {
         ul.advice {
             @for advice in arrivals::advise(look.policy, seen) {
                 @let (class, sign, word) = match advice.tone {
-                    Tone::Fine => ("good", "✓", "Fine"),
-                    Tone::Consider => ("warn", "→", "Consider"),
-                    Tone::Unknown => ("quiet", "?", "Not known"),
+                    AdviceTone::Fine => ("good", "✓", "Fine"),
+                    AdviceTone::Consider => ("warn", "→", "Consider"),
+                    AdviceTone::Unknown => ("quiet", "?", "Not known"),
                 };
                 li { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } " " (code(&advice.text)) }
             }
@@ -321,7 +321,7 @@ fn code(text: &str) -> Markup {
 
 /// Gaps, and what is under way.
 fn ranges(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
-    let open: Vec<(&String, &Open)> = (standing.newest.iter())
+    let open: Vec<(&String, &OpenRange)> = (standing.newest.iter())
         .flat_map(Commit::current)
         .flat_map(|(stream, progress)| progress.open.iter().map(move |open| (stream, open)))
         .collect();
@@ -427,11 +427,11 @@ fn quarantine(standing: &JobStatus) -> Markup {
     }
 }
 
-fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: Choice) -> Markup {
+fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: JobQuery) -> Markup {
     let count = account.map_or(0, |account| account.runs().len());
     let pages = count.div_ceil(RUNS).max(1);
     let number = choice.page.unwrap_or(1).clamp(1, pages);
-    let shown: Vec<&Run<'_>> = (account.into_iter())
+    let shown: Vec<&LedgerRun<'_>> = (account.into_iter())
         .flat_map(JobHistory::runs)
         .skip((number - 1) * RUNS)
         .take(RUNS)

@@ -6,9 +6,9 @@ use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
 
 use super::arrivals::{Arrivals, WATCHED};
-use crate::history::{History, Outcome, Row};
-use crate::lake::{Counts, Work};
-use crate::model::{Kind, RangeSet, Timestamp};
+use crate::history::{History, RangeOutcome, RunRow};
+use crate::lake::{RecordCounts, Work};
+use crate::model::{FailureKind, RangeSet, Timestamp};
 
 /// The runs of all jobs.
 #[derive(Debug, Default)]
@@ -28,24 +28,24 @@ pub(super) struct JobHistory<'a> {
     pub(super) arrivals: Arrivals,
     /// New rows of the runs that ended within the last day, and within the last 30.
     pub(super) lately: (u64, u64),
-    runs: BTreeMap<Uuid, Run<'a>>,
+    runs: BTreeMap<Uuid, LedgerRun<'a>>,
 }
 
 /// One run of one job.
 #[derive(Debug)]
-pub(super) struct Run<'a> {
+pub(super) struct LedgerRun<'a> {
     pub(super) id: Uuid,
     pub(super) started_at: Timestamp,
     pub(super) ended_at: Timestamp,
-    pub(super) outcome: Outcome,
-    pub(super) counts: Counts,
+    pub(super) outcome: RangeOutcome,
+    pub(super) counts: RecordCounts,
     pub(super) calls: u64,
     pub(super) retries: u64,
     /// In the history's order.
-    pub(super) rows: Vec<&'a Row>,
+    pub(super) rows: Vec<&'a RunRow>,
 }
 
-impl Run<'_> {
+impl LedgerRun<'_> {
     /// What it did, in words: `pull, settle`.
     pub(super) fn works(&self) -> String {
         let mut works: Vec<Work> = self.rows.iter().filter_map(|row| row.work).collect();
@@ -60,7 +60,7 @@ impl Run<'_> {
     }
 
     /// Its first failure.
-    pub(super) fn error(&self) -> Option<(Option<Kind>, &str)> {
+    pub(super) fn error(&self) -> Option<(Option<FailureKind>, &str)> {
         self.rows
             .iter()
             .find_map(|row| Some((row.error_kind, row.error.as_deref()?)))
@@ -69,13 +69,13 @@ impl Run<'_> {
 
 /// A failure of a job's runs, with how things went on.
 #[derive(Debug, PartialEq)]
-pub(super) struct Failing<'a> {
+pub(super) struct FailureEpisode<'a> {
     /// When the newest run that failed did so.
     pub(super) at: Timestamp,
     /// That run.
     pub(super) run: Uuid,
     /// What kind of failure.
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<FailureKind>,
     /// The failure with its causes.
     pub(super) error: &'a str,
     /// How many runs in a row failed up to then.
@@ -100,7 +100,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// One run, with the name of its log.
-    pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &Run<'a>)> {
+    pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &LedgerRun<'a>)> {
         self.jobs
             .iter()
             .find_map(|(job, account)| Some((*job, account.runs.get(&id)?)))
@@ -108,7 +108,7 @@ impl<'a> Ledger<'a> {
 }
 
 impl<'a> JobHistory<'a> {
-    fn take(&mut self, row: &'a Row, now: Timestamp) {
+    fn take(&mut self, row: &'a RunRow, now: Timestamp) {
         for (day, rows) in &row.days {
             *self.days.entry(*day).or_default() += rows;
         }
@@ -129,12 +129,12 @@ impl<'a> JobHistory<'a> {
                 self.lately.0 += row.counts.new;
             }
         }
-        let run = self.runs.entry(row.run).or_insert_with(|| Run {
+        let run = self.runs.entry(row.run).or_insert_with(|| LedgerRun {
             id: row.run,
             started_at: row.started_at,
             ended_at: row.ended_at,
             outcome: row.outcome,
-            counts: Counts::default(),
+            counts: RecordCounts::default(),
             calls: 0,
             retries: 0,
             rows: Vec::new(),
@@ -149,13 +149,13 @@ impl<'a> JobHistory<'a> {
     }
 
     /// Its runs, the newest first: their ids are in order of time.
-    pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &Run<'a>> {
+    pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &LedgerRun<'a>> {
         self.runs.values().rev()
     }
 
     /// The newest failure, if any is known.
-    pub(super) fn failing(&self) -> Option<Failing<'a>> {
-        let failed = |run: &&Run<'_>| run.outcome == Outcome::Failed;
+    pub(super) fn failing(&self) -> Option<FailureEpisode<'a>> {
+        let failed = |run: &&LedgerRun<'_>| run.outcome == RangeOutcome::Failed;
         let well_since = self.runs().take_while(|run| !failed(run)).count();
         let mut from_there = self.runs().skip(well_since);
         let newest = from_there.next()?;
@@ -163,7 +163,7 @@ impl<'a> JobHistory<'a> {
             .rows
             .iter()
             .find_map(|row| Some((row.error_kind, row.error.as_deref()?)))?;
-        Some(Failing {
+        Some(FailureEpisode {
             at: newest.ended_at,
             run: newest.id,
             kind,

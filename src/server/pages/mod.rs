@@ -71,13 +71,13 @@ pub(super) fn routes() -> Router<Site> {
 
 /// What may stand behind the `?`; what can't be read is left out, as a link that is half right is better than none.
 #[derive(Debug, Default, Deserialize)]
-struct Asked {
+struct PageQuery {
     page: Option<String>,
     weeks: Option<String>,
     only: Option<String>,
 }
 
-impl Asked {
+impl PageQuery {
     fn page(&self) -> Option<usize> {
         self.page.as_ref()?.parse().ok()
     }
@@ -89,13 +89,13 @@ impl Asked {
 }
 
 /// What the board knows, kept while a page is made of it.
-struct Known {
+struct PageData {
     standings: Arc<Vec<StatusReading>>,
-    history: Arc<history::Known>,
+    history: Arc<history::HistorySnapshot>,
     lake: String,
 }
 
-impl Known {
+impl PageData {
     async fn of(site: &Site) -> Self {
         let board = site.board();
         let (standings, history) = tokio::join!(board.standings(), board.history());
@@ -146,24 +146,24 @@ fn is_tail_late(scheduled: &ScheduledJob, standing: &JobStatus, now: Timestamp) 
     (ends.peek().is_none() && is_late(None)) || ends.any(is_late)
 }
 
-async fn overview(State(site): State<Site>, Query(asked): Query<Asked>) -> Html<String> {
-    let choice = overview::Choice {
+async fn overview(State(site): State<Site>, Query(asked): Query<PageQuery>) -> Html<String> {
+    let choice = overview::OverviewQuery {
         page: asked.page(),
         weeks: asked.weeks(),
         attention: asked.only.as_deref() == Some("attention"),
     };
-    let known = Known::of(&site).await;
+    let known = PageData::of(&site).await;
     Html(overview::page(&known.view(), choice).into_string())
 }
 
 async fn job(
     State(site): State<Site>,
     Path(name): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<PageQuery>,
 ) -> Response {
-    let known = Known::of(&site).await;
+    let known = PageData::of(&site).await;
     let view = known.view();
-    let choice = job::Choice {
+    let choice = job::JobQuery {
         page: asked.page(),
         weeks: asked.weeks(),
     };
@@ -178,7 +178,7 @@ async fn job(
 }
 
 async fn run(State(site): State<Site>, Path(run): Path<String>) -> Response {
-    let known = Known::of(&site).await;
+    let known = PageData::of(&site).await;
     let view = known.view();
     let found = run.parse::<Uuid>().ok().and_then(|id| view.ledger.run(id));
     match found {

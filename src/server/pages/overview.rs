@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use maud::{Markup, html};
 
 use super::arrivals::Arrivals;
-use super::view::{Look, Verdict, View};
+use super::view::{Look, StateLabel, View};
 use super::{calendar, frame, job, plot, words};
 use crate::standing::FindingKind;
 use crate::text;
@@ -23,7 +23,7 @@ const FINDINGS: usize = 20;
 
 /// Which part of it is asked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Choice {
+pub(super) struct OverviewQuery {
     /// From 1.
     pub(super) page: Option<usize>,
     pub(super) weeks: Option<u32>,
@@ -31,7 +31,7 @@ pub(super) struct Choice {
     pub(super) attention: bool,
 }
 
-impl Choice {
+impl OverviewQuery {
     fn link(self, page: usize) -> String {
         let mut link = format!("/?page={page}");
         if let Some(weeks) = self.weeks {
@@ -44,16 +44,16 @@ impl Choice {
     }
 }
 
-pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
+pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
     let now = view.now;
-    let judged: Vec<(&Look<'_>, Verdict)> = (view.jobs.iter())
+    let judged: Vec<(&Look<'_>, StateLabel)> = (view.jobs.iter())
         .map(|look| (look, look.verdict(now)))
         .collect();
     let looked_at = judged
         .iter()
         .filter(|(_, verdict)| verdict.needs_a_look())
         .count();
-    let chosen: Vec<&(&Look<'_>, Verdict)> = (judged.iter())
+    let chosen: Vec<&(&Look<'_>, StateLabel)> = (judged.iter())
         .filter(|(_, verdict)| !choice.attention || verdict.needs_a_look())
         .collect();
     let pages = chosen.len().div_ceil(A_PAGE).max(1);
@@ -116,7 +116,7 @@ pub(super) fn page(view: &View<'_>, choice: Choice) -> Markup {
 }
 
 /// Is the feed whole? In one sentence.
-fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: Choice) -> Markup {
+fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: OverviewQuery) -> Markup {
     let running = (view.jobs.iter())
         .filter(|look| {
             look.standing
@@ -163,7 +163,7 @@ fn findings(view: &View<'_>) -> Markup {
     }
 }
 
-fn table(view: &View<'_>, shown: &[&(&Look<'_>, Verdict)]) -> Markup {
+fn table(view: &View<'_>, shown: &[&(&Look<'_>, StateLabel)]) -> Markup {
     let now = view.now;
     html! {
         table.jobs {

@@ -148,9 +148,9 @@ fn step(from: u64, to: u64) -> String {
 }
 
 /// The days of `span` in which something isn't pulled.
-pub(super) fn marked(days: &[super::calendar::Day]) -> Vec<NaiveDate> {
+pub(super) fn marked(days: &[super::calendar::CalendarDay]) -> Vec<NaiveDate> {
     days.iter()
-        .filter(|day| day.state == super::calendar::State::Hole)
+        .filter(|day| day.state == super::calendar::DayState::Hole)
         .map(|day| day.date)
         .collect()
 }

@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::ledger::Run;
+use super::ledger::LedgerRun;
 use super::view::View;
 use super::{frame, job, words};
-use crate::history::{Outcome, Row};
+use crate::history::{RangeOutcome, RunRow};
 use crate::lake::Work;
 use crate::text;
 
@@ -20,12 +20,12 @@ pub(super) fn link(run: Uuid) -> String {
 }
 
 /// What became of it, in a sign and a word.
-pub(super) fn outcome(outcome: Outcome) -> Markup {
+pub(super) fn outcome(outcome: RangeOutcome) -> Markup {
     let (class, sign, word) = match outcome {
-        Outcome::Finished => ("good", "✓", "finished"),
-        Outcome::Unfinished => ("quiet", "…", "unfinished"),
-        Outcome::Lost => ("warn", "?", "lost"),
-        Outcome::Failed => ("bad", "✕", "failed"),
+        RangeOutcome::Finished => ("good", "✓", "finished"),
+        RangeOutcome::Unfinished => ("quiet", "…", "unfinished"),
+        RangeOutcome::Lost => ("warn", "?", "lost"),
+        RangeOutcome::Failed => ("bad", "✕", "failed"),
     };
     html! { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
 }
@@ -40,7 +40,7 @@ pub(super) fn took(length: TimeDelta) -> String {
     }
 }
 
-pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
+pub(super) fn page(view: &View<'_>, job: &str, run: &LedgerRun<'_>) -> Markup {
     let now = view.now;
     let crumbs = html! {
         span aria-hidden="true" { "/" } a href=(job::link(job)) { (job) }
@@ -77,7 +77,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &Run<'_>) -> Markup {
 }
 
 /// Each failure once, with the streams that had it.
-fn errors(run: &Run<'_>) -> Markup {
+fn errors(run: &LedgerRun<'_>) -> Markup {
     let mut errors: Vec<(String, Vec<&str>)> = Vec::new();
     for row in &run.rows {
         let Some(error) = &row.error else { continue };
@@ -101,8 +101,8 @@ fn errors(run: &Run<'_>) -> Markup {
     }
 }
 
-fn remarks(run: &Run<'_>) -> Markup {
-    let all: Vec<(&Row, &String)> = (run.rows.iter())
+fn remarks(run: &LedgerRun<'_>) -> Markup {
+    let all: Vec<(&RunRow, &String)> = (run.rows.iter())
         .flat_map(|row| row.remarks.iter().map(move |remark| (*row, remark)))
         .collect();
     html! {
@@ -117,8 +117,8 @@ fn remarks(run: &Run<'_>) -> Markup {
     }
 }
 
-fn table(run: &Run<'_>, rows: &[&Row], label: &str) -> Markup {
-    let failed = run.outcome == Outcome::Failed;
+fn table(run: &LedgerRun<'_>, rows: &[&RunRow], label: &str) -> Markup {
+    let failed = run.outcome == RangeOutcome::Failed;
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) { table.plain {
             thead { tr {

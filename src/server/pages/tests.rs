@@ -11,13 +11,13 @@ use super::ledger::Ledger;
 use super::view::{Look, View};
 use super::{calendar, job, overview, run};
 use crate::client::RateLimitStatus;
-use crate::history::{History, Outcome, Row};
+use crate::history::{History, RangeOutcome, RunRow};
 use crate::lake::quarantine::LineCounts;
 use crate::lake::{
-    Claim, Commit, CommitKind, Counts, FORMAT, FailureStreak, Progress, RunFailure, RunSummary,
-    Work,
+    Claim, Commit, CommitKind, FORMAT, FailureStreak, Progress, RecordCounts, RunFailure,
+    RunSummary, Work,
 };
-use crate::model::{Kind, Range, Timestamp};
+use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan::Policy;
 use crate::standing::JobStatus;
 
@@ -138,8 +138,8 @@ fn view<'a>(jobs: Vec<Look<'a>>, history: &'a History) -> View<'a> {
 }
 
 /// A run's row: `new` rows of `range`.
-fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
-    Row {
+fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> RunRow {
+    RunRow {
         job: job.to_owned(),
         provider: Some("genesys_cloud".to_owned()),
         connection: Some("genesys-prod".to_owned()),
@@ -149,11 +149,11 @@ fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
         stream: Some(stream.to_owned()),
         range: Some(range),
         work: Some(Work::Pull),
-        outcome: Outcome::Finished,
-        counts: Counts {
+        outcome: RangeOutcome::Finished,
+        counts: RecordCounts {
             fetched: new,
             new,
-            ..Counts::default()
+            ..RecordCounts::default()
         },
         calls: 4,
         retries: 0,
@@ -166,7 +166,7 @@ fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> Row {
 }
 
 /// A job without fault: three weeks of two streams, some late rows, one error long ago.
-fn lived_in(job: &str) -> Vec<Row> {
+fn lived_in(job: &str) -> Vec<RunRow> {
     let mut rows = Vec::new();
     let first = at("2026-11-02T00:00:00Z");
     for day in 0..19_u64 {
@@ -271,7 +271,7 @@ fn standings(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
                 at: at("2026-11-20T11:58:03Z"),
                 run: FAILED,
                 runs: 4,
-                kind: Some(Kind::Auth),
+                kind: Some(FailureKind::Auth),
                 at_lake: false,
                 error: REFUSED.to_owned(),
                 streams: vec!["Routing".to_owned()],
@@ -297,16 +297,16 @@ fn happened() -> History {
         .enumerate()
         .filter(|(_, name)| *name != "new")
     {
-        rows.extend(lived_in(name).into_iter().map(|row| Row {
+        rows.extend(lived_in(name).into_iter().map(|row| RunRow {
             run: Uuid::from_u128(row.run.as_u128() + at as u128 * 1_000),
             ..row
         }));
     }
     let tail = range("2026-11-20T11:43:00Z", "2026-11-20T11:58:00Z");
-    rows.push(Row {
+    rows.push(RunRow {
         run: FAILED,
-        outcome: Outcome::Failed,
-        error_kind: Some(Kind::Auth),
+        outcome: RangeOutcome::Failed,
+        error_kind: Some(FailureKind::Auth),
         error: Some(REFUSED.to_owned()),
         retries: 1,
         ..row("failing", 0, "Routing", tail, 0)
@@ -342,12 +342,12 @@ fn draw() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::from([
         (
             "/".to_owned(),
-            overview::page(&view, overview::Choice::default()),
+            overview::page(&view, overview::OverviewQuery::default()),
         ),
         ("run".to_owned(), run::page(&view, of, failed)),
     ]);
     for look in &view.jobs {
-        let page = job::page(&view, look, job::Choice::default());
+        let page = job::page(&view, look, job::JobQuery::default());
         pages.insert(look.name.to_owned(), page);
     }
     (pages.into_iter())
@@ -413,7 +413,7 @@ fn told(standing: Option<&JobStatus>, history: &History, now: &str) -> Vec<Strin
     let span = calendar::span(now, 3);
     calendar::days(&look, ledger.job("audits"), span, now)
         .iter()
-        .map(calendar::Day::words)
+        .map(calendar::CalendarDay::words)
         .collect()
 }
 
@@ -543,7 +543,7 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
 }
 
 /// A run that failed so as a whole.
-fn failed_so(kind: Kind) -> RunSummary {
+fn failed_so(kind: FailureKind) -> RunSummary {
     RunSummary {
         started_at: at(NOW),
         unfinished: false,
@@ -584,9 +584,9 @@ fn text_from_outside_stays_text() {
     };
     standing.stale = vec![hostile.clone()];
     standing.fresh_until = Some(at("2026-11-09T00:00:00Z"));
-    let failed = Row {
+    let failed = RunRow {
         stream: Some(hostile.clone()),
-        outcome: Outcome::Failed,
+        outcome: RangeOutcome::Failed,
         error: Some(hostile.clone()),
         remarks: vec![hostile.clone()],
         ..row(HOSTILE, 9, "", all(), 3)
@@ -596,7 +596,7 @@ fn text_from_outside_stays_text() {
     standing.failing = Some(FailureStreak {
         error: hostile.clone(),
         streams: vec![hostile.clone()],
-        ..FailureStreak::after(None, FAILED, &failed_so(Kind::Transient), at(NOW)).unwrap()
+        ..FailureStreak::after(None, FAILED, &failed_so(FailureKind::Transient), at(NOW)).unwrap()
     });
     let mut look = look(HOSTILE, &policy, Some(&standing));
     (look.connection, look.schedule, look.unreadable) =
@@ -606,8 +606,8 @@ fn text_from_outside_stays_text() {
     view.history_problems = &problems;
     let (of, run) = view.ledger.run(Uuid::from_u128(9)).unwrap();
     for page in [
-        overview::page(&view, overview::Choice::default()),
-        job::page(&view, &view.jobs[0], job::Choice::default()),
+        overview::page(&view, overview::OverviewQuery::default()),
+        job::page(&view, &view.jobs[0], job::JobQuery::default()),
         run::page(&view, of, run),
     ] {
         let text = page.into_string();
@@ -651,9 +651,9 @@ fn a_thousand_jobs_come_in_pages() {
     let page = |page| {
         overview::page(
             &view,
-            overview::Choice {
+            overview::OverviewQuery {
                 page: Some(page),
-                ..overview::Choice::default()
+                ..overview::OverviewQuery::default()
             },
         )
         .into_string()
@@ -694,9 +694,9 @@ fn a_small_page_is_as_it_was() {
     let view = view(vec![look("audits", &policy, Some(&standing))], &history);
     let text = overview::page(
         &view,
-        overview::Choice {
+        overview::OverviewQuery {
             weeks: Some(1),
-            ..overview::Choice::default()
+            ..overview::OverviewQuery::default()
         },
     )
     .into_string();
@@ -705,10 +705,10 @@ fn a_small_page_is_as_it_was() {
 }
 
 /// Runs in their order: how they ended.
-fn ended(outcomes: &[Outcome]) -> History {
-    let rows = outcomes.iter().enumerate().map(|(at, outcome)| Row {
+fn ended(outcomes: &[RangeOutcome]) -> History {
+    let rows = outcomes.iter().enumerate().map(|(at, outcome)| RunRow {
         outcome: *outcome,
-        error: (*outcome == Outcome::Failed).then(|| format!("error {at}")),
+        error: (*outcome == RangeOutcome::Failed).then(|| format!("error {at}")),
         ..row("audits", at as u128 + 1, "Routing", all(), 0)
     });
     History {
@@ -718,8 +718,8 @@ fn ended(outcomes: &[Outcome]) -> History {
 
 #[test]
 fn the_newest_failure_is_told_with_how_things_went_on() {
-    use Outcome::{Failed, Finished, Unfinished};
-    let told = |outcomes: &[Outcome]| {
+    use RangeOutcome::{Failed, Finished, Unfinished};
+    let told = |outcomes: &[RangeOutcome]| {
         let history = ended(outcomes);
         let ledger = Ledger::of(&history, at(NOW));
         let failing = ledger.job("audits").unwrap().failing();
@@ -744,7 +744,7 @@ fn the_newest_failure_is_told_with_how_things_went_on() {
 
 #[test]
 fn what_was_only_read_again_isnt_taken_for_empty() {
-    let again = Row {
+    let again = RunRow {
         work: Some(Work::Settle),
         ..row("audits", 7, "Routing", all(), 0)
     };

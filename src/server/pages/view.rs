@@ -49,7 +49,7 @@ pub(super) struct Look<'a> {
 
 /// What is to be said of a job in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub(super) enum StateLabel {
     /// Its worst finding.
     Found(FindingKind),
     /// It never ran, and needn't have.
@@ -58,7 +58,7 @@ pub(super) enum Verdict {
     Whole,
 }
 
-impl Verdict {
+impl StateLabel {
     /// Its sign and its word.
     pub(super) fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -95,13 +95,13 @@ impl Look<'_> {
     }
 
     /// What is to be said of it.
-    pub(super) fn verdict(&self, now: Timestamp) -> Verdict {
+    pub(super) fn verdict(&self, now: Timestamp) -> StateLabel {
         let worst = self.findings(now).first().map(|finding| finding.kind);
         let is_new = (self.standing).is_some_and(|standing| standing.newest.is_none());
         match worst {
-            Some(kind) => Verdict::Found(kind),
-            None if is_new => Verdict::New,
-            None => Verdict::Whole,
+            Some(kind) => StateLabel::Found(kind),
+            None if is_new => StateLabel::New,
+            None => StateLabel::Whole,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use auditlake::model::PartitionColumn;
-use auditlake::providers::avaya::{Avaya, Filters, Options};
+use auditlake::providers::avaya::{Avaya, AvayaOptions, Filters};
 use auditlake::providers::{Adapter as _, Page, Refusal};
 use auditlake::table::{RowBuilder, RowContext};
 use axum::Router;
@@ -135,7 +135,7 @@ fn a_search_is_asked_for_as_in_the_sample() {
 #[test]
 fn filters_are_asked_for_as_in_the_sample() {
     let text = |text: &str| Some(text.to_owned());
-    let adapter = with_options(Options {
+    let adapter = with_options(AvayaOptions {
         types: vec!["USER"],
         filters: Filters {
             event: text("UPDATED"),
@@ -143,7 +143,7 @@ fn filters_are_asked_for_as_in_the_sample() {
             ip_address: text("203.0.113.60"),
             search_keyword: text("Tier 2"),
         },
-        ..Options::default()
+        ..AvayaOptions::default()
     });
     let stream = adapter.listed_streams().remove(0);
     // the stream's name tells its filters from others

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use auditlake::model::Kind;
-use auditlake::providers::avaya::{Avaya, Options};
-use auditlake::providers::{Adapter as _, Ask, Refusal};
+use auditlake::model::FailureKind;
+use auditlake::providers::avaya::{Avaya, AvayaOptions};
+use auditlake::providers::{Adapter as _, PageRequest, Refusal};
 use serde_json::{Value, json};
 
 use super::support::*;
@@ -151,7 +151,7 @@ fn what_is_no_page_or_another_one_ends_nothing() {
 fn each_further_reading_cuts_its_pages_elsewhere() {
     let adapter = Avaya::default();
     let sizes = (0..3).map(|reading| {
-        let ask = Ask {
+        let ask = PageRequest {
             reading,
             ..ask("user/USER")
         };
@@ -172,7 +172,7 @@ fn each_further_reading_cuts_its_pages_elsewhere() {
         size
     });
     assert_eq!(sizes.collect::<Vec<_>>(), [50, 42, 36]);
-    let late = Ask {
+    let late = PageRequest {
         reading: u32::MAX,
         ..ask("user/USER")
     };
@@ -184,7 +184,7 @@ fn each_further_reading_cuts_its_pages_elsewhere() {
 fn a_confirming_reading_cuts_below_what_the_server_gives() {
     let adapter = Avaya::default();
     let begun = |reading, count, pagination: &Value| {
-        let ask = Ask {
+        let ask = PageRequest {
             reading,
             ..ask("user/USER")
         };
@@ -250,7 +250,7 @@ fn a_confirming_reading_cuts_below_what_the_server_gives() {
 fn bounds_are_widened_never_narrowed() {
     let adapter = Avaya::default();
     let bounds = |from: &str, to: &str| {
-        let ask = Ask {
+        let ask = PageRequest {
             range: range(from, to),
             ..ask("user/USER")
         };
@@ -271,7 +271,7 @@ fn bounds_are_widened_never_narrowed() {
 
 #[test]
 fn every_service_and_type_is_a_stream() {
-    let ids = |options: Options| {
+    let ids = |options: AvayaOptions| {
         let adapter = Avaya { options };
         assert!(adapter.stream_calls().is_empty());
         let streams = adapter.streams(&[]).unwrap();
@@ -282,15 +282,15 @@ fn every_service_and_type_is_a_stream() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    insta::assert_snapshot!(ids(Options::default()), @"user/PROFILE user/USER user/RESOURCE_PARTITION user/USERS_DEFAULT_RESOURCE account/ACCOUNT inventory/ELEMENT group/GROUP match/QUEUE match/ATTRIBUTE business_hours/TIMETABLE");
-    let match_only = Options {
+    insta::assert_snapshot!(ids(AvayaOptions::default()), @"user/PROFILE user/USER user/RESOURCE_PARTITION user/USERS_DEFAULT_RESOURCE account/ACCOUNT inventory/ELEMENT group/GROUP match/QUEUE match/ATTRIBUTE business_hours/TIMETABLE");
+    let match_only = AvayaOptions {
         services: vec!["match"],
-        ..Options::default()
+        ..AvayaOptions::default()
     };
     insta::assert_snapshot!(ids(match_only), @"match/QUEUE match/ATTRIBUTE");
-    let types = Options {
+    let types = AvayaOptions {
         types: vec!["USER", "GROUP"],
-        ..Options::default()
+        ..AvayaOptions::default()
     };
     insta::assert_snapshot!(ids(types), @"user/USER group/GROUP");
 }
@@ -436,7 +436,7 @@ fn only_a_violation_about_the_intervals_length_halves_the_range() {
         let page = Avaya::default().page(&ask("user/USER"), None, answer);
         match page {
             Err(Refusal::TooLarge(_)) => true,
-            Err(said @ Refusal::BadRange { .. }) => said.kind() == Kind::Data,
+            Err(said @ Refusal::BadRange { .. }) => said.kind() == FailureKind::Data,
             _ => false,
         }
     };

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use auditlake::config::{Config, Connection};
+use auditlake::config::{Config, ConnectionConfig};
 use auditlake::model::Timestamp;
-use auditlake::providers::avaya::{Avaya, Options};
+use auditlake::providers::avaya::{Avaya, AvayaOptions};
 use auditlake::providers::{
-    Adapter as _, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target,
+    Adapter as _, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target,
 };
 use auditlake::sim;
 use auditlake::sim::avaya::{AvayaSettings, Dataset, DatasetSpec};
@@ -27,8 +27,8 @@ pub(super) fn fixture(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-pub(super) fn ask(stream: &str) -> Ask {
-    Ask {
+pub(super) fn ask(stream: &str) -> PageRequest {
+    PageRequest {
         stream: Stream {
             id: stream.to_owned(),
             realtime: false,
@@ -187,11 +187,11 @@ impl Rig {
 }
 
 /// The only connection of a configuration.
-pub(super) fn connection(yaml: &str) -> Connection {
+pub(super) fn connection(yaml: &str) -> ConnectionConfig {
     let config = Config::parse("jobs.yaml", yaml, &|_| None).unwrap();
     config.connections.into_values().next().unwrap()
 }
 
-pub(super) fn with_options(options: Options) -> Arc<Avaya> {
+pub(super) fn with_options(options: AvayaOptions) -> Arc<Avaya> {
     Arc::new(Avaya { options })
 }

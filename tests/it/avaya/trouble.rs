@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auditlake::client::{Client, Limits};
+use auditlake::client::{Client, ClientLimits};
 use auditlake::config::Config;
 use auditlake::runtime;
 use auditlake::sim::avaya::endpoint;
@@ -17,8 +17,8 @@ fn impatient(rig: &mut Rig) {
     let yaml = yaml(&rig.sim.base_url(), SETTLED);
     let config = Config::parse("jobs.yaml", &yaml, &|_| None).unwrap();
     let settings = runtime::client_settings(&config.connections["avaya-prod"], &config.server);
-    rig.job.source.client = Client::new(auditlake::client::Settings {
-        limits: Limits {
+    rig.job.source.client = Client::new(auditlake::client::ClientSettings {
+        limits: ClientLimits {
             longest_wait: Duration::from_millis(20),
             ..crate::support::rig::hasty()
         },

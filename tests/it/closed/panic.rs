@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use auditlake::clock::Clock;
 use auditlake::model::Record;
 use auditlake::pipeline::{self, RunMode, RunOptions};
-use auditlake::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream};
+use auditlake::providers::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream};
 use auditlake::telemetry::error_chain;
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +39,17 @@ impl Adapter for Panics {
         self.inner.listed_streams()
     }
 
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         self.maybe(!self.in_page);
         self.inner.call(ask, cursor)
     }
 
-    fn page(&self, ask: &Ask, cursor: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(
+        &self,
+        ask: &PageRequest,
+        cursor: Option<&Cursor>,
+        answer: Answer,
+    ) -> Result<Page, Refusal> {
         self.maybe(self.in_page);
         self.inner.page(ask, cursor, answer)
     }

@@ -1,8 +1,8 @@
 //! The provider's pitfalls, one by one; records that no documentation foresees, and answers that nobody wrote.
 
-use auditlake::model::{Kind, Outcome, Range};
-use auditlake::providers::everyware::{Action, Options, ResultCode};
-use auditlake::providers::{Adapter, Ask, Cursor, Page, Refusal, Target};
+use auditlake::model::{FailureKind, Outcome, Range};
+use auditlake::providers::everyware::{Action, EverywareOptions, ResultCode};
+use auditlake::providers::{Adapter, Cursor, Page, PageRequest, Refusal, Target};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::golden::{adapter, answer, ask, at, fixture, page_of, raws, refused, with};
 
 /// The query of a call.
-fn query(options: Options, from: &str, to: &str) -> String {
+fn query(options: EverywareOptions, from: &str, to: &str) -> String {
     let adapter = with(options);
-    let ask = Ask {
+    let ask = PageRequest {
         range: Range::new(at(from), at(to)).unwrap(),
         ..ask(&adapter)
     };
@@ -32,21 +32,21 @@ fn query(options: Options, from: &str, to: &str) -> String {
     )
 }
 
-fn zone(zone: Tz) -> Options {
-    Options {
+fn zone(zone: Tz) -> EverywareOptions {
+    EverywareOptions {
         timezone: Some(zone),
-        ..Options::default()
+        ..EverywareOptions::default()
     }
 }
 
 #[test]
 fn pitfall_1_dates_are_month_day_year_with_every_zero() {
     let day = |options| query(options, "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z");
-    insta::assert_snapshot!(day(Options::default()), @"/audit startDate=03/04/2026 stopDate=03/06/2026 | asked 2026-03-03T10:00:00Z..2026-03-07T12:00:00Z");
+    insta::assert_snapshot!(day(EverywareOptions::default()), @"/audit startDate=03/04/2026 stopDate=03/06/2026 | asked 2026-03-03T10:00:00Z..2026-03-07T12:00:00Z");
     insta::assert_snapshot!(day(zone(Tz::UTC)), @"/audit startDate=03/05/2026 stopDate=03/05/2026 | asked 2026-03-05T00:00:00Z..2026-03-06T00:00:00Z");
     insta::assert_snapshot!(day(zone(Tz::Europe__Rome)), @"/audit startDate=03/05/2026 stopDate=03/06/2026 | asked 2026-03-04T23:00:00Z..2026-03-06T23:00:00Z");
     // the year turns on one side only
-    insta::assert_snapshot!(query(Options::default(), "2026-12-31T12:00:00Z", "2026-12-31T13:00:00Z"), @"/audit startDate=12/30/2026 stopDate=01/01/2027 | asked 2026-12-29T10:00:00Z..2027-01-02T12:00:00Z");
+    insta::assert_snapshot!(query(EverywareOptions::default(), "2026-12-31T12:00:00Z", "2026-12-31T13:00:00Z"), @"/audit startDate=12/30/2026 stopDate=01/01/2027 | asked 2026-12-29T10:00:00Z..2027-01-02T12:00:00Z");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn pitfall_3_ids_and_times_have_64_bits() {
 
 #[test]
 fn pitfall_4_names_are_spelled_as_the_query_has_them() {
-    let options = Options {
+    let options = EverywareOptions {
         action: Some(Action::Delete),
         result_code: Some(ResultCode::False),
         user_name: Some("ops admin&x".to_owned()),
@@ -120,16 +120,16 @@ fn pitfall_7_inputs_are_kept_word_by_word_and_no_message_tells_them() {
 #[test]
 fn filters_make_another_stream_and_a_cap_or_a_zone_do_not() {
     let id = |options| adapter_id(&with(options));
-    let plain = id(Options::default());
+    let plain = id(EverywareOptions::default());
     assert_eq!(plain, "audit");
-    let capped = Options {
+    let capped = EverywareOptions {
         max_rows: Some(50),
         ..zone(Tz::UTC)
     };
     assert_eq!(id(capped), "audit");
-    let of = |name: &str| Options {
+    let of = |name: &str| EverywareOptions {
         user_name: Some(name.to_owned()),
-        ..Options::default()
+        ..EverywareOptions::default()
     };
     assert_eq!(id(of("a")), id(of("a")));
     assert_ne!(id(of("a")), id(of("b")));
@@ -179,9 +179,9 @@ fn errors_are_read_in_whatever_form_they_come() {
 #[test]
 fn a_known_cap_fails_the_range_and_a_round_count_is_told_of() {
     let rows = |count: usize, max_rows: Option<u64>| -> Result<Page, Refusal> {
-        let adapter = with(Options {
+        let adapter = with(EverywareOptions {
             max_rows,
-            ..Options::default()
+            ..EverywareOptions::default()
         });
         let body = json!({ "audit": vec![json!({ "id": 1 }); count] }).to_string();
         adapter.page(&ask(&adapter), None, answer(200, body))
@@ -196,7 +196,7 @@ fn a_known_cap_fails_the_range_and_a_round_count_is_told_of() {
     }
     let refusal = rows(70, Some(70)).unwrap_err();
     assert!(matches!(refusal, Refusal::TooLarge(_)));
-    assert_eq!(refusal.kind(), Kind::Data);
+    assert_eq!(refusal.kind(), FailureKind::Data);
     let text = refusal.to_string();
     for word in [
         "70",

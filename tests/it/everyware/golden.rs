@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::providers::everyware::{Everyware, Options};
-use auditlake::providers::{Adapter, Answer, Ask, Page, Refusal};
+use auditlake::providers::everyware::{Everyware, EverywareOptions};
+use auditlake::providers::{Adapter, Answer, Page, PageRequest, Refusal};
 use auditlake::table::{RowBuilder, RowContext};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -22,13 +22,13 @@ pub(super) fn adapter() -> Everyware {
     Everyware::default()
 }
 
-pub(super) fn with(options: Options) -> Everyware {
+pub(super) fn with(options: EverywareOptions) -> Everyware {
     Everyware { options }
 }
 
 /// A day of the adapter's only stream.
-pub(super) fn ask(adapter: &Everyware) -> Ask {
-    Ask {
+pub(super) fn ask(adapter: &Everyware) -> PageRequest {
+    PageRequest {
         stream: adapter.listed_streams().remove(0),
         range: Range::new(at("2026-03-01T00:00:00Z"), at("2026-03-02T00:00:00Z")).unwrap(),
         reading: 0,

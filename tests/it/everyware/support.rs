@@ -1,6 +1,6 @@
 //! A job, wired to a simulator and to a lake in memory.
 
-use auditlake::lake::{Commit, Counts};
+use auditlake::lake::{Commit, RecordCounts};
 use auditlake::model::Timestamp;
 use auditlake::sim;
 use auditlake::sim::everyware::{Dataset, DatasetSpec, Everyware, EverywareSettings};
@@ -139,8 +139,8 @@ jobs:
     }
 
     /// What became of all records that were ever received.
-    pub(super) async fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    pub(super) async fn counts(&self) -> RecordCounts {
+        let mut counts = RecordCounts::default();
         for pulled in self
             .log()
             .await

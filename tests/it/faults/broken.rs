@@ -221,7 +221,7 @@ async fn finds_nothing<W: World>(rig: &Rig<W>) {
     };
     assert_eq!(replayed.lines.len(), 1);
     assert!(
-        matches!(&replayed.lines[0].became, pipeline::Became::Unreadable(reason) if !reason.is_empty()),
+        matches!(&replayed.lines[0].became, pipeline::LineOutcome::Unreadable(reason) if !reason.is_empty()),
         "{replayed:?}"
     );
     assert_eq!(rig.rows().await.len(), 5);

@@ -1,6 +1,6 @@
 //! Answers whose records are well and whose wrapping isn't: they fail, or are read all the same, and lose nothing.
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::sim::{Fault, Written, avaya, everyware, genesys, liveperson};
 
 use super::worlds::*;
@@ -12,7 +12,7 @@ enum Comes {
     /// All of it lands.
     Right,
     /// The run fails as this.
-    To(Kind),
+    To(FailureKind),
 }
 
 use Comes::{Right, To};
@@ -78,12 +78,12 @@ async fn genesys_cloud() {
     see::<genesys::Genesys>(&[
         ("a byte order mark", with_mark, Right),
         ("more members", with_more, Right),
-        ("a byte behind", with_tail, To(Kind::Data)),
+        ("a byte behind", with_tail, To(FailureKind::Data)),
         ("UTF-16", in_utf_16, Right),
         (
             "a list that is an object",
             |a| replace(a, r#""entities":["#, r#""entities":{"a":["#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a list of another name",
@@ -91,27 +91,27 @@ async fn genesys_cloud() {
                 replace(a, r#""entities":["#, r#""Entities":["#);
                 replace(a, r#""pageSize""#, r#""PageSize""#);
             },
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a list that is text",
             |a| a.body = br#"{"pageSize":500,"entities":"none"}"#.to_vec(),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a list twice",
             |a| replace(a, r#""entities":["#, r#""entities":[],"entities":["#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a cursor that is an object",
             |a| replace(a, "{", r#"{"cursor":{},"#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a cursor that is a list",
             |a| replace(a, "{", r#"{"cursor":["x"],"#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "sizes of other types",
@@ -127,17 +127,17 @@ async fn avaya_axp() {
     see::<avaya::Avaya>(&[
         ("a byte order mark", with_mark, Right),
         ("more members", with_more, Right),
-        ("a byte behind", with_tail, To(Kind::Data)),
+        ("a byte behind", with_tail, To(FailureKind::Data)),
         ("UTF-16", in_utf_16, Right),
         (
             "a list that is an object",
             |a| replace(a, r#""auditRecords":["#, r#""auditRecords":{"a":["#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a list that is text",
             |a| a.body = br#"{"auditRecords":"none"}"#.to_vec(),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "pages that are text",
@@ -163,32 +163,32 @@ async fn live_person() {
     see::<liveperson::LivePerson>(&[
         ("a byte order mark", with_mark, Right),
         ("more members", with_more, Right),
-        ("a byte behind", with_tail, To(Kind::Data)),
+        ("a byte behind", with_tail, To(FailureKind::Data)),
         ("UTF-16", in_utf_16, Right),
         (
             "a list that is an object",
             |a| replace(a, r#""auditData":["#, r#""auditData":{"a":["#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a list that is text",
             |a| a.body = br#"{"data":{"auditData":"none"}}"#.to_vec(),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "no list",
             |a| a.body = br#"{"data":{}}"#.to_vec(),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "no data",
             |a| a.body = br#"{"data":null}"#.to_vec(),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "errors that are text",
             |a| replace_last(a, "}", r#","errors":"yes"}"#),
-            To(Kind::Transient),
+            To(FailureKind::Transient),
         ),
         (
             "no errors",
@@ -204,17 +204,17 @@ async fn everyware_cloud() {
     see::<everyware::Everyware>(&[
         ("a byte order mark", with_mark, Right),
         ("more members", with_more, Right),
-        ("a byte behind", with_tail, To(Kind::Data)),
-        ("UTF-16", in_utf_16, To(Kind::Data)),
+        ("a byte behind", with_tail, To(FailureKind::Data)),
+        ("UTF-16", in_utf_16, To(FailureKind::Data)),
         (
             "a list of another name",
             |a| replace(a, r#""audit":["#, r#""audits":["#),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
         (
             "a list that is text",
             |a| a.body = br#"{"audit":"none"}"#.to_vec(),
-            To(Kind::Data),
+            To(FailureKind::Data),
         ),
     ])
     .await;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use auditlake::client::Limits;
-use auditlake::model::Kind;
+use auditlake::client::ClientLimits;
+use auditlake::model::FailureKind;
 use auditlake::sim::{avaya, everyware, genesys, liveperson};
 
 use super::kinds::{Named, all, slow};
@@ -16,7 +16,7 @@ use crate::support::rig::{Rig, at};
 const MOST_CALLS: u64 = 64;
 
 /// Sees every fault through with a provider: what the run said, a line each.
-async fn every<W: World>(faults: Vec<Named>, limits: Limits) -> String {
+async fn every<W: World>(faults: Vec<Named>, limits: ClientLimits) -> String {
     let mut told = String::new();
     for Named { name, fault } in faults {
         let mut rig: Rig<W> = rig(60).await;
@@ -57,8 +57,8 @@ async fn every<W: World>(faults: Vec<Named>, limits: Limits) -> String {
 }
 
 /// A second of silence is too much.
-fn hurried() -> Limits {
-    Limits {
+fn hurried() -> ClientLimits {
+    ClientLimits {
         read_timeout: Duration::from_secs(1),
         total_timeout: Duration::from_secs(5),
         stream_timeout: Duration::from_secs(2),
@@ -135,7 +135,7 @@ async fn signing_in<W: World>() -> String {
         let calls = rig.sim.counters().calls(endpoint);
         // of one that may pass, the attempts of two runs; else one for both
         let most = match ended.kinds.first() {
-            Some(Kind::Transient | Kind::RateLimited) => 16,
+            Some(FailureKind::Transient | FailureKind::RateLimited) => 16,
             _ => 1,
         };
         assert!(calls <= most, "{name}: {calls}");

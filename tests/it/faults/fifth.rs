@@ -1,6 +1,6 @@
 //! A fifth of all calls fails, each in another way, sign-ins and look-ups too: the lake becomes exact all the same.
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::sim::{avaya, everyware, genesys, liveperson};
 
 use super::kinds::{Named, all};
@@ -26,7 +26,7 @@ async fn becomes_exact<W: World>(seeds: u64) {
             assert!(runs < 300, "{}, seed {seed}: no progress", W::NAME);
             let ended = attempt_all(&rig, at(NOW)).await;
             assert!(
-                !ended.kinds.contains(&Kind::Conflict),
+                !ended.kinds.contains(&FailureKind::Conflict),
                 "{}, seed {seed}: {}",
                 W::NAME,
                 ended.said

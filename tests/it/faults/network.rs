@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auditlake::client::Limits;
-use auditlake::model::{Kind, Timestamp};
+use auditlake::client::ClientLimits;
+use auditlake::model::{FailureKind, Timestamp};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -27,8 +27,8 @@ impl Simulator for Elsewhere {
 }
 
 /// A little patience: half a second of silence is too much.
-fn hurried() -> Limits {
-    Limits {
+fn hurried() -> ClientLimits {
+    ClientLimits {
         connect_timeout: Duration::from_millis(500),
         read_timeout: Duration::from_millis(500),
         attempts: 2,
@@ -126,7 +126,7 @@ async fn a_certificate_of_ones_own_authority_is_good_where_it_is_named() {
 async fn a_certificate_of_an_unknown_authority() {
     let url = format!("https://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, None, "").await;
-    assert_eq!(ended.kinds, [Kind::Config]);
+    assert_eq!(ended.kinds, [FailureKind::Config]);
     insta::assert_snapshot!(ended.said, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; if an authority of your own signed it, `ca_file` can name that: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
 }
 
@@ -134,7 +134,7 @@ async fn a_certificate_of_an_unknown_authority() {
 async fn a_certificate_for_another_host() {
     let url = format!("https://127.0.0.1:{}/v2", serve("other"));
     let ended = asking(&url, Some("authority"), "").await;
-    assert_eq!(ended.kinds, [Kind::Config]);
+    assert_eq!(ended.kinds, [FailureKind::Config]);
     insta::assert_snapshot!(ended.said, @r#"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; it is for another host than the URL's: error sending request: client error (Connect): invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("other.example.com")"#);
 }
 
@@ -142,7 +142,7 @@ async fn a_certificate_for_another_host() {
 async fn a_certificate_that_has_expired() {
     let url = format!("https://127.0.0.1:{}/v2", serve("expired"));
     let ended = asking(&url, Some("authority"), "").await;
-    assert_eq!(ended.kinds, [Kind::Config]);
+    assert_eq!(ended.kinds, [FailureKind::Config]);
     let (said, _) = ended.said.split_once(": error sending").unwrap();
     insta::assert_snapshot!(said, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; it has expired, unless this machine's clock is wrong");
 }
@@ -151,7 +151,7 @@ async fn a_certificate_that_has_expired() {
 async fn https_where_http_is_spoken() {
     let url = format!("https://127.0.0.1:{}/v2", serve_plainly());
     let ended = asking(&url, None, "").await;
-    assert_eq!(ended.kinds, [Kind::Transient]);
+    assert_eq!(ended.kinds, [FailureKind::Transient]);
     insta::assert_snapshot!(ended.said, @"transient: gave up on GET `https://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: what answers there doesn't speak TLS (is the port right?): error sending request: client error (Connect): received corrupt message of type InvalidContentType");
 }
 
@@ -159,7 +159,7 @@ async fn https_where_http_is_spoken() {
 async fn http_where_https_is_spoken() {
     let url = format!("http://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, None, "allow_http: true").await;
-    assert_eq!(ended.kinds, [Kind::Transient]);
+    assert_eq!(ended.kinds, [FailureKind::Transient]);
     insta::assert_snapshot!(ended.said, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: what answers there doesn't speak HTTP (is `https://` meant?): error sending request: client error (SendRequest): invalid HTTP version parsed");
 }
 
@@ -167,7 +167,7 @@ async fn http_where_https_is_spoken() {
 async fn a_port_that_is_closed() {
     // nobody listens on the first port, and who could is root
     let ended = asking("http://127.0.0.1:1/v2", None, "allow_http: true").await;
-    assert_eq!(ended.kinds, [Kind::Transient]);
+    assert_eq!(ended.kinds, [FailureKind::Transient]);
     insta::assert_snapshot!(ended.said, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
 }
 
@@ -178,7 +178,7 @@ async fn a_port_where_nobody_says_anything() {
     let address = listener.local_addr().unwrap();
     for (scheme, more) in [("http", "allow_http: true"), ("https", "")] {
         let ended = asking(&format!("{scheme}://{address}/v2"), None, more).await;
-        assert_eq!(ended.kinds, [Kind::Transient], "{scheme}");
+        assert_eq!(ended.kinds, [FailureKind::Transient], "{scheme}");
         assert!(ended.said.contains("127.0.0.1:PORT"), "{}", ended.said);
         assert!(ended.said.ends_with("timed out"), "{}", ended.said);
     }
@@ -193,7 +193,7 @@ async fn a_name_that_nobody_knows() {
         "allowed_hosts: [audit.auditlake.invalid]",
     )
     .await;
-    assert_eq!(ended.kinds, [Kind::Transient], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Transient], "{}", ended.said);
     let said = ended.said.as_str();
     assert!(
         said.contains("GET `https://audit.auditlake.invalid/v2/audit` after 2 attempts"),

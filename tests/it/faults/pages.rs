@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use auditlake::client::Limits;
-use auditlake::model::Kind;
+use auditlake::client::ClientLimits;
+use auditlake::model::FailureKind;
 use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 
 use super::worlds::*;
@@ -12,8 +12,8 @@ use crate::support::rig::{Rig, at};
 /// A range has so many pages at most.
 const MOST: usize = 20;
 
-fn few_pages() -> Limits {
-    Limits {
+fn few_pages() -> ClientLimits {
+    ClientLimits {
         pages: MOST,
         ..impatient()
     }
@@ -96,7 +96,7 @@ async fn the_pages_of_a_query_end_whatever_its_cursors_say() {
         let (mut rig, yaml) = coarse::<genesys::Genesys>(60).await;
         rig.sim.faults().always(genesys::endpoint::RESULTS, fault);
         let ended = attempt(&rig, at(NOW)).await;
-        assert_eq!(ended.kinds, [Kind::Data], "{name}: {}", ended.said);
+        assert_eq!(ended.kinds, [FailureKind::Data], "{name}: {}", ended.said);
         assert!(ended.said.contains(expected), "{name}: {}", ended.said);
         let calls = rig.sim.counters().calls(genesys::endpoint::RESULTS);
         assert!(calls <= most, "{name}: {calls}");
@@ -147,7 +147,7 @@ async fn a_place_that_leads_to_no_page_is_begun_again_from_the_start() {
         .faults()
         .next(genesys::endpoint::RESULTS, 1, Fault::Html { status: 200 });
     let ended = attempt(&rig, at("2026-03-02T02:00:00Z")).await;
-    assert_eq!(ended.kinds, [Kind::Data], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.said);
 }
 
 /// Numbered pages that are always full: each has other records.
@@ -174,7 +174,7 @@ async fn numbered_pages_have_an_end<W: World>() {
     let (mut rig, yaml) = coarse::<W>(60).await;
     rig.sim.faults().always(W::DATA, always_full::<W>());
     let ended = attempt(&rig, at(NOW)).await;
-    assert_eq!(ended.kinds, [Kind::Data], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.said);
     assert!(
         ended.said.contains("after 20 pages there are more"),
         "{}",
@@ -204,7 +204,7 @@ async fn pages_of_live_person_have_an_end() {
 /// One that is larger than what may be held comes in pieces, in the same run.
 async fn is_halved<W: World>(cap: u64) {
     let mut rig: Rig<W> = rig(400).await;
-    let limits = Limits {
+    let limits = ClientLimits {
         body_cap: cap,
         ..impatient()
     };
@@ -229,14 +229,14 @@ async fn a_page_of_avaya_axp_over_the_cap_is_halved() {
 async fn a_page_of_live_person_over_the_cap_says_so_until_its_size_is_set() {
     let sim = <liveperson::LivePerson as World>::start(400).await;
     let yaml = yaml(&sim, "1000000/s", "window: 1d");
-    let limits = Limits {
+    let limits = ClientLimits {
         body_cap: 60_000,
         ..impatient()
     };
     let mut rig = Rig::of(sim, &yaml).await;
     rig.job.source.client = client(&yaml, limits.clone());
     let ended = attempt(&rig, at(NOW)).await;
-    assert_eq!(ended.kinds, [Kind::Data], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.said);
     assert!(
         ended.said.contains("is larger than N bytes"),
         "{}",
@@ -286,22 +286,22 @@ async fn no_answer<W: World>() {
         (
             307,
             Some("https://moved.test:8443/x?token=canary"),
-            Kind::Config,
+            FailureKind::Config,
             "it leads to `https://moved.test:8443`, and is not followed",
         ),
         (
             308,
             Some("https://"),
-            Kind::Config,
+            FailureKind::Config,
             "a redirect that doesn't say where to",
         ),
         (
             308,
             None,
-            Kind::Config,
+            FailureKind::Config,
             "a redirect that doesn't say where to",
         ),
-        (204, None, Kind::Transient, "the answer is empty"),
+        (204, None, FailureKind::Transient, "the answer is empty"),
     ] {
         // a list of nothing, as some servers write it
         if (W::NAME, status) == ("everyware_cloud", 204) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use auditlake::client::Limits;
+use auditlake::client::ClientLimits;
 use auditlake::lake::Work;
 use auditlake::model::{Range, Timestamp};
 use auditlake::plan;
@@ -18,7 +18,7 @@ fn status(status: u16) -> Fault {
 }
 
 /// A job of so long windows.
-async fn rig_of<W: World>(records: usize, window: &str, limits: Limits) -> Rig<W> {
+async fn rig_of<W: World>(records: usize, window: &str, limits: ClientLimits) -> Rig<W> {
     let sim = W::start(records).await;
     let yaml = yaml(&sim, "1000000/s", &format!("window: {window}"));
     let mut rig = Rig::of(sim, &yaml).await;
@@ -247,7 +247,7 @@ async fn an_outage_in_the_middle_of_a_run_is_one() {
 }
 
 /// Ranges over half an hour are too slow in one way or another: they are made smaller, and all of it lands at once.
-async fn too_slow<W: World>(fault: Fault, limits: Limits) {
+async fn too_slow<W: World>(fault: Fault, limits: ClientLimits) {
     let rig: Rig<W> = rig_of(60, "4h", limits).await;
     let name = format!("{fault:?}");
     let chosen = Fault::chosen(move |asked| {
@@ -286,7 +286,7 @@ async fn what_is_too_slow_for_the_gateway_is_made_smaller() {
 
 #[tokio::test]
 async fn what_stalls_or_breaks_off_is_made_smaller() {
-    let hurried = || Limits {
+    let hurried = || ClientLimits {
         read_timeout: Duration::from_millis(300),
         total_timeout: Duration::from_secs(2),
         attempts: 2,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auditlake::client::{Client, Limits, Settings};
+use auditlake::client::{Client, ClientLimits, ClientSettings};
 use auditlake::clock::Clock;
 use auditlake::config::Config;
-use auditlake::model::{Kind, Range, Timestamp};
+use auditlake::model::{FailureKind, Range, Timestamp};
 use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::runtime;
 use auditlake::sim::{
@@ -379,15 +379,15 @@ pub(super) async fn rig<W: World>(records: usize) -> Rig<W> {
 }
 
 /// Retries without noticeable waits, also where the provider is to be left alone: a longer pause is the caller's.
-pub(super) fn impatient() -> Limits {
-    Limits {
+pub(super) fn impatient() -> ClientLimits {
+    ClientLimits {
         longest_wait: Duration::from_millis(20),
         ..hasty()
     }
 }
 
 /// The job's client anew: it knows of no pause and no token.
-pub(super) fn renew<W: World>(rig: &mut Rig<W>, limits: Limits) {
+pub(super) fn renew<W: World>(rig: &mut Rig<W>, limits: ClientLimits) {
     let yaml = yaml(&rig.sim, "1000000/s", "window: 1d");
     rig.job.source.client = client(&yaml, limits);
 }
@@ -404,10 +404,10 @@ pub(super) fn feed<W: World>(sim: &W, records: Vec<String>) {
 }
 
 /// The client of a file's only connection.
-pub(super) fn client(yaml: &str, limits: Limits) -> Client {
+pub(super) fn client(yaml: &str, limits: ClientLimits) -> Client {
     let config = Config::parse("jobs.yaml", yaml, &|_| None).unwrap();
     let connection = config.connections.values().next().unwrap();
-    Client::new(Settings {
+    Client::new(ClientSettings {
         limits,
         ..runtime::client_settings(connection, &config.server)
     })
@@ -417,7 +417,7 @@ pub(super) fn client(yaml: &str, limits: Limits) -> Client {
 /// How a run ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) kinds: Vec<Kind>,
+    pub(super) kinds: Vec<FailureKind>,
     /// Each failure as `kind: message`, a line each, without what differs from run to run.
     pub(super) said: String,
     /// Nothing if the run failed as a whole.

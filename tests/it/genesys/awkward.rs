@@ -1,7 +1,7 @@
 //! Records that no documentation foresees, and answers that nobody wrote.
 
-use auditlake::providers::genesys::{Filter, FilterProperty, Genesys, Mode, Options};
-use auditlake::providers::{Adapter, Ask};
+use auditlake::providers::genesys::{Filter, FilterProperty, Genesys, GenesysOptions, Mode};
+use auditlake::providers::{Adapter, PageRequest};
 use auditlake::table::canonical_hash;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -355,14 +355,14 @@ fn a_service_is_asked_for_by_its_own_name() {
             "é#☃",
             "",
         ] {
-            let adapter = Genesys::new(Options {
+            let adapter = Genesys::new(GenesysOptions {
                 services: vec![name.to_owned()],
                 filters: filters.clone(),
-                ..Options::default()
+                ..GenesysOptions::default()
             });
             let [stream] = adapter.listed_streams().try_into().unwrap();
             ids.push(stream.id.clone());
-            let ask = Ask {
+            let ask = PageRequest {
                 stream,
                 ..ask(name)
             };

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use auditlake::model::PartitionColumn;
-use auditlake::providers::genesys::{Filter, FilterProperty, Genesys, Mode, Options};
-use auditlake::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
+use auditlake::providers::genesys::{Filter, FilterProperty, Genesys, GenesysOptions, Mode};
+use auditlake::providers::{
+    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target,
+};
 use auditlake::table::{RowBuilder, RowContext};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -14,8 +16,8 @@ use super::support::{at, cells, fixture, options, range};
 
 pub(super) const NOW: &str = "2026-03-03T00:10:00Z";
 
-pub(super) fn ask(service: &str) -> Ask {
-    Ask {
+pub(super) fn ask(service: &str) -> PageRequest {
+    PageRequest {
         stream: Stream {
             id: service.to_owned(),
             realtime: true,
@@ -298,7 +300,7 @@ fn filters_are_asked_for_as_in_the_sample() {
         property,
         value: value.to_owned(),
     };
-    let adapter = Genesys::new(Options {
+    let adapter = Genesys::new(GenesysOptions {
         mode: Mode::Async,
         services: vec!["PeoplePermissions".to_owned()],
         filters: vec![
@@ -309,12 +311,12 @@ fn filters_are_asked_for_as_in_the_sample() {
                 "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
             ),
         ],
-        ..Options::default()
+        ..GenesysOptions::default()
     });
     let stream = adapter.listed_streams().remove(0);
     // the stream's name tells its filters from others; the provider is asked for the service
     insta::assert_snapshot!(stream.id, @"PeoplePermissions#45836927");
-    let ask = Ask {
+    let ask = PageRequest {
         stream,
         ..ask("unused")
     };
@@ -329,10 +331,10 @@ fn filters_are_asked_for_as_in_the_sample() {
 
 #[test]
 fn the_realtime_query_is_asked_for_as_in_the_sample() {
-    let adapter = Genesys::new(Options {
+    let adapter = Genesys::new(GenesysOptions {
         mode: Mode::Realtime,
         realtime_page_size: 100,
-        ..Options::default()
+        ..GenesysOptions::default()
     });
     let call = adapter.call(&ask("ContactCenter"), None).unwrap();
     let asked: Value = serde_json::from_str(call.body.as_deref().unwrap()).unwrap();

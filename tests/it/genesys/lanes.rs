@@ -1,7 +1,7 @@
 //! Backfills beside what is due, and streams that come and go.
 
 use auditlake::clock::Clock;
-use auditlake::model::{Kind, PartitionColumn};
+use auditlake::model::{FailureKind, PartitionColumn};
 use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
@@ -211,7 +211,7 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
     let error = pipeline::run(&job, RunMode::Due, &conduct())
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), FailureKind::Config);
     let said = error.to_string();
     assert!(
         said.contains(&format!("`account_id={was}`")) && said.contains("`account_id=renamed`"),

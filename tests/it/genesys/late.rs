@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use auditlake::plan::Policy;
-use auditlake::providers::genesys::{Mode, Options};
+use auditlake::providers::genesys::{GenesysOptions, Mode};
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings};
 use chrono::{DateTime, TimeDelta};
 
@@ -93,7 +93,7 @@ async fn a_week_pulled_hourly_is_the_truth() {
         settle: vec![TimeDelta::hours(1), TimeDelta::hours(30)],
         ..settling()
     };
-    let rig = Rig::with(&spec, prompt(), Options::default(), policy).await;
+    let rig = Rig::with(&spec, prompt(), GenesysOptions::default(), policy).await;
     let every = TimeDelta::hours(1);
     ticks(&rig, "2026-03-01T01:00:00Z", every, "2026-03-08T02:00:00Z").await;
     let seen_at = at("2026-03-09T08:00:00Z");

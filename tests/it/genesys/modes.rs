@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use auditlake::providers::genesys::{Filter, FilterProperty, Mode, Options};
+use auditlake::providers::genesys::{Filter, FilterProperty, GenesysOptions, Mode};
 use auditlake::sim::RateLimit;
 use auditlake::sim::genesys::endpoint::{
     DOWNLOAD, REALTIME, REALTIME_SERVICES, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN,
@@ -17,7 +17,7 @@ use super::support::*;
 
 const NOW: &str = "2026-03-02T01:00:00Z";
 
-async fn pull(spec: &DatasetSpec, settings: GenesysSettings, options: Options) -> Rig {
+async fn pull(spec: &DatasetSpec, settings: GenesysSettings, options: GenesysOptions) -> Rig {
     let rig = Rig::new(spec, settings, options).await;
     rig.tick(at(NOW)).await;
     rig.assert_exact(at("2026-03-01"), at("2026-03-02"), at(NOW))
@@ -27,7 +27,7 @@ async fn pull(spec: &DatasetSpec, settings: GenesysSettings, options: Options) -
 
 #[tokio::test]
 async fn auto_takes_realtime_where_it_reaches() {
-    let rig = pull(&day(), prompt(), Options::default()).await;
+    let rig = pull(&day(), prompt(), GenesysOptions::default()).await;
     let calls = |endpoint| rig.sim.counters().calls(endpoint);
     assert!(calls(REALTIME) > 0 && calls(SUBMIT) > 0);
     assert_eq!(calls(TOKEN), 1);
@@ -43,7 +43,7 @@ async fn auto_takes_realtime_where_it_reaches() {
 /// The provider gives small pages, and says how many.
 #[tokio::test]
 async fn auto_goes_over_to_a_query_where_that_takes_fewer_calls() {
-    let small = Options {
+    let small = GenesysOptions {
         realtime_page_size: 20,
         ..options(Mode::Auto, &[FIRST])
     };
@@ -67,13 +67,13 @@ async fn auto_leaves_out_nothing_that_realtime_does_not_show() {
         realtime_lacks: vec!["Role".to_owned()],
         ..prompt()
     };
-    let rig = pull(&day(), settings, Options::default()).await;
+    let rig = pull(&day(), settings, GenesysOptions::default()).await;
     assert_eq!(rig.sim.counters().calls(REALTIME), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn which_services_there_are_is_asked_once_a_day_and_after_a_failure() {
-    let rig = Rig::new(&day(), prompt(), Options::default()).await;
+    let rig = Rig::new(&day(), prompt(), GenesysOptions::default()).await;
     let asked = || {
         let counters = rig.sim.counters();
         (counters.calls(SERVICES), counters.calls(REALTIME_SERVICES))
@@ -112,7 +112,7 @@ async fn realtime_mode_makes_no_query_job() {
             realtime_totals: totals,
             ..prompt()
         };
-        let options = Options {
+        let options = GenesysOptions {
             realtime_page_size: 100,
             ..options(Mode::Realtime, &[FIRST])
         };
@@ -246,7 +246,7 @@ async fn downloads_that_expire_or_cannot_be_fetched_are_asked_for_inline() {
 
 #[tokio::test]
 async fn filters_are_the_providers_and_make_another_stream() {
-    let filtered = |action: &str| Options {
+    let filtered = |action: &str| GenesysOptions {
         filters: vec![Filter {
             property: FilterProperty::Action,
             value: action.to_owned(),

@@ -1,8 +1,8 @@
 //! The adapter's state machine, answer by answer.
 
-use auditlake::model::Kind;
-use auditlake::providers::genesys::{Genesys, Mode, Options};
-use auditlake::providers::{Adapter, Answer, Ask, Cursor, Page, Refusal, Stream, Target};
+use auditlake::model::FailureKind;
+use auditlake::providers::genesys::{Genesys, GenesysOptions, Mode};
+use auditlake::providers::{Adapter, Answer, Cursor, Page, PageRequest, Refusal, Stream, Target};
 use chrono::TimeDelta;
 use http::HeaderValue;
 use http::header::LOCATION;
@@ -238,7 +238,7 @@ fn realtime_pages_are_counted_until_the_last_or_an_empty_one() {
 
 #[test]
 fn realtime_beyond_its_reach_says_what_to_use() {
-    let old = Ask {
+    let old = PageRequest {
         range: range("2026-02-01", "2026-02-02"),
         ..ask("A")
     };
@@ -258,11 +258,11 @@ fn auto_mode_takes_realtime_within_its_reach() {
         realtime,
     };
     let is_realtime = |mode, realtime, age| {
-        let options = Options {
+        let options = GenesysOptions {
             mode,
-            ..Options::default()
+            ..GenesysOptions::default()
         };
-        let ask = Ask {
+        let ask = PageRequest {
             stream: stream(realtime),
             range: aged(age),
             reading: 0,
@@ -354,7 +354,7 @@ fn auto_mode_submits_a_query_for_what_realtime_finds_too_old_or_too_long() {
             matches!(
                 refused,
                 Err(Refusal::BadRange {
-                    kind: Kind::Data,
+                    kind: FailureKind::Data,
                     ..
                 } | Refusal::TooSlow(_))
             ),
@@ -372,10 +372,10 @@ fn a_download_that_comes_though_none_was_wanted_is_halved_not_asked_for_for_ever
 }
 
 /// A range well within realtime's reach.
-fn recent(service: &str) -> Ask {
+fn recent(service: &str) -> PageRequest {
     let ask = ask(service);
     let range = ask.range.first_half(TimeDelta::zero()).unwrap();
-    Ask {
+    PageRequest {
         reading: 0,
         now: range.to() + TimeDelta::hours(1),
         stream: Stream {

@@ -4,16 +4,16 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auditlake::client::{Client, Settings};
+use auditlake::client::{Client, ClientSettings};
 use auditlake::model::Timestamp;
 use auditlake::pipeline::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::plan::Policy;
-use auditlake::providers::genesys::{Genesys, Mode, Options};
+use auditlake::providers::genesys::{Genesys, GenesysOptions, Mode};
 use auditlake::providers::{Endpoint, SentIn, ServiceHost, SignIn};
 use auditlake::secret::Secret;
 use auditlake::sim;
 use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};
-use auditlake::source::Source;
+use auditlake::source::Feed;
 use chrono::TimeDelta;
 use serde_json::Value;
 
@@ -57,11 +57,11 @@ pub(super) fn prompt() -> GenesysSettings {
     }
 }
 
-pub(super) fn options(mode: Mode, services: &[&str]) -> Options {
-    Options {
+pub(super) fn options(mode: Mode, services: &[&str]) -> GenesysOptions {
+    GenesysOptions {
         mode,
         services: services.iter().map(|&name| name.to_owned()).collect(),
-        ..Options::default()
+        ..GenesysOptions::default()
     }
 }
 
@@ -88,7 +88,7 @@ impl Rig {
     pub(super) async fn new(
         spec: &DatasetSpec,
         settings: GenesysSettings,
-        options: Options,
+        options: GenesysOptions,
     ) -> Self {
         Self::with(spec, settings, options, policy()).await
     }
@@ -96,7 +96,7 @@ impl Rig {
     pub(super) async fn with(
         spec: &DatasetSpec,
         settings: GenesysSettings,
-        options: Options,
+        options: GenesysOptions,
         policy: Policy,
     ) -> Self {
         let secret = settings.client_secret.clone();
@@ -112,20 +112,20 @@ impl Rig {
             provider: "genesys_cloud",
             account_id: "acme".to_owned(),
             policy,
-            source: Source::new(Arc::new(Genesys::new(options)), client),
+            source: Feed::new(Arc::new(Genesys::new(options)), client),
             lake,
             partition_by,
             target_file_size: 64 << 20,
             memory: RunCache::default(),
             budget: MemoryBudget::default(),
             neighbours: Neighbours::default(),
-            metrics: auditlake::metrics::Job::default(),
+            metrics: auditlake::metrics::JobMetrics::default(),
         };
         Self { sim, job }
     }
 
-    pub(super) fn set_options(&mut self, options: Options) {
-        self.job.source = Source::new(
+    pub(super) fn set_options(&mut self, options: GenesysOptions) {
+        self.job.source = Feed::new(
             Arc::new(Genesys::new(options)),
             self.job.source.client.clone(),
         );
@@ -200,7 +200,7 @@ impl Rig {
 
 pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Duration)) -> Client {
     let url = |text: String| text.parse().unwrap();
-    Client::new(Settings {
+    Client::new(ClientSettings {
         connection: "genesys-prod".to_owned(),
         provider: "genesys_cloud",
         endpoint: Endpoint::new(
@@ -218,7 +218,7 @@ pub(super) fn client(sim: &sim::genesys::Genesys, secret: &str, rate: (u32, Dura
         proxy: None,
         ca_file: None,
         allow_http: true,
-        metrics: auditlake::metrics::Connection::default(),
+        metrics: auditlake::metrics::ConnectionMetrics::default(),
         limits: hasty(),
     })
     .unwrap()

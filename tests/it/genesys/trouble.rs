@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::plan::Policy;
-use auditlake::providers::genesys::{Mode, Options};
+use auditlake::providers::genesys::{GenesysOptions, Mode};
 use auditlake::sim::genesys::endpoint::{REALTIME, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN};
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings, PoisonKind};
 use auditlake::sim::{Fault, FaultRule};
@@ -107,7 +107,7 @@ async fn a_provider_that_forgets_every_query_is_a_passing_failure() {
     let failure = &report.failures[0];
     assert_eq!(
         failure.error.kind(),
-        Kind::Transient,
+        FailureKind::Transient,
         "{}",
         failures(&report)
     );
@@ -211,7 +211,7 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
                 Ok(held) => panic!("{held:?}"),
                 Err(error) => {
                     assert!(
-                        matches!(error.kind(), Kind::Data | Kind::Transient),
+                        matches!(error.kind(), FailureKind::Data | FailureKind::Transient),
                         "{error}"
                     );
                     continue;
@@ -221,7 +221,7 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
             for failure in &report.failures {
                 let kind = failure.error.kind();
                 assert!(
-                    matches!(kind, Kind::Data | Kind::Transient),
+                    matches!(kind, FailureKind::Data | FailureKind::Transient),
                     "{}",
                     failures(&report)
                 );
@@ -253,11 +253,11 @@ async fn a_pause_that_the_provider_asks_for_is_kept() {
 
 #[tokio::test]
 async fn a_forbidden_service_blocks_only_itself() {
-    let rig = Rig::with(&day(), prompt(), Options::default(), wide()).await;
+    let rig = Rig::with(&day(), prompt(), GenesysOptions::default(), wide()).await;
     rig.sim.forbid_service(ASYNC_ONLY);
     let report = rig.run(at(NOW)).await;
     insta::assert_snapshot!(failures(&report));
-    assert_eq!(report.failures[0].error.kind(), Kind::Auth);
+    assert_eq!(report.failures[0].error.kind(), FailureKind::Auth);
     assert_eq!(rig.sim.counters().answers(403), 1, "it insisted");
     assert_first_exact(&rig).await;
 
@@ -276,11 +276,11 @@ async fn wrong_credentials_are_not_tried_again_and_again() {
         rig.job.source.client = wrong;
         let conduct = RunOptions::new(CancellationToken::new());
         match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
-            Err(error) => assert_eq!(error.kind(), Kind::Auth),
+            Err(error) => assert_eq!(error.kind(), FailureKind::Auth),
             Ok(pipeline::RunOutcome::Ran(report)) => {
                 assert_eq!(report.failures.len(), 2);
                 for failure in &report.failures {
-                    assert_eq!(failure.error.kind(), Kind::Auth);
+                    assert_eq!(failure.error.kind(), FailureKind::Auth);
                 }
                 assert!(!failures(&report).contains("not-the-secret"));
             }
@@ -331,7 +331,7 @@ async fn a_window_that_stays_too_large_is_a_failure_that_says_what_to_do() {
     };
     let rig = Rig::with(&day(), settings, options(Mode::Async, &[FIRST]), policy).await;
     let report = rig.run(at(NOW)).await;
-    assert_eq!(report.failures[0].error.kind(), Kind::Data);
+    assert_eq!(report.failures[0].error.kind(), FailureKind::Data);
     insta::assert_snapshot!(failures(&report));
     assert_eq!(rig.newest().await.progress[FIRST].watermark, None);
 }
@@ -347,7 +347,7 @@ async fn a_query_that_fails_is_halved_and_one_that_is_cancelled_waits_for_the_ne
     let rig = async_only(prompt()).await;
     rig.sim.end_next_queries_as("Cancelled", 1);
     let report = rig.run(at(NOW)).await;
-    assert_eq!(report.failures[0].error.kind(), Kind::Transient);
+    assert_eq!(report.failures[0].error.kind(), FailureKind::Transient);
     rig.tick(at(NOW)).await;
     assert_first_exact(&rig).await;
 }
@@ -366,7 +366,7 @@ async fn unreadable_records_wait_in_quarantine_and_the_others_land() {
         settle: vec![TimeDelta::hours(2), TimeDelta::hours(6)],
         ..policy()
     };
-    let rig = Rig::with(&poisoned(), prompt(), Options::default(), policy).await;
+    let rig = Rig::with(&poisoned(), prompt(), GenesysOptions::default(), policy).await;
     let mut now = at("2026-03-01T01:00:00Z");
     let mut counted = 0;
     while now < at("2026-03-02T09:00:00Z") {

@@ -1,7 +1,7 @@
 //! What the commits say.
 
 use auditlake::lake::{Commit, CommitKind, Work};
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::sim::Fault;
 use serde_json::json;
@@ -35,7 +35,7 @@ async fn the_last_commit_says_how_the_run_ended() {
         panic!("{second:?}");
     };
     assert_eq!(failed.stream.as_deref(), Some("match/QUEUE"));
-    assert_eq!(failed.kind, Some(Kind::Auth));
+    assert_eq!(failed.kind, Some(FailureKind::Auth));
     assert_eq!(failed.work, Some(Work::Pull));
     assert!(failed.error.contains("403 Forbidden"), "{failed:?}");
     let origin = log.last().unwrap().origin.clone().unwrap();
@@ -54,13 +54,16 @@ async fn a_run_that_fails_as_a_whole_says_so() {
     let error = pipeline::run(&rig.job, RunMode::Due, &conduct)
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), FailureKind::Config);
     let newest = rig.newest().await;
     let ended = newest.ended.unwrap();
     let [failed] = &ended.failures[..] else {
         panic!("{ended:?}");
     };
-    assert_eq!((&failed.stream, failed.kind), (&None, Some(Kind::Config)));
+    assert_eq!(
+        (&failed.stream, failed.kind),
+        (&None, Some(FailureKind::Config))
+    );
     assert_eq!(failed.error, error.to_string());
 }
 
@@ -159,7 +162,7 @@ async fn every_request_of_a_range_in_many_commits_is_counted_once() {
         ..RunOptions::new(CancellationToken::new())
     };
     pipeline::run(&job, RunMode::Due, &conduct).await.unwrap();
-    let mut runs = auditlake::history::Runs::default();
+    let mut runs = auditlake::history::RunFold::default();
     for version in auditlake::lake::versions(&lake, "job", 0).await.unwrap() {
         let commit = auditlake::lake::commit(&lake, "job", version.number).await;
         runs.take(commit.unwrap().unwrap());

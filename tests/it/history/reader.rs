@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use auditlake::clock::real_now;
-use auditlake::history::{self, Outcome, Reader};
+use auditlake::history::{self, HistoryReader, RangeOutcome};
 use auditlake::lake;
 use chrono::{Days, TimeDelta};
 use object_store::ObjectStoreExt as _;
@@ -33,7 +33,7 @@ async fn only_what_was_added_is_read_again() {
     rig.tick(at("2026-03-04T12:00:00Z")).await;
     let process = FaultStore::new(&rig.job.lake.store, &Arc::default(), Fault::None);
     let process = process.skewed(TimeDelta::zero());
-    let reader = Reader::new(process.lake());
+    let reader = HistoryReader::new(process.lake());
     let first = reader.read(real_now()).await;
     assert_eq!(first.problems, [""; 0]);
     assert_eq!(
@@ -73,8 +73,12 @@ async fn only_what_was_added_is_read_again() {
     assert_eq!(fourth.history.rows.len(), third.history.rows.len());
     let runs = fourth.history.runs(Some(JOB), None, usize::MAX);
     assert!(runs.is_sorted_by(|one, other| one.run > other.run));
-    let outcomes: Vec<Outcome> = runs.iter().map(|run| run.outcome).collect();
-    for outcome in [Outcome::Finished, Outcome::Failed, Outcome::Lost] {
+    let outcomes: Vec<RangeOutcome> = runs.iter().map(|run| run.outcome).collect();
+    for outcome in [
+        RangeOutcome::Finished,
+        RangeOutcome::Failed,
+        RangeOutcome::Lost,
+    ] {
         assert!(outcomes.contains(&outcome), "{outcomes:?}");
     }
 }
@@ -89,12 +93,12 @@ async fn what_was_begun_is_read_to_its_end_when_nobody_waits_for_it() {
         process.skewed(TimeDelta::zero())
     };
     let patient = process();
-    Reader::new(patient.lake()).read(real_now()).await;
+    HistoryReader::new(patient.lake()).read(real_now()).await;
     let whole = patient.calls();
     assert!(whole > 10, "{whole}");
 
     let (process, mut turns) = process().in_turns();
-    let reader = Reader::new(process.lake());
+    let reader = HistoryReader::new(process.lake());
     let half = async {
         for _ in 0..whole / 2 {
             turns.recv().await.unwrap().take(Answer::Arrives).await;
@@ -126,13 +130,13 @@ async fn no_more_than_eight_requests_are_under_way_at_a_time() {
     let (lake, _) = lake_in_memory().await;
     for job in 0..12 {
         for _ in 0..12 {
-            let run = lake::Run::new(&format!("job-{job}"), TimeDelta::zero());
+            let run = lake::LogRun::new(&format!("job-{job}"), TimeDelta::zero());
             lake::JobLog::claim(&lake, run).await.unwrap();
         }
     }
     let process = FaultStore::new(&lake.store, &Arc::default(), Fault::None);
     let (process, mut turns) = process.skewed(TimeDelta::zero()).in_turns();
-    let reader = Reader::new(process.lake());
+    let reader = HistoryReader::new(process.lake());
     let (mut under_way, mut most) = (VecDeque::new(), 0);
     let granting = async {
         loop {

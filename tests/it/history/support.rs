@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use arrow::record_batch::RecordBatch;
-use auditlake::history::Row;
-use auditlake::lake::{self, Commit, Counts, JobLog, Lake, Run};
+use auditlake::history::RunRow;
+use auditlake::lake::{self, Commit, JobLog, Lake, LogRun, RecordCounts};
 use auditlake::model::Timestamp;
 use auditlake::sim::avaya::{Avaya, AvayaSettings, Dataset, DatasetSpec};
 use auditlake::sim::{Clock, Fault, avaya};
@@ -64,7 +64,7 @@ pub(super) fn refuse_one(rig: &Rig) {
 
 /// A run takes the job and dies with it.
 pub(super) async fn die(rig: &Rig) {
-    let run = Run::new(JOB, TimeDelta::zero()); // nobody has to wait for its claim
+    let run = LogRun::new(JOB, TimeDelta::zero()); // nobody has to wait for its claim
     JobLog::claim(&rig.job.lake, run).await.unwrap();
 }
 
@@ -172,10 +172,10 @@ impl Sums {
         sums
     }
 
-    pub(super) fn of_rows(rows: &[Row]) -> Self {
+    pub(super) fn of_rows(rows: &[RunRow]) -> Self {
         let mut sums = Self::default();
         for row in rows {
-            let Counts { new, late, .. } = row.counts;
+            let RecordCounts { new, late, .. } = row.counts;
             sums.new += new;
             sums.late += late;
             sums.calls += row.calls;

@@ -331,7 +331,7 @@ async fn a_log_that_was_away_for_a_day_is_gone_on_with() {
         lake.store.delete(&key).await.unwrap();
         away.push((key, bytes));
     }
-    let run = lake::Run::new("other", TimeDelta::zero());
+    let run = lake::LogRun::new("other", TimeDelta::zero());
     lake::JobLog::claim(lake, run).await.unwrap();
     let today = day(real_now());
     assert!(build(lake, over(today)).await.contains(&today));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use auditlake::model::PartitionColumn;
-use auditlake::providers::liveperson::{FIELDS, LivePerson, Options};
+use auditlake::providers::liveperson::{FIELDS, LivePerson, LivePersonOptions};
 use auditlake::providers::{Adapter, Page, Refusal, ServiceHost, SignIn};
 use auditlake::table::{RowBuilder, RowContext};
 use serde_json::Value;
@@ -75,9 +75,9 @@ golden!(
 /// Times of the provider's default zone are right only for whoever asked for that zone.
 #[test]
 fn audit_page_default_timezone_desc() {
-    let eastern = LivePerson::new(Options {
+    let eastern = LivePerson::new(LivePersonOptions {
         timezone: Some(chrono_tz::US::Eastern),
-        ..Options::default()
+        ..LivePersonOptions::default()
     });
     let page = eastern.page(
         &ask(0),
@@ -90,9 +90,9 @@ fn audit_page_default_timezone_desc() {
 /// Both rows of the hour that clocks show twice are taken for the earlier one.
 #[test]
 fn audit_page_dst_fold_us_eastern() {
-    let eastern = LivePerson::new(Options {
+    let eastern = LivePerson::new(LivePersonOptions {
         timezone: Some(chrono_tz::US::Eastern),
-        ..Options::default()
+        ..LivePersonOptions::default()
     });
     let page = eastern.page(&ask(0), None, sample(200, "audit_page_dst_fold_us_eastern"));
     insta::assert_snapshot!("audit_page_dst_fold_us_eastern", golden(&eastern, &page));
@@ -125,12 +125,12 @@ fn without_spaces(text: &str) -> String {
 
 #[test]
 fn audit_request_window() {
-    let adapter = LivePerson::new(Options {
+    let adapter = LivePerson::new(LivePersonOptions {
         page_size: 50,
         days_in_timezone: true,
-        ..Options::default()
+        ..LivePersonOptions::default()
     });
-    let two_days = auditlake::providers::Ask {
+    let two_days = auditlake::providers::PageRequest {
         range: range("2026-03-01", "2026-03-03"),
         ..ask(0)
     };

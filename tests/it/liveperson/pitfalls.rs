@@ -1,16 +1,16 @@
 //! What the fact sheet warns of, one by one, and the states of a walk.
 
 use auditlake::model::Timestamp;
-use auditlake::providers::liveperson::{LivePerson, Options};
-use auditlake::providers::{Adapter, Ask, Cursor, Page, Refusal, TransientFailure};
+use auditlake::providers::liveperson::{LivePerson, LivePersonOptions};
+use auditlake::providers::{Adapter, Cursor, Page, PageRequest, Refusal, TransientFailure};
 use http::{HeaderValue, StatusCode};
 
 use super::support::{
     ACCOUNT, APP, adapter, answer, ask, at, connection, outline, query, range, rows, sample, yaml,
 };
 
-fn options(change: impl FnOnce(&mut Options)) -> LivePerson {
-    let mut options = Options::default();
+fn options(change: impl FnOnce(&mut LivePersonOptions)) -> LivePerson {
+    let mut options = LivePersonOptions::default();
     change(&mut options);
     LivePerson::new(options)
 }
@@ -76,7 +76,7 @@ fn whole_days_are_asked_for() {
             ("2026-03-01T15:00:00Z", "2026-03-03T15:00:00Z"),
         ),
     ] {
-        let ask = Ask {
+        let ask = PageRequest {
             range: range(from, to),
             ..ask(0)
         };
@@ -168,7 +168,7 @@ fn users_are_escaped() {
     assert!(query.contains(expected), "{query}");
     assert_ne!(
         adapter.listed_streams(),
-        LivePerson::new(Options::default()).listed_streams()
+        LivePerson::new(LivePersonOptions::default()).listed_streams()
     );
 }
 
@@ -454,7 +454,7 @@ fn the_provider_is_left_alone_as_long_as_it_asks() {
 #[test]
 fn a_day_that_ends_the_calendar_is_asked_for_all_the_same() {
     let end = Timestamp::MAX_UTC;
-    let ask = Ask {
+    let ask = PageRequest {
         range: auditlake::model::Range::new(end - chrono::TimeDelta::days(1), end).unwrap(),
         ..ask(0)
     };

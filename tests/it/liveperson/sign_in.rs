@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
-use auditlake::client::{Client, Settings};
+use auditlake::client::{Client, ClientSettings};
 use auditlake::config::Config;
 use auditlake::providers::Adapter as _;
 use auditlake::runtime;
@@ -79,7 +79,7 @@ jobs:
     let config = Config::parse("jobs.yaml", &text, &|_| None);
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     let settings = runtime::client_settings(&config.connections["cloud"], &config.server);
-    let client = Client::new(Settings {
+    let client = Client::new(ClientSettings {
         limits: hasty(),
         replicas: NonZeroU32::MIN,
         ..settings

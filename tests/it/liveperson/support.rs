@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use auditlake::config::Config;
 use auditlake::model::Timestamp;
-use auditlake::providers::liveperson::{FIELDS, LivePerson, Options};
-use auditlake::providers::{Adapter, Answer, Ask, Call, Cursor, Page, Refusal, Stream, Target};
+use auditlake::providers::liveperson::{FIELDS, LivePerson, LivePersonOptions};
+use auditlake::providers::{
+    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target,
+};
 use auditlake::sim;
 use auditlake::sim::liveperson::{Dataset, DatasetSpec, LivePersonSettings};
 use bytes::Bytes;
@@ -27,12 +29,12 @@ pub(super) fn fixture(name: &str) -> String {
 }
 
 pub(super) fn adapter() -> LivePerson {
-    LivePerson::new(Options::default())
+    LivePerson::new(LivePersonOptions::default())
 }
 
 /// The first of March, read for the `reading`th time.
-pub(super) fn ask(reading: u32) -> Ask {
-    Ask {
+pub(super) fn ask(reading: u32) -> PageRequest {
+    PageRequest {
         stream: Stream {
             id: "audit".to_owned(),
             realtime: false,
@@ -79,7 +81,7 @@ pub(super) fn query_of(call: &Call) -> String {
 }
 
 /// The text of the call that a range's reading goes on with.
-pub(super) fn query(adapter: &LivePerson, ask: &Ask, cursor: Option<&Cursor>) -> String {
+pub(super) fn query(adapter: &LivePerson, ask: &PageRequest, cursor: Option<&Cursor>) -> String {
     query_of(&adapter.call(ask, cursor).unwrap())
 }
 
@@ -191,7 +193,7 @@ impl Rig {
 }
 
 /// What the only connection of a file came to.
-pub(super) fn connection(text: &str) -> auditlake::config::Connection {
+pub(super) fn connection(text: &str) -> auditlake::config::ConnectionConfig {
     let config = Config::parse("jobs.yaml", text, &|_| None);
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     config.connections.into_values().next().unwrap()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auditlake::clock::Clock;
 use auditlake::pipeline::{self, RunMode, RunOptions};
-use auditlake::providers::liveperson::{LivePerson, Options};
+use auditlake::providers::liveperson::{LivePerson, LivePersonOptions};
 use auditlake::sim::liveperson::LivePersonSettings;
 use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,9 @@ async fn another_language_is_refused_before_it_doubles_what_is_read_again() {
     let mut rig = Rig::new(&three_days(), LivePersonSettings::default()).await;
     rig.tick(at("2026-03-06")).await;
     let english = Arc::clone(&rig.job.source.adapter);
-    rig.job.source.adapter = Arc::new(LivePerson::new(Options {
+    rig.job.source.adapter = Arc::new(LivePerson::new(LivePersonOptions {
         language: "de-DE".to_owned(),
-        ..Options::default()
+        ..LivePersonOptions::default()
     }));
     let now = at("2026-03-07");
     rig.sim.set_now(now);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use auditlake::lake::quarantine::{QuarantineLine, id_of};
-use auditlake::lake::{Claimed, JobLog, Lake, Run};
+use auditlake::lake::{ClaimOutcome, JobLog, Lake, LogRun};
 use auditlake::model::Range;
 use auditlake::sim::genesys::DatasetSpec;
 use chrono::TimeDelta;
@@ -291,8 +291,8 @@ async fn status_tells_who_holds_a_job_and_a_replay_waits_for_it() {
     let lake = world.path().join("lake");
     let store = LocalFileSystem::new_with_prefix(lake).unwrap();
     let lake = Lake::in_store("file://./lake", Arc::new(store), "".into());
-    let run = Run::new("audits", TimeDelta::minutes(5));
-    let Claimed::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
+    let run = LogRun::new("audits", TimeDelta::minutes(5));
+    let ClaimOutcome::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
         panic!("nobody else runs this job");
     };
     let held = world.run(&["status"]).await.assert_code(0);

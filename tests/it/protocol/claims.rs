@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use auditlake::lake::{Change, Claimed, CommitKind, JobLog, LakeError, Run, newest};
-use auditlake::model::Kind;
+use auditlake::lake::{ClaimOutcome, CommitChange, CommitKind, JobLog, LakeError, LogRun, newest};
+use auditlake::model::FailureKind;
 use auditlake::pipeline::{RunError, RunOutcome};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
@@ -19,8 +19,8 @@ fn plain(world: &World) -> auditlake::lake::Lake {
     auditlake::lake::Lake::in_store("memory:///", world.store.clone(), Path::default())
 }
 
-async fn claim(world: &World, claim_life: TimeDelta) -> Claimed {
-    JobLog::claim(&plain(world), Run::new("job", claim_life))
+async fn claim(world: &World, claim_life: TimeDelta) -> ClaimOutcome {
+    JobLog::claim(&plain(world), LogRun::new("job", claim_life))
         .await
         .unwrap()
 }
@@ -29,7 +29,7 @@ async fn claim(world: &World, claim_life: TimeDelta) -> Claimed {
 async fn a_claim_keeps_other_runs_off_until_it_is_given_up() {
     let provider = short_provider().await;
     let world = World::of(&provider, lake().await).await;
-    let Claimed::Mine(log) = claim(&world, TimeDelta::seconds(30)).await else {
+    let ClaimOutcome::Mine(log) = claim(&world, TimeDelta::seconds(30)).await else {
         panic!("nobody else is there");
     };
     let before = keys(&world.store, "").await;
@@ -56,7 +56,7 @@ async fn a_long_run_renews_its_claim() {
         let renewed = process.sends(CommitKind::Renewal).await.claim.unwrap();
         assert!(renewed.expires_at > claimed.expires_at);
         let held = claim(&world, TimeDelta::seconds(30)).await;
-        assert!(matches!(held, Claimed::Held(_)), "{held:?}");
+        assert!(matches!(held, ClaimOutcome::Held(_)), "{held:?}");
         provider.open.send_replace(true);
     };
     let (result, ()) = tokio::join!(world.run(&process, Step::FirstPull), meanwhile);
@@ -101,15 +101,15 @@ async fn a_run_whose_claim_has_expired_commits_nothing() {
         matches!(error, RunError::Lake(LakeError::ClaimExpired { .. })),
         "{error:?}"
     );
-    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(error.kind(), FailureKind::Conflict);
     assert_eq!(keys(&world.store, COMMITS).await.len(), 1);
     assert_eq!(world.newest().await.kind, CommitKind::Claim);
 
-    let Claimed::Mine(log) = claim(&world, TimeDelta::zero()).await else {
+    let ClaimOutcome::Mine(log) = claim(&world, TimeDelta::zero()).await else {
         panic!("that claim has expired");
     };
     log.recover().await.unwrap();
-    let error = log.commit(Change::default()).await.unwrap_err();
+    let error = log.commit(CommitChange::default()).await.unwrap_err();
     assert!(matches!(error, LakeError::ClaimExpired { .. }), "{error:?}");
     let error = log.release().await.unwrap_err();
     assert!(matches!(error, LakeError::ClaimExpired { .. }), "{error:?}");
@@ -136,12 +136,12 @@ async fn a_release_doesnt_take_a_lost_commit_for_itself() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     // the claim takes calls 1 to 3, recovery two lists; each of six attempts is a create and a read
     let process = FaultStore::new(&store, &Arc::default(), Fault::LoseAnswers(6, 17));
-    let run = Run::new("job", TimeDelta::seconds(30));
-    let Claimed::Mine(log) = JobLog::claim(&process.lake(), run).await.unwrap() else {
+    let run = LogRun::new("job", TimeDelta::seconds(30));
+    let ClaimOutcome::Mine(log) = JobLog::claim(&process.lake(), run).await.unwrap() else {
         panic!("nobody else is there");
     };
     log.recover().await.unwrap();
-    let error = log.commit(Change::default()).await.unwrap_err();
+    let error = log.commit(CommitChange::default()).await.unwrap_err();
     assert!(
         matches!(error, LakeError::NoAnswer { version: 2, .. }),
         "{error:?}"

@@ -1,7 +1,7 @@
 //! Every process has a clock of its own, minutes ahead of the true time or behind it: claims look live that have
 //! expired, and expired that are live. That may cost time, never rows.
 
-use auditlake::lake::{Claimed, JobLog, Run};
+use auditlake::lake::{ClaimOutcome, JobLog, LogRun};
 use auditlake::pipeline::RunOutcome;
 use chrono::TimeDelta;
 
@@ -23,14 +23,14 @@ async fn a_claim_holds_others_up_for_no_longer_than_its_life_and_the_clocks_diff
         pairs += 1;
         let world = World::of(&provider, lake().await).await;
         let process = world.process(Fault::None).skewed(one);
-        let claimed = JobLog::claim(&process.lake(), Run::new("job", LIFE)).await;
-        assert!(matches!(claimed, Ok(Claimed::Mine(_))));
+        let claimed = JobLog::claim(&process.lake(), LogRun::new("job", LIFE)).await;
+        assert!(matches!(claimed, Ok(ClaimOutcome::Mine(_))));
         let claims = async |after: TimeDelta| {
             let world = World::of(&provider, copy_of(&world.store).await).await;
             // so much later, by its own clock
             let process = world.process(Fault::None).skewed(other + after);
-            let claimed = JobLog::claim(&process.lake(), Run::new("job", LIFE)).await;
-            matches!(claimed.unwrap(), Claimed::Mine(_))
+            let claimed = JobLog::claim(&process.lake(), LogRun::new("job", LIFE)).await;
+            matches!(claimed.unwrap(), ClaimOutcome::Mine(_))
         };
         let left = LIFE + one - other;
         let most = left.min(longest).max(TimeDelta::zero());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::pipeline::{RunError, RunOutcome};
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
@@ -52,7 +52,7 @@ async fn refused(world: &World, step: Step) -> RunError {
 }
 
 /// The newest commit of a lake is replaced; the run says which it is, and changes nothing.
-async fn refuses_newest(world: &World, key: &Path, bytes: impl Into<Bytes>, kind: Kind) {
+async fn refuses_newest(world: &World, key: &Path, bytes: impl Into<Bytes>, kind: FailureKind) {
     let bytes: Bytes = bytes.into();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     world.store.put(key, bytes.into()).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_commit_that_is_cut_off_anywhere_is_noticed() {
     let whole = get(&world.store, &key).await;
     let text = whole.trim_ascii_end().len();
     for length in 0..text {
-        refuses_newest(&world, &key, whole.slice(..length), Kind::Data).await;
+        refuses_newest(&world, &key, whole.slice(..length), FailureKind::Data).await;
     }
     println!("tried: a commit cut at {text} lengths");
     world.store.put(&key, whole.into()).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_commit_to_roll_forward_that_is_cut_off_anywhere_is_noticed() {
         world.store.put(&key, cut.into()).await.unwrap();
         let staged = all(&world.store, "_auditlake/jobs/job/staging").await;
         let error = refused(&world, Step::FirstPull).await;
-        assert_eq!(error.kind(), Kind::Data, "{error}");
+        assert_eq!(error.kind(), FailureKind::Data, "{error}");
         assert!(error.to_string().contains(key.as_ref()), "{error}");
         assert_eq!(keys(&world.store, "audit_events").await, []);
         assert_eq!(
@@ -132,7 +132,7 @@ async fn what_is_no_commit_of_this_job_and_number_is_noticed() {
         "{}{}",
         "\0\0\0\0",
     ] {
-        refuses_newest(&world, &key, text, Kind::Data).await;
+        refuses_newest(&world, &key, text, FailureKind::Data).await;
     }
     // another number's, another job's
     for (field, other) in [
@@ -143,29 +143,29 @@ async fn what_is_no_commit_of_this_job_and_number_is_noticed() {
     ] {
         let mut value = value.clone();
         value[field] = other;
-        refuses_newest(&world, &key, value.to_string(), Kind::Data).await;
+        refuses_newest(&world, &key, value.to_string(), FailureKind::Data).await;
     }
     let first = get(&world.store, &commit(1)).await;
-    refuses_newest(&world, &key, first, Kind::Data).await;
+    refuses_newest(&world, &key, first, FailureKind::Data).await;
     // without a field; with one that is something else
     let optional = ["claim", "origin", "streams", "planned_at"];
     for field in value.as_object().unwrap().keys() {
         let mut less = value.clone();
         less.as_object_mut().unwrap().remove(field);
         if !optional.contains(&field.as_str()) {
-            refuses_newest(&world, &key, less.to_string(), Kind::Data).await;
+            refuses_newest(&world, &key, less.to_string(), FailureKind::Data).await;
         }
         let mut other = value.clone();
         other[field] = Value::from(-1.5);
-        refuses_newest(&world, &key, other.to_string(), Kind::Data).await;
+        refuses_newest(&world, &key, other.to_string(), FailureKind::Data).await;
     }
     // a newer format, whatever else it says
     for format in [2, u64::from(u32::MAX) + 1, u64::MAX] {
         let mut value = value.clone();
         value["format"] = format.into();
-        refuses_newest(&world, &key, value.to_string(), Kind::Config).await;
+        refuses_newest(&world, &key, value.to_string(), FailureKind::Config).await;
         let text = format!(r#"{{"files":"elsewhere","format":{format}}}"#);
-        refuses_newest(&world, &key, text, Kind::Config).await;
+        refuses_newest(&world, &key, text, FailureKind::Config).await;
     }
     world.store.put(&key, whole.into()).await.unwrap();
     world.run_clean(Step::FirstPull, "its own again").await;
@@ -182,7 +182,7 @@ proptest! {
             store.put(&commit(7), bytes.clone().into()).await.unwrap();
             let lake = auditlake::lake::Lake::in_store("memory:///", store.clone(), Path::default());
             let error = auditlake::lake::newest(&lake, "job").await.unwrap_err();
-            assert!(matches!(error.kind(), Kind::Data | Kind::Config), "{error}");
+            assert!(matches!(error.kind(), FailureKind::Data | FailureKind::Config), "{error}");
         });
     }
 }
@@ -248,7 +248,7 @@ async fn a_commit_that_is_missing_is_noticed_or_not_needed() {
                 Ok(RunOutcome::Ran(_)) => fine += 1,
                 Ok(RunOutcome::Held(claim)) => panic!("{context}: {claim:?}"),
                 Err(error) => {
-                    assert_eq!(error.kind(), Kind::Data, "{context}: {error}");
+                    assert_eq!(error.kind(), FailureKind::Data, "{context}: {error}");
                     assert_eq!(all(&world.store, "audit_events").await, table, "{context}");
                     noticed += 1;
                     for key in keys(&world.store, COMMITS).await {
@@ -293,8 +293,8 @@ async fn a_directory_in_an_objects_place_is_noticed_or_does_no_harm() {
                 assert!(!harmless, "{name}: {error:?}");
                 // what is said to exist and isn't shown might be a rival's, just pruned
                 let kind = match name {
-                    "latest.json" => Kind::Transient,
-                    _ => Kind::Conflict,
+                    "latest.json" => FailureKind::Transient,
+                    _ => FailureKind::Conflict,
                 };
                 assert_eq!(error.kind(), kind, "{name}: {error}");
                 assert_eq!(keys(&world.store, "audit_events").await, [], "{name}");
@@ -393,7 +393,7 @@ async fn damage_at_random_is_noticed_or_does_no_harm() {
             }
             Ok(held) => panic!("{context}: {held:?}"),
             Err(error) => {
-                assert_eq!(error.kind(), Kind::Data, "{context}: {error}");
+                assert_eq!(error.kind(), FailureKind::Data, "{context}: {error}");
                 noticed += 1;
                 for key in keys(&world.store, COMMITS).await {
                     world.store.delete(&key).await.unwrap();

@@ -1,7 +1,7 @@
 //! The store answers that it did what it was told, and didn't; or lets two runs create one commit.
 
 use auditlake::lake::{self, CommitKind};
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::pipeline::RunOutcome;
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
@@ -35,7 +35,11 @@ async fn suffer(
         // nothing is guessed of a commit that isn't whole; without it nothing counts as pulled
         Err(error) => {
             let said = error.to_string();
-            assert_eq!(error.kind(), Kind::Data, "{context}: {first:?}, {said}");
+            assert_eq!(
+                error.kind(),
+                FailureKind::Data,
+                "{context}: {first:?}, {said}"
+            );
             let cut = said
                 .split('`')
                 .nth(1)
@@ -116,7 +120,7 @@ async fn a_claim_that_a_rival_overwrites_stops_its_run() {
             process = process.untagged();
         }
         let error = world.run(&process, Step::FirstPull).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Conflict, "{error}");
+        assert_eq!(error.kind(), FailureKind::Conflict, "{error}");
         let told = process.told();
         let went_on = told.iter().any(|call| call.contains("audit_events"));
         assert!(!went_on, "pulled under a rival's claim: {told:?}");
@@ -136,7 +140,7 @@ async fn a_store_that_never_copies_costs_no_row() {
         let world = World::of_a_liar(provider, lake().await).await;
         let process = world.process(Fault::CopiesLie(lie));
         let error = world.run(&process, Step::FirstPull).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Transient, "{context}: {error}");
+        assert_eq!(error.kind(), FailureKind::Transient, "{context}: {error}");
         let said = error.to_string();
         assert!(
             said.contains("answered that it copied"),

@@ -1,7 +1,7 @@
 //! The log is damaged, deleted, pruned, or shares its folder.
 
-use auditlake::lake::{Claimed, JobLog, Run};
-use auditlake::model::Kind;
+use auditlake::lake::{ClaimOutcome, JobLog, LogRun};
+use auditlake::model::FailureKind;
 use auditlake::pipeline::RunOutcome;
 use chrono::TimeDelta;
 use object_store::path::Path;
@@ -59,13 +59,13 @@ async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
     let damaged = [
         (
             r#"{"format":1,"version":4,"id":"01"#,
-            Kind::Data,
+            FailureKind::Data,
             "is not what auditlake writes there",
         ),
-        ("", Kind::Data, "is not what auditlake writes there"),
+        ("", FailureKind::Data, "is not what auditlake writes there"),
         (
             r#"{"format":2,"anything":"else"}"#,
-            Kind::Config,
+            FailureKind::Config,
             "has format 2, this auditlake reads up to 1",
         ),
     ];
@@ -124,7 +124,7 @@ async fn a_gap_in_the_log_stops_the_job_until_the_log_is_moved_away() {
             .run(&world.process(Fault::None), lived.step)
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), Kind::Data, "{n}: {error}");
+        assert_eq!(error.kind(), FailureKind::Data, "{n}: {error}");
         for key in keys(&world.store, COMMITS).await {
             world.store.delete(&key).await.unwrap();
         }
@@ -242,8 +242,8 @@ async fn a_run_that_only_recovers_prunes_nothing_that_its_successor_has_to_read(
             biased;
             () = process.died() => {}
             () = async {
-                let run = Run::new("job", TimeDelta::seconds(30));
-                let Claimed::Mine(log) = JobLog::claim(&process.lake(), run).await.unwrap() else {
+                let run = LogRun::new("job", TimeDelta::seconds(30));
+                let ClaimOutcome::Mine(log) = JobLog::claim(&process.lake(), run).await.unwrap() else {
                     panic!("nobody else is there");
                 };
                 log.recover().await.unwrap();

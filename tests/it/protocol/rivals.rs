@@ -1,6 +1,6 @@
 //! Two and three runs of one job at the same time, each taking the others' claims for expired.
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
 use rand::rngs::StdRng;
@@ -185,10 +185,9 @@ async fn at_random(seeds: Vec<u64>, runs: usize) {
         })
         .await;
         for result in ended.iter().flatten() {
-            let fine = result
-                .as_ref()
-                .err()
-                .is_none_or(|error| matches!(error.kind(), Kind::Conflict | Kind::Transient));
+            let fine = result.as_ref().err().is_none_or(|error| {
+                matches!(error.kind(), FailureKind::Conflict | FailureKind::Transient)
+            });
             assert!(fine, "{context}: {result:?}");
         }
         world.run_clean(step, &context).await;

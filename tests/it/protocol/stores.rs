@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 
-use auditlake::lake::{Lake, Outcome, probe};
+use auditlake::lake::{Lake, ProbeOutcome, probe};
 use auditlake::secret::Secret;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -56,7 +56,7 @@ async fn address(said: impl Fn() -> String) -> String {
 /// Everything that `check` tries works, a listing begins where it is told to, and what is deleted is gone.
 async fn assert_does_what_a_lake_needs(lake: &Lake) {
     for probed in probe(lake, &["event_date".to_owned()]).await {
-        let works = matches!(probed.outcome, Outcome::Works(_));
+        let works = matches!(probed.outcome, ProbeOutcome::Works(_));
         assert!(works, "{probed:?}");
     }
     lake.prepare(&["provider".to_owned(), "event_date".to_owned()])

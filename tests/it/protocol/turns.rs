@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use auditlake::pipeline::{RunError, RunOutcome};
 
 use super::world::{Step, World};
@@ -90,7 +90,7 @@ pub(super) async fn check(world: &World, step: Step, ended: &[Option<Ended>], co
 pub(super) fn check_ends(ended: &[Option<Ended>], context: &str) {
     for result in ended.iter().flatten() {
         match result {
-            Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{context}: {error:?}"),
+            Err(error) => assert_eq!(error.kind(), FailureKind::Conflict, "{context}: {error:?}"),
             Ok(RunOutcome::Held(_)) => {}
             Ok(RunOutcome::Ran(report)) => {
                 assert!(report.failures.is_empty(), "{context}: {report:?}");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use auditlake::model::Kind;
+use auditlake::model::FailureKind;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -140,7 +140,7 @@ async fn a_warm_run_that_a_rival_overtakes_leaves_nothing_that_its_process_goes_
             tokio::select! {
                 biased;
                 ended = &mut paused => {
-                    let lost = ended.is_err_and(|error| error.kind() == Kind::Conflict);
+                    let lost = ended.is_err_and(|error| error.kind() == FailureKind::Conflict);
                     assert!(lost || pause < 2, "{context}");
                 }
                 _ = go(u64::MAX) => panic!("{context}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auditlake::clock::Clock;
-use auditlake::lake::{Claimed, Commit, CommitKind, JobLog, Lake, Progress, Run};
+use auditlake::lake::{ClaimOutcome, Commit, CommitKind, JobLog, Lake, LogRun, Progress};
 use auditlake::pipeline::{self, Job, RunError, RunMode, RunOptions, RunOutcome};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
@@ -155,8 +155,8 @@ pub(super) async fn with_commits(store: InMemory, least: u64) -> InMemory {
         newest.map_or(0, |newest| newest.version)
     };
     while version().await < least {
-        let run = Run::new("job", TimeDelta::seconds(30));
-        let Claimed::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
+        let run = LogRun::new("job", TimeDelta::seconds(30));
+        let ClaimOutcome::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
             panic!("nobody else is there");
         };
         log.recover().await.unwrap();

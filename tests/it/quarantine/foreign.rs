@@ -1,12 +1,12 @@
 //! What isn't auditlake's, in the folders of quarantine and of acknowledgements.
 
-use auditlake::lake::quarantine::{self, Found};
+use auditlake::lake::quarantine::{self, FoundLine};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
 use super::world::{World, open};
 use crate::support::provider::{Event, at};
-use auditlake::pipeline::Became;
+use auditlake::pipeline::LineOutcome;
 
 const QUARANTINE: &str = "_auditlake/jobs/job/quarantine";
 const ACKNOWLEDGED: &str = "_auditlake/jobs/job/acknowledged";
@@ -68,7 +68,7 @@ async fn foreign_and_damaged_lines_are_open_and_are_told_apart_and_never_land() 
     .await;
 
     let mut told = Vec::new();
-    quarantine::read(&world.lake(), "job", |found: Found<'_>| {
+    quarantine::read(&world.lake(), "job", |found: FoundLine<'_>| {
         if let Err(reason) = &found.line {
             told.push(format!("{}: {reason}", found.place));
         }
@@ -87,7 +87,7 @@ async fn foreign_and_damaged_lines_are_open_and_are_told_apart_and_never_land() 
     let became = world.replay(None).await;
     let landed = became
         .iter()
-        .filter(|became| **became == Became::Landed)
+        .filter(|became| **became == LineOutcome::Landed)
         .count();
     assert_eq!((landed, became.len()), (2, 10), "{became:?}");
     assert_eq!(world.rows().await.len(), 2);
@@ -137,5 +137,5 @@ async fn an_acknowledgement_is_of_one_line_and_what_isn_t_ours_acknowledges_noth
     let other = RUN.replace('1', "2");
     put(&world, &format!("{ACKNOWLEDGED}/{other}.jsonl"), more).await;
     assert_eq!(world.counts().await, open(1, 1));
-    assert_eq!(world.replay(None).await, [Became::Landed]);
+    assert_eq!(world.replay(None).await, [LineOutcome::Landed]);
 }

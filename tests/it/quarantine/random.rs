@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use auditlake::pipeline::Became;
+use auditlake::pipeline::LineOutcome;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng as _, SeedableRng as _};
@@ -90,7 +90,7 @@ async fn live(seed: u64, has_ids: bool) {
     assert!(
         became
             .iter()
-            .all(|became| !matches!(became, Became::Unreadable(_))),
+            .all(|became| !matches!(became, LineOutcome::Unreadable(_))),
         "{context}: {became:?}"
     );
     assert_eq!(world.counts().await.open, 0, "{context}");

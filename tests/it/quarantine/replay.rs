@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use auditlake::lake::{Claimed, Commit, JobLog, Lake, Run, Work};
+use auditlake::lake::{ClaimOutcome, Commit, JobLog, Lake, LogRun, Work};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{self, Became, RunOptions, RunOutcome};
+use auditlake::pipeline::{self, LineOutcome, RunOptions, RunOutcome};
 use chrono::TimeDelta;
 use object_store::ObjectStoreExt;
 use tokio_util::sync::CancellationToken;
@@ -49,9 +49,11 @@ async fn what_can_be_read_now_is_landed_and_its_lines_are_done_with() {
         let (rows, before) = (world.rows().await.len(), world.newest().await);
 
         let became = world.replay(None).await;
-        let landed = became.iter().filter(|became| **became == Became::Landed);
+        let landed = became
+            .iter()
+            .filter(|became| **became == LineOutcome::Landed);
         assert_eq!((landed.count(), became.len()), (2, 3), "{became:?}");
-        let still = |became: &&Became| matches!(became, Became::Unreadable(why) if why.contains("missing field"));
+        let still = |became: &&LineOutcome| matches!(became, LineOutcome::Unreadable(why) if why.contains("missing field"));
         assert_eq!(became.iter().filter(still).count(), 1, "{became:?}");
         assert_eq!(world.counts().await, open(1, 2));
         let after = world.rows().await;
@@ -89,7 +91,10 @@ async fn a_replay_that_can_read_nothing_leaves_everything_as_it_was() {
     let newest = world.newest().await;
     for _ in 0..2 {
         let became = world.replay(None).await;
-        assert!(matches!(&became[..], [Became::Unreadable(_)]), "{became:?}");
+        assert!(
+            matches!(&became[..], [LineOutcome::Unreadable(_)]),
+            "{became:?}"
+        );
         assert_eq!(world.counts().await, open(1, 0));
         assert_eq!(world.newest().await.progress, newest.progress);
         assert_eq!(world.rows().await, []);
@@ -131,7 +136,7 @@ async fn a_pull_that_was_faster_than_the_replay_makes_duplicates_of_its_lines() 
             world.pull(28, true).await;
             let rows = world.rows().await;
             let became = world.replay(None).await;
-            assert!(!became.contains(&Became::Landed), "{became:?}");
+            assert!(!became.contains(&LineOutcome::Landed), "{became:?}");
             assert_eq!(world.rows().await, rows);
             assert_eq!(became.len() as u64, lines);
         }
@@ -156,7 +161,7 @@ async fn equal_records_without_ids_land_as_often_as_they_are_there_in_whatever_o
             let one = BTreeSet::from([lines[index].0.clone()]);
             assert_eq!(
                 world.replay(Some(&one)).await,
-                [Became::Landed],
+                [LineOutcome::Landed],
                 "{order:?}"
             );
             assert_eq!(world.replay(Some(&one)).await, [], "it is done with");
@@ -184,7 +189,7 @@ async fn a_re_read_adds_no_line_again_after_it_was_put_aside_but_one_more_of_it_
         // acknowledging what is acknowledged changes nothing
         world.ack(&lines).await;
         assert_eq!(world.counts().await, open(1, 2));
-        assert_eq!(world.replay(None).await, [Became::Landed]);
+        assert_eq!(world.replay(None).await, [LineOutcome::Landed]);
         assert_eq!(world.counts().await, open(0, 3));
     }
 }
@@ -194,8 +199,8 @@ async fn a_job_that_another_run_holds_is_left_to_it() {
     let world = World::new(log(), true).await;
     world.pull(25, false).await;
     let lake = Lake::in_store("memory:///", Arc::clone(&world.store), "".into());
-    let run = Run::new("job", TimeDelta::minutes(1));
-    let Claimed::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
+    let run = LogRun::new("job", TimeDelta::minutes(1));
+    let ClaimOutcome::Mine(log) = JobLog::claim(&lake, run).await.unwrap() else {
         panic!("nobody else runs this job");
     };
     // in the faulty store's eyes every claim has expired, so this one looks for itself

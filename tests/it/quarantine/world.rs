@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use auditlake::clock::Clock;
-use auditlake::lake::quarantine::{self, Acknowledged, By, LineCounts, Place};
+use auditlake::lake::quarantine::{self, Acknowledged, AcknowledgedBy, LineCounts, LinePlace};
 use auditlake::lake::{Commit, Lake};
 use auditlake::pipeline::{
-    self, Became, Job, Replayed, RunError, RunMode, RunOptions, RunOutcome, RunReport,
+    self, Job, LineOutcome, Replayed, RunError, RunMode, RunOptions, RunOutcome, RunReport,
 };
 use chrono::TimeDelta;
 use object_store::ObjectStore;
@@ -95,7 +95,7 @@ impl World {
     pub(super) async fn replay_in(
         &self,
         process: &FaultStore,
-        these: Option<&BTreeSet<Place>>,
+        these: Option<&BTreeSet<LinePlace>>,
     ) -> Result<RunOutcome<Replayed>, RunError> {
         self.provider.learn(true);
         let conduct = RunOptions::new(CancellationToken::new());
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// Replays; what became of each line.
-    pub(super) async fn replay(&self, these: Option<&BTreeSet<Place>>) -> Vec<Became> {
+    pub(super) async fn replay(&self, these: Option<&BTreeSet<LinePlace>>) -> Vec<LineOutcome> {
         match self
             .replay_in(&self.process(Fault::None), these)
             .await
@@ -118,15 +118,15 @@ impl World {
     }
 
     /// Puts these lines aside by hand.
-    pub(super) async fn ack(&self, lines: &[(Place, String)]) {
+    pub(super) async fn ack(&self, lines: &[(LinePlace, String)]) {
         let lake = self.lake();
-        quarantine::acknowledge(&lake, "job", lines, By::Ack, None, at(0, 0))
+        quarantine::acknowledge(&lake, "job", lines, AcknowledgedBy::Ack, None, at(0, 0))
             .await
             .unwrap();
     }
 
     /// Every line's place and id, in order.
-    pub(super) async fn lines(&self) -> Vec<(Place, String)> {
+    pub(super) async fn lines(&self) -> Vec<(LinePlace, String)> {
         let mut lines = Vec::new();
         quarantine::read(&self.lake(), "job", |found| {
             lines.push((found.place, found.id));
@@ -141,7 +141,7 @@ impl World {
         let acknowledged = Acknowledged::read(&self.lake(), "job").await.unwrap();
         let mut replayed: BTreeMap<String, usize> = BTreeMap::new();
         quarantine::read(&self.lake(), "job", |found| {
-            if acknowledged.by(&found.place, &found.id) == Some(By::Replay) {
+            if acknowledged.by(&found.place, &found.id) == Some(AcknowledgedBy::Replay) {
                 *replayed.entry(found.line.unwrap().raw).or_default() += 1;
             }
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auditlake::clock::real_now;
-use auditlake::history::Runs;
+use auditlake::history::RunFold;
 use auditlake::lake::{self, Lake};
 use chrono::NaiveDate;
 use object_store::ObjectStore;
@@ -20,7 +20,7 @@ pub(crate) async fn assert_adds_up(store: &Arc<dyn ObjectStore>, rows: &[Row], c
     if !lake::unpublished(&lake, &newest).await.unwrap().is_empty() {
         return;
     }
-    let mut runs = Runs::default();
+    let mut runs = RunFold::default();
     for (number, version) in (1..).zip(lake::versions(&lake, "job", 0).await.unwrap()) {
         if version.number != number {
             return;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use auditlake::client::{Client, Limits, Settings};
+use auditlake::client::{Client, ClientLimits, ClientSettings};
 use auditlake::lake::Lake;
 use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
 use auditlake::pipeline::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::plan::Policy;
 use auditlake::providers::{
-    Adapter, Answer, Ask, Call, Cursor, Endpoint, Page, Refusal, SentIn, ServiceHost, SignIn,
-    Stream, Target,
+    Adapter, Answer, Call, Cursor, Endpoint, Page, PageRequest, Refusal, SentIn, ServiceHost,
+    SignIn, Stream, Target,
 };
 use auditlake::secret::Secret;
-use auditlake::source::Source;
+use auditlake::source::Feed;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
@@ -135,7 +135,7 @@ impl Provider {
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let client = Client::new(Settings {
+        let client = Client::new(ClientSettings {
             connection: "scripted".to_owned(),
             provider: "genesys_cloud",
             endpoint: Endpoint::new(
@@ -153,8 +153,8 @@ impl Provider {
             proxy: None,
             ca_file: None,
             allow_http: true,
-            metrics: auditlake::metrics::Connection::default(),
-            limits: Limits::default(),
+            metrics: auditlake::metrics::ConnectionMetrics::default(),
+            limits: ClientLimits::default(),
         });
         Self {
             log,
@@ -201,7 +201,7 @@ impl Provider {
                 settle: vec![TimeDelta::minutes(90)],
                 grain: TimeDelta::zero(),
             },
-            source: Source::new(
+            source: Feed::new(
                 Arc::new(Scripted {
                     learned: Arc::clone(&self.learned),
                     has_ids,
@@ -214,7 +214,7 @@ impl Provider {
             memory: RunCache::default(),
             budget: MemoryBudget::default(),
             neighbours: Neighbours::default(),
-            metrics: auditlake::metrics::Job::default(),
+            metrics: auditlake::metrics::JobMetrics::default(),
         }
     }
 }
@@ -270,7 +270,7 @@ impl Adapter for Scripted {
         }]
     }
 
-    fn call(&self, ask: &Ask, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
+    fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         Ok(Call {
             method: Method::GET,
             target: Target::Api {
@@ -289,7 +289,7 @@ impl Adapter for Scripted {
         })
     }
 
-    fn page(&self, _: &Ask, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
+    fn page(&self, _: &PageRequest, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         assert_eq!(answer.status, 200);
         let next = answer.headers[NEXT].to_str().unwrap();
         let next = (!next.is_empty()).then(|| Cursor(next.to_owned()));

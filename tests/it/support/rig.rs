@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use auditlake::client::{Client, Limits, Settings};
+use auditlake::client::{Client, ClientLimits, ClientSettings};
 use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
@@ -16,7 +16,7 @@ use auditlake::pipeline::{
     self, Job, MemoryBudget, Neighbours, RunCache, RunMode, RunOptions, RunOutcome, RunReport,
 };
 use auditlake::runtime;
-use auditlake::source::Source;
+use auditlake::source::Feed;
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
@@ -39,12 +39,12 @@ pub(crate) fn range(from: &str, to: &str) -> Range {
 }
 
 /// Retries without noticeable waits.
-pub(crate) fn hasty() -> Limits {
-    Limits {
+pub(crate) fn hasty() -> ClientLimits {
+    ClientLimits {
         first_backoff: Duration::from_millis(2),
         longest_backoff: Duration::from_millis(20),
         drain: Duration::from_millis(500),
-        ..Limits::default()
+        ..ClientLimits::default()
     }
 }
 
@@ -93,7 +93,7 @@ impl<S: Simulator> Rig<S> {
             Config::parse("jobs.yaml", yaml, &|_| None).unwrap_or_else(|error| panic!("{error}"));
         let job = &config.jobs[0];
         let connection = &config.connections[&job.connection];
-        let client = Client::new(Settings {
+        let client = Client::new(ClientSettings {
             limits: hasty(),
             ..runtime::client_settings(connection, &config.server)
         });
@@ -110,14 +110,14 @@ impl<S: Simulator> Rig<S> {
                     .clone()
                     .unwrap_or_else(|| connection.name.clone()),
                 policy: runtime::policy(job),
-                source: Source::new(job.adapter.clone(), client.unwrap()),
+                source: Feed::new(job.adapter.clone(), client.unwrap()),
                 lake,
                 partition_by,
                 target_file_size: 64 << 20,
                 memory: RunCache::default(),
                 budget: MemoryBudget::default(),
                 neighbours: Neighbours::default(),
-                metrics: auditlake::metrics::Job::default(),
+                metrics: auditlake::metrics::JobMetrics::default(),
             },
         }
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auditlake::lake::CommitKind;
-use auditlake::model::{Kind, PartitionColumn, Range};
-use auditlake::providers::genesys::{Genesys as Adapter, Options};
+use auditlake::model::{FailureKind, PartitionColumn, Range};
+use auditlake::providers::genesys::{Genesys as Adapter, GenesysOptions};
 use auditlake::sim::genesys::endpoint::SUBMIT;
 use auditlake::sim::genesys::{self, Dataset, DatasetSpec, Genesys, GenesysSettings};
 use auditlake::sim::{Clock, Fault, FaultRule};
-use auditlake::source::Source;
+use auditlake::source::Feed;
 use chrono::TimeDelta;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
@@ -273,7 +273,7 @@ async fn a_stream_that_is_refused_is_not_verified_and_the_rest_is() {
         panic!("{verification:?}");
     };
     assert_eq!(failed.stream.as_deref(), Some("Routing"));
-    assert_eq!(failed.error.kind(), Kind::Auth);
+    assert_eq!(failed.error.kind(), FailureKind::Auth);
     assert!(failed.ranges.covers(all()));
     assert!(verification.is_partial());
     // no row of Routing is extra, though nobody shows it
@@ -302,7 +302,7 @@ async fn a_range_that_fails_is_passed_over_and_the_others_are_verified() {
     let [failed] = verification.unverified.as_slice() else {
         panic!("{verification:?}");
     };
-    assert_eq!(failed.error.kind(), Kind::Data);
+    assert_eq!(failed.error.kind(), FailureKind::Data);
     let first = range("2026-03-01T00:00:00Z", "2026-03-01T00:01:24Z");
     assert!(failed.ranges.iter().eq([first]), "{failed:?}");
     assert_eq!(
@@ -324,7 +324,7 @@ async fn a_damaged_file_leaves_its_day_unverified() {
     };
     assert_eq!(
         (failed.stream.as_ref(), failed.error.kind()),
-        (None, Kind::Data)
+        (None, FailureKind::Data)
     );
     assert!(failed.error.to_string().contains(&file.file));
     assert!(failed.ranges.iter().eq([range("2026-03-02", "2026-03-03")]));
@@ -455,12 +455,12 @@ async fn what_a_dead_run_left_unpublished_is_missing_and_explained() {
 #[tokio::test]
 async fn rows_of_streams_that_the_job_no_longer_has_are_not_extra() {
     let mut rig = pulled(&three_days()).await;
-    let options = Options {
+    let options = GenesysOptions {
         services: vec!["Routing".to_owned()],
-        ..Options::default()
+        ..GenesysOptions::default()
     };
     let client = rig.job.source.client.clone();
-    rig.job.source = Source::new(Arc::new(Adapter::new(options)), client);
+    rig.job.source = Feed::new(Arc::new(Adapter::new(options)), client);
     let verification = verify(&rig, all(), at(NOW)).await;
     assert_eq!(findings(&verification), BTreeMap::new());
     assert!(verification.total().unjudged > 0);
@@ -510,5 +510,5 @@ async fn a_job_that_reads_otherwise_now_is_not_compared() {
     rig.job.partition_by.push(PartitionColumn::AccountId);
     rig.job.account_id = "another".to_owned();
     let error = try_verify(&rig, all(), at(NOW)).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), FailureKind::Config);
 }

@@ -9,7 +9,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::record_batch::RecordBatch;
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::pipeline::{self, Day, RunOptions, Verification};
+use auditlake::pipeline::{self, ComparedDay, RunOptions, Verification};
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
@@ -58,7 +58,7 @@ pub(super) async fn verify<S: Simulator>(
 /// Shown, rows, missing, extra, altered, doubled, unjudged.
 pub(super) type Counts = [u64; 7];
 
-pub(super) fn counts(day: &Day) -> Counts {
+pub(super) fn counts(day: &ComparedDay) -> Counts {
     [
         day.shown,
         day.rows,

@@ -342,7 +342,7 @@ proptest! {
         let body = format!(r#"{{"audit":[{}]}}"#, records.join(","));
         let cut = &body.as_bytes()[..cut.index(body.len())];
         let (_, end) = split(&mut AuditSplitter::new(None), [cut]);
-        prop_assert_eq!(end.unwrap_err().kind(), Kind::Transient);
+        prop_assert_eq!(end.unwrap_err().kind(), FailureKind::Transient);
     }
 
     #[test]
