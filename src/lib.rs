@@ -22,32 +22,32 @@
 //! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
 //! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`, `foreign`.
 
-pub mod alarm;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod clocks;
 pub mod config;
+pub mod cron;
 pub mod foreign;
 pub mod future;
 pub mod history;
 pub mod lake;
 pub mod metrics;
 pub mod model;
-pub mod pipeline;
 pub mod plan;
 pub mod providers;
-pub mod runtime;
-pub mod schedule;
+pub mod run;
 pub mod scheduler;
 pub mod secret;
 pub mod server;
+pub mod setup;
 pub mod shutdown;
 pub mod source;
-pub mod standing;
+pub mod status;
 pub mod table;
 pub mod telemetry;
 pub mod text;
+pub mod timer;
 pub mod tls;
 pub mod yaml;
 

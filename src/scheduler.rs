@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::alarm::WakeTimer;
 use crate::clock::real_now;
 use crate::history;
 use crate::lake::quarantine;
 use crate::lake::{self, Commit, FailureStreak, Lake, LakeError};
 use crate::metrics::RunEnd;
 use crate::model::FailureKind;
-use crate::pipeline::{self, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::plan;
-use crate::runtime::ScheduledJob;
-use crate::standing::{JobStatus, LastKnownStatus};
+use crate::run::{self, RunError, RunMode, RunOptions, RunOutcome, RunReport};
+use crate::setup::ScheduledJob;
+use crate::status::{JobStatus, LastKnownStatus};
 use crate::telemetry::{error_chain, said_of_panic};
+use crate::timer::WakeTimer;
 
 /// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
 const HELD_RETRY: TimeDelta = TimeDelta::seconds(2);
@@ -136,7 +136,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
         tracing::debug!(job = job.name, due = %at, late_ms, "begins");
         let conduct = RunOptions::new(stop.clone());
         // in a box, so that a job that waits doesn't hold the room that its run takes
-        let run = AssertUnwindSafe(Box::pin(pipeline::run(job, RunMode::Due, &conduct)));
+        let run = AssertUnwindSafe(Box::pin(run::run(job, RunMode::Due, &conduct)));
         let begun = Instant::now();
         let result = run.catch_unwind().await;
         let now = real_now();
@@ -184,7 +184,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
                 job.metrics.failed(FailureKind::Transient);
                 ended(RunEnd::Failed);
                 let said = said_of_panic(&*panic);
-                pipeline::note_failed(job, Uuid::nil(), &RunError::Panicked(said));
+                run::note_failed(job, Uuid::nil(), &RunError::Panicked(said));
                 tracing::error!(
                     job = job.name,
                     panic = said,

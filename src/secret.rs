@@ -1,11 +1,11 @@
 //! Secrets, redacted by type from the configuration to the header that carries them.
 
-mod hidden;
+mod redactor;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use hidden::Redactor;
+pub use redactor::Redactor;
 
 /// A string that is never shown: `Debug` prints `[redacted]`, there is no `Display` and no `Serialize`.
 ///

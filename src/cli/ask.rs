@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::{self, CommandError, Out};
 use crate::config::{Config, ConnectionConfig};
 use crate::providers::{Adapter, Call, Page, provider};
-use crate::runtime;
+use crate::setup;
 use crate::source::{Feed, FeedError};
 use crate::telemetry::error_chain;
 
@@ -101,7 +101,7 @@ fn source<'c>(
     let adapter: Arc<dyn Adapter> = of_a_job.or_else(by_default).ok_or_else(|| {
         CommandError::usage(format!("there is no provider `{}`", connection.provider))
     })?;
-    let client = runtime::client(connection, &config.server)
+    let client = setup::client(connection, &config.server)
         .map_err(|error| CommandError::usage(error_chain(&error)))?;
     Ok((connection, Feed::new(adapter, client)))
 }

@@ -12,12 +12,12 @@ use super::report::{self, Failure, Out, complain};
 use crate::clock::{judged, real_now};
 use crate::clocks::Judged;
 use crate::config::Config;
+use crate::cron::CronSchedule;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::pipeline::{self, Job, RunCache, RunMode, RunOptions, RunReport, RunTotals};
 use crate::plan;
-use crate::runtime::ScheduledJob;
-use crate::schedule::CronSchedule;
+use crate::run::{self, Job, RunCache, RunMode, RunOptions, RunReport, RunTotals};
+use crate::setup::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
 
@@ -163,7 +163,7 @@ pub(super) async fn in_turns(
             passed_over: passed_over.clone(),
             ..RunOptions::new(shutdown.stop.clone())
         };
-        let attempt = async || Box::pin(pipeline::run(job, lane(), &conduct)).await;
+        let attempt = async || Box::pin(run::run(job, lane(), &conduct)).await;
         let mut report = when_free(job, &conduct, attempt).await?;
         done += report.tally;
         report.tally = done;

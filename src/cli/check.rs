@@ -160,7 +160,7 @@ async fn check_lake(
     config: &Config,
     lines: &mut CheckOutput<'_>,
 ) -> (Option<RemoteClock>, Option<Lake>) {
-    let lake = match runtime::lake_with(&config.lake, StorePatience::Brief) {
+    let lake = match setup::lake_with(&config.lake, StorePatience::Brief) {
         Ok(lake) => lake,
         Err(error) => {
             lines.add(CheckLine {
@@ -176,7 +176,7 @@ async fn check_lake(
         }
     };
     let mut works = true;
-    for probed in lake::probe(&lake, &runtime::layout(&config.lake)).await {
+    for probed in lake::probe(&lake, &setup::layout(&config.lake)).await {
         works &= !matches!(probed.outcome, ProbeOutcome::Fails(_));
         let found = match probed.outcome {
             ProbeOutcome::Works(done) => ProbeFinding::Works(done),
@@ -201,7 +201,7 @@ async fn check_lake(
 /// Whether the jobs would land what other logs of the lake have pulled. Says nothing of those that wouldn't.
 async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut CheckOutput<'_>) {
     // where a client can't be made, its connection's lines say why
-    let jobs = runtime::jobs(config, lake, jobs, &Metrics::default()).unwrap_or_default();
+    let jobs = setup::jobs(config, lake, jobs, &Metrics::default()).unwrap_or_default();
     for ScheduledJob { job, .. } in jobs {
         let Err(error) = check_log(&job).await else {
             continue;
@@ -343,7 +343,7 @@ fn client(
     config: &Config,
     connection: &ConnectionConfig,
 ) -> Result<Client, crate::client::ClientError> {
-    let mut settings = runtime::client_settings(connection, &config.server);
+    let mut settings = setup::client_settings(connection, &config.server);
     settings.limits = ClientLimits {
         attempts: ATTEMPTS,
         elapsed: ELAPSED,

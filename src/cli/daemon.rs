@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::report::{CONFIG, CommandError, complain};
 use crate::config::{Config, ConfigSource};
 use crate::metrics::Metrics;
-use crate::runtime::{self, ScheduledJob};
 use crate::scheduler::Scheduler;
 use crate::server::{self, AllowedHosts, Readiness, Site, StatusCache};
+use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{error_chain, said_of_panic};
 
@@ -177,7 +177,7 @@ async fn keep_jobs(
         return Ok(());
     };
     let lake = first.job.lake.clone();
-    let layout = runtime::layout(&config.lake);
+    let layout = setup::layout(&config.lake);
     let mut told = None;
     let scheduler = loop {
         let begin = async {

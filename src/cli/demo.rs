@@ -21,8 +21,8 @@ use crate::config::Config;
 use crate::lake::{self, Commit, Lake};
 use crate::metrics::Metrics;
 use crate::model::Timestamp;
-use crate::pipeline::{Job, RunMode, RunOptions, RunReport};
-use crate::runtime::{self, ScheduledJob};
+use crate::run::{Job, RunMode, RunOptions, RunReport};
+use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::error_chain;
 use crate::text;
@@ -82,8 +82,8 @@ pub(super) async fn run(
         text::count(RECORDS as u64 / 5),
     ));
 
-    let lake = runtime::lake(&config.lake).map_err(CommandError::lake)?;
-    let jobs = runtime::jobs(&config, &lake.of_demo(), &[], &Metrics::default());
+    let lake = setup::lake(&config.lake).map_err(CommandError::lake)?;
+    let jobs = setup::jobs(&config, &lake.of_demo(), &[], &Metrics::default());
     let jobs = jobs.map_err(CommandError::setup)?;
     super::make_ready(&config, &jobs).await?;
     for (what, now) in [

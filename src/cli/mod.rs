@@ -33,7 +33,7 @@ use crate::clock::{Clock, real_now};
 use crate::config::{self, Config, ConfigSource, Problems};
 use crate::metrics::Metrics;
 use crate::model::{Range, Timestamp};
-use crate::runtime::{self, ScheduledJob};
+use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, LogFormat};
 use crate::text;
@@ -164,12 +164,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime,
+        Ok(runtime) => setup,
         Err(error) => return report::end(Err(CommandError::run(format!("can't start: {error}")))),
     };
-    let ended = runtime.block_on(run(cli));
+    let ended = setup.block_on(run(cli));
     // what still runs was given its time
-    runtime.shutdown_background();
+    setup.shutdown_background();
     let code = report::end(ended);
     drop(telemetry); // with the last lines
     code
@@ -303,7 +303,7 @@ async fn make_ready(config: &Config, jobs: &[ScheduledJob]) -> Result<(), Comman
         first
             .job
             .lake
-            .prepare(&runtime::layout(&config.lake))
+            .prepare(&setup::layout(&config.lake))
             .await
             .map_err(CommandError::lake)?;
     }
@@ -322,9 +322,9 @@ fn counted_jobs(
     metrics: &Metrics,
 ) -> Result<Vec<ScheduledJob>, CommandError> {
     known_jobs(config, wanted)?;
-    let lake = runtime::lake(&config.lake).map_err(CommandError::lake)?;
+    let lake = setup::lake(&config.lake).map_err(CommandError::lake)?;
     let lake = lake.counted(&metrics.store());
-    runtime::jobs(config, &lake, wanted, metrics).map_err(CommandError::setup)
+    setup::jobs(config, &lake, wanted, metrics).map_err(CommandError::setup)
 }
 
 /// A name that isn't there is a usage error.

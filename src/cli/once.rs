@@ -14,7 +14,7 @@ use crate::clock::{Clock, real_now};
 use crate::config::Config;
 use crate::history;
 use crate::lake::Lake;
-use crate::pipeline::{self, Job, RunError, RunMode, RunOptions, RunOutcome, RunReport};
+use crate::run::{self, Job, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{error_chain, said_of_panic};
 
@@ -101,10 +101,7 @@ pub(super) async fn run_when_free(
     lane: RunMode,
     conduct: &RunOptions,
 ) -> Result<RunReport, CommandError> {
-    when_free(job, conduct, async || {
-        pipeline::run(job, lane, conduct).await
-    })
-    .await
+    when_free(job, conduct, async || run::run(job, lane, conduct).await).await
 }
 
 /// Tries until nobody else holds the job.

@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
-use crate::pipeline::{Job, RunMode, refuse_overlap};
 use crate::plan::{self, Task};
 use crate::providers::{PageRequest, Stream};
+use crate::run::{Job, RunMode, refuse_overlap};
 use crate::text;
 
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::client::{Client, RateLimitStatus};
 use crate::lake::RecordCounts;
 use crate::model::RateLimit;
-use crate::pipeline::RunTotals;
+use crate::run::RunTotals;
 use crate::telemetry;
 use crate::text;
 

@@ -16,8 +16,8 @@ use crate::lake::Lake;
 use crate::lake::quarantine::{
     self, Acknowledged, AcknowledgedBy, Acknowledgement, FoundLine, LinePlace, QuarantineLine,
 };
-use crate::pipeline::{self, Job, LineOutcome, Replayed, ReplayedLine, RunOptions};
-use crate::runtime::ScheduledJob;
+use crate::run::{self, Job, LineOutcome, Replayed, ReplayedLine, RunOptions};
+use crate::setup::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
 
@@ -424,7 +424,7 @@ async fn replay(
     let stop = shutdown.map(|shutdown| shutdown.stop.clone());
     let conduct = RunOptions::new(stop.unwrap_or_default());
     let replayed = when_free(&job, &conduct, async || {
-        pipeline::replay(&job, these.as_ref(), &conduct).await
+        run::replay(&job, these.as_ref(), &conduct).await
     })
     .await?;
     if args.json {

@@ -14,9 +14,9 @@ use crate::config::Problems;
 use crate::foreign::OutputForm;
 use crate::lake::LakeError;
 use crate::model::FailureKind;
-use crate::pipeline::{self, Job, RunError, RunReport};
-use crate::runtime::SetupError;
-use crate::standing::Finding;
+use crate::run::{self, Job, RunError, RunReport};
+use crate::setup::SetupError;
+use crate::status::Finding;
 use crate::telemetry::{self, error_chain};
 use crate::text::{count, counted};
 
@@ -350,13 +350,13 @@ pub(super) fn failures(job: &Job, report: &RunReport) {
 
 /// Failures of the same text.
 struct RepeatedError<'a> {
-    first: &'a pipeline::StreamFailure,
+    first: &'a run::StreamFailure,
     streams: BTreeSet<&'a str>,
     ranges: usize,
 }
 
 /// The failures by their text.
-fn alike(failures: &[pipeline::StreamFailure]) -> Vec<RepeatedError<'_>> {
+fn alike(failures: &[run::StreamFailure]) -> Vec<RepeatedError<'_>> {
     let mut found: Vec<(String, RepeatedError<'_>)> = Vec::new();
     for failure in failures {
         let text = error_chain(&failure.error);
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn what_failed_alike_is_told_once() {
-        let failure = |stream: &str, text: &str| pipeline::StreamFailure {
+        let failure = |stream: &str, text: &str| run::StreamFailure {
             stream: stream.to_owned(),
             range: Range::new(
                 DateTime::UNIX_EPOCH,

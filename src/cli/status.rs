@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::history::{self, BuildError};
 use crate::lake::Lake;
 use crate::model::Timestamp;
-use crate::standing::{Finding, FindingKind, JobState, JobStatus, LastKnownStatus};
+use crate::status::{Finding, FindingKind, JobState, JobStatus, LastKnownStatus};
 use crate::telemetry::error_chain;
 use crate::text;
 

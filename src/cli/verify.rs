@@ -13,11 +13,11 @@ use super::table::{Cell, ColumnKind};
 use super::terminal::Tone;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::cron::CronSchedule;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::pipeline::{self, ComparedDay, Discrepancies, Job, RunOptions, RunTotals, Verification};
-use crate::runtime::{self, ScheduledJob};
-use crate::schedule::CronSchedule;
+use crate::run::{self, ComparedDay, Discrepancies, Job, RunOptions, RunTotals, Verification};
+use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::error_chain;
 use crate::text;
@@ -64,7 +64,7 @@ pub(super) async fn run(
     let job = &scheduled.job;
     // nothing is written unless something is to be repaired
     job.lake
-        .is_laid_out(&runtime::layout(&config.lake))
+        .is_laid_out(&setup::layout(&config.lake))
         .await
         .map_err(Failure::lake)?;
     let now = backfill::now_after(job, args.from, shutdown).await?;
@@ -133,7 +133,7 @@ async fn verify(
         tally: bar.follow(Tally::default()),
         ..Conduct::new(shutdown.stop.clone())
     };
-    let verified = pipeline::verify(job, range, &conduct).await;
+    let verified = run::verify(job, range, &conduct).await;
     let verified = verified.map_err(|error| CommandError::of_run(job, &error))?;
     let read = *conduct.tally.borrow();
     bar.leave(read);
@@ -175,7 +175,7 @@ async fn repair(
     tally: &mut RunTotals,
 ) -> Result<bool, CommandError> {
     let ScheduledJob { schedule, job, .. } = scheduled;
-    let layout = runtime::layout(&config.lake);
+    let layout = setup::layout(&config.lake);
     job.lake
         .prepare(&layout)
         .await
@@ -320,8 +320,7 @@ fn named(streams: &[String]) -> String {
 
 /// What could not be verified, on stderr; what failed alike in one line.
 fn complain_of(job: &Job, verification: &Verification) {
-    let mut alike: BTreeMap<(String, String), (Vec<String>, &pipeline::Unverified)> =
-        BTreeMap::new();
+    let mut alike: BTreeMap<(String, String), (Vec<String>, &run::Unverified)> = BTreeMap::new();
     for part in &verification.unverified {
         let ranges: Vec<String> = part.ranges.iter().map(|range| range.to_string()).collect();
         let key = (error_chain(&part.error), ranges.join(", "));

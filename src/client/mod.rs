@@ -6,22 +6,22 @@
 mod auth;
 mod body;
 mod calls;
-mod directory;
 mod error;
-mod guard;
-mod outgoing;
-mod pacing;
 mod pause;
 mod proxy;
+mod rate_headers;
+mod rate_limiter;
+mod request;
+mod resolver;
 mod retry;
-mod said;
 mod setup;
-mod spent;
+mod sliding_window;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod unpack;
-mod wire;
+mod url_policy;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -37,15 +37,15 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::calls::Calls;
 pub use self::error::{Attempts, Cause, ClientError, Request};
-pub use self::pacing::RateLimitStatus;
+pub use self::rate_limiter::RateLimitStatus;
 pub use self::stream::{OpenResponse, ResponseBody};
 
 use self::auth::{Auth, Token};
 use self::calls::Caller;
-use self::directory::{HostResolver, ResolvedUrl};
-use self::outgoing::{FromResponse, PreparedRequest, Traffic};
-use self::pacing::{Priority, RateLimiter};
-use self::wire::{RequestCounts, Transport};
+use self::rate_limiter::{Priority, RateLimiter};
+use self::request::{FromResponse, PreparedRequest, Traffic};
+use self::resolver::{HostResolver, ResolvedUrl};
+use self::transport::{RequestCounts, Transport};
 use crate::clock::RemoteClock;
 use crate::metrics;
 use crate::providers::{Answer, Call, Endpoint, ServiceHost, Target};
@@ -317,7 +317,7 @@ impl Client {
         if !answer.status.is_redirection() {
             return None;
         }
-        let target = wire::target(&answer.headers, setup::asked(&self.inner.api));
+        let target = transport::target(&answer.headers, setup::asked(&self.inner.api));
         let leads = match target {
             Some(target) => format!("it leads to `{target}`, and is not followed"),
             None => "it is a redirect that doesn't say where to".to_owned(),
@@ -366,11 +366,13 @@ impl Client {
             Target::Api { path, query } => {
                 let path = self.path(path)?;
                 // before anything is sent: another host makes no difference to it
-                guard::api_url(setup::asked(&self.inner.api), &path, query).map_err(forbidden)?;
+                url_policy::api_url(setup::asked(&self.inner.api), &path, query)
+                    .map_err(forbidden)?;
                 self.take_signed(call, &path, query, stop).await
             }
             Target::Download { url } => {
-                let url = guard::download_url(url, self.inner.allow_http).map_err(forbidden)?;
+                let url =
+                    url_policy::download_url(url, self.inner.allow_http).map_err(forbidden)?;
                 // a download's query is its credential
                 let hidden = body::hidden_query(&url).and(&self.inner.wire.hidden);
                 let mut out = self.outgoing(call, ResolvedUrl::at(url), None, &hidden);
@@ -417,7 +419,7 @@ impl Client {
         loop {
             let spot = wire.find(api, self.by(stop)).await?;
             let spot = spot
-                .map(|base| guard::api_url(base, path, query))
+                .map(|base| url_policy::api_url(base, path, query))
                 .map_err(|problem| ClientError::Forbidden { problem })?;
             let token = auth.token(wire, refused.as_deref(), self.by(stop)).await?;
             let mut out = self.outgoing(call, spot, Some(&token), token.hidden());
@@ -478,7 +480,7 @@ impl Client {
             out.headers.insert(ACCEPT, json.clone());
             let identity = HeaderValue::from_static("identity");
             out.headers.insert(ACCEPT_ENCODING, identity);
-            out.judge = outgoing::judge_data;
+            out.judge = request::judge_data;
         }
         if call.body.is_some() {
             out.headers.insert(CONTENT_TYPE, json);

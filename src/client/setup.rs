@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::Cause;
 use super::proxy::{self, Proxies};
-use super::{ClientSettings, guard};
+use super::{ClientSettings, url_policy};
 use crate::providers::{Endpoint, ServiceHost, SignIn};
 use crate::secret::{Redactor, Secret};
 use crate::tls;
@@ -43,13 +43,13 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), SetupProblem> {
     let allow_http = settings.allow_http;
     let check = |what: &str, place: &ServiceHost, may_query: bool| match place {
         ServiceHost::At(url) if may_query => {
-            guard::check_trusted(what, url, trusted_hosts, allow_http).map_err(plain)
+            url_policy::check_trusted(what, url, trusted_hosts, allow_http).map_err(plain)
         }
         ServiceHost::At(url) => {
-            guard::check_credentialed(what, url, trusted_hosts, allow_http).map_err(plain)
+            url_policy::check_credentialed(what, url, trusted_hosts, allow_http).map_err(plain)
         }
         ServiceHost::Named(named) => {
-            guard::check_named(what, named, may_query, allow_http).map_err(plain)
+            url_policy::check_named(what, named, may_query, allow_http).map_err(plain)
         }
     };
     check("api's url", api, false)?;
@@ -84,7 +84,7 @@ pub(super) fn http_client(
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .dns_resolver(guard::GuardedDns)
+        .dns_resolver(url_policy::GuardedDns)
         .connect_timeout(limits.connect_timeout)
         .http1_max_headers(MOST_HEADERS)
         .http2_max_header_list_size(HEADER_BYTES)
@@ -105,7 +105,7 @@ pub(super) fn http_client(
         let (proxy, proxies) = proxy_of(proxy)?;
         builder = builder.proxy(proxy);
         proxies
-    } else if guard::is_loopback(api) {
+    } else if url_policy::is_loopback(api) {
         builder = builder.no_proxy();
         Proxies::default()
     } else if let Some(problem) = proxy::unusable_of_environment(api) {

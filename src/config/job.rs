@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use super::connection::NamedConnection;
+use crate::cron::CronSchedule;
 use crate::model::Timestamp;
 use crate::providers::{Adapter, ProviderOptions, StreamSet};
-use crate::schedule::CronSchedule;
 use crate::yaml::value::{duration, positive_duration, time};
 use crate::yaml::{Fields, Position, YamlValue};
 

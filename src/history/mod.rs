@@ -3,11 +3,11 @@
 //! A row is one range of one stream that one run pulled, or at which it failed. Rows of days that are over lie in the
 //! table, one file a day; those of today are read from the commit logs, of which the table is made.
 
-mod build;
-mod condensed;
 mod file;
-mod keeper;
+mod maintenance;
+mod materialize;
 mod reader;
+mod rollup;
 mod runs;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,9 +23,9 @@ use crate::lake::{Lake, RecordCounts, Work};
 use crate::model::{FailureKind, Range, Timestamp};
 
 pub use crate::lake::DELAYS;
-pub use build::{BuildError, Built, MARGIN, build};
 pub use file::{FileError, table};
-pub use keeper::{about_to_be_lost, keep};
+pub use maintenance::{about_to_be_lost, keep};
+pub use materialize::{BuildError, Built, MARGIN, build};
 pub use reader::{HistoryReader, HistorySnapshot};
 pub use runs::RunFold;
 

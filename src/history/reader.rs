@@ -9,9 +9,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use super::build::{self, BuildError};
-use super::condensed::condensed;
 use super::file::{self, CommitMark, CommitMarks};
+use super::materialize::{self, BuildError};
+use super::rollup::condensed;
 use super::runs::RunFold;
 use super::{History, RunRow};
 use crate::lake::{self, Lake, LakeError, Version};
@@ -255,7 +255,7 @@ impl LogTail {
         let mark = self.mark.as_ref();
         let e_tag = mark.and_then(|(_, e_tag)| e_tag.as_deref());
         let after = mark.map(|(mark, _)| mark);
-        let (mut versions, since) = build::versions_after(lake, job, after, e_tag).await?;
+        let (mut versions, since) = materialize::versions_after(lake, job, after, e_tag).await?;
         drop(turn);
         if let Some(too_many) = versions.len().checked_sub(commits) {
             versions.drain(..too_many);
@@ -263,7 +263,7 @@ impl LogTail {
         }
         let read = async |version: Version| {
             let _turn = requests.acquire().await;
-            let commit = build::read(lake, job, version.number).await?;
+            let commit = materialize::read(lake, job, version.number).await?;
             Ok::<_, LakeError>(commit.map(|commit| (commit, version.e_tag)))
         };
         let mut commits = std::pin::pin!(stream::iter(versions).map(read).buffered(AT_A_TIME));

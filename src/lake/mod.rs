@@ -3,9 +3,7 @@
 mod answer;
 mod azure;
 mod claim;
-mod closed;
 mod commit;
-mod counted;
 mod credentials;
 mod error;
 mod folder;
@@ -13,11 +11,13 @@ mod http;
 pub mod layout;
 mod log;
 mod logs;
+mod metered;
 mod open;
 pub mod options;
 mod probe;
 mod publish;
 pub mod quarantine;
+mod redacting;
 mod streak;
 
 pub use commit::{

@@ -19,15 +19,15 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 
 use super::answer::StoreAnswer;
-use super::closed::{self, RedactingStore};
-use super::counted::MeteredStore;
 use super::credentials::{self, Bounded, CredentialSource};
 use super::error::{LakeError, answer_in};
 use super::folder::Folder;
 use super::http::NoRedirects;
 use super::layout::Layout;
+use super::metered::MeteredStore;
 use super::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
 use super::probe;
+use super::redacting::{self, RedactingStore};
 use crate::clock::{BUILT, RemoteClock, real_now};
 use crate::clocks::TOLERANCE;
 use crate::metrics;
@@ -114,7 +114,7 @@ impl Lake {
                 let opening = Opening {
                     url,
                     kind,
-                    hidden: closed::hidden(&settings, source.secrets()),
+                    hidden: redacting::hidden(&settings, source.secrets()),
                     settings,
                     source,
                     connector: NoRedirects {
@@ -500,7 +500,11 @@ impl Opening<'_> {
                     let builder = builder(time_out, &self.retries);
                     let store = builder.with_credentials(provider.clone()).build();
                     let store = Arc::new(store.map_err(hide)?);
-                    Ok(Arc::new(RedactingStore::new(self.kind, store, self.hidden.clone())))
+                    Ok(Arc::new(RedactingStore::new(
+                        self.kind,
+                        store,
+                        self.hidden.clone(),
+                    )))
                 };
                 (open(ANSWER)?, open(TRANSFER)?)
             }};

@@ -13,8 +13,8 @@ use crate::clock::real_now;
 use crate::history;
 use crate::lake::Lake;
 use crate::model::Timestamp;
-use crate::runtime::ScheduledJob;
-use crate::standing::{JobStatus, LastKnownStatus};
+use crate::setup::ScheduledJob;
+use crate::status::{JobStatus, LastKnownStatus};
 use crate::telemetry::error_chain;
 
 /// How long what was read is shown before it is read again.

@@ -21,8 +21,8 @@ use crate::lake::{
     RunSummary,
 };
 use crate::model::{FailureKind, Timestamp};
-use crate::runtime::{self, ScheduledJob};
-use crate::standing::{FindingKind, JobState, JobStatus, LastKnownStatus};
+use crate::setup::{self, ScheduledJob};
+use crate::status::{FindingKind, JobState, JobStatus, LastKnownStatus};
 
 const YAML: &str = "lake: {url: memory://}
 connections:
@@ -64,9 +64,9 @@ impl Place {
     async fn new(yaml: &str) -> Self {
         let config = Config::parse("jobs.yaml", yaml, &|_| None).unwrap();
         let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
-        lake.prepare(&runtime::layout(&config.lake)).await.unwrap();
+        lake.prepare(&setup::layout(&config.lake)).await.unwrap();
         let metrics = Metrics::default();
-        let jobs = runtime::jobs(&config, &lake, &[], &metrics).unwrap();
+        let jobs = setup::jobs(&config, &lake, &[], &metrics).unwrap();
         Self {
             scheduled: jobs[0].clone(),
             lake: lake.clone(),

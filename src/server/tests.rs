@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::config::Config;
 use crate::lake::Lake;
-use crate::runtime;
+use crate::setup;
 
 const YAML: &str = "lake: {url: memory://}
 connections:
@@ -24,9 +24,9 @@ jobs:
 pub(super) async fn site(allowed: &[&str]) -> (Site, watch::Sender<Readiness>) {
     let config = Config::parse("jobs.yaml", YAML, &|_| None).unwrap();
     let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
-    lake.prepare(&runtime::layout(&config.lake)).await.unwrap();
+    lake.prepare(&setup::layout(&config.lake)).await.unwrap();
     let metrics = Metrics::default();
-    let jobs = runtime::jobs(&config, &lake, &[], &metrics).unwrap();
+    let jobs = setup::jobs(&config, &lake, &[], &metrics).unwrap();
     let (readiness, ready) = watch::channel(Readiness::Ready);
     let allowed: Vec<String> = allowed.iter().map(|&name| name.to_owned()).collect();
     let site = Site {

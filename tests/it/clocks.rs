@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use auditlake::clock::Clock;
 use auditlake::clocks::{ClockOwner, IgnoredBecause, Skew};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
+use auditlake::run::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::sim::Fault;
 use auditlake::sim::genesys::{self, Dataset, DatasetSpec, Genesys, GenesysSettings};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -70,10 +70,7 @@ async fn run(rig: &Rig, store: Option<TimeDelta>) -> RunReport {
     }
     let conduct = RunOptions::new(CancellationToken::new());
     assert_eq!(conduct.clock, Clock::System);
-    match pipeline::run(&rig.job, RunMode::Due, &conduct)
-        .await
-        .unwrap()
-    {
+    match run::run(&rig.job, RunMode::Due, &conduct).await.unwrap() {
         RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report

@@ -18,8 +18,8 @@ use auditlake::config::Config;
 use auditlake::lake;
 use auditlake::metrics::Metrics;
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome};
-use auditlake::runtime::{self, ScheduledJob};
+use auditlake::run::{self, RunMode, RunOptions, RunOutcome};
+use auditlake::setup::{self, ScheduledJob};
 use auditlake::sim::{Providers, ProvidersSpec};
 use axum::Router;
 use axum::extract::State;
@@ -151,22 +151,19 @@ async fn jobs(yaml: &str, folder: &str) -> Vec<ScheduledJob> {
         name => std::env::var(name).ok(),
     };
     let config = Config::parse("jobs.yaml", yaml, &environment).unwrap();
-    let lake = runtime::lake(&config.lake).unwrap();
-    lake.prepare(&runtime::layout(&config.lake)).await.unwrap();
+    let lake = setup::lake(&config.lake).unwrap();
+    lake.prepare(&setup::layout(&config.lake)).await.unwrap();
     let metrics = Metrics::default();
-    runtime::jobs(&config, &lake, &[], &metrics).unwrap()
+    setup::jobs(&config, &lake, &[], &metrics).unwrap()
 }
 
 /// One run, in which nothing fails.
-async fn run(job: &ScheduledJob, now: Timestamp) -> pipeline::RunReport {
+async fn run(job: &ScheduledJob, now: Timestamp) -> run::RunReport {
     let conduct = RunOptions {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    let RunOutcome::Ran(report) = pipeline::run(&job.job, RunMode::Due, &conduct)
-        .await
-        .unwrap()
-    else {
+    let RunOutcome::Ran(report) = run::run(&job.job, RunMode::Due, &conduct).await.unwrap() else {
         panic!("nobody else runs this job");
     };
     assert_eq!(failures(&report), "");

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::credentials::{Credentials, sensitive, unfit};
 use super::{SignedIn, margin};
 use crate::client::error::ClientError;
-use crate::client::wire::Transport;
+use crate::client::transport::Transport;
 use crate::secret::Redactor;
 
 /// How long a password is used before it is read anew.

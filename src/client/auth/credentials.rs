@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::client::error::ClientError;
-use crate::client::wire::Transport;
+use crate::client::transport::Transport;
 
 /// Revealed for one sign-in.
 pub(super) struct Credentials {

@@ -1,9 +1,9 @@
 //! Signing in, and what signs a call after that.
 
-mod ask;
 mod basic;
 mod credentials;
 mod oauth;
+mod request;
 mod session;
 mod token;
 mod verdict;
@@ -21,12 +21,12 @@ use tokio::time::Instant;
 
 pub(super) use self::token::Token;
 
-use self::ask::SignInRequest;
 use self::credentials::{Credentials, Extra, unfit};
+use self::request::SignInRequest;
 use self::session::Session;
 use super::calls::Caller;
 use super::error::ClientError;
-use super::wire::Transport;
+use super::transport::Transport;
 use crate::model::FailureKind;
 use crate::providers::SignIn;
 use crate::secret::{Redactor, Secret};

@@ -8,13 +8,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
-use super::ask::{SignInRequest, fields, tried};
 use super::credentials::{Credentials, sensitive, unfit};
+use super::request::{SignInRequest, fields, tried};
 use super::verdict;
 use super::{LONGEST_LIFE, SignedIn, USUAL_LIFE, margin};
 use crate::client::body;
 use crate::client::error::{Attempts, ClientError, Request};
-use crate::client::wire::count;
+use crate::client::transport::count;
 use crate::clock;
 use crate::model::Timestamp;
 use crate::providers::{Answer, SentIn};

@@ -10,15 +10,15 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::ask::{SignInRequest, fields, tried};
 use super::credentials::{Credentials, sensitive};
+use super::request::{SignInRequest, fields, tried};
 use super::verdict;
 use super::{Auth, CachedToken, LONGEST_LIFE, SignedIn, Token, USUAL_LIFE, margin};
 use crate::client::body;
 use crate::client::calls::Caller;
 use crate::client::error::ClientError;
-use crate::client::outgoing::ResponseVerdict;
-use crate::client::wire::{Transport, count};
+use crate::client::request::ResponseVerdict;
+use crate::client::transport::{Transport, count};
 use crate::providers::{Answer, SignIn};
 use crate::secret::Redactor;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::ask::fields;
+use super::request::fields;
 use crate::client::body::is_page;
 use crate::client::error::{Attempts, PAGE};
-use crate::client::outgoing::{ResponseVerdict, is_cut};
+use crate::client::request::{ResponseVerdict, is_cut};
 use crate::providers::Answer;
 
 /// How long `slow_down` asks for at least (RFC 8628 section 3.5).
@@ -69,7 +69,7 @@ pub(super) fn no_sign_in(answer: &Answer, said: Option<String>) -> Attempts {
     );
     Attempts {
         what: Some(PAGE).filter(|_| is_gateways && is_page(&answer.body)),
-        ..super::ask::tried(answer, said)
+        ..super::request::tried(answer, said)
     }
 }
 

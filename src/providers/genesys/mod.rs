@@ -9,7 +9,7 @@ mod answer;
 mod audit;
 mod call;
 mod cost;
-mod patience;
+mod poll_backoff;
 mod settings;
 
 use std::borrow::Cow;
@@ -32,7 +32,7 @@ use answer::{
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
-use patience::{PollBackoff, PollCount};
+use poll_backoff::{PollBackoff, PollCount};
 
 pub use settings::{Filter, FilterProperty, GenesysOptions, Mode, SPEC};
 

@@ -18,7 +18,7 @@ use crate::lake::{Commit, FailureStreak, Progress};
 use crate::model::{RangeSet, Timestamp};
 use crate::server::Site;
 use crate::server::board::StatusReading;
-use crate::standing::{Finding, JobState, JobStatus};
+use crate::status::{Finding, JobState, JobStatus};
 
 /// All jobs, in the configuration's order.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,7 +11,7 @@ use super::view::{Look, StateLabel, View};
 use super::{calendar, frame, plot, run, words};
 use crate::lake::{Commit, FailureStreak, OpenRange, Progress};
 use crate::model::{Range, Timestamp};
-use crate::standing::{Finding, FindingKind, JobState, JobStatus};
+use crate::status::{Finding, FindingKind, JobState, JobStatus};
 use crate::text;
 
 /// How many weeks the calendar shows.

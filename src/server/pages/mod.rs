@@ -34,8 +34,8 @@ use crate::clock::real_now;
 use crate::history;
 use crate::lake::Commit;
 use crate::model::Timestamp;
-use crate::runtime::ScheduledJob;
-use crate::standing::JobStatus;
+use crate::setup::ScheduledJob;
+use crate::status::JobStatus;
 
 /// The most weeks that a calendar shows.
 const MOST_WEEKS: u32 = 53;

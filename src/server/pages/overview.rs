@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::arrivals::Arrivals;
 use super::view::{Look, StateLabel, View};
 use super::{calendar, frame, job, plot, words};
-use crate::standing::FindingKind;
+use crate::status::FindingKind;
 use crate::text;
 
 /// How many jobs a page shows.

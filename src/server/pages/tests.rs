@@ -19,7 +19,7 @@ use crate::lake::{
 };
 use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan::Policy;
-use crate::standing::JobStatus;
+use crate::status::JobStatus;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

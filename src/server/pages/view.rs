@@ -5,7 +5,7 @@ use crate::client::RateLimitStatus;
 use crate::lake::FailureStreak;
 use crate::model::Timestamp;
 use crate::plan::Policy;
-use crate::standing::{self, Finding, FindingKind, JobStatus};
+use crate::status::{self, Finding, FindingKind, JobStatus};
 
 /// All that a page may show.
 #[derive(Debug)]
@@ -91,13 +91,13 @@ impl StateLabel {
 impl Look<'_> {
     /// Whether its watermark is too old.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
-        (self.standing).is_some_and(|standing| standing.is_stale(now))
+        (self.standing).is_some_and(|standing| status.is_stale(now))
     }
 
     /// What is to be said of it.
     pub(super) fn verdict(&self, now: Timestamp) -> StateLabel {
         let worst = self.findings(now).first().map(|finding| finding.kind);
-        let is_new = (self.standing).is_some_and(|standing| standing.newest.is_none());
+        let is_new = (self.standing).is_some_and(|standing| status.newest.is_none());
         match worst {
             Some(kind) => StateLabel::Found(kind),
             None if is_new => StateLabel::New,
@@ -107,7 +107,7 @@ impl Look<'_> {
 
     /// All problems that need attention, the worst first.
     pub(super) fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        standing::findings(
+        status::findings(
             (self.name, self.connection),
             self.standing,
             self.unreadable,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use auditlake::client::{Client, ClientLimits};
 use auditlake::config::Config;
-use auditlake::runtime;
+use auditlake::setup;
 use auditlake::sim::avaya::endpoint;
 use auditlake::sim::{Fault, RateLimit};
 
@@ -16,7 +16,7 @@ const NOW: &str = "2026-03-03T01:00:00Z";
 fn impatient(rig: &mut Rig) {
     let yaml = yaml(&rig.sim.base_url(), SETTLED);
     let config = Config::parse("jobs.yaml", &yaml, &|_| None).unwrap();
-    let settings = runtime::client_settings(&config.connections["avaya-prod"], &config.server);
+    let settings = setup::client_settings(&config.connections["avaya-prod"], &config.server);
     rig.job.source.client = Client::new(auditlake::client::ClientSettings {
         limits: ClientLimits {
             longest_wait: Duration::from_millis(20),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use auditlake::clock::Clock;
 use auditlake::model::Record;
-use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::providers::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream};
+use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::telemetry::error_chain;
 use tokio_util::sync::CancellationToken;
 
@@ -77,17 +77,14 @@ async fn a_panic_is_a_failed_run_that_quotes_nothing_and_the_next_run_lands_all(
             clock: Clock::AsOf(at(26, 0)),
             ..RunOptions::new(CancellationToken::new())
         };
-        let error = pipeline::run(&job, RunMode::Due, &conduct)
-            .await
-            .unwrap_err();
+        let error = run::run(&job, RunMode::Due, &conduct).await.unwrap_err();
         canaries.output(
             "the error",
             format!("{} {error:?} {error}", error_chain(&error)),
         );
         assert!(error_chain(&error).contains("panicked"), "{error}");
         armed.store(false, Ordering::Relaxed);
-        let pipeline::RunOutcome::Ran(report) =
-            pipeline::run(&job, RunMode::Due, &conduct).await.unwrap()
+        let run::RunOutcome::Ran(report) = run::run(&job, RunMode::Due, &conduct).await.unwrap()
         else {
             panic!("the panicked run still holds the job");
         };

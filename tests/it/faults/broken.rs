@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auditlake::clock::Clock;
-use auditlake::pipeline::{self, RunOptions, RunOutcome};
+use auditlake::run::{self, RunOptions, RunOutcome};
 use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 use tokio_util::sync::CancellationToken;
 
@@ -207,7 +207,7 @@ async fn finds_nothing<W: World>(rig: &Rig<W>) {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(CancellationToken::new())
     };
-    let verification = pipeline::verify(&rig.job, range(FROM, TO), &conduct)
+    let verification = run::verify(&rig.job, range(FROM, TO), &conduct)
         .await
         .unwrap();
     assert!(
@@ -215,13 +215,13 @@ async fn finds_nothing<W: World>(rig: &Rig<W>) {
         "{verification:?}"
     );
     assert_eq!(verification.total().shown, 5);
-    let replayed = pipeline::replay(&rig.job, None, &conduct).await.unwrap();
+    let replayed = run::replay(&rig.job, None, &conduct).await.unwrap();
     let RunOutcome::Ran(replayed) = replayed else {
         panic!("nobody else runs this job")
     };
     assert_eq!(replayed.lines.len(), 1);
     assert!(
-        matches!(&replayed.lines[0].became, pipeline::LineOutcome::Unreadable(reason) if !reason.is_empty()),
+        matches!(&replayed.lines[0].became, run::LineOutcome::Unreadable(reason) if !reason.is_empty()),
         "{replayed:?}"
     );
     assert_eq!(rig.rows().await.len(), 5);

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use auditlake::clock::real_now;
 use auditlake::model::Timestamp;
-use auditlake::runtime::ScheduledJob;
 use auditlake::scheduler::Scheduler;
+use auditlake::setup::ScheduledJob;
 use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 use tokio_util::sync::CancellationToken;
 

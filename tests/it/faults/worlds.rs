@@ -7,8 +7,8 @@ use auditlake::client::{Client, ClientLimits, ClientSettings};
 use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::model::{FailureKind, Range, Timestamp};
-use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
-use auditlake::runtime;
+use auditlake::run::{self, RunMode, RunOptions, RunOutcome, RunReport};
+use auditlake::setup;
 use auditlake::sim::{
     self, Asked, Counters, Fault, Faults, avaya as axp, everyware as edc, genesys as cloud,
     liveperson as lp,
@@ -409,7 +409,7 @@ pub(super) fn client(yaml: &str, limits: ClientLimits) -> Client {
     let connection = config.connections.values().next().unwrap();
     Client::new(ClientSettings {
         limits,
-        ..runtime::client_settings(connection, &config.server)
+        ..setup::client_settings(connection, &config.server)
     })
     .unwrap()
 }
@@ -441,14 +441,14 @@ async fn attempted<S: Simulator>(rig: &Rig<S>, now: Timestamp, at_once: bool) ->
         at_once,
         ..RunOptions::new(CancellationToken::new())
     };
-    let (kinds, said, report) = match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
+    let (kinds, said, report) = match run::run(&rig.job, RunMode::Due, &conduct).await {
         Ok(RunOutcome::Ran(report)) => {
             let errors = || report.failures.iter().map(|failure| &failure.error);
             let said: Vec<String> = errors()
                 .map(|error| format!("{}: {}", error.kind(), telemetry::error_chain(error)))
                 .collect();
             (
-                errors().map(pipeline::RunError::kind).collect(),
+                errors().map(run::RunError::kind).collect(),
                 said.join("\n"),
                 Some(report),
             )

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::pipeline::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
+use auditlake::run::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::sim::genesys::endpoint::{SUBMIT, TOKEN};
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings};
 use auditlake::sim::{RateCount, RateLimit};
@@ -70,12 +70,12 @@ fn backfill(turn: TimeDelta) -> RunMode {
     }
 }
 
-async fn run(job: &pipeline::Job, lane: RunMode, stop: &CancellationToken) -> RunReport {
+async fn run(job: &run::Job, lane: RunMode, stop: &CancellationToken) -> RunReport {
     let conduct = RunOptions {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(stop.clone())
     };
-    match pipeline::run(job, lane, &conduct).await.unwrap() {
+    match run::run(job, lane, &conduct).await.unwrap() {
         RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report
@@ -198,7 +198,7 @@ async fn figures_a_backfill_delays_due_pulls_by_one_window_at_most() {
         job.policy = hours(&rig.job.policy);
         job
     };
-    let pull = async |job: &pipeline::Job| {
+    let pull = async |job: &run::Job| {
         let began = Instant::now();
         let report = run(job, RunMode::Due, &stop).await;
         assert!(report.tally.windows > 8);

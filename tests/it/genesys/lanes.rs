@@ -2,9 +2,9 @@
 
 use auditlake::clock::Clock;
 use auditlake::model::{FailureKind, PartitionColumn};
-use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
+use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::sim::genesys::endpoint::{REALTIME, SUBMIT};
 use auditlake::sim::{Fault, FaultRule};
 use chrono::TimeDelta;
@@ -88,12 +88,12 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
         stop.cancel();
         hold.cancel();
     };
-    let conduct = auditlake::pipeline::RunOptions {
+    let conduct = auditlake::run::RunOptions {
         clock: auditlake::clock::Clock::AsOf(at(NOW)),
-        ..auditlake::pipeline::RunOptions::new(stop.clone())
+        ..auditlake::run::RunOptions::new(stop.clone())
     };
-    let (ran, ()) = tokio::join!(auditlake::pipeline::run(&job, lane, &conduct), stopping);
-    let auditlake::pipeline::RunOutcome::Ran(report) = ran.unwrap() else {
+    let (ran, ()) = tokio::join!(auditlake::run::run(&job, lane, &conduct), stopping);
+    let auditlake::run::RunOutcome::Ran(report) = ran.unwrap() else {
         panic!("held");
     };
     assert!(report.unfinished);
@@ -206,11 +206,9 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(CancellationToken::new())
     };
-    pipeline::run(&job, RunMode::Due, &conduct()).await.unwrap();
+    run::run(&job, RunMode::Due, &conduct()).await.unwrap();
     let was = std::mem::replace(&mut job.account_id, "renamed".to_owned());
-    let error = pipeline::run(&job, RunMode::Due, &conduct())
-        .await
-        .unwrap_err();
+    let error = run::run(&job, RunMode::Due, &conduct()).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Config);
     let said = error.to_string();
     assert!(
@@ -219,7 +217,7 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
     );
 
     job.partition_by = vec![PartitionColumn::EventDate];
-    pipeline::run(&job, RunMode::Due, &conduct())
+    run::run(&job, RunMode::Due, &conduct())
         .await
         .expect("it isn't in the path");
 }
@@ -250,7 +248,7 @@ async fn whoever_follows_a_run_sees_each_window_before_its_commit() {
         hold.cancel();
         seen
     };
-    let (_, seen) = tokio::join!(pipeline::run(&rig.job, RunMode::Due, &conduct), following);
+    let (_, seen) = tokio::join!(run::run(&rig.job, RunMode::Due, &conduct), following);
     let seen = seen.expect("the first window is never told of");
     assert_eq!((seen.windows, seen.commits), (1, 0));
     assert!(seen.counts.new > 0);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use auditlake::client::{Client, ClientSettings};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, GenesysOptions, Mode};
 use auditlake::providers::{Endpoint, SentIn, ServiceHost, SignIn};
+use auditlake::run::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::secret::Secret;
 use auditlake::sim;
 use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};

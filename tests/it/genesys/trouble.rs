@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use auditlake::model::FailureKind;
-use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::plan::Policy;
 use auditlake::providers::genesys::{GenesysOptions, Mode};
+use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::sim::genesys::endpoint::{REALTIME, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN};
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings, PoisonKind};
 use auditlake::sim::{Fault, FaultRule};
@@ -40,7 +40,7 @@ async fn run_and_meddle(
     nth: u32,
     stop: &CancellationToken,
     meddle: impl FnOnce(),
-) -> pipeline::RunReport {
+) -> run::RunReport {
     let hold = CancellationToken::new();
     rig.sim.faults().inject(FaultRule {
         endpoint: Some(endpoint),
@@ -206,8 +206,8 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
                 ..RunOptions::new(CancellationToken::new())
             };
             // the list of services can fail, too, and with it the run
-            let report = match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
-                Ok(pipeline::RunOutcome::Ran(report)) => report,
+            let report = match run::run(&rig.job, RunMode::Due, &conduct).await {
+                Ok(run::RunOutcome::Ran(report)) => report,
                 Ok(held) => panic!("{held:?}"),
                 Err(error) => {
                     assert!(
@@ -275,9 +275,9 @@ async fn wrong_credentials_are_not_tried_again_and_again() {
         let wrong = client(&rig.sim, "not-the-secret", (1_000, Duration::from_secs(1)));
         rig.job.source.client = wrong;
         let conduct = RunOptions::new(CancellationToken::new());
-        match pipeline::run(&rig.job, RunMode::Due, &conduct).await {
+        match run::run(&rig.job, RunMode::Due, &conduct).await {
             Err(error) => assert_eq!(error.kind(), FailureKind::Auth),
-            Ok(pipeline::RunOutcome::Ran(report)) => {
+            Ok(run::RunOutcome::Ran(report)) => {
                 assert_eq!(report.failures.len(), 2);
                 for failure in &report.failures {
                     assert_eq!(failure.error.kind(), FailureKind::Auth);

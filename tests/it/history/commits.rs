@@ -2,7 +2,7 @@
 
 use auditlake::lake::{Commit, CommitKind, Work};
 use auditlake::model::FailureKind;
-use auditlake::pipeline::{self, RunMode, RunOptions};
+use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::sim::Fault;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ async fn a_run_that_fails_as_a_whole_says_so() {
     rig.job.connection = "other".to_owned();
     rig.job.partition_by = vec![auditlake::model::PartitionColumn::Connection];
     let conduct = RunOptions::new(CancellationToken::new());
-    let error = pipeline::run(&rig.job, RunMode::Due, &conduct)
+    let error = run::run(&rig.job, RunMode::Due, &conduct)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), FailureKind::Config);
@@ -82,7 +82,7 @@ async fn every_request_is_counted_once() {
     ] {
         "other".clone_into(field);
     }
-    other.memory = pipeline::RunCache::default();
+    other.memory = run::RunCache::default();
     let failing = Fault::Status {
         status: 503,
         retry_after: None,
@@ -95,8 +95,8 @@ async fn every_request_is_counted_once() {
             ..RunOptions::new(CancellationToken::new())
         };
         let (one, two) = tokio::join!(
-            pipeline::run(&rig.job, RunMode::Due, &conduct),
-            pipeline::run(&other, RunMode::Due, &conduct)
+            run::run(&rig.job, RunMode::Due, &conduct),
+            run::run(&other, RunMode::Due, &conduct)
         );
         one.unwrap();
         two.unwrap();
@@ -161,7 +161,7 @@ async fn every_request_of_a_range_in_many_commits_is_counted_once() {
         clock: auditlake::clock::Clock::AsOf(provider::at(25, 0)),
         ..RunOptions::new(CancellationToken::new())
     };
-    pipeline::run(&job, RunMode::Due, &conduct).await.unwrap();
+    run::run(&job, RunMode::Due, &conduct).await.unwrap();
     let mut runs = auditlake::history::RunFold::default();
     for version in auditlake::lake::versions(&lake, "job", 0).await.unwrap() {
         let commit = auditlake::lake::commit(&lake, "job", version.number).await;

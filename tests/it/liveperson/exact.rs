@@ -192,7 +192,7 @@ async fn a_zone_with_folds_loses_nothing() {
         let rig = Rig::with(&spec, settings, APP, &options).await;
         for hour in [6, 12, 18, 24, 48] {
             rig.lane(
-                auditlake::pipeline::RunMode::Backfill {
+                auditlake::run::RunMode::Backfill {
                     range: super::support::range("2026-11-01", "2026-11-02"),
                     refetch: false,
                     turn: TimeDelta::hours(1),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use auditlake::client::{Client, ClientSettings};
 use auditlake::config::Config;
 use auditlake::providers::Adapter as _;
-use auditlake::runtime;
+use auditlake::setup;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -78,7 +78,7 @@ jobs:
     );
     let config = Config::parse("jobs.yaml", &text, &|_| None);
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
-    let settings = runtime::client_settings(&config.connections["cloud"], &config.server);
+    let settings = setup::client_settings(&config.connections["cloud"], &config.server);
     let client = Client::new(ClientSettings {
         limits: hasty(),
         replicas: NonZeroU32::MIN,

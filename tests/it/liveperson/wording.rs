@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use auditlake::clock::Clock;
-use auditlake::pipeline::{self, RunMode, RunOptions};
 use auditlake::providers::liveperson::{LivePerson, LivePersonOptions};
+use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::sim::liveperson::LivePersonSettings;
 use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ async fn another_language_is_refused_before_it_doubles_what_is_read_again() {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    let error = pipeline::run(&rig.job, RunMode::Due, &conduct)
+    let error = run::run(&rig.job, RunMode::Due, &conduct)
         .await
         .unwrap_err();
     assert_eq!(error.kind().to_string(), "config");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auditlake::lake::{CommitKind, LakeError};
-use auditlake::pipeline::RunError;
+use auditlake::run::RunError;
 
 use super::crash::{live, live_after_the_dead, suffer};
 use super::world::{COMMITS, Step, World, lake, provider, short_provider};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auditlake::lake::{ClaimOutcome, CommitChange, CommitKind, JobLog, LakeError, LogRun, newest};
 use auditlake::model::FailureKind;
-use auditlake::pipeline::{RunError, RunOutcome};
+use auditlake::run::{RunError, RunOutcome};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
 use object_store::path::Path;

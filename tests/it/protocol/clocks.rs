@@ -2,7 +2,7 @@
 //! expired, and expired that are live. That may cost time, never rows.
 
 use auditlake::lake::{ClaimOutcome, JobLog, LogRun};
-use auditlake::pipeline::RunOutcome;
+use auditlake::run::RunOutcome;
 use chrono::TimeDelta;
 
 use super::turns::{check_ends, take_turns};

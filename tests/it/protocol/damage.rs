@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use auditlake::model::FailureKind;
-use auditlake::pipeline::{RunError, RunOutcome};
+use auditlake::run::{RunError, RunOutcome};
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;

@@ -2,7 +2,7 @@
 
 use auditlake::lake::{self, CommitKind};
 use auditlake::model::FailureKind;
-use auditlake::pipeline::RunOutcome;
+use auditlake::run::RunOutcome;
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;

@@ -2,7 +2,7 @@
 
 use auditlake::lake::{ClaimOutcome, JobLog, LogRun};
 use auditlake::model::FailureKind;
-use auditlake::pipeline::RunOutcome;
+use auditlake::run::RunOutcome;
 use chrono::TimeDelta;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};

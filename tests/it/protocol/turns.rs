@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use auditlake::model::FailureKind;
-use auditlake::pipeline::{RunError, RunOutcome};
+use auditlake::run::{RunError, RunOutcome};
 
 use super::world::{Step, World};
 use crate::support::store::{Answer, Fault, FaultStore, Turn};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auditlake::clock::Clock;
 use auditlake::lake::{ClaimOutcome, Commit, CommitKind, JobLog, Lake, LogRun, Progress};
-use auditlake::pipeline::{self, Job, RunError, RunMode, RunOptions, RunOutcome};
+use auditlake::run::{self, Job, RunError, RunMode, RunOptions, RunOutcome};
 use chrono::TimeDelta;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -242,7 +242,7 @@ impl World {
             claim_life: self.claim_life,
             ..RunOptions::new(CancellationToken::new())
         };
-        pipeline::run(job, what, &conduct).await
+        run::run(job, what, &conduct).await
     }
 
     /// Runs one step until it ends, or the process dies: `None`.

@@ -6,7 +6,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 
 use super::world::{World, open};
 use crate::support::provider::{Event, at};
-use auditlake::pipeline::LineOutcome;
+use auditlake::run::LineOutcome;
 
 const QUARANTINE: &str = "_auditlake/jobs/job/quarantine";
 const ACKNOWLEDGED: &str = "_auditlake/jobs/job/acknowledged";

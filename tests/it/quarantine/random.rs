@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use auditlake::pipeline::LineOutcome;
+use auditlake::run::LineOutcome;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng as _, SeedableRng as _};

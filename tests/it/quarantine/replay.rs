@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auditlake::lake::{ClaimOutcome, Commit, JobLog, Lake, LogRun, Work};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::{self, LineOutcome, RunOptions, RunOutcome};
+use auditlake::run::{self, LineOutcome, RunOptions, RunOutcome};
 use chrono::TimeDelta;
 use object_store::ObjectStoreExt;
 use tokio_util::sync::CancellationToken;
@@ -206,11 +206,11 @@ async fn a_job_that_another_run_holds_is_left_to_it() {
     // in the faulty store's eyes every claim has expired, so this one looks for itself
     world.provider.learn(true);
     let (job, conduct) = (world.job(lake), RunOptions::new(CancellationToken::new()));
-    let held = pipeline::replay(&job, None, &conduct).await.unwrap();
+    let held = run::replay(&job, None, &conduct).await.unwrap();
     assert!(matches!(held, RunOutcome::Held(_)), "{held:?}");
     assert_eq!(world.counts().await, open(3, 0));
     log.release().await.unwrap();
-    let ran = pipeline::replay(&job, None, &conduct).await.unwrap();
+    let ran = run::replay(&job, None, &conduct).await.unwrap();
     assert!(matches!(ran, RunOutcome::Ran(_)), "{ran:?}");
     assert_eq!(world.counts().await, open(1, 2));
 }
@@ -223,7 +223,7 @@ async fn a_replay_that_is_stopped_leaves_the_rest_open() {
     stop.cancel();
     let conduct = RunOptions::new(stop);
     let job = world.job(world.process(Fault::None).lake());
-    let RunOutcome::Ran(replayed) = pipeline::replay(&job, None, &conduct).await.unwrap() else {
+    let RunOutcome::Ran(replayed) = run::replay(&job, None, &conduct).await.unwrap() else {
         panic!("nobody else runs this job");
     };
     assert!(replayed.unfinished && replayed.lines.is_empty());
@@ -245,7 +245,7 @@ async fn a_replayed_row_was_ingested_when_its_line_was_pulled() {
     rig.tick(at(25, 0)).await;
     rig.sim.learn(true);
     let conduct = RunOptions::new(CancellationToken::new());
-    pipeline::replay(&rig.job, None, &conduct).await.unwrap();
+    run::replay(&rig.job, None, &conduct).await.unwrap();
     let lines = rig.quarantine().await;
     for id in ["bad-1", "bad-2"] {
         let rows = rig.rows().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use auditlake::clock::Clock;
 use auditlake::lake::quarantine::{self, Acknowledged, AcknowledgedBy, LineCounts, LinePlace};
 use auditlake::lake::{Commit, Lake};
-use auditlake::pipeline::{
+use auditlake::run::{
     self, Job, LineOutcome, Replayed, RunError, RunMode, RunOptions, RunOutcome, RunReport,
 };
 use chrono::TimeDelta;
@@ -79,7 +79,7 @@ impl World {
             ..RunOptions::new(CancellationToken::new())
         };
         let job = self.job(self.lake());
-        match pipeline::run(&job, lane, &conduct).await.unwrap() {
+        match run::run(&job, lane, &conduct).await.unwrap() {
             RunOutcome::Ran(report) => {
                 assert!(
                     report.failures.is_empty() && !report.unfinished,
@@ -99,7 +99,7 @@ impl World {
     ) -> Result<RunOutcome<Replayed>, RunError> {
         self.provider.learn(true);
         let conduct = RunOptions::new(CancellationToken::new());
-        pipeline::replay(&self.job(process.lake()), these, &conduct).await
+        run::replay(&self.job(process.lake()), these, &conduct).await
     }
 
     /// Replays; what became of each line.

@@ -12,10 +12,10 @@ use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
 use auditlake::model::{PartitionColumn, Range, Timestamp};
-use auditlake::pipeline::{
+use auditlake::run::{
     self, Job, MemoryBudget, Neighbours, RunCache, RunMode, RunOptions, RunOutcome, RunReport,
 };
-use auditlake::runtime;
+use auditlake::setup;
 use auditlake::source::Feed;
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use futures_util::TryStreamExt;
@@ -95,7 +95,7 @@ impl<S: Simulator> Rig<S> {
         let connection = &config.connections[&job.connection];
         let client = Client::new(ClientSettings {
             limits: hasty(),
-            ..runtime::client_settings(connection, &config.server)
+            ..setup::client_settings(connection, &config.server)
         });
         let (lake, partition_by) = lake_in_memory().await;
         Self {
@@ -109,7 +109,7 @@ impl<S: Simulator> Rig<S> {
                     .account_id
                     .clone()
                     .unwrap_or_else(|| connection.name.clone()),
-                policy: runtime::policy(job),
+                policy: setup::policy(job),
                 source: Feed::new(job.adapter.clone(), client.unwrap()),
                 lake,
                 partition_by,
@@ -143,7 +143,7 @@ impl<S: Simulator> Rig<S> {
         if let RunMode::Backfill { .. } = lane {
             job.memory = RunCache::default(); // a command is a process of its own
         }
-        match pipeline::run(&job, lane, &conduct).await.unwrap() {
+        match run::run(&job, lane, &conduct).await.unwrap() {
             RunOutcome::Ran(report) => report,
             RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use auditlake::lake::{Commit, CommitKind, Lake};
 use auditlake::model::Timestamp;
-use auditlake::pipeline::RunCache;
+use auditlake::run::RunCache;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::stream::{self, BoxStream};

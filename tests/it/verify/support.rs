@@ -9,7 +9,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::record_batch::RecordBatch;
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::pipeline::{self, ComparedDay, RunOptions, Verification};
+use auditlake::run::{self, ComparedDay, RunOptions, Verification};
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
@@ -35,13 +35,13 @@ pub(super) async fn try_verify<S: Simulator>(
     rig: &Rig<S>,
     range: Range,
     now: Timestamp,
-) -> Result<Verification, pipeline::RunError> {
+) -> Result<Verification, run::RunError> {
     rig.sim.set_now(now);
     let conduct = RunOptions {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    pipeline::verify(&rig.job, range, &conduct).await
+    run::verify(&rig.job, range, &conduct).await
 }
 
 /// Verifies, and fails if a part of the range couldn't be.

@@ -9,15 +9,15 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::budget::{MemoryBudget, Reservation};
 use super::decode::{ReadPage, ReceivedPage};
 use super::error::RunError;
 use super::identity::Occurrences;
+use super::memory::{MemoryBudget, Reservation};
 use super::oldest::OldestSearch;
-use super::parts::CpuPool;
 use super::queue::{AfterFailure, MissedRange, QueuedWindow, WindowQueue};
+use super::reread::{self, READINGS, ReadVerdict, RepeatedRead};
 use super::time::Time;
-use super::whole::{self, READINGS, ReadVerdict, RepeatedRead};
+use super::writers::CpuPool;
 use super::{Job, RunOptions};
 use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
@@ -618,7 +618,7 @@ impl<R: ReadPage> Worker<R> {
                     held.grow(page.text.len()).await; // another reading adds little
                 }
                 if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
-                    let said = format!("it shows more than {} MiB of records", whole::CAP >> 20);
+                    let said = format!("it shows more than {} MiB of records", reread::CAP >> 20);
                     return Err(PullEnd::TooLarge(Refusal::TooLarge(said)));
                 }
             }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::account::RunAccount;
 use super::error::RunError;
-use super::landing::{Sink, WriteOutcome};
-use super::parts::CpuPool;
+use super::sink::{Sink, WriteOutcome};
+use super::summary::RunAccount;
+use super::writers::CpuPool;
 
 use super::{Job, RunOptions, RunOutcome, claimed, recover};
 use crate::clock::real_now;

@@ -15,7 +15,7 @@ use crate::lake::{self, Claim, Commit, FailureStreak, LakeError, Progress};
 use crate::metrics;
 use crate::model::{FailureKind, Range, Timestamp};
 use crate::plan;
-use crate::runtime::ScheduledJob;
+use crate::setup::ScheduledJob;
 use crate::text;
 
 /// How many streams a line names.

@@ -15,16 +15,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::account::RunAccount;
-use super::budget::RunShare;
 use super::decode::{DecodedPage, Decoder, RowKey};
+use super::dedup::RunIds;
 use super::error::RunError;
-use super::ids::RunIds;
+use super::memory::RunShare;
 use super::overlap::first_of;
-use super::parts::{CpuPool, FanoutWriter};
-use super::pull::{InFlight, TooOld, WorkerEvent};
 use super::quarantine::RunQuarantine;
 use super::queue::MissedRange;
+use super::summary::RunAccount;
+use super::worker::{InFlight, TooOld, WorkerEvent};
+use super::writers::{CpuPool, FanoutWriter};
 use super::{Job, RunMode, RunTotals};
 use crate::future;
 use crate::lake::{

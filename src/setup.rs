@@ -7,13 +7,13 @@ use chrono::TimeDelta;
 
 use crate::client::{Client, ClientError, ClientLimits, ClientSettings};
 use crate::config::{self, Config};
+use crate::cron::CronSchedule;
 use crate::lake::{FailureStreak, Lake, LakeError, Origin, StorePatience};
 use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
-use crate::pipeline::{self, MemoryBudget, Neighbours, RunCache};
 use crate::plan::Policy;
-use crate::schedule::CronSchedule;
+use crate::run::{self, MemoryBudget, Neighbours, RunCache};
 use crate::source::Feed;
 
 /// How long after it was due a run must have moved the watermark, unless the configuration says otherwise.
@@ -25,7 +25,7 @@ pub struct ScheduledJob {
     /// When.
     pub schedule: CronSchedule,
     /// What.
-    pub job: pipeline::Job,
+    pub job: run::Job,
     /// How old its watermark may get, if the configuration says so.
     pub max_staleness: Option<TimeDelta>,
 }
@@ -172,7 +172,7 @@ pub fn jobs(
         jobs.push(ScheduledJob {
             schedule: job.schedule.clone(),
             max_staleness: job.max_staleness,
-            job: pipeline::Job {
+            job: run::Job {
                 name: job.name.clone(),
                 log: job.log.clone(),
                 connection: connection.name.clone(),

@@ -1,26 +1,26 @@
 //! One run of one job: claim, pull, stage, commit, publish (design §4).
 
-mod account;
-mod budget;
+mod cache;
 mod comparison;
 mod decode;
+mod dedup;
 mod error;
 mod identity;
-mod ids;
-mod landing;
 mod memory;
 mod oldest;
 mod overlap;
-mod parts;
-mod pull;
 mod quarantine;
 mod queue;
 mod recover;
 mod replay;
+mod reread;
 mod shown;
+mod sink;
+mod summary;
 mod time;
 mod verify;
-mod whole;
+mod worker;
+mod writers;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -45,20 +45,20 @@ use crate::plan::Policy;
 use crate::source::{Feed, FeedError};
 use crate::telemetry::note_trace;
 
-use account::RunAccount;
-pub use budget::MemoryBudget;
+pub use cache::RunCache;
 pub use comparison::{ComparedDay, Discrepancies, Example};
 use decode::Decoder;
 pub use error::RunError;
-use landing::Sink;
-pub use memory::RunCache;
+pub use memory::MemoryBudget;
 pub use overlap::{Neighbours, Overlap, refuse_overlap};
-use parts::CpuPool;
 use queue::{Leftovers, WindowQueue};
 pub use replay::{LineOutcome, Replayed, ReplayedLine, replay};
+use sink::Sink;
+use summary::RunAccount;
 use time::Time;
 pub use time::now;
 pub use verify::{Unverified, Verification, verify};
+use writers::CpuPool;
 
 /// How long a claim keeps other runs off, unless a test says otherwise.
 const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);
@@ -326,7 +326,7 @@ pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
         unfinished: false,
         calls: 0,
         retries: 0,
-        failures: vec![account::failed(error)],
+        failures: vec![summary::failed(error)],
     };
     let before = job.memory.failing(&job.log, None);
     let failing = FailureStreak::after(before.as_ref(), run, &ended, real_now());
@@ -467,7 +467,7 @@ async fn under_claim(
     ));
     let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
     let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
-    let mut workers = pull::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
+    let mut workers = worker::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
     drop(pages); // so that the last worker's end is the end of the arrivals
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::client::calls::Caller;
 use crate::client::error::{Attempts, ClientError, Request};
-use crate::client::outgoing::{PreparedRequest, ResponseVerdict, Traffic};
-use crate::client::wire::Transport;
+use crate::client::request::{PreparedRequest, ResponseVerdict, Traffic};
+use crate::client::transport::Transport;
 use crate::providers::{Answer, ServiceHost};
 use crate::secret::Redactor;
 

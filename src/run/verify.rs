@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::comparison::{ComparedDay, Comparison, Discrepancies, MissingRow, ProviderEvent, days};
+use super::dedup::files_of;
 use super::error::RunError;
 use super::identity;
 use super::ids::files_of;
@@ -454,7 +455,7 @@ impl<'a> Verifier<'a> {
         });
         let queue = Arc::new(WindowQueue::of(tasks.collect(), self.narrowed.clone()));
         let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-        let mut workers = pull::spawn(
+        let mut workers = worker::spawn(
             &self.job.source.yielding(),
             self.job,
             &queue,

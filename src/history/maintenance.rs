@@ -3,12 +3,12 @@
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use tokio_util::sync::CancellationToken;
 
-use super::build::{self, BuildError, MARGIN};
-use crate::alarm::WakeTimer;
+use super::materialize::{self, BuildError, MARGIN};
 use crate::clock::real_now;
 use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
+use crate::timer::WakeTimer;
 
 /// Over how many seconds replicas spread, so that mostly one of them reads the logs: the others find the file.
 const SPREAD_S: i64 = 600;
@@ -25,7 +25,7 @@ pub async fn keep(lake: Lake, alarm: WakeTimer, stop: CancellationToken) {
         let built = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            built = build::build(&lake, lake.now()) => built,
+            built = materialize::build(&lake, lake.now()) => built,
         };
         let now = real_now();
         let next = match built {
@@ -59,7 +59,7 @@ fn after_midnight(now: Timestamp, spread: TimeDelta) -> Timestamp {
     if today > now {
         today
     } else {
-        of(build::following(now.date_naive()))
+        of(materialize::following(now.date_naive()))
     }
 }
 
@@ -69,11 +69,11 @@ pub async fn about_to_be_lost(
     lake: &Lake,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, BuildError> {
-    let newest = build::newest_day(lake, now).await?;
+    let newest = materialize::newest_day(lake, now).await?;
     let patience = TimeDelta::days(PATIENCE_DAYS);
     if newest.is_some_and(|newest| now.date_naive() - newest < patience) {
         return Ok(None);
     }
-    let oldest = build::oldest_unwritten(lake, newest, now).await?;
+    let oldest = materialize::oldest_unwritten(lake, newest, now).await?;
     Ok(oldest.filter(|at| now - at > patience))
 }

@@ -15,14 +15,14 @@ use url::Url;
 
 use super::body::{self, BodyError};
 use super::calls::Caller;
-use super::directory::HostResolver;
 use super::error::{Attempts, Cause, ClientError, PAGE, Request, bare, origin};
-use super::outgoing::{FromResponse, PreparedRequest, ResponseVerdict, Traffic};
-use super::pacing::{Paused, RateLimiter};
 use super::pause::HeaderContext;
 use super::proxy::{self, Proxies, Proxy};
+use super::rate_headers::RateLimitHeaders;
+use super::rate_limiter::{Paused, RateLimiter};
+use super::request::{FromResponse, PreparedRequest, ResponseVerdict, Traffic};
+use super::resolver::HostResolver;
 use super::retry::{self, Retries};
-use super::said::RateLimitHeaders;
 use super::{ClientLimits, Requests};
 use crate::clock::{self, RemoteClock};
 use crate::foreign;

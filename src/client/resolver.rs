@@ -12,9 +12,9 @@ use url::Url;
 use super::body;
 use super::calls::Caller;
 use super::error::{Attempts, ClientError};
-use super::guard;
-use super::outgoing::{PreparedRequest, Traffic, judge_look_up};
-use super::wire::Transport;
+use super::request::{PreparedRequest, Traffic, judge_look_up};
+use super::transport::Transport;
+use super::url_policy;
 use crate::providers::{Answer, DiscoveredHost, ServiceHost};
 
 /// What a look-up's answer may measure, in bytes.
@@ -119,8 +119,8 @@ impl Transport {
         };
         let found = self.host(named, true, by).await?;
         // the path was checked with the settings
-        let url =
-            guard::with_path(&found.host, &named.path).map_err(|problem| self.settings(problem))?;
+        let url = url_policy::with_path(&found.host, &named.path)
+            .map_err(|problem| self.settings(problem))?;
         Ok(ResolvedUrl {
             url,
             named: Some((named, found.number)),
@@ -266,7 +266,7 @@ impl Transport {
                 allow_http,
                 ..
             } = &self.directory;
-            guard::named_host(named, &host, trusted_hosts, *allow_http)
+            url_policy::named_host(named, &host, trusted_hosts, *allow_http)
                 .map_err(|problem| self.settings(problem))
         })
     }

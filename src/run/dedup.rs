@@ -8,8 +8,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use uuid::Uuid;
 
+use super::cache::{IdSet, RunCache};
 use super::error::RunError;
-use super::memory::{IdSet, RunCache};
 use crate::lake::{Lake, LakeError, layout};
 use crate::table::{EventIdHash, StoredIds};
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::said::RateLimitHeaders;
-use super::spent::SlidingWindow;
+use super::rate_headers::RateLimitHeaders;
+use super::sliding_window::SlidingWindow;
 
 /// How fast requests may follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::whole::twin;
+use super::reread::twin;
 use crate::model::{Record, hex};
 use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
