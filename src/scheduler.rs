@@ -21,7 +21,7 @@ use crate::lake::quarantine;
 use crate::lake::{self, Commit, FailureStreak, Lake, LakeError};
 use crate::metrics::RunEnd;
 use crate::model::FailureKind;
-use crate::plan;
+use crate::run::plan;
 use crate::run::{self, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::setup::ScheduledJob;
 use crate::status::{JobStatus, LastKnownStatus};

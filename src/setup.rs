@@ -12,9 +12,9 @@ use crate::lake::{FailureStreak, Lake, LakeError, Origin, StorePatience};
 use crate::metrics::{self, Metrics};
 use crate::model::PartitionColumn;
 use crate::model::Timestamp;
-use crate::plan::Policy;
+use crate::run::feed::Feed;
+use crate::run::plan::Policy;
 use crate::run::{self, MemoryBudget, Neighbours, RunCache};
-use crate::source::Feed;
 
 /// How long after it was due a run must have moved the watermark, unless the configuration says otherwise.
 const GRACE: TimeDelta = TimeDelta::hours(1);

@@ -9,12 +9,12 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::clocks::TOLERANCE;
-use crate::future;
 use crate::lake::quarantine::{self, LineCounts};
 use crate::lake::{self, Claim, Commit, FailureStreak, LakeError, Progress};
 use crate::metrics;
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::plan;
+use crate::run::future;
+use crate::run::plan;
 use crate::setup::ScheduledJob;
 use crate::text;
 

@@ -11,10 +11,10 @@ use auditlake::config::{self, Config};
 use auditlake::cron::CronSchedule;
 use auditlake::lake::{Commit, FORMAT};
 use auditlake::model::{Range, Timestamp};
-use auditlake::plan::{self, Policy};
 use auditlake::providers::{
     Adapter, Answer, Cursor, PROVIDERS, Page, PageRequest, Stream, provider,
 };
+use auditlake::run::plan::{self, Policy};
 use auditlake::table::{PartSpec, PartWriter, RowBuilder, RowContext, RowError, canonical_hash};
 use auditlake::yaml::value;
 use bytes::Bytes;

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::report::{self, CommandError, Out};
 use crate::config::{Config, ConnectionConfig};
 use crate::providers::{Adapter, Call, Page, provider};
+use crate::run::feed::{Feed, FeedError};
 use crate::setup;
-use crate::source::{Feed, FeedError};
 use crate::telemetry::error_chain;
 
 #[derive(Debug, Args)]

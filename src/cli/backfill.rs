@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::cron::CronSchedule;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::plan;
+use crate::run::plan;
 use crate::run::{self, Job, RunCache, RunMode, RunOptions, RunReport, RunTotals};
 use crate::setup::ScheduledJob;
 use crate::shutdown::Shutdown;

@@ -23,7 +23,6 @@ use crate::pipeline::{Job, Lane, RunError, refuse_overlap};
 use crate::providers::{Adapter, Ask, provider};
 use crate::runtime::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
-use crate::source::{Feed, FeedError};
 use crate::telemetry::error_chain;
 use crate::text;
 

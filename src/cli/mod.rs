@@ -164,12 +164,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build()
     {
-        Ok(runtime) => setup,
+        Ok(runtime) => runtime,
         Err(error) => return report::end(Err(CommandError::run(format!("can't start: {error}")))),
     };
-    let ended = setup.block_on(run(cli));
+    let ended = runtime.block_on(run(cli));
     // what still runs was given its time
-    setup.shutdown_background();
+    runtime.shutdown_background();
     let code = report::end(ended);
     drop(telemetry); // with the last lines
     code

@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
 use crate::model::{Range, Timestamp};
-use crate::plan::{self, Task};
 use crate::providers::{PageRequest, Stream};
+use crate::run::plan::{self, Task};
 use crate::run::{Job, RunMode, refuse_overlap};
 use crate::text;
 

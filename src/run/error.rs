@@ -5,7 +5,7 @@ use crate::client::ClientError;
 use crate::lake::LakeError;
 use crate::model::{FailureKind, PartitionColumn};
 use crate::providers::Refusal;
-use crate::source::FeedError;
+use crate::run::feed::FeedError;
 use crate::table::{RowError, RowReadError};
 use crate::telemetry::said_of_panic;
 

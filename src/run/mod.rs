@@ -5,10 +5,13 @@ mod comparison;
 mod decode;
 mod dedup;
 mod error;
+pub mod feed;
+pub mod future;
 mod identity;
 mod memory;
 mod oldest;
 mod overlap;
+pub mod plan;
 mod quarantine;
 mod queue;
 mod recover;
@@ -41,8 +44,8 @@ use crate::lake::{
 };
 use crate::metrics;
 use crate::model::{PartitionColumn, Range, RangeSet, Timestamp};
-use crate::plan::Policy;
-use crate::source::{Feed, FeedError};
+use crate::run::feed::{Feed, FeedError};
+use crate::run::plan::Policy;
 use crate::telemetry::note_trace;
 
 pub use cache::RunCache;

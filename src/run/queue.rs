@@ -17,8 +17,8 @@ use super::error::RunError;
 use super::{Job, RunMode, RunOptions, StreamFailure};
 use crate::lake::{Progress, Work};
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::plan::{self, Plan, Task};
 use crate::providers::Stream;
+use crate::run::plan::{self, Plan, Task};
 use crate::telemetry::error_chain;
 
 /// How many windows in a row fail before it counts as an outage, if the newest is among them.

@@ -26,15 +26,15 @@ use super::summary::RunAccount;
 use super::worker::{InFlight, TooOld, WorkerEvent};
 use super::writers::{CpuPool, FanoutWriter};
 use super::{Job, RunMode, RunTotals};
-use crate::future;
 use crate::lake::{
     self, Commit, CommitChange, CommittedFile, JobLog, LakeError, OpenRange, Origin, Progress,
     Pulled, RecordCounts, Work,
 };
 use crate::metrics::CommitTotals;
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::plan;
 use crate::providers::Stream;
+use crate::run::future;
+use crate::run::plan;
 use crate::table::{self, PartSpec};
 
 /// How old the last commit gets while there is something to commit: what a crash may cost.

@@ -8,7 +8,6 @@ use super::landing::Landing;
 use super::{Conduct, Job};
 use crate::clock::{BUILT, Clock, RemoteClock, real_now};
 use crate::clocks::{ClockOwner, ClockReadings, JudgedTime, TOLERANCE, judge};
-use crate::future;
 use crate::lake::JobLog;
 use crate::model::{Range, Timestamp};
 use crate::plan::Policy;

@@ -29,8 +29,8 @@ use super::{Conduct, Failure, Job, Tally};
 use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
 use crate::model::{FailureKind, PartitionColumn, Range, RangeSet, Timestamp};
-use crate::plan;
 use crate::providers::{Adapter, Stream};
+use crate::run::plan;
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
 
 /// A stream that gets no answer in so many days one after the other is left alone.

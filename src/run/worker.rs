@@ -23,9 +23,9 @@ use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
 use crate::lake::{OpenRange, Work};
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::plan::Policy;
 use crate::providers::{Cursor, Page, PageRequest, Refusal, Stream, oldest_said};
-use crate::source::{Feed, FeedError, FirstAnswer, PagePiece};
+use crate::run::feed::{Feed, FeedError, FirstAnswer, PagePiece};
+use crate::run::plan::Policy;
 use crate::table::RowError;
 
 /// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use auditlake::lake;
 use auditlake::model::{Range, Timestamp};
-use auditlake::plan::{self, Task};
+use auditlake::run::plan::{self, Task};
 use auditlake::sim::genesys::endpoint::{REALTIME, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN};
 use auditlake::sim::{Clock, avaya, everyware, genesys, liveperson as lp};
 use chrono::TimeDelta;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use auditlake::lake;
 use auditlake::model::Timestamp;
-use auditlake::plan::{self, Task};
+use auditlake::run::plan::{self, Task};
 use auditlake::sim::{Clock, avaya, everyware, genesys, liveperson as lp};
 use chrono::TimeDelta;
 use chrono_tz::Tz;

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use crate::history::{DELAYS, RunRow};
 use crate::lake::Work;
 use crate::model::Timestamp;
-use crate::plan::Policy;
+use crate::run::plan::Policy;
 use crate::text;
 
 /// How far back runs are looked at.

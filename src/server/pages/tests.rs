@@ -18,7 +18,7 @@ use crate::lake::{
     RunSummary, Work,
 };
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::plan::Policy;
+use crate::run::plan::Policy;
 use crate::status::JobStatus;
 
 fn at(text: &str) -> Timestamp {
@@ -82,7 +82,7 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
     let mut gaps = Vec::new();
     let mut watermark = None;
     for (stream, progress) in newest.iter().flat_map(Commit::current) {
-        let holes = crate::plan::holes(progress, newest.as_ref().unwrap().planned_at, policy);
+        let holes = crate::run::plan::holes(progress, newest.as_ref().unwrap().planned_at, policy);
         gaps.extend(holes.iter().map(|hole| (stream.clone(), hole)));
         let end = progress.coverage.contiguous_end(policy.start);
         watermark = Some(watermark.map_or(end, |least: Timestamp| least.min(end)));

@@ -4,7 +4,7 @@ use super::ledger::Ledger;
 use crate::client::RateLimitStatus;
 use crate::lake::FailureStreak;
 use crate::model::Timestamp;
-use crate::plan::Policy;
+use crate::run::plan::Policy;
 use crate::status::{self, Finding, FindingKind, JobStatus};
 
 /// All that a page may show.
@@ -91,13 +91,13 @@ impl StateLabel {
 impl Look<'_> {
     /// Whether its watermark is too old.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
-        (self.standing).is_some_and(|standing| status.is_stale(now))
+        (self.standing).is_some_and(|standing| standing.is_stale(now))
     }
 
     /// What is to be said of it.
     pub(super) fn verdict(&self, now: Timestamp) -> StateLabel {
         let worst = self.findings(now).first().map(|finding| finding.kind);
-        let is_new = (self.standing).is_some_and(|standing| status.newest.is_none());
+        let is_new = (self.standing).is_some_and(|standing| standing.newest.is_none());
         match worst {
             Some(kind) => StateLabel::Found(kind),
             None if is_new => StateLabel::New,

@@ -2,7 +2,7 @@
 //! can't be.
 
 use auditlake::model::{Range, Timestamp};
-use auditlake::plan;
+use auditlake::run::plan;
 use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 use chrono::{DateTime, TimeDelta};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use auditlake::client::ClientLimits;
 use auditlake::lake::Work;
 use auditlake::model::{Range, Timestamp};
-use auditlake::plan;
+use auditlake::run::plan;
 use auditlake::sim::{Fault, FaultRule, avaya, everyware, genesys, liveperson};
 use chrono::TimeDelta;
 

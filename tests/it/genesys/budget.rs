@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
+use auditlake::run::plan::Policy;
 use auditlake::run::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::sim::genesys::endpoint::{SUBMIT, TOKEN};
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings};

@@ -2,8 +2,8 @@
 
 use auditlake::clock::Clock;
 use auditlake::model::{FailureKind, PartitionColumn};
-use auditlake::plan::Policy;
 use auditlake::providers::genesys::Mode;
+use auditlake::run::plan::Policy;
 use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::sim::genesys::endpoint::{REALTIME, SUBMIT};
 use auditlake::sim::{Fault, FaultRule};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use auditlake::plan::Policy;
 use auditlake::providers::genesys::{GenesysOptions, Mode};
+use auditlake::run::plan::Policy;
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings};
 use chrono::{DateTime, TimeDelta};
 

@@ -146,7 +146,7 @@ async fn bounds_may_be_inclusive_or_exclusive() {
             ..prompt()
         };
         for mode in [Mode::Auto, Mode::Async] {
-            let policy = auditlake::plan::Policy {
+            let policy = auditlake::run::plan::Policy {
                 // 600 records in a minute, many of them at whole seconds: each second is a window's end
                 window: TimeDelta::seconds(1),
                 lag: TimeDelta::minutes(59),
@@ -172,7 +172,7 @@ async fn pages_may_be_empty_and_records_may_repeat() {
         repeat_records: true,
         ..prompt()
     };
-    let policy = auditlake::plan::Policy {
+    let policy = auditlake::run::plan::Policy {
         window: TimeDelta::days(2),
         ..policy()
     };

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use auditlake::client::{Client, ClientSettings};
 use auditlake::model::Timestamp;
-use auditlake::plan::Policy;
 use auditlake::providers::genesys::{Genesys, GenesysOptions, Mode};
 use auditlake::providers::{Endpoint, SentIn, ServiceHost, SignIn};
+use auditlake::run::feed::Feed;
+use auditlake::run::plan::Policy;
 use auditlake::run::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::secret::Secret;
 use auditlake::sim;
 use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};
-use auditlake::source::Feed;
 use chrono::TimeDelta;
 use serde_json::Value;
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use auditlake::model::FailureKind;
-use auditlake::plan::Policy;
 use auditlake::providers::genesys::{GenesysOptions, Mode};
+use auditlake::run::plan::Policy;
 use auditlake::run::{self, RunMode, RunOptions};
 use auditlake::sim::genesys::endpoint::{REALTIME, RESULTS, SERVICES, STATUS, SUBMIT, TOKEN};
 use auditlake::sim::genesys::{DatasetSpec, GenesysSettings, PoisonKind};

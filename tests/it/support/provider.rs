@@ -8,14 +8,14 @@ use std::time::Duration;
 use auditlake::client::{Client, ClientLimits, ClientSettings};
 use auditlake::lake::Lake;
 use auditlake::model::{PartitionColumn, Range, Record, Timestamp};
-use auditlake::plan::Policy;
 use auditlake::providers::{
     Adapter, Answer, Call, Cursor, Endpoint, Page, PageRequest, Refusal, SentIn, ServiceHost,
     SignIn, Stream, Target,
 };
+use auditlake::run::feed::Feed;
+use auditlake::run::plan::Policy;
 use auditlake::run::{Job, MemoryBudget, Neighbours, RunCache};
 use auditlake::secret::Secret;
-use auditlake::source::Feed;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};

@@ -12,11 +12,11 @@ use auditlake::clock::Clock;
 use auditlake::config::Config;
 use auditlake::lake::{self, Commit, Lake};
 use auditlake::model::{PartitionColumn, Range, Timestamp};
+use auditlake::run::feed::Feed;
 use auditlake::run::{
     self, Job, MemoryBudget, Neighbours, RunCache, RunMode, RunOptions, RunOutcome, RunReport,
 };
 use auditlake::setup;
-use auditlake::source::Feed;
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};

@@ -104,6 +104,7 @@ mod tests {
     use crate::lake::{FailedRange, Open, Refetch, Work};
     use crate::plan;
     use crate::providers::Cursor;
+    use crate::run::plan;
 
     fn at(second: i64) -> Timestamp {
         DateTime::from_timestamp(second, 0).unwrap()
