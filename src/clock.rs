@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::HeaderMap;
 use http::header::{AGE, DATE};
 
-use crate::clocks::{Judged, Reading, Readings, judge};
+use crate::clocks::{ClockReading, ClockReadings, JudgedTime, judge};
 use crate::model::Timestamp;
 
 /// An instant at which this version wasn't built yet: a clock that shows an earlier one is wrong.
@@ -47,10 +47,10 @@ pub fn real_now() -> Timestamp {
 }
 
 /// Judges this machine's clock now beside those of others, as far as they have been heard of.
-pub fn judged(store: Option<&RemoteClock>, api: Option<&RemoteClock>) -> Judged {
+pub fn judged(store: Option<&RemoteClock>, api: Option<&RemoteClock>) -> JudgedTime {
     let (local, instant) = (real_now(), Instant::now());
     let at = |clock: Option<&RemoteClock>| clock.and_then(|clock| clock.at(instant));
-    let readings = Readings {
+    let readings = ClockReadings {
         local,
         store: at(store),
         api: at(api),

@@ -203,7 +203,7 @@ mod tests {
     /// As the clock was set back, the bell doesn't ring for it: what was to be waited for has passed all the same.
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_back_meanwhile_keeps_nobody_waiting() {
-        let alarm = Alarm {
+        let alarm = WakeTimer {
             waiting: Arc::default(), // nobody rings
         };
         let hour = Duration::from_hours(1);

@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::once::when_free;
-use super::progress::{Bar, Left, Rows};
-use super::report::{self, Failure, Out, complain};
+use super::progress::{Bar, Remaining, RowCounter};
+use super::report::{self, CommandError, Out, complain};
 use crate::clock::{judged, real_now};
-use crate::clocks::Judged;
+use crate::clocks::JudgedTime;
 use crate::config::Config;
 use crate::cron::CronSchedule;
 use crate::lake::{self, Commit};
@@ -100,26 +100,26 @@ pub(super) async fn now_after(
     job: &Job,
     from: Timestamp,
     shutdown: &Shutdown,
-) -> Result<Timestamp, Failure> {
+) -> Result<Timestamp, CommandError> {
     let is_after = |now: Timestamp| {
         if from < job.policy.horizon(now) {
             return Ok(());
         }
         let (from, now) = (text::time(from), text::time(now));
         let lag = text::length(job.policy.lag);
-        Err(Failure::usage(format!(
+        Err(CommandError::usage(format!(
             "`--from {from}` is later than now ({now}) less the job's lag of {lag}"
         )))
     };
     let known = judged(Some(&job.lake.clock), None);
     known_now(&known).map_or(Ok(()), is_after)?;
-    let now = pipeline::now(job, &shutdown.stop).await;
+    let now = run::now(job, &shutdown.stop).await;
     is_after(now)?;
     Ok(now)
 }
 
 /// What is now by these clocks, if none of them is off: another one may show that it is the one to ignore.
-fn known_now(known: &Judged) -> Option<Timestamp> {
+fn known_now(known: &JudgedTime) -> Option<Timestamp> {
     known.skews.is_empty().then_some(known.now)
 }
 
@@ -269,7 +269,7 @@ fn is_due(newest: Option<&Commit>, schedule: &CronSchedule) -> bool {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::clocks::{Reading, Readings, judge};
+    use crate::clocks::{ClockReading, ClockReadings, judge};
 
     /// The API may agree with the store, and then this machine's is ignored: nothing is refused by it before that.
     #[test]
@@ -277,9 +277,9 @@ mod tests {
         let now: Timestamp = "2026-11-20T10:01:00Z".parse().unwrap();
         let (built, seconds) = (now - TimeDelta::days(300), TimeDelta::seconds);
         let known = |local: Timestamp, store: Option<Timestamp>| {
-            let store = store.map(Reading::exact);
+            let store = store.map(ClockReading::exact);
             let api = None;
-            known_now(&judge(&Readings { local, store, api }, built))
+            known_now(&judge(&ClockReadings { local, store, api }, built))
         };
         assert_eq!(known(now, None), Some(now));
         assert_eq!(known(now, Some(now - seconds(5))), Some(now - seconds(5)));

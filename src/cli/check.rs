@@ -11,17 +11,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{self, CommandError, Out};
 use super::terminal::Tone;
-use crate::client::{Client, Limits};
+use crate::client::{Client, ClientLimits};
 use crate::clock::{RemoteClock, judged};
-use crate::clocks::{TOLERANCE, Whose};
-use crate::config::{Config, Connection};
+use crate::clocks::{ClockOwner, TOLERANCE};
+use crate::config::{Config, ConnectionConfig};
 use crate::lake::options::StoreKind;
 use crate::lake::{self, Lake, LakeError, ProbeOutcome, StorePatience, StoreProbe};
 use crate::metrics::Metrics;
-use crate::model::{Kind, Range, Timestamp};
-use crate::pipeline::{Job, Lane, RunError, refuse_overlap};
-use crate::providers::{Adapter, Ask, provider};
-use crate::runtime::{self, ScheduledJob};
+use crate::model::{FailureKind, Range, Timestamp};
+use crate::providers::{Adapter, PageRequest, provider};
+use crate::run::feed::{Feed, FeedError};
+use crate::run::{Job, RunError, RunMode, refuse_overlap};
+use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::error_chain;
 use crate::text;
@@ -323,7 +324,7 @@ async fn check_connection(
         }
     };
     match tokio::time::timeout(PAGE, read).await {
-        Ok(Ok(done)) => tell("read a page", Found::Works(done)),
+        Ok(Ok(done)) => tell("read a page", ProbeFinding::Works(done)),
         Ok(Err(error)) => tell("read a page", fails(&error, error.kind())),
         Err(_) => tell(
             "read a page",
@@ -388,11 +389,11 @@ fn feed(
 
 /// Reads the newest window of the first stream up to its first page that has records, or to its end; says what it read.
 async fn read_page(
-    feed: &Feed,
+    feed: &CheckedFeed,
     now: Timestamp,
     stop: &CancellationToken,
-) -> Result<String, SourceError> {
-    let Feed {
+) -> Result<String, FeedError> {
+    let CheckedFeed {
         source, of, lag, ..
     } = feed;
     let streams = source.streams(stop).await?;

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use clap::Args;
 use serde_json::json;
 
-use super::report::{Failure, Out};
-use super::table::{Cell, Kind};
+use super::report::{CommandError, Out};
+use super::table::{Cell, ColumnKind};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::lake::{self, Commit, Work};
@@ -56,7 +56,11 @@ struct PlanLine {
     time: Duration,
 }
 
-pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Result<u8, Failure> {
+pub(super) async fn run(
+    config: &Config,
+    args: &PlanArgs,
+    out: &mut Out,
+) -> Result<u8, CommandError> {
     let clock = super::as_of(args.as_of)?;
     let range = match (args.from, args.to) {
         (Some(from), Some(to)) => Some(super::range(from, to)?),
@@ -74,7 +78,7 @@ pub(super) async fn run(config: &Config, args: &PlanArgs, out: &mut Out) -> Resu
         let job = &scheduled.job;
         let newest = lake::newest(&job.lake, &job.log)
             .await
-            .map_err(Failure::lake)?;
+            .map_err(CommandError::lake)?;
         let now = match clock {
             Clock::System => job.lake.now(),
             Clock::AsOf(now) => now,

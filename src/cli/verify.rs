@@ -66,7 +66,7 @@ pub(super) async fn run(
     job.lake
         .is_laid_out(&setup::layout(&config.lake))
         .await
-        .map_err(Failure::lake)?;
+        .map_err(CommandError::lake)?;
     let now = backfill::now_after(job, args.from, shutdown).await?;
     let mut verification = verify(&scheduled, range, now, shutdown).await?;
     let mut repaired = None;
@@ -128,10 +128,10 @@ async fn verify(
         time: total,
     };
     let bar = Bar::new(&job.name, &job.source.client, left, READ);
-    let conduct = Conduct {
+    let conduct = RunOptions {
         clock: Clock::AsOf(held_to(newest.as_ref(), schedule, now)),
-        tally: bar.follow(Tally::default()),
-        ..Conduct::new(shutdown.stop.clone())
+        tally: bar.follow(RunTotals::default()),
+        ..RunOptions::new(shutdown.stop.clone())
     };
     let verified = run::verify(job, range, &conduct).await;
     let verified = verified.map_err(|error| CommandError::of_run(job, &error))?;
@@ -151,7 +151,7 @@ fn pulled(newest: &Commit, range: Range) -> TimeDelta {
 
 /// What the job counts as up to date to, if it is `now`: until its next run is overdue, what happened since its last one
 /// isn't held against it.
-fn held_to(newest: Option<&Commit>, schedule: &Schedule, now: Timestamp) -> Timestamp {
+fn held_to(newest: Option<&Commit>, schedule: &CronSchedule, now: Timestamp) -> Timestamp {
     let is_running = |newest: &Commit| {
         let claim = newest.claim.as_ref();
         claim.is_some_and(|claim| claim.is_live(now))
@@ -414,7 +414,7 @@ mod tests {
             }))
             .unwrap()
         };
-        let hourly: Schedule = "@hourly".parse().unwrap();
+        let hourly: CronSchedule = "@hourly".parse().unwrap();
         let held_to = |newest: &Commit| now - held_to(Some(newest), &hourly, now);
         assert_eq!(super::held_to(None, &hourly, now), now);
         let recent = TimeDelta::minutes(20);

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::lake::{Claim, Commit, FailureStreak, Left};
+use crate::lake::{Claim, Commit, FailureStreak, ReleasedHead};
 use crate::model::Timestamp;
 use crate::table::EventIdHash;
 
@@ -244,7 +244,7 @@ mod tests {
     /// Whatever time the claims name.
     #[tokio::test(start_paused = true)]
     async fn a_claim_that_is_seen_for_as_long_as_claims_live_is_outlived_unless_it_is_renewed() {
-        let memory = Memory::default();
+        let memory = RunCache::default();
         let (life, half) = (TimeDelta::seconds(30), std::time::Duration::from_secs(15));
         let claim = |second| {
             let at = chrono::DateTime::from_timestamp(second, 0);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::lake::Progress;
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::plan::{Policy, failed_at};
+use crate::run::plan::{Policy, failed_at};
 
 /// The last instant that a log mentions as past: the end of what it calls pulled, refused or failed, or when that was
 /// asked for.
@@ -43,7 +43,7 @@ pub fn void(progress: &mut BTreeMap<String, Progress>, now: Timestamp, policy: &
 
 fn void_stream(progress: &mut Progress, now: Timestamp, policy: &Policy) -> bool {
     let end = policy.horizon(now);
-    let is_past = |open: &crate::lake::Open| open.range.to() <= end && open.asked_at <= now;
+    let is_past = |open: &crate::lake::OpenRange| open.range.to() <= end && open.asked_at <= now;
     let mut found = cut(&mut progress.coverage, end) | cut(&mut progress.unobtainable, end);
     for unsettled in progress.unsettled.values_mut() {
         found |= cut(unsettled, end);
@@ -101,8 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lake::{FailedRange, Open, Refetch, Work};
-    use crate::plan;
+    use crate::lake::{FailedRange, OpenRange, Refetch, Work};
     use crate::providers::Cursor;
     use crate::run::plan;
 

@@ -349,7 +349,7 @@ async fn claimed<R>(
         origin: Some(job.origin()),
         streams: streams.into_iter().map(|stream| stream.id).collect(),
         outlived: job.memory.outlived(&job.log, conduct.claim_life),
-        ..Run::new(&job.log, conduct.claim_life)
+        ..LogRun::new(&job.log, conduct.claim_life)
     };
     let trace_id = tracing::field::Empty;
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane, trace_id);
@@ -362,11 +362,11 @@ async fn claimed<R>(
             None => JobLog::claim(&job.lake, run).await,
         };
         let log = match claimed {
-            Ok(Claimed::Held(claim)) => {
+            Ok(ClaimOutcome::Held(claim)) => {
                 job.memory.sees(&job.log, &claim);
-                return Ok(Outcome::Held(claim));
+                return Ok(RunOutcome::Held(claim));
             }
-            Ok(Claimed::Mine(log)) => log,
+            Ok(ClaimOutcome::Mine(log)) => log,
             Err(error) => {
                 let error = error.into();
                 if is_scheduled {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chrono::{DateTime, TimeDelta};
 
 use crate::clocks::TOLERANCE;
-use crate::lake::{Commit, FailedRange, Open, Progress, Refetch, Work};
-use crate::model::{Kind, Range, RangeSet, Timestamp};
+use crate::lake::{Commit, FailedRange, OpenRange, Progress, Refetch, Work};
+use crate::model::{FailureKind, Range, RangeSet, Timestamp};
 use crate::providers::Stream;
 
 /// How long a range that failed a second time is left alone, doubled with each further failure up to the second value.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Job;
 use super::error::RunError;
-use crate::lake::{Change, Counts, Damage, JobLog, Pulled};
+use crate::lake::{CommitChange, Damage, JobLog, Pulled, RecordCounts};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::plan;
+use crate::run::plan;
 use crate::text;
 
 /// Finishes what earlier runs committed. What they committed and the store has lost since becomes uncovered, in a commit

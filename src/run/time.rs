@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::landing::Landing;
-use super::{Conduct, Job};
+use super::feed::Feed;
+use super::plan::Policy;
+use super::sink::Sink;
+use super::{Job, RunOptions, future};
 use crate::clock::{BUILT, Clock, RemoteClock, real_now};
 use crate::clocks::{ClockOwner, ClockReadings, JudgedTime, TOLERANCE, judge};
 use crate::lake::JobLog;
 use crate::model::{Range, Timestamp};
-use crate::plan::Policy;
-use crate::providers::{Ask, Stream};
-use crate::source::Source;
+use crate::providers::{PageRequest, Stream};
 use crate::telemetry::error_chain;
 
 /// What is now by all clocks that can be heard of: the least of those that are believed. The provider is asked for a page
@@ -163,7 +163,7 @@ impl Time {
     async fn ask_the_api(
         &self,
         policy: &Policy,
-        source: &Source,
+        source: &Feed,
         streams: &[Stream],
         stop: &CancellationToken,
     ) {

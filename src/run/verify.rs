@@ -18,14 +18,13 @@ use super::comparison::{ComparedDay, Comparison, Discrepancies, MissingRow, Prov
 use super::dedup::files_of;
 use super::error::RunError;
 use super::identity;
-use super::ids::files_of;
-use super::parts::CpuPool;
-use super::pull::{self, InFlight, TooOld, WorkerEvent};
-use super::quarantine::Held;
-use super::queue::{self, Queue};
-use super::shown::{Shown, Shows};
+use super::quarantine::HeldRecords;
+use super::queue::{self, WindowQueue};
+use super::shown::{ComparisonPage, ComparisonReader};
 use super::time::Time;
-use super::{Conduct, Failure, Job, Tally};
+use super::worker::{self, InFlight, TooOld, WorkerEvent};
+use super::writers::CpuPool;
+use super::{Job, RunOptions, RunTotals, StreamFailure};
 use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
 use crate::model::{FailureKind, PartitionColumn, Range, RangeSet, Timestamp};
@@ -221,7 +220,7 @@ impl<'a> Verifier<'a> {
         clippy::too_many_lines,
         reason = "it gathers what the comparison needs"
     )]
-    async fn new(job: &'a Job, asked: Range, conduct: &'a Conduct) -> Result<Self, RunError> {
+    async fn new(job: &'a Job, asked: Range, conduct: &'a RunOptions) -> Result<Self, RunError> {
         let began = Time::of(job, Clock::System).now();
         let newest = lake::newest(&job.lake, &job.log).await?;
         if let Some(newest) = &newest {

@@ -228,7 +228,7 @@ async fn where_the_store_alone_tells_the_time_it_is_believed() {
         run(&rig, Some(store)).await;
         assert_eq!(
             pulled(&rig).await,
-            (behind, vec![(Whose::Local, None)]),
+            (behind, vec![(ClockOwner::Local, None)]),
             "{store}"
         );
     }

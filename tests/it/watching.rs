@@ -12,7 +12,7 @@ fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn table(all: &[About]) -> String {
+fn table(all: &[MetricHelp]) -> String {
     let mut table = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for about in all {
         let labels: Vec<_> = about

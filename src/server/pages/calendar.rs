@@ -13,7 +13,7 @@ use super::view::Look;
 use super::words;
 use crate::lake::Commit;
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::plan;
+use crate::run::plan;
 use crate::text;
 
 /// Up to how many days have room to be drawn larger.
@@ -69,11 +69,11 @@ impl CalendarDay {
             DayState::Covered if self.rows.is_none() => {
                 "pulled; the rows aren't known, as the run history begins later"
             }
-            State::Covered if self.rows == Some(0) => "pulled, and there was nothing",
-            State::Covered => "",
-            State::Lost => "LOST, refused by the provider as too old",
-            State::Behind => "BEHIND, not pulled in time",
-            State::Hole => "HOLE, passed over",
+            DayState::Covered if self.rows == Some(0) => "pulled, and there was nothing",
+            DayState::Covered => "",
+            DayState::Lost => "LOST, refused by the provider as too old",
+            DayState::Behind => "BEHIND, not pulled in time",
+            DayState::Hole => "HOLE, passed over",
         };
         words += said;
         if let Some(rows) = self.rows.filter(|rows| *rows > 0) {
@@ -87,7 +87,7 @@ impl CalendarDay {
                 words,
                 "; {} {} of {}{}",
                 text::length(self.missing),
-                if self.state == State::Lost {
+                if self.state == DayState::Lost {
                     "lost"
                 } else {
                     "missing"
@@ -112,12 +112,12 @@ impl CalendarDay {
     /// The sign that stands for its state; nothing for what colour and number say.
     pub(super) fn sign(&self) -> &'static str {
         match self.state {
-            State::Hole => "!",
-            State::Lost => "×",
-            State::Behind => "–",
-            State::Covered if self.rows.is_none() => "?",
-            State::Covered if self.rows == Some(0) => "·",
-            State::Before | State::Ahead | State::ToCome | State::Covered => "",
+            DayState::Hole => "!",
+            DayState::Lost => "×",
+            DayState::Behind => "–",
+            DayState::Covered if self.rows.is_none() => "?",
+            DayState::Covered if self.rows == Some(0) => "·",
+            DayState::Before | DayState::Ahead | DayState::ToCome | DayState::Covered => "",
         }
     }
 
@@ -125,15 +125,15 @@ impl CalendarDay {
     fn class(&self, most: u64) -> &'static str {
         let unsettled = self.settled_at.is_some();
         match (self.state, self.rows) {
-            (State::Before, _) => "b",
-            (State::Ahead, _) => "a",
-            (State::ToCome, _) => "t",
-            (State::Hole, _) => "h",
-            (State::Lost, _) => "l",
-            (State::Behind, _) => "e",
-            (State::Covered, None) if unsettled => "q u",
-            (State::Covered, None) => "q",
-            (State::Covered, Some(rows)) => match (level(rows, most), unsettled) {
+            (DayState::Before, _) => "b",
+            (DayState::Ahead, _) => "a",
+            (DayState::ToCome, _) => "t",
+            (DayState::Hole, _) => "h",
+            (DayState::Lost, _) => "l",
+            (DayState::Behind, _) => "e",
+            (DayState::Covered, None) if unsettled => "q u",
+            (DayState::Covered, None) => "q",
+            (DayState::Covered, Some(rows)) => match (level(rows, most), unsettled) {
                 (0, true) => "z u",
                 (0, false) => "z",
                 (1, true) => "r1 u",
@@ -289,9 +289,9 @@ pub(super) fn days(
                     DayState::ToCome
                 }
             } else if !missing.is_empty() && is_tail_late {
-                State::Behind
+                DayState::Behind
             } else if !lost.is_empty() {
-                State::Lost
+                DayState::Lost
             } else if covered.is_empty() {
                 DayState::ToCome
             } else {
@@ -299,9 +299,10 @@ pub(super) fn days(
             };
             let rows = account.and_then(|account| account.days.get(&date)).copied();
             let is_known = || account.is_some_and(|account| !account.known.within(day).is_empty());
-            let is_partial = !covered.is_empty() && state == State::ToCome;
-            let is_told = is_partial || matches!(state, State::Hole | State::Behind | State::Lost);
-            let (missing, by_stream) = if state == State::Lost {
+            let is_partial = !covered.is_empty() && state == DayState::ToCome;
+            let is_told =
+                is_partial || matches!(state, DayState::Hole | DayState::Behind | DayState::Lost);
+            let (missing, by_stream) = if state == DayState::Lost {
                 (lost, &coverage.lost_by_stream)
             } else {
                 (missing, &coverage.by_stream)
@@ -406,13 +407,13 @@ pub(super) fn of_job(days: &[CalendarDay]) -> Markup {
 fn in_cell(day: &CalendarDay) -> Markup {
     html! {
         @match (day.state, day.rows) {
-            (State::Before | State::Ahead | State::ToCome, _) => {}
-            (State::Hole, _) => { strong { "! " (text::length(day.missing)) } span.hidden { " missing: a hole" } }
-            (State::Lost, _) => { strong { "× " (text::length(day.missing)) } span.hidden { " lost: refused as too old" } }
-            (State::Behind, _) => { strong { "– " (text::length(day.missing)) } span.hidden { " missing: behind" } }
-            (State::Covered, None) => { "?" }
-            (State::Covered, Some(0)) => { "·" span.hidden { "no rows" } }
-            (State::Covered, Some(rows)) => { (text::count(rows)) }
+            (DayState::Before | DayState::Ahead | DayState::ToCome, _) => {}
+            (DayState::Hole, _) => { strong { "! " (text::length(day.missing)) } span.hidden { " missing: a hole" } }
+            (DayState::Lost, _) => { strong { "× " (text::length(day.missing)) } span.hidden { " lost: refused as too old" } }
+            (DayState::Behind, _) => { strong { "– " (text::length(day.missing)) } span.hidden { " missing: behind" } }
+            (DayState::Covered, None) => { "?" }
+            (DayState::Covered, Some(0)) => { "·" span.hidden { "no rows" } }
+            (DayState::Covered, Some(rows)) => { (text::count(rows)) }
         }
         @if day.settled_at.is_some() { span.hidden { " unsettled" } }
     }

@@ -493,8 +493,8 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
     let policy = policy();
     let page = |policy: &Policy| {
         let view = view(vec![look("audits", policy, Some(&standing))], &history);
-        let all = overview::page(&view, overview::Choice::default()).into_string();
-        let one = job::page(&view, &view.jobs[0], job::Choice::default()).into_string();
+        let all = overview::page(&view, overview::OverviewQuery::default()).into_string();
+        let one = job::page(&view, &view.jobs[0], job::JobQuery::default()).into_string();
         (all, one)
     };
     let (all, one) = page(&policy);

@@ -104,16 +104,16 @@ async fn a_claim_of_a_clock_that_is_ahead_is_waited_for_no_longer_than_claims_li
     for ahead in [5, 7, 9].map(TimeDelta::minutes) {
         let mut world = World::of(&provider, lake().await).await;
         let rival = world.process(Fault::None).skewed(ahead);
-        let claimed = JobLog::claim(&rival.lake(), Run::new("job", LIFE)).await;
-        assert!(matches!(claimed, Ok(Claimed::Mine(_))));
+        let claimed = JobLog::claim(&rival.lake(), LogRun::new("job", LIFE)).await;
+        assert!(matches!(claimed, Ok(ClaimOutcome::Mine(_))));
         world.claim_life = TimeDelta::milliseconds(300);
         let process = world.process(Fault::None).skewed(TimeDelta::zero());
         let begun = std::time::Instant::now();
         let mut held = 0;
         let waited = loop {
             match world.run(&process, Step::FirstPull).await.unwrap() {
-                Outcome::Held(_) => held += 1,
-                Outcome::Ran(_) => break begun.elapsed(),
+                RunOutcome::Held(_) => held += 1,
+                RunOutcome::Ran(_) => break begun.elapsed(),
             }
             assert!(begun.elapsed() < LIFE.to_std().unwrap(), "{ahead}: held");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

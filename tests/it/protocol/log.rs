@@ -274,7 +274,7 @@ async fn a_clock_that_is_ahead_prunes_nothing() {
         let lake = world.process(Fault::None).lake();
         let shown = auditlake::clock::real_now() - store_behind;
         (lake.clock).note(shown, TimeDelta::zero(), std::time::Instant::now());
-        let Ok(Outcome::Ran(_)) = world.run_in(lake, Step::FirstPull).await else {
+        let Ok(RunOutcome::Ran(_)) = world.run_in(lake, Step::FirstPull).await else {
             panic!("nobody else is there");
         };
         keys(&world.store, COMMITS).await.len()
