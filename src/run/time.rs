@@ -1,6 +1,6 @@
 //! What a run takes for now: the clocks that it sees, judged.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,9 @@ use crate::model::{Range, Timestamp};
 use crate::providers::{PageRequest, Stream};
 use crate::telemetry::error_chain;
 
+/// How long an API is asked for nothing but the time.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
+
 /// What is now by all clocks that can be heard of: the least of those that are believed. The provider is asked for a page
 /// if nothing else has shown its API's clock. Says which clocks are off.
 pub async fn now(job: &Job, stop: &CancellationToken) -> Timestamp {
@@ -22,8 +25,11 @@ pub async fn now(job: &Job, stop: &CancellationToken) -> Timestamp {
     // what can't be read now is told by whoever needs it
     let streams = job.source.streams(stop).await.unwrap_or_default();
     if time.api.at(Instant::now()).is_none() {
-        time.ask_the_api(&job.policy, &job.source, &streams, stop)
-            .await;
+        let once = job.source.once();
+        let asked = time.ask_the_api(&job.policy, &once, &streams, stop);
+        if tokio::time::timeout(HEARD_WITHIN, asked).await.is_err() {
+            tracing::debug!("the API doesn't answer in time: its clock stays unknown for now");
+        }
     }
     time.warn(&job.name);
     time.now()
