@@ -1,26 +1,25 @@
 #![cfg_attr(doc, doc = include_str!("../README.md"))]
 //!
-//! # The code
+//! # Modules
 //!
-//! One record's way, top to bottom: [`client`] brings the bytes of a page, the provider's adapter in [`providers`]
-//! finds the records in it and reads each into a [`model::Record`], [`table`] appends it to the open Parquet part of
-//! its partition, [`lake`] stages the part, commits it and publishes it. [`pipeline`] is that flow for one claim of
-//! one job; [`plan`] says what to pull; [`scheduler`] says when.
+//! [`scheduler`] starts a job's run when it is due. [`run`] performs it: `run::plan` computes the due ranges, [`client`]
+//! fetches their pages, an adapter of [`providers`] locates the records and reads each into a [`model::Record`],
+//! [`table`] appends it to the open Parquet part of its partition, and [`lake`] stages, commits and publishes the parts.
 //!
-//! | to change | look at |
+//! | to change | see |
 //! |---|---|
-//! | what every request carries: headers, sign-in, limits, retries | [`client`] |
-//! | what a provider is asked, and how its pages are read | [`providers`], `docs/adding-a-provider.md` |
-//! | which ranges a run pulls | [`plan`] |
-//! | which records are new, late or duplicates | [`pipeline`], in its `landing` |
+//! | headers, sign-in, limits and retries of every request | [`client`] |
+//! | a provider's requests, and how its pages are read | [`providers`], `docs/adding-a-provider.md` |
+//! | the ranges that a run pulls | [`run::plan`] |
+//! | the distinction between new, late and duplicate records | [`run`], in `sink.rs` and `dedup.rs` |
 //! | columns, Parquet, DDL | [`table`] |
-//! | the order of claim, stage, commit and publish; what a crash leaves | [`lake`], `docs/architecture.md` |
+//! | the order of claim, stage, commit and publish, and crash recovery | [`lake`], `docs/architecture.md` |
 //! | a key of `jobs.yaml` | [`config`], [`yaml`] |
 //! | commands and their output | [`cli`] |
 //! | the status page and the API | [`server`] |
 //!
-//! Layers import downward only (`tests/it/layering.rs` holds them to it): `cli` → `scheduler`, `server` → `pipeline` →
-//! `source` → `providers`, `client`; `pipeline` → `plan`, `table`, `lake`; all → `model`, `clock`, `secret`, `foreign`.
+//! Layers import downward only, which `tests/it/layering.rs` enforces: `cli` → `scheduler`, `server` → `run` →
+//! `providers`, `client`, `table`, `lake`; all → `model`, `clock`, `secret`, `foreign`.
 
 pub mod cli;
 pub mod client;
