@@ -206,7 +206,7 @@ async fn a_verification_that_is_interrupted_says_so() {
     faults.next(endpoint::SUBMIT, 100, Fault::Hold(held.clone()));
     let process = world.start(&VERIFY);
     let counters = world.provider.counters();
-    counters.reached(endpoint::SUBMIT, asked + 4).await;
+    counters.reached(endpoint::SUBMIT, asked + 1).await;
     process.signal("INT").await;
     process.says("stopping: ").await;
     held.cancel();
