@@ -179,7 +179,7 @@ struct ClientInner {
 impl Client {
     /// Checks the settings and makes a client; sends nothing.
     ///
-    /// Fails with [`ClientError::ClientSettings`] if credentials would go to a host that isn't trusted or over http without
+    /// Fails with [`ClientError::Settings`] if credentials would go to a host that isn't trusted or over http without
     /// leave, if the rate budget is nothing, or if the proxy or the certificates can't be used.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
         let (http, proxies) = setup::check(&settings)

@@ -58,8 +58,8 @@ impl ResponseBody {
     /// The next bytes, unpacked if the body is compressed, none at the body's end, which is never a place where it only broke off.
     ///
     /// Fails with [`ClientError::Broken`] if the body breaks, if nothing comes for
-    /// [`Limits::read_timeout`](super::Limits::read_timeout), or if the whole takes longer than
-    /// [`Limits::stream_timeout`](super::Limits::stream_timeout), and at once with [`ClientError::Stopped`] when `stop`
+    /// [`ClientLimits::read_timeout`](super::ClientLimits::read_timeout), or if the whole takes longer than
+    /// [`ClientLimits::stream_timeout`](super::ClientLimits::stream_timeout), and at once with [`ClientError::Stopped`] when `stop`
     /// is cancelled. Nothing is asked for again. Dropping the future loses no bytes.
     pub async fn chunk(&mut self, stop: &CancellationToken) -> Result<Option<Bytes>, ClientError> {
         if let Some(error) = &self.broken {

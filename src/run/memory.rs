@@ -3,7 +3,7 @@
 //!
 //! Pages that have arrived wait for room before they are decoded; a landing never waits for any, so they always get it.
 //! Open parts are committed once they fill their run's share, so the more runs there are, the smaller their files.
-//! Not counted: an answer on its way, at most [`body_cap`](crate::client::Limits::body_cap) for each window in flight.
+//! Not counted: an answer on its way, at most [`body_cap`](crate::client::ClientLimits::body_cap) for each window in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -111,8 +111,8 @@ impl StatusCache {
         self.standings.get(read).await
     }
 
-    /// What runs did, as of a few seconds ago. What can't be read is told in [`history::FreshStatus::problems`]; what was read
-    /// of it before is still there.
+    /// What runs did, as of a few seconds ago. Errors are in [`history::HistorySnapshot::problems`]; what was read before
+    /// an error is kept.
     pub async fn history(&self) -> Arc<history::HistorySnapshot> {
         self.history.read(real_now()).await
     }
