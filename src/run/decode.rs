@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
-use super::Job;
 use super::identity::{self, Occurrences};
+use super::job::Job;
 use crate::model::{PartitionColumn, Record, Timestamp};
 use crate::providers::Page;
 use crate::table::{EventIdHash, Room, RowBuilder, RowContext, RowError, partition_path};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Job, RunError, RunMode};
+use super::error::RunError;
+use super::job::{Job, RunMode};
 use crate::clock::real_now;
 use crate::lake::{self, Commit, LakeError, Origin};
 use crate::model::{Range, Timestamp};

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::error::RunError;
-use super::{Job, RunMode, RunOptions, StreamFailure};
+use super::job::{Job, RunMode, RunOptions};
+use super::report::StreamFailure;
 use crate::lake::{Progress, Work};
 use crate::model::{FailureKind, Range, Timestamp};
 use crate::providers::Stream;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Job;
 use super::error::RunError;
+use super::job::Job;
 use crate::lake::{CommitChange, Damage, JobLog, Pulled, RecordCounts};
 use crate::model::{Range, RangeSet, Timestamp};
 use crate::run::plan;

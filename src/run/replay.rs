@@ -15,7 +15,10 @@ use super::sink::{Sink, WriteOutcome};
 use super::summary::RunAccount;
 use super::writers::CpuPool;
 
-use super::{Job, RunOptions, RunOutcome, claimed, recover};
+use super::claim::claimed;
+use super::job::{Job, RunOptions};
+use super::recover;
+use super::report::RunOutcome;
 use crate::clock::real_now;
 use crate::lake::quarantine::{self, Acknowledged, AcknowledgedBy, FoundLine, LinePlace};
 use crate::lake::{JobLog, LakeError, Pulled, RecordCounts, Work};

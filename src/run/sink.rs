@@ -18,14 +18,15 @@ use tracing::Instrument;
 use super::decode::{DecodedPage, Decoder, RowKey};
 use super::dedup::RunIds;
 use super::error::RunError;
+use super::job::{Job, RunMode};
 use super::memory::RunShare;
 use super::overlap::first_of;
 use super::quarantine::RunQuarantine;
 use super::queue::MissedRange;
+use super::report::RunTotals;
 use super::summary::RunAccount;
 use super::worker::{InFlight, TooOld, WorkerEvent};
 use super::writers::{CpuPool, FanoutWriter};
-use super::{Job, RunMode, RunTotals};
 use crate::lake::{
     self, Commit, CommitChange, CommittedFile, JobLog, LakeError, OpenRange, Origin, Progress,
     Pulled, RecordCounts, Work,

@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::StreamFailure;
 use super::error::RunError;
+use super::report::StreamFailure;
 use crate::client::Calls;
 use crate::clock::real_now;
 use crate::lake::{FailureStreak, Pulled, RunFailure, RunSummary};

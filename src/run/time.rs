@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
+use super::future;
+use super::job::{Job, RunOptions};
 use super::plan::Policy;
 use super::sink::Sink;
-use super::{Job, RunOptions, future};
 use crate::clock::{BUILT, Clock, RemoteClock, real_now};
 use crate::clocks::{ClockOwner, ClockReadings, JudgedTime, TOLERANCE, judge};
 use crate::lake::JobLog;

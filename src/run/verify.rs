@@ -18,13 +18,14 @@ use super::comparison::{ComparedDay, Comparison, Discrepancies, MissingRow, Prov
 use super::dedup::files_of;
 use super::error::RunError;
 use super::identity;
+use super::job::{Job, RunOptions};
 use super::quarantine::HeldRecords;
 use super::queue::{self, WindowQueue};
+use super::report::{RunTotals, StreamFailure};
 use super::shown::{ComparisonPage, ComparisonReader};
 use super::time::Time;
 use super::worker::{self, InFlight, TooOld, WorkerEvent};
 use super::writers::CpuPool;
-use super::{Job, RunOptions, RunTotals, StreamFailure};
 use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
 use crate::model::{FailureKind, PartitionColumn, Range, RangeSet, Timestamp};

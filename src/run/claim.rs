@@ -1,0 +1,113 @@
+//! A claim on a job, around whatever is done under it.
+
+use std::fmt;
+
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::error::RunError;
+use super::job::{Job, RunOptions};
+use super::report::RunOutcome;
+use super::summary::{self, RunAccount};
+use super::time::Time;
+use crate::clock::real_now;
+use crate::lake::{ClaimOutcome, FailureStreak, JobLog, LogRun, RunSummary};
+use crate::telemetry::{error_chain, note_trace};
+
+/// Notes a scheduled run that couldn't record its end in the log: the lake failed, or the run panicked. Only this process
+/// knows of it.
+pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
+    let ended = RunSummary {
+        started_at: real_now(),
+        unfinished: false,
+        calls: 0,
+        retries: 0,
+        failures: vec![summary::failed(error)],
+    };
+    let before = job.memory.failing(&job.log, None);
+    let failing = FailureStreak::after(before.as_ref(), run, &ended, real_now());
+    job.memory.note_failing(&job.log, failing);
+}
+
+/// Does `work` under a claim of its own, which is kept alive meanwhile and given up after it.
+pub(super) async fn claimed<R>(
+    job: &Job,
+    conduct: &RunOptions,
+    lane: &(dyn fmt::Display + Sync),
+    is_scheduled: bool,
+    work: impl AsyncFnOnce(&JobLog, &RunAccount) -> Result<R, RunError>,
+) -> Result<RunOutcome<R>, RunError> {
+    let streams = job.source.adapter.listed_streams();
+    let run = LogRun {
+        origin: Some(job.origin()),
+        streams: streams.into_iter().map(|stream| stream.id).collect(),
+        outlived: job.memory.outlived(&job.log, conduct.claim_life),
+        ..LogRun::new(&job.log, conduct.claim_life)
+    };
+    let trace_id = tracing::field::Empty;
+    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane, trace_id);
+    note_trace(&span);
+    async {
+        // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
+        let id = run.id;
+        let claimed = match job.memory.left(&job.log) {
+            Some(left) => JobLog::claim_again(&job.lake, run, left).await,
+            None => JobLog::claim(&job.lake, run).await,
+        };
+        let log = match claimed {
+            Ok(ClaimOutcome::Held(claim)) => {
+                job.memory.sees(&job.log, &claim);
+                return Ok(RunOutcome::Held(claim));
+            }
+            Ok(ClaimOutcome::Mine(log)) => log,
+            Err(error) => {
+                let error = error.into();
+                if is_scheduled {
+                    note_failed(job, id, &error);
+                }
+                return Err(error);
+            }
+        };
+        let _running = job.metrics.running();
+        let run = log.run().id;
+        let claim = log.newest().await;
+        let before = (job.memory).latest(&job.log, Some(log.found_of()), claim.failing.as_ref());
+        let account = RunAccount::new(run, claim.at, is_scheduled, before);
+        job.memory.begin(&job.log, run, log.follows().await);
+        let result = tokio::select! {
+            lost = log.keep_alive() => Err(lost.into()),
+            // on the heap: whoever awaits a run would hold all of it otherwise
+            result = Box::pin(work(&log, &account)) => result,
+        };
+        let time = Time::of(job, conduct.clock);
+        time.warn(&job.name);
+        let may_release = result
+            .as_ref()
+            .err()
+            .is_none_or(RunError::leaves_the_log_known);
+        if let Err(error) = &result {
+            account.fail(error);
+        }
+        let streak = account.streak();
+        if is_scheduled {
+            job.memory.note_failing(&job.log, streak.clone());
+        }
+        if may_release {
+            time.note(&log).await;
+            log.will_end(account.ended(&[]), streak).await;
+            match log.release().await {
+                Ok(left) if result.is_ok() => {
+                    (job.memory).end(&job.log, run, log.newest().await.id, left);
+                }
+                Ok(_) => {} // what a run that failed knew may be wrong
+                Err(error) => tracing::warn!(
+                    error = error_chain(&error),
+                    "the claim could not be given up; it runs out"
+                ),
+            }
+        }
+        result.map(RunOutcome::Ran)
+    }
+    .instrument(span)
+    .await
+}
