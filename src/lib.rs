@@ -45,6 +45,7 @@ pub mod telemetry;
 pub mod text;
 pub mod timer;
 pub mod tls;
+pub mod verify;
 pub mod yaml;
 
 /// The simulated providers, for `demo` and for tests.

@@ -16,11 +16,12 @@ use crate::config::Config;
 use crate::cron::CronSchedule;
 use crate::lake::{self, Commit};
 use crate::model::{Range, RangeSet, Timestamp};
-use crate::run::{self, ComparedDay, Discrepancies, Job, RunOptions, RunTotals, Verification};
+use crate::run::{Job, RunOptions, RunTotals};
 use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::error_chain;
 use crate::text;
+use crate::verify::{self, ComparedDay, Discrepancies, Verification};
 
 /// How many streams a line names.
 const NAMED: usize = 3;
@@ -133,7 +134,7 @@ async fn verify(
         tally: bar.follow(RunTotals::default()),
         ..RunOptions::new(shutdown.stop.clone())
     };
-    let verified = run::verify(job, range, &conduct).await;
+    let verified = verify::verify(job, range, &conduct).await;
     let verified = verified.map_err(|error| CommandError::of_run(job, &error))?;
     let read = *conduct.tally.borrow();
     bar.leave(read);
@@ -320,7 +321,7 @@ fn named(streams: &[String]) -> String {
 
 /// What could not be verified, on stderr; what failed alike in one line.
 fn complain_of(job: &Job, verification: &Verification) {
-    let mut alike: BTreeMap<(String, String), (Vec<String>, &run::Unverified)> = BTreeMap::new();
+    let mut alike: BTreeMap<(String, String), (Vec<String>, &verify::Unverified)> = BTreeMap::new();
     for part in &verification.unverified {
         let ranges: Vec<String> = part.ranges.iter().map(|range| range.to_string()).collect();
         let key = (error_chain(&part.error), ranges.join(", "));

@@ -15,17 +15,17 @@ const SAME_PARTITION: i64 = 3_600_000_000;
 
 /// A page that has arrived.
 #[derive(Debug)]
-pub(super) struct ReceivedPage {
+pub(crate) struct ReceivedPage {
     /// It.
-    pub(super) page: Page,
+    pub(crate) page: Page,
     /// Its records' ids, for a provider that gives none.
-    pub(super) ids: Vec<Option<String>>,
+    pub(crate) ids: Vec<Option<String>>,
     /// When.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// What is made of a page, beside the run.
-pub(super) trait ReadPage: Send + Sync + 'static {
+pub(crate) trait ReadPage: Send + Sync + 'static {
     /// What is made of it.
     type Made: Send;
 

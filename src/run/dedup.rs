@@ -124,7 +124,7 @@ impl RunIds {
 }
 
 /// The files of a job below a folder of the table.
-pub(super) async fn files_of(
+pub(crate) async fn files_of(
     lake: &Lake,
     job: &str,
     folder: &Path,

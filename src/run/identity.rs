@@ -11,11 +11,11 @@ use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
 
 /// Of the records without id in one answer: how many there were of each.
-pub(super) type Occurrences = HashMap<String, usize>;
+pub(crate) type Occurrences = HashMap<String, usize>;
 
 /// Reads a page's records, each beside its text. `ids` are theirs, for a provider that gives none; `twins` are those of
 /// the page's answer so far.
-pub(super) fn read_all<'p>(
+pub(crate) fn read_all<'p>(
     adapter: &dyn Adapter,
     page: &'p Page,
     ids: &[Option<String>],
@@ -70,7 +70,7 @@ fn hash(adapter: &dyn Adapter, raw: &str) -> Result<String, String> {
 
 /// A hash of what a record says, without what its provider resolves at each reading; of its bytes, if it is no JSON that
 /// can be told apart otherwise.
-pub(super) fn content(adapter: &dyn Adapter, raw: &str) -> u128 {
+pub(crate) fn content(adapter: &dyn Adapter, raw: &str) -> u128 {
     let hash =
         canonical_hash(&adapter.lasting(raw)).unwrap_or_else(|_| hex(&Sha256::digest(raw)[..16]));
     u128::from_str_radix(&hash, 16).unwrap_or_default() // 32 digits, either way

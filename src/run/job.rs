@@ -70,7 +70,7 @@ impl Job {
 
     /// Ids are looked up in the folder where a record would land. If that folder has got another name since the job's
     /// last commit, or if records read otherwise now, what is read again would be landed a second time.
-    pub(super) fn refuse_if_moved(&self, newest: &Commit) -> Result<(), RunError> {
+    pub(crate) fn refuse_if_moved(&self, newest: &Commit) -> Result<(), RunError> {
         let Some(was) = &newest.origin else {
             return Ok(());
         };

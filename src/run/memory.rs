@@ -31,7 +31,7 @@ struct BudgetState {
 
 /// Bytes of the budget, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     budget: MemoryBudget,
     permits: Option<OwnedSemaphorePermit>,
     overdraft: Option<OwnedSemaphorePermit>,

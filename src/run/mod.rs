@@ -2,31 +2,28 @@
 
 mod cache;
 mod claim;
-mod comparison;
-mod decode;
-mod dedup;
+pub(crate) mod decode;
+pub(crate) mod dedup;
 mod error;
 pub mod feed;
 pub mod future;
-mod identity;
+pub(crate) mod identity;
 mod job;
 mod memory;
 mod oldest;
 mod overlap;
 pub mod plan;
-mod quarantine;
-mod queue;
+pub(crate) mod quarantine;
+pub(crate) mod queue;
 mod recover;
 mod replay;
 mod report;
 mod reread;
-mod shown;
 mod sink;
 mod summary;
-mod time;
-mod verify;
-mod worker;
-mod writers;
+pub(crate) mod time;
+pub(crate) mod worker;
+pub(crate) mod writers;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -45,7 +42,6 @@ use crate::lake::JobLog;
 
 pub use cache::RunCache;
 pub use claim::note_failed;
-pub use comparison::{ComparedDay, Discrepancies, Example};
 pub use error::RunError;
 pub use job::{Job, RunMode, RunOptions};
 pub use memory::MemoryBudget;
@@ -53,7 +49,6 @@ pub use overlap::{Neighbours, Overlap, refuse_overlap};
 pub use replay::{LineOutcome, Replayed, ReplayedLine, replay};
 pub use report::{RunOutcome, RunReport, RunTotals, StreamFailure};
 pub use time::now;
-pub use verify::{Unverified, Verification, verify};
 
 /// Runs `job` once.
 pub async fn run(job: &Job, lane: RunMode, conduct: &RunOptions) -> Result<RunOutcome, RunError> {

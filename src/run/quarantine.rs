@@ -32,7 +32,7 @@ pub(super) struct RunQuarantine {
 
 /// Unreadable records that are known, and what of them each range in flight has shown.
 #[derive(Debug, Default)]
-pub(super) struct HeldRecords {
+pub(crate) struct HeldRecords {
     /// By id.
     known: HashMap<String, Vec<KnownLine>>,
     /// By slot and id: how many its range has shown.
@@ -41,18 +41,18 @@ pub(super) struct HeldRecords {
 
 impl HeldRecords {
     /// Reads what is in the lake's quarantine.
-    pub(super) async fn read(&mut self, lake: &Lake, job: &str) -> Result<(), RunError> {
+    pub(crate) async fn read(&mut self, lake: &Lake, job: &str) -> Result<(), RunError> {
         self.known = read(lake, job).await?;
         Ok(())
     }
 
     /// A slot begins a range.
-    pub(super) fn begin(&mut self, slot: usize) {
+    pub(crate) fn begin(&mut self, slot: usize) {
         self.shown.remove(&slot);
     }
 
     /// Takes note of an unreadable record that a range shows; whether that is one more than were known of that range.
-    pub(super) fn adds(
+    pub(crate) fn adds(
         &mut self,
         slot: usize,
         of: &InFlight,
@@ -89,7 +89,7 @@ impl RunQuarantine {
     }
 
     /// A slot begins a range.
-    pub(super) fn begin(&mut self, slot: usize) {
+    pub(crate) fn begin(&mut self, slot: usize) {
         self.held.begin(slot);
     }
 

@@ -30,7 +30,7 @@ const SEARCHES: u32 = 3;
 const TEXT_CAP: usize = 300;
 
 /// The windows of a run, streams taking turns.
-pub(super) struct WindowQueue {
+pub(crate) struct WindowQueue {
     state: Mutex<QueueState>,
     /// A window has ended.
     changed: Notify,
@@ -95,7 +95,7 @@ pub(super) struct QueuedWindow {
 
 /// A range that failed though its provider is alive.
 #[derive(Debug)]
-pub(super) struct MissedRange {
+pub(crate) struct MissedRange {
     pub(super) stream: String,
     pub(super) range: Range,
     pub(super) work: Work,
@@ -114,11 +114,11 @@ pub(super) enum AfterFailure {
 
 /// What is left when all windows have ended.
 #[derive(Debug)]
-pub(super) struct Leftovers {
-    pub(super) failures: Vec<StreamFailure>,
-    pub(super) missed: Vec<MissedRange>,
+pub(crate) struct Leftovers {
+    pub(crate) failures: Vec<StreamFailure>,
+    pub(crate) missed: Vec<MissedRange>,
     /// Whether windows are left that were not even begun or not finished.
-    pub(super) unfinished: bool,
+    pub(crate) unfinished: bool,
 }
 
 enum NextWindow {
@@ -257,7 +257,7 @@ impl WindowQueue {
     }
 
     /// All windows of these streams, however long that takes; `narrowed` as [`narrowed`] has it.
-    pub(super) fn of(
+    pub(crate) fn of(
         streams: VecDeque<(Stream, Plan)>,
         narrowed: BTreeMap<String, TimeDelta>,
     ) -> Self {
@@ -339,7 +339,7 @@ impl WindowQueue {
     }
 
     /// What failed, and what is left.
-    pub(super) fn leftovers(&self) -> Leftovers {
+    pub(crate) fn leftovers(&self) -> Leftovers {
         let mut state = self.lock();
         let QueueState {
             streams,
@@ -564,7 +564,7 @@ fn is_power_of_two_times(of: usize, number: usize) -> bool {
 }
 
 /// How small the streams' windows have become, where one proved too large.
-pub(super) fn narrowed(
+pub(crate) fn narrowed(
     streams: &[Stream],
     progress: &BTreeMap<String, Progress>,
 ) -> BTreeMap<String, TimeDelta> {

@@ -38,7 +38,7 @@ pub async fn now(job: &Job, stop: &CancellationToken) -> Timestamp {
 
 /// The clocks of a run. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Time {
+pub(crate) struct Time {
     clock: Clock,
     store: RemoteClock,
     api: RemoteClock,
@@ -53,7 +53,7 @@ pub(super) struct Moment {
 }
 
 impl Time {
-    pub(super) fn of(job: &Job, clock: Clock) -> Self {
+    pub(crate) fn of(job: &Job, clock: Clock) -> Self {
         Self {
             clock,
             store: job.lake.clock.clone(),
@@ -94,7 +94,7 @@ impl Time {
         judge(&readings, BUILT)
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.judged().now
     }
 

@@ -37,7 +37,7 @@ const RECENT: TimeDelta = TimeDelta::days(7);
 
 /// What a worker tells the landing. A slot is one window in flight.
 #[derive(Debug)]
-pub(super) enum WorkerEvent<P> {
+pub(crate) enum WorkerEvent<P> {
     /// A range is begun, or begun again; what its slot knew of another range is void.
     Began(usize, InFlight),
     /// The range's first answer was given at this instant, which may be earlier than when it was asked for.
@@ -68,35 +68,35 @@ pub(super) enum WorkerEvent<P> {
 
 /// What is too old for a provider.
 #[derive(Debug)]
-pub(super) struct TooOld {
-    pub(super) stream: String,
-    pub(super) work: Work,
+pub(crate) struct TooOld {
+    pub(crate) stream: String,
+    pub(crate) work: Work,
     /// From where the window was refused up to the oldest instant that was answered.
-    pub(super) range: Range,
+    pub(crate) range: Range,
     /// Why that isn't believed, if it isn't: what was never pulled of it is tried again.
-    pub(super) doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
 }
 
 /// A range in flight.
 #[derive(Debug, Clone)]
-pub(super) struct InFlight {
-    pub(super) stream: String,
-    pub(super) range: Range,
-    pub(super) work: Work,
+pub(crate) struct InFlight {
+    pub(crate) stream: String,
+    pub(crate) range: Range,
+    pub(crate) work: Work,
     /// When its first answer was given, or asked for if that was earlier, by the clocks that the run believes.
-    pub(super) asked_at: Timestamp,
+    pub(crate) asked_at: Timestamp,
     /// The bounds that are really asked for.
-    pub(super) asked: Range,
+    pub(crate) asked: Range,
     /// The place to go on from that a commit may record.
-    pub(super) cursor: Option<Cursor>,
+    pub(crate) cursor: Option<Cursor>,
     /// Whether it goes on from an earlier run's cursor.
-    pub(super) resumed: bool,
+    pub(crate) resumed: bool,
     /// Requests sent for it.
-    pub(super) calls: Calls,
+    pub(crate) calls: Calls,
 }
 
 /// Starts the workers, which pull from `feed`; what is returned ends when all of them have, and aborts them when dropped.
-pub(super) fn spawn<R: ReadPage>(
+pub(crate) fn spawn<R: ReadPage>(
     feed: &Feed,
     job: &Job,
     queue: &Arc<WindowQueue>,

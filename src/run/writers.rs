@@ -13,10 +13,10 @@ use crate::table::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter, RowE
 /// How much of a run is computed at a time, rather than waited for: as many pages or row groups as it has windows in
 /// flight.
 #[derive(Debug, Clone)]
-pub(super) struct CpuPool(Arc<Semaphore>);
+pub(crate) struct CpuPool(Arc<Semaphore>);
 
 impl CpuPool {
-    pub(super) fn new(at_a_time: usize) -> Self {
+    pub(crate) fn new(at_a_time: usize) -> Self {
         Self(Arc::new(Semaphore::new(at_a_time.max(1))))
     }
 

@@ -82,6 +82,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "verify",
+        &[
+            "clock",
+            "lake",
+            "model",
+            "providers",
+            "run",
+            "table",
+            "telemetry",
+        ],
+    ),
+    (
         "setup",
         &[
             "client", "config", "lake", "metrics", "model", "run", "cron",

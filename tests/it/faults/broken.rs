@@ -207,7 +207,7 @@ async fn finds_nothing<W: World>(rig: &Rig<W>) {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(CancellationToken::new())
     };
-    let verification = run::verify(&rig.job, range(FROM, TO), &conduct)
+    let verification = auditlake::verify::verify(&rig.job, range(FROM, TO), &conduct)
         .await
         .unwrap();
     assert!(

@@ -9,7 +9,8 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::record_batch::RecordBatch;
 use auditlake::clock::Clock;
 use auditlake::model::{Range, Timestamp};
-use auditlake::run::{self, ComparedDay, RunOptions, Verification};
+use auditlake::run::{RunError, RunOptions};
+use auditlake::verify::{ComparedDay, Verification};
 use chrono::DateTime;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
@@ -35,13 +36,13 @@ pub(super) async fn try_verify<S: Simulator>(
     rig: &Rig<S>,
     range: Range,
     now: Timestamp,
-) -> Result<Verification, run::RunError> {
+) -> Result<Verification, RunError> {
     rig.sim.set_now(now);
     let conduct = RunOptions {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    run::verify(&rig.job, range, &conduct).await
+    auditlake::verify::verify(&rig.job, range, &conduct).await
 }
 
 /// Verifies, and fails if a part of the range couldn't be.

@@ -5,6 +5,9 @@
 //! time (a window where that is longer), and the day after it: a provider may file an event under another time than it
 //! shows, and what is asked of a day may show the end of the day before.
 
+mod comparison;
+mod page;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,23 +17,21 @@ use object_store::path::Path;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::comparison::{ComparedDay, Comparison, Discrepancies, MissingRow, ProviderEvent, days};
-use super::dedup::files_of;
-use super::error::RunError;
-use super::identity;
-use super::job::{Job, RunOptions};
-use super::quarantine::HeldRecords;
-use super::queue::{self, WindowQueue};
-use super::report::{RunTotals, StreamFailure};
-use super::shown::{ComparisonPage, ComparisonReader};
-use super::time::Time;
-use super::worker::{self, InFlight, TooOld, WorkerEvent};
-use super::writers::CpuPool;
+pub use comparison::{ComparedDay, Discrepancies, Example};
+use comparison::{Comparison, MissingRow, ProviderEvent, days};
+use page::{ComparisonPage, ComparisonReader};
+
 use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
 use crate::model::{FailureKind, PartitionColumn, Range, RangeSet, Timestamp};
 use crate::providers::{Adapter, Stream};
-use crate::run::plan;
+use crate::run::dedup::files_of;
+use crate::run::quarantine::HeldRecords;
+use crate::run::queue::{self, WindowQueue};
+use crate::run::time::Time;
+use crate::run::worker::{self, InFlight, TooOld, WorkerEvent};
+use crate::run::writers::CpuPool;
+use crate::run::{Job, RunError, RunOptions, RunTotals, StreamFailure, identity, plan};
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
 
 /// A stream that gets no answer in so many days one after the other is left alone.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::comparison::ProviderEvent;
-use super::decode::{ReadPage, ReceivedPage};
-use super::identity::{self, Occurrences};
 use crate::lake::quarantine;
 use crate::model::Timestamp;
 use crate::providers::Adapter;
+use crate::run::decode::{ReadPage, ReceivedPage};
+use crate::run::identity::{self, Occurrences};
 use crate::table::RowError;
 
 /// Reads pages for a comparison.
