@@ -114,8 +114,8 @@ check-deploy: $(VENV)/installed promtool ## Validate deploy/ against its schemas
 
 # Not part of `test`, because installing the engines takes 1.9 GB; the tests take two minutes on two cores.
 test-engines: java $(VENV_ENGINES)/installed ## Run the examples of docs/query.md in six query engines; some: ENGINES="duckdb spark"
-	$(CARGO) build --locked --bin auditlake --example simulator
-	$(VENV_ENGINES)/bin/python -B tests/engines/run.py target/debug/auditlake target/debug/examples/simulator $(ENGINES)
+	$(CARGO) build --locked --package auditlake --package auditlake-sim --bin auditlake --bin simulator
+	$(VENV_ENGINES)/bin/python -B tests/engines/run.py target/debug/auditlake target/debug/simulator $(ENGINES)
 
 $(VENV_ENGINES)/installed: tests/engines/requirements.txt
 	rm -rf $(VENV_ENGINES)
@@ -136,8 +136,8 @@ java:
 
 # Takes two minutes, and Debian's chromium, about 350 MB.
 test-page: chromium $(VENV_PAGE)/installed ## Test the status page in a browser, with accessibility and screenshots (target/page); some: LOOKS=it_shows_the_hole
-	$(CARGO) build --locked --bin auditlake --example simulator
-	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/examples/simulator "$$(command -v chromium)" $(LOOKS)
+	$(CARGO) build --locked --package auditlake --package auditlake-sim --bin auditlake --bin simulator
+	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/simulator "$$(command -v chromium)" $(LOOKS)
 
 $(VENV_PAGE)/installed: tests/page/requirements.txt
 	rm -rf $(VENV_PAGE)

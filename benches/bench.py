@@ -473,8 +473,8 @@ def main():
     SCRATCH.mkdir(parents=True, exist_ok=True)
     if "BENCH_AUDITLAKE" not in os.environ:
         say("building")
-        subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "auditlake", "--example", "page_server"],
-                       cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--release", "--locked", "--package", "auditlake", "--package", "auditlake-sim",
+                        "--bin", "auditlake", "--bin", "page_server"], cwd=ROOT, check=True)
         stages_binary()
     measured, today = [], {"date": datetime.date.today().isoformat(), "version": version()}
     for name in sorted(names):

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCRATCH = ROOT / "target" / "bench"
 RELEASE = ROOT / "target" / "release"
 AUDITLAKE = pathlib.Path(os.environ.get("BENCH_AUDITLAKE", RELEASE / "auditlake"))
-PAGE_SERVER = pathlib.Path(os.environ.get("BENCH_PAGE_SERVER", RELEASE / "examples" / "page_server"))
+PAGE_SERVER = pathlib.Path(os.environ.get("BENCH_PAGE_SERVER", RELEASE / "page_server"))
 DAY = "2025-01-%02dT00:00:00Z"
 PAGE = 500
 
@@ -85,7 +85,7 @@ def run(command, environment=None):
 
 
 class PageServer:
-    """examples/page_server.rs, for as long as the block lasts."""
+    """crates/auditlake-sim/servers/page_server.rs, for as long as the block lasts."""
 
     def __init__(self, **options):
         self.options = [word for name, value in options.items()

@@ -27,7 +27,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput};
 use http::{HeaderMap, StatusCode};
 
-#[path = "support/audits.rs"]
+#[path = "../crates/auditlake-sim/servers/audits.rs"]
 mod audits;
 
 /// The same as in `src/main.rs`: else the stages would not be those of a run.

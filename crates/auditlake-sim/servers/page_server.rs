@@ -1,7 +1,7 @@
 //! A provider that is never the bottleneck, for `make bench`: audits of Genesys Cloud, made up once and kept in memory.
 //!
 //! ```text
-//! cargo run --release --example page_server -- --records 1000000 --days 20
+//! cargo run --release --package auditlake-sim --bin page_server -- --records 1000000 --days 20
 //! ```
 //!
 //! It knows just enough of Genesys Cloud for a backfill by query jobs: sign-in, a query that has succeeded when it is
@@ -19,7 +19,6 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-#[path = "../benches/support/audits.rs"]
 mod audits;
 
 use audits::{FIRST_MS, Serving, Slots};

@@ -1,21 +1,22 @@
-//! The simulators as a process of their own, for trying and measuring the worker against them:
+//! The simulators as a process of their own, for trying and testing the worker against them:
 //!
 //! ```text
-//! cargo run --release --example simulator -- 200000 7     # so many audits over so many days before 2026-03-08
+//! cargo run --release --package auditlake-sim --bin simulator -- 200000 7   # 200,000 audits of the 7 days before 2026-03-08
 //! ```
 //!
-//! Genesys Cloud holds so many, each of the others a fifth. A third number is by how many milliseconds each answer is
-//! delayed, a fourth argument the instant before which the audits lie, if not 2026-03-08. Prints the environment that jobs.yaml needs, and serves until it is ended. The present stands still two days
-//! after the last audit; a line of standard input such as `2026-03-05T00:10:00Z` makes that the present, and is answered
-//! by `# now 2026-03-05T00:10:00Z`: what arrives later isn't shown yet. By the line `503 4`, answered by `# 503 4`, Genesys
-//! Cloud refuses its next four calls so.
+//! Genesys Cloud holds this many audits, each of the other providers a fifth of it. A third argument delays each answer by
+//! as many milliseconds; a fourth is the instant before which the audits lie, 2026-03-08 by default. Prints the environment
+//! that jobs.yaml needs, and serves until it is ended. The present stands still two days after the last audit. A line of
+//! standard input such as `2026-03-05T00:10:00Z` makes that instant the present and is answered by
+//! `# now 2026-03-05T00:10:00Z`; records that arrive later are not shown yet. The line `503 4`, answered by `# 503 4`, makes
+//! Genesys Cloud refuse its next four calls with a 503.
 
 #![expect(clippy::print_stdout, reason = "what it prints is for a shell")]
 
 use std::error::Error;
 use std::time::Duration;
 
-use auditlake::sim::{Fault, Providers, ProvidersSpec};
+use auditlake_sim::{Fault, Providers, ProvidersSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 
 #[tokio::main]
