@@ -355,7 +355,7 @@ fn feeds(records: usize) -> Result<Vec<Feed>> {
         ..avaya::DatasetSpec::default()
     });
     let liveperson = liveperson::Dataset::generate(&liveperson::DatasetSpec {
-        rows: records,
+        records,
         from,
         to,
         twin_share: 0.0,
@@ -372,7 +372,7 @@ fn feeds(records: usize) -> Result<Vec<Feed>> {
     let avaya = avaya.into_iter().map(|truth| truth.raw.to_owned());
     let liveperson = liveperson.truth(from, to, ever, &FIELDS, utc);
     let liveperson = liveperson.into_iter().map(|truth| truth.raw);
-    let everyware = everyware.truth(from, to, None, ever);
+    let everyware = everyware.truth(from, to, ever);
     let everyware = everyware.into_iter().map(|truth| truth.raw.to_owned());
 
     let results = r#"{"results":{"transaction":"t","cursor":null,"redirect":true}}"#;

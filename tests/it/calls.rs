@@ -129,7 +129,7 @@ async fn figures_genesys_cloud() {
     let (mut perfect, _) = pull(&rig, |sim, service, task, now| {
         let shown = sim
             .dataset()
-            .truth(task.range.from(), task.range.to(), Some(service), now);
+            .truth_of(service, task.range.from(), task.range.to(), now);
         let realtime = matches!(service, "PeoplePermissions" | "ContactCenter");
         let around = if realtime { 0 } else { 2 };
         around + pages(shown.len(), 500)
@@ -145,7 +145,7 @@ async fn figures_genesys_cloud() {
     let shown = rig
         .sim
         .dataset()
-        .truth(at("2026-03-01"), at("2026-03-08"), None, rig.sim.now());
+        .truth(at("2026-03-01"), at("2026-03-08"), rig.sim.now());
     let truth = shown
         .into_iter()
         .map(|truth| (truth.event_time_micros, truth.raw.to_owned()));
@@ -164,7 +164,7 @@ async fn figures_avaya_axp() {
     });
     let settings = avaya::AvayaSettings {
         clock: clock(),
-        ties: avaya::Ties::Kept,
+        ties: avaya::Ties::Stable,
         ..avaya::AvayaSettings::default()
     };
     let account = settings.account_id.clone();
@@ -191,7 +191,7 @@ async fn figures_avaya_axp() {
 #[tokio::test(start_paused = true)]
 async fn figures_liveperson() {
     let data = lp::Dataset::generate(&lp::DatasetSpec {
-        rows: 10_000,
+        records: 10_000,
         from: all().from(),
         to: all().to(),
         twin_share: 0.0,

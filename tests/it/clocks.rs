@@ -174,7 +174,7 @@ async fn each_range_counts_up_to_its_first_answer_though_the_clocks_were_believe
     rig.assert_holds(
         rig.sim
             .dataset()
-            .truth(rig.job.policy.start, end, None, rig.sim.now())
+            .truth(rig.job.policy.start, end, rig.sim.now())
             .into_iter()
             .map(|row| (row.event_time_micros, row.raw.to_owned())),
     )

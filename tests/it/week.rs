@@ -175,7 +175,7 @@ async fn genesys_cloud() {
     let mut week = run(&rig, |sim, service, realtime, task, now| {
         let shown = sim
             .dataset()
-            .truth(task.range.from(), task.range.to(), Some(service), now);
+            .truth_of(service, task.range.from(), task.range.to(), now);
         u64::from(!realtime) + pages(shown.len(), 500)
     })
     .await;
@@ -186,7 +186,7 @@ async fn genesys_cloud() {
     let truth = rig
         .sim
         .dataset()
-        .truth(at("2026-03-01"), at("2026-03-08"), None, rig.sim.now());
+        .truth(at("2026-03-01"), at("2026-03-08"), rig.sim.now());
     let truth: Vec<_> = truth
         .into_iter()
         .map(|truth| (truth.event_time_micros, truth.raw.to_owned()))
@@ -247,7 +247,7 @@ async fn avaya_axp() {
 #[tokio::test]
 async fn liveperson() {
     let data = lp::Dataset::generate(&lp::DatasetSpec {
-        rows: 2_500,
+        records: 2_500,
         late_share: LATE_SHARE,
         latest: LATEST,
         twin_share: 0.1,
@@ -326,7 +326,7 @@ async fn everyware_cloud() {
     let truth = rig
         .sim
         .dataset()
-        .truth(at("2026-03-01"), at("2026-03-08"), None, rig.sim.now());
+        .truth(at("2026-03-01"), at("2026-03-08"), rig.sim.now());
     let truth: Vec<_> = truth
         .into_iter()
         .map(|truth| (truth.event_time_micros, truth.raw.to_owned()))

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 
 /// A response in the making.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,

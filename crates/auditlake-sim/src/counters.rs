@@ -18,13 +18,7 @@ pub struct Counters {
 struct Counts {
     calls: BTreeMap<&'static str, u64>,
     answers: BTreeMap<u16, u64>,
-    in_flight: u64,
-    most_in_flight: u64,
 }
-
-/// One call in flight; ends when dropped.
-#[derive(Debug)]
-pub(super) struct InFlight<'a>(&'a Counters);
 
 impl Counters {
     /// How often this endpoint was called.
@@ -51,11 +45,6 @@ impl Counters {
         self.answers(429)
     }
 
-    /// The most calls that were being answered at one moment.
-    pub fn max_concurrent(&self) -> u64 {
-        lock(&self.counts).most_in_flight
-    }
-
     /// Waits until this endpoint has been called at least `calls` times since the start.
     pub async fn reached(&self, endpoint: &str, calls: u64) {
         loop {
@@ -69,24 +58,12 @@ impl Counters {
         }
     }
 
-    pub(super) fn enter(&self, endpoint: &'static str) -> InFlight<'_> {
-        {
-            let mut counts = lock(&self.counts);
-            *counts.calls.entry(endpoint).or_default() += 1;
-            counts.in_flight += 1;
-            counts.most_in_flight = counts.most_in_flight.max(counts.in_flight);
-        }
+    pub(super) fn called(&self, endpoint: &'static str) {
+        *lock(&self.counts).calls.entry(endpoint).or_default() += 1;
         self.changed.notify_waiters();
-        InFlight(self)
     }
 
     pub(super) fn answered(&self, status: u16) {
         *lock(&self.counts).answers.entry(status).or_default() += 1;
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.counts).in_flight -= 1;
     }
 }

@@ -235,22 +235,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_skips_then_fails_then_is_used_up() {
-        let faults = Faults::default();
-        faults.inject(FaultRule {
-            endpoint: Some("a"),
-            skip: 1,
-            times: 2,
-            fault: Fault::Reset,
-        });
-        let hits: Vec<bool> = ["b", "a", "a", "b", "a", "a"]
-            .iter()
-            .map(|endpoint| faults.take(endpoint).is_some())
-            .collect();
-        assert_eq!(hits, [false, false, true, false, true, false]);
-    }
-
-    #[test]
     fn at_random_means_that_share_of_the_calls_and_a_seed_repeats_it() {
         let draw = |seed| -> Vec<bool> {
             let faults = Faults::default();

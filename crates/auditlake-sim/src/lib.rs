@@ -12,27 +12,38 @@ mod answer;
 pub mod avaya;
 mod clock;
 mod counters;
+mod dataset;
 pub mod everyware;
 mod faults;
 pub mod genesys;
-mod late;
 pub mod liveperson;
 mod oauth;
 mod providers;
 mod rate;
 mod server;
+mod settings;
+mod simulator;
 mod socket;
 mod stage;
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test stops at what it does not expect"
+)]
+mod testing;
 mod texts;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::Clock;
 pub use counters::Counters;
+pub use dataset::{Dataset, Poison, PoisonKind, Truth};
 pub use faults::{Asked, Fault, FaultRule, Faults, Rewrite, Written};
 pub use providers::{Providers, ProvidersSpec};
 pub use rate::{RateCount, RateLimit};
 pub use server::SimError;
+pub use settings::{Bound, Ties};
+pub use simulator::{Simulator, start};
 
 /// Locks a mutex, also one whose holder panicked: a simulator keeps answering.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Clock, SimError, avaya, everyware, genesys, liveperson};
+use super::{Clock, SimError, avaya, everyware, genesys, liveperson, start};
 
 /// One of each provider, on one clock.
 #[derive(Debug)]
@@ -46,72 +46,47 @@ impl Providers {
         } = spec;
         let (clock, few) = (Clock::Fixed(now), records / 5);
         // a clock that is set on by days must not end what was signed in to
-        let ever = Duration::from_hours(24 * 365);
-        let genesys_data = genesys::Dataset::generate(&genesys::DatasetSpec {
-            records,
-            from,
-            to,
-            ..genesys::DatasetSpec::default()
-        });
-        let avaya_data = avaya::Dataset::generate(&avaya::DatasetSpec {
-            records: few,
-            from,
-            to,
-            ..avaya::DatasetSpec::default()
-        });
-        let liveperson_data = liveperson::Dataset::generate(&liveperson::DatasetSpec {
-            rows: few,
-            from,
-            to,
-            ..liveperson::DatasetSpec::default()
-        });
-        let everyware_data = everyware::Dataset::generate(&everyware::DatasetSpec {
-            records: few,
-            from,
-            to,
-            ..everyware::DatasetSpec::default()
-        });
+        let token_lifetime = Duration::from_hours(24 * 365);
+        /// A provider's data of this range.
+        macro_rules! data {
+            ($provider:ident, $records:expr) => {
+                $provider::Dataset::generate(&$provider::DatasetSpec {
+                    records: $records,
+                    from,
+                    to,
+                    ..$provider::DatasetSpec::default()
+                })
+            };
+        }
+        let genesys = genesys::GenesysSettings {
+            clock,
+            latency,
+            running_polls: 0,
+            token_lifetime,
+            ..genesys::GenesysSettings::default()
+        };
+        let avaya = avaya::AvayaSettings {
+            clock,
+            latency,
+            token_lifetime,
+            ..avaya::AvayaSettings::default()
+        };
+        let liveperson = liveperson::LivePersonSettings {
+            clock,
+            latency,
+            token_lifetime,
+            ..liveperson::LivePersonSettings::default()
+        };
+        let everyware = everyware::EverywareSettings {
+            clock,
+            latency,
+            ..everyware::EverywareSettings::default()
+        };
         Ok(Self {
-            genesys: genesys::start(
-                genesys::GenesysSettings {
-                    clock,
-                    latency,
-                    running_polls: 0,
-                    token_lifetime: ever,
-                    ..genesys::GenesysSettings::default()
-                },
-                genesys_data,
-            )
-            .await?,
-            avaya: avaya::start(
-                avaya::AvayaSettings {
-                    clock,
-                    latency,
-                    token_lifetime: ever,
-                    ..avaya::AvayaSettings::default()
-                },
-                avaya_data,
-            )
-            .await?,
-            liveperson: liveperson::start(
-                liveperson::LivePersonSettings {
-                    clock,
-                    latency,
-                    token_lifetime: ever,
-                    ..liveperson::LivePersonSettings::default()
-                },
-                liveperson_data,
-            )
-            .await?,
-            everyware: everyware::start(
-                everyware::EverywareSettings {
-                    clock,
-                    latency,
-                    ..everyware::EverywareSettings::default()
-                },
-                everyware_data,
-            )
-            .await?,
+            genesys: start(genesys, data!(genesys, records)).await?,
+            avaya: start(avaya, data!(avaya, few)).await?,
+            liveperson: start(liveperson, data!(liveperson, few)).await?,
+            everyware: start(everyware, data!(everyware, few)).await?,
         })
     }
 

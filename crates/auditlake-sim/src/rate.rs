@@ -17,6 +17,14 @@ pub struct RateLimit {
     pub per: Duration,
 }
 
+impl RateLimit {
+    /// More than anybody calls.
+    pub const NONE: Self = Self {
+        calls: 1_000_000,
+        per: Duration::from_mins(1),
+    };
+}
+
 /// What a window is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RateCount {

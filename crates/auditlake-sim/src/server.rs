@@ -27,9 +27,9 @@ pub enum SimError {
     },
 }
 
-/// A bound port that nothing answers on yet; so that a router can know its own address.
+/// A port that nothing answers on yet, so that a provider can know its own address.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct Port {
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -39,13 +39,12 @@ pub(super) struct Bound {
 pub(super) struct Server {
     address: SocketAddr,
     stop: CancellationToken,
-    gone: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
 
-impl Bound {
+impl Port {
     /// Takes a port of the loopback address, any for 0.
-    pub(super) async fn new(port: u16) -> Result<Self, SimError> {
+    pub(super) async fn open(port: u16) -> Result<Self, SimError> {
         let listen = |source| SimError::Listen { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
@@ -59,8 +58,8 @@ impl Bound {
         format!("http://{}", self.address)
     }
 
-    /// Serves until stopped. `gone` is cancelled when calls in flight are to be given up.
-    pub(super) fn serve(self, router: Router, gone: CancellationToken) -> Server {
+    /// Serves until stopped.
+    pub(super) fn serve(self, router: Router) -> Server {
         let stop = CancellationToken::new();
         let service = router.into_make_service_with_connect_info::<Breaker>();
         let serve = axum::serve(Sockets(self.listener), service)
@@ -73,7 +72,6 @@ impl Bound {
         Server {
             address: self.address,
             stop,
-            gone,
             task: Some(task),
         }
     }
@@ -92,7 +90,6 @@ impl Server {
             return;
         };
         if tokio::time::timeout(STOP_GRACE, &mut task).await.is_err() {
-            self.gone.cancel();
             task.abort();
         }
     }
@@ -101,6 +98,5 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.gone.cancel();
     }
 }

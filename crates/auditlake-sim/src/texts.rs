@@ -1,5 +1,8 @@
 //! Names, texts and addresses that records are made of; some of them break what is not careful.
 
+use std::ops::Range;
+
+use chrono::DateTime;
 use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::{Builder, Uuid};
@@ -74,4 +77,67 @@ pub(super) fn pick<T: Copy>(rng: &mut StdRng, from: &[T]) -> T {
 
 pub(super) fn random_uuid(rng: &mut StdRng) -> Uuid {
     Builder::from_random_bytes(rng.random()).into_uuid()
+}
+
+/// How exactly a record shows its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    Seconds,
+    SecondsWithZeros,
+    Tenths,
+    Millis,
+    Micros,
+}
+
+impl Precision {
+    /// The last instant not after `micros` that can be shown so.
+    pub(super) fn floor(self, micros: i64) -> i64 {
+        let unit = match self {
+            Self::Seconds | Self::SecondsWithZeros => 1_000_000,
+            Self::Tenths => 100_000,
+            Self::Millis => 1_000,
+            Self::Micros => 1,
+        };
+        micros - micros.rem_euclid(unit)
+    }
+
+    /// An instant in UTC, without its zone.
+    pub(super) fn show(self, micros: i64) -> String {
+        let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+        let (pattern, shown) = match self {
+            Self::Seconds => ("%Y-%m-%dT%H:%M:%S", 19),
+            Self::Tenths => ("%Y-%m-%dT%H:%M:%S%.3f", 21),
+            Self::SecondsWithZeros | Self::Millis => ("%Y-%m-%dT%H:%M:%S%.3f", 23),
+            Self::Micros => ("%Y-%m-%dT%H:%M:%S%.6f", 26),
+        };
+        let mut text = at.format(pattern).to_string();
+        text.truncate(shown);
+        text
+    }
+}
+
+/// A record's text, and a part of it that isn't always shown as it is here; empty if there is none.
+#[derive(Debug, Clone)]
+pub(super) struct Rendered {
+    pub(super) text: String,
+    pub(super) part: Range<usize>,
+}
+
+/// What stands before the first member, after a name, between members and after the last one.
+pub(super) type Style = [&'static str; 4];
+
+pub(super) const PLAIN: Style = ["{", ":", ",", "}"];
+
+/// An object of these members, each with its JSON.
+pub(super) fn object(members: &[(&str, String)], [open, colon, comma, close]: Style) -> String {
+    let members = members
+        .iter()
+        .map(|(name, value)| format!("\"{name}\"{colon}{value}"));
+    let members: Vec<String> = members.collect();
+    format!("{open}{}{close}", members.join(comma))
+}
+
+/// Text as JSON.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

@@ -53,7 +53,7 @@ async fn records_of_one_instant_may_come_in_any_order() {
         twin_share: 0.1,
         ..two_days()
     };
-    for ties in [Ties::Kept, Ties::ByPage, Ties::ByCall] {
+    for ties in [Ties::Stable, Ties::ByPage, Ties::Shuffled] {
         let settings = AvayaSettings { ties, ..settings() };
         rig(&spec, settings, SETTLED).await.pull_two_days().await;
     }

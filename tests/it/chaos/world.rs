@@ -177,7 +177,7 @@ impl World {
                 ..lp::LivePersonSettings::default()
             },
             lp::Dataset::generate(&lp::DatasetSpec {
-                rows: few,
+                records: few,
                 from,
                 to,
                 late_share,
@@ -332,11 +332,11 @@ jobs:{}
         let first = Timestamp::MIN_UTC;
         let mut rows: Vec<Row> = match connection {
             "genesys" => {
-                let truth = self.genesys.dataset().truth(first, to, None, now);
+                let truth = self.genesys.dataset().truth(first, to, now);
                 truth
                     .into_iter()
                     .filter(|row| row.visible_at_micros - row.event_time_micros <= within)
-                    .filter(|row| services.is_empty() || services.contains(&row.service))
+                    .filter(|row| services.is_empty() || services.contains(&row.log))
                     .map(|row| (row.event_time_micros, row.raw.to_owned()))
                     .collect()
             }
@@ -345,12 +345,12 @@ jobs:{}
                 truth
                     .into_iter()
                     .filter(|row| row.visible_at_micros - row.event_time_micros <= within)
-                    .filter(|row| services.is_empty() || services.contains(&row.service))
+                    .filter(|row| services.is_empty() || services.contains(&row.log))
                     .map(|row| (row.event_time_micros, row.raw.to_owned()))
                     .collect()
             }
             "everyware" => {
-                let truth = self.everyware.dataset().truth(first, to, None, now);
+                let truth = self.everyware.dataset().truth(first, to, now);
                 truth
                     .into_iter()
                     .filter(|row| row.visible_at_micros - row.event_time_micros <= within)

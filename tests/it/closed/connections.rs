@@ -130,7 +130,7 @@ impl Connections {
         let liveperson = liveperson::start(
             liveperson,
             liveperson::Dataset::generate(&liveperson::DatasetSpec {
-                rows: RECORDS,
+                records: RECORDS,
                 from,
                 to,
                 ..liveperson::DatasetSpec::default()

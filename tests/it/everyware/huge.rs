@@ -77,7 +77,7 @@ async fn memory_does_not_grow_with_the_day() {
     let beside = rig
         .sim
         .dataset()
-        .truth(at("2026-03-02"), at("2026-03-03"), None, rig.sim.now());
+        .truth(at("2026-03-02"), at("2026-03-03"), rig.sim.now());
     assert_eq!(report.tally.counts.new, huge.records + beside.len() as u64);
     let mut ids: Vec<String> = rig.rows().await.into_iter().map(|row| row.id).collect();
     ids.sort();

@@ -119,7 +119,7 @@ async fn what_a_day_shows_of_others_lands_if_they_were_pulled_and_not_before_the
         let truth = rig
             .sim
             .dataset()
-            .truth(at("2026-03-02"), at(to), Some("acme"), rig.sim.now());
+            .truth_of("acme", at("2026-03-02"), at(to), rig.sim.now());
         truth
             .into_iter()
             .map(|truth| (truth.event_time_micros, truth.raw.to_owned()))

@@ -96,7 +96,7 @@ jobs:
         let truth = self
             .sim
             .dataset()
-            .truth(from, to, Some(account), self.sim.now());
+            .truth_of(account, from, to, self.sim.now());
         assert!(!truth.is_empty());
         let truth = truth
             .into_iter()

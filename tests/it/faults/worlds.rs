@@ -118,7 +118,7 @@ impl World for cloud::Genesys {
         self.counters()
     }
     fn truth(&self) -> Vec<(i64, String)> {
-        let truth = self.dataset().truth(at(FROM), at(TO), None, at(NOW));
+        let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));
         let key = |truth: &cloud::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
         truth.iter().map(key).collect()
     }
@@ -219,7 +219,7 @@ impl World for lp::LivePerson {
 
     async fn start(records: usize) -> Self {
         let data = lp::Dataset::generate(&lp::DatasetSpec {
-            rows: records,
+            records,
             from: at(FROM),
             to: at(TO),
             late_share: 0.0,
@@ -253,7 +253,7 @@ impl World for lp::LivePerson {
         let truth = self
             .dataset()
             .truth(at(FROM), at(TO), at(NOW), &fields, Tz::UTC);
-        let key = |truth: lp::Truth| (truth.event_time_micros, truth.raw);
+        let key = |truth: lp::Truth<'_>| (truth.event_time_micros, truth.raw);
         truth.into_iter().map(key).collect()
     }
     fn asked(asked: Asked<'_>) -> Option<Range> {
@@ -317,7 +317,7 @@ impl World for edc::Everyware {
         self.counters()
     }
     fn truth(&self) -> Vec<(i64, String)> {
-        let truth = self.dataset().truth(at(FROM), at(TO), None, at(NOW));
+        let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));
         let key = |truth: &edc::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
         truth.iter().map(key).collect()
     }

@@ -50,7 +50,7 @@ async fn settle_passes_find_late_arrivals_and_mark_just_them() {
         let truth = rig
             .sim
             .dataset()
-            .truth(from, to, None, at("2026-03-02T08:00:00Z"));
+            .truth(from, to, at("2026-03-02T08:00:00Z"));
         let lag = settling().lag;
         let late: BTreeMap<String, bool> = truth
             .iter()

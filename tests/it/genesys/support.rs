@@ -170,11 +170,9 @@ impl Rig {
         to: Timestamp,
         seen_at: Timestamp,
     ) {
-        let mut truth: Vec<(i64, String, String)> = self
-            .sim
-            .dataset()
-            .truth(from, to, service, seen_at)
-            .into_iter()
+        let truth = self.sim.dataset().truth(from, to, seen_at);
+        let mut truth: Vec<(i64, String, String)> = (truth.into_iter())
+            .filter(|truth| service.is_none_or(|wanted| wanted == truth.log))
             .map(|truth| (truth.event_time_micros, truth.id, truth.raw.to_owned()))
             .collect();
         truth.sort();

@@ -174,7 +174,7 @@ async fn a_host_that_moves_is_found_again() {
 #[tokio::test]
 async fn a_zone_with_folds_loses_nothing() {
     let spec = DatasetSpec {
-        rows: 600,
+        records: 600,
         from: at("2026-11-01"),
         to: at("2026-11-02"),
         late_share: 0.0,

@@ -116,7 +116,7 @@ impl Simulator for sim::liveperson::LivePerson {
 /// Three days; some rows arrive up to a day late.
 pub(super) fn three_days() -> DatasetSpec {
     DatasetSpec {
-        rows: 900,
+        records: 900,
         from: at("2026-03-01"),
         to: at("2026-03-04"),
         late_share: 0.1,
@@ -175,7 +175,7 @@ impl Rig {
         let dataset = self.sim.dataset();
         let truth = dataset.truth(at(from), at(to), self.sim.now(), &FIELDS, zone);
         assert!(!truth.is_empty());
-        let key = |row: sim::liveperson::Truth| (row.event_time_micros, row.raw);
+        let key = |row: sim::liveperson::Truth<'_>| (row.event_time_micros, row.raw);
         truth.into_iter().map(key).collect()
     }
 

@@ -238,7 +238,6 @@ async fn before_and_after_a_run() {
     let id = world.provider.dataset().truth(
         super::support::at("2026-03-02T00:00:00Z"),
         super::support::at(EVENING),
-        None,
         world.provider.now(),
     );
     let id = id[100].id.clone();

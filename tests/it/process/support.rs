@@ -168,7 +168,7 @@ jobs:
         let truth =
             self.provider
                 .dataset()
-                .truth(DateTime::<Utc>::MIN_UTC, to, None, self.provider.now());
+                .truth(DateTime::<Utc>::MIN_UTC, to, self.provider.now());
         let mut truth: Vec<Row> = truth
             .into_iter()
             .map(|row| (row.id, row.event_time_micros, row.raw.to_owned()))

@@ -156,7 +156,7 @@ async fn a_crash_loses_and_doubles_nothing_of_an_answer_that_lands_while_it_arri
     );
     let rig = rig(sim, "everyware_cloud", &keys, "").await;
     suffer(rig, |sim, now| {
-        let truth = (sim.dataset()).truth(at(FROM), now - LAG, None, now);
+        let truth = (sim.dataset()).truth(at(FROM), now - LAG, now);
         let truth = truth.into_iter();
         truth
             .map(|truth| (truth.event_time_micros, truth.raw.to_owned()))

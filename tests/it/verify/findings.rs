@@ -249,7 +249,7 @@ async fn a_stream_that_is_refused_is_not_verified_and_the_rest_is() {
     let rig = pulled(&three_days()).await;
     let rows = rig.rows().await;
     let truth = rig.sim.dataset();
-    let truth = truth.truth(at("2026-03-01"), at("2026-03-04"), Some(BOTH[0]), at(NOW));
+    let truth = truth.truth_of(BOTH[0], at("2026-03-01"), at("2026-03-04"), at(NOW));
     let shown: BTreeSet<&str> = truth.iter().map(|truth| truth.id.as_str()).collect();
     let (lost, kept): (Vec<&Row>, Vec<&Row>) = (rows.iter())
         .filter(|row| shown.contains(row.id.as_str()))

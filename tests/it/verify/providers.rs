@@ -168,7 +168,7 @@ async fn genesys_cloud() {
     let truth = rig
         .sim
         .dataset()
-        .truth(at("2026-03-01"), at("2026-03-04"), None, end())
+        .truth(at("2026-03-01"), at("2026-03-04"), end())
         .len();
     // those are landed under a hash of what they say
     let poison = rig.sim.dataset().poison(end());
@@ -213,7 +213,7 @@ async fn avaya_axp() {
 #[tokio::test]
 async fn liveperson() {
     let data = lp::Dataset::generate(&lp::DatasetSpec {
-        rows: 900,
+        records: 900,
         to: at("2026-03-04"),
         late_share: LATE_SHARE,
         latest: LATEST,
@@ -273,7 +273,7 @@ async fn everyware_cloud() {
     let truth = rig
         .sim
         .dataset()
-        .truth(at("2026-03-01"), at("2026-03-04"), None, end())
+        .truth(at("2026-03-01"), at("2026-03-04"), end())
         .len();
     attack(&rig, truth).await;
 }
@@ -292,7 +292,7 @@ async fn what_a_day_shows_beyond_what_was_pulled_is_not_missing() {
         let noon = at("2026-03-02T12:00:00Z");
         assert_eq!(lacking[0].from(), noon);
         // what came late before noon is missing, what happened later isn't, though the same answer shows it
-        let truth = rig.sim.dataset().truth(at("2026-03-01"), noon, None, later);
+        let truth = rig.sim.dataset().truth(at("2026-03-01"), noon, later);
         let total = verification.total();
         let late = (truth.len() - rows.len() + 1) as u64;
         if poison == 0 {

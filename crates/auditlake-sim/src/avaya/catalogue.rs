@@ -1,11 +1,14 @@
 //! The six services, what each of them audits, and where they differ.
 
+use super::endpoint;
+
 /// One service that has the audit search.
 #[derive(Debug)]
 pub(super) struct Service {
     /// Its name in the data set.
     pub(super) name: &'static str,
-    pub(super) base_path: &'static str,
+    /// Its audit search.
+    pub(super) endpoint: &'static str,
     pub(super) types: &'static [&'static str],
     /// Without `orderBy`; what the group service does is not known.
     pub(super) ascending_by_default: bool,
@@ -21,71 +24,50 @@ pub(super) struct Service {
 
 const EVENTS: &[&str] = &["CREATED", "UPDATED", "UPDATED", "UPDATED", "DELETED"];
 
+const fn service(
+    name: &'static str,
+    endpoint: &'static str,
+    types: &'static [&'static str],
+) -> Service {
+    Service {
+        name,
+        endpoint,
+        types,
+        ascending_by_default: false,
+        longest_order: 255,
+        longest_ip: 15,
+        events: EVENTS,
+        shows_previous: false,
+    }
+}
+
+const USER_TYPES: &[&str] = &[
+    "USER",
+    "PROFILE",
+    "RESOURCE_PARTITION",
+    "USERS_DEFAULT_RESOURCE",
+];
+
 pub(super) static SERVICES: [Service; 6] = [
     Service {
-        name: "user",
-        base_path: "/api/admin/user/v1",
-        types: &[
-            "USER",
-            "PROFILE",
-            "RESOURCE_PARTITION",
-            "USERS_DEFAULT_RESOURCE",
-        ],
         ascending_by_default: true,
         longest_order: 23,
-        longest_ip: 15,
-        events: EVENTS,
         shows_previous: true,
+        ..service("user", endpoint::USER, USER_TYPES)
     },
     Service {
-        name: "match",
-        base_path: "/api/admin/match/v1",
-        types: &["QUEUE", "ATTRIBUTE"],
         ascending_by_default: true,
-        longest_order: 255,
-        longest_ip: 15,
-        events: EVENTS,
-        shows_previous: false,
+        ..service("match", endpoint::MATCH, &["QUEUE", "ATTRIBUTE"])
     },
     Service {
-        name: "account",
-        base_path: "/api/admin/account/v1",
-        types: &["ACCOUNT"],
-        ascending_by_default: false,
-        longest_order: 255,
-        longest_ip: 15,
         events: &["UPDATED", "ENABLED", "DISABLED"],
-        shows_previous: false,
+        ..service("account", endpoint::ACCOUNT, &["ACCOUNT"])
     },
+    service("inventory", endpoint::INVENTORY, &["ELEMENT"]),
+    service("group", endpoint::GROUP, &["GROUP"]),
     Service {
-        name: "inventory",
-        base_path: "/api/admin/inventory/v1",
-        types: &["ELEMENT"],
-        ascending_by_default: false,
-        longest_order: 255,
-        longest_ip: 15,
-        events: EVENTS,
-        shows_previous: false,
-    },
-    Service {
-        name: "group",
-        base_path: "/api/admin/group/v1",
-        types: &["GROUP"],
-        ascending_by_default: false,
-        longest_order: 255,
-        longest_ip: 15,
-        events: EVENTS,
-        shows_previous: false,
-    },
-    Service {
-        name: "business_hours",
-        base_path: "/api/business-hours/v1",
-        types: &["TIMETABLE"],
-        ascending_by_default: false,
-        longest_order: 255,
         longest_ip: 50,
-        events: EVENTS,
-        shows_previous: false,
+        ..service("business_hours", endpoint::BUSINESS_HOURS, &["TIMETABLE"])
     },
 ];
 

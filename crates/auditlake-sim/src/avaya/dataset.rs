@@ -1,177 +1,61 @@
-//! The invented audit records: generated from a seed, fixed to the byte, and the truth about them.
-
-use std::time::Duration;
+//! The invented audit records: generated from a seed, fixed to the byte.
 
 use chrono::{DateTime, Utc};
+use rand::Rng as _;
 
-use super::catalogue;
-use super::generate::Generator;
-use super::record::Rendered;
+use super::Dataset;
+use super::catalogue::{self, Service};
+use super::record::{RecordFacts, author, render};
+use crate::PoisonKind;
+use crate::dataset::{Draws, Fixed, Log, Record, dataset_spec};
+use crate::texts::{Precision, Rendered, pick, random_uuid};
 
 /// The most records on a page.
 const LARGEST_PAGE: u64 = 50;
 
-/// What a data set is generated from; the same values give the same bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DatasetSpec {
-    /// Seed of all that is random.
-    pub seed: u64,
-    /// How many readable records there are.
-    pub records: usize,
-    /// No record happened before this instant.
-    pub from: DateTime<Utc>,
-    /// All records happened before this instant.
-    pub to: DateTime<Utc>,
+dataset_spec! {
+    records: 4_000, largest_tie: 8, awkward_share: 0.15,
     /// Types of objects with records; the first have the most. The others have none.
-    pub types: Vec<String>,
-    /// The longest time after which a record can usually be seen.
-    pub usual_delay: Duration,
-    /// Share of the records that can be seen much later than usual.
-    pub late_share: f64,
-    /// The longest delay of those; the shortest is a minute.
-    pub latest: Duration,
-    /// Size of the largest group of records of one type and one instant; at most a quarter of all.
-    pub largest_tie: usize,
+    types: Vec<String> = catalogue::logs()
+        .map(|(_, kind)| kind.to_owned())
+        .filter(|kind| kind != "GROUP")
+        .collect(),
     /// Share of the records that are there twice or more often, to the byte.
-    pub twin_share: f64,
-    /// Share of the records with nulls, gaps, unknown values, unusual text, turned order.
-    pub awkward_share: f64,
-    /// How many unreadable records there are beside `records`; see [`PoisonKind`].
-    pub poison: usize,
+    twin_share: f64 = 0.03,
 }
 
-impl Default for DatasetSpec {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            records: 4_000,
-            // 2026-03-01T00:00:00Z and a week later.
-            from: DateTime::from_timestamp(1_772_323_200, 0).unwrap_or_default(),
-            to: DateTime::from_timestamp(1_772_928_000, 0).unwrap_or_default(),
-            types: catalogue::logs()
-                .map(|(_, kind)| kind.to_owned())
-                .filter(|kind| kind != "GROUP")
-                .collect(),
-            usual_delay: Duration::from_secs(20),
-            late_share: 0.02,
-            latest: Duration::from_hours(6),
-            largest_tie: 8,
-            twin_share: 0.03,
-            awkward_share: 0.15,
-            poison: 0,
-        }
-    }
-}
-
-/// In what way a record cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoisonKind {
-    /// It shows no date.
-    NoDate,
-    /// Its date is not a date.
-    GarbledDate,
-    /// It is a string, a list or null.
-    NotAnObject,
-}
-
-/// One record as it should arrive. True twins are there as often as the provider shows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Truth<'a> {
-    /// The time that the record shows, in microseconds since 1970.
-    pub event_time_micros: i64,
-    /// The service that shows it.
-    pub service: &'static str,
-    /// The type of object under which it is found.
-    pub kind: &'static str,
-    /// Its bytes, in its own form of date.
-    pub raw: &'a str,
-    /// The instant from which it can be seen, in microseconds since 1970.
-    pub visible_at_micros: i64,
-}
-
-/// One unreadable record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Poison<'a> {
-    /// What is wrong with it.
-    pub what: PoisonKind,
-    /// The instant under which it is found, in microseconds since 1970.
-    pub filed_micros: i64,
-    /// The service that shows it.
-    pub service: &'static str,
-    /// The type of object under which it is found.
-    pub kind: &'static str,
-    /// Its bytes.
-    pub raw: &'a str,
-}
-
-/// Generated audit records. Never changes.
-#[derive(Debug)]
-pub struct Dataset {
-    logs: Vec<Log>,
-}
-
-/// The records of one type.
-#[derive(Debug)]
-pub(super) struct Log {
-    pub(super) service: &'static str,
-    pub(super) kind: &'static str,
-    /// In the order of their dates.
-    pub(super) records: Vec<Record>,
-}
-
+/// What a record consists of.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
-    pub(super) filed: i64,
-    pub(super) visible_at: i64,
+pub struct AuditRecord {
     pub(super) author: String,
-    pub(super) poison: Option<PoisonKind>,
     pub(super) text: Rendered,
+}
+
+impl Fixed for AuditRecord {
+    fn text(&self) -> &str {
+        &self.text.text
+    }
 }
 
 impl Dataset {
     /// Generates the records of a specification.
     pub fn generate(spec: &DatasetSpec) -> Self {
-        Self {
-            logs: Generator::new(spec).run(),
-        }
-    }
-
-    /// The readable records that show a time in `[from, to)` and can be seen at `visible_at`, by time and text.
-    pub fn truth(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-        visible_at: DateTime<Utc>,
-    ) -> Vec<Truth<'_>> {
-        let mut all: Vec<Truth> = self
-            .shown(from, to, visible_at)
-            .filter(|(_, record)| record.poison.is_none())
-            .map(|(log, record)| Truth {
-                event_time_micros: record.filed,
-                service: log.service,
-                kind: log.kind,
-                raw: &record.text.text,
-                visible_at_micros: record.visible_at,
-            })
-            .collect();
-        all.sort_by_key(|truth| (truth.event_time_micros, truth.raw));
-        all
-    }
-
-    /// The unreadable records that can be seen at `visible_at`.
-    pub fn poison(&self, visible_at: DateTime<Utc>) -> Vec<Poison<'_>> {
-        let ever = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
-        self.shown(ever.0, ever.1, visible_at)
-            .filter_map(|(log, record)| {
-                Some(Poison {
-                    what: record.poison?,
-                    filed_micros: record.filed,
-                    service: log.service,
-                    kind: log.kind,
-                    raw: &record.text.text,
-                })
-            })
-            .collect()
+        let logs = catalogue::logs().map(|(service, kind)| Log::new(service.name, kind));
+        let place = |wanted: &String| {
+            let mut logs = catalogue::logs().enumerate();
+            let (place, (service, _)) = logs.find(|(_, (_, kind))| kind == wanted)?;
+            Some((place, service))
+        };
+        let mut draws = spec.draws();
+        let generator = AvayaGenerator {
+            spec,
+            busy: spec.types.iter().filter_map(place).collect(),
+            authors: (0..40).map(|_| author(&mut draws.rng)).collect(),
+            draws,
+            logs: logs.collect(),
+            made: 0,
+        };
+        Self::new(generator.run())
     }
 
     /// How many searches a client needs that knows all in advance: for each service and type, full pages, and one to
@@ -182,45 +66,149 @@ impl Dataset {
         to: DateTime<Utc>,
         visible_at: DateTime<Utc>,
     ) -> u64 {
-        self.logs
+        let (first, last) = (from.timestamp_micros(), to.timestamp_micros() - 1);
+        let now = visible_at.timestamp_micros();
+        let found = self
+            .logs
             .iter()
-            .map(|log| {
-                let shown = self
-                    .shown(from, to, visible_at)
-                    .filter(|(other, _)| std::ptr::eq(*other, log));
-                (shown.count() as u64).div_ceil(LARGEST_PAGE).max(1)
-            })
-            .sum()
-    }
-
-    /// The instant at which the last record can be seen, in microseconds since 1970; 0 without records.
-    pub fn all_visible_micros(&self) -> i64 {
-        let records = self.logs.iter().flat_map(|log| &log.records);
-        records.map(|record| record.visible_at).max().unwrap_or(0)
+            .map(|log| log.select(first, last, now).count() as u64);
+        found.map(|found| found.div_ceil(LARGEST_PAGE).max(1)).sum()
     }
 
     /// What of one type is filed from `first` to `last`, both included, and can be seen at `now`: by date, ascending.
-    pub(super) fn select(&self, kind: &str, first: i64, last: i64, now: i64) -> Vec<&Record> {
-        let records = self.logs.iter().filter(|log| log.kind == kind);
-        records
-            .flat_map(|log| &log.records)
-            .filter(|record| (first..=last).contains(&record.filed) && record.visible_at <= now)
+    pub(super) fn select(
+        &self,
+        kind: &str,
+        first: i64,
+        last: i64,
+        now: i64,
+    ) -> Vec<&Record<AuditRecord>> {
+        let logs = self.logs.iter().filter(|log| log.kind == kind);
+        logs.flat_map(|log| log.select(first, last, now))
+            .map(|(_, record)| record)
             .collect()
     }
+}
 
-    fn shown(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-        visible_at: DateTime<Utc>,
-    ) -> impl Iterator<Item = (&Log, &Record)> {
-        let (from, to) = (from.timestamp_micros(), to.timestamp_micros());
-        let visible_at = visible_at.timestamp_micros();
+/// Makes up records; the same specification gives the same bytes.
+#[derive(Debug)]
+struct AvayaGenerator<'a> {
+    spec: &'a DatasetSpec,
+    draws: Draws,
+    logs: Vec<Log<AuditRecord>>,
+    /// The logs with records, the first having the most, each with its service.
+    busy: Vec<(usize, &'static Service)>,
+    authors: Vec<String>,
+    made: usize,
+}
+
+impl AvayaGenerator<'_> {
+    fn run(mut self) -> Vec<Log<AuditRecord>> {
+        if !self.busy.is_empty() {
+            self.tie();
+            while self.made < self.spec.records {
+                let size = match self.draws.rng.random_range(0..100) {
+                    0..75 => 1,
+                    75..95 => self.draws.rng.random_range(2..=4),
+                    _ => self.draws.rng.random_range(5..=7),
+                };
+                self.action(size);
+            }
+            for number in 0..self.spec.poison {
+                self.poison(number);
+            }
+        }
         self.logs
-            .iter()
-            .flat_map(|log| log.records.iter().map(move |record| (log, record)))
-            .filter(move |(_, record)| {
-                (from..to).contains(&record.filed) && record.visible_at <= visible_at
-            })
+    }
+
+    /// The largest group of equal dates: unrelated records of the first type.
+    fn tie(&mut self) {
+        let (precision, filed) = (Precision::Seconds, self.instant(Precision::Seconds));
+        let size = self.spec.largest_tie.min(self.spec.records / 4);
+        for _ in 0..size {
+            self.record(self.busy[0], filed, precision);
+        }
+    }
+
+    /// One act, which leaves records of one instant.
+    fn action(&mut self, size: usize) {
+        let precision = match self.draws.rng.random_range(0..10) {
+            0..2 => Precision::Seconds,
+            2 => Precision::SecondsWithZeros,
+            3 => Precision::Tenths,
+            _ => Precision::Millis,
+        };
+        let filed = self.instant(precision);
+        let log = self.log();
+        for _ in 0..size.min(self.spec.records - self.made) {
+            self.record(log, filed, precision);
+        }
+    }
+
+    /// One record, and its twins if it is to have some.
+    fn record(&mut self, (place, service): (usize, &Service), filed: i64, precision: Precision) {
+        let author = self.authors[self.draws.rng.random_range(0..self.authors.len())].clone();
+        let awkward = self.draws.chance(self.spec.awkward_share);
+        let facts = RecordFacts {
+            filed,
+            precision,
+            kind: self.logs[place].kind,
+            event: pick(&mut self.draws.rng, service.events),
+            author: &author,
+            shows_previous: service.shows_previous,
+            awkward,
+        };
+        let text = render(&facts, &mut self.draws.rng);
+        let copies = if self.draws.chance(self.spec.twin_share) {
+            self.draws.rng.random_range(2..=3)
+        } else {
+            1
+        };
+        for _ in 0..copies.min(self.spec.records - self.made) {
+            let content = AuditRecord {
+                author: author.clone(),
+                text: text.clone(),
+            };
+            let record = Record::new(filed, self.draws.seen_after(filed), content);
+            self.logs[place].records.push(record);
+            self.made += 1;
+        }
+    }
+
+    fn poison(&mut self, number: usize) {
+        let filed = self.instant(Precision::Millis);
+        let (place, _) = self.log();
+        let id = random_uuid(&mut self.draws.rng);
+        let rest = format!(r#""event":"UPDATED","type":"USER","auditData":{{"userId":"{id}"}}"#);
+        let (kind, text) = match number % 6 {
+            0 => (PoisonKind::NoTime, format!("{{{rest}}}")),
+            1 => (
+                PoisonKind::GarbledTime,
+                format!(r#"{{"date":"2026-13-45T99:99:99Z",{rest}}}"#),
+            ),
+            2 => (PoisonKind::NotAnObject, format!(r#""record {id}""#)),
+            3 => (PoisonKind::NoTime, format!(r#"{{"date":null,{rest}}}"#)),
+            4 => (
+                PoisonKind::GarbledTime,
+                format!(r#"{{"date":"2026-03-01T10:00:00",{rest}}}"#),
+            ),
+            _ => (PoisonKind::NotAnObject, format!(r#"["{id}",null]"#)),
+        };
+        let content = AuditRecord {
+            author: String::new(),
+            text: Rendered { text, part: 0..0 },
+        };
+        let mut record = Record::new(filed, self.draws.seen_after(filed), content);
+        record.poison = Some(kind);
+        self.logs[place].records.push(record);
+    }
+
+    fn instant(&mut self, precision: Precision) -> i64 {
+        let instant = self.draws.instant();
+        self.draws.within(precision.floor(instant))
+    }
+
+    fn log(&mut self) -> (usize, &'static Service) {
+        self.busy[self.draws.one_of_first(self.busy.len())]
     }
 }

@@ -1,39 +1,36 @@
 //! Orders what a search found, and cuts a page out of it.
 
-use std::hash::{DefaultHasher, Hash, Hasher as _};
-
 use serde_json::{Value, json};
 
-use super::dataset::Record;
+use super::dataset::AuditRecord;
 use super::request::{OrderBy, Paging};
-use super::settings::{Links, Pagination, Ties};
+use super::settings::{Links, Pagination};
+use crate::Ties;
+use crate::dataset::Record;
 
 /// Where a search was asked for, for its links.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct LinkPlace<'a> {
     pub(super) host: &'a str,
-    pub(super) base_path: &'a str,
+    pub(super) endpoint: &'static str,
     pub(super) account: &'a str,
     /// Whether the service swaps its links rather than showing dead ones.
     pub(super) swaps: bool,
 }
 
-/// Puts records into the order asked for. `nth` is how often this page has been asked for.
-pub(super) fn order(found: &mut [&Record], paging: Paging, ties: Ties, nth: u64) {
-    let salt = match ties {
-        Ties::Kept => None,
-        Ties::ByPage => Some((paging.number, paging.size, 0)),
-        Ties::ByCall => Some((paging.number, paging.size, nth)),
-    };
+/// Puts records into the order asked for. `call` is how often this page has been asked for.
+pub(super) fn order(found: &mut [&Record<AuditRecord>], paging: Paging, ties: Ties, call: u64) {
     // twins must be shuffled, too: it is the place in the log that counts
-    let mut numbered: Vec<(u64, &Record)> = (0_u64..)
-        .zip(found.iter())
-        .map(|(place, record)| (salt.map_or(place, |salt| mixed(&(salt, place))), *record))
+    let page = (paging.number, paging.size);
+    let mut numbered: Vec<_> = found
+        .iter()
+        .enumerate()
+        .map(|(place, record)| (ties.key(place, page, call), *record))
         .collect();
     numbered.sort_by(|(a_tie, a), (b_tie, b)| {
         let by = match paging.order {
             OrderBy::Date => a.filed.cmp(&b.filed),
-            OrderBy::Author => a.author.cmp(&b.author),
+            OrderBy::Author => a.content.author.cmp(&b.content.author),
         };
         let by = if paging.ascending { by } else { by.reverse() };
         by.then(a_tie.cmp(b_tie))
@@ -41,21 +38,6 @@ pub(super) fn order(found: &mut [&Record], paging: Paging, ties: Ties, nth: u64)
     for (place, (_, record)) in found.iter_mut().zip(numbered) {
         *place = record;
     }
-}
-
-fn mixed(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The records of one page.
-pub(super) fn cut<'r, 'a>(found: &'r [&'a Record], number: usize, size: usize) -> &'r [&'a Record] {
-    let begin = number
-        .saturating_sub(1)
-        .saturating_mul(size)
-        .min(found.len());
-    &found[begin..begin.saturating_add(size).min(found.len())]
 }
 
 /// The answer's text, records as they are.
@@ -83,29 +65,26 @@ pub(super) fn body(
 }
 
 /// Links as the provider's examples have them: nothing that could be followed.
-pub(super) fn links(kind: Links, paging: Paging, total: usize, place: Place<'_>) -> Option<Value> {
+pub(super) fn links(
+    kind: Links,
+    paging: Paging,
+    total: usize,
+    place: LinkPlace<'_>,
+) -> Option<Value> {
     let (number, size) = (paging.number, paging.size);
+    let path = place.endpoint.trim_start_matches("POST ");
+    let base_path = path.split("/accounts/").next().unwrap_or_default();
     let to = |page: usize| {
-        let path = format!(
-            "{}/accounts/{}/audit-records:search?pageNumber={page}&pageSize={size}",
-            place.base_path, place.account
-        );
+        let path = path.replace("{accountId}", place.account);
+        let path = format!("{path}?pageNumber={page}&pageSize={size}");
         match kind {
-            Links::Doubled => format!("{}{}{path}", place.host, place.base_path),
+            Links::Doubled => format!("{}{base_path}{path}", place.host),
             _ => path,
         }
     };
     let last = total.div_ceil(size).max(1);
-    let before = if number > 1 {
-        to(number - 1)
-    } else {
-        String::new()
-    };
-    let after = if number < last {
-        to(number + 1)
-    } else {
-        String::new()
-    };
+    let before = (number > 1).then(|| to(number - 1)).unwrap_or_default();
+    let after = (number < last).then(|| to(number + 1)).unwrap_or_default();
     match kind {
         Links::LeftOut => None,
         Links::Blank => Some(json!({ "next": "", "prev": "" })),

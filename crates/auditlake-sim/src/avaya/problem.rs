@@ -29,67 +29,41 @@ pub(super) struct Problem {
 impl Problem {
     /// What the provider says with a status that needs no more explanation.
     pub(super) fn of_status(status: u16) -> Self {
-        let (anchor, title, detail) = match status {
-            400 => (
-                "bad-request",
-                "Bad Request",
-                "The payload could not be parsed.",
-            ),
+        let words = match status {
+            400 => "bad-request|Bad Request|The payload could not be parsed.",
             401 => return Self::access_token(),
-            403 => (
-                "forbidden",
-                "Forbidden",
-                "The caller lacks permission for this account or resource.",
-            ),
-            404 => (
-                "resource-not-found",
-                "Resource Not Found",
-                "No method for this path, or a referenced resource does not exist.",
-            ),
-            405 => (
-                "method-not-allowed",
-                "Method Not Allowed",
-                "The method is not allowed for this path.",
-            ),
-            406 => (
-                "not-acceptable",
-                "Not Acceptable",
-                "The answer can only be application/json.",
-            ),
-            413 => (
-                "payload-too-large",
-                "Payload Too Large",
-                "The request is too large.",
-            ),
-            415 => (
-                "unsupported-media-type",
-                "Unsupported Media Type",
-                "The content type is not supported.",
-            ),
+            403 => "forbidden|Forbidden|The caller lacks permission for this account or resource.",
+            404 => {
+                "resource-not-found|Resource Not Found|No method for this path, or a referenced resource does not exist."
+            }
+            405 => "method-not-allowed|Method Not Allowed|The method is not allowed for this path.",
+            406 => "not-acceptable|Not Acceptable|The answer can only be application/json.",
+            413 => "payload-too-large|Payload Too Large|The request is too large.",
+            415 => {
+                "unsupported-media-type|Unsupported Media Type|The content type is not supported."
+            }
             429 => return Self::spike(),
-            502..=504 => (
-                "server-error",
-                "Server Error",
-                "The service did not answer in time.",
-            ),
-            _ => (
-                "server-error",
-                "Server Error",
-                "An internal server error was encountered.",
-            ),
+            502..=504 => "server-error|Server Error|The service did not answer in time.",
+            _ => "server-error|Server Error|An internal server error was encountered.",
         };
+        let mut words = words.split('|');
+        let mut next = || words.next().unwrap_or_default();
+        Self::new(status, next(), next(), next())
+    }
+
+    fn new(
+        status: u16,
+        anchor: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             anchor,
             title,
-            detail: detail.to_owned(),
+            detail: detail.into(),
             violations: Vec::new(),
         }
-    }
-
-    fn saying(mut self, detail: impl Into<String>) -> Self {
-        self.detail = detail.into();
-        self
     }
 
     pub(super) fn malformed() -> Self {
@@ -97,17 +71,15 @@ impl Problem {
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::of_status(400).saying(detail)
+        Self::new(400, "bad-request", "Bad Request", detail)
     }
 
     pub(super) fn violation(field: &str, message: impl Into<String>, code: u32) -> Self {
-        Self {
-            status: 400,
-            anchor: "constraint-violation",
-            title: "Constraint Violation",
-            detail: "The request is well formed but breaks a validation rule.".to_owned(),
-            violations: vec![json!({ "field": field, "message": message.into(), "code": code })],
-        }
+        let detail = "The request is well formed but breaks a validation rule.";
+        let mut problem = Self::new(400, "constraint-violation", "Constraint Violation", detail);
+        let violation = json!({ "field": field, "message": message.into(), "code": code });
+        problem.violations.push(violation);
+        problem
     }
 
     pub(super) fn null(field: &str) -> Self {
@@ -124,13 +96,8 @@ impl Problem {
     }
 
     fn unauthorized(what: &str) -> Self {
-        Self {
-            status: 401,
-            anchor: "unauthorized",
-            title: "Unauthorized",
-            detail: format!("Missing or invalid credentials({what})"),
-            violations: Vec::new(),
-        }
+        let detail = format!("Missing or invalid credentials({what})");
+        Self::new(401, "unauthorized", "Unauthorized", detail)
     }
 
     pub(super) fn access_token() -> Self {
@@ -146,13 +113,7 @@ impl Problem {
     }
 
     fn exhausted(detail: &str) -> Self {
-        Self {
-            status: 429,
-            anchor: "too-many-requests",
-            title: "Too Many Requests",
-            detail: detail.to_owned(),
-            violations: Vec::new(),
-        }
+        Self::new(429, "too-many-requests", "Too Many Requests", detail)
     }
 
     pub(super) fn spike() -> Self {

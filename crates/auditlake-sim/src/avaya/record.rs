@@ -1,46 +1,18 @@
 //! How a record is written.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
-use chrono::DateTime;
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use serde_json::Value;
 
-use crate::texts::{AWKWARD_TEXTS, IPS, PLAIN_TEXTS, full_name, pick, random_uuid};
-
-/// How exactly a date is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Precision {
-    Seconds,
-    SecondsWithZeros,
-    Tenths,
-    Millis,
-}
-
-impl Precision {
-    /// The last instant not after `micros` that can be written so.
-    pub(super) fn floor(self, micros: i64) -> i64 {
-        let unit = match self {
-            Self::Seconds | Self::SecondsWithZeros => 1_000_000,
-            Self::Tenths => 100_000,
-            Self::Millis => 1_000,
-        };
-        micros - micros.rem_euclid(unit)
-    }
-
-    fn pattern(self) -> &'static str {
-        match self {
-            Self::Seconds => "%Y-%m-%dT%H:%M:%S",
-            Self::SecondsWithZeros | Self::Millis | Self::Tenths => "%Y-%m-%dT%H:%M:%S%.3f",
-        }
-    }
-}
+use crate::texts::{
+    self, AWKWARD_TEXTS, IPS, PLAIN, PLAIN_TEXTS, Precision, Rendered, full_name, pick, quoted,
+    random_uuid,
+};
 
 /// What a record says.
 #[derive(Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct RecordFacts<'a> {
     /// In microseconds since 1970.
     pub(super) filed: i64,
     pub(super) precision: Precision,
@@ -49,25 +21,6 @@ pub(super) struct Facts<'a> {
     pub(super) author: &'a str,
     pub(super) shows_previous: bool,
     pub(super) awkward: bool,
-}
-
-/// A record's text.
-#[derive(Debug, Clone)]
-pub(super) struct Rendered {
-    pub(super) text: String,
-    /// Where the date's zone stands, `Z` or `+00:00`; empty in a record without a date.
-    pub(super) zone: Range<usize>,
-}
-
-impl Rendered {
-    /// The text with its date in this form.
-    pub(super) fn with_zone(&self, zone: &str) -> String {
-        let mut text = self.text.clone();
-        if !self.zone.is_empty() {
-            text.replace_range(self.zone.clone(), zone);
-        }
-        text
-    }
 }
 
 /// A user's login, or an application's id.
@@ -79,7 +32,7 @@ pub(super) fn author(rng: &mut StdRng) -> String {
     }
 }
 
-pub(super) fn render(facts: &Facts<'_>, rng: &mut StdRng) -> Rendered {
+pub(super) fn render(facts: &RecordFacts<'_>, rng: &mut StdRng) -> Rendered {
     let odd = |rng: &mut StdRng, chance: f64| facts.awkward && rng.random_bool(chance);
     let mut members: Vec<(&str, Option<String>)> = Vec::new();
     members.push((
@@ -106,7 +59,7 @@ pub(super) fn render(facts: &Facts<'_>, rng: &mut StdRng) -> Rendered {
         object.insert(at, ("note", pick(rng, AWKWARD_TEXTS).to_owned()));
         object.push(("limits", pick(rng, NUMBERS).to_owned()));
     }
-    let now = written(&object);
+    let now = texts::object(&object, PLAIN);
     members.push(("auditData", optional(now, odd(rng, 0.1), rng)));
     if facts.shows_previous && facts.event == "UPDATED" && rng.random_bool(0.8) {
         let before = earlier(object, rng);
@@ -121,7 +74,7 @@ pub(super) fn render(facts: &Facts<'_>, rng: &mut StdRng) -> Rendered {
 
 /// Puts the members together, the date among them.
 fn assemble(
-    facts: &Facts<'_>,
+    facts: &RecordFacts<'_>,
     members: &[(&str, Option<String>)],
     date_first: bool,
     rng: &mut StdRng,
@@ -131,19 +84,13 @@ fn assemble(
     } else {
         ""
     };
-    let mut date = DateTime::from_timestamp_micros(facts.filed)
-        .unwrap_or_default()
-        .format(facts.precision.pattern())
-        .to_string();
-    if facts.precision == Precision::Tenths {
-        date.truncate(date.len() - 2);
-    }
+    let date = facts.precision.show(facts.filed);
     let zone_text = if rng.random_bool(0.5) { "Z" } else { "+00:00" };
     let mut text = String::from("{");
-    let mut zone = 0..0;
+    let mut part = 0..0;
     let mut write_date = |text: &mut String| {
         let _ = write!(text, r#""date":{space}"{date}"#);
-        zone = text.len()..text.len() + zone_text.len();
+        part = text.len()..text.len() + zone_text.len();
         let _ = write!(text, "{zone_text}\"");
     };
     if date_first {
@@ -161,7 +108,7 @@ fn assemble(
         write_date(&mut text);
     }
     text.push('}');
-    Rendered { text, zone }
+    Rendered { text, part }
 }
 
 /// Numbers that a double doesn't hold, or that are written in an unusual way.
@@ -222,15 +169,7 @@ fn earlier(mut object: Vec<(&'static str, String)>, rng: &mut StdRng) -> String 
     if rng.random_bool(0.3) {
         object.push(("retired", "true".to_owned()));
     }
-    written(&object)
-}
-
-fn written(object: &[(&str, String)]) -> String {
-    let members: Vec<String> = object
-        .iter()
-        .map(|(name, value)| format!("\"{name}\":{value}"))
-        .collect();
-    format!("{{{}}}", members.join(","))
+    texts::object(&object, PLAIN)
 }
 
 /// The value, or null, or no member at all.
@@ -240,8 +179,4 @@ fn optional(value: String, without: bool, rng: &mut StdRng) -> Option<String> {
         (true, true) => Some("null".to_owned()),
         (true, false) => None,
     }
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }

@@ -31,7 +31,7 @@ pub(super) struct Paging {
 
 /// The body of a search.
 #[derive(Debug)]
-pub(super) struct Filter {
+pub(super) struct SearchFilter {
     /// In microseconds since 1970.
     pub(super) start: i64,
     pub(super) end: i64,
@@ -84,7 +84,7 @@ impl Paging {
     }
 }
 
-impl Filter {
+impl SearchFilter {
     pub(super) fn parse(body: &[u8], service: &'static Service) -> Result<Self, Problem> {
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
             return Err(Problem::malformed());

@@ -2,27 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Clock, RateLimit};
-
-/// Whether an end of the dates asked for belongs to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// A record at exactly this instant is found.
-    Inclusive,
-    /// A record at exactly this instant is not found.
-    Exclusive,
-}
-
-/// How records of one instant are ordered: the provider has no second criterion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ties {
-    /// Always alike.
-    Kept,
-    /// As page number and page size have it: the same call gives the same order, another page another one.
-    ByPage,
-    /// Anew with each call.
-    ByCall,
-}
+use super::provider::AvayaProvider;
+use crate::settings::Settings;
+use crate::{Bound, Clock, RateLimit, Ties};
 
 /// What stands under `links`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,18 +101,20 @@ pub struct AvayaSettings {
     /// The most records that all pages of a search show together, if there is a limit; `pagination.total` counts the
     /// others, too.
     pub deepest: Option<usize>,
-    /// Services that the client lacks the permission for, by the names of the data set.
-    pub forbidden_services: Vec<String>,
     /// Time by which every answer is delayed.
     pub latency: Duration,
 }
 
+impl Settings for AvayaSettings {
+    type Provider = AvayaProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
+}
+
 impl Default for AvayaSettings {
     fn default() -> Self {
-        let unlimited = RateLimit {
-            calls: 1_000_000,
-            per: Duration::from_mins(1),
-        };
         Self {
             port: 0,
             account_id: "ABCDEF".to_owned(),
@@ -141,8 +125,8 @@ impl Default for AvayaSettings {
             token_answer: TokenAnswer::Extended,
             clock: Clock::System,
             advance_per_call: Duration::ZERO,
-            spike_limit: unlimited,
-            quota: unlimited,
+            spike_limit: RateLimit::NONE,
+            quota: RateLimit::NONE,
             rate_headers: false,
             start: Bound::Inclusive,
             end: Bound::Exclusive,
@@ -155,7 +139,6 @@ impl Default for AvayaSettings {
             longest_interval: None,
             most_records: None,
             deepest: None,
-            forbidden_services: Vec::new(),
             latency: Duration::ZERO,
         }
     }

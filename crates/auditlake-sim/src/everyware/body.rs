@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use super::dataset::Record;
+use super::dataset::Audit;
 use super::settings::{Empty, ErrorForm, EverywareSettings, Form};
 use crate::answer::Answer;
 
@@ -28,7 +28,7 @@ pub(super) fn accepted(headers: &HeaderMap, default: Form) -> Option<Form> {
 
 /// The list, with what stands around it; the first part ends where more members could follow.
 pub(super) fn json(
-    records: &[&Record],
+    records: &[&Audit],
     limited: bool,
     more: bool,
     settings: &EverywareSettings,
@@ -54,7 +54,7 @@ pub(super) fn json(
 }
 
 /// The same as XML; records that are no objects are left out.
-pub(super) fn xml(records: &[&Record]) -> String {
+pub(super) fn xml(records: &[&Audit]) -> String {
     let mut text =
         r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?><auditResult>"#.to_owned();
     for record in records {

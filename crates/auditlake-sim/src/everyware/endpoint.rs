@@ -1,6 +1,6 @@
 //! Names of the endpoints, for counters and faults.
 
+pub use crate::stage::OTHER;
+
 /// The audit log.
 pub const AUDIT: &str = "GET /v2/audit";
-/// Whatever does not exist.
-pub const OTHER: &str = "other";

@@ -5,102 +5,39 @@
 mod body;
 mod dataset;
 pub mod endpoint;
-mod generate;
 mod huge;
+mod provider;
 mod request;
 mod settings;
 #[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test stops at what it does not expect"
+)]
 mod tests;
-mod world;
 
-use std::sync::Arc;
-use std::time::Duration;
+use self::provider::EverywareProvider;
+use crate::{Simulator, lock};
 
-use chrono::{DateTime, Utc};
-
-use self::world::World;
-use super::server::{Bound, Server};
-use super::stage::router;
-use super::{Counters, Faults, SimError, lock};
-
-pub use self::dataset::{Dataset, DatasetSpec, Poison, PoisonKind, TimeForm, Truth};
+pub use self::dataset::{DatasetSpec, TimeForm};
 pub use self::huge::HugeDay;
 pub use self::settings::{Dates, Empty, ErrorForm, EverywareSettings, Form, Stray};
+pub use crate::{Truth, start};
 
-/// A running simulator; stops when it is dropped.
-#[derive(Debug)]
-pub struct Everyware {
-    world: Arc<World>,
-    api: Server,
-}
+/// A running simulator of Everyware Cloud.
+pub type Everyware = Simulator<EverywareProvider>;
 
-/// Starts the simulator; it answers from the moment this returns.
-pub async fn start(
-    settings: EverywareSettings,
-    dataset: impl Into<Arc<Dataset>>,
-) -> Result<Everyware, SimError> {
-    let api = Bound::new(settings.port).await?;
-    let world = Arc::new(World::new(settings, dataset.into()));
-    let gone = world.stage.gone.clone();
-    Ok(Everyware {
-        api: api.serve(router(&world, ()), gone),
-        world,
-    })
-}
+/// The audits of all accounts, each log by the name of its account.
+pub type Dataset = crate::Dataset<dataset::Audit>;
 
 impl Everyware {
     /// Where the API is: scheme, host, port, and `/v2`.
     pub fn base_url(&self) -> String {
-        format!("{}/v2", self.api.url())
-    }
-
-    /// The records that are served.
-    pub fn dataset(&self) -> &Arc<Dataset> {
-        &self.world.dataset
-    }
-
-    /// What was asked and answered so far.
-    pub fn counters(&self) -> &Counters {
-        &self.world.stage.counters
-    }
-
-    /// What is to go wrong.
-    pub fn faults(&self) -> &Faults {
-        &self.world.stage.faults
-    }
-
-    /// The present on the simulator's clock.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.world.stage.clock.now()
-    }
-
-    /// Sets the simulator's clock; a system clock stands still from then on.
-    pub fn set_now(&self, now: DateTime<Utc>) {
-        self.world.stage.clock.set(now);
-    }
-
-    /// Moves the simulator's clock on; a system clock stands still from then on.
-    pub fn advance(&self, by: Duration) {
-        self.world.stage.clock.advance(by);
+        format!("{}/v2", self.url_of(()))
     }
 
     /// Changes what the provider does from the next call on; the port and the clock stay.
     pub fn change(&self, change: impl FnOnce(&mut EverywareSettings)) {
-        change(&mut lock(&self.world.settings));
-    }
-
-    /// Delays every answer from now on by this much.
-    pub fn set_latency(&self, latency: Duration) {
-        self.world.stage.set_latency(latency);
-    }
-
-    /// The fewest calls that read this many days, each by itself: one a day.
-    pub fn calls_needed(&self, days: u64) -> u64 {
-        days
-    }
-
-    /// Takes no more calls, waits a moment for those in flight, and frees the port.
-    pub async fn shutdown(self) {
-        self.api.shutdown().await;
+        change(&mut lock(&self.provider.settings));
     }
 }

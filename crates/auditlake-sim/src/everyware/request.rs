@@ -2,17 +2,17 @@
 
 use chrono::NaiveDate;
 
-use super::dataset::Filter;
+use super::dataset::AuditFilter;
 use super::settings::{Dates, Stray};
 
 const ACTIONS: [&str; 4] = ["LOGIN", "CREATE", "UPDATE", "DELETE"];
 
 /// The filter that a query string means; the error is what the provider says.
-pub(super) fn filter(query: &str, dates: Dates, stray: Stray) -> Result<Filter, String> {
+pub(super) fn filter(query: &str, dates: Dates, stray: Stray) -> Result<AuditFilter, String> {
     if query.contains('/') {
         return Err("Illegal character in query: /".to_owned());
     }
-    let mut filter = Filter::default();
+    let mut filter = AuditFilter::default();
     let mut seen = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if seen.contains(&name) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::huge::HugeDay;
+use super::provider::EverywareProvider;
+use crate::settings::Settings;
 use crate::{Clock, RateLimit};
 
 /// What a date is to the provider.
@@ -101,6 +103,14 @@ pub struct EverywareSettings {
     pub latency: Duration,
 }
 
+impl Settings for EverywareSettings {
+    type Provider = EverywareProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
+}
+
 impl Default for EverywareSettings {
     fn default() -> Self {
         Self {
@@ -109,10 +119,7 @@ impl Default for EverywareSettings {
             password: "sim-secret".to_owned(),
             forbidden_accounts: Vec::new(),
             clock: Clock::System,
-            rate_limit: RateLimit {
-                calls: 1_000_000,
-                per: Duration::from_mins(1),
-            },
+            rate_limit: RateLimit::NONE,
             timezone: Tz::UTC,
             dates: Dates::Strict,
             stray: Stray::Refused,

@@ -6,14 +6,14 @@ use crate::answer::Answer;
 
 /// A refusal with the provider's error body.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     pub(super) status: u16,
     code: &'static str,
     message: String,
     more: Map<String, Value>,
 }
 
-impl Refusal {
+impl ApiRefusal {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -95,39 +95,24 @@ impl Refusal {
 
     /// What the provider says with a status that needs no more explanation.
     pub(super) fn of_status(status: u16) -> Self {
-        let (code, message) = match status {
-            400 => (
-                "bad.request",
-                "The request could not be understood by the server",
-            ),
+        let words = match status {
+            400 => "bad.request|The request could not be understood by the server",
             401 => return Self::unauthorized(),
             403 => return Self::forbidden(),
             404 => return Self::not_found(None),
-            405 => (
-                "method.not.allowed",
-                "The method is not allowed for this resource",
-            ),
-            408 => ("request.timeout", "The request timed out."),
-            413 => (
-                "request.entity.too.large",
-                "The request is over the size limit of 512000 bytes",
-            ),
-            415 => (
-                "unsupported.media.type",
-                "The content type must be application/json",
-            ),
+            405 => "method.not.allowed|The method is not allowed for this resource",
+            408 => "request.timeout|The request timed out.",
+            413 => "request.entity.too.large|The request is over the size limit of 512000 bytes",
+            415 => "unsupported.media.type|The content type must be application/json",
             429 => return Self::too_many(1),
-            502 => ("bad.gateway", "The upstream service gave no valid answer."),
-            503 => (
-                "service.unavailable",
-                "Service Unavailable - The server is currently unavailable.",
-            ),
-            504 => ("gateway.timeout", "The request timed out."),
-            _ => (
-                "internal.server.error",
-                "The server encountered an unexpected condition which prevented it from fulfilling the request.",
-            ),
+            502 => "bad.gateway|The upstream service gave no valid answer.",
+            503 => "service.unavailable|Service Unavailable - The server is currently unavailable.",
+            504 => "gateway.timeout|The request timed out.",
+            _ => {
+                "internal.server.error|The server encountered an unexpected condition which prevented it from fulfilling the request."
+            }
         };
+        let (code, message) = words.split_once('|').unwrap_or((words, ""));
         Self::new(status, code, message)
     }
 

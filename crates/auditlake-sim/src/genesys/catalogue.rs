@@ -1,87 +1,48 @@
 //! Services, the entity types they audit, and the actions on them.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
-/// Entity types of one service, each with its actions.
-type Entities = &'static [(&'static str, &'static [&'static str])];
+/// An entity type with its actions.
+type Entity = (&'static str, Vec<&'static str>);
 
-const KNOWN: &[(&str, Entities)] = &[
-    (
-        "Architect",
-        &[
-            (
-                "Flow",
-                &[
-                    "Create", "Update", "Delete", "Publish", "Checkin", "Checkout", "Revert",
-                ],
-            ),
-            ("Prompt", &["Create", "Update", "Delete"]),
-        ],
-    ),
-    (
-        "ContactCenter",
-        &[
-            (
-                "Queue",
-                &[
-                    "Create",
-                    "Update",
-                    "Delete",
-                    "MemberAdd",
-                    "MemberUpdate",
-                    "MemberRemove",
-                ],
-            ),
-            ("WrapupCode", &["Create", "Delete"]),
-        ],
-    ),
-    (
-        "PeoplePermissions",
-        &[
-            ("OAuthClient", &["Create", "Update", "Delete"]),
-            (
-                "Role",
-                &["Create", "Update", "Delete", "MemberAdd", "MemberRemove"],
-            ),
-            (
-                "AuthUser",
-                &["Authenticate", "AuthenticationFailed", "ChangePassword"],
-            ),
-        ],
-    ),
-    (
-        "Routing",
-        &[
-            (
-                "Skill",
-                &["Create", "Update", "Delete", "Enable", "Disable"],
-            ),
-            ("EmailDomain", &["Create", "Delete", "View"]),
-        ],
-    ),
-    (
-        "Directory",
-        &[
-            (
-                "User",
-                &["Create", "Update", "Activate", "Deactivate", "Read"],
-            ),
-            ("Station", &["Assign", "Unassign"]),
-        ],
-    ),
-];
+/// A line for each entity type, with its service; those of no service are what a new one audits, which comes without
+/// notice.
+const KNOWN: &str = "\
+Architect Flow Create Update Delete Publish Checkin Checkout Revert
+Architect Prompt Create Update Delete
+ContactCenter Queue Create Update Delete MemberAdd MemberUpdate MemberRemove
+ContactCenter WrapupCode Create Delete
+PeoplePermissions OAuthClient Create Update Delete
+PeoplePermissions Role Create Update Delete MemberAdd MemberRemove
+PeoplePermissions AuthUser Authenticate AuthenticationFailed ChangePassword
+Routing Skill Create Update Delete Enable Disable
+Routing EmailDomain Create Delete View
+Directory User Create Update Activate Deactivate Read
+Directory Station Assign Unassign
+- Widget Reticulate Create Update
+- Gadget Defenestrate";
 
-/// What a service audits that the catalogue does not know: new services come without notice.
-const UNKNOWN: Entities = &[
-    ("Widget", &["Reticulate", "Create", "Update"]),
-    ("Gadget", &["Defenestrate"]),
-];
+static ENTITIES: LazyLock<Vec<(&str, Vec<Entity>)>> = LazyLock::new(|| {
+    let mut services: Vec<(&str, Vec<Entity>)> = Vec::new();
+    for line in KNOWN.lines() {
+        let mut words = line.split(' ');
+        let (service, name) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let entity = (name, words.collect());
+        match services.last_mut() {
+            Some((known, entities)) if *known == service => entities.push(entity),
+            _ => services.push((service, vec![entity])),
+        }
+    }
+    services
+});
 
-pub(super) fn entities(service: &str) -> Entities {
-    KNOWN
-        .iter()
-        .find(|(name, _)| *name == service)
-        .map_or(UNKNOWN, |(_, entities)| entities)
+pub(super) fn entities(service: &str) -> &'static [Entity] {
+    let known = ENTITIES.iter().find(|(name, _)| *name == service);
+    known
+        .or(ENTITIES.last())
+        .map_or(&[], |(_, entities)| entities)
 }
 
 /// The mapping of these services, without the entity types that it lacks: services without records come without
@@ -102,7 +63,7 @@ pub(super) fn mapping<'a>(
     json!({ "services": services })
 }
 
-fn entity_list(entities: Entities, lacks: &[String]) -> Vec<Value> {
+fn entity_list(entities: &[Entity], lacks: &[String]) -> Vec<Value> {
     entities
         .iter()
         .filter(|(name, _)| !lacks.iter().any(|lacked| lacked == name))

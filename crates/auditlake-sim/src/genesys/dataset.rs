@@ -1,285 +1,131 @@
-//! The invented audits: generated from a seed, fixed to the byte, and the truth about them.
+//! The invented audits: generated from a seed, fixed to the byte.
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
+use rand::Rng as _;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::generate::Generator;
-use super::record::Rendered;
+use super::record::{Actor, AuditFacts, people};
+use super::{Dataset, catalogue};
+use crate::PoisonKind;
+use crate::dataset::{Draws, Fixed, Log, Record, dataset_spec, micros};
+use crate::texts::{Precision, Rendered, pick, random_uuid};
 
-/// What a data set is generated from; the same values give the same bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DatasetSpec {
-    /// Seed of all that is random.
-    pub seed: u64,
-    /// How many readable records there are.
-    pub records: usize,
-    /// No record happened before this instant.
-    pub from: DateTime<Utc>,
-    /// All records happened before this instant.
-    pub to: DateTime<Utc>,
+dataset_spec! {
+    records: 10_000, largest_tie: 700, awkward_share: 0.15,
     /// Services with records; the first have the most. Names are plain ASCII.
-    pub services: Vec<String>,
+    services: Vec<String> = [
+        "PeoplePermissions",
+        "ContactCenter",
+        "Architect",
+        "Routing",
+        "Directory",
+        "BrandNewService2027",
+    ].map(str::to_owned).to_vec(),
     /// Services in the mapping that never have a record.
-    pub quiet_services: Vec<String>,
-    /// The longest time after which a record can usually be seen.
-    pub usual_delay: Duration,
-    /// Share of the records that can be seen much later than usual.
-    pub late_share: f64,
-    /// The longest delay of those; the shortest is a minute.
-    pub latest: Duration,
-    /// Size of the largest group of records of one service and one instant; at most a quarter of all.
-    pub largest_tie: usize,
-    /// Share of the records with nulls, gaps, unknown values, unusual text, turned order.
-    pub awkward_share: f64,
+    quiet_services: Vec<String> = ["Billing", "GDPR"].map(str::to_owned).to_vec(),
     /// How many records are filed, and thus found, under another time than the one that they show.
-    pub misfiled: usize,
+    misfiled: usize = 0,
     /// How far from that time they are filed at most.
-    pub misfiled_by: Duration,
-    /// How many unreadable records there are beside `records`; see [`PoisonKind`].
-    pub poison: usize,
+    misfiled_by: Duration = Duration::from_hours(24),
     /// Whether some records hold line breaks between their fields; then JSON lines of them would be torn.
-    pub newlines: bool,
+    newlines: bool = false,
 }
 
-impl Default for DatasetSpec {
-    fn default() -> Self {
-        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            seed: 1,
-            records: 10_000,
-            // 2026-03-01T00:00:00Z and a week later.
-            from: DateTime::from_timestamp(1_772_323_200, 0).unwrap_or_default(),
-            to: DateTime::from_timestamp(1_772_928_000, 0).unwrap_or_default(),
-            services: texts(&[
-                "PeoplePermissions",
-                "ContactCenter",
-                "Architect",
-                "Routing",
-                "Directory",
-                "BrandNewService2027",
-            ]),
-            quiet_services: texts(&["Billing", "GDPR"]),
-            usual_delay: Duration::from_secs(20),
-            late_share: 0.02,
-            latest: Duration::from_hours(6),
-            largest_tie: 700,
-            awkward_share: 0.15,
-            misfiled: 0,
-            misfiled_by: Duration::from_hours(24),
-            poison: 0,
-            newlines: false,
+/// The kind of log that never has a record.
+const QUIET: &str = "quiet";
+
+/// What an audit consists of.
+#[derive(Debug)]
+pub struct ServiceAudit {
+    id: Uuid,
+    transaction: Option<u32>,
+    text: Rendered,
+}
+
+impl Fixed for ServiceAudit {
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn text(&self) -> &str {
+        &self.text.text
+    }
+}
+
+impl ServiceAudit {
+    /// The two pieces that make up the record's text; the second is empty in the expanded form.
+    pub(super) fn pieces(&self, expanded: bool) -> (&str, &str) {
+        let Rendered { text, part } = &self.text;
+        if expanded || part.is_empty() {
+            (text, "")
+        } else {
+            (&text[..part.start], &text[part.end..])
         }
     }
 }
 
-/// In what way a record cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoisonKind {
-    /// It shows no time.
-    NoEventDate,
-    /// Its time is not a time.
-    GarbledEventDate,
-    /// It is a string, a list or null.
-    NotAnObject,
-    /// It has a time, but no id.
-    NoId,
-}
-
-/// One record as it should arrive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Truth<'a> {
-    /// The audit's id.
-    pub id: String,
-    /// The time that the record shows, in microseconds since 1970.
-    #[serde(rename = "event_time", serialize_with = "time_text")]
-    pub event_time_micros: i64,
-    /// The service it is filed under.
-    pub service: &'a str,
-    /// Its bytes in the form with users expanded.
-    pub raw: &'a str,
-    /// The instant from which it can be seen, in microseconds since 1970.
-    #[serde(skip)]
-    pub visible_at_micros: i64,
-}
-
-/// One unreadable record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Poison<'a> {
-    /// What is wrong with it.
-    pub kind: PoisonKind,
-    /// The instant under which it is found, in microseconds since 1970.
-    pub filed_micros: i64,
-    /// The service it is filed under.
-    pub service: &'a str,
-    /// Its bytes.
-    pub raw: &'a str,
-}
-
-/// Generated audits. Never changes.
-#[derive(Debug)]
-pub struct Dataset {
-    /// Services without records come last.
-    logs: Vec<Log>,
-    /// How many services have records.
-    busy: usize,
-}
-
-/// The records of one service.
-#[derive(Debug)]
-pub(super) struct Log {
-    pub(super) service: String,
-    /// In the order in which they are filed.
-    pub(super) records: Vec<Record>,
-}
-
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) filed: i64,
-    pub(super) shown: i64,
-    pub(super) visible_at: i64,
-    pub(super) id: Uuid,
-    pub(super) transaction: Option<u32>,
-    pub(super) poison: Option<PoisonKind>,
-    pub(super) text: Rendered,
-}
-
 /// Where a record lies: the number of its service, and its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct RecordPlace {
     pub(super) service: usize,
     pub(super) index: u32,
 }
 
 /// Filing times asked for, in microseconds; both ends are included.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
+pub(super) struct FilingSpan {
     pub(super) first: i64,
     pub(super) last: i64,
-}
-
-impl Record {
-    /// The two pieces that make up the record's text; the second is empty in the expanded form.
-    pub(super) fn pieces(&self, expanded: bool) -> (&str, &str) {
-        let Rendered { text, name } = &self.text;
-        if expanded || name.is_empty() {
-            (text, "")
-        } else {
-            (&text[..name.start], &text[name.end..])
-        }
-    }
-
-    pub(super) fn expanded(&self) -> &str {
-        &self.text.text
-    }
 }
 
 impl Dataset {
     /// Generates the records of a specification.
     pub fn generate(spec: &DatasetSpec) -> Self {
-        let (logs, busy) = Generator::new(spec).run();
-        Self { logs, busy }
-    }
-
-    /// The readable records that show a time in `[from, to)` and can be seen at `visible_at`, of one service or of
-    /// all, by time and id.
-    pub fn truth(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-        service: Option<&str>,
-        visible_at: DateTime<Utc>,
-    ) -> Vec<Truth<'_>> {
-        let (from, to) = (from.timestamp_micros(), to.timestamp_micros());
-        let visible_at = visible_at.timestamp_micros();
-        let mut found: Vec<(&Log, &Record)> = self
-            .logs
+        let mut draws = spec.draws();
+        let busy = spec.services.iter().map(|service| Log::new(service, ""));
+        let quiet = spec
+            .quiet_services
             .iter()
-            .filter(|log| service.is_none_or(|wanted| wanted == log.service))
-            .flat_map(|log| log.records.iter().map(move |record| (log, record)))
-            .filter(|(_, record)| {
-                record.poison.is_none()
-                    && (from..to).contains(&record.shown)
-                    && record.visible_at <= visible_at
-            })
-            .collect();
-        found.sort_unstable_by_key(|(_, record)| (record.shown, record.id));
-        found
-            .into_iter()
-            .map(|(log, record)| Truth {
-                id: record.id.to_string(),
-                event_time_micros: record.shown,
-                service: &log.service,
-                raw: record.expanded(),
-                visible_at_micros: record.visible_at,
-            })
-            .collect()
-    }
-
-    /// The unreadable records that can be seen at `visible_at`.
-    pub fn poison(&self, visible_at: DateTime<Utc>) -> Vec<Poison<'_>> {
-        let visible_at = visible_at.timestamp_micros();
-        let mut all = Vec::new();
-        for log in &self.logs {
-            for record in log
-                .records
-                .iter()
-                .filter(|record| record.visible_at <= visible_at)
-            {
-                all.extend(record.poison.map(|kind| Poison {
-                    kind,
-                    filed_micros: record.filed,
-                    service: &log.service,
-                    raw: record.expanded(),
-                }));
-            }
-        }
-        all
+            .map(|service| Log::new(service, QUIET));
+        let generator = GenesysGenerator {
+            spec,
+            people: people(&mut draws.rng),
+            clients: (0..12).map(|_| random_uuid(&mut draws.rng)).collect(),
+            draws,
+            logs: busy.chain(quiet).collect(),
+            made: 0,
+            actions: 0,
+        };
+        Self::new(generator.run())
     }
 
     /// Writes every readable record that can be seen at `visible_at` as JSON lines with the members `id`,
     /// `event_time` (UTC, microseconds), `service` and `raw` (the record's text, as a string).
     pub fn write_truth(&self, path: &Path, visible_at: DateTime<Utc>) -> io::Result<()> {
         let mut out = BufWriter::new(std::fs::File::create(path)?);
-        for row in self.truth(
-            DateTime::<Utc>::MIN_UTC,
-            DateTime::<Utc>::MAX_UTC,
-            None,
-            visible_at,
-        ) {
-            serde_json::to_writer(&mut out, &row)?;
-            out.write_all(b"\n")?;
+        let (from, to) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+        for row in self.truth(from, to, visible_at) {
+            let time = DateTime::from_timestamp_micros(row.event_time_micros).unwrap_or_default();
+            let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+            let line =
+                json!({ "id": row.id, "event_time": time, "service": row.log, "raw": row.raw });
+            writeln!(out, "{line}")?;
         }
         out.flush()
     }
 
-    /// Names of all services, those without records last.
-    pub fn services(&self) -> Vec<&str> {
-        self.listed().map(|(name, _)| name).collect()
-    }
-
-    /// The instant at which the last record can be seen, in microseconds since 1970; 0 without records.
-    pub fn all_visible_micros(&self) -> i64 {
-        let records = self.logs.iter().flat_map(|log| &log.records);
-        records.map(|record| record.visible_at).max().unwrap_or(0)
-    }
-
     /// Services, and whether each is without records.
     pub(super) fn listed(&self) -> impl Iterator<Item = (&str, bool)> {
-        let numbered = self.logs.iter().enumerate();
-        numbered.map(|(number, log)| (log.service.as_str(), number >= self.busy))
+        let logs = self.logs.iter();
+        logs.map(|log| (log.name.as_str(), log.kind == QUIET))
     }
 
-    /// The number of a service.
-    pub(super) fn service(&self, name: &str) -> Option<usize> {
-        self.logs.iter().position(|log| log.service == name)
-    }
-
-    pub(super) fn at(&self, place: Place) -> &Record {
+    pub(super) fn at(&self, place: RecordPlace) -> &Record<ServiceAudit> {
         &self.logs[place.service].records[place.index as usize]
     }
 
@@ -287,55 +133,241 @@ impl Dataset {
     pub(super) fn select(
         &self,
         service: usize,
-        span: Span,
+        span: FilingSpan,
         now: i64,
         keep: impl Fn(&str) -> bool,
     ) -> Vec<u32> {
-        let records = &self.logs[service].records;
-        let begin = records.partition_point(|record| record.filed < span.first);
-        let end = records
-            .partition_point(|record| record.filed <= span.last)
-            .max(begin);
-        records[begin..end]
-            .iter()
-            .zip(begin..)
-            .filter(|(record, _)| record.visible_at <= now && keep(record.expanded()))
-            .filter_map(|(_, index)| u32::try_from(index).ok())
+        self.logs[service]
+            .select(span.first, span.last, now)
+            .filter(|(_, record)| keep(record.content.text()))
+            .filter_map(|(index, _)| u32::try_from(index).ok())
             .collect()
     }
 
     /// Every audit of the action that this audit belongs to, in ascending order, with the instant of the audit
     /// asked for; `None` if there is no such audit to be seen.
-    pub(super) fn related(&self, id: Uuid, now: i64) -> Option<(i64, Vec<Place>)> {
-        let visible = |record: &Record| record.visible_at <= now;
-        let (place, asked) = self
-            .places()
-            .find(|(_, record)| record.id == id && visible(record) && record.poison.is_none())?;
-        let Some(transaction) = asked.transaction else {
+    pub(super) fn related(&self, id: Uuid, now: i64) -> Option<(i64, Vec<RecordPlace>)> {
+        let visible = |record: &Record<ServiceAudit>| record.visible_at <= now;
+        let (place, asked) = self.places().find(|(_, record)| {
+            record.content.id == id && visible(record) && record.poison.is_none()
+        })?;
+        let Some(transaction) = asked.content.transaction else {
             return Some((asked.filed, vec![place]));
         };
-        let mut places: Vec<Place> = self
+        let mut places: Vec<RecordPlace> = self
             .places()
-            .filter(|(_, record)| record.transaction == Some(transaction) && visible(record))
+            .filter(|(_, record)| {
+                record.content.transaction == Some(transaction) && visible(record)
+            })
             .map(|(place, _)| place)
             .collect();
         places.sort_by_key(|place| self.at(*place).filed);
         Some((asked.filed, places))
     }
 
-    fn places(&self) -> impl Iterator<Item = (Place, &Record)> {
+    fn places(&self) -> impl Iterator<Item = (RecordPlace, &Record<ServiceAudit>)> {
         self.logs.iter().enumerate().flat_map(|(service, log)| {
             let numbered = (0_u32..).zip(&log.records);
-            numbered.map(move |(index, record)| (Place { service, index }, record))
+            numbered.map(move |(index, record)| (RecordPlace { service, index }, record))
         })
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde asks for"
-)]
-fn time_text<S: serde::Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-    let at = DateTime::from_timestamp_micros(*micros).unwrap_or_default();
-    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true))
+/// Makes up records; the same specification gives the same bytes.
+#[derive(Debug)]
+struct GenesysGenerator<'a> {
+    spec: &'a DatasetSpec,
+    draws: Draws,
+    people: Vec<Actor>,
+    clients: Vec<Uuid>,
+    logs: Vec<Log<ServiceAudit>>,
+    made: usize,
+    actions: u32,
+}
+
+/// One user action, which leaves one or more audits of one instant.
+#[derive(Debug, Clone, Copy)]
+struct UserAction {
+    filed: i64,
+    precision: Precision,
+    service: usize,
+    person: Option<usize>,
+    transaction: (u32, Option<Uuid>),
+}
+
+impl GenesysGenerator<'_> {
+    fn run(mut self) -> Vec<Log<ServiceAudit>> {
+        if !self.spec.services.is_empty() {
+            self.tie();
+            while self.made < self.spec.records {
+                self.action();
+            }
+            for number in 0..self.spec.poison {
+                self.poison(number);
+            }
+            self.misfile();
+        }
+        self.logs
+    }
+
+    /// The largest group of equal times: unrelated audits of the first service at a whole second.
+    fn tie(&mut self) {
+        let filed = self.instant(Precision::Seconds);
+        for _ in 0..self.spec.largest_tie.min(self.spec.records / 4) {
+            let person = self.person();
+            self.actions += 1;
+            self.audit(UserAction {
+                filed,
+                precision: Precision::Seconds,
+                service: 0,
+                person,
+                transaction: (self.actions, None),
+            });
+        }
+    }
+
+    fn action(&mut self) {
+        self.actions += 1;
+        let size = match self.draws.rng.random_range(0..100) {
+            0..60 => 1,
+            60..90 => self.draws.rng.random_range(2..=4),
+            90..99 => self.draws.rng.random_range(5..=12),
+            _ => self.draws.rng.random_range(20..=40),
+        };
+        let precision = match self.draws.rng.random_range(0..10) {
+            0..3 => Precision::Seconds,
+            3 => Precision::SecondsWithZeros,
+            4..8 => Precision::Millis,
+            _ => Precision::Micros,
+        };
+        let mut action = UserAction {
+            filed: self.instant(precision),
+            precision,
+            service: self.service(),
+            person: self.person(),
+            transaction: (self.actions, None),
+        };
+        for _ in 0..size.min(self.spec.records - self.made) {
+            let first = self.audit(action);
+            if action.transaction.1.is_none() && (size > 1 || self.draws.rng.random_bool(0.5)) {
+                action.transaction.1 = Some(first);
+            }
+            if self.draws.rng.random_bool(0.2) {
+                action.service = self.service();
+            }
+        }
+    }
+
+    /// Writes one audit of an action; the first of a group begins it.
+    fn audit(&mut self, action: UserAction) -> Uuid {
+        let id = random_uuid(&mut self.draws.rng);
+        let (number, begun_by) = action.transaction;
+        let service = self.spec.services[action.service].as_str();
+        let entities = catalogue::entities(service);
+        let (entity_type, actions) = &entities[self.draws.rng.random_range(0..entities.len())];
+        let awkward = self.draws.chance(self.spec.awkward_share);
+        let silent = begun_by.is_none() && self.draws.rng.random_bool(0.2)
+            || awkward && self.draws.rng.random_bool(0.2);
+        let facts = AuditFacts {
+            id,
+            time_micros: action.filed,
+            precision: action.precision,
+            service,
+            entity_type,
+            action: if awkward && self.draws.rng.random_bool(0.1) {
+                "Transmogrify"
+            } else {
+                pick(&mut self.draws.rng, actions)
+            },
+            person: action.person.map(|index| &self.people[index]),
+            client: pick(&mut self.draws.rng, &self.clients),
+            transaction: (!silent).then(|| begun_by.unwrap_or(id)),
+            initiates: begun_by.is_none(),
+            awkward,
+            newlines: self.spec.newlines,
+        };
+        let text = facts.render(&mut self.draws.rng);
+        let transaction = (!silent).then_some(number);
+        let content = ServiceAudit {
+            id,
+            transaction,
+            text,
+        };
+        let record = Record::new(action.filed, self.draws.seen_after(action.filed), content);
+        self.logs[action.service].records.push(record);
+        self.made += 1;
+        id
+    }
+
+    fn poison(&mut self, number: usize) {
+        let (filed, service) = (self.instant(Precision::Millis), self.service());
+        let id = random_uuid(&mut self.draws.rng);
+        let (kind, text) = match number % 6 {
+            0 => (
+                PoisonKind::NoTime,
+                format!(r#"{{"id":"{id}","action":"Update","entityType":"Queue"}}"#),
+            ),
+            1 => (
+                PoisonKind::GarbledTime,
+                format!(r#"{{"id":"{id}","eventDate":"2026-13-45T99:99:99Z","action":"Update"}}"#),
+            ),
+            2 => (PoisonKind::NotAnObject, format!(r#""audit {id}""#)),
+            3 => {
+                let time = Precision::Millis.show(filed);
+                let text =
+                    format!(r#"{{"eventDate":"{time}Z","action":"Update","entityType":"{id}"}}"#);
+                (PoisonKind::NoId, text)
+            }
+            4 => (
+                PoisonKind::GarbledTime,
+                format!(r#"{{"id":"{id}","eventDate":1772323200,"action":"Update"}}"#),
+            ),
+            _ => (PoisonKind::NotAnObject, format!(r#"["{id}",null]"#)),
+        };
+        let text = Rendered { text, part: 0..0 };
+        let content = ServiceAudit {
+            id,
+            transaction: None,
+            text,
+        };
+        let mut record = Record::new(filed, self.draws.seen_after(filed), content);
+        record.poison = Some(kind);
+        self.logs[service].records.push(record);
+    }
+
+    /// Files some records away from the time that they show, within the range.
+    fn misfile(&mut self) {
+        let most_by = micros(self.spec.misfiled_by);
+        let (first, last) = (
+            self.spec.from.timestamp_micros(),
+            self.spec.to.timestamp_micros() - 1,
+        );
+        for _ in 0..self.spec.misfiled {
+            let service = self.service();
+            let Some(most) = self.logs[service].records.len().checked_sub(1) else {
+                continue;
+            };
+            let index = self.draws.rng.random_range(0..=most);
+            let by = self.draws.rng.random_range(-most_by..=most_by);
+            let record = &mut self.logs[service].records[index];
+            if record.poison.is_none() {
+                record.filed = (record.shown + by).clamp(first, last.max(first));
+                record.visible_at = record.visible_at.max(record.filed);
+            }
+        }
+    }
+
+    fn instant(&mut self, precision: Precision) -> i64 {
+        let instant = self.draws.instant();
+        self.draws.within(precision.floor(instant))
+    }
+
+    fn person(&mut self) -> Option<usize> {
+        let index = self.draws.rng.random_range(0..self.people.len());
+        self.draws.rng.random_bool(0.9).then_some(index)
+    }
+
+    fn service(&mut self) -> usize {
+        self.draws.one_of_first(self.spec.services.len())
+    }
 }

@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::dataset::Dataset;
-use super::page;
+use super::endpoint::GenesysHost;
 use super::settings::{Compression, DownloadShape, GenesysSettings};
 use super::transactions::{Rows, ends};
-use super::world::Call;
+use super::{Dataset, page};
 use crate::answer::Answer;
 use crate::lock;
 use crate::oauth::random_text;
+use crate::stage::Call;
 
 /// A stretch of a query's results.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct ResultPart {
     pub(super) rows: Rows,
     pub(super) from: usize,
     pub(super) to: usize,
@@ -24,7 +24,7 @@ pub(super) struct Part {
 
 #[derive(Debug, Clone)]
 struct Download {
-    part: Part,
+    part: ResultPart,
     signature: String,
     ends_micros: i64,
 }
@@ -45,7 +45,7 @@ impl Downloads {
     }
 
     /// Offers a part for a while; its address. Forgets what was long ago.
-    pub(super) fn offer(&self, part: Part, now_micros: i64, lifetime: Duration) -> String {
+    pub(super) fn offer(&self, part: ResultPart, now_micros: i64, lifetime: Duration) -> String {
         let (name, signature) = (random_text(12), random_text(24));
         let url = format!(
             "{}/download/{name}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={}&X-Amz-Signature={signature}",
@@ -68,8 +68,7 @@ impl Downloads {
     /// Answers a call, which must have the right signature and no other credential.
     pub(super) fn serve(
         &self,
-        name: &str,
-        call: &Call<'_>,
+        call: &Call<'_, GenesysHost>,
         now_micros: i64,
         dataset: &Dataset,
         settings: &GenesysSettings,
@@ -77,7 +76,7 @@ impl Downloads {
         if call.headers.contains_key("authorization") {
             return store_error(400, "InvalidArgument", "Only one auth mechanism allowed");
         }
-        let Some(download) = lock(&self.by_name).get(name).cloned() else {
+        let Some(download) = lock(&self.by_name).get(call.parameter(0)).cloned() else {
             return store_error(404, "NoSuchKey", "The specified key does not exist.");
         };
         let signed = url::form_urlencoded::parse(call.query.as_bytes())
@@ -89,7 +88,7 @@ impl Downloads {
         if now_micros >= download.ends_micros {
             return store_error(403, "AccessDenied", "Request has expired");
         }
-        let Part {
+        let ResultPart {
             rows,
             from,
             to,

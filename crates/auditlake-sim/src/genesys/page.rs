@@ -5,7 +5,8 @@ use std::io::Write as _;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::dataset::{Dataset, Place};
+use super::Dataset;
+use super::dataset::RecordPlace;
 use super::settings::{DownloadShape, Totals};
 
 /// What stands for a cursor in a body.
@@ -95,7 +96,7 @@ pub(super) fn realtime(
 /// A JSON list of records.
 pub(super) fn list(
     dataset: &Dataset,
-    places: impl Iterator<Item = Place>,
+    places: impl Iterator<Item = RecordPlace>,
     expanded: bool,
 ) -> String {
     let mut out = String::from("[");
@@ -113,7 +114,7 @@ pub(super) fn list(
 /// The content of a download, before compression.
 pub(super) fn download(
     dataset: &Dataset,
-    places: impl Iterator<Item = Place>,
+    places: impl Iterator<Item = RecordPlace>,
     expanded: bool,
     shape: DownloadShape,
 ) -> Vec<u8> {
@@ -144,8 +145,8 @@ pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     }
 }
 
-fn push(out: &mut String, dataset: &Dataset, place: Place, expanded: bool) {
-    let (head, tail) = dataset.at(place).pieces(expanded);
+fn push(out: &mut String, dataset: &Dataset, place: RecordPlace, expanded: bool) {
+    let (head, tail) = dataset.at(place).content.pieces(expanded);
     out.push_str(head);
     out.push_str(tail);
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
-use super::answer::Refusal;
-use super::dataset::Span;
-use super::settings::IntervalBound;
+use super::answer::ApiRefusal;
+use super::dataset::FilingSpan;
+use crate::Bound;
 
 const FILTER_PROPERTIES: [&str; 6] = [
     "UserId",
@@ -22,7 +22,7 @@ pub(super) const LARGEST_PAGE_SIZE: usize = 500;
 
 /// A query of either kind.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(super) struct AuditQuery {
     pub(super) interval: Interval,
     pub(super) service: String,
     pub(super) filters: Vec<(String, String)>,
@@ -63,59 +63,56 @@ impl Interval {
     }
 
     /// The filing times that belong to the interval.
-    pub(super) fn span(self, start: IntervalBound, end: IntervalBound) -> Span {
-        Span {
-            first: self.start + i64::from(start == IntervalBound::Exclusive),
-            last: self.end - i64::from(end == IntervalBound::Exclusive),
+    pub(super) fn span(self, start: Bound, end: Bound) -> FilingSpan {
+        FilingSpan {
+            first: self.start + start.gap(),
+            last: self.end - end.gap(),
         }
     }
 
     /// Reads `start/end`, each `YYYY-MM-DDThh:mm:ssZ` with milliseconds or without.
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        let bad = || Refusal::bad_interval("");
+    fn parse(text: &str) -> Result<Self, ApiRefusal> {
+        let bad = || ApiRefusal::bad_interval("");
         let (start, end) = text.split_once('/').ok_or_else(bad)?;
         let start = instant(start).ok_or_else(bad)?;
         let end = instant(end).ok_or_else(bad)?;
         if end <= start {
-            return Err(Refusal::bad_interval(": its end is not after its start"));
+            return Err(ApiRefusal::bad_interval(": its end is not after its start"));
         }
         Ok(Self { start, end })
     }
 }
 
-impl Query {
+impl AuditQuery {
     /// Reads the body of a query; `paged` ones are realtime and have their page in the body.
-    pub(super) fn parse(body: &[u8], paged: bool) -> Result<Self, Refusal> {
+    pub(super) fn parse(body: &[u8], paged: bool) -> Result<Self, ApiRefusal> {
         let mut members = object(body)?;
         let mut allowed = vec!["interval", "serviceName", "filters", "sort"];
         if paged {
             allowed.extend(["pageNumber", "pageSize"]);
         }
         only(&members, &allowed)?;
-        let service = match members.get("serviceName") {
-            None | Some(Value::Null) => return Err(Refusal::service_required()),
-            Some(Value::String(name)) if name.is_empty() => return Err(Refusal::service_required()),
-            Some(Value::String(name)) => name.clone(),
-            Some(_) => {
-                return Err(Refusal::bad_field(
-                    "serviceName",
-                    "The service name must be a string",
-                ));
-            }
+        let service = match members.get("serviceName").unwrap_or(&Value::Null) {
+            Value::String(name) if !name.is_empty() => name.clone(),
+            Value::String(_) | Value::Null => return Err(ApiRefusal::service_required()),
+            _ => return bad("serviceName", "The service name must be a string"),
         };
         let interval = match members.get("interval") {
             Some(Value::String(text)) => Interval::parse(text)?,
-            _ => return Err(Refusal::bad_interval("")),
+            _ => return Err(ApiRefusal::bad_interval("")),
         };
-        let page_number = count(members.get("pageNumber"), "pageNumber", 1, usize::MAX)?;
-        let page_size = count(
-            members.get("pageSize"),
-            "pageSize",
-            DEFAULT_PAGE_SIZE,
-            LARGEST_PAGE_SIZE,
-        )?;
-        let filters = filters(members.get("filters"))?;
-        let ascending = ascending(members.get("sort"))?;
+        let page_number = count(&members, "pageNumber", 1, usize::MAX)?;
+        let page_size = count(&members, "pageSize", DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE)?;
+        let filters = pairs(&members, "filters", ["property", "value"])?;
+        for (property, _) in &filters {
+            if !FILTER_PROPERTIES.contains(&property.as_str()) {
+                return bad(
+                    "filters",
+                    format!("The filter property {property} is not valid"),
+                );
+            }
+        }
+        let ascending = ascending(&members)?;
         members.retain(|name, _| {
             ["interval", "serviceName", "filters", "sort"].contains(&name.as_str())
         });
@@ -163,7 +160,7 @@ impl Query {
 }
 
 impl ResultsRequest {
-    pub(super) fn parse(query: &str) -> Result<Self, Refusal> {
+    pub(super) fn parse(query: &str) -> Result<Self, ApiRefusal> {
         let mut request = Self {
             cursor: None,
             page_size: DEFAULT_PAGE_SIZE,
@@ -175,22 +172,14 @@ impl ResultsRequest {
                 "cursor" => request.cursor = Some(value.into_owned()),
                 "pageSize" => {
                     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-                    request.page_size = value
-                        .parse()
-                        .ok()
-                        .filter(|size| digits && (1..=LARGEST_PAGE_SIZE).contains(size))
-                        .ok_or_else(|| out_of_range("pageSize", LARGEST_PAGE_SIZE))?;
+                    let number = value.parse().ok().filter(|_| digits);
+                    request.page_size = within(number, "pageSize", LARGEST_PAGE_SIZE)?;
                 }
                 "allowRedirect" => {
                     request.allow_redirect = match &*value {
                         "true" => true,
                         "false" => false,
-                        _ => {
-                            return Err(Refusal::bad_field(
-                                "allowRedirect",
-                                "allowRedirect must be true or false",
-                            ));
-                        }
+                        _ => return bad("allowRedirect", "allowRedirect must be true or false"),
                     };
                 }
                 _ => {}
@@ -201,34 +190,34 @@ impl ResultsRequest {
 }
 
 impl RelatedRequest {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiRefusal> {
         let members = object(body)?;
         only(&members, &["auditId", "trustorOrgId", "sort"])?;
         let text = |name: &str| match members.get(name) {
             None => Ok(None),
             Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
-            Some(_) => Err(Refusal::bad_field(name, format!("{name} must be a string"))),
+            Some(_) => bad(name, format!("{name} must be a string")),
         };
         Ok(Self {
             audit_id: text("auditId")?
-                .ok_or_else(|| Refusal::bad_field("auditId", "auditId is required"))?,
+                .ok_or_else(|| ApiRefusal::bad_field("auditId", "auditId is required"))?,
             trustor_org_id: text("trustorOrgId")?,
-            ascending: ascending(members.get("sort"))?,
+            ascending: ascending(&members)?,
         })
     }
 }
 
 /// Whether the query string expands users; nothing else can be expanded.
-pub(super) fn expand(query: &str) -> Result<bool, Refusal> {
+pub(super) fn expand(query: &str) -> Result<bool, ApiRefusal> {
     let mut expanded = false;
     for (_, value) in
         url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "expand")
     {
         if value != "user" {
-            return Err(Refusal::bad_field(
+            return bad(
                 "expand",
                 format!("The value {value} of expand is not valid"),
-            ));
+            );
         }
         expanded = true;
     }
@@ -252,106 +241,82 @@ fn instant(text: &str) -> Option<i64> {
     Some(parsed.timestamp_micros())
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+fn object(body: &[u8]) -> Result<Map<String, Value>, ApiRefusal> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => Ok(members),
-        _ => Err(Refusal::bad_request(
+        _ => Err(ApiRefusal::bad_request(
             "The request body is not a valid JSON object",
         )),
     }
 }
 
-fn only(members: &Map<String, Value>, allowed: &[&str]) -> Result<(), Refusal> {
-    match members
-        .keys()
-        .find(|name| !allowed.contains(&name.as_str()))
-    {
-        Some(name) => Err(Refusal::bad_field(
-            name,
-            format!("The field {name} is not recognized"),
-        )),
+fn bad<T>(field: &str, message: impl Into<String>) -> Result<T, ApiRefusal> {
+    Err(ApiRefusal::bad_field(field, message))
+}
+
+fn only(members: &Map<String, Value>, allowed: &[&str]) -> Result<(), ApiRefusal> {
+    let mut names = members.keys();
+    match names.find(|name| !allowed.contains(&name.as_str())) {
+        Some(name) => bad(name, format!("The field {name} is not recognized")),
         None => Ok(()),
     }
 }
 
-fn count(value: Option<&Value>, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
-    let Some(value) = value else {
+fn count(
+    members: &Map<String, Value>,
+    name: &str,
+    default: usize,
+    most: usize,
+) -> Result<usize, ApiRefusal> {
+    let Some(value) = members.get(name) else {
         return Ok(default);
     };
     let number = value
         .as_u64()
         .and_then(|number| usize::try_from(number).ok());
-    number
-        .filter(|number| (1..=most).contains(number))
-        .ok_or_else(|| out_of_range(name, most))
+    within(number, name, most)
 }
 
-fn out_of_range(name: &str, most: usize) -> Refusal {
-    let message = if most == usize::MAX {
-        format!("{name} must be at least 1")
-    } else {
-        format!("{name} must be between 1 and {most}")
-    };
-    Refusal::bad_field(name, message)
-}
-
-fn filters(value: Option<&Value>) -> Result<Vec<(String, String)>, Refusal> {
-    let list = match value {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(Refusal::bad_field("filters", "filters must be an array")),
-    };
-    let mut filters = Vec::new();
-    for filter in list {
-        let (property, value) = pair(filter, "property", "value").ok_or_else(|| {
-            Refusal::bad_field(
-                "filters",
-                "A filter must have exactly a property and a value",
-            )
-        })?;
-        if !FILTER_PROPERTIES.contains(&property.as_str()) {
-            let message = format!("The filter property {property} is not valid");
-            return Err(Refusal::bad_field("filters", message));
-        }
-        filters.push((property, value));
+fn within(number: Option<usize>, name: &str, most: usize) -> Result<usize, ApiRefusal> {
+    match number.filter(|number| (1..=most).contains(number)) {
+        Some(number) => Ok(number),
+        None if most == usize::MAX => bad(name, format!("{name} must be at least 1")),
+        None => bad(name, format!("{name} must be between 1 and {most}")),
     }
-    Ok(filters)
 }
 
 /// Whether the order is ascending; without a wish it is descending.
-fn ascending(value: Option<&Value>) -> Result<bool, Refusal> {
-    let list = match value {
-        None => return Ok(false),
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(Refusal::bad_field("sort", "sort must be an array")),
-    };
+fn ascending(members: &Map<String, Value>) -> Result<bool, ApiRefusal> {
     let mut order = None;
-    for sort in list {
-        let (name, sort_order) = pair(sort, "name", "sortOrder").ok_or_else(|| {
-            Refusal::bad_field("sort", "A sort must have exactly a name and a sortOrder")
-        })?;
+    for (name, sort_order) in pairs(members, "sort", ["name", "sortOrder"])? {
         if name != "Timestamp" {
-            return Err(Refusal::bad_field(
-                "sort",
-                format!("The sort name {name} is not valid"),
-            ));
+            return bad("sort", format!("The sort name {name} is not valid"));
         }
-        let ascending = match sort_order.as_str() {
-            "ascending" => true,
-            "descending" => false,
-            _ => {
-                let message = format!("The sort order {sort_order} is not valid");
-                return Err(Refusal::bad_field("sort", message));
-            }
-        };
-        order.get_or_insert(ascending);
+        if !["ascending", "descending"].contains(&sort_order.as_str()) {
+            return bad("sort", format!("The sort order {sort_order} is not valid"));
+        }
+        order.get_or_insert(sort_order == "ascending");
     }
     Ok(order.unwrap_or(false))
 }
 
-/// The two strings of an object that has these two members and no other.
-fn pair(value: &Value, one: &str, other: &str) -> Option<(String, String)> {
-    let members = value.as_object().filter(|members| members.len() == 2)?;
-    let text = |name: &str| members.get(name)?.as_str().map(str::to_owned);
-    Some((text(one)?, text(other)?))
+/// A list of objects that each have these two members, both text, and no other; empty if it is left out.
+fn pairs(
+    members: &Map<String, Value>,
+    list: &str,
+    [one, other]: [&str; 2],
+) -> Result<Vec<(String, String)>, ApiRefusal> {
+    let items = match members.get(list) {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(items)) => items,
+        Some(_) => return bad(list, format!("{list} must be an array")),
+    };
+    let pair = |item: &Value| {
+        let members = item.as_object().filter(|members| members.len() == 2)?;
+        let text = |name| Some(members.get(name)?.as_str()?.to_owned());
+        Some((text(one)?, text(other)?))
+    };
+    let message = format!("Each of {list} must have exactly {one} and {other}");
+    let pairs = items.iter().map(pair).collect::<Option<_>>();
+    pairs.map_or_else(|| bad(list, message), Ok)
 }

@@ -2,16 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Clock, RateCount, RateLimit};
-
-/// Whether an end of an interval belongs to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntervalBound {
-    /// A record at exactly this instant is found.
-    Inclusive,
-    /// A record at exactly this instant is not found.
-    Exclusive,
-}
+use super::provider::GenesysProvider;
+use crate::settings::Settings;
+use crate::{Bound, Clock, RateCount, RateLimit};
 
 /// How the realtime query shows `total` and `pageCount`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +61,6 @@ pub enum DownloadAddress {
 pub struct GenesysSettings {
     /// Port of the API; 0 is any.
     pub port: u16,
-    /// Port of the sign-in; 0 is any.
-    pub login_port: u16,
     /// Id of the only OAuth client.
     pub client_id: String,
     /// Its secret.
@@ -111,9 +102,9 @@ pub struct GenesysSettings {
     /// How the realtime query shows totals.
     pub realtime_totals: Totals,
     /// Whether a record at exactly the interval's start is found.
-    pub interval_start: IntervalBound,
+    pub interval_start: Bound,
     /// Whether a record at exactly the interval's end is found.
-    pub interval_end: IntervalBound,
+    pub interval_end: Bound,
     /// Every so many pages of a query's results is empty, with a cursor; 0 is never, 1 counts as 2.
     pub empty_page_every: u32,
     /// Whether the last page of every other query has a cursor, too, which leads to an empty page without one.
@@ -132,10 +123,16 @@ pub struct GenesysSettings {
     pub download_address: DownloadAddress,
     /// How long a download can be fetched, on the simulator's clock.
     pub download_lifetime: Duration,
-    /// Services that the client lacks the permission for.
-    pub forbidden_services: Vec<String>,
     /// Time by which every answer is delayed.
     pub latency: Duration,
+}
+
+impl Settings for GenesysSettings {
+    type Provider = GenesysProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
 }
 
 impl Default for GenesysSettings {
@@ -143,15 +140,11 @@ impl Default for GenesysSettings {
         let realtime_services = ["PeoplePermissions", "ContactCenter", "Architect"];
         Self {
             port: 0,
-            login_port: 0,
             client_id: "sim-client".to_owned(),
             client_secret: "sim-secret".to_owned(),
             token_lifetime: days(1),
             clock: Clock::System,
-            rate_limit: RateLimit {
-                calls: 1_000_000,
-                per: Duration::from_mins(1),
-            },
+            rate_limit: RateLimit::NONE,
             rate_count: RateCount::Fixed,
             rate_headers: true,
             submit_status: 202,
@@ -167,8 +160,8 @@ impl Default for GenesysSettings {
             realtime_services: realtime_services.map(str::to_owned).to_vec(),
             realtime_lacks: Vec::new(),
             realtime_totals: Totals::Shown,
-            interval_start: IntervalBound::Inclusive,
-            interval_end: IntervalBound::Exclusive,
+            interval_start: Bound::Inclusive,
+            interval_end: Bound::Exclusive,
             empty_page_every: 3,
             open_ends: true,
             repeat_records: false,
@@ -178,7 +171,6 @@ impl Default for GenesysSettings {
             download_compression: Compression::None,
             download_address: DownloadAddress::Both,
             download_lifetime: Duration::from_mins(15),
-            forbidden_services: Vec::new(),
             latency: Duration::ZERO,
         }
     }

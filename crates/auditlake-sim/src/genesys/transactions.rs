@@ -10,7 +10,7 @@ use rand::Rng as _;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::dataset::Place;
+use super::dataset::RecordPlace;
 use super::settings::GenesysSettings;
 
 /// A query that was accepted.
@@ -26,7 +26,7 @@ pub(super) struct Transaction {
     succeeded: bool,
     /// Where it ends if not in success.
     outcome: Option<String>,
-    cursors: HashMap<String, Cursor>,
+    cursors: HashMap<String, IssuedCursor>,
 }
 
 /// Results in the order in which they are shown; cheap to clone.
@@ -38,7 +38,7 @@ pub(super) struct Rows {
 
 /// A place to go on from.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cursor {
+pub(super) struct IssuedCursor {
     pub(super) row: usize,
     pub(super) page: u64,
     ends_micros: i64,
@@ -60,12 +60,12 @@ pub(super) struct Transactions {
 }
 
 impl Rows {
-    pub(super) fn places(&self, from: usize, to: usize) -> impl Iterator<Item = Place> + '_ {
+    pub(super) fn places(&self, from: usize, to: usize) -> impl Iterator<Item = RecordPlace> + '_ {
         let service = self.service;
         let end = to.min(self.indexes.len());
         self.indexes[from.min(end)..end]
             .iter()
-            .map(move |index| Place {
+            .map(move |index| RecordPlace {
                 service,
                 index: *index,
             })
@@ -162,9 +162,13 @@ impl Transaction {
         self.succeeded
     }
 
-    pub(super) fn cursor(&self, text: Option<&str>, now_micros: i64) -> Result<Cursor, BadCursor> {
+    pub(super) fn cursor(
+        &self,
+        text: Option<&str>,
+        now_micros: i64,
+    ) -> Result<IssuedCursor, BadCursor> {
         let Some(text) = text else {
-            return Ok(Cursor::default());
+            return Ok(IssuedCursor::default());
         };
         match self.cursors.get(text) {
             None => Err(BadCursor::Unknown),
@@ -188,7 +192,7 @@ impl Transaction {
         let ends_micros = ends(now_micros, lifetime);
         self.cursors.insert(
             text.clone(),
-            Cursor {
+            IssuedCursor {
                 row,
                 page,
                 ends_micros,

@@ -6,14 +6,14 @@ use crate::answer::Answer;
 
 /// A refusal in the form of the login service, which is the only one documented.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct LoginRefusal {
     status: u16,
     message: String,
     code: u16,
     name: &'static str,
 }
 
-impl Refusal {
+impl LoginRefusal {
     fn new(status: u16, code: u16, name: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -38,31 +38,22 @@ impl Refusal {
 
     /// What the provider says with a status that needs no more explanation.
     pub(super) fn of_status(status: u16) -> Self {
-        match status {
-            400 => Self::bad_request("Bad request"),
-            401 => Self::unauthorized(),
-            403 => Self::forbidden(),
-            404 => Self::new(404, 14, "NOT_FOUND", "Not found"),
-            405 => Self::new(405, 15, "METHOD_NOT_ALLOWED", "Method not allowed"),
-            406 => Self::new(406, 18, "NOT_ACCEPTABLE", "Not acceptable"),
-            413 => Self::new(
-                413,
-                16,
-                "REQUEST_ENTITY_TOO_LARGE",
-                "Request entity too large",
-            ),
-            415 => Self::new(415, 17, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"),
-            429 => Self::new(429, 29, "TOO_MANY_REQUESTS", "Too many requests"),
-            451 => Self::new(
-                451,
-                30,
-                "UNAVAILABLE_FOR_LEGAL_REASONS",
-                "Account is blocked",
-            ),
-            503 => Self::new(503, 2, "SERVICE_UNAVAILABLE", "Service unavailable"),
-            504 => Self::new(504, 3, "GATEWAY_TIMEOUT", "Gateway timeout"),
-            status => Self::new(status, 1, "INTERNAL_SERVER_ERROR", "Internal server error"),
-        }
+        let (code, name, message) = match status {
+            400 => return Self::bad_request("Bad request"),
+            401 => return Self::unauthorized(),
+            403 => return Self::forbidden(),
+            404 => (14, "NOT_FOUND", "Not found"),
+            405 => (15, "METHOD_NOT_ALLOWED", "Method not allowed"),
+            406 => (18, "NOT_ACCEPTABLE", "Not acceptable"),
+            413 => (16, "REQUEST_ENTITY_TOO_LARGE", "Request entity too large"),
+            415 => (17, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"),
+            429 => (29, "TOO_MANY_REQUESTS", "Too many requests"),
+            451 => (30, "UNAVAILABLE_FOR_LEGAL_REASONS", "Account is blocked"),
+            503 => (2, "SERVICE_UNAVAILABLE", "Service unavailable"),
+            504 => (3, "GATEWAY_TIMEOUT", "Gateway timeout"),
+            _ => (1, "INTERNAL_SERVER_ERROR", "Internal server error"),
+        };
+        Self::new(status, code, name, message)
     }
 
     pub(super) fn into_answer(self) -> Answer {

@@ -1,114 +1,90 @@
-//! The invented rows: generated from a seed, fixed to the byte, and the truth about them.
+//! The invented rows: generated from a seed, fixed to the byte.
 
-use std::time::Duration;
+use std::sync::LazyLock;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
+use rand::Rng as _;
+use serde_json::Value;
 
-use super::generate::Generator;
-use super::row::{Column, Language, Row, wall_time};
+use super::row::{Language, ObjectKind, Row, field, wall_time};
+use super::{Dataset, Truth};
+use crate::PoisonKind;
+use crate::dataset::{Draws, Log, Record, dataset_spec};
+use crate::texts::{AWKWARD_TEXTS, PLAIN_TEXTS, full_name, pick};
 
+const SECOND: i64 = 1_000_000;
 /// No zone is farther from UTC, in microseconds; a day's rows lie within this of its bounds.
-const FARTHEST: i64 = 15 * 3_600 * 1_000_000;
-const DAY: i64 = 86_400 * 1_000_000;
+const FARTHEST: i64 = 15 * 3_600 * SECOND;
+const DAY: i64 = 86_400 * SECOND;
 
-/// What a data set is generated from; the same values give the same bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DatasetSpec {
-    /// Seed of all that is random.
-    pub seed: u64,
-    /// The account whose trail it is: 1 to 20 letters, digits or underscores.
-    pub account_id: String,
-    /// How many readable rows there are.
-    pub rows: usize,
-    /// No row is older than this instant.
-    pub from: DateTime<Utc>,
-    /// All rows are older than this instant.
-    pub to: DateTime<Utc>,
-    /// The longest time after which a row can usually be seen.
-    pub usual_delay: Duration,
-    /// Share of the rows that can be seen much later than usual, each for itself.
-    pub late_share: f64,
-    /// The longest delay of those; the shortest is a minute.
-    pub latest: Duration,
-    /// How many rows share the busiest second; at most a quarter of all.
-    pub largest_tie: usize,
-    /// Share of the rows that are the same as the one before, to the last byte.
-    pub twin_share: f64,
-    /// Share of the rows by the vendor's staff.
-    pub staff_share: f64,
-    /// Share of the rows by the system itself.
-    pub automatic_share: f64,
-    /// Share of the rows with nulls, unusual text, fractions of a second.
-    pub awkward_share: f64,
-    /// How many unreadable rows there are beside `rows`; see [`PoisonKind`].
-    pub poison: usize,
-}
+/// In English, in German, as a component type; then the elements that can be changed.
+const KINDS: &str = "\
+Users|Benutzer|ACUserObject|Max concurrent chats,Skills,Profiles,Employee ID,Nickname,Email
+Skills|Fähigkeiten|ACSkillObject|Name,Description,Routing
+Profiles|Profile|ACProfileObject|Generate secure form token,Permissions,N/A
+Agent Groups|Agentengruppen|ACAgentGroupObject|N/A,Parent group
+Campaigns|Kampagnen|ACCampaignObject|N/A,Goal,Status,Weight
+Predefined Content|Vordefinierte Inhalte|ACPredefinedContentObject|Text,Enabled,N/A";
 
-impl Default for DatasetSpec {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            account_id: "le12345678".to_owned(),
-            rows: 5_000,
-            // 2026-03-01T00:00:00Z and a week later.
-            from: DateTime::from_timestamp(1_772_323_200, 0).unwrap_or_default(),
-            to: DateTime::from_timestamp(1_772_928_000, 0).unwrap_or_default(),
-            usual_delay: Duration::from_secs(20),
-            late_share: 0.02,
-            latest: Duration::from_hours(6),
-            largest_tie: 60,
-            twin_share: 0.03,
-            staff_share: 0.08,
-            automatic_share: 0.08,
-            awkward_share: 0.1,
-            poison: 0,
+static OBJECT_KINDS: LazyLock<Vec<ObjectKind>> = LazyLock::new(|| {
+    let kind = |line: &'static str| {
+        let mut parts = line.split('|');
+        let mut part = || parts.next().unwrap_or_default();
+        ObjectKind {
+            english: part(),
+            german: part(),
+            component: part(),
+            elements: part().split(',').collect(),
         }
-    }
-}
+    };
+    KINDS.lines().map(kind).collect()
+});
 
-/// In what way a row cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoisonKind {
-    /// Its time is null.
-    NoChangeDate,
-    /// Its time is not a time.
-    GarbledChangeDate,
-    /// It is null.
-    NotAnObject,
-}
+const USER_AGENTS: &[&str] = &[
+    "\"Mozilla/5.0 (X11; Linux x86_64)\"",
+    "\"Mozilla/5.0 (Macintosh; Intel Mac OS X 14_5)\"",
+    "\"Java/17.0.9\"",
+    "\"\"",
+];
 
-/// One row as it should arrive.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Truth {
-    /// When it happened, in microseconds since 1970.
-    pub event_time_micros: i64,
-    /// Its bytes.
-    pub raw: String,
-    /// The instant from which it can be seen, in microseconds since 1970.
-    pub visible_at_micros: i64,
-}
-
-/// Generated rows. Never changes.
-#[derive(Debug)]
-pub struct Dataset {
-    account_id: String,
-    /// In the order in which they happened.
-    rows: Vec<Row>,
+dataset_spec! {
+    records: 5_000, largest_tie: 60, awkward_share: 0.1,
+    /// The account whose trail it is: 1 to 20 letters, digits or underscores.
+    account_id: String = "le12345678".to_owned(),
+    /// Share of the rows that are the same as the one before, to the last byte.
+    twin_share: f64 = 0.03,
+    /// Share of the rows by the vendor's staff.
+    staff_share: f64 = 0.08,
+    /// Share of the rows by the system itself.
+    automatic_share: f64 = 0.08,
 }
 
 impl Dataset {
     /// Generates the rows of a specification.
     pub fn generate(spec: &DatasetSpec) -> Self {
-        Self {
-            account_id: spec.account_id.clone(),
-            rows: Generator::new(spec).run(),
-        }
+        let mut draws = spec.draws();
+        let people = (0..40)
+            .map(|number| Originator {
+                name: Value::from(full_name(&mut draws.rng)).to_string(),
+                login: format!("\"user{number}@example.com\""),
+                id: format!("\"37053{number:05}\""),
+            })
+            .collect();
+        let generator = RowGenerator {
+            spec,
+            draws,
+            people,
+            rows: Vec::new(),
+        };
+        let mut log = Log::new(spec.account_id.clone(), "");
+        log.records = generator.run();
+        Self::new(vec![log])
     }
 
     /// The account whose trail it is.
     pub fn account_id(&self) -> &str {
-        &self.account_id
+        &self.trail().name
     }
 
     /// The readable rows of `[from, to)` that can be seen at `visible_at`, hidden ones too, as they are shown in that
@@ -123,25 +99,22 @@ impl Dataset {
         visible_at: DateTime<Utc>,
         fields: &[&str],
         zone: Tz,
-    ) -> Vec<Truth> {
-        let columns: Vec<Column> = fields
-            .iter()
-            .filter_map(|name| Column::named(name))
-            .collect();
+    ) -> Vec<Truth<'_>> {
+        let columns: Vec<&str> = fields.iter().filter_map(|name| field(name)).collect();
         assert_eq!(columns.len(), fields.len(), "{fields:?}");
-        let (from, to) = (from.timestamp_micros(), to.timestamp_micros());
-        let visible_at = visible_at.timestamp_micros();
-        let rows = self.rows.iter().filter(|row| {
-            row.poison.is_none() && (from..to).contains(&row.at) && row.visible_at <= visible_at
-        });
-        let mut truth: Vec<Truth> = rows
-            .map(|row| Truth {
-                event_time_micros: row.at,
-                raw: row.render(&self.account_id, &columns, zone, Language::English),
+        let readable = self.showing(from, to, visible_at);
+        let readable = readable.filter(|(_, row)| row.poison.is_none());
+        let mut truth: Vec<Truth<'_>> = readable
+            .map(|(log, row)| Truth {
+                id: String::new(),
+                event_time_micros: row.shown,
+                log: &log.name,
+                kind: log.kind,
+                raw: row.render(&log.name, &columns, zone, Language::English),
                 visible_at_micros: row.visible_at,
             })
             .collect();
-        truth.sort_unstable();
+        truth.sort_by(|a, b| (a.event_time_micros, &a.raw).cmp(&(b.event_time_micros, &b.raw)));
         truth
     }
 
@@ -159,14 +132,8 @@ impl Dataset {
 
     /// How many unreadable rows there are.
     pub fn poison(&self) -> usize {
-        let rows = self.rows.iter();
+        let rows = self.trail().records.iter();
         rows.filter(|row| row.poison.is_some()).count()
-    }
-
-    /// The instant at which the last row can be seen, in microseconds since 1970; 0 without rows.
-    pub fn all_visible_micros(&self) -> i64 {
-        let instants = self.rows.iter().map(|row| row.visible_at);
-        instants.max().unwrap_or(0)
     }
 
     /// The rows of these days of that zone that can be seen at `now`, with their numbers.
@@ -176,33 +143,148 @@ impl Dataset {
         to: Option<NaiveDate>,
         zone: Tz,
         now: i64,
-    ) -> impl Iterator<Item = (usize, &Row)> {
-        let midnight = |day: NaiveDate| {
-            let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-            midnight.timestamp_micros()
-        };
-        let least = from.map_or(i64::MIN, |day| midnight(day) - FARTHEST);
-        let most = to.map_or(i64::MAX, |day| midnight(day) + DAY + FARTHEST);
-        let begin = self.rows.partition_point(|row| row.at < least);
-        let end = self.rows.partition_point(|row| row.at < most).max(begin);
-        self.rows[begin..end]
-            .iter()
-            .zip(begin..)
-            .map(|(row, number)| (number, row))
+    ) -> impl Iterator<Item = (usize, &Record<Row>)> {
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+        let first = from.map_or(i64::MIN, |day| midnight(day) - FARTHEST);
+        let last = to.map_or(i64::MAX, |day| midnight(day) + DAY + FARTHEST);
+        self.trail()
+            .select(first, last, now)
             .filter(move |(_, row)| {
-                let day = wall_time(row.at, zone).date();
-                row.visible_at <= now
-                    && from.is_none_or(|from| from <= day)
-                    && to.is_none_or(|to| day <= to)
+                let day = wall_time(row.shown, zone).date();
+                from.is_none_or(|from| from <= day) && to.is_none_or(|to| day <= to)
             })
     }
 
-    pub(super) fn at(&self, number: usize) -> &Row {
-        &self.rows[number]
+    pub(super) fn trail(&self) -> &Log<Row> {
+        &self.logs[0]
     }
 }
 
 /// The calls that a client needs to read so many rows: full pages, and the empty one that ends them.
 pub fn calls_needed(rows_in_asked_days: usize, page_size: usize) -> usize {
     rows_in_asked_days.div_ceil(page_size.max(1)) + 1
+}
+/// One originator; all are JSON literals.
+#[derive(Debug, Clone)]
+struct Originator {
+    name: String,
+    login: String,
+    id: String,
+}
+
+/// Makes up rows; the same specification gives the same bytes.
+#[derive(Debug)]
+struct RowGenerator<'a> {
+    spec: &'a DatasetSpec,
+    draws: Draws,
+    people: Vec<Originator>,
+    rows: Vec<Record<Row>>,
+}
+
+impl RowGenerator<'_> {
+    /// All rows; those of one instant stay in the order in which they are made up.
+    fn run(mut self) -> Vec<Record<Row>> {
+        let tie = self.spec.largest_tie.min(self.spec.records / 4);
+        if tie > 0 {
+            self.action(tie);
+        }
+        while self.rows.len() < self.spec.records {
+            let size = match self.draws.rng.random_range(0..100) {
+                0..55 => 1,
+                55..90 => self.draws.rng.random_range(2..=6),
+                _ => self.draws.rng.random_range(7..=20),
+            };
+            self.action(size.min(self.spec.records - self.rows.len()));
+        }
+        for number in 0..self.spec.poison {
+            self.action(1);
+            let kinds = [
+                PoisonKind::NoTime,
+                PoisonKind::GarbledTime,
+                PoisonKind::NotAnObject,
+            ];
+            if let Some(row) = self.rows.last_mut() {
+                row.poison = Some(kinds[number % kinds.len()]);
+            }
+        }
+        self.rows
+    }
+
+    /// One edit, which leaves so many rows of one second that differ in their element, if at all.
+    fn action(&mut self, size: usize) {
+        let kind = &OBJECT_KINDS[self.draws.rng.random_range(0..OBJECT_KINDS.len())];
+        let person = self.people[self.draws.rng.random_range(0..self.people.len())].clone();
+        let automatic = self.draws.chance(self.spec.automatic_share);
+        let lpa = !automatic && self.draws.chance(self.spec.staff_share);
+        let object_name = format!("\"object {}\"", self.draws.rng.random_range(0..500));
+        let awkward = self.draws.chance(self.spec.awkward_share);
+        let at = self.instant(awkward);
+        let template = Row {
+            kind,
+            object_name,
+            element: String::new(),
+            old_value: String::new(),
+            new_value: String::new(),
+            originator: match (automatic, lpa) {
+                (true, _) => "\"System\"".to_owned(),
+                (_, true) => "\"LPA user\"".to_owned(),
+                _ => person.name,
+            },
+            login: if automatic {
+                "null".to_owned()
+            } else {
+                person.login
+            },
+            user_id: if automatic {
+                "null".to_owned()
+            } else {
+                person.id
+            },
+            user_agent: pick(&mut self.draws.rng, USER_AGENTS).to_owned(),
+            auth_type: pick(&mut self.draws.rng, &["\"BEARER\"", "\"SAML\"", "null"]).to_owned(),
+            lpa,
+            automatic,
+        };
+        for number in 0..size {
+            let twin = number > 0 && self.draws.chance(self.spec.twin_share);
+            let row = match self.rows.last() {
+                Some(before) if twin => before.content.clone(),
+                _ => self.changed(template.clone(), awkward),
+            };
+            let record = Record::new(at, self.draws.seen_after(at), row);
+            self.rows.push(record);
+        }
+    }
+
+    fn changed(&mut self, mut row: Row, awkward: bool) -> Row {
+        let element = pick(&mut self.draws.rng, &row.kind.elements);
+        row.element = format!("\"{element}\"");
+        if element == "N/A" {
+            row.old_value = "\"\"".into();
+            row.new_value = "\"\"".into();
+            return row;
+        }
+        row.old_value = pick(&mut self.draws.rng, PLAIN_TEXTS).into();
+        row.new_value = format!("\"value {}\"", self.draws.rng.random_range(0..1_000_000));
+        if !awkward {
+            return row;
+        }
+        let text = pick(&mut self.draws.rng, AWKWARD_TEXTS).to_owned();
+        match self.draws.rng.random_range(0..6) {
+            0 => row.old_value = "null".into(),
+            1 => row.new_value = text,
+            2 => row.object_name = text,
+            3 => row.user_agent = "null".into(),
+            4 => row.element = text,
+            _ => row.originator = text,
+        }
+        row
+    }
+
+    /// Whole seconds, as the provider shows them; with a fraction where it may.
+    fn instant(&mut self, fraction: bool) -> i64 {
+        let at = self.draws.instant();
+        let step = if fraction { 1_000 } else { SECOND };
+        self.draws.within(at.div_euclid(step).saturating_mul(step))
+    }
 }

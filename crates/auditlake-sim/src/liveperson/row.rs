@@ -5,54 +5,32 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDateTime, Timelike as _};
 use chrono_tz::Tz;
 
-use super::dataset::PoisonKind;
+use crate::PoisonKind;
+use crate::dataset::Record;
 
-/// A field of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
-    AccountId,
-    ObjectType,
-    ObjectName,
-    Element,
-    OldValue,
-    NewValue,
-    Originator,
-    OriginatorLoginName,
-    OriginatorUserId,
-    OriginatorUserAgent,
-    OriginatorAuthType,
-    OriginatorIsLpa,
-    ChangeDate,
-    ActionType,
-}
+/// The fields of a row; the last one only in older revisions.
+const FIELDS: [&str; 14] = [
+    "accountId",
+    "objectType",
+    "objectName",
+    "element",
+    "oldValue",
+    "newValue",
+    "originator",
+    "originatorLoginName",
+    "originatorUserId",
+    "originatorUserAgent",
+    "originatorAuthType",
+    "originatorIsLpa",
+    "changeDate",
+    "actionType",
+];
+/// The field of older revisions.
+pub(super) const ACTION_TYPE: &str = "actionType";
 
-impl Column {
-    const ALL: [(&'static str, Self); 14] = [
-        ("accountId", Self::AccountId),
-        ("objectType", Self::ObjectType),
-        ("objectName", Self::ObjectName),
-        ("element", Self::Element),
-        ("oldValue", Self::OldValue),
-        ("newValue", Self::NewValue),
-        ("originator", Self::Originator),
-        ("originatorLoginName", Self::OriginatorLoginName),
-        ("originatorUserId", Self::OriginatorUserId),
-        ("originatorUserAgent", Self::OriginatorUserAgent),
-        ("originatorAuthType", Self::OriginatorAuthType),
-        ("originatorIsLpa", Self::OriginatorIsLpa),
-        ("changeDate", Self::ChangeDate),
-        ("actionType", Self::ActionType),
-    ];
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|(_, column)| *column)
-    }
-
-    fn name(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(_, column)| *column == self);
-        found.map_or("", |(name, _)| *name)
-    }
+/// A field, if there is one of this name.
+pub(super) fn field(name: &str) -> Option<&'static str> {
+    FIELDS.into_iter().find(|known| *known == name)
 }
 
 /// A language that types of objects are shown in.
@@ -74,21 +52,18 @@ impl Language {
 
 /// A kind of thing that can be changed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(super) struct ObjectKind {
     pub(super) english: &'static str,
     pub(super) german: &'static str,
     /// Its name in `componentTypes`.
     pub(super) component: &'static str,
-    pub(super) elements: &'static [&'static str],
+    pub(super) elements: Vec<&'static str>,
 }
 
 /// One row. Texts are JSON literals, quotes included; `null` is one, too.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    /// When it happened, in microseconds since 1970.
-    pub(super) at: i64,
-    pub(super) visible_at: i64,
-    pub(super) kind: &'static Kind,
+pub struct Row {
+    pub(super) kind: &'static ObjectKind,
     pub(super) object_name: String,
     pub(super) element: String,
     pub(super) old_value: String,
@@ -102,21 +77,21 @@ pub(super) struct Row {
     pub(super) lpa: bool,
     /// By the system itself; hidden unless asked for.
     pub(super) automatic: bool,
-    pub(super) poison: Option<PoisonKind>,
 }
 
-impl Row {
+impl Record<Row> {
     /// The row's bytes, with these fields in this order.
     pub(super) fn render(
         &self,
         account: &str,
-        columns: &[Column],
+        columns: &[&str],
         zone: Tz,
         language: Language,
     ) -> String {
         if self.poison == Some(PoisonKind::NotAnObject) {
             return "null".to_owned();
         }
+        let row = &self.content;
         let mut text = String::with_capacity(512);
         text.push('{');
         for (number, column) in columns.iter().enumerate() {
@@ -124,36 +99,36 @@ impl Row {
                 text.push(',');
             }
             // writing to a string doesn't fail
-            let _ = write!(text, r#""{}":"#, column.name());
-            match column {
-                Column::AccountId => quoted(&mut text, account),
-                Column::ObjectType => quoted(
+            let _ = write!(text, r#""{}":"#, column);
+            match *column {
+                "accountId" => quoted(&mut text, account),
+                "objectType" => quoted(
                     &mut text,
                     match language {
-                        Language::English => self.kind.english,
-                        Language::German => self.kind.german,
+                        Language::English => row.kind.english,
+                        Language::German => row.kind.german,
                     },
                 ),
-                Column::ObjectName => text.push_str(&self.object_name),
-                Column::Element => text.push_str(&self.element),
-                Column::OldValue => text.push_str(&self.old_value),
-                Column::NewValue => text.push_str(&self.new_value),
-                Column::Originator => text.push_str(&self.originator),
-                Column::OriginatorLoginName => text.push_str(&self.login),
-                Column::OriginatorUserId => text.push_str(&self.user_id),
-                Column::OriginatorUserAgent => text.push_str(&self.user_agent),
-                Column::OriginatorAuthType => text.push_str(&self.auth_type),
-                Column::OriginatorIsLpa => {
-                    let _ = write!(text, "{}", self.lpa);
+                "objectName" => text.push_str(&row.object_name),
+                "element" => text.push_str(&row.element),
+                "oldValue" => text.push_str(&row.old_value),
+                "newValue" => text.push_str(&row.new_value),
+                "originator" => text.push_str(&row.originator),
+                "originatorLoginName" => text.push_str(&row.login),
+                "originatorUserId" => text.push_str(&row.user_id),
+                "originatorUserAgent" => text.push_str(&row.user_agent),
+                "originatorAuthType" => text.push_str(&row.auth_type),
+                "originatorIsLpa" => {
+                    let _ = write!(text, "{}", row.lpa);
                 }
-                Column::ChangeDate => match self.poison {
-                    Some(PoisonKind::NoChangeDate) => text.push_str("null"),
+                "changeDate" => match self.poison {
+                    Some(PoisonKind::NoTime) => text.push_str("null"),
                     Some(_) => quoted(&mut text, "0000-00-00 00:00:00.0"),
-                    None => quoted(&mut text, &shown_time(wall_time(self.at, zone))),
+                    None => quoted(&mut text, &shown_time(wall_time(self.shown, zone))),
                 },
-                Column::ActionType => quoted(
+                _ => quoted(
                     &mut text,
-                    match self.element.as_str() {
+                    match row.element.as_str() {
                         r#""N/A""# => "Add new",
                         _ => "Edit",
                     },

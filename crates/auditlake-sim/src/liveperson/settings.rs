@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use crate::{Clock, RateLimit};
+use super::provider::LivePersonProvider;
+use crate::settings::Settings;
+use crate::{Clock, RateLimit, Ties};
 
 /// In which form the look-up answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +44,6 @@ pub enum Order {
     WallTime,
     /// When they happened.
     Instant,
-}
-
-/// In which order rows of one time come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ties {
-    /// Always in the same.
-    Stable,
-    /// In another with each call.
-    Shuffled,
-    /// In an order that depends on `first` and `offset`, as a query planner may have it.
-    ByPage,
 }
 
 /// What `X-Total-Count` counts.
@@ -135,6 +126,14 @@ pub struct LivePersonSettings {
     pub latency: Duration,
 }
 
+impl Settings for LivePersonSettings {
+    type Provider = LivePersonProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
+}
+
 impl Default for LivePersonSettings {
     fn default() -> Self {
         Self {
@@ -148,10 +147,7 @@ impl Default for LivePersonSettings {
             session_lifetime: Duration::from_hours(8),
             session_idle: Duration::from_mins(10),
             clock: Clock::System,
-            rate_limit: RateLimit {
-                calls: 1_000_000,
-                per: Duration::from_mins(1),
-            },
+            rate_limit: RateLimit::NONE,
             look_up_form: LookUpForm::One,
             list_form: ListForm::Strings,
             refused_timezones: Vec::new(),

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::late::micros;
+use crate::dataset::micros;
 use crate::lock;
 use crate::oauth::random_text;
 

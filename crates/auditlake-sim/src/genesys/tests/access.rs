@@ -1,223 +1,222 @@
-//! Sign-in, tokens, permissions, rate limits.
+//! Sign-in, tokens, permissions, rate limits, and what a request may hold.
 
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::super::endpoint;
 use super::*;
-use crate::RateLimit;
 
 #[tokio::test]
-async fn wrong_credentials_are_refused_with_the_oauth_body() {
-    let client = Client::new(settled(), &small()).await;
-    let grant = "grant_type=client_credentials";
+async fn only_a_form_with_the_grant_and_the_right_client_gets_a_token() {
+    let client = Client::usual().await;
+    let good = "sim-client:sim-secret";
     for credentials in ["sim-client:wrong", "wrong:sim-secret", "sim-client", ""] {
-        let reply = client.token(credentials, FORM, grant).await;
-        assert_eq!(reply.status, 401, "{credentials}");
-        assert_eq!(
-            reply.json(),
-            json!({
-                "error": "invalid_client",
-                "description": "authentication failed",
-                "error_description": "authentication failed",
-            })
-        );
+        let reply = client.token(credentials, FORM, GRANT).await;
+        assert_eq!(reply.says("/error"), "401 invalid_client");
+        assert_eq!(reply.text_at("/description"), "authentication failed");
     }
-}
-
-#[tokio::test]
-async fn only_a_form_with_the_grant_gets_a_token() {
-    let client = Client::new(settled(), &small()).await;
-    let credentials = "sim-client:sim-secret";
-    let good = client
-        .token(credentials, FORM, "grant_type=client_credentials")
-        .await;
-    assert_eq!(good.status, 200);
-    assert_eq!(good.json()["token_type"], "bearer");
-    assert_eq!(good.json()["expires_in"], 86_400);
-    for (content_type, body) in [
+    let reply = client.token(good, FORM, GRANT).await;
+    assert_eq!(reply.says("/token_type"), "200 bearer");
+    assert_eq!(reply.at("/expires_in"), 86_400);
+    for (kind, body) in [
         (FORM, ""),
         (FORM, "grant_type=password"),
-        (
-            FORM,
-            "grant_type=client_credentials&grant_type=client_credentials",
-        ),
-        ("application/json", "grant_type=client_credentials"),
+        (FORM, &format!("{GRANT}&{GRANT}")),
+        ("application/json", GRANT),
     ] {
-        let reply = client.token(credentials, content_type, body).await;
-        assert_eq!(reply.status, 400, "{content_type} {body}");
+        assert_eq!(client.token(good, kind, body).await.status, 400);
     }
+    let there = client.request("POST", "/oauth/token", GRANT);
+    assert_eq!(Reply::of(there).await.status, 404);
 }
 
 #[tokio::test]
-async fn the_api_host_has_no_sign_in() {
-    let client = Client::new(settled(), &small()).await;
-    let url = format!("{}/oauth/token", client.sim.base_url());
-    let request = client
-        .http
-        .post(url)
-        .bearer_auth(&client.token)
-        .header("content-type", FORM);
-    let reply = request
-        .body("grant_type=client_credentials")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(reply.status(), 404);
-}
-
-#[tokio::test]
-async fn every_call_needs_a_good_token() {
-    let mut client = Client::new(settled(), &small()).await;
+async fn every_call_needs_a_token_that_has_neither_ended_nor_been_revoked() {
+    let mut client = Client::usual().await;
     let good = client.token.clone();
-    let calls = [
-        ("GET", format!("{QUERY}/servicemapping"), None),
-        ("GET", format!("{REALTIME}/servicemapping"), None),
-        (
-            "POST",
-            QUERY.to_owned(),
-            Some(week("Architect").to_string()),
-        ),
-        ("GET", format!("{QUERY}/some-id"), None),
-        ("GET", format!("{QUERY}/some-id/results"), None),
-        (
-            "POST",
-            REALTIME.to_owned(),
-            Some(week("Architect").to_string()),
-        ),
-        ("POST", format!("{REALTIME}/related"), Some("{}".to_owned())),
-    ];
     for token in ["", "not-a-token"] {
-        client.token = token.to_owned();
-        for (method, path, body) in &calls {
-            let reply = client
-                .request(method, path, body.clone())
-                .send()
-                .await
-                .unwrap();
-            let reply = Reply::of(reply).await.unwrap();
+        token.clone_into(&mut client.token);
+        for (method, path) in table(
+            "
+            GET  => /api/v2/audits/query/servicemapping
+            GET  => /api/v2/audits/query/realtime/servicemapping
+            POST => /api/v2/audits/query
+            GET  => /api/v2/audits/query/some-id
+            GET  => /api/v2/audits/query/some-id/results
+            POST => /api/v2/audits/query/realtime
+            POST => /api/v2/audits/query/realtime/related",
+        ) {
+            let reply = Reply::of(client.request(method, path, &week(SERVICE).to_string())).await;
             assert_eq!(reply.status, 401, "{method} {path}");
-            assert_eq!(reply.message(), "Invalid login credentials.");
-            assert_eq!(reply.json()["code"], "bad.credentials");
+            assert_eq!(reply.text_at("/code"), "bad.credentials");
         }
     }
     client.token = good;
-    assert_eq!(client.get(&calls[0].1).await.status, 200);
-}
-
-#[tokio::test]
-async fn tokens_end_on_the_simulators_clock_and_when_revoked() {
-    let settings = GenesysSettings {
-        token_lifetime: Duration::from_mins(10),
-        ..settled()
-    };
-    let mut client = Client::new(settings, &small()).await;
-    let path = format!("{QUERY}/servicemapping");
-    client.sim.advance(Duration::from_secs(599));
-    assert_eq!(client.get(&path).await.status, 200);
+    client
+        .sim
+        .advance(Duration::from_hours(24) - Duration::from_secs(1));
+    assert_eq!(client.services().await.status, 200);
     client.sim.advance(Duration::from_secs(1));
-    assert_eq!(client.get(&path).await.status, 401);
+    assert_eq!(client.services().await.status, 401);
     client.sign_in().await;
-    assert_eq!(client.get(&path).await.status, 200);
+    assert_eq!(client.services().await.status, 200);
     client.sim.revoke_tokens();
-    assert_eq!(client.get(&path).await.status, 401);
+    assert_eq!(client.services().await.status, 401);
 }
 
 #[tokio::test]
 async fn the_rate_limit_refuses_with_the_documented_body() {
-    let settings = GenesysSettings {
-        rate_limit: RateLimit {
-            calls: 3,
-            per: Duration::from_hours(1),
-        },
-        ..settled()
-    };
-    let client = Client::new(settings, &small()).await;
-    let path = format!("{QUERY}/servicemapping");
-    for count in 1..=3 {
-        let reply = client.get(&path).await;
-        assert_eq!(reply.status, 200);
-        assert_eq!(reply.headers["inin-ratelimit-count"], count.to_string());
-        assert_eq!(reply.headers["inin-ratelimit-allowed"], "3");
-        assert!(
-            reply.headers["inin-ratelimit-reset"]
-                .parse::<u64>()
-                .unwrap()
-                <= 3600
-        );
-        assert!(!reply.headers["inin-correlation-id"].is_empty());
+    let client = Client::with(|it| it.rate_limit = hourly(3)).await;
+    for count in ["1", "2", "3"] {
+        let reply = client.services().await;
+        assert_eq!(reply.header("inin-ratelimit-count"), count);
+        assert_eq!(reply.header("inin-ratelimit-allowed"), "3");
+        assert!(reply.header("inin-ratelimit-reset").parse::<u64>().unwrap() <= 3_600);
     }
     for limited in [true, false] {
-        let reply = client.get(&path).await;
-        assert_eq!(reply.status, 429);
-        let seconds = &reply.headers["retry-after"];
+        let reply = client.services().await;
+        let seconds = reply.header("retry-after");
         let message =
             format!("Rate limit exceeded the maximum. Retry the request in [{seconds}] seconds");
-        assert_eq!(reply.message(), message);
-        let body = reply.json();
-        assert_eq!(body["code"], "too.many.requests.retry.after");
-        assert_eq!(body["status"], 429);
-        assert_eq!(
-            body["contextId"],
-            reply.headers["inin-correlation-id"].as_str()
-        );
-        assert_eq!(
-            (&body["details"], &body["errors"]),
-            (&json!([]), &json!([]))
-        );
-        assert_eq!(body.get("limit").is_some(), limited);
+        assert_eq!((reply.status, reply.text_at("/message")), (429, message));
+        assert_eq!(reply.text_at("/code"), "too.many.requests.retry.after");
+        let context = reply.header("inin-correlation-id");
+        assert_eq!(reply.text_at("/contextId"), context);
+        assert_eq!(reply.at("/status"), 429);
+        assert_eq!(reply.at("/limit").is_object(), limited);
     }
     assert_eq!(client.sim.counters().rate_limited(), 2);
     assert_eq!(client.sim.counters().calls(endpoint::SERVICES), 5);
 }
 
 #[tokio::test]
-async fn a_forbidden_service_is_refused_in_both_ways() {
-    let client = Client::new(settled(), &small()).await;
+async fn permissions_paths_and_methods_are_held_to() {
+    let client = Client::usual().await;
     client.sim.forbid_service("Architect");
-    let day = query("Architect", "2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z");
     for path in [QUERY, REALTIME] {
-        let reply = client.post(path, &day).await;
-        assert_eq!(reply.status, 403);
-        assert_eq!(reply.json()["code"], "missing.any.permissions");
-        assert_eq!(
-            reply.json()["messageParams"]["permissions"],
-            "audits:audit:view"
-        );
+        let reply = client.post(path, &day("Architect")).await;
+        assert_eq!(reply.says("/code"), "403 missing.any.permissions");
+        assert_eq!(reply.at("/messageParams/permissions"), "audits:audit:view");
     }
     assert_eq!(client.post(QUERY, &week("ContactCenter")).await.status, 202);
     client.sim.allow_service("Architect");
-    assert_eq!(client.post(REALTIME, &day).await.status, 200);
-}
-
-#[tokio::test]
-async fn unknown_paths_and_wrong_methods_are_refused() {
-    let client = Client::new(settled(), &small()).await;
-    for path in [
-        "/",
-        "/api/v2/audits",
-        "/api/v2/audits/query/a/b",
-        "/api/v2/audits/query/a/results/c",
-    ] {
-        assert_eq!(client.get(path).await.status, 404, "{path}");
+    assert_eq!(client.post(REALTIME, &day("Architect")).await.status, 200);
+    for (call, status) in table(
+        "
+        GET /                                   => 404
+        GET /api/v2/audits                      => 404
+        GET /api/v2/audits/query/a/b            => 404
+        GET /api/v2/audits/query/a/results/c    => 404
+        GET /api/v2/audits/query                => 405
+        POST /api/v2/audits/query/servicemapping => 405",
+    ) {
+        let (method, path) = call.split_once(' ').unwrap();
+        let reply = Reply::of(client.request(method, path, "{}")).await;
+        assert_eq!(reply.status.to_string(), status, "{call}");
     }
-    assert_eq!(client.get(QUERY).await.status, 405);
-    assert_eq!(
-        client
-            .post(&format!("{QUERY}/servicemapping"), &json!({}))
-            .await
-            .status,
-        405
-    );
 }
 
 #[tokio::test]
-async fn a_stopped_simulator_frees_its_port() {
-    let client = Client::new(settled(), &small()).await;
-    let address = client.sim.base_url().replace("http://", "");
-    assert!(tokio::net::TcpStream::connect(&address).await.is_ok());
-    drop(client.http);
-    client.sim.shutdown().await;
-    assert!(tokio::net::TcpStream::connect(&address).await.is_err());
+async fn bodies_are_checked_member_by_member() {
+    let client = Client::usual().await;
+    for (member, words) in table(
+        r#"
+        serviceName null => A service name is required
+        serviceName "" => A service name is required
+        serviceName 7 => string
+        serviceName "architect" => service
+        interval "2026-03-02T00:00:00Z" => interval
+        interval "2026-03-02T00:00:00/2026-03-03T00:00:00" => interval
+        interval "2026-03-02T00:00:00+00:00/2026-03-03T00:00:00+00:00" => interval
+        interval "2026-03-02/2026-03-03" => interval
+        interval "2026-03-02T00:00:00Z/P1D" => interval
+        interval "2026-03-02T00:00:00.000000Z/2026-03-03T00:00:00Z" => interval
+        interval "2026-03-02 00:00:00Z/2026-03-03T00:00:00Z" => interval
+        interval "2026-02-30T00:00:00Z/2026-03-03T00:00:00Z" => interval
+        interval "2026-03-03T00:00:00Z/2026-03-02T00:00:00Z" => interval
+        interval "2026-03-02T00:00:00Z/2026-03-02T00:00:00Z" => interval
+        interval null => interval
+        interval {} => interval
+        filters { "property": "Action", "value": "Update" } => filters
+        filters null => filters
+        filters [{ "property": "action", "value": "Update" }] => property
+        filters [{ "property": "Status", "value": "SUCCESS" }] => property
+        filters [{ "property": "Action" }] => filter
+        filters [{ "property": "Action", "value": 1 }] => filter
+        filters [{ "property": "Action", "value": "Update", "operator": "EQUALS" }] => filter
+        filters ["Action"] => filter
+        sort { "name": "Timestamp", "sortOrder": "ascending" } => sort
+        sort [{ "name": "timestamp", "sortOrder": "ascending" }] => sort
+        sort [{ "name": "EventDate", "sortOrder": "ascending" }] => sort
+        sort [{ "name": "Timestamp", "sortOrder": "asc" }] => sort
+        sort [{ "name": "Timestamp" }] => sort
+        cursor "x" => cursor"#,
+    ) {
+        let (member, value) = member.split_once(' ').unwrap();
+        let body = with(
+            day("Architect"),
+            member,
+            serde_json::from_str(value).unwrap(),
+        );
+        for path in [QUERY, REALTIME] {
+            let reply = client.post(path, &body).await;
+            let message = reply.text_at("/message").to_lowercase();
+            assert_eq!(reply.says("/code"), "400 bad.request", "{body}");
+            assert!(message.contains(&words.to_lowercase()), "{body}: {message}");
+        }
+    }
+    let reply = client.post(QUERY, &json!({ "interval": "x" })).await;
+    let required = json!([{ "errorCode": "required", "fieldName": "serviceName" }]);
+    assert_eq!(reply.at("/details"), required);
+    let millis = json!("2026-03-02T00:00:00.000Z/2026-03-02T23:59:59.999Z");
+    let good = with(day("Architect"), "interval", millis);
+    assert_eq!(client.post(QUERY, &good).await.status, 202);
+    for (to, status) in [("2026-01-31T00:00:00Z", 202), ("2026-01-31T00:00:01Z", 400)] {
+        let long = query("Architect", "2026-01-01T00:00:00Z", to);
+        assert_eq!(client.post(QUERY, &long).await.status, status);
+    }
+    for (path, body) in [
+        (QUERY, with(day("Architect"), "pageSize", json!(100))),
+        (
+            "/api/v2/audits/query/realtime/related",
+            json!({ "auditId": "x", "pageSize": 1 }),
+        ),
+        ("/api/v2/audits/query/realtime/related", json!({})),
+        (QUERY, json!([1])),
+    ] {
+        assert_eq!(client.post(path, &body).await.status, 400, "{body}");
+    }
+    let url = format!("{}{QUERY}", client.sim.base_url());
+    let body = week("Architect").to_string();
+    let large = format!("{{\"x\":\"{}\"}}", "y".repeat(512_000));
+    for (kind, body, status) in [
+        ("application/json; charset=utf-8", &*body, 202),
+        ("text/plain", &body, 415),
+        ("application/json", "{", 400),
+        ("application/json", &large, 413),
+    ] {
+        let request = client.http.post(&url).bearer_auth(&client.token);
+        let reply = Reply::of(request.header("content-type", kind).body(body.to_owned())).await;
+        assert_eq!(reply.status, status, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn the_results_query_string_is_held_to_its_values() {
+    let client = Client::usual().await;
+    let id = client.run(&week("Architect")).await;
+    for bad in [
+        "pageSize=0",
+        "pageSize=501",
+        "pageSize=ten",
+        "pageSize=%2B5",
+        "pageSize=",
+        "expand=users",
+        "expand=user,client",
+        "allowRedirect=1",
+        "cursor=",
+        "cursor=bmV4dA%3D%3D",
+    ] {
+        assert_eq!(client.page(&id, "", bad).await.status, 400, "{bad}");
+    }
+    let good = "pageSize=500&expand=user&expand=user&allowRedirect=false";
+    assert_eq!(client.page(&id, "", good).await.at("/pageSize"), 500);
 }

@@ -1,33 +1,24 @@
 //! Tests of the simulator through its sockets, by a client that shares nothing with it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test stops at what it does not expect"
-)]
 
 mod access;
 mod data;
-mod downloads;
-mod faulty;
+mod faults;
 mod pullers;
 mod queries;
 mod realtime;
-mod requests;
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
-use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
-use super::{Dataset, DatasetSpec, Genesys, GenesysSettings, start};
+use super::*;
 use crate::Clock;
+use crate::testing::*;
 
 const QUERY: &str = "/api/v2/audits/query";
 const REALTIME: &str = "/api/v2/audits/query/realtime";
-const FORM: &str = "application/x-www-form-urlencoded";
+const SERVICE: &str = "PeoplePermissions";
+const GRANT: &str = "grant_type=client_credentials";
 
 /// A simulator, and someone signed in to it.
 struct Client {
@@ -36,138 +27,117 @@ struct Client {
     token: String,
 }
 
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
-        let status = response.status().as_u16();
-        let headers = response.headers().iter();
-        let headers =
-            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
-        let headers = headers.collect();
-        let body = response.bytes().await?.to_vec();
-        Ok(Self {
-            status,
-            headers,
-            body,
-        })
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn message(&self) -> String {
-        self.json()["message"].as_str().unwrap().to_owned()
-    }
-
-    fn entities(&self) -> Vec<Value> {
-        self.json()["entities"].as_array().unwrap().clone()
-    }
-}
-
 impl Client {
-    async fn new(settings: GenesysSettings, spec: &DatasetSpec) -> Self {
-        Self::on(settings, Arc::new(Dataset::generate(spec))).await
-    }
-
-    async fn on(settings: GenesysSettings, dataset: Arc<Dataset>) -> Self {
-        let sim = start(settings, dataset).await.unwrap();
-        // the client is built without a TLS provider of its own
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder();
-        let http = http.no_proxy().redirect(Policy::none()).build().unwrap();
+    /// One with few records, all visible and within reach of the realtime query, but for what is changed.
+    async fn new(
+        settings: impl FnOnce(&mut GenesysSettings),
+        spec: impl FnOnce(&mut DatasetSpec),
+    ) -> Self {
+        let clock = Clock::Fixed(at("2026-03-09T00:00:00Z"));
+        let usual = changed(GenesysSettings::default(), |it| it.clock = clock);
+        let few = changed(DatasetSpec::default(), |it| it.records = 400);
+        let data = Dataset::generate(&changed(few, spec));
         let mut client = Self {
-            sim,
-            http,
+            sim: start(changed(usual, settings), data).await.unwrap(),
+            http: http(),
             token: String::new(),
         };
         client.sign_in().await;
         client
     }
 
-    async fn sign_in(&mut self) {
-        let reply = self
-            .token(
-                "sim-client:sim-secret",
-                FORM,
-                "grant_type=client_credentials",
-            )
-            .await;
-        self.token = reply.json()["access_token"].as_str().unwrap().to_owned();
+    async fn with(settings: impl FnOnce(&mut GenesysSettings)) -> Self {
+        Self::new(settings, |_| {}).await
     }
 
-    async fn token(&self, credentials: &str, content_type: &str, body: &str) -> Reply {
+    async fn usual() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn sign_in(&mut self) {
+        let reply = self.token("sim-client:sim-secret", FORM, GRANT).await;
+        self.token = reply.text_at("/access_token");
+    }
+
+    async fn token(&self, credentials: &str, kind: &str, body: &str) -> Reply {
         let request = self
             .http
             .post(format!("{}/oauth/token", self.sim.login_url()));
         let basic = format!("Basic {}", STANDARD.encode(credentials));
         let request = request
             .header("authorization", basic)
-            .header("content-type", content_type);
-        Reply::of(request.body(body.to_owned()).send().await.unwrap())
-            .await
-            .unwrap()
+            .header("content-type", kind);
+        Reply::of(request.body(body.to_owned())).await
     }
 
-    fn request(&self, method: &str, path: &str, body: Option<String>) -> reqwest::RequestBuilder {
+    fn request(&self, method: &str, path: &str, body: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path}", self.sim.base_url());
-        let request = self
-            .http
-            .request(method.parse().unwrap(), url)
-            .bearer_auth(&self.token);
-        match body {
-            Some(body) => request
-                .header("content-type", "application/json")
-                .body(body),
-            None => request,
-        }
+        let request = self.http.request(method.parse().unwrap(), url);
+        let request = request.bearer_auth(&self.token).body(body.to_owned());
+        request.header("content-type", "application/json")
     }
 
     async fn get(&self, path: &str) -> Reply {
-        Reply::of(self.request("GET", path, None).send().await.unwrap())
-            .await
-            .unwrap()
+        Reply::of(self.request("GET", path, "")).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Reply {
-        let request = self.request("POST", path, Some(body.to_string()));
-        Reply::of(request.send().await.unwrap()).await.unwrap()
+        Reply::of(self.request("POST", path, &body.to_string())).await
+    }
+
+    async fn services(&self) -> Reply {
+        self.get(&format!("{QUERY}/servicemapping")).await
+    }
+
+    async fn state(&self, id: &str) -> String {
+        self.get(&format!("{QUERY}/{id}")).await.text_at("/state")
     }
 
     /// Submits a query and polls until it has succeeded; its id.
-    async fn run_query(&self, body: &Value) -> String {
+    async fn run(&self, body: &Value) -> String {
         let submitted = self.post(QUERY, body).await;
         assert_eq!(submitted.status, 202, "{}", submitted.text());
-        let id = submitted.json()["id"].as_str().unwrap().to_owned();
-        while self.get(&format!("{QUERY}/{id}")).await.json()["state"] != "Succeeded" {}
+        let id = submitted.text_at("/id");
+        while self.state(&id).await != "Succeeded" {}
         id
     }
 
-    async fn page(&self, id: &str, cursor: Option<&str>, more: &str) -> Reply {
-        let cursor = cursor
-            .map(|cursor| format!("cursor={}&", escape(cursor)))
-            .unwrap_or_default();
-        self.get(&format!("{QUERY}/{id}/results?{cursor}{more}"))
-            .await
+    async fn page(&self, id: &str, cursor: &str, more: &str) -> Reply {
+        let escaped = percent_encoding::NON_ALPHANUMERIC;
+        let cursor = percent_encoding::utf8_percent_encode(cursor, escaped);
+        let path = match cursor.to_string() {
+            none if none.is_empty() => format!("{QUERY}/{id}/results?{more}"),
+            cursor => format!("{QUERY}/{id}/results?cursor={cursor}&{more}"),
+        };
+        self.get(&path).await
     }
-}
 
-fn escape(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
+    /// All pages of a query, the last one last.
+    async fn pages(&self, id: &str, more: &str) -> Vec<Reply> {
+        let mut pages = vec![self.page(id, "", more).await];
+        loop {
+            match pages[pages.len() - 1].text_at("/cursor") {
+                cursor if cursor.is_empty() => return pages,
+                cursor => pages.push(self.page(id, &cursor, more).await),
+            }
+        }
+    }
 
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
+    /// All records of a query.
+    async fn found(&self, body: &Value) -> Vec<Value> {
+        let id = self.run(body).await;
+        let pages = self.pages(&id, "pageSize=500").await;
+        pages
+            .iter()
+            .flat_map(|page| page.list("/entities"))
+            .collect()
+    }
+
+    /// What one service has shown of the week until now, byte for byte.
+    fn truth(&self, service: &str) -> Vec<String> {
+        let dataset = self.sim.dataset();
+        raws(&dataset.truth_of(service, at(FROM), at(TO), self.sim.now()))
+    }
 }
 
 /// A query of a service in ascending order.
@@ -181,20 +151,14 @@ fn query(service: &str, from: &str, to: &str) -> Value {
 
 /// The whole week of the default data set.
 fn week(service: &str) -> Value {
-    query(service, "2026-03-01T00:00:00Z", "2026-03-08T00:00:00Z")
+    query(service, FROM, TO)
 }
 
-fn small() -> DatasetSpec {
-    DatasetSpec {
-        records: 400,
-        ..DatasetSpec::default()
-    }
+fn day(service: &str) -> Value {
+    query(service, "2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z")
 }
 
-/// All is visible, and the week lies within reach of the realtime query.
-fn settled() -> GenesysSettings {
-    GenesysSettings {
-        clock: Clock::Fixed(at("2026-03-09T00:00:00Z")),
-        ..GenesysSettings::default()
-    }
+fn with(mut body: Value, member: &str, value: Value) -> Value {
+    body[member] = value;
+    body
 }

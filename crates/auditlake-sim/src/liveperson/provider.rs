@@ -1,31 +1,37 @@
-//! One simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: what it holds, and what it answers to each call.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use chrono::Days;
 use serde_json::{Value, json};
 
-use super::answer::{Refusal, graphql_errors, oauth_error};
-use super::dataset::Dataset;
-use super::endpoint::{Host, Target};
+use super::answer::{LoginRefusal, graphql_errors, oauth_error};
+use super::endpoint;
+use super::endpoint::LivePersonHost as Host;
 use super::question::Question;
 use super::row::{Row, wall_time};
-use super::settings::{DayZone, LivePersonSettings, LookUpForm, Order, Ties, TotalCount, UserKey};
+use super::settings::{DayZone, LivePersonSettings, LookUpForm, Order, TotalCount, UserKey};
 use super::signed_in::SignedIn;
 use crate::answer::Answer;
-use crate::lock;
-use crate::oauth;
+use crate::dataset::Record;
 use crate::rate::RateWindow;
-use crate::stage::{self, Call, FORM, Stage, accepts_json, has_type, header};
+use crate::stage::{Call, FORM, Provider, Route, Stage, accepts_json, has_type, header};
+use crate::{lock, oauth};
+
+/// The services of the configuration host.
+pub(super) const CONFIGURATION: [&str; 2] = ["accountConfigReadOnly", "accountConfigReadWrite"];
+
+/// Host and port of a base: the look-up names no scheme.
+pub(super) fn host(url: &str) -> String {
+    url.trim_start_matches("http://").to_owned()
+}
 
 /// Everything that the servers share.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) dataset: Arc<Dataset>,
-    pub(super) stage: Stage,
+pub struct LivePersonProvider {
+    stage: Stage<Row>,
     pub(super) signed_in: SignedIn,
     /// Where each service is: host and port.
     pub(super) hosts: Mutex<BTreeMap<&'static str, String>>,
@@ -40,60 +46,20 @@ pub(super) struct World {
     pages: AtomicU64,
 }
 
-impl stage::World for World {
+impl Provider for LivePersonProvider {
     type Host = Host;
+    type Settings = LivePersonSettings;
+    type Content = Row;
 
-    fn stage(&self) -> &Stage {
-        &self.stage
-    }
+    const HOSTS: &'static [(Host, &'static [&'static str])] = endpoint::HOSTS;
 
-    fn endpoint(&self, host: Host, method: &str, path: &str) -> &'static str {
-        Target::of(host, method, path).name()
-    }
-
-    fn answer(&self, host: Host, call: &Call<'_>) -> Answer {
-        let target = Target::of(host, call.method, call.path);
-        let answer = match target {
-            Target::LookUp(account, service) => self.look_up(account, service, call),
-            Target::Token(account) => return self.token(account, call),
-            Target::Login(account) => self.login(account, call),
-            Target::Refresh(account) => self.refresh(account, call),
-            Target::Audit(account) => self.audit(account, call),
-            Target::WrongMethod => Err(Refusal::of_status(405)),
-            Target::Nothing => Err(Refusal::of_status(404)),
-        };
-        answer.unwrap_or_else(Refusal::into_answer)
-    }
-
-    fn refuse(
-        &self,
-        host: Host,
-        call: &Call<'_>,
-        status: u16,
-        retry_after: Option<&str>,
-    ) -> Answer {
-        let answer = match Target::of(host, call.method, call.path) {
-            Target::Token(_) => oauth_error(status, "server_error", "the sign-in failed"),
-            _ => Refusal::of_status(status).into_answer(),
-        };
-        match retry_after {
-            Some(text) => answer.with("retry-after", text),
-            None => answer,
-        }
-    }
-}
-
-impl World {
-    pub(super) fn new(
-        settings: LivePersonSettings,
-        dataset: Arc<Dataset>,
-        hosts: BTreeMap<&'static str, String>,
-    ) -> Self {
+    fn new(settings: LivePersonSettings, stage: Stage<Row>, urls: &[String]) -> Self {
+        let services = ["sentinel", "agentVep", CONFIGURATION[0], CONFIGURATION[1]];
+        let hosts = [1, 2, 3, 3].map(|number: usize| host(&urls[number]));
         Self {
-            dataset,
-            stage: Stage::new(settings.clock, settings.latency),
+            stage,
             signed_in: SignedIn::default(),
-            hosts: Mutex::new(hosts),
+            hosts: Mutex::new(services.into_iter().zip(hosts).collect()),
             failing: Mutex::default(),
             forbidden: AtomicBool::new(false),
             partial: AtomicU32::new(0),
@@ -103,20 +69,54 @@ impl World {
         }
     }
 
-    fn look_up(&self, account: &str, service: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+    fn stage(&self) -> &Stage<Row> {
+        &self.stage
+    }
+
+    fn answer(&self, call: &Call<'_, Host>) -> Answer {
+        let account = call.parameter(0);
+        let answer = match call.route {
+            Route::To(endpoint::LOOK_UP) => self.look_up(account, call.parameter(1), call),
+            Route::To(endpoint::TOKEN) => return self.token(account, call),
+            Route::To(endpoint::LOGIN) => self.login(account, call),
+            Route::To(endpoint::REFRESH) => self.refresh(account, call),
+            Route::To(_) => self.audit(account, call),
+            Route::WrongMethod => Err(LoginRefusal::of_status(405)),
+            Route::Nothing => Err(LoginRefusal::of_status(404)),
+        };
+        answer.unwrap_or_else(LoginRefusal::into_answer)
+    }
+
+    fn refuse(&self, call: &Call<'_, Host>, status: u16, _: Option<&str>) -> Answer {
+        match call.route {
+            Route::To(endpoint::TOKEN) => oauth_error(status, "server_error", "the sign-in failed"),
+            _ => LoginRefusal::of_status(status).into_answer(),
+        }
+    }
+}
+
+impl LivePersonProvider {
+    fn look_up(
+        &self,
+        account: &str,
+        service: &str,
+        call: &Call<'_, Host>,
+    ) -> Result<Answer, LoginRefusal> {
         if call.query != "version=1.0" {
-            return Err(Refusal::bad_request(
+            return Err(LoginRefusal::bad_request(
                 "Validation failed for parameter version",
             ));
         }
         self.is_account(account)?;
         if let Some(status) = lock(&self.failing).get(service) {
-            return Err(Refusal::of_status(*status));
+            return Err(LoginRefusal::of_status(*status));
         }
         let hosts = lock(&self.hosts);
         let entry = |service: &str, host: &str| json!({ "service": service, "account": account, "baseURI": host });
         let Some(host) = hosts.get(service) else {
-            return Err(Refusal::bad_request(format!("Unknown service {service}")));
+            return Err(LoginRefusal::bad_request(format!(
+                "Unknown service {service}"
+            )));
         };
         let body = match self.settings.look_up_form {
             LookUpForm::One => entry(service, host),
@@ -129,21 +129,21 @@ impl World {
     }
 
     /// The id's form, and whether it is this account's.
-    fn is_account(&self, account: &str) -> Result<(), Refusal> {
+    fn is_account(&self, account: &str) -> Result<(), LoginRefusal> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !(1..=20).contains(&account.len()) || !account.chars().all(fits) {
-            return Err(Refusal::bad_request(
+            return Err(LoginRefusal::bad_request(
                 "Validation failed for parameter accountId",
             ));
         }
-        if account == self.dataset.account_id() {
+        if account == self.stage.dataset.account_id() {
             Ok(())
         } else {
-            Err(Refusal::unauthorized())
+            Err(LoginRefusal::unauthorized())
         }
     }
 
-    fn token(&self, account: &str, call: &Call<'_>) -> Answer {
+    fn token(&self, account: &str, call: &Call<'_, Host>) -> Answer {
         if let Err(refusal) = self.is_account(account) {
             return refusal.into_answer();
         }
@@ -176,21 +176,23 @@ impl World {
         Answer::json(200, body.to_string())
     }
 
-    fn login(&self, account: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+    fn login(&self, account: &str, call: &Call<'_, Host>) -> Result<Answer, LoginRefusal> {
         if call.query != "v=1.3" {
-            return Err(Refusal::bad_request("Validation failed for parameter v"));
+            return Err(LoginRefusal::bad_request(
+                "Validation failed for parameter v",
+            ));
         }
         self.is_account(account)?;
         let body = json_object(call, &["password", "username"])?;
         let settings = &self.settings;
         if body["username"] != *settings.username || body["password"] != *settings.password {
-            return Err(Refusal::unauthorized());
+            return Err(LoginRefusal::unauthorized());
         }
         let now = self.stage.clock.now_micros();
         let (lifetime, idle) = (settings.session_lifetime, settings.session_idle);
         let (bearer, session) = self.signed_in.begin(now, lifetime, idle);
         let hosts = lock(&self.hosts);
-        let host = hosts.get("accountConfigReadOnly");
+        let host = hosts.get(CONFIGURATION[0]);
         let body = json!({
             "csrf": session.csrf,
             "wsuk": "766900772090000001",
@@ -204,7 +206,7 @@ impl World {
                 "accountTimeZoneId": settings.account_zone.name(),
             },
             "csdsCollectionResponse": { "baseURIs": [
-                { "account": account, "baseURI": host, "service": "accountConfigReadOnly" },
+                { "account": account, "baseURI": host, "service": CONFIGURATION[0] },
             ]},
             "accountData": { "agentGroupsData": { "items": [], "revision": 1 } },
             "sessionTTl": lifetime.as_millis().to_string(),
@@ -214,9 +216,11 @@ impl World {
         Ok(Answer::json(200, body.to_string()).with("set-cookie", cookie))
     }
 
-    fn refresh(&self, account: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+    fn refresh(&self, account: &str, call: &Call<'_, Host>) -> Result<Answer, LoginRefusal> {
         if !matches!(call.query, "" | "v=1.3") {
-            return Err(Refusal::bad_request("Validation failed for parameter v"));
+            return Err(LoginRefusal::bad_request(
+                "Validation failed for parameter v",
+            ));
         }
         self.is_account(account)?;
         let body = json_object(call, &["csrf"])?;
@@ -229,34 +233,36 @@ impl World {
         let idle = self.settings.session_idle;
         let kept = cookie.is_some_and(|cookie| self.signed_in.keep_up(cookie, csrf, now, idle));
         if !kept {
-            return Err(Refusal::unauthorized());
+            return Err(LoginRefusal::unauthorized());
         }
         Ok(Answer::json(200, json!({ "csrf": csrf }).to_string()))
     }
 
-    fn audit(&self, account: &str, call: &Call<'_>) -> Result<Answer, Refusal> {
+    fn audit(&self, account: &str, call: &Call<'_, Host>) -> Result<Answer, LoginRefusal> {
         let rate = self.rate.call();
         let now = self.stage.clock.now_micros();
         let bearer = oauth::bearer(call.headers);
         if !bearer.is_some_and(|bearer| self.signed_in.is_good(bearer, now)) {
-            return Err(Refusal::unauthorized());
+            return Err(LoginRefusal::unauthorized());
         }
         if rate.exceeded {
-            return Err(Refusal::of_status(429));
+            return Err(LoginRefusal::of_status(429));
         }
         self.is_account(account)?;
         if self.forbidden.load(Ordering::Relaxed) {
-            return Err(Refusal::forbidden());
+            return Err(LoginRefusal::forbidden());
         }
         if !call.query.is_empty() {
-            return Err(Refusal::bad_request("Query parameters are not supported"));
+            return Err(LoginRefusal::bad_request(
+                "Query parameters are not supported",
+            ));
         }
         let body = json_object(call, &["query"])?;
         let text = body["query"].as_str().unwrap_or_default();
         match Question::parse(text, &self.settings) {
             Ok(question) => Ok(self.page(&question, now)),
             Err(wrong) if self.settings.refusal_status == 200 => Ok(graphql_errors(&wrong)),
-            Err(wrong) => Err(Refusal::bad_request(wrong.join("; "))),
+            Err(wrong) => Err(LoginRefusal::bad_request(wrong.join("; "))),
         }
     }
 
@@ -270,9 +276,9 @@ impl World {
             .skip(question.offset)
             .take(first)
             .collect();
-        let account = self.dataset.account_id();
+        let account = self.stage.dataset.account_id();
         let rows = page.iter().map(|number| {
-            let row = self.dataset.at(*number);
+            let row = &self.stage.dataset.trail().records[*number];
             let (zone, language) = (question.timezone, question.language);
             row.render(account, &question.columns, zone, language)
         });
@@ -334,22 +340,11 @@ impl World {
                     .as_ref()
                     .is_none_or(|types| types.iter().any(is_type))
         };
-        let salt = match settings.ties {
-            Ties::Stable => None,
-            Ties::Shuffled => Some((self.pages.fetch_add(1, Ordering::Relaxed), 0)),
-            Ties::ByPage => Some((question.offset as u64, question.first as u64)),
-        };
-        let place_in_tie = |number: usize| {
-            let Some(salt) = salt else {
-                return number as u64;
-            };
-            let mut hasher = DefaultHasher::new();
-            (salt, number).hash(&mut hasher);
-            hasher.finish()
-        };
-        let time = |row: &Row| match settings.order {
-            Order::Instant => row.at,
-            Order::WallTime => wall_time(row.at, question.timezone)
+        let call = self.pages.fetch_add(1, Ordering::Relaxed);
+        let page = (question.offset, question.first);
+        let time = |row: &Record<Row>| match settings.order {
+            Order::Instant => row.shown,
+            Order::WallTime => wall_time(row.shown, question.timezone)
                 .and_utc()
                 .timestamp_micros(),
         };
@@ -358,11 +353,12 @@ impl World {
             to => to,
         };
         let rows = self
+            .stage
             .dataset
             .select(question.from, to, zone, now)
-            .filter(|(_, row)| wanted(row));
+            .filter(|(_, row)| wanted(&row.content));
         let mut found: Vec<((i64, u64), usize)> = rows
-            .map(|(number, row)| ((time(row), place_in_tie(number)), number))
+            .map(|(number, row)| ((time(row), settings.ties.key(number, page, call)), number))
             .collect();
         found.sort_unstable();
         if !question.ascending {
@@ -373,15 +369,15 @@ impl World {
 }
 
 /// A JSON body that is an object of exactly these texts, their names sorted.
-fn json_object(call: &Call<'_>, names: &[&str]) -> Result<Value, Refusal> {
+fn json_object(call: &Call<'_, Host>, names: &[&str]) -> Result<Value, LoginRefusal> {
     if !has_type(call.headers, "application/json") {
-        return Err(Refusal::of_status(415));
+        return Err(LoginRefusal::of_status(415));
     }
     if !accepts_json(call.headers) {
-        return Err(Refusal::of_status(406));
+        return Err(LoginRefusal::of_status(406));
     }
     let body: Value = serde_json::from_slice(call.body)
-        .map_err(|error| Refusal::bad_request(format!("Malformed JSON: {error}")))?;
+        .map_err(|error| LoginRefusal::bad_request(format!("Malformed JSON: {error}")))?;
     let mut found: Vec<&str> = match &body {
         Value::Object(members) => members
             .iter()
@@ -395,7 +391,7 @@ fn json_object(call: &Call<'_>, names: &[&str]) -> Result<Value, Refusal> {
     if found == names && members == names.len() {
         Ok(body)
     } else {
-        Err(Refusal::bad_request(format!(
+        Err(LoginRefusal::bad_request(format!(
             "The body must be an object of {}",
             names.join(", ")
         )))

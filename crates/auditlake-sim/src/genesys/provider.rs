@@ -1,35 +1,33 @@
-//! One simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: what it holds, and what it answers to each call.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answer::Refusal;
-use super::catalogue;
-use super::dataset::Dataset;
-use super::downloads::{Downloads, Part, store_error};
-use super::endpoint::{Host, Target};
+use super::answer::ApiRefusal;
+use super::dataset::ServiceAudit;
+use super::downloads::{Downloads, ResultPart, store_error};
+use super::endpoint::GenesysHost as Host;
 use super::page::{self, CursorText};
-use super::people::TRUSTOR_ORG;
-use super::request::{Query, RelatedRequest, ResultsRequest, expand};
+use super::record::TRUSTOR_ORG;
+use super::request::{AuditQuery, RelatedRequest, ResultsRequest, expand};
 use super::settings::{DownloadAddress, GenesysSettings};
 use super::transactions::{BadCursor, Rows, Transactions, ends};
+use super::{catalogue, endpoint};
 use crate::answer::Answer;
 use crate::lock;
 use crate::oauth::{self, Tokens};
 use crate::rate::{RateState, RateWindow};
-use crate::stage::{self, FORM, Stage, has_type};
+use crate::stage::{Call, FORM, Provider, Route, Stage, has_type};
 
 /// Everything that the servers share.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) dataset: Arc<Dataset>,
-    pub(super) stage: Stage,
+pub struct GenesysProvider {
+    stage: Stage<ServiceAudit>,
     pub(super) tokens: Tokens,
     pub(super) transactions: Mutex<Transactions>,
     pub(super) forbidden: Mutex<BTreeSet<String>>,
@@ -38,106 +36,72 @@ pub(super) struct World {
     downloads: Downloads,
 }
 
-/// One call, read to its end.
-#[derive(Debug)]
-pub(super) struct Call<'a> {
-    pub(super) target: Target<'a>,
-    pub(super) query: &'a str,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
-}
-
-impl stage::World for World {
+impl Provider for GenesysProvider {
     type Host = Host;
+    type Settings = GenesysSettings;
+    type Content = ServiceAudit;
 
-    fn stage(&self) -> &Stage {
-        &self.stage
-    }
+    const HOSTS: &'static [(Host, &'static [&'static str])] = endpoint::HOSTS;
 
-    fn endpoint(&self, host: Host, method: &str, path: &str) -> &'static str {
-        Target::of(host, method, path).name()
-    }
-
-    fn answer(&self, host: Host, call: &stage::Call<'_>) -> Answer {
-        self.answer_to(&Call {
-            target: Target::of(host, call.method, call.path),
-            query: call.query,
-            headers: call.headers,
-            body: call.body,
-        })
-    }
-
-    fn refuse(
-        &self,
-        host: Host,
-        call: &stage::Call<'_>,
-        status: u16,
-        retry_after: Option<&str>,
-    ) -> Answer {
-        let target = Target::of(host, call.method, call.path);
-        self.refusal(target, status, retry_after)
-    }
-}
-
-impl World {
-    pub(super) fn new(
-        settings: GenesysSettings,
-        dataset: Arc<Dataset>,
-        download_base: String,
-    ) -> Self {
+    fn new(settings: GenesysSettings, stage: Stage<ServiceAudit>, urls: &[String]) -> Self {
         Self {
-            dataset,
-            stage: Stage::new(settings.clock, settings.latency),
+            stage,
             tokens: Tokens::default(),
             transactions: Mutex::default(),
-            forbidden: Mutex::new(settings.forbidden_services.iter().cloned().collect()),
+            forbidden: Mutex::default(),
             rate: RateWindow::counted(settings.rate_limit, settings.rate_count),
-            downloads: Downloads::new(download_base),
+            downloads: Downloads::new(urls.last().cloned().unwrap_or_default()),
             settings,
         }
     }
 
-    fn answer_to(&self, call: &Call<'_>) -> Answer {
-        match call.target {
-            Target::Token => self.token(call),
-            Target::Download(name) => {
+    fn stage(&self) -> &Stage<ServiceAudit> {
+        &self.stage
+    }
+
+    fn answer(&self, call: &Call<'_, Host>) -> Answer {
+        match call.route {
+            Route::To(endpoint::TOKEN) => self.token(call),
+            Route::To(endpoint::DOWNLOAD) => {
                 let now = self.stage.clock.now_micros();
                 self.downloads
-                    .serve(name, call, now, &self.dataset, &self.settings)
+                    .serve(call, now, &self.stage.dataset, &self.settings)
             }
-            Target::Nothing => Refusal::not_found(None).into_answer(&context()),
-            _ => self.api(call),
+            _ if call.host == Host::Api => self.api(call),
+            _ => ApiRefusal::not_found(None).into_answer(&context()),
         }
     }
 
-    fn refusal(&self, target: Target<'_>, status: u16, retry_after: Option<&str>) -> Answer {
+    fn refuse(&self, call: &Call<'_, Host>, status: u16, retry_after: Option<&str>) -> Answer {
         let context = context();
         let refusal = match retry_after.and_then(|text| text.parse().ok()) {
-            Some(seconds) if status == 429 => Refusal::too_many(seconds),
-            _ => Refusal::of_status(status),
+            Some(seconds) if status == 429 => ApiRefusal::too_many(seconds),
+            _ => ApiRefusal::of_status(status),
         };
-        let answer = match target {
-            Target::Token => oauth_error(status, "server_error", "the sign-in failed"),
-            Target::Download(_) => store_error(status, "InternalError", "The request failed."),
-            Target::Nothing => refusal.into_answer(&context),
-            _ => self.with_rate(refusal.into_answer(&context), self.rate.call(), &context),
-        };
-        match retry_after {
-            Some(text) => answer.with("retry-after", text),
-            None => answer,
+        match call.route {
+            Route::To(endpoint::TOKEN) => oauth_error(status, "server_error", "the sign-in failed"),
+            Route::To(endpoint::DOWNLOAD) => {
+                store_error(status, "InternalError", "The request failed.")
+            }
+            _ if call.host == Host::Api => {
+                self.with_rate(refusal.into_answer(&context), self.rate.call(), &context)
+            }
+            _ => refusal.into_answer(&context),
         }
     }
+}
 
-    fn api(&self, call: &Call<'_>) -> Answer {
+impl GenesysProvider {
+    fn api(&self, call: &Call<'_, Host>) -> Answer {
         let context = context();
-        let refused = |refusal: Refusal| refusal.into_answer(&context);
+        let refused = |refusal: ApiRefusal| refusal.into_answer(&context);
         let rate = self.rate.call();
         let now = self.stage.clock.now_micros();
         let token = oauth::bearer(call.headers);
         let answer = if !token.is_some_and(|token| self.tokens.is_good(token, now)) {
-            refused(Refusal::unauthorized())
+            refused(ApiRefusal::unauthorized())
         } else if rate.exceeded {
-            let mut refusal = Refusal::too_many(rate.reset_s);
+            let mut refusal = ApiRefusal::too_many(rate.reset_s);
             if rate.count.is_multiple_of(2) {
                 refusal = refusal.naming_limit(rate.allowed);
             }
@@ -159,27 +123,29 @@ impl World {
             .with("inin-ratelimit-reset", rate.reset_s.to_string())
     }
 
-    fn authorized(&self, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
-        if call.target.takes_json() && !has_type(call.headers, "application/json") {
-            return Err(Refusal::of_status(415));
+    fn authorized(&self, call: &Call<'_, Host>, now: i64) -> Result<Answer, ApiRefusal> {
+        let posts = matches!(call.route, Route::To(endpoint) if endpoint.starts_with("POST"));
+        if posts && !has_type(call.headers, "application/json") {
+            return Err(ApiRefusal::of_status(415));
         }
-        match call.target {
-            Target::Services => Ok(self.mapping(|_| true, &[])),
-            Target::RealtimeServices => {
+        let id = call.parameter(0);
+        match call.route {
+            Route::To(endpoint::SERVICES) => Ok(self.mapping(|_| true, &[])),
+            Route::To(endpoint::REALTIME_SERVICES) => {
                 let lacks = &self.settings.realtime_lacks;
                 Ok(self.mapping(|name| self.is_realtime(name), lacks))
             }
-            Target::Submit => self.submit(call, now),
-            Target::Status(id) => self.status(id, now),
-            Target::Results(id) => self.results(id, call, now),
-            Target::Realtime => self.realtime(call, now),
-            Target::Related => self.related(call, now),
-            Target::WrongMethod => Err(Refusal::of_status(405)),
-            _ => Err(Refusal::not_found(None)),
+            Route::To(endpoint::SUBMIT) => self.submit(call, now),
+            Route::To(endpoint::STATUS) => self.status(id, now),
+            Route::To(endpoint::RESULTS) => self.results(id, call, now),
+            Route::To(endpoint::REALTIME) => self.realtime(call, now),
+            Route::To(endpoint::RELATED) => self.related(call, now),
+            Route::WrongMethod => Err(ApiRefusal::of_status(405)),
+            _ => Err(ApiRefusal::not_found(None)),
         }
     }
 
-    fn token(&self, call: &Call<'_>) -> Answer {
+    fn token(&self, call: &Call<'_, Host>) -> Answer {
         let wanted = (
             self.settings.client_id.clone(),
             self.settings.client_secret.clone(),
@@ -215,7 +181,7 @@ impl World {
     }
 
     fn mapping(&self, keep: impl Fn(&str) -> bool, lacks: &[String]) -> Answer {
-        let services = self.dataset.listed().filter(|(name, _)| keep(name));
+        let services = self.stage.dataset.listed().filter(|(name, _)| keep(name));
         Answer::json(200, catalogue::mapping(services, lacks).to_string())
     }
 
@@ -230,12 +196,12 @@ impl World {
         lock(&self.forbidden).contains(service)
     }
 
-    fn submit(&self, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
-        let query = Query::parse(call.body, false)?;
+    fn submit(&self, call: &Call<'_, Host>, now: i64) -> Result<Answer, ApiRefusal> {
+        let query = AuditQuery::parse(call.body, false)?;
         let service = self.service(&query)?;
         if query.interval.length() > self.settings.longest_interval {
             let days = self.settings.longest_interval.as_secs() / 86_400;
-            return Err(Refusal::bad_interval(&format!(
+            return Err(ApiRefusal::bad_interval(&format!(
                 ": it must not be longer than {days} days"
             )));
         }
@@ -246,17 +212,17 @@ impl World {
         transactions.accept(id.clone(), now, query.echo, rows, lifetime);
         let transaction = transactions
             .get(&id, now, lifetime)
-            .ok_or_else(|| Refusal::of_status(500))?;
+            .ok_or_else(|| ApiRefusal::of_status(500))?;
         let state = transaction.state_at_submit(&self.settings);
         let body = self.status_body(&id, &state, now, &transaction.echo);
         Ok(Answer::json(self.settings.submit_status, body))
     }
 
-    fn status(&self, id: &str, now: i64) -> Result<Answer, Refusal> {
+    fn status(&self, id: &str, now: i64) -> Result<Answer, ApiRefusal> {
         let mut transactions = lock(&self.transactions);
         let transaction = transactions
             .get(id, now, self.settings.transaction_lifetime)
-            .ok_or_else(|| Refusal::not_found(Some(id)))?;
+            .ok_or_else(|| ApiRefusal::not_found(Some(id)))?;
         let state = transaction.poll(&self.settings);
         let body = self.status_body(id, &state, transaction.started_micros, &transaction.echo);
         Ok(Answer::json(200, body))
@@ -283,20 +249,20 @@ impl World {
         Value::Object(body).to_string()
     }
 
-    fn results(&self, id: &str, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
+    fn results(&self, id: &str, call: &Call<'_, Host>, now: i64) -> Result<Answer, ApiRefusal> {
         let request = ResultsRequest::parse(call.query)?;
         let settings = &self.settings;
         let mut transactions = lock(&self.transactions);
         let transaction = transactions
             .get(id, now, settings.transaction_lifetime)
-            .ok_or_else(|| Refusal::not_found(Some(id)))?;
+            .ok_or_else(|| ApiRefusal::not_found(Some(id)))?;
         if !transaction.has_succeeded() {
-            return Err(Refusal::not_ready());
+            return Err(ApiRefusal::not_ready());
         }
         let cursor = request.cursor.as_deref();
         let cursor = transaction.cursor(cursor, now).map_err(|bad| match bad {
-            BadCursor::Unknown => Refusal::bad_field("cursor", "The cursor is invalid"),
-            BadCursor::Expired => Refusal::not_found(cursor),
+            BadCursor::Unknown => ApiRefusal::bad_field("cursor", "The cursor is invalid"),
+            BadCursor::Expired => ApiRefusal::not_found(cursor),
         })?;
         let rows = transaction.rows.clone();
         let serial = transaction.serial;
@@ -318,7 +284,7 @@ impl World {
                 last_cursor(serial)
             };
             drop(transactions);
-            let part = Part {
+            let part = ResultPart {
                 rows,
                 from: cursor.row,
                 to,
@@ -344,7 +310,11 @@ impl World {
             last_cursor(serial)
         };
         drop(transactions);
-        let entities = page::list(&self.dataset, rows.places(cursor.row, to), request.expand);
+        let entities = page::list(
+            &self.stage.dataset,
+            rows.places(cursor.row, to),
+            request.expand,
+        );
         Ok(Answer::json(
             200,
             page::results(id, request.page_size, &next, &entities, serial),
@@ -357,7 +327,7 @@ impl World {
         id: &str,
         page_size: usize,
         next: &CursorText,
-        part: Part,
+        part: ResultPart,
         now: i64,
     ) -> Answer {
         let lifetime = self.settings.download_lifetime;
@@ -371,9 +341,9 @@ impl World {
         }
     }
 
-    fn realtime(&self, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
+    fn realtime(&self, call: &Call<'_, Host>, now: i64) -> Result<Answer, ApiRefusal> {
         let expanded = expand(call.query)?;
-        let query = Query::parse(call.body, true)?;
+        let query = AuditQuery::parse(call.body, true)?;
         let service = self.service(&query)?;
         let settings = &self.settings;
         if !self.is_realtime(&query.service) {
@@ -381,21 +351,21 @@ impl World {
                 "The service {} is not available for realtime queries",
                 query.service
             );
-            return Err(Refusal::bad_field("serviceName", message));
+            return Err(ApiRefusal::bad_field("serviceName", message));
         }
         if query.interval.start < self.realtime_floor(now) {
             let days = settings.realtime_reach.as_secs() / 86_400;
-            return Err(Refusal::bad_interval(&format!(
+            return Err(ApiRefusal::bad_interval(&format!(
                 ": realtime queries reach back {days} days"
             )));
         }
         if query.interval.length() > settings.realtime_longest_interval {
-            return Err(Refusal::of_status(504));
+            return Err(ApiRefusal::of_status(504));
         }
         let rows = self.select(&query, service, now, &settings.realtime_lacks);
         let from = (query.page_number - 1).saturating_mul(query.page_size);
         let to = from.saturating_add(query.page_size);
-        let entities = page::list(&self.dataset, rows.places(from, to), expanded);
+        let entities = page::list(&self.stage.dataset, rows.places(from, to), expanded);
         let (size, number) = (query.page_size, query.page_number);
         let body = page::realtime(
             &entities,
@@ -407,7 +377,7 @@ impl World {
         Ok(Answer::json(200, body))
     }
 
-    fn related(&self, call: &Call<'_>, now: i64) -> Result<Answer, Refusal> {
+    fn related(&self, call: &Call<'_, Host>, now: i64) -> Result<Answer, ApiRefusal> {
         let expanded = expand(call.query)?;
         let request = RelatedRequest::parse(call.body)?;
         if let Some(org) = request
@@ -415,18 +385,18 @@ impl World {
             .as_deref()
             .filter(|org| *org != TRUSTOR_ORG)
         {
-            return Err(Refusal::not_found(Some(org)));
+            return Err(ApiRefusal::not_found(Some(org)));
         }
-        let unknown = || Refusal::not_found(Some(&request.audit_id));
+        let unknown = || ApiRefusal::not_found(Some(&request.audit_id));
         let id = request.audit_id.parse().map_err(|_| unknown())?;
-        let (filed, mut places) = self.dataset.related(id, now).ok_or_else(unknown)?;
+        let (filed, mut places) = self.stage.dataset.related(id, now).ok_or_else(unknown)?;
         if filed < self.realtime_floor(now) {
             places.clear();
         }
         if !request.ascending {
             places.reverse();
         }
-        let entities = page::list(&self.dataset, places.into_iter(), expanded);
+        let entities = page::list(&self.stage.dataset, places.into_iter(), expanded);
         Ok(Answer::json(200, format!(r#"{{"entities":{entities}}}"#)))
     }
 
@@ -435,25 +405,25 @@ impl World {
     }
 
     /// The number of the service asked for.
-    fn service(&self, query: &Query) -> Result<usize, Refusal> {
-        let number = self.dataset.service(&query.service).ok_or_else(|| {
+    fn service(&self, query: &AuditQuery) -> Result<usize, ApiRefusal> {
+        let number = self.stage.dataset.log(&query.service).ok_or_else(|| {
             let message = format!("The service name {} is not valid", query.service);
-            Refusal::bad_field("serviceName", message)
+            ApiRefusal::bad_field("serviceName", message)
         })?;
         if self.is_forbidden(&query.service) {
-            return Err(Refusal::forbidden());
+            return Err(ApiRefusal::forbidden());
         }
         Ok(number)
     }
 
     /// What a query finds now, in the order asked for, but for what is of the entity types that it lacks.
-    fn select(&self, query: &Query, service: usize, now: i64, lacks: &[String]) -> Rows {
+    fn select(&self, query: &AuditQuery, service: usize, now: i64, lacks: &[String]) -> Rows {
         let settings = &self.settings;
         let span = query
             .interval
             .span(settings.interval_start, settings.interval_end);
         let keep = |record: &str| query.matches(record) && !is_of(record, lacks);
-        let mut indexes = self.dataset.select(service, span, now, keep);
+        let mut indexes = self.stage.dataset.select(service, span, now, keep);
         if !query.ascending {
             indexes.reverse();
         }

@@ -1,34 +1,33 @@
-//! One simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: what it holds, and what it answers to each call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use axum::http::HeaderMap;
 use serde_json::json;
 
 use super::catalogue::Service;
-use super::dataset::{Dataset, Record};
-use super::endpoint::Target;
-use super::page::{self, Place};
+use super::dataset::AuditRecord;
+use super::page::{self, LinkPlace};
 use super::problem::Problem;
-use super::request::{Filter, Paging};
-use super::settings::{AvayaSettings, Bound, DateForms, TokenAnswer};
+use super::request::{Paging, SearchFilter};
+use super::settings::{AvayaSettings, DateForms, TokenAnswer};
+use super::{catalogue, endpoint};
 use crate::answer::Answer;
-use crate::late::micros;
+use crate::dataset::{Fixed as _, Record, micros};
 use crate::lock;
 use crate::oauth::{self, Tokens, random_text};
 use crate::rate::{RateState, RateWindow};
-use crate::stage::{self, Call, FORM, Stage, accepts_json, has_type};
+use crate::stage::{Call, FORM, Provider, Route, Stage, accepts_json, has_type};
 
 /// A page: its type of object, its dates, its number and its size.
-type Asked = (&'static str, i64, i64, usize, usize);
+type PageAsked = (&'static str, i64, i64, usize, usize);
 
 /// Everything that the server holds.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) dataset: Arc<Dataset>,
-    pub(super) stage: Stage,
+pub struct AvayaProvider {
+    stage: Stage<AuditRecord>,
     pub(super) tokens: Tokens,
     pub(super) app_key: Mutex<String>,
     pub(super) forbidden: Mutex<BTreeSet<String>>,
@@ -39,49 +38,24 @@ pub(super) struct World {
     quota: RateWindow,
     searches: AtomicU64,
     /// How often each page was asked for: what is shuffled anew then doesn't hang on who else asks.
-    asked: Mutex<HashMap<Asked, u64>>,
+    asked: Mutex<HashMap<PageAsked, u64>>,
 }
 
-impl stage::World for World {
+impl Provider for AvayaProvider {
     type Host = ();
+    type Settings = AvayaSettings;
+    type Content = AuditRecord;
 
-    fn stage(&self) -> &Stage {
-        &self.stage
-    }
+    const HOSTS: &'static [((), &'static [&'static str])] = &[((), endpoint::ALL)];
 
-    fn endpoint(&self, (): (), method: &str, path: &str) -> &'static str {
-        Target::of(method, path).name()
-    }
-
-    fn answer(&self, (): (), call: &Call<'_>) -> Answer {
-        let answer = match Target::of(call.method, call.path) {
-            Target::Token { account } => self.token(account, call),
-            Target::Search { service, account } => return self.search(service, account, call),
-            Target::WrongMethod => Err(Problem::of_status(405)),
-            Target::Nothing => Err(Problem::of_status(404)),
-        };
-        answer.unwrap_or_else(Problem::into_answer)
-    }
-
-    fn refuse(&self, (): (), _: &Call<'_>, status: u16, retry_after: Option<&str>) -> Answer {
-        let answer = Problem::of_status(status).into_answer();
-        match retry_after {
-            Some(text) => answer.with("retry-after", text),
-            None => answer,
-        }
-    }
-}
-
-impl World {
-    pub(super) fn new(settings: AvayaSettings, dataset: Arc<Dataset>, url: String) -> Self {
+    fn new(settings: AvayaSettings, stage: Stage<AuditRecord>, urls: &[String]) -> Self {
         Self {
-            dataset,
-            stage: Stage::new(settings.clock, settings.latency),
+            stage,
             tokens: Tokens::default(),
             app_key: Mutex::new(settings.app_key.clone()),
-            forbidden: Mutex::new(settings.forbidden_services.iter().cloned().collect()),
+            forbidden: Mutex::default(),
             quota_refusals: Mutex::new(0),
-            url,
+            url: urls.concat(),
             spike: RateWindow::new(settings.spike_limit),
             quota: RateWindow::new(settings.quota),
             searches: AtomicU64::new(0),
@@ -90,9 +64,34 @@ impl World {
         }
     }
 
-    fn token(&self, account: &str, call: &Call<'_>) -> Result<Answer, Problem> {
+    fn stage(&self) -> &Stage<AuditRecord> {
+        &self.stage
+    }
+
+    fn answer(&self, call: &Call<'_, ()>) -> Answer {
+        let answer = match call.route {
+            Route::To(endpoint::TOKEN) => self.token(call),
+            Route::To(search) => {
+                match catalogue::SERVICES.iter().find(|it| it.endpoint == search) {
+                    Some(service) => return self.search(service, call),
+                    None => Err(Problem::of_status(404)),
+                }
+            }
+            Route::WrongMethod => Err(Problem::of_status(405)),
+            Route::Nothing => Err(Problem::of_status(404)),
+        };
+        answer.unwrap_or_else(Problem::into_answer)
+    }
+
+    fn refuse(&self, _: &Call<'_, ()>, status: u16, _: Option<&str>) -> Answer {
+        Problem::of_status(status).into_answer()
+    }
+}
+
+impl AvayaProvider {
+    fn token(&self, call: &Call<'_, ()>) -> Result<Answer, Problem> {
         self.shows_app_key(call.headers)?;
-        self.is_account(account)?;
+        self.is_account(call.parameter(0))?;
         if !has_type(call.headers, FORM) {
             return Err(Problem::of_status(415));
         }
@@ -133,10 +132,10 @@ impl World {
         Ok(Answer::json(200, body.to_string()))
     }
 
-    fn search(&self, service: &'static Service, account: &str, call: &Call<'_>) -> Answer {
+    fn search(&self, service: &'static Service, call: &Call<'_, ()>) -> Answer {
         let (spike, quota) = (self.spike.call(), self.quota.call());
         let answer = self
-            .admitted(service, account, call, spike, quota)
+            .admitted(service, call, spike, quota)
             .unwrap_or_else(Problem::into_answer);
         // a search takes its time: the next one comes later
         let by = self.settings.advance_per_call;
@@ -174,8 +173,7 @@ impl World {
     fn admitted(
         &self,
         service: &'static Service,
-        account: &str,
-        call: &Call<'_>,
+        call: &Call<'_, ()>,
         spike: RateState,
         quota: RateState,
     ) -> Result<Answer, Problem> {
@@ -198,7 +196,7 @@ impl World {
         if spike.exceeded {
             return Err(Problem::spike());
         }
-        self.is_account(account)?;
+        self.is_account(call.parameter(0))?;
         if lock(&self.forbidden).contains(service.name) {
             return Err(Problem::of_status(403));
         }
@@ -209,8 +207,8 @@ impl World {
             return Err(Problem::of_status(406));
         }
         let paging = Paging::parse(call.query, service, self.settings.plus_is_space)?;
-        let filter = Filter::parse(call.body, service)?;
-        self.found(service, account, paging, &filter, now)
+        let filter = SearchFilter::parse(call.body, service)?;
+        self.found(service, call.parameter(0), paging, &filter, now)
     }
 
     /// The page asked for.
@@ -219,7 +217,7 @@ impl World {
         service: &'static Service,
         account: &str,
         mut paging: Paging,
-        filter: &Filter,
+        filter: &SearchFilter,
         now: i64,
     ) -> Result<Answer, Problem> {
         let settings = &self.settings;
@@ -228,10 +226,10 @@ impl World {
         {
             return Err(Problem::too_many());
         }
-        let first = filter.start + i64::from(settings.start == Bound::Exclusive);
-        let last = filter.end - i64::from(settings.end == Bound::Exclusive);
-        let mut found = self.dataset.select(filter.kind, first, last, now);
-        found.retain(|record| filter.matches(&record.text.text));
+        let first = filter.start + settings.start.gap();
+        let last = filter.end - settings.end.gap();
+        let mut found = self.stage.dataset.select(filter.kind, first, last, now);
+        found.retain(|record| filter.matches(record.content.text()));
         if settings.most_records.is_some_and(|most| found.len() > most) {
             return Err(Problem::too_many());
         }
@@ -253,13 +251,15 @@ impl World {
         page::order(&mut found, paging, settings.ties, times);
         let total = found.len();
         found.truncate(settings.deepest.unwrap_or(total));
-        let records: Vec<String> = page::cut(&found, paging.number, paging.size)
+        let records: Vec<String> = found
             .iter()
+            .skip((paging.number - 1).saturating_mul(paging.size))
+            .take(paging.size)
             .map(|record| self.shown(record, number))
             .collect();
-        let place = Place {
+        let place = LinkPlace {
             host: &self.url,
-            base_path: service.base_path,
+            endpoint: service.endpoint,
             account,
             swaps: service.name == "user",
         };
@@ -268,12 +268,18 @@ impl World {
         Ok(Answer::json(200, body))
     }
 
-    fn shown(&self, record: &Record, call: u64) -> String {
-        match self.settings.date_forms {
-            DateForms::ByRecord => record.text.text.clone(),
-            DateForms::ByCall if call.is_multiple_of(2) => record.text.with_zone("Z"),
-            DateForms::ByCall => record.text.with_zone("+00:00"),
+    fn shown(&self, record: &Record<AuditRecord>, call: u64) -> String {
+        let mut text = record.content.text().to_owned();
+        let zone = match self.settings.date_forms {
+            DateForms::ByRecord => return text,
+            DateForms::ByCall if call.is_multiple_of(2) => "Z",
+            DateForms::ByCall => "+00:00",
+        };
+        let part = record.content.text.part.clone();
+        if !part.is_empty() {
+            text.replace_range(part, zone);
         }
+        text
     }
 
     fn shows_app_key(&self, headers: &HeaderMap) -> Result<(), Problem> {

@@ -1,47 +1,34 @@
-//! One simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: what it holds, and what it answers to each call.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
-use super::dataset::{Dataset, Filter};
-use super::huge::HugeDay;
+use super::dataset::{Audit, AuditFilter};
 use super::settings::{Empty, EverywareSettings, Form};
 use super::{body, endpoint, request};
 use crate::answer::{Answer, Rest};
-use crate::lock;
-use crate::oauth;
 use crate::rate::RateWindow;
-use crate::stage::{self, Call, Stage};
+use crate::stage::{Call, Provider, Route, Stage};
+use crate::{lock, oauth};
 
-const AUDIT: &str = "/v2/audit";
+const FORBIDDEN: &str = "The current user is not allowed to perform this operation";
 
 /// Everything that the server holds.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) dataset: Arc<Dataset>,
-    pub(super) stage: Stage,
+pub struct EverywareProvider {
+    stage: Stage<Audit>,
     pub(super) settings: Mutex<EverywareSettings>,
     rate: RateWindow,
     /// How many answers have been put in an order of their own.
     answers: AtomicU64,
 }
 
-impl World {
-    pub(super) fn new(settings: EverywareSettings, dataset: Arc<Dataset>) -> Self {
-        Self {
-            dataset,
-            stage: Stage::new(settings.clock, settings.latency),
-            rate: RateWindow::new(settings.rate_limit),
-            settings: Mutex::new(settings),
-            answers: AtomicU64::new(0),
-        }
-    }
-
-    fn audit(&self, call: &Call<'_>) -> Answer {
+impl EverywareProvider {
+    fn audit(&self, call: &Call<'_, ()>) -> Answer {
         let settings = lock(&self.settings).clone();
         let refused = |status, message: &str| body::error(status, message, settings.errors);
         let rate = self.rate.call();
@@ -53,13 +40,9 @@ impl World {
         }
         if settings
             .forbidden_accounts
-            .iter()
-            .any(|name| name == self.dataset.account(log))
+            .contains(&self.stage.dataset.logs[log].name)
         {
-            return refused(
-                403,
-                "The current user is not allowed to perform this operation",
-            );
+            return refused(403, FORBIDDEN);
         }
         let Some(form) = body::accepted(call.headers, settings.default_form) else {
             return Answer::html(406);
@@ -71,25 +54,28 @@ impl World {
     }
 
     /// Whose log a call's login shows, if it is one.
-    fn account_of(&self, call: &Call<'_>, settings: &EverywareSettings) -> Option<usize> {
+    fn account_of(&self, call: &Call<'_, ()>, settings: &EverywareSettings) -> Option<usize> {
         let (user, password) = oauth::basic(call.headers)?;
         let (user, child) = match user.split_once('@') {
             Some((user, child)) => (user, Some(child)),
             None => (user.as_str(), None),
         };
         let known = user == settings.username && password == settings.password;
-        self.dataset.log(child).filter(|_| known)
+        self.stage.dataset.log_of(child).filter(|_| known)
     }
 
     fn shown(
         &self,
         log: usize,
-        filter: &Filter,
+        filter: &AuditFilter,
         form: Form,
         settings: &EverywareSettings,
     ) -> Answer {
         let now = self.stage.clock.now_micros();
-        let mut records = self.dataset.select(log, filter, settings.timezone, now);
+        let mut records = self
+            .stage
+            .dataset
+            .select(log, filter, settings.timezone, now);
         let cap = settings.hidden_cap.unwrap_or(usize::MAX);
         let limited = records.len() > cap;
         records.truncate(cap);
@@ -97,7 +83,7 @@ impl World {
         records.shuffle(&mut StdRng::seed_from_u64(seed));
         let huge = settings
             .huge_day
-            .filter(|huge| log == 0 && holds(filter, *huge));
+            .filter(|huge| log == 0 && filter.holds(huge.day));
         if form == Form::Xml {
             return Answer::typed(200, "application/xml", body::xml(&records));
         }
@@ -119,46 +105,40 @@ impl World {
     }
 }
 
-/// Whether the days asked for hold the huge one.
-fn holds(filter: &Filter, huge: HugeDay) -> bool {
-    filter.first.is_none_or(|first| first <= huge.day)
-        && filter.last.is_none_or(|last| huge.day <= last)
-}
-
-impl stage::World for World {
+impl Provider for EverywareProvider {
     type Host = ();
+    type Settings = EverywareSettings;
+    type Content = Audit;
 
-    fn stage(&self) -> &Stage {
+    const HOSTS: &'static [((), &'static [&'static str])] = &[((), &[endpoint::AUDIT])];
+
+    fn new(settings: EverywareSettings, stage: Stage<Audit>, _: &[String]) -> Self {
+        Self {
+            stage,
+            rate: RateWindow::new(settings.rate_limit),
+            settings: Mutex::new(settings),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    fn stage(&self) -> &Stage<Audit> {
         &self.stage
     }
 
-    fn endpoint(&self, (): (), method: &str, path: &str) -> &'static str {
-        if (method, path) == ("GET", AUDIT) {
-            endpoint::AUDIT
-        } else {
-            endpoint::OTHER
+    fn answer(&self, call: &Call<'_, ()>) -> Answer {
+        match call.route {
+            Route::To(_) => self.audit(call),
+            Route::WrongMethod => Answer::html(405),
+            Route::Nothing => Answer::html(404),
         }
     }
 
-    fn answer(&self, (): (), call: &Call<'_>) -> Answer {
-        match (call.method, call.path) {
-            ("GET", AUDIT) => self.audit(call),
-            (_, AUDIT) => Answer::html(405),
-            _ => Answer::html(404),
-        }
-    }
-
-    fn refuse(&self, (): (), _: &Call<'_>, status: u16, retry_after: Option<&str>) -> Answer {
-        let form = lock(&self.settings).errors;
+    fn refuse(&self, _: &Call<'_, ()>, status: u16, _: Option<&str>) -> Answer {
         let message = match status {
             401 => "Unauthorized",
-            403 => "The current user is not allowed to perform this operation",
+            403 => FORBIDDEN,
             _ => "An internal error occurred",
         };
-        let answer = body::error(status, message, form);
-        match retry_after {
-            Some(text) => answer.with("retry-after", text),
-            None => answer,
-        }
+        body::error(status, message, lock(&self.settings).errors)
     }
 }

@@ -1,0 +1,116 @@
+//! A running simulator, whatever it simulates.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use tokio_util::sync::DropGuard;
+
+use super::server::{Port, Server};
+use super::settings::Settings;
+use super::stage::{Provider, Stage, router};
+use super::{Counters, Dataset, Faults, SimError, lock};
+
+/// A running simulator; stops when it is dropped.
+#[derive(Debug)]
+pub struct Simulator<P> {
+    pub(crate) provider: Arc<P>,
+    /// In the order of the provider's hosts.
+    servers: Mutex<Vec<Server>>,
+    _gone: DropGuard,
+}
+
+/// Starts the simulator that these settings are for; it answers from the moment this returns.
+pub async fn start<S: Settings>(
+    settings: S,
+    dataset: impl Into<Arc<Dataset<<S::Provider as Provider>::Content>>>,
+) -> Result<Simulator<S::Provider>, SimError> {
+    let (port, clock, latency) = settings.basics();
+    let mut ports = Vec::new();
+    for number in 0..<S::Provider as Provider>::HOSTS.len() {
+        ports.push(Port::open(if number == 0 { port } else { 0 }).await?);
+    }
+    let urls: Vec<String> = ports.iter().map(Port::url).collect();
+    let stage = Stage::new(dataset.into(), clock, latency);
+    let gone = stage.gone.clone().drop_guard();
+    let provider = Arc::new(S::Provider::new(settings, stage, &urls));
+    let hosts = <S::Provider as Provider>::HOSTS.iter();
+    let servers = hosts.zip(ports);
+    let servers = servers.map(|(host, port)| port.serve(router(&provider, *host)));
+    Ok(Simulator {
+        servers: Mutex::new(servers.collect()),
+        provider,
+        _gone: gone,
+    })
+}
+
+impl<P: Provider> Simulator<P> {
+    /// The records that are served.
+    pub fn dataset(&self) -> &Arc<Dataset<P::Content>> {
+        &self.provider.stage().dataset
+    }
+
+    /// What was asked and answered so far.
+    pub fn counters(&self) -> &Counters {
+        &self.provider.stage().counters
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.provider.stage().faults
+    }
+
+    /// The present on the simulator's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.provider.stage().clock.now()
+    }
+
+    /// Sets the simulator's clock; a system clock stands still from then on.
+    pub fn set_now(&self, now: DateTime<Utc>) {
+        self.provider.stage().clock.set(now);
+    }
+
+    /// Moves the simulator's clock on; a system clock stands still from then on.
+    pub fn advance(&self, by: Duration) {
+        self.provider.stage().clock.advance(by);
+    }
+
+    /// Delays every answer from now on by this much.
+    pub fn set_latency(&self, latency: Duration) {
+        self.provider.stage().set_latency(latency);
+    }
+
+    /// Takes no more calls, waits a moment for those in flight, and frees the ports.
+    pub async fn shutdown(self) {
+        let servers = std::mem::take(&mut *lock(&self.servers));
+        join_all(servers.into_iter().map(Server::shutdown)).await;
+    }
+
+    /// Where a host is: scheme, host and port.
+    pub(crate) fn url_of(&self, host: P::Host) -> String {
+        let place = P::HOSTS.iter().position(|(known, _)| *known == host);
+        let servers = lock(&self.servers);
+        let server = place.and_then(|place| servers.get(place));
+        server.map(Server::url).unwrap_or_default()
+    }
+
+    /// Moves a host to another port; `announce` is told where that is. The old one is free afterwards, and nobody answers
+    /// there.
+    pub(crate) async fn move_host(
+        &self,
+        host: P::Host,
+        announce: impl FnOnce(String),
+    ) -> Result<(), SimError> {
+        let port = Port::open(0).await?;
+        announce(port.url());
+        let place = P::HOSTS.iter().position(|(known, _)| *known == host);
+        let place = place.unwrap_or_default();
+        let mut server = port.serve(router(&self.provider, P::HOSTS[place]));
+        if let Some(old) = lock(&self.servers).get_mut(place) {
+            std::mem::swap(old, &mut server);
+        }
+        server.shutdown().await;
+        Ok(())
+    }
+}
