@@ -30,16 +30,6 @@ pub enum Clock {
     AsOf(Timestamp),
 }
 
-impl Clock {
-    /// What this clock takes for now.
-    pub fn now(&self) -> Timestamp {
-        match self {
-            Self::System => real_now(),
-            Self::AsOf(instant) => *instant,
-        }
-    }
-}
-
 /// The machine's clock in whole microseconds, the precision of the table and of the commit log.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn real_now() -> Timestamp {

@@ -111,11 +111,6 @@ impl CronSchedule {
         self
     }
 
-    /// The zone in which the expression is read.
-    pub fn zone(&self) -> Tz {
-        self.zone
-    }
-
     /// The expression as it was given.
     pub fn expression(&self) -> &str {
         &self.expression

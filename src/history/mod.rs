@@ -161,22 +161,6 @@ impl History {
         runs.values_mut().for_each(|run| run.rows.reverse());
         runs.into_values().rev().collect()
     }
-
-    /// New rows of one job by the UTC date of their event time.
-    pub fn days(&self, job: &str) -> BTreeMap<NaiveDate, u64> {
-        let mut days = BTreeMap::new();
-        let rows = self.rows.iter().filter(|row| row.job == job);
-        rows.for_each(|row| add(&mut days, &row.days));
-        days
-    }
-
-    /// Late rows of one job by how late they were, as [`RunRow::delays`] has them.
-    pub fn delays(&self, job: &str) -> BTreeMap<u64, u64> {
-        let mut delays = BTreeMap::new();
-        let rows = self.rows.iter().filter(|row| row.job == job);
-        rows.for_each(|row| add(&mut delays, &row.delays));
-        delays
-    }
 }
 
 impl RangeOutcome {

@@ -86,11 +86,6 @@ pub struct ReleasedHead {
 }
 
 impl ReleasedHead {
-    /// The id of the commit with which the run ended.
-    pub fn commit(&self) -> Uuid {
-        self.newest.id
-    }
-
     /// That commit, without what it lists.
     pub fn newest(&self) -> &Commit {
         &self.newest

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::error::RunError;
 use super::sink::{Sink, WriteOutcome};
@@ -30,8 +29,6 @@ const AT_ONCE: usize = 10_000;
 /// What a replay did.
 #[derive(Debug)]
 pub struct Replayed {
-    /// The run.
-    pub run: Uuid,
     /// Each line that was tried, and what became of it.
     pub lines: Vec<ReplayedLine>,
     /// Whether it was stopped before it had tried all of them.
@@ -114,7 +111,6 @@ async fn under_claim(
     account.end(&[], unfinished);
     replay.commit().await?;
     Ok(Replayed {
-        run: log.run().id,
         lines: replay.tried,
         unfinished,
     })

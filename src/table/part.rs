@@ -29,7 +29,7 @@ use super::{
     rows::RowError,
     schema::{self, SCHEMA_VERSION},
 };
-use crate::model::{PartitionColumn, Timestamp};
+use crate::model::PartitionColumn;
 
 /// The most rows of a row group.
 const GROUP_ROWS: usize = 32_768;
@@ -68,7 +68,6 @@ pub struct PartWriter {
     waiting_bytes: usize,
     file: Option<PartFile>,
     rows: u64,
-    event_times: Option<(Timestamp, Timestamp)>,
     group_rows: usize,
     group_bytes: usize,
 }
@@ -107,17 +106,6 @@ pub struct FinishedPart {
     pub payload: PutPayload,
     /// How many rows it has, at least one.
     pub rows: u64,
-    /// The first `event_time` in it.
-    pub min_event_time: Timestamp,
-    /// The last `event_time` in it.
-    pub max_event_time: Timestamp,
-}
-
-impl FinishedPart {
-    /// The file's size in bytes.
-    pub fn size(&self) -> usize {
-        self.payload.content_length()
-    }
 }
 
 impl PartWriter {
@@ -131,7 +119,6 @@ impl PartWriter {
             waiting_bytes: 0,
             file: None,
             rows: 0,
-            event_times: None,
             group_rows: GROUP_ROWS,
             group_bytes: GROUP_BYTES,
         }
@@ -146,10 +133,6 @@ impl PartWriter {
     /// Adds rows, as [`RowBuilder`](super::RowBuilder) made them for this partitioning. They keep what they share of
     /// larger arrays alive.
     pub fn push(&mut self, rows: RecordBatch) {
-        for time in times(&rows).iter().filter_map(|&time| instant(time)) {
-            let (min, max) = self.event_times.unwrap_or((time, time));
-            self.event_times = Some((min.min(time), max.max(time)));
-        }
         self.rows += rows.num_rows() as u64;
         self.waiting_rows += rows.num_rows();
         let bytes = rows.get_array_memory_size();
@@ -239,24 +222,17 @@ impl PartWriter {
             .map_or(0, |file| file.writer.bytes_written())
     }
 
-    /// How many rows were pushed.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// The whole file; nothing if no row was pushed. What still waits is encoded here.
     pub fn finish(mut self) -> Result<Option<FinishedPart>, RowError> {
         while let Some(group) = self.next_group()? {
             self.add(group.encode()?)?;
         }
-        let Some((file, (min_event_time, max_event_time))) = self.file.zip(self.event_times) else {
+        let Some(file) = self.file else {
             return Ok(None);
         };
         Ok(Some(FinishedPart {
             payload: file.writer.into_inner()?.0.freeze(),
             rows: self.rows,
-            min_event_time,
-            max_event_time,
         }))
     }
 
@@ -402,10 +378,6 @@ fn times(rows: &RecordBatch) -> &[i64] {
         .map_or(&[], |times| times.values())
 }
 
-fn instant(micros: i64) -> Option<Timestamp> {
-    Timestamp::from_timestamp_micros(micros)
-}
-
 /// `event_time`, ascending. No column before it nests, so its place among the columns is its place among the leaves.
 fn sorting_columns(partition_by: &[PartitionColumn]) -> Option<Vec<SortingColumn>> {
     let place = schema::file_columns(partition_by).position(|column| column.name == "event_time");
@@ -517,15 +489,9 @@ mod tests {
             for (record, raw, late) in &records {
                 part.push(row(record, &[], raw, *late));
             }
-            let times = || records.iter().map(|(record, ..)| record.event_time);
-            prop_assert_eq!(part.rows(), records.len() as u64);
             let finished = part.finish().unwrap().unwrap();
             prop_assert_eq!(finished.rows, records.len() as u64);
-            prop_assert_eq!(Some(finished.min_event_time), times().min());
-            prop_assert_eq!(Some(finished.max_event_time), times().max());
-            let size = finished.size();
             let file: Bytes = finished.payload.into();
-            prop_assert_eq!(file.len(), size);
 
             let chunks = records.chunks(group_rows);
             prop_assert_eq!(reader(&file).metadata().num_row_groups(), chunks.len());

@@ -153,31 +153,6 @@ impl RowBuilder {
         }
     }
 
-    /// The schema of the batches.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// How many rows it holds.
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// Whether it holds no row.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    /// The memory that it holds, with what was allocated ahead.
-    pub fn bytes(&self) -> usize {
-        self.columns.iter().map(|(_, cells)| cells.bytes()).sum()
-    }
-
-    /// How much its rows fill, whatever was allocated for them.
-    pub fn filled(&self) -> usize {
-        self.filled
-    }
-
     /// Adds a row. One that can't be added leaves the builder as it was.
     pub fn push(
         &mut self,
@@ -334,20 +309,6 @@ impl Cells {
         }
     }
 
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Text(cells) => cells.bytes(),
-            Self::Time(cells) => cells.capacity() * size_of::<i64>(),
-            Self::Date(cells) => cells.capacity() * size_of::<i32>(),
-            Self::Integer(cells, valid) => {
-                cells.capacity() * size_of::<i64>() + valid.allocated_size()
-            }
-            Self::Texts(cells) => cells.bytes(),
-            Self::Changes(cells) => cells.bytes(),
-            Self::Attributes(cells) => cells.bytes(),
-        }
-    }
-
     fn finish(self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Text(cells) => cells.finish()?,
@@ -379,10 +340,6 @@ impl Lengths {
     /// A length beyond 32 bits, which [`MAX_BYTES`] keeps out, would be refused in `finish`.
     fn push(&mut self, length: usize) {
         self.0.push(u32::try_from(length).unwrap_or(u32::MAX));
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<u32>()
     }
 
     fn finish(self) -> Result<OffsetBuffer<i32>, ArrowError> {
@@ -417,10 +374,6 @@ impl TextCells {
         self.valid.append(text.is_some());
     }
 
-    fn bytes(&self) -> usize {
-        self.lengths.bytes() + self.joined.capacity() + self.valid.allocated_size()
-    }
-
     fn finish(mut self) -> Result<ArrayRef, ArrowError> {
         self.joined.shrink_to_fit(); // rows may wait long for their row group
         let joined = Buffer::from_vec(self.joined.into_bytes());
@@ -444,10 +397,6 @@ impl TextListCells {
         for text in texts {
             self.elements.push(Some(text));
         }
-    }
-
-    fn bytes(&self) -> usize {
-        self.lengths.bytes() + self.elements.bytes()
     }
 
     fn finish(self) -> Result<ArrayRef, ArrowError> {
@@ -475,15 +424,6 @@ impl Changes {
             self.old_values.push(&change.old_values);
             self.new_values.push(&change.new_values);
         }
-    }
-
-    fn bytes(&self) -> usize {
-        self.lengths.bytes()
-            + self.property.bytes()
-            + self.entity_type.bytes()
-            + self.entity_id.bytes()
-            + self.old_values.bytes()
-            + self.new_values.bytes()
     }
 
     fn finish(self) -> Result<ArrayRef, ArrowError> {
@@ -532,11 +472,6 @@ impl Attributes {
         self.lengths.push(length);
     }
 
-    fn bytes(&self) -> usize {
-        let order = self.order.capacity() * size_of::<usize>();
-        self.lengths.bytes() + self.keys.bytes() + self.values.bytes() + order
-    }
-
     fn finish(self) -> Result<ArrayRef, ArrowError> {
         let columns = vec![self.keys.finish()?, self.values.finish()?];
         let entries = StructArray::try_new(schema::attribute_fields(), columns, None)?;
@@ -578,18 +513,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_memory_it_reports_covers_its_text(texts in prop::collection::vec(".{0,300}", 1..50)) {
+        fn what_it_counts_as_filled_covers_its_text(texts in prop::collection::vec(".{0,300}", 1..50)) {
             let mut rows = RowBuilder::new(&[]);
-            prop_assert_eq!(rows.bytes(), 0);
             for text in &texts {
                 rows.push(&record("id", 0), &context(), text, None).unwrap();
             }
-            let filled = rows.filled();
-            prop_assert!(texts.iter().map(String::len).sum::<usize>() < filled);
-            prop_assert!(rows.bytes() >= filled, "{} holds {}", rows.bytes(), filled);
-            prop_assert_eq!(rows.len(), texts.len());
+            prop_assert!(texts.iter().map(String::len).sum::<usize>() < rows.filled);
+            prop_assert_eq!(rows.rows, texts.len());
             rows.finish().unwrap();
-            prop_assert_eq!((rows.len(), rows.filled(), rows.bytes()), (0, 0, 0));
+            prop_assert_eq!((rows.rows, rows.filled), (0, 0));
         }
     }
 
@@ -621,12 +553,12 @@ mod tests {
         rows.max_bytes = 1_000;
         rows.push(&record("one", 0), &context(), "{}", None)
             .unwrap();
-        let before = (rows.len(), rows.filled(), rows.bytes());
+        let before = (rows.rows, rows.filled);
         let error = rows
             .push(&record("two", 0), &context(), &"x".repeat(1_000), None)
             .unwrap_err();
         assert!(error.to_string().starts_with("the record `two` takes 1"));
-        assert_eq!((rows.len(), rows.filled(), rows.bytes()), before);
+        assert_eq!((rows.rows, rows.filled), before);
         assert_eq!(testing::rows_of(&rows.finish().unwrap()).len(), 1);
     }
 
