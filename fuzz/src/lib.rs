@@ -173,7 +173,7 @@ fn in_pieces(adapter: &dyn Adapter, ask: &PageRequest, body: &[u8]) {
                 Err(refusal) => return Some(Err(refusal.to_string())),
             }
         }
-        match splitter.end() {
+        match splitter.end(true) {
             Ok(page) => texts.extend(records(&page).into_iter().map(str::to_owned)),
             Err(refusal) => return Some(Err(refusal.to_string())),
         }

@@ -309,15 +309,20 @@ fn whole(found: &FoundLine<'_>, said: &[Acknowledgement]) -> Value {
             let QuarantineLine {
                 id,
                 raw,
+                raw_base64,
                 reason,
                 stream,
                 asked,
                 pulled_at,
             } = line;
-            json!({
+            let mut whole = json!({
                 "id": id, "raw": raw, "reason": reason, "stream": stream,
                 "from": asked.0.from(), "to": asked.0.to(), "pulled_at": pulled_at,
-            })
+            });
+            if let Some(bytes) = raw_base64 {
+                whole["raw_base64"] = json!(bytes);
+            }
+            whole
         }
         Err(reason) => {
             let text = String::from_utf8_lossy(found.bytes);

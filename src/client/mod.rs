@@ -424,6 +424,19 @@ impl Client {
             let token = auth.token(wire, refused.as_deref(), self.by(stop)).await?;
             let mut out = self.outgoing(call, spot, Some(&token), token.hidden());
             let got: T = wire.send(&mut out, stop).await?;
+            let said = got.whole().map(wire.manners.said).unwrap_or_default();
+            if let Some(pause) = said.pause {
+                wire.rest_for(pause);
+            }
+            if said.token_refused {
+                if refused.is_none() && auth.is_worth_renewing(wire, &token, true) {
+                    tracing::debug!(connection = wire.connection, "the token was refused");
+                    refused = Some(token);
+                    continue;
+                }
+                // what else it says is its adapter's to read
+                return Ok(got);
+            }
             let answer = got
                 .whole()
                 .filter(|answer| answer.status == StatusCode::UNAUTHORIZED);

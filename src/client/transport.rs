@@ -473,9 +473,14 @@ impl Transport {
     pub(super) fn rest_after(&self, headers: &HeaderMap) {
         let reading = HeaderContext::new(headers, clock::real_now(), self.limits.longest_backoff);
         if let Some(asked) = reading.retry_after() {
-            self.pacer.pause_for(asked);
-            self.tell_of_budget();
+            self.rest_for(asked);
         }
+    }
+
+    /// Lets the connection rest for so long.
+    pub(super) fn rest_for(&self, pause: Duration) {
+        self.pacer.pause_for(pause);
+        self.tell_of_budget();
     }
 
     /// The answer, unless it is one that passes though its status doesn't say so.

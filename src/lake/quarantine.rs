@@ -4,12 +4,14 @@
 //! by its file, its number and its hash, so a new appearance of the same bytes is open again. A line that isn't ours is
 //! reported and counts as open: nobody knows what it stands for.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures_util::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -31,8 +33,11 @@ const LINES_A_FILE: usize = 10_000;
 pub struct QuarantineLine {
     /// Hash of the record's bytes.
     pub id: String,
-    /// The text as received.
+    /// The text as received. Of a record that isn't UTF-8, its text with U+FFFD in the place of what can't be read.
     pub raw: String,
+    /// The bytes of a record that isn't UTF-8, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
     /// Why it couldn't be read.
     pub reason: String,
     /// The stream that showed it.
@@ -73,19 +78,32 @@ impl From<AskedRange> for FromTo {
 impl QuarantineLine {
     /// The line of a record.
     pub fn new(
-        raw: &str,
+        raw: impl AsRef<[u8]>,
         reason: String,
         stream: &str,
         asked: Range,
         pulled_at: Timestamp,
     ) -> Self {
+        let raw = raw.as_ref();
+        let is_text = std::str::from_utf8(raw).is_ok();
         Self {
-            id: id_of(raw.as_bytes()),
-            raw: raw.to_owned(),
+            id: id_of(raw),
+            raw: String::from_utf8_lossy(raw).into_owned(),
+            raw_base64: (!is_text).then(|| BASE64_STANDARD.encode(raw)),
             reason,
             stream: stream.to_owned(),
             asked: AskedRange(asked),
             pulled_at,
+        }
+    }
+}
+
+impl QuarantineLine {
+    /// The record's bytes as received, unless the line was altered.
+    fn bytes(&self) -> Option<Cow<'_, [u8]>> {
+        match &self.raw_base64 {
+            None => Some(Cow::Borrowed(self.raw.as_bytes())),
+            Some(base64) => BASE64_STANDARD.decode(base64).ok().map(Cow::Owned),
         }
     }
 }
@@ -176,7 +194,7 @@ impl QuarantineFile {
 
 fn parse(bytes: &[u8]) -> Result<QuarantineLine, String> {
     let line: QuarantineLine = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if line.id == id_of(line.raw.as_bytes()) {
+    if line.bytes().is_some_and(|raw| line.id == id_of(&raw)) {
         Ok(line)
     } else {
         Err("its id is not the hash of its record".to_owned())

@@ -3,30 +3,20 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use http::StatusCode;
-use http::header::CONTENT_ENCODING;
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::age;
 use super::json::{ScalarText, shortened, span};
-use super::salvage::{IsRecord, Salvaged, is_json, salvage};
-use super::{Answer, Refusal};
+use super::salvage::{Extent, IsRecord, Salvaged, is_json, salvage};
+use super::{Answer, Foreign, Refusal};
 use crate::model::FailureKind;
-
-/// What a page is remarked with that isn't UTF-8.
-pub(super) const NOT_UTF8: &str = "bytes that are no UTF-8 stand as U+FFFD in what has landed";
 
 /// The mark that some servers put before UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// Returns the text without a byte order mark at its beginning.
-pub(super) fn without_mark(mut text: String) -> String {
-    if text.starts_with(BYTE_ORDER_MARK) {
-        text.drain(..BYTE_ORDER_MARK.len_utf8());
-    }
-    text
-}
 
 /// Returns the body of an error as text, without a byte order mark.
 pub(super) fn error_text(answer: &Answer) -> Cow<'_, str> {
@@ -35,23 +25,119 @@ pub(super) fn error_text(answer: &Answer) -> Cow<'_, str> {
     String::from_utf8_lossy(body.strip_prefix(mark.as_bytes()).unwrap_or(body))
 }
 
-/// The answer's body as text, and what to remark of it. Bytes that are no UTF-8 are replaced, so that they cost a letter of
-/// a record and not the page; a byte order mark is dropped.
-pub(super) fn text_of(answer: Answer) -> Result<(String, Option<String>), Refusal> {
-    let packed = answer.headers.get(CONTENT_ENCODING).cloned();
-    match (String::from_utf8(answer.body.into()), packed) {
-        (Ok(text), _) => Ok((without_mark(text), None)),
-        (Err(_), Some(packed)) => Err(failed(
+/// The text of an answer.
+#[derive(Debug)]
+pub(super) struct AnswerText {
+    /// The body without a byte order mark, with a `?` for each byte that isn't UTF-8: every other byte is where it was.
+    pub(super) text: String,
+    /// The body, if it isn't UTF-8, and where it isn't.
+    foreign: Option<(Bytes, Vec<usize>)>,
+    extent: Extent,
+}
+
+impl AnswerText {
+    /// Reads a body as text.
+    pub(super) fn new(body: Bytes, headers: &HeaderMap) -> Self {
+        let mark = BYTE_ORDER_MARK.to_string();
+        let body = if body.starts_with(mark.as_bytes()) {
+            body.slice(mark.len()..)
+        } else {
+            body
+        };
+        let extent = if announces_end(headers) {
+            Extent::Sent
+        } else {
+            Extent::Received
+        };
+        match String::from_utf8(body.into()) {
+            Ok(text) => Self {
+                text,
+                foreign: None,
+                extent,
+            },
+            Err(error) => {
+                let body = Bytes::from(error.into_bytes());
+                let (text, places) = legible(&body);
+                Self {
+                    text,
+                    foreign: Some((body, places)),
+                    extent,
+                }
+            }
+        }
+    }
+
+    /// How much of the answer it is.
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The bytes of the records that aren't UTF-8, by their number. Fails if there are other bytes that aren't: whatever
+    /// they belong to can't be read.
+    pub(super) fn foreign(&self, records: &[Range<usize>]) -> Result<Foreign, Refusal> {
+        let Some((body, places)) = &self.foreign else {
+            return Ok(Foreign::new());
+        };
+        let mut foreign = Foreign::new();
+        for place in places {
+            let holder = records.iter().position(|record| record.contains(place));
+            let bytes = holder.and_then(|holder| body.get(records[holder].clone()));
+            let Some((holder, bytes)) = holder.zip(bytes) else {
+                return Err(not_utf8(body, *place));
+            };
+            foreign.entry(holder).or_insert_with(|| bytes.to_vec());
+        }
+        Ok(foreign)
+    }
+
+    /// The text of an answer that has no records: all of it must be UTF-8.
+    pub(super) fn strict(self) -> Result<String, Refusal> {
+        self.foreign(&[])?;
+        Ok(self.text)
+    }
+}
+
+fn not_utf8(body: &[u8], place: usize) -> Refusal {
+    let byte = body.get(place).copied().unwrap_or_default();
+    failed(
+        FailureKind::Data,
+        format!(
+            "the answer is not UTF-8 outside of its records: byte {place} of it is `0x{byte:02x}`"
+        ),
+    )
+}
+
+/// The bytes as text, with a `?` for each one that isn't UTF-8, and where these are. Nothing is moved.
+pub(super) fn legible(bytes: &[u8]) -> (String, Vec<usize>) {
+    let mut text = String::with_capacity(bytes.len());
+    let mut places = Vec::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for _ in chunk.invalid() {
+            places.push(text.len());
+            text.push('?');
+        }
+    }
+    (text, places)
+}
+
+/// Whether an answer with these headers can't have been cut short unnoticed: it announces its length or its end.
+pub fn announces_end(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// The text of an answer's body.
+pub(super) fn text_of(answer: Answer) -> Result<AnswerText, Refusal> {
+    let text = AnswerText::new(answer.body, &answer.headers);
+    match answer.headers.get(CONTENT_ENCODING) {
+        Some(packed) if text.foreign.is_some() => Err(failed(
             FailureKind::Data,
             format!(
                 "the answer is packed (`{}`), which was not asked for; is a proxy in between?",
                 shortened(&String::from_utf8_lossy(packed.as_bytes()))
             ),
         )),
-        (Err(error), None) => {
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            Ok((without_mark(text), Some(NOT_UTF8.to_owned())))
-        }
+        _ => Ok(text),
     }
 }
 
@@ -102,14 +188,17 @@ pub(super) type Spans = Vec<Range<usize>>;
 /// answer with an empty list in their place, and the records. If that isn't strict JSON either, or the end of the records
 /// can't be found, the answer is no page.
 pub(super) fn read_page<T>(
-    text: &str,
+    answer: &AnswerText,
     path: &[&str],
     is_record: IsRecord<'_>,
     read: impl Fn(&str, Option<Spans>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
+    let text = answer.text.as_str();
     match read(text, None) {
         Err(refusal) if !is_json(text.as_bytes()) => {
-            let Some(Salvaged { envelope, records }) = salvage(text, path, is_record) else {
+            let Some(Salvaged { envelope, records }) =
+                salvage(text, path, answer.extent(), is_record)
+            else {
                 return Err(refusal);
             };
             read(&envelope, Some(records))

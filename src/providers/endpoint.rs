@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use url::Url;
 
+use super::Answer;
 use crate::secret::Secret;
 
 /// One account on one provider: where its API is and how to sign in.
@@ -122,6 +123,17 @@ pub struct RetryHints {
     pub rest: fn(TransientFailure<'_>) -> Duration,
     /// Whether the body of a 401 may speak of the token: then a new one is tried.
     pub token_refused: fn(body: &[u8]) -> bool,
+    /// What an answer that isn't a 401 says in its body of the token and of the rate.
+    pub said: fn(&Answer) -> SaidInBody,
+}
+
+/// What an answer's body says where others use the status and the headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SaidInBody {
+    /// Whether the token is refused: a new one is tried, once.
+    pub token_refused: bool,
+    /// How long the provider asks to be left alone.
+    pub pause: Option<Duration>,
 }
 
 /// A call that failed in a way that may pass.
@@ -142,6 +154,7 @@ impl Default for RetryHints {
         Self {
             rest: |_| Duration::ZERO,
             token_refused: |_| true,
+            said: |_| SaidInBody::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod salvage;
 mod time;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -26,8 +27,9 @@ use chrono::TimeDelta;
 use http::{HeaderMap, Method, StatusCode};
 
 pub use age::oldest_said;
+pub use answer::announces_end;
 pub use endpoint::{
-    DiscoveredHost, Endpoint, RetryHints, SentIn, ServiceHost, SignIn, TransientFailure,
+    DiscoveredHost, Endpoint, RetryHints, SaidInBody, SentIn, ServiceHost, SignIn, TransientFailure,
 };
 pub use registry::{
     PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, ReadAccount, StreamSet,
@@ -105,6 +107,9 @@ pub struct PageRequest {
     pub now: Timestamp,
 }
 
+/// The bytes of records that aren't UTF-8, by their number on the page.
+pub type Foreign = BTreeMap<usize, Vec<u8>>;
+
 /// What one answer held.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -112,6 +117,8 @@ pub struct Page {
     pub text: String,
     /// The byte range of each record in `text`, in the provider's order.
     pub records: Vec<std::ops::Range<usize>>,
+    /// The records that can't be rows, as they aren't text. `text` has a `?` for each byte of theirs that isn't UTF-8.
+    pub foreign: Foreign,
     /// Where to go on; none at the range's end.
     pub next: Option<Cursor>,
     /// Whether `next` is worth keeping in a commit: it stands behind all records up to here, and may outlive the run.
@@ -176,8 +183,9 @@ pub trait Splitter: Send {
     /// The records that are complete with these bytes; their page has no `next`.
     fn feed(&mut self, bytes: &[u8]) -> Result<Page, Refusal>;
 
-    /// The body has ended: the last records, and `next` as in [`Adapter::page`].
-    fn end(&mut self) -> Result<Page, Refusal>;
+    /// The body has ended: the last records, and `next` as in [`Adapter::page`]. `is_whole` if it can't have been cut short
+    /// unnoticed ([`announces_end`]).
+    fn end(&mut self, is_whole: bool) -> Result<Page, Refusal>;
 }
 
 /// A provider's adapter for one job: its filters and modes are inside.

@@ -2,14 +2,16 @@
 //!
 //! One record that isn't JSON must cost that record and nothing else. So the list is split where its elements end, and
 //! whatever lies between two ends is a record, whether it can be read or not. What surrounds the list must still be
-//! strict JSON: paging fields are read exactly or not at all. Where the list's end can't be found (a body that was cut
-//! short, quotes that don't pair up to the end) there is no page.
+//! strict JSON: paging fields are read exactly or not at all. A bracket ends the list only if what follows it completes
+//! the answer; any other one belongs to the damage. Where the list's end can't be found (a body that was cut short) there
+//! is no page.
 //!
 //! Elements that are JSON are taken as they are. The end of any other element is found by a scanner that expects what
 //! broken JSON writers produce: quotes that aren't escaped, apostrophes for quotes, comments, brackets that don't match.
 //! An element that seems to run on into the next record ends before it: where no object may stand (in a text, or after
 //! a comma inside an object) an object that reads as a record is the next record.
 
+use std::io::Read as _;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
@@ -26,32 +28,79 @@ pub(super) struct Salvaged {
     pub(super) records: Vec<Range<usize>>,
 }
 
+/// How much of an answer is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// The beginning: more may follow.
+    Part,
+    /// All that was received, which may have been cut short on its way.
+    Received,
+    /// All that was sent: the answer announced its length or its end.
+    Sent,
+}
+
 /// Splits the list at `path`, a member of an object within objects. Returns nothing if the list or its end can't be
 /// found, or if the rest of the answer isn't strict JSON.
-pub(super) fn salvage(text: &str, path: &[&str], is_record: IsRecord<'_>) -> Option<Salvaged> {
-    let list = DamagedList::new(text.as_bytes(), ListEnd::Bracket, is_record);
-    let from = list.find(0, path)?;
+pub(super) fn salvage(
+    text: &str,
+    path: &[&str],
+    extent: Extent,
+    is_record: IsRecord<'_>,
+) -> Option<Salvaged> {
+    let bytes = text.as_bytes();
+    let from = DamagedList::new(bytes, ListEnd::Text, extent, is_record).find(0, path)?;
+    let list = DamagedList::new(
+        bytes,
+        ListEnd::Bracket(bytes.get(..from)?),
+        extent,
+        is_record,
+    );
     let (records, to) = list.elements(from)?;
     let envelope = format!("{}]{}", text.get(..from)?, text.get(to..)?);
     is_json(envelope.as_bytes()).then_some(Salvaged { envelope, records })
 }
 
 /// Splits a text that is a list and nothing else.
-pub(super) fn array(text: &str, is_record: IsRecord<'_>) -> Option<Vec<Range<usize>>> {
-    let list = DamagedList::new(text.as_bytes(), ListEnd::Bracket, is_record);
+pub(super) fn array(
+    text: &str,
+    extent: Extent,
+    is_record: IsRecord<'_>,
+) -> Option<Vec<Range<usize>>> {
+    let list = DamagedList::new(text.as_bytes(), ListEnd::Bracket(b"["), extent, is_record);
     let (records, to) = list.elements(list.expect(0, b'[')?)?;
     list.significant(to).byte.is_none().then_some(records)
 }
 
 /// Splits a text of records that follow one another, usually one on each line.
-pub(super) fn lines(text: &str, is_record: IsRecord<'_>) -> Option<Vec<Range<usize>>> {
-    let list = DamagedList::new(text.as_bytes(), ListEnd::Text, is_record);
+pub(super) fn lines(
+    text: &str,
+    extent: Extent,
+    is_record: IsRecord<'_>,
+) -> Option<Vec<Range<usize>>> {
+    let list = DamagedList::new(text.as_bytes(), ListEnd::Text, extent, is_record);
     Some(list.elements(0)?.0)
 }
 
-/// Where the element ends that `bytes`, a part of a list, begin with. Returns nothing if they don't show that.
-pub(super) fn first(bytes: &[u8], is_record: IsRecord<'_>) -> Option<usize> {
-    DamagedList::new(bytes, ListEnd::Bracket, is_record).element(0)
+/// What an answer begins with whose records are a member of an object.
+const MEMBER: &[u8] = br#"{"":["#;
+
+/// Where the element ends that `bytes` begin with, a part of a list that is a member of an object. Returns nothing if they
+/// don't show that.
+pub(super) fn first(bytes: &[u8], extent: Extent, is_record: IsRecord<'_>) -> Option<usize> {
+    DamagedList::new(bytes, ListEnd::Bracket(MEMBER), extent, is_record).element(0)
+}
+
+/// Whether `bytes` begin with an element that is JSON, or none, and a bracket.
+pub(super) fn begins_with_last(bytes: &[u8]) -> bool {
+    let list = DamagedList::new(bytes, ListEnd::Text, Extent::Part, &|_| false);
+    let end = list.json(0).unwrap_or(0);
+    list.significant(end).byte == Some(b']')
+}
+
+/// Whether the bracket that `bytes` begin with may end a list that is a member of an object, by what follows it.
+pub(super) fn may_close(bytes: &[u8], extent: Extent) -> bool {
+    let list = DamagedList::new(bytes, ListEnd::Bracket(MEMBER), extent, &|_| false);
+    list.closes(0) != Some(false)
 }
 
 /// Whether the bytes are one strict JSON value.
@@ -61,8 +110,9 @@ pub(super) fn is_json(bytes: &[u8]) -> bool {
 
 /// What ends a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ListEnd {
-    Bracket,
+enum ListEnd<'a> {
+    /// A bracket behind which the answer goes on that begins so, up to the list's opening bracket.
+    Bracket(&'a [u8]),
     /// The end of the text. Elements may be separated by line ends alone.
     Text,
 }
@@ -87,18 +137,31 @@ enum QuotedText {
     Open,
 }
 
+/// Why an element seems to have no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unended {
+    /// A text in it isn't closed.
+    Text,
+    /// A list in it isn't closed where the next record begins: that may be the first one inside the list.
+    List,
+    /// Its brackets aren't.
+    Element,
+}
+
 #[derive(Clone, Copy)]
 struct DamagedList<'a> {
     bytes: &'a [u8],
-    end: ListEnd,
+    end: ListEnd<'a>,
+    extent: Extent,
     is_record: IsRecord<'a>,
 }
 
 impl<'a> DamagedList<'a> {
-    fn new(bytes: &'a [u8], end: ListEnd, is_record: IsRecord<'a>) -> Self {
+    fn new(bytes: &'a [u8], end: ListEnd<'a>, extent: Extent, is_record: IsRecord<'a>) -> Self {
         Self {
             bytes,
             end,
+            extent,
             is_record,
         }
     }
@@ -133,7 +196,9 @@ impl<'a> DamagedList<'a> {
             match next.byte {
                 // a separator too many separates nothing
                 Some(b',') => at = next.at + 1,
-                Some(b']') if self.end == ListEnd::Bracket => return Some((records, next.at + 1)),
+                Some(b']') if self.closes(next.at) == Some(true) => {
+                    return Some((records, next.at + 1));
+                }
                 None => return (self.end == ListEnd::Text).then_some((records, next.at)),
                 Some(_) => {
                     at = self.element(next.at)?;
@@ -145,9 +210,20 @@ impl<'a> DamagedList<'a> {
 
     /// The end of the element at `from`.
     fn element(&self, from: usize) -> Option<usize> {
-        self.json(from)
-            .filter(|end| self.is_delimited(*end))
-            .or_else(|| self.broken(from))
+        let whole = self.json(from).filter(|end| self.is_delimited(*end));
+        if whole.is_some() {
+            return whole;
+        }
+        let unended = match self.broken(from, false) {
+            Ok(end) => return Some(end),
+            Err(unended) => unended,
+        };
+        if self.extent == Extent::Part && unended != Unended::List {
+            return None;
+        }
+        self.broken(from, true)
+            .ok()
+            .or_else(|| self.last(from, unended))
     }
 
     /// The end of the strict JSON value at `from`.
@@ -162,16 +238,43 @@ impl<'a> DamagedList<'a> {
     fn is_delimited(&self, at: usize) -> bool {
         let next = self.significant(at);
         match (next.byte, self.end) {
-            (Some(b',' | b'{'), _) | (Some(b']'), ListEnd::Bracket) | (None, ListEnd::Text) => true,
+            (Some(b','), _) => !self.is_member(next.at + 1),
+            (Some(b'{'), _) | (None, ListEnd::Text) => true,
+            (Some(b']'), ListEnd::Bracket(_)) => self.closes(next.at) == Some(true),
             (_, ListEnd::Text) => next.after_line,
             _ => false,
         }
     }
 
-    /// The end of an element that isn't JSON.
-    fn broken(&self, from: usize) -> Option<usize> {
+    /// Whether a member follows: then an object isn't over, though its braces pair up.
+    fn is_member(&self, at: usize) -> bool {
+        let name = self.significant(at);
+        let end = (name.byte == Some(b'"')).then(|| self.json(name.at));
+        (end.flatten()).is_some_and(|end| self.significant(end).byte == Some(b':'))
+    }
+
+    /// Whether the bracket at `at` ends the list: what follows it completes the answer. Returns nothing if that isn't all
+    /// there yet.
+    fn closes(&self, at: usize) -> Option<bool> {
+        let ListEnd::Bracket(before) = self.end else {
+            return Some(false);
+        };
+        let whole = before.chain(self.bytes.get(at..).unwrap_or_default());
+        let is_part = self.extent == Extent::Part;
+        match serde_json::from_reader::<_, IgnoredAny>(whole) {
+            Ok(_) => (!is_part).then_some(true),
+            Err(error) if is_part && error.is_eof() => None,
+            Err(_) => Some(false),
+        }
+    }
+
+    /// The end of an element that isn't JSON. The next record may begin inside its lists only if `in_lists`: they may hold
+    /// what reads as a record.
+    fn broken(&self, from: usize, in_lists: bool) -> Result<usize, Unended> {
         // what closes the brackets that are open
         let mut open: Vec<u8> = Vec::new();
+        // how many were open, the last one a list's, where what reads as a record began
+        let mut passed: Option<usize> = None;
         // the last byte outside of texts that isn't whitespace
         let mut before = b',';
         let mut at = from;
@@ -183,8 +286,11 @@ impl<'a> DamagedList<'a> {
                         (at, before) = (end, byte);
                         continue;
                     }
-                    QuotedText::Boundary(at) => return Some(self.trimmed(from, at)),
-                    QuotedText::Open => return None,
+                    QuotedText::Boundary(_) if !in_lists && open.contains(&b']') => {
+                        return Err(Unended::List);
+                    }
+                    QuotedText::Boundary(at) => return Ok(self.trimmed(from, at)),
+                    QuotedText::Open => return Err(Unended::Text),
                 },
                 b'/' => {
                     if let Some(end) = self.comment(at) {
@@ -192,24 +298,40 @@ impl<'a> DamagedList<'a> {
                         continue;
                     }
                 }
-                b'{' if open.is_empty() && at > from => return Some(self.trimmed(from, at)),
+                b'{' if open.is_empty() && at > from => return Ok(self.trimmed(from, at)),
                 b'{' => open.push(b'}'),
                 b'[' => open.push(b']'),
                 b'}' => {
                     if let Some(opened) = open.iter().rposition(|closer| *closer == b'}') {
+                        if passed.is_some_and(|passed| opened < passed) {
+                            return Err(Unended::List);
+                        }
                         open.truncate(opened);
                     }
                 }
                 b']' => match open.iter().rposition(|closer| *closer == b']') {
-                    Some(opened) => open.truncate(opened),
+                    Some(opened) => {
+                        passed = passed.filter(|passed| opened >= *passed);
+                        open.truncate(opened);
+                    }
                     // of all lists, only the one of records can be open
-                    None if self.end == ListEnd::Bracket => return Some(self.trimmed(from, at)),
-                    None => {}
+                    None => match self.closes(at) {
+                        Some(true) => return Ok(self.trimmed(from, at)),
+                        Some(false) => {}
+                        None => return Err(Unended::Element),
+                    },
                 },
                 _ if self.separates(byte)
-                    && (open.is_empty() || open.last() == Some(&b'}') && self.is_boundary(at)) =>
+                    && (open.is_empty() && !self.is_member(at + 1)
+                        || (open.last() == Some(&b'}') || in_lists) && self.is_boundary(at)) =>
                 {
-                    return Some(self.trimmed(from, at));
+                    if !in_lists && open.contains(&b']') {
+                        return Err(Unended::List);
+                    }
+                    return Ok(self.trimmed(from, at));
+                }
+                _ if self.separates(byte) && passed.is_none() && self.is_boundary(at) => {
+                    passed = Some(open.len());
                 }
                 _ => {}
             }
@@ -218,7 +340,48 @@ impl<'a> DamagedList<'a> {
             }
             at += 1;
         }
-        (self.end == ListEnd::Text && open.is_empty()).then(|| self.trimmed(from, at))
+        if self.end == ListEnd::Text && open.is_empty() {
+            return Ok(self.trimmed(from, at));
+        }
+        Err(Unended::Element)
+    }
+
+    /// The end of the last element, whose quotes or brackets don't pair up: where the rest completes the answer. An answer
+    /// that may have been cut short inside that element has none.
+    fn last(&self, from: usize, unended: Unended) -> Option<usize> {
+        if self.extent != Extent::Sent || self.may_be_cut(from, unended) {
+            return None;
+        }
+        if self.end == ListEnd::Text {
+            let is_line = self.bytes.ends_with(b"\n");
+            return is_line.then(|| self.trimmed(from, self.bytes.len()));
+        }
+        let rest = self.bytes.get(from..)?.iter().enumerate();
+        let mut brackets = rest.filter(|(_, byte)| **byte == b']');
+        let (length, _) = brackets.find(|(at, _)| self.closes(from + at) == Some(true))?;
+        Some(self.trimmed(from, from + length))
+    }
+
+    /// Whether a record that is whole, or lacks its end and nothing else, ends the text: it may be what is left of a page
+    /// that was cut.
+    fn may_be_cut(&self, from: usize, unended: Unended) -> bool {
+        let mut before = b'[';
+        let bytes = self.bytes.iter().enumerate().skip(from);
+        let mut begins = bytes.filter(|(at, byte)| {
+            let begins = **byte == b'{' && (*at == from || before == b',');
+            if !byte.is_ascii_whitespace() {
+                before = **byte;
+            }
+            begins
+        });
+        begins.any(|(at, _)| (at > from || unended != Unended::Text) && self.is_beginning(at))
+    }
+
+    /// Whether the elements from `from` on are strict JSON as far as they go.
+    fn is_beginning(&self, from: usize) -> bool {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let list = b"[".as_slice().chain(rest);
+        serde_json::from_reader::<_, IgnoredAny>(list).map_or_else(|error| error.is_eof(), |_| true)
     }
 
     /// The end of the text whose opening quote is at `from`. A quote closes it only if what follows can follow a text: a

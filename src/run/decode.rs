@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
-use super::identity::{self, Occurrences};
+use super::identity::{self, Occurrences, Read};
 use super::job::Job;
 use crate::model::{PartitionColumn, Record, Timestamp};
 use crate::providers::Page;
@@ -73,7 +73,7 @@ pub(super) struct RowKey {
 #[derive(Debug)]
 pub(super) struct RefusedRecord {
     /// As received.
-    pub(super) raw: String,
+    pub(super) raw: Vec<u8>,
     /// Why not.
     pub(super) reason: String,
 }
@@ -99,13 +99,13 @@ impl Decoder {
     ) -> Result<DecodedPage, RowError> {
         let record = identity::read_again(self.job.source.adapter.as_ref(), raw, number);
         let rows = RowBuilder::new(&self.job.partition_by);
-        self.records(rows, std::iter::once((raw, record)), received_at)
+        self.records(rows, std::iter::once(record), received_at)
     }
 
     fn records<'p>(
         &self,
         mut rows: RowBuilder,
-        records: impl Iterator<Item = (&'p str, Result<Record<'p>, String>)>,
+        records: impl Iterator<Item = Read<'p>>,
         received_at: Timestamp,
     ) -> Result<DecodedPage, RowError> {
         let context = RowContext {
@@ -117,22 +117,27 @@ impl Decoder {
         };
         let (mut keys, mut refused) = (Vec::new(), Vec::new());
         let mut partitions = PagePartitions::default();
-        for (raw, record) in records {
-            let pushed = match &record {
-                Err(reason) => Err(reason.clone()),
-                Ok(record) => match rows.push(record, &context, raw, None) {
-                    Ok(()) => Ok(record),
-                    Err(error @ RowError::TooLarge { .. }) => Err(error.to_string()),
-                    Err(error) => return Err(error),
-                },
-            };
+        for read in records {
+            let pushed =
+                read.and_then(
+                    |(raw, record)| match rows.push(&record, &context, raw, None) {
+                        Ok(()) => Ok(Ok(record)),
+                        Err(error @ RowError::TooLarge { .. }) => {
+                            Err((raw.as_bytes(), error.to_string()))
+                        }
+                        Err(error) => Ok(Err(error)),
+                    },
+                );
             match pushed {
-                Ok(record) => keys.push(RowKey {
-                    id: EventIdHash::of(&record.event_id),
-                    event_time: record.event_time,
-                    partition: partitions.of(&self.job.partition_by, &context, record),
-                }),
-                Err(reason) => refused.push(RefusedRecord {
+                Ok(record) => {
+                    let record = record?;
+                    keys.push(RowKey {
+                        id: EventIdHash::of(&record.event_id),
+                        event_time: record.event_time,
+                        partition: partitions.of(&self.job.partition_by, &context, &record),
+                    });
+                }
+                Err((raw, reason)) => refused.push(RefusedRecord {
                     raw: raw.to_owned(),
                     reason,
                 }),

@@ -18,6 +18,7 @@ use crate::foreign;
 use crate::model::{FailureKind, Timestamp};
 use crate::providers::{
     Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Splitter, Stream, Target,
+    announces_end,
 };
 use crate::telemetry::error_chain;
 
@@ -440,7 +441,9 @@ impl RangeReader<'_> {
                 return Ok(Some(PagePiece { page, begins }));
             }
         }
-        let page = self.source.closed_page(arriving.splitter.end())?;
+        let page = self
+            .source
+            .closed_page(arriving.splitter.end(announces_end(&arriving.body.headers)))?;
         self.go_on_from(&page)?;
         Ok(Some(PagePiece { page, begins }))
     }

@@ -10,23 +10,41 @@ use crate::model::{Record, hex};
 use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
 
+/// A record with its text, or its bytes and the reason why it can't be read.
+pub(crate) type Read<'p> = Result<(&'p str, Record<'p>), (&'p [u8], String)>;
+
 /// Of the records without id in one answer: how many there were of each.
 pub(crate) type Occurrences = HashMap<String, usize>;
 
-/// Reads a page's records, each beside its text. `ids` are theirs, for a provider that gives none; `twins` are those of
-/// the page's answer so far.
+/// Reads a page's records: each with its text, or its bytes and the reason why it can't be read. `ids` are theirs, for a
+/// provider that gives none; `twins` are those of the page's answer so far.
 pub(crate) fn read_all<'p>(
     adapter: &dyn Adapter,
     page: &'p Page,
     ids: &[Option<String>],
     twins: &mut Occurrences,
-) -> impl Iterator<Item = (&'p str, Result<Record<'p>, String>)> {
+) -> impl Iterator<Item = Read<'p>> {
     let mut ids = ids.iter();
-    page.records.iter().map(move |span| {
+    page.records.iter().enumerate().map(move |(number, span)| {
         let raw = &page.text[span.clone()];
         let id = ids.next().and_then(Option::as_deref);
-        (raw, read(adapter, raw, id, twins))
+        match page.foreign.get(&number) {
+            Some(bytes) => Err((bytes.as_slice(), not_utf8(bytes))),
+            None => read(adapter, raw, id, twins)
+                .map(|record| (raw, record))
+                .map_err(|reason| (raw.as_bytes(), reason)),
+        }
     })
+}
+
+/// Why a record of these bytes can't be read.
+fn not_utf8(bytes: &[u8]) -> String {
+    let place = match std::str::from_utf8(bytes) {
+        Ok(_) => bytes.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    let byte = bytes.get(place).copied().unwrap_or_default();
+    format!("the record is not UTF-8: byte {place} of it is `0x{byte:02x}`")
 }
 
 /// Reads a record. One without an id gets a hash of its content for one, if it has none yet (`id`); equal ones of an
@@ -52,16 +70,15 @@ fn read<'p>(
 }
 
 /// Reads a record that was in quarantine: the `number`th of those equal to it, if it is told by its content.
-pub(super) fn read_again<'p>(
-    adapter: &dyn Adapter,
-    raw: &'p str,
-    number: usize,
-) -> Result<Record<'p>, String> {
-    let mut record = adapter.record(raw)?;
-    if !adapter.has_ids() || record.event_id.is_empty() {
-        record.event_id = twin(&hash(adapter, raw)?, number).into();
-    }
-    Ok(record)
+pub(crate) fn read_again<'p>(adapter: &dyn Adapter, raw: &'p str, number: usize) -> Read<'p> {
+    let read = || {
+        let mut record = adapter.record(raw)?;
+        if !adapter.has_ids() || record.event_id.is_empty() {
+            record.event_id = twin(&hash(adapter, raw)?, number).into();
+        }
+        Ok((raw, record))
+    };
+    read().map_err(|reason| (raw.as_bytes(), reason))
 }
 
 fn hash(adapter: &dyn Adapter, raw: &str) -> Result<String, String> {

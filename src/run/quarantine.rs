@@ -104,7 +104,7 @@ impl RunQuarantine {
     ) -> Result<bool, RunError> {
         let RefusedRecord { raw, reason } = refused;
         let reason = &*foreign::line(reason);
-        let id = quarantine::id_of(raw.as_bytes());
+        let id = quarantine::id_of(raw);
         if !self.is_read {
             self.held.read(&self.lake, &self.job).await?;
             self.is_read = true;

@@ -140,6 +140,8 @@ impl Replay<'_> {
         } = found;
         let became = match line {
             Err(reason) => LineOutcome::Unreadable(format!("the line itself is damaged: {reason}")),
+            // its text is not what was received
+            Ok(line) if line.raw_base64.is_some() => LineOutcome::Unreadable(line.reason),
             Ok(line) => {
                 let put = self
                     .landing

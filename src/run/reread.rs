@@ -44,6 +44,8 @@ struct SeenRecord {
     id: Option<String>,
     /// As received, as many as any reading has shown.
     raws: Vec<String>,
+    /// The bytes of each, if they aren't UTF-8.
+    foreign: Option<Vec<u8>>,
     /// The most on one page of any reading: so many there are at least.
     on_one_page: usize,
     /// How many the last reading showed in which no page was cut at this record's instant: so many there are.
@@ -83,9 +85,10 @@ impl RepeatedRead {
         self.rows += page.records.len() as u64;
         let mut on_page: HashMap<usize, usize> = HashMap::new();
         let mut edge = None;
-        for span in &page.records {
+        for (number, span) in page.records.iter().enumerate() {
             let raw = &page.text[span.clone()];
-            let place = self.place(raw, &lasting(raw));
+            let foreign = page.foreign.get(&number);
+            let place = self.place(raw, &lasting(raw), foreign);
             edge = Some((edge.map_or(place, |(first, _)| first), place));
             *on_page.entry(place).or_default() += 1;
         }
@@ -98,17 +101,22 @@ impl RepeatedRead {
         self.bytes <= CAP
     }
 
-    fn place(&mut self, raw: &str, lasting: &str) -> usize {
-        let id = canonical_hash(lasting).ok();
+    fn place(&mut self, raw: &str, lasting: &str, foreign: Option<&Vec<u8>>) -> usize {
+        let id = match foreign {
+            None => canonical_hash(lasting).ok(),
+            Some(_) => None,
+        };
+        let bytes = foreign.map_or(raw.as_bytes(), Vec::as_slice);
         let key = id
             .clone()
-            .unwrap_or_else(|| format!("unreadable {}", hex(&Sha256::digest(raw))));
+            .unwrap_or_else(|| format!("unreadable {}", hex(&Sha256::digest(bytes))));
         let next = self.seen.len();
         let place = *self.places.entry(key).or_insert(next);
         if place == next {
             self.seen.push(SeenRecord {
                 id,
                 raws: Vec::new(),
+                foreign: foreign.cloned(),
                 on_one_page: 0,
                 certain: None,
                 now: 0,
@@ -233,6 +241,9 @@ impl RepeatedRead {
             for (index, raw) in seen.raws.iter().take(count(&seen)).enumerate() {
                 let from = page.text.len();
                 page.text.push_str(raw);
+                if let Some(bytes) = &seen.foreign {
+                    page.foreign.insert(page.records.len(), bytes.clone());
+                }
                 page.records.push(from..page.text.len());
                 ids.push(seen.id.as_ref().map(|id| twin(id, index + 1)));
             }

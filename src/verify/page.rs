@@ -48,14 +48,14 @@ impl ReadPage for ComparisonReader {
             received_at: received.at,
             ..ComparisonPage::default()
         };
-        for (raw, record) in identity::read_all(adapter, &received.page, &received.ids, twins) {
-            match record {
-                Ok(record) => shown.events.push((
+        for read in identity::read_all(adapter, &received.page, &received.ids, twins) {
+            match read {
+                Ok((raw, record)) => shown.events.push((
                     record.event_id.into_owned(),
                     record.event_time,
                     identity::content(adapter, raw),
                 )),
-                Err(_) => shown.unreadable.push(quarantine::id_of(raw.as_bytes())),
+                Err((raw, _)) => shown.unreadable.push(quarantine::id_of(raw)),
             }
         }
         Ok(shown)

@@ -91,20 +91,20 @@ impl Adapter for Avaya {
     ) -> Result<Page, Refusal> {
         problem::expect_success(&answer)?;
         let place = PagePosition::of(cursor, ask.reading)?;
-        let (text, remark) = text_of(answer)?;
+        let text = text_of(answer)?;
         let results = PageBody::read(&text, place.page, &|raw| record::read(raw).is_ok())?;
         let mut page = Page {
             total: results.total,
             total_binds: true,
-            remark,
             ..Page::default()
         };
         if let Some(anew) = place.cut_anew(&results, ask.reading) {
             page.next = Some(anew);
         } else {
             page.next = place.next(&results);
+            page.foreign = text.foreign(&results.records)?;
             page.records = results.records;
-            page.text = text;
+            page.text = text.text;
         }
         Ok(page)
     }

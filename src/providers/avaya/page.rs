@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::model::FailureKind;
-use crate::providers::answer::{Spans, failed, number, parse, read_page, spans};
+use crate::providers::answer::{AnswerText, Spans, failed, number, parse, read_page, spans};
 use crate::providers::json::{Object, ScalarText};
 use crate::providers::salvage::IsRecord;
 use crate::providers::{Cursor, Refusal};
@@ -131,8 +131,12 @@ struct Pagination<'a> {
 
 impl PageBody {
     /// An answer that isn't a page at all, or is another page than the one asked for, must not pass for it.
-    pub(super) fn read(text: &str, page: u32, is_record: IsRecord<'_>) -> Result<Self, Refusal> {
-        read_page(text, &["auditRecords"], is_record, |text, records| {
+    pub(super) fn read(
+        answer: &AnswerText,
+        page: u32,
+        is_record: IsRecord<'_>,
+    ) -> Result<Self, Refusal> {
+        read_page(answer, &["auditRecords"], is_record, |text, records| {
             Self::of_json(text, page, records)
         })
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::model::FailureKind;
 use crate::providers::answer::{error_text, quoted, refused};
 use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
-use crate::providers::{Answer, Refusal, RetryHints, TransientFailure};
+use crate::providers::{Answer, Refusal, RetryHints, SaidInBody, TransientFailure};
 
 /// "Too many records within the requested time interval"; published for the export only.
 const TOO_MANY_RECORDS: &str = "20007";
@@ -24,6 +24,10 @@ const SPIKE_REST: Duration = Duration::from_secs(1);
 pub(super) const MANNERS: RetryHints = RetryHints {
     rest,
     token_refused,
+    said: |_| SaidInBody {
+        token_refused: false,
+        pause: None,
+    },
 };
 
 /// The `status` is not read: it is published as a number and as text, and HTTP has it.

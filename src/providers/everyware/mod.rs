@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::answer::{error_text, failed, quoted, refused, too_old};
+use super::answer::{announces_end, error_text, failed, quoted, refused, too_old};
 use super::call::get;
 use super::json::{ScalarText, shortened};
 use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Splitter, Stream};
@@ -69,7 +69,7 @@ impl Adapter for Everyware {
             StatusCode::NO_CONTENT => Ok(Page::default()),
             status if status.is_success() => {
                 let mut splitter = AuditSplitter::new(self.options.max_rows);
-                splitter.whole(&answer.body)
+                splitter.whole(&answer.body, announces_end(&answer.headers))
             }
             StatusCode::BAD_REQUEST => {
                 let asked: Vec<String> = self

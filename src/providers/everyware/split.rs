@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::entry::read_record;
 use super::value::{Broken, SkippedValue};
 use crate::model::FailureKind;
-use crate::providers::answer::{NOT_UTF8, failed, quoted};
+use crate::providers::answer::{failed, legible, quoted};
 use crate::providers::json::shortened;
-use crate::providers::salvage::{first, is_json};
+use crate::providers::salvage::{Extent, begins_with_last, first, is_json, may_close};
 use crate::providers::{Page, Refusal, Splitter};
 
 /// What a record may grow to: many times over what any real one is.
@@ -16,6 +16,8 @@ pub(super) const RECORD_CAP: usize = 64 << 20;
 const PIECE: usize = 64 << 10;
 /// How many bytes after a broken record are looked at first, to find its end; then twice as many, and so on.
 const LOOK_AHEAD: usize = 1 << 10;
+/// How many bytes after a bracket are looked at, before it is taken for the end of `audit`.
+const TAIL: usize = 64 << 10;
 /// How much of what isn't JSON is looked at, for the message.
 const BEGINNING: usize = 600;
 /// Counts of records at which providers tend to cut answers off.
@@ -69,6 +71,15 @@ enum SplitState {
     InElement,
     /// Behind an element of that many bytes, before what separates it from the next.
     AfterElement { length: usize },
+    /// Behind a bracket at `bracket` of what is kept, which begins with an element of `length` bytes, none if that is 0. It
+    /// ends `audit` unless what follows says otherwise, which is looked at once so many bytes are there.
+    Tail {
+        length: usize,
+        bracket: usize,
+        look_at: usize,
+    },
+    /// Before the bracket that ends `audit`.
+    Close,
     /// In an element that isn't JSON, whose end is looked for once so many bytes of it are there.
     Broken { look_at: usize },
     /// Behind the object.
@@ -106,12 +117,12 @@ impl AuditSplitter {
     }
 
     /// Takes apart an answer that is there as a whole.
-    pub(super) fn whole(&mut self, body: &[u8]) -> Result<Page, Refusal> {
+    pub(super) fn whole(&mut self, body: &[u8], is_whole: bool) -> Result<Page, Refusal> {
         let mut page = Page::default();
         for piece in body.chunks(PIECE) {
             self.take(piece, &mut page)?;
         }
-        self.finish(page)
+        self.finish(page, is_whole)
     }
 
     /// One that takes no record of more than `record_cap` bytes.
@@ -155,6 +166,11 @@ impl AuditSplitter {
             SplitState::AfterElement { length } => {
                 return Ok(self.after_element(byte, length, page));
             }
+            SplitState::Tail {
+                length,
+                bracket,
+                look_at,
+            } => return Ok(self.tail(bytes, (length, bracket, look_at), page)),
             _ if byte.is_ascii_whitespace() => return Ok(1),
             _ => {}
         }
@@ -183,7 +199,11 @@ impl AuditSplitter {
                 SplitState::Inside(member)
             }
             (SplitState::After, b',') => SplitState::Member { first: false },
-            (SplitState::Element, b']') => SplitState::After,
+            (SplitState::Element, b']') => {
+                read = 0;
+                Self::at_bracket(0, 0)
+            }
+            (SplitState::Close, b']') => SplitState::After,
             (SplitState::Element, _) => {
                 read = 0;
                 SplitState::InElement
@@ -208,7 +228,8 @@ impl AuditSplitter {
             if read > room {
                 // its quotes may not pair, so that it seems to go on
                 self.kept.extend_from_slice(&bytes[..room]);
-                self.split_off(page).ok_or_else(|| self.too_large())?;
+                self.split_off(Extent::Part, page)
+                    .ok_or_else(|| self.too_large())?;
                 return Ok(room);
             }
         }
@@ -246,22 +267,86 @@ impl AuditSplitter {
 
     /// What follows an element says whether it is complete.
     fn after_element(&mut self, byte: u8, length: usize, page: &mut Page) -> usize {
-        if byte.is_ascii_whitespace() {
+        let behind = self.kept.get(length..).unwrap_or_default();
+        let has_comma = behind.contains(&b',');
+        if byte.is_ascii_whitespace() || (byte == b',' && !has_comma) {
             self.kept.push(byte);
             return 1;
         }
         let element = self.kept.get(..length).unwrap_or_default();
         // one that holds an object may hold the next record, if its quotes don't pair
         let holds_object = element.get(1..).is_some_and(|rest| rest.contains(&b'{'));
-        let is_complete = matches!(byte, b',' | b']' | b'{') && (!holds_object || is_json(element));
+        // a text may be the name of another member: then the object isn't over, though its braces pair up
+        let may_follow = if has_comma {
+            byte != b'"'
+        } else {
+            matches!(byte, b']' | b'{')
+        };
+        let is_complete = may_follow && (!holds_object || is_json(element));
         if !is_complete {
             self.look_for_end();
+            return 0;
+        }
+        if byte == b']' && !has_comma {
+            self.state = Self::at_bracket(length, self.kept.len());
             return 0;
         }
         self.emit(length, page);
         self.kept.clear();
         self.state = SplitState::Element;
         0
+    }
+
+    fn at_bracket(length: usize, bracket: usize) -> SplitState {
+        SplitState::Tail {
+            length,
+            bracket,
+            look_at: bracket + LOOK_AHEAD,
+        }
+    }
+
+    /// Collects what follows a bracket until it shows whether that ends `audit`. How it arrives makes no difference.
+    fn tail(
+        &mut self,
+        bytes: &[u8],
+        (length, bracket, look_at): (usize, usize, usize),
+        page: &mut Page,
+    ) -> usize {
+        let wanted = look_at.saturating_sub(self.kept.len());
+        let read = wanted.min(bytes.len());
+        self.kept.extend_from_slice(&bytes[..read]);
+        if read == wanted {
+            let tail = self.kept.get(bracket..).unwrap_or_default();
+            if !may_close(tail, Extent::Part) {
+                self.look_for_end();
+            } else if tail.len() >= TAIL {
+                self.close(length, page);
+            } else {
+                self.state = SplitState::Tail {
+                    length,
+                    bracket,
+                    look_at: bracket + 2 * tail.len(),
+                };
+            }
+        }
+        read
+    }
+
+    /// What is kept, an element of `length` bytes and a bracket, is the end of `audit`.
+    fn close(&mut self, length: usize, page: &mut Page) {
+        if length > 0 {
+            self.emit(length, page);
+        }
+        self.read_again_from(length);
+        self.state = SplitState::Close;
+    }
+
+    /// Leaves what is kept from `at` on to be read again.
+    fn read_again_from(&mut self, at: usize) {
+        self.again = self.kept.split_off(at);
+        self.kept.clear();
+        self.value = SkippedValue::default();
+        self.read = self.read.saturating_sub(self.again.len() as u64);
     }
 
     /// What is kept begins with an element that isn't JSON.
@@ -281,7 +366,7 @@ impl AuditSplitter {
         let wanted = look_at.min(self.record_cap).saturating_sub(self.kept.len());
         let read = wanted.min(bytes.len());
         self.kept.extend_from_slice(&bytes[..read]);
-        if read == wanted && self.split_off(page).is_none() {
+        if read == wanted && self.split_off(Extent::Part, page).is_none() {
             if self.kept.len() >= self.record_cap {
                 return Err(self.too_large());
             }
@@ -293,14 +378,11 @@ impl AuditSplitter {
     }
 
     /// Emits the element that begins what is kept, and leaves the rest to be read again. Nothing if its end isn't there.
-    fn split_off(&mut self, page: &mut Page) -> Option<()> {
-        let end = first(&self.kept, &|raw| read_record(raw).is_ok())?;
+    fn split_off(&mut self, extent: Extent, page: &mut Page) -> Option<()> {
+        let end = first(&self.kept, extent, &|raw| read_record(raw).is_ok())?;
         self.emit(end, page);
-        self.again = self.kept.split_off(end);
-        self.kept.clear();
-        self.value = SkippedValue::default();
+        self.read_again_from(end);
         self.state = SplitState::Element;
-        self.read = self.read.saturating_sub(self.again.len() as u64);
         Some(())
     }
 
@@ -361,14 +443,16 @@ impl AuditSplitter {
         Ok(())
     }
 
-    /// That many of the bytes kept are a record. Bytes that are no UTF-8 are replaced, so that they cost one record at most.
+    /// That many of the bytes kept are a record.
     fn emit(&mut self, length: usize, page: &mut Page) {
         let from = page.text.len();
-        let text = String::from_utf8_lossy(self.kept.get(..length).unwrap_or_default());
-        if matches!(text, Cow::Owned(_)) {
-            page.remark = Some(NOT_UTF8.to_owned());
+        let bytes = self.kept.get(..length).unwrap_or_default();
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            page.text.push_str(text);
+        } else {
+            page.text.push_str(&legible(bytes).0);
+            page.foreign.insert(page.records.len(), bytes.to_vec());
         }
-        page.text.push_str(&text);
         page.records.push(from..page.text.len());
         self.records += 1;
     }
@@ -415,25 +499,52 @@ impl Splitter for AuditSplitter {
         Ok(page)
     }
 
-    fn end(&mut self) -> Result<Page, Refusal> {
-        self.finish(Page::default())
+    fn end(&mut self, is_whole: bool) -> Result<Page, Refusal> {
+        self.finish(Page::default(), is_whole)
     }
 }
 
 impl AuditSplitter {
     /// The body has ended: adds its last records to the page.
-    fn finish(&mut self, mut page: Page) -> Result<Page, Refusal> {
+    fn finish(&mut self, mut page: Page, is_whole: bool) -> Result<Page, Refusal> {
+        let extent = if is_whole {
+            Extent::Sent
+        } else {
+            Extent::Received
+        };
         // of what looked like one element, the end of the first may be known by now
-        while matches!(
-            self.state,
-            SplitState::InElement | SplitState::AfterElement { .. } | SplitState::Broken { .. }
-        ) && self.split_off(&mut page).is_some()
-        {
+        loop {
+            match self.state {
+                SplitState::InElement
+                | SplitState::AfterElement { .. }
+                | SplitState::Broken { .. } => {
+                    if self.split_off(extent, &mut page).is_none() {
+                        break;
+                    }
+                }
+                SplitState::Tail {
+                    length, bracket, ..
+                } => {
+                    let tail = self.kept.get(bracket..).unwrap_or_default();
+                    // half a tail is for the reader of the tail to name
+                    if may_close(tail, Extent::Part) {
+                        self.close(length, &mut page);
+                    } else {
+                        self.look_for_end();
+                    }
+                }
+                _ => break,
+            }
             self.take(&[], &mut page)?;
         }
         match self.state {
             SplitState::Done => {}
             SplitState::Foreign => return Err(self.not_an_object()),
+            // whatever follows the end of `audit` isn't JSON
+            SplitState::Broken { .. } if begins_with_last(&self.kept) => {
+                self.read = self.read.saturating_sub(self.kept.len() as u64);
+                return Err(self.broken(0));
+            }
             _ => {
                 let read = self.read;
                 return Err(Refusal::TooSlow(format!(

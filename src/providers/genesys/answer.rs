@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Read;
 
+use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,8 +13,8 @@ use super::audit::{looks_like_a_record, read_record};
 use super::cost::Mapping;
 use crate::model::FailureKind;
 use crate::providers::answer::{
-    NOT_UTF8, Spans, error_text, failed, number, parse, quoted, read_page, refused, spans, text_of,
-    without_mark,
+    AnswerText, Spans, error_text, failed, number, parse, quoted, read_page, refused, spans,
+    text_of,
 };
 use crate::providers::json::{Exact, Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage;
@@ -61,8 +62,8 @@ pub(super) struct QueryResults {
 }
 
 impl QueryResults {
-    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
-        read_page(text, &["entities"], &is_record, |text, records| {
+    pub(super) fn read(answer: &AnswerText) -> Result<Self, Refusal> {
+        read_page(answer, &["entities"], &is_record, |text, records| {
             let envelope = parse(text)?;
             Ok(Self::of(text, envelope, records))
         })
@@ -154,8 +155,8 @@ struct EntryTexts<'a> {
 }
 
 /// Where the entries of a mapping or of related audits lie.
-pub(super) fn entries(text: &str) -> Result<Spans, Refusal> {
-    read_page(text, &["entities"], &is_record, |text, records| {
+pub(super) fn entries(answer: &AnswerText) -> Result<Spans, Refusal> {
+    read_page(answer, &["entities"], &is_record, |text, records| {
         let entries: EntryTexts = parse(text)?;
         let list = || entries.services.or(entries.entities).unwrap_or_default();
         Ok(records.unwrap_or_else(|| spans(text, list())))
@@ -174,9 +175,8 @@ struct GenesysError<'a> {
     pub(super) context_id: ScalarText<'a>,
 }
 
-/// The download as text, uncompressed if it is gzip, and what to remark of it. Bytes that are no UTF-8 are replaced, as in
-/// any other page.
-pub(super) fn download_text(answer: &Answer) -> Option<(String, Option<String>)> {
+/// The download as text, uncompressed if it is gzip.
+pub(super) fn download_text(answer: &Answer) -> Option<AnswerText> {
     let bytes = if answer.body.starts_with(&[0x1f, 0x8b]) {
         let mut bytes = Vec::new();
         let unpacked = flate2::read::MultiGzDecoder::new(answer.body.as_ref());
@@ -184,32 +184,28 @@ pub(super) fn download_text(answer: &Answer) -> Option<(String, Option<String>)>
         if u64::try_from(read.ok()?).ok()? > DOWNLOAD_CAP {
             return None;
         }
-        bytes
+        Bytes::from(bytes)
     } else {
-        answer.body.to_vec()
+        answer.body.clone()
     };
-    let (text, remark) = match String::from_utf8(bytes) {
-        Ok(text) => (text, None),
-        Err(error) => {
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            (text, Some(NOT_UTF8.to_owned()))
-        }
-    };
-    Some((without_mark(text), remark))
+    Some(AnswerText::new(bytes, &answer.headers))
 }
 
 /// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
 /// that is large, and an object that doesn't look like a record may be any error's.
-pub(super) fn download_records(text: &str) -> Option<Spans> {
+pub(super) fn download_records(answer: &AnswerText) -> Option<Spans> {
+    let (text, extent) = (answer.text.as_str(), answer.extent());
     let trimmed = text.trim();
     if trimmed.starts_with('[') {
         let items = serde_json::from_str(trimmed).map(|items| spans(text, items));
-        return items.ok().or_else(|| salvage::array(text, &is_record));
+        return items
+            .ok()
+            .or_else(|| salvage::array(text, extent, &is_record));
     }
     if let Ok(QueryResults {
         entities: Some(entities),
         ..
-    }) = QueryResults::read(text)
+    }) = QueryResults::read(answer)
     {
         return Some(entities);
     }
@@ -224,7 +220,7 @@ pub(super) fn download_records(text: &str) -> Option<Spans> {
             _ => Some(spans(text, lines)),
         },
         // some of it must be a record, or it is something else
-        Err(_) => salvage::lines(text, &is_record).filter(|lines| {
+        Err(_) => salvage::lines(text, extent, &is_record).filter(|lines| {
             let mut texts = lines.iter().filter_map(|line| text.get(line.clone()));
             texts.any(is_record)
         }),
@@ -234,7 +230,7 @@ pub(super) fn download_records(text: &str) -> Option<Spans> {
 /// The services that a mapping lists, in its order, and what it lists of each.
 pub(super) fn mapping(answer: &Answer) -> Result<(Vec<String>, Mapping), Refusal> {
     expect_success(answer)?;
-    let (text, _) = text_of(answer.clone())?;
+    let text = text_of(answer.clone())?.strict()?;
     let services: Services = parse(&text)?;
     let (mut names, mut mapping) = (Vec::new(), Mapping::new());
     for Object(service) in services.services.0 {

@@ -256,12 +256,12 @@ impl Adapter for Genesys {
 
     fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
         expect_success(&answer)?;
-        let (text, remark) = text_of(answer)?;
+        let text = text_of(answer)?;
         let records = entries(&text)?;
         Ok(Page {
-            text,
+            foreign: text.foreign(&records)?,
+            text: text.text,
             records,
-            remark,
             ..Page::default()
         })
     }
@@ -356,7 +356,7 @@ impl Genesys {
             }
             expected => expected?,
         }
-        let (text, remark) = text_of(answer)?;
+        let text = text_of(answer)?;
         let results = QueryResults::read(&text)?;
         let (total, count) = (results.total, results.page_count);
         let records = results.records()?;
@@ -376,11 +376,11 @@ impl Genesys {
         };
         let next = if last { None } else { next.cursor() };
         Ok(Page {
-            text,
+            foreign: text.foreign(&records)?,
+            text: text.text,
             records,
             next,
             total,
-            remark,
             ..Page::default()
         })
     }
@@ -388,7 +388,7 @@ impl Genesys {
     /// The answer to a submission or, if it was asked for already, to the question for its state.
     fn poll(&self, answer: &Answer, asked: Option<PollCount>) -> Result<Page, Refusal> {
         expect_success(answer)?;
-        let (text, _) = text_of(answer.clone())?;
+        let text = text_of(answer.clone())?.strict()?;
         let status: QueryStatus = parse(&text)?;
         let transaction = status
             .id
@@ -472,11 +472,7 @@ fn results_page(
         }
         expect_success(&answer)?;
     }
-    let (text, remark) = if redirected {
-        text_of(answer).unwrap_or_default()
-    } else {
-        text_of(answer)?
-    };
+    let text = text_of(answer)?;
     let results = match QueryResults::read(&text) {
         Err(_) if redirected => QueryResults::default(),
         results => results?,
@@ -527,11 +523,11 @@ fn results_page(
         .cursor()
     });
     Ok(Page {
-        text,
+        foreign: text.foreign(&records)?,
+        text: text.text,
         records,
         resumable: next.is_some(),
         next,
-        remark,
         ..Page::default()
     })
 }
@@ -546,11 +542,12 @@ fn downloaded_page(page: &QueryCursor, next: Option<String>, answer: &Answer) ->
         .is_success()
         .then(|| download_text(answer))
         .flatten();
-    let decoded = decoded.and_then(|(text, remark)| {
+    let decoded = decoded.and_then(|text| {
         let records = download_records(&text)?;
-        Some((text, records, remark))
+        let foreign = text.foreign(&records).ok()?;
+        Some((text.text, records, foreign))
     });
-    let Some((text, records, remark)) = decoded else {
+    let Some((text, records, foreign)) = decoded else {
         return Page {
             next: page.cursor(),
             ..Page::default()
@@ -567,9 +564,9 @@ fn downloaded_page(page: &QueryCursor, next: Option<String>, answer: &Answer) ->
     Page {
         text,
         records,
+        foreign,
         resumable: next.is_some(),
         next,
-        remark,
         ..Page::default()
     }
 }

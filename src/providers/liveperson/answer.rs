@@ -16,7 +16,7 @@ use crate::providers::answer::{
 };
 use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage::IsRecord;
-use crate::providers::{Answer, Refusal};
+use crate::providers::{Answer, Foreign, Refusal, SaidInBody};
 
 /// The longest pause that is made within a range. One that has to wait longer fails, and is pulled by another run.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -70,8 +70,8 @@ pub(super) struct AnswerRows {
     pub(super) text: String,
     /// Where the rows lie in it.
     pub(super) records: Spans,
-    /// What an operator should know of it.
-    pub(super) remark: Option<String>,
+    /// Those that aren't UTF-8.
+    pub(super) foreign: Foreign,
 }
 
 /// What one answer is.
@@ -107,17 +107,36 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
             _ => Ok(Reply::NotUnderstood(said)),
         };
     }
-    let (text, remark) = text_of(answer)?;
+    let text = text_of(answer)?;
     let found = read_page(&text, &["data", "auditData"], is_record, rows)?;
     Ok(match found {
         AnswerForm::Rows(records) => Reply::Rows(AnswerRows {
-            text,
+            foreign: text.foreign(&records)?,
+            text: text.text,
             records,
-            remark,
         }),
         AnswerForm::NotUnderstood(said) => Reply::NotUnderstood(said),
         AnswerForm::Later { pause, refusal } => Reply::Later { pause, refusal },
     })
+}
+
+/// What an answer's errors say of the token and of the rate.
+pub(super) fn said_in_body(answer: &Answer) -> SaidInBody {
+    let has_errors = answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST;
+    let text = error_text(answer);
+    let body: GraphqlBody = match has_errors && text.contains("\"errors\"") {
+        true => serde_json::from_str(&text).unwrap_or_default(),
+        false => GraphqlBody::default(),
+    };
+    match body.errors.and_then(|found| errors(found.get())) {
+        Some(errors) => SaidInBody {
+            token_refused: errors.token_refused,
+            pause: errors
+                .pause
+                .filter(|_| errors.kind != Some(FailureKind::Auth)),
+        },
+        None => SaidInBody::default(),
+    }
 }
 
 /// What the JSON of an answer is.
@@ -136,7 +155,9 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
     };
     let rows = data.audit_data.map(RawValue::get);
     if let Some(errors) = body.errors.and_then(|found| errors(found.get())) {
-        let GraphqlErrors { kind, pause, said } = errors;
+        let GraphqlErrors {
+            kind, pause, said, ..
+        } = errors;
         // what of the rows is missing, nobody knows
         let has_rows = rows.is_some_and(|rows| rows != "null");
         let with = if has_rows {

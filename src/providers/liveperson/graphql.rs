@@ -22,6 +22,8 @@ pub(super) struct GraphqlErrors {
     /// What they mean together. Nothing if all of them say that the question isn't valid: then it may be asked in other
     /// words.
     pub(super) kind: Option<FailureKind>,
+    /// Whether one of them refuses the token, and none asks to be left alone.
+    pub(super) token_refused: bool,
     /// The longest pause that they ask for.
     pub(super) pause: Option<Duration>,
     /// The first of their messages.
@@ -111,6 +113,8 @@ enum Means {
     /// The question isn't valid.
     Invalid,
     Is(FailureKind),
+    /// The token isn't good; another one may be.
+    OfToken,
     Unknown,
 }
 
@@ -139,8 +143,11 @@ pub(super) fn errors(errors: &str) -> Option<GraphqlErrors> {
     } else {
         messages.join("; ")
     };
+    let kind = together(&read.iter().map(|error| error.means));
+    let of_token = read.iter().any(|error| error.means == Means::OfToken);
     Some(GraphqlErrors {
-        kind: together(&read.iter().map(|error| error.means)),
+        kind,
+        token_refused: of_token && kind == Some(FailureKind::Auth),
         pause: read.iter().filter_map(|error| error.pause).max(),
         said,
     })
@@ -153,7 +160,7 @@ fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<FailureKind> 
         None
     } else if has(FailureKind::RateLimited) {
         Some(FailureKind::RateLimited)
-    } else if has(FailureKind::Auth) {
+    } else if has(FailureKind::Auth) || all.clone().any(|means| means == Means::OfToken) {
         Some(FailureKind::Auth)
     } else {
         Some(FailureKind::Transient)
@@ -255,7 +262,8 @@ fn pause(text: &ScalarText<'_>, unit: f64) -> Option<Duration> {
 fn by_status(status: &str) -> Means {
     match status.parse::<u16>() {
         Ok(400 | 422) => Means::Invalid,
-        Ok(401 | 403) => Means::Is(FailureKind::Auth),
+        Ok(401) => Means::OfToken,
+        Ok(403) => Means::Is(FailureKind::Auth),
         Ok(429) => Means::Is(FailureKind::RateLimited),
         Ok(408 | 500..=599) => Means::Is(FailureKind::Transient),
         _ => Means::Unknown,
@@ -281,15 +289,19 @@ fn by_word(word: &str) -> Means {
         "unauthenticated",
         "unauthorized",
         "unauthorised",
-        "forbidden",
-        "accessdenied",
-        "permission",
         "tokenexpired",
+        "expiredtoken",
         "invalidtoken",
+        "tokeninvalid",
         "invalidcredential",
         "notauthenticated",
-        "notauthorized",
+        "authenticationerror",
+        "authenticationfailed",
+        "authenticationrequired",
+        "sessionexpired",
     ]) {
+        Means::OfToken
+    } else if has(&["forbidden", "accessdenied", "permission", "notauthorized"]) {
         Means::Is(FailureKind::Auth)
     } else if has(&[
         "validation",
@@ -345,17 +357,26 @@ fn by_message(message: &str) -> Means {
         "unauthenticated",
         "not authenticated",
         "unauthorized",
-        "not authorized",
         "unauthorised",
+        "bad authentication",
+        "authentication failed",
+        "authentication required",
+        "token expired",
+        "token has expired",
+        "expired token",
+        "token is expired",
+        "invalid token",
+        "session expired",
+        "session has expired",
+    ]) {
+        Means::OfToken
+    } else if has(&[
+        "not authorized",
         "not authorised",
         "forbidden",
         "access denied",
         "permission",
         "privilege",
-        "bad authentication",
-        "token expired",
-        "token has expired",
-        "invalid token",
     ]) {
         Means::Is(FailureKind::Auth)
     } else if has(&[

@@ -288,7 +288,7 @@ impl LivePerson {
         let AnswerRows {
             text,
             mut records,
-            remark: of_text,
+            mut foreign,
         } = rows;
         let rows = records.len() as u64;
         if rows > 0 {
@@ -299,6 +299,7 @@ impl LivePerson {
         let last = rows_of_last_time(&text, &records);
         if may_be_cut && last < records.len() {
             records.truncate(records.len() - last);
+            foreign.retain(|number, _| *number < records.len());
         }
         let next = OffsetCursor {
             offset: state.offset.saturating_add(records.len() as u64),
@@ -307,12 +308,11 @@ impl LivePerson {
             pauses: 0,
             refusals: Vec::new(),
         };
-        let (total, of_count) = compared(count, state.offset, rows);
-        let remarks = [of_text, of_count].into_iter().flatten();
-        let remark = remarks.reduce(|all, remark| format!("{all}; {remark}"));
+        let (total, remark) = compared(count, state.offset, rows);
         Page {
             text,
             records,
+            foreign,
             next: if rows == 0 { None } else { next.cursor() },
             total,
             remark,

@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use url::Url;
 
 use super::LivePerson;
+use super::answer::said_in_body;
 use super::hosts::{CONFIGURATION, LOGIN, PUBLIC_LOOK_UP, SENTINEL, below, looked_up};
 use super::query::is_name;
 use crate::model::RateLimit;
@@ -151,6 +152,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
             trusted_hosts: trusted.collect(),
             manners: RetryHints {
                 rest,
+                said: said_in_body,
                 ..RetryHints::default()
             },
         },

@@ -62,6 +62,23 @@ const BREAKS: &[Break] = &[
     ("no closing brace", |raw| {
         raw.strip_suffix('}').unwrap().to_owned()
     }),
+    ("a bracket that nobody opened", |raw| with(raw, r#""x":1]"#)),
+    ("a bracket too many in a list", |raw| {
+        with(raw, r#""x":[1]],"y":2"#)
+    }),
+    ("a bracket and a brace too many", |raw| format!("{raw}]}}")),
+    ("braces too many inside", |raw| {
+        with(raw, r#""x":1}},"y":2"#)
+    }),
+    ("one brace too many inside", |raw| {
+        with(raw, r#""x":1},"y":2"#)
+    }),
+    ("a list without its end", |raw| with(raw, r#""x":[1,2"#)),
+    ("a quote that isn't closed", |raw| with(raw, r#""x":"C:"#)),
+    ("a quote that isn't opened", |raw| with(raw, r#""x":C:""#)),
+    ("a byte order mark inside", |raw| {
+        with(raw, "\u{feff}\"x\":1")
+    }),
     ("what follows a call", |raw| format!("{raw});")),
     ("half a record", |raw| {
         raw[..raw.len() / 2].trim_end().to_owned()
@@ -287,7 +304,7 @@ async fn a_broken_record_of_everyware_cloud_costs_itself() {
 /// A page that was cut short, with a broken record in it or not, is never taken for a whole one.
 async fn never_passes_cut<W: World>() {
     let mut rig = rig_for(From::Page, W::start(0).await).await;
-    for (how, break_it) in [BREAKS[6], BREAKS[18], BREAKS[22]] {
+    for (how, break_it) in [BREAKS[6], BREAKS[18], BREAKS[22], BREAKS[24]] {
         let mut records: Vec<String> = (0..6).map(record::<W>).collect();
         records[2] = break_it(&records[2]);
         // some thirty places, none of them behind the list
