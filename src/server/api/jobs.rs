@@ -11,8 +11,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::runs::Kind;
-use super::{ApiProblem, Range};
+use super::runs::FailureKindBody;
+use super::{ApiProblem, RangeBody};
 use crate::clock::real_now;
 use crate::lake::{Commit, FailureStreak, Progress};
 use crate::model::{RangeSet, Timestamp};
@@ -22,16 +22,18 @@ use crate::status::{Finding, JobState, JobStatus};
 
 /// All jobs, in the configuration's order.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Jobs {
+#[schema(as = Jobs)]
+pub(super) struct JobsBody {
     /// When this was put together.
     as_of: DateTime<Utc>,
     /// The jobs.
-    jobs: Vec<Job>,
+    jobs: Vec<JobBody>,
 }
 
 /// One job.
 #[derive(Debug, Serialize, ToSchema)]
-struct Job {
+#[schema(as = Job)]
+struct JobBody {
     /// Its name.
     name: String,
     /// The kind of its provider.
@@ -39,30 +41,32 @@ struct Job {
     /// The account's name in the configuration.
     connection: String,
     /// What it is doing, in a word.
-    state: Activity,
+    state: StateBody,
     /// What somebody should look at, the worst first.
-    findings: Vec<Advice>,
+    findings: Vec<FindingBody>,
     /// Where it stands; null if its log can't be read.
-    standing: Option<JobStanding>,
+    standing: Option<StatusBody>,
     /// Why its log can't be read.
     error: Option<String>,
 }
 
 /// One job, with each of its streams.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct JobWithStreams {
+#[schema(as = JobWithStreams)]
+pub(super) struct JobWithStreamsBody {
     /// When this was put together.
     as_of: DateTime<Utc>,
     /// The job.
-    job: Job,
+    job: JobBody,
     /// Its streams by name; none if it was never pulled.
-    streams: BTreeMap<String, Stream>,
+    streams: BTreeMap<String, StreamBody>,
 }
 
 /// Whether somebody is at a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Activity {
+#[schema(as = Activity)]
+enum StateBody {
     /// Its log can't be read.
     Unreadable,
     /// Its last scheduled run failed; another one may be under way.
@@ -82,9 +86,9 @@ enum Activity {
 /// Where a job stands.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JobState)]
-struct JobStanding {
+struct StatusBody {
     /// Whether somebody is at it.
-    state: Activity,
+    state: StateBody,
     /// Up to which event time every stream was pulled without a gap.
     watermark: Option<DateTime<Utc>>,
     /// How far behind now that is.
@@ -100,22 +104,23 @@ struct JobStanding {
     /// When it is due next.
     next_run: Option<DateTime<Utc>>,
     /// The scheduled runs that failed in a row up to the last one; null if that one succeeded.
-    failing: Option<Failing>,
+    failing: Option<FailingBody>,
     /// Which process holds it.
-    holder: Option<Holder>,
+    holder: Option<HolderBody>,
     /// What lies before its newest rows and was never pulled.
-    gaps: Vec<Gap>,
+    gaps: Vec<GapBody>,
     /// The unreadable records that wait for somebody.
     quarantined: u64,
     /// Those that were put aside or tried again.
     acknowledged: u64,
     /// What somebody should look at.
-    findings: Vec<Advice>,
+    findings: Vec<FindingBody>,
 }
 
 /// Failed runs in a row.
 #[derive(Debug, Serialize, ToSchema)]
-struct Failing {
+#[schema(as = Failing)]
+struct FailingBody {
     /// When the first of them failed.
     since: DateTime<Utc>,
     /// When the last of them failed.
@@ -125,7 +130,7 @@ struct Failing {
     /// The last of them.
     run: Uuid,
     /// What kind of failure; null if it is not known.
-    kind: Option<Kind>,
+    kind: Option<FailureKindBody>,
     /// Whether it was the lake that failed, not the provider.
     at_lake: bool,
     /// The failure with its causes.
@@ -138,7 +143,8 @@ struct Failing {
 
 /// Who runs a job.
 #[derive(Debug, Serialize, ToSchema)]
-struct Holder {
+#[schema(as = Holder)]
+struct HolderBody {
     /// The machine.
     host: String,
     /// The process.
@@ -149,16 +155,18 @@ struct Holder {
 
 /// A range of a stream that was never pulled.
 #[derive(Debug, Serialize, ToSchema)]
-struct Gap {
+#[schema(as = Gap)]
+struct GapBody {
     /// The stream.
     stream: String,
     /// The range.
-    range: Range,
+    range: RangeBody,
 }
 
 /// Something that somebody should look at.
 #[derive(Debug, Serialize, ToSchema)]
-struct Advice {
+#[schema(as = Advice)]
+struct FindingBody {
     /// `unreadable`, `refused`, `failing`, `gap`, `stale` or `quarantine`.
     kind: &'static str,
     /// What was found, in words that go on after the job's name.
@@ -169,25 +177,28 @@ struct Advice {
 
 /// Where a stream stands.
 #[derive(Debug, Serialize, ToSchema)]
-struct Stream {
+#[schema(as = Stream)]
+struct StreamBody {
     /// Up to which event time it was pulled without a gap.
     watermark: Option<DateTime<Utc>>,
     /// All that was pulled to its last page.
-    coverage: Vec<Range>,
+    coverage: Vec<RangeBody>,
     /// What is being pulled, or was left on the way.
-    unfinished: Vec<Range>,
+    unfinished: Vec<RangeBody>,
     /// What is to be read again, by the delay in seconds after which that is done.
-    unsettled: BTreeMap<String, Vec<Range>>,
+    unsettled: BTreeMap<String, Vec<RangeBody>>,
 }
 
 /// Where every job stands.
-#[utoipa::path(get, path = "/api/v1/jobs", responses((status = 200, description = "All jobs", body = Jobs)))]
-pub(super) async fn jobs(State(site): State<Site>) -> Json<Jobs> {
+#[utoipa::path(get, path = "/api/v1/jobs", responses((status = 200, description = "All jobs", body = JobsBody)))]
+pub(super) async fn jobs(State(site): State<Site>) -> Json<JobsBody> {
     let standings = site.board().standings().await;
     let as_of = real_now();
-    let jobs = standings.iter().map(|standing| Job::of(standing, as_of));
+    let jobs = standings
+        .iter()
+        .map(|standing| JobBody::of(standing, as_of));
     let jobs = jobs.collect();
-    Json(Jobs { as_of, jobs })
+    Json(JobsBody { as_of, jobs })
 }
 
 /// Where one job stands, with its streams.
@@ -196,7 +207,7 @@ pub(super) async fn jobs(State(site): State<Site>) -> Json<Jobs> {
     path = "/api/v1/jobs/{name}",
     params(("name" = String, Path, description = "The job's name")),
     responses(
-        (status = 200, description = "The job", body = JobWithStreams),
+        (status = 200, description = "The job", body = JobWithStreamsBody),
         (status = 400, description = "The name can't be read", body = ApiProblem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such job", body = ApiProblem, content_type = "application/problem+json"),
     )
@@ -204,7 +215,7 @@ pub(super) async fn jobs(State(site): State<Site>) -> Json<Jobs> {
 pub(super) async fn job(
     State(site): State<Site>,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Json<JobWithStreams>, ApiProblem> {
+) -> Result<Json<JobWithStreamsBody>, ApiProblem> {
     let Path(name) =
         name.map_err(|rejected| ApiProblem::new(StatusCode::BAD_REQUEST, rejected.body_text()))?;
     let standings = site.board().standings().await;
@@ -215,10 +226,10 @@ pub(super) async fn job(
     let as_of = real_now();
     let newest = (standing.standing.as_ref().ok()).and_then(|known| known.newest.as_ref());
     let streams = (newest.iter().flat_map(|newest| Commit::current(newest)))
-        .map(|(stream, progress)| (stream.clone(), Stream::of(progress)));
-    Ok(Json(JobWithStreams {
+        .map(|(stream, progress)| (stream.clone(), StreamBody::of(progress)));
+    Ok(Json(JobWithStreamsBody {
         as_of,
-        job: Job::of(standing, as_of),
+        job: JobBody::of(standing, as_of),
         streams: streams.collect(),
     }))
 }
@@ -230,18 +241,18 @@ pub(super) fn unknown(name: &str) -> ApiProblem {
     )
 }
 
-impl Job {
+impl JobBody {
     fn of(known: &StatusReading, now: Timestamp) -> Self {
         let job = &known.scheduled.job;
         let (standing, error) = match &known.standing {
-            Ok(standing) => (Some(JobStanding::of(standing, now)), None),
+            Ok(standing) => (Some(StatusBody::of(standing, now)), None),
             Err(error) => (None, Some(error.clone())),
         };
         Self {
             name: job.name.clone(),
             provider: job.provider,
             connection: job.connection.clone(),
-            state: Activity::of(known.status.state(now)),
+            state: StateBody::of(known.status.state(now)),
             findings: advice(known.status.findings(now)),
             standing,
             error,
@@ -249,7 +260,7 @@ impl Job {
     }
 }
 
-impl Activity {
+impl StateBody {
     fn of(doing: JobState) -> Self {
         match doing {
             JobState::Unreadable => Self::Unreadable,
@@ -263,14 +274,14 @@ impl Activity {
     }
 }
 
-impl JobStanding {
+impl StatusBody {
     fn of(standing: &JobStatus, now: Timestamp) -> Self {
-        let gap = |(stream, range): &(String, crate::model::Range)| Gap {
+        let gap = |(stream, range): &(String, crate::model::Range)| GapBody {
             stream: stream.clone(),
             range: (*range).into(),
         };
         Self {
-            state: Activity::of(standing.state(now)),
+            state: StateBody::of(standing.state(now)),
             watermark: standing.watermark,
             lag_seconds: standing.lag(now).map(|lag| lag.num_seconds()),
             fresh_until: standing.fresh_until,
@@ -278,8 +289,8 @@ impl JobStanding {
             stale_streams: standing.stale.clone(),
             last_commit: standing.newest.as_ref().map(|newest| newest.at),
             next_run: standing.next_run,
-            failing: standing.failing.as_ref().map(Failing::of),
-            holder: standing.holder(now).map(|claim| Holder {
+            failing: standing.failing.as_ref().map(FailingBody::of),
+            holder: standing.holder(now).map(|claim| HolderBody {
                 host: claim.host.clone(),
                 pid: claim.pid,
                 expires_at: claim.expires_at,
@@ -292,14 +303,14 @@ impl JobStanding {
     }
 }
 
-impl Failing {
+impl FailingBody {
     fn of(failing: &FailureStreak) -> Self {
         Self {
             since: failing.since,
             at: failing.at,
             runs: failing.runs,
             run: failing.run,
-            kind: failing.kind.map(Kind::from),
+            kind: failing.kind.map(FailureKindBody::from),
             at_lake: failing.at_lake,
             error: failing.error.clone(),
             streams: failing.streams.clone(),
@@ -308,8 +319,8 @@ impl Failing {
     }
 }
 
-fn advice(findings: Vec<Finding>) -> Vec<Advice> {
-    let advice = |finding: Finding| Advice {
+fn advice(findings: Vec<Finding>) -> Vec<FindingBody> {
+    let advice = |finding: Finding| FindingBody {
         kind: finding.kind.as_str(),
         what: finding.what,
         to_do: finding.to_do,
@@ -317,9 +328,9 @@ fn advice(findings: Vec<Finding>) -> Vec<Advice> {
     findings.into_iter().map(advice).collect()
 }
 
-impl Stream {
+impl StreamBody {
     fn of(progress: &Progress) -> Self {
-        let ranges = |set: &RangeSet| set.iter().map(Range::from).collect();
+        let ranges = |set: &RangeSet| set.iter().map(RangeBody::from).collect();
         let unsettled = progress.unsettled.iter();
         Self {
             watermark: progress.watermark,

@@ -68,14 +68,15 @@ async fn nothing() -> ApiProblem {
 
 /// A half-open range of event time.
 #[derive(Debug, Serialize, ToSchema)]
-struct Range {
+#[schema(as = Range)]
+struct RangeBody {
     /// Its first instant.
     from: DateTime<Utc>,
     /// The first instant after it.
     to: DateTime<Utc>,
 }
 
-impl From<model::Range> for Range {
+impl From<model::Range> for RangeBody {
     fn from(range: model::Range) -> Self {
         Self {
             from: range.from(),
@@ -86,7 +87,8 @@ impl From<model::Range> for Range {
 
 /// What became of records.
 #[derive(Debug, Serialize, ToSchema)]
-struct Counts {
+#[schema(as = Counts)]
+struct CountsBody {
     /// All that the provider showed: new, duplicate, quarantined and waiting ones.
     fetched: u64,
     /// Those that the lake didn't have.
@@ -103,7 +105,7 @@ struct Counts {
     late: u64,
 }
 
-impl From<lake::RecordCounts> for Counts {
+impl From<lake::RecordCounts> for CountsBody {
     fn from(counts: lake::RecordCounts) -> Self {
         let lake::RecordCounts {
             fetched,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{ApiProblem, Counts, Range, jobs};
+use super::{ApiProblem, CountsBody, RangeBody, jobs};
 use crate::history::{self, RunOfJob};
 use crate::lake;
 use crate::model;
@@ -23,7 +23,7 @@ const MOST: u32 = 500;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct RunsQuery {
     /// Of this job only.
     job: Option<String>,
     /// So many at most.
@@ -35,9 +35,10 @@ pub(super) struct Wanted {
 
 /// Some runs, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Runs {
+#[schema(as = Runs)]
+pub(super) struct RunsBody {
     /// The runs.
-    runs: Vec<Run>,
+    runs: Vec<RunBody>,
     /// Where the older ones begin: for `before`. Null if there are none.
     next: Option<Uuid>,
     /// What of the history can't be read: runs may be missing here.
@@ -46,7 +47,8 @@ pub(super) struct Runs {
 
 /// One run.
 #[derive(Debug, Serialize, ToSchema)]
-struct Run {
+#[schema(as = Run)]
+struct RunBody {
     /// Its id, a UUID of version 7: later ones are larger.
     id: Uuid,
     /// The job.
@@ -56,36 +58,37 @@ struct Run {
     /// When it gave the job up; of one that is under way or lost, its last commit.
     ended_at: DateTime<Utc>,
     /// The worst of its ranges.
-    outcome: Outcome,
+    outcome: OutcomeBody,
     /// What became of its records.
-    counts: Counts,
+    counts: CountsBody,
     /// Requests sent, retries included.
     calls: u64,
     /// Of these, how many were sent again after a passing failure.
     retries: u64,
     /// Its ranges.
-    ranges: Vec<RangeOfRun>,
+    ranges: Vec<RunRangeBody>,
 }
 
 /// One range of one stream in a run.
 #[derive(Debug, Serialize, ToSchema)]
-struct RangeOfRun {
+#[schema(as = RangeOfRun)]
+struct RunRangeBody {
     /// The stream; null for a run that found nothing to do, or failed before it knew its streams.
     stream: Option<String>,
     /// The range, with the stream.
-    range: Option<Range>,
+    range: Option<RangeBody>,
     /// Why it was pulled.
-    work: Option<Work>,
+    work: Option<WorkBody>,
     /// What became of it.
-    outcome: Outcome,
+    outcome: OutcomeBody,
     /// What became of its records.
-    counts: Counts,
+    counts: CountsBody,
     /// Requests sent for it, retries included.
     calls: u64,
     /// Of these, how many were sent again after a passing failure.
     retries: u64,
     /// What kind of failure.
-    error_kind: Option<Kind>,
+    error_kind: Option<FailureKindBody>,
     /// The failure with its causes.
     error: Option<String>,
     /// What an operator should know of it.
@@ -95,7 +98,8 @@ struct RangeOfRun {
 /// What became of a range, or of a run.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+#[schema(as = Outcome)]
+enum OutcomeBody {
     /// Pulled to its last page.
     Finished,
     /// Pulled in part: a later run goes on.
@@ -109,7 +113,8 @@ enum Outcome {
 /// Why a range was pulled.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Work {
+#[schema(as = Work)]
+enum WorkBody {
     /// For the first time.
     Pull,
     /// Again, for late records.
@@ -123,7 +128,8 @@ enum Work {
 /// What a failure means.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
+#[schema(as = Kind)]
+pub(super) enum FailureKindBody {
     /// May pass by itself.
     Transient,
     /// The provider asked to come back later.
@@ -142,9 +148,9 @@ pub(super) enum Kind {
 #[utoipa::path(
     get,
     path = "/api/v1/runs",
-    params(Wanted),
+    params(RunsQuery),
     responses(
-        (status = 200, description = "The runs", body = Runs),
+        (status = 200, description = "The runs", body = RunsBody),
         (status = 400, description = "A parameter is wrong", body = ApiProblem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such job", body = ApiProblem, content_type = "application/problem+json"),
         (status = 503, description = "The lake can't be read", body = ApiProblem, content_type = "application/problem+json"),
@@ -152,10 +158,10 @@ pub(super) enum Kind {
 )]
 pub(super) async fn runs(
     State(site): State<Site>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Runs>, ApiProblem> {
+    wanted: Result<Query<RunsQuery>, QueryRejection>,
+) -> Result<Json<RunsBody>, ApiProblem> {
     let wrong = |detail: String| ApiProblem::new(StatusCode::BAD_REQUEST, detail);
-    let Query(Wanted { job, limit, before }) =
+    let Query(RunsQuery { job, limit, before }) =
         wanted.map_err(|rejected| wrong(rejected.body_text()))?;
     let limit = limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
@@ -187,26 +193,26 @@ pub(super) async fn runs(
         };
         problem.map_err(|problem| ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, problem))?;
     }
-    Ok(Json(Runs {
+    Ok(Json(RunsBody {
         problems: known.problems.clone(),
-        ..Runs::page(runs, limit)
+        ..RunsBody::page(runs, limit)
     }))
 }
 
-impl Runs {
+impl RunsBody {
     /// So many of the runs, which are in order.
     fn page(mut runs: Vec<RunOfJob>, limit: usize) -> Self {
         let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.run);
         runs.truncate(limit);
         Self {
-            runs: runs.into_iter().map(Run::from).collect(),
+            runs: runs.into_iter().map(RunBody::from).collect(),
             next,
             problems: Vec::new(),
         }
     }
 }
 
-impl From<RunOfJob> for Run {
+impl From<RunOfJob> for RunBody {
     fn from(run: RunOfJob) -> Self {
         Self {
             id: run.run,
@@ -217,29 +223,29 @@ impl From<RunOfJob> for Run {
             counts: run.counts.into(),
             calls: run.calls,
             retries: run.retries,
-            ranges: run.rows.into_iter().map(RangeOfRun::from).collect(),
+            ranges: run.rows.into_iter().map(RunRangeBody::from).collect(),
         }
     }
 }
 
-impl From<history::RunRow> for RangeOfRun {
+impl From<history::RunRow> for RunRangeBody {
     fn from(row: history::RunRow) -> Self {
         Self {
             stream: row.stream,
-            range: row.range.map(Range::from),
-            work: row.work.map(Work::from),
+            range: row.range.map(RangeBody::from),
+            work: row.work.map(WorkBody::from),
             outcome: row.outcome.into(),
             counts: row.counts.into(),
             calls: row.calls,
             retries: row.retries,
-            error_kind: row.error_kind.map(Kind::from),
+            error_kind: row.error_kind.map(FailureKindBody::from),
             error: row.error,
             remarks: row.remarks,
         }
     }
 }
 
-impl From<history::RangeOutcome> for Outcome {
+impl From<history::RangeOutcome> for OutcomeBody {
     fn from(outcome: history::RangeOutcome) -> Self {
         match outcome {
             history::RangeOutcome::Finished => Self::Finished,
@@ -250,7 +256,7 @@ impl From<history::RangeOutcome> for Outcome {
     }
 }
 
-impl From<lake::Work> for Work {
+impl From<lake::Work> for WorkBody {
     fn from(work: lake::Work) -> Self {
         match work {
             lake::Work::Pull => Self::Pull,
@@ -261,7 +267,7 @@ impl From<lake::Work> for Work {
     }
 }
 
-impl From<model::FailureKind> for Kind {
+impl From<model::FailureKind> for FailureKindBody {
     fn from(kind: model::FailureKind) -> Self {
         match kind {
             model::FailureKind::Transient => Self::Transient,
@@ -309,7 +315,7 @@ mod tests {
             rows: rows.collect(),
         };
         loop {
-            let page = Runs::page(history.runs(None, before, 3), 2);
+            let page = RunsBody::page(history.runs(None, before, 3), 2);
             assert!(page.runs.iter().all(|run| run.ranges.len() == 2));
             shown.extend(page.runs.iter().map(|run| run.id.as_u128()));
             pages += 1;
@@ -320,7 +326,7 @@ mod tests {
         }
         assert_eq!((shown, pages), (vec![5, 4, 3, 2, 1], 3));
         assert!(history.runs(Some("other"), None, 3).is_empty());
-        let whole = Runs::page([5, 4].map(run).into(), 2);
+        let whole = RunsBody::page([5, 4].map(run).into(), 2);
         assert_eq!(
             (whole.runs.len(), whole.next),
             (2, None),

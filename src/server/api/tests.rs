@@ -10,3 +10,36 @@ fn every_path_is_described() {
     let there: BTreeSet<&str> = there.iter().map(|(path, _)| *path).collect();
     assert_eq!(described, there);
 }
+
+/// Clients that are generated from the description use these names.
+#[test]
+fn components_keep_their_names() {
+    let components = Description::openapi().components;
+    let names: BTreeSet<String> = components
+        .into_iter()
+        .flat_map(|all| all.schemas.into_keys())
+        .collect();
+    let expected = [
+        "Activity",
+        "Advice",
+        "Counts",
+        "Failing",
+        "Gap",
+        "Holder",
+        "Job",
+        "JobState",
+        "JobWithStreams",
+        "Jobs",
+        "Kind",
+        "Outcome",
+        "Problem",
+        "Range",
+        "RangeOfRun",
+        "Run",
+        "Runs",
+        "Stream",
+        "Value",
+        "Work",
+    ];
+    assert_eq!(names, expected.map(str::to_owned).into());
+}
