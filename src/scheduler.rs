@@ -279,9 +279,9 @@ async fn tell_status(
         Ok::<_, LakeError>(Arc::new(JobStatus::of(scheduled, newest, counts, now)))
     };
     let status = match read.await {
-        Ok(standing) => {
-            *known = Some(Arc::clone(&standing));
-            LastKnownStatus::read(standing)
+        Ok(status) => {
+            *known = Some(Arc::clone(&status));
+            LastKnownStatus::read(status)
         }
         Err(error) => {
             LastKnownStatus::unreadable(scheduled, error_chain(&error), known.as_deref(), now)

@@ -50,7 +50,7 @@ pub(super) async fn run(
     };
     for scheduled in jobs {
         statuses.push(match JobStatus::read(&scheduled, now).await {
-            Ok(standing) => LastKnownStatus::read(Arc::new(standing)),
+            Ok(status) => LastKnownStatus::read(Arc::new(status)),
             // the other jobs can still be told of
             Err(error) => {
                 let failure = CommandError::lake(error);
@@ -139,23 +139,23 @@ fn row(status: &LastKnownStatus, now: Timestamp) -> [Cell; 9] {
     };
     let job = status.job.clone().into();
     let state = Cell::from(state.as_str().to_owned()).toned(tone);
-    let Some(standing) = &status.standing else {
+    let Some(last) = &status.last else {
         let [watermark, lag, last, next, gaps, open, holder] = [(); 7].map(|()| none());
         return [job, state, watermark, lag, last, next, gaps, open, holder];
     };
-    let (gaps, open) = (standing.gaps.len() as u64, standing.quarantine.open);
+    let (gaps, open) = (last.gaps.len() as u64, last.quarantine.open);
     [
         job,
         state,
-        shown(standing.watermark),
-        (standing.lag(now))
+        shown(last.watermark),
+        (last.lag(now))
             .map_or_else(none, |lag| text::length(lag).into())
-            .toned(alarming(standing.is_stale(now), Tone::Bad)),
-        shown(standing.newest.as_ref().map(|newest| newest.at)),
-        shown(standing.next_run.map(|next| next.max(now))),
+            .toned(alarming(last.is_stale(now), Tone::Bad)),
+        shown(last.newest.as_ref().map(|newest| newest.at)),
+        shown(last.next_run.map(|next| next.max(now))),
         Cell::from(text::count(gaps)).toned(alarming(gaps > 0, Tone::Bad)),
         Cell::from(text::count(open)).toned(alarming(open > 0, Tone::Warning)),
-        standing.holder(now).map_or_else(none, |claim| {
+        last.holder(now).map_or_else(none, |claim| {
             let until = text::time(seconds(claim.expires_at));
             format!("{} on {} until {until}", claim.pid, claim.host).into()
         }),

@@ -34,29 +34,27 @@ pub struct StatusCache {
     /// The jobs, in the configuration's order.
     pub jobs: Arc<[ScheduledJob]>,
     lake: Lake,
-    standings: CacheSlot<Vec<StatusReading>>,
+    statuses: CacheSlot<Vec<StatusReading>>,
     history: history::HistoryReader,
     lake_answers: CacheSlot<Result<(), String>>,
     /// Whether it did when it was last asked.
     lake_answered: Arc<AtomicBool>,
-    /// What was last read of each job.
+    /// The status of each job that was last read.
     last: Arc<std::sync::Mutex<HashMap<String, FreshStatus>>>,
 }
 
-/// What was read of a job, and when.
-pub type FreshStatus = (Timestamp, Arc<JobStatus>);
+/// A status, and when it was read.
+type FreshStatus = (Timestamp, Arc<JobStatus>);
 
-/// Where one job stands, or why that can't be told.
+/// The status of one job, as far as it can be read.
 #[derive(Debug)]
 pub struct StatusReading {
     /// The job.
     pub scheduled: ScheduledJob,
-    /// Where it stands; else why its log can't be read.
-    pub standing: Result<Arc<JobStatus>, String>,
-    /// Where it stood when that could last be read: now, if it can.
-    pub known: Option<FreshStatus>,
-    /// The same as every surface shows it.
+    /// Its status.
     pub status: Arc<LastKnownStatus>,
+    /// When that was last read: just now, if it can be.
+    pub read_at: Option<Timestamp>,
 }
 
 impl StatusCache {
@@ -66,7 +64,7 @@ impl StatusCache {
             jobs: jobs.into(),
             history: history::HistoryReader::new(lake.clone()),
             lake,
-            standings: CacheSlot::fresh_for(FRESH),
+            statuses: CacheSlot::fresh_for(FRESH),
             lake_answers: CacheSlot::fresh_for(LAKE_FRESH),
             lake_answered: Arc::new(AtomicBool::new(true)),
             last: Arc::default(),
@@ -98,17 +96,17 @@ impl StatusCache {
         self.lake_answered.load(Ordering::Relaxed)
     }
 
-    /// Where each job stands, in the configuration's order, as of a few seconds ago.
-    pub async fn standings(&self) -> Arc<Vec<StatusReading>> {
+    /// Returns the status of each job, in the configuration's order, as of a few seconds ago.
+    pub async fn statuses(&self) -> Arc<Vec<StatusReading>> {
         let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
         let lake = self.lake.clone();
         let read = async move {
             let read = read_all(&lake, &jobs).await;
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            let of = |(scheduled, standing)| StatusReading::of(scheduled, standing, &mut last);
+            let of = |(scheduled, status)| StatusReading::of(scheduled, status, &mut last);
             read.into_iter().map(of).collect()
         };
-        self.standings.get(read).await
+        self.statuses.get(read).await
     }
 
     /// What runs did, as of a few seconds ago. Errors are in [`history::HistorySnapshot::problems`]; what was read before
@@ -134,32 +132,31 @@ async fn answers(lake: &Lake, layout: &[String]) -> Result<(), String> {
 }
 
 impl StatusReading {
-    /// As it was read now; else as it was read last, with what this process knows of its runs since then.
+    /// The status as it was read now, or else as it was last read, with what this process knows of its runs since then.
     fn of(
         scheduled: ScheduledJob,
-        standing: Result<Arc<JobStatus>, String>,
+        read: Result<Arc<JobStatus>, String>,
         last: &mut HashMap<String, FreshStatus>,
     ) -> Self {
         let (name, now) = (&scheduled.job.name, real_now());
-        let (status, read_at) = match &standing {
-            Ok(standing) => {
-                last.insert(name.clone(), (now, Arc::clone(standing)));
-                (LastKnownStatus::read(Arc::clone(standing)), Some(now))
+        let (status, read_at) = match read {
+            Ok(status) => {
+                last.insert(name.clone(), (now, Arc::clone(&status)));
+                (LastKnownStatus::read(status), Some(now))
             }
             Err(problem) => {
                 let last = last.get(name);
-                let before = last.map(|(_, standing)| &**standing);
-                let status = LastKnownStatus::unreadable(&scheduled, problem.clone(), before, now);
+                let before = last.map(|(_, status)| &**status);
+                let status = LastKnownStatus::unreadable(&scheduled, problem, before, now);
                 (status, last.map(|(read_at, _)| *read_at))
             }
         };
         let status = Arc::new(status);
         scheduled.job.metrics.shows(Arc::clone(&status) as _);
         Self {
-            known: read_at.zip(status.standing.clone()),
-            status,
-            standing,
             scheduled,
+            status,
+            read_at,
         }
     }
 }
@@ -171,17 +168,17 @@ async fn read_all(
     let now = real_now();
     stream::iter(jobs.to_vec())
         .map(|scheduled| async move {
-            let standing = JobStatus::read(&scheduled, now).await;
-            let standing = standing.map_err(|error| error_chain(&error));
+            let status = JobStatus::read(&scheduled, now).await;
+            let status = status.map_err(|error| error_chain(&error));
             // where the lake is gone, no job seems to have run
-            let standing = match standing {
-                Ok(standing) if standing.newest.is_none() => {
+            let status = match status {
+                Ok(status) if status.newest.is_none() => {
                     let layout = layout(&scheduled);
-                    answers(lake, &layout).await.map(|()| standing)
+                    answers(lake, &layout).await.map(|()| status)
                 }
-                standing => standing,
+                status => status,
             };
-            (scheduled, standing.map(Arc::new))
+            (scheduled, status.map(Arc::new))
         })
         .buffered(AT_A_TIME)
         .collect()

@@ -186,7 +186,7 @@ impl Place {
     /// What `status` works with, in a process of its own as far as the log can tell.
     async fn of_command(&self, now: Timestamp) -> LastKnownStatus {
         match JobStatus::read(&self.scheduled, now).await {
-            Ok(standing) => LastKnownStatus::read(Arc::new(standing)),
+            Ok(status) => LastKnownStatus::read(Arc::new(status)),
             Err(error) => LastKnownStatus::unreadable(
                 &self.scheduled,
                 crate::telemetry::error_chain(&error),

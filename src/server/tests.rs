@@ -198,14 +198,17 @@ async fn whoever_asks_whether_it_lives_does_not_queue_behind_pages() {
 async fn a_lake_that_is_gone_isnt_taken_for_jobs_that_never_ran() {
     let (site, _readiness) = site(&[]).await;
     let board = site.board();
-    assert!(board.standings().await[0].standing.is_ok());
+    assert!(board.statuses().await[0].status.current().is_some());
     let lake = board.lake().clone();
     lake.store.delete(&lake.layout.lake_file()).await.unwrap();
     tokio::time::sleep(Duration::from_mins(1)).await;
-    let read = board.standings().await;
-    let said = read[0].standing.as_ref().unwrap_err();
+    let read = board.statuses().await;
+    let said = read[0].status.unreadable.as_ref().unwrap();
     assert_eq!(said, "the lake `memory://` is gone");
-    assert!(read[0].known.is_some(), "what was known before is shown");
+    assert!(
+        read[0].status.last.is_some(),
+        "what was known before is shown"
+    );
     let own = Some("localhost");
     let (response, said) = ask(&router(site), Method::GET, "/api/v1/runs", own).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -192,11 +192,9 @@ struct StreamBody {
 /// Where every job stands.
 #[utoipa::path(get, path = "/api/v1/jobs", responses((status = 200, description = "All jobs", body = JobsBody)))]
 pub(super) async fn jobs(State(site): State<Site>) -> Json<JobsBody> {
-    let standings = site.board().standings().await;
+    let statuses = site.board().statuses().await;
     let as_of = real_now();
-    let jobs = standings
-        .iter()
-        .map(|standing| JobBody::of(standing, as_of));
+    let jobs = (statuses.iter()).map(|reading| JobBody::of(reading, as_of));
     let jobs = jobs.collect();
     Json(JobsBody { as_of, jobs })
 }
@@ -218,18 +216,18 @@ pub(super) async fn job(
 ) -> Result<Json<JobWithStreamsBody>, ApiProblem> {
     let Path(name) =
         name.map_err(|rejected| ApiProblem::new(StatusCode::BAD_REQUEST, rejected.body_text()))?;
-    let standings = site.board().standings().await;
-    let is_it = |standing: &&StatusReading| standing.scheduled.job.name == name;
-    let Some(standing) = standings.iter().find(is_it) else {
+    let statuses = site.board().statuses().await;
+    let is_it = |reading: &&StatusReading| reading.status.job == name;
+    let Some(reading) = statuses.iter().find(is_it) else {
         return Err(unknown(&name));
     };
     let as_of = real_now();
-    let newest = (standing.standing.as_ref().ok()).and_then(|known| known.newest.as_ref());
+    let newest = (reading.status.current()).and_then(|status| status.newest.as_ref());
     let streams = (newest.iter().flat_map(|newest| Commit::current(newest)))
         .map(|(stream, progress)| (stream.clone(), StreamBody::of(progress)));
     Ok(Json(JobWithStreamsBody {
         as_of,
-        job: JobBody::of(standing, as_of),
+        job: JobBody::of(reading, as_of),
         streams: streams.collect(),
     }))
 }
@@ -242,27 +240,23 @@ pub(super) fn unknown(name: &str) -> ApiProblem {
 }
 
 impl JobBody {
-    fn of(known: &StatusReading, now: Timestamp) -> Self {
-        let job = &known.scheduled.job;
-        let (standing, error) = match &known.standing {
-            Ok(standing) => (Some(StatusBody::of(standing, now)), None),
-            Err(error) => (None, Some(error.clone())),
-        };
+    fn of(reading: &StatusReading, now: Timestamp) -> Self {
+        let status = &reading.status;
         Self {
-            name: job.name.clone(),
-            provider: job.provider,
-            connection: job.connection.clone(),
-            state: StateBody::of(known.status.state(now)),
-            findings: advice(known.status.findings(now)),
-            standing,
-            error,
+            name: status.job.clone(),
+            provider: reading.scheduled.job.provider,
+            connection: status.connection.clone(),
+            state: StateBody::of(status.state(now)),
+            findings: findings(status.findings(now)),
+            standing: (status.current()).map(|status| StatusBody::of(status, now)),
+            error: status.unreadable.clone(),
         }
     }
 }
 
 impl StateBody {
-    fn of(doing: JobState) -> Self {
-        match doing {
+    fn of(state: JobState) -> Self {
+        match state {
             JobState::Unreadable => Self::Unreadable,
             JobState::Failing => Self::Failing,
             JobState::Running => Self::Running,
@@ -275,30 +269,30 @@ impl StateBody {
 }
 
 impl StatusBody {
-    fn of(standing: &JobStatus, now: Timestamp) -> Self {
+    fn of(status: &JobStatus, now: Timestamp) -> Self {
         let gap = |(stream, range): &(String, crate::model::Range)| GapBody {
             stream: stream.clone(),
             range: (*range).into(),
         };
         Self {
-            state: StateBody::of(standing.state(now)),
-            watermark: standing.watermark,
-            lag_seconds: standing.lag(now).map(|lag| lag.num_seconds()),
-            fresh_until: standing.fresh_until,
-            stale: standing.is_stale(now),
-            stale_streams: standing.stale.clone(),
-            last_commit: standing.newest.as_ref().map(|newest| newest.at),
-            next_run: standing.next_run,
-            failing: standing.failing.as_ref().map(FailingBody::of),
-            holder: standing.holder(now).map(|claim| HolderBody {
+            state: StateBody::of(status.state(now)),
+            watermark: status.watermark,
+            lag_seconds: status.lag(now).map(|lag| lag.num_seconds()),
+            fresh_until: status.fresh_until,
+            stale: status.is_stale(now),
+            stale_streams: status.stale.clone(),
+            last_commit: status.newest.as_ref().map(|newest| newest.at),
+            next_run: status.next_run,
+            failing: status.failing.as_ref().map(FailingBody::of),
+            holder: status.holder(now).map(|claim| HolderBody {
                 host: claim.host.clone(),
                 pid: claim.pid,
                 expires_at: claim.expires_at,
             }),
-            gaps: standing.gaps.iter().map(gap).collect(),
-            quarantined: standing.quarantine.open,
-            acknowledged: standing.quarantine.acknowledged,
-            findings: advice(standing.findings(now)),
+            gaps: status.gaps.iter().map(gap).collect(),
+            quarantined: status.quarantine.open,
+            acknowledged: status.quarantine.acknowledged,
+            findings: findings(status.findings(now)),
         }
     }
 }
@@ -319,13 +313,13 @@ impl FailingBody {
     }
 }
 
-fn advice(findings: Vec<Finding>) -> Vec<FindingBody> {
-    let advice = |finding: Finding| FindingBody {
+fn findings(findings: Vec<Finding>) -> Vec<FindingBody> {
+    let body = |finding: Finding| FindingBody {
         kind: finding.kind.as_str(),
         what: finding.what,
         to_do: finding.to_do,
     };
-    findings.into_iter().map(advice).collect()
+    findings.into_iter().map(body).collect()
 }
 
 impl StreamBody {

@@ -196,12 +196,12 @@ struct Coverage {
 impl Coverage {
     fn of(look: &Look<'_>, now: Timestamp) -> Self {
         let mut all = Self::default();
-        let Some(standing) = look.standing else {
+        let Some(status) = look.last() else {
             return all;
         };
         let horizon = Range::new(look.policy.start, look.policy.horizon(now));
         let mut unsettled = std::collections::BTreeMap::<u64, RangeSet>::new();
-        for (stream, progress) in standing.newest.iter().flat_map(Commit::current) {
+        for (stream, progress) in status.newest.iter().flat_map(Commit::current) {
             progress
                 .coverage
                 .iter()
@@ -224,7 +224,7 @@ impl Coverage {
                 ranges.iter().for_each(|range| of_delay.insert(range));
             }
         }
-        let lost = (standing.newest.iter()).flat_map(|newest| plan::lost(newest, look.policy));
+        let lost = (status.newest.iter()).flat_map(|newest| plan::lost(newest, look.policy));
         for (stream, range, _) in lost {
             all.lost.insert(range);
             match all.lost_by_stream.last_mut() {
@@ -237,7 +237,7 @@ impl Coverage {
                 .into_iter()
                 .for_each(|range| all.missing.insert(range)); // nothing was ever pulled
         }
-        standing
+        status
             .gaps
             .iter()
             .for_each(|(_, gap)| all.holes.insert(*gap));
@@ -277,8 +277,7 @@ pub(super) fn days(
                 DayState::Hole
             } else if day.from() > now {
                 DayState::Ahead
-            } else if look.standing.is_none()
-                || (day.to() <= look.policy.start && covered.is_empty())
+            } else if look.last().is_none() || (day.to() <= look.policy.start && covered.is_empty())
             {
                 DayState::Before
             } else if !coverage.inner.within(day).is_empty() {

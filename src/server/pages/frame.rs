@@ -54,7 +54,7 @@ pub(super) fn page(title: &str, view: &View<'_>, crumbs: &Markup, content: &Mark
 /// What of these jobs can't be read now, and how old is what is shown in its place.
 pub(super) fn unreadable(view: &View<'_>, looks: &[Look<'_>]) -> Markup {
     let down: Vec<_> = (looks.iter())
-        .filter_map(|look| Some((look, look.unreadable?)))
+        .filter_map(|look| Some((look, look.status.unreadable.as_deref()?)))
         .collect();
     html! {
         @if let Some((first, problem)) = down.first() {

@@ -55,11 +55,12 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: JobQuery) -> Markup
         None => calendar::since_start(&days, LEAST_WEEKS),
     };
     let span = days.first().map_or(span, |first| (first.date, span.1));
-    let crumbs = html! { span aria-hidden="true" { "/" } span aria-current="page" { (look.name) } };
+    let crumbs =
+        html! { span aria-hidden="true" { "/" } span aria-current="page" { (look.name()) } };
     let content = html! {
         (frame::unreadable(view, std::slice::from_ref(look)))
         div.title {
-            h1 { (look.name) }
+            h1 { (look.name()) }
             (badge(look.verdict(now))) " " (activity(look, now))
         }
         (facts(look, account, now))
@@ -81,14 +82,14 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: JobQuery) -> Markup
                 (delays(look, account))
             }
         }
-        @if let Some(standing) = look.standing {
-            (ranges(look, standing, now))
-            (streams(look, standing, now))
-            (quarantine(standing))
+        @if let Some(status) = look.last() {
+            (ranges(look, status, now))
+            (streams(look, status, now))
+            (quarantine(status))
         }
         (runs(look, account, choice))
     };
-    frame::page(look.name, view, &crumbs, &content)
+    frame::page(look.name(), view, &crumbs, &content)
 }
 
 /// How a job is, in a sign and a word.
@@ -99,10 +100,10 @@ pub(super) fn badge(verdict: StateLabel) -> Markup {
 
 /// What it is doing.
 pub(super) fn activity(look: &Look<'_>, now: Timestamp) -> Markup {
-    let standing = look.standing.filter(|_| look.unreadable.is_none());
-    let is_held = standing.is_some_and(|standing| standing.holder(now).is_some());
+    let status = look.status.current();
+    let is_held = status.is_some_and(|status| status.holder(now).is_some());
     html! {
-        @match standing.map(|standing| standing.state(now)) {
+        @match status.map(|status| status.state(now)) {
             _ if is_held => { span.activity.running { "running" } }
             // the badge says so
             None | Some(JobState::Failing) => {}
@@ -118,8 +119,8 @@ pub(super) fn last_run(
 ) -> Markup {
     let newest = account.and_then(|account| account.runs().next());
     let at = look
-        .standing
-        .and_then(|standing| standing.newest.as_ref())
+        .last()
+        .and_then(|status| status.newest.as_ref())
         .map(|newest| newest.at);
     html! {
         @match (newest, at) {
@@ -131,7 +132,7 @@ pub(super) fn last_run(
 }
 
 pub(super) fn next_run(look: &Look<'_>, now: Timestamp) -> Markup {
-    let next = look.standing.and_then(|standing| standing.next_run);
+    let next = look.last().and_then(|status| status.next_run);
     html! {
         @match next {
             None => "–",
@@ -147,7 +148,7 @@ pub(super) fn budget(look: &Look<'_>) -> Markup {
     let per = arrivals::words(budget.per.as_secs().max(1));
     let pause = (!budget.pause.is_zero()).then(|| arrivals::words(budget.pause.as_secs().max(1)));
     html! {
-        span title=(format!("of {} calls in any {per}, which the connection `{}` shares", text::count(budget.limit.into()), look.connection)) {
+        span title=(format!("of {} calls in any {per}, which the connection `{}` shares", text::count(budget.limit.into()), look.status.connection)) {
             (text::count(budget.left.into())) " of " (text::count(budget.limit.into()))
         }
         @if let Some(pause) = pause { " " span.warn { "paused for " (pause) } }
@@ -178,8 +179,8 @@ fn folded(text: &str, id: &str) -> Markup {
 }
 
 fn facts(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> Markup {
-    let standing = look.standing;
-    let watermark = standing.and_then(|standing| standing.watermark);
+    let status = look.last();
+    let watermark = status.and_then(|status| status.watermark);
     html! {
         dl.facts {
             div { dt { "Watermark" } dd {
@@ -196,9 +197,9 @@ fn facts(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> M
                 @match account { Some(account) => (text::count(account.lately.0)), None => "–" }
                 small { "in 24 h; " @match account { Some(account) => (text::count(account.lately.1)), None => "–" } " in 30 days" }
             } }
-            div { dt { "Calls left" } dd { (budget(look)) small { "in any " (arrivals::words(look.budget.per.as_secs().max(1))) ", connection " (look.connection) } } }
+            div { dt { "Calls left" } dd { (budget(look)) small { "in any " (arrivals::words(look.budget.per.as_secs().max(1))) ", connection " (look.status.connection) } } }
             div { dt { "Quarantine" } dd {
-                @match standing {
+                @match status {
                     Some(JobStatus { quarantine, .. }) => {
                         (text::count(quarantine.open)) small { "open; " (text::count(quarantine.acknowledged)) " acknowledged" }
                     }
@@ -224,7 +225,7 @@ fn passes(look: &Look<'_>) -> Vec<u64> {
 
 /// The newest failure in full, and how things went on.
 fn failure(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> Markup {
-    if let Some(failing) = look.standing.and_then(|standing| standing.failing.as_ref()) {
+    if let Some(failing) = look.last().and_then(|status| status.failing.as_ref()) {
         return failing_now(look, failing, account, now);
     }
     let Some(failed) = account.and_then(JobHistory::failing) else {
@@ -278,7 +279,7 @@ fn failing_now(
 }
 
 fn todo(look: &Look<'_>, now: Timestamp) -> Markup {
-    let findings: Vec<Finding> = (look.findings(now).into_iter())
+    let findings: Vec<Finding> = (look.status.findings(now).into_iter())
         .filter(|finding| !matches!(finding.kind, FindingKind::Failing | FindingKind::Unreadable)) // said in full above
         .collect();
     html! {
@@ -320,13 +321,13 @@ fn code(text: &str) -> Markup {
 }
 
 /// Gaps, and what is under way.
-fn ranges(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
-    let open: Vec<(&String, &OpenRange)> = (standing.newest.iter())
+fn ranges(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
+    let open: Vec<(&String, &OpenRange)> = (status.newest.iter())
         .flat_map(Commit::current)
         .flat_map(|(stream, progress)| progress.open.iter().map(move |open| (stream, open)))
         .collect();
     let mut gaps: BTreeMap<Range, Vec<&str>> = BTreeMap::new();
-    for (stream, gap) in &standing.gaps {
+    for (stream, gap) in &status.gaps {
         gaps.entry(*gap).or_default().push(stream);
     }
     html! {
@@ -340,7 +341,7 @@ fn ranges(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
                         td { (words::clock(gap.to(), now)) }
                         td.n { (text::length(gap.length())) }
                         td { (folded(&streams.join(", "), &format!("gap-{}", gap.from().timestamp()))) }
-                        td { code { "auditlake backfill --job " (look.name) " --from " (text::time(gap.from())) " --to " (text::time(gap.to())) } }
+                        td { code { "auditlake backfill --job " (look.name()) " --from " (text::time(gap.from())) " --to " (text::time(gap.to())) } }
                     } } }
                 } }
             }
@@ -364,9 +365,9 @@ fn ranges(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
 }
 
 /// Every stream, the slowest first.
-fn streams(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
+fn streams(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
     let mut streams: Vec<(&String, &Progress)> =
-        standing.newest.iter().flat_map(Commit::current).collect();
+        status.newest.iter().flat_map(Commit::current).collect();
     streams.sort_by_key(|(stream, progress)| {
         (progress.passed().contiguous_end(look.policy.start), *stream)
     });
@@ -374,10 +375,10 @@ fn streams(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
     let rows = |streams: &[(&String, &Progress)]| {
         html! { @for (stream, progress) in streams {
             @let watermark = progress.passed().contiguous_end(look.policy.start);
-            @let holes = standing.gaps.iter().filter(|(of, _)| of == *stream).count();
+            @let holes = status.gaps.iter().filter(|(of, _)| of == *stream).count();
             tr {
                 th.said scope="row" { (stream) }
-                td { @if standing.stale.contains(stream) { span.badge.warn { span.sign aria-hidden="true" { "…" } " behind" } " " } (words::clock(watermark, now)) }
+                td { @if status.stale.contains(stream) { span.badge.warn { span.sign aria-hidden="true" { "…" } " behind" } " " } (words::clock(watermark, now)) }
                 td.n { (text::length(now - watermark)) }
                 td.n { @if holes > 0 { span.bad { (holes) } } @else { "0" } }
                 td.n { (progress.open.len()) }
@@ -405,8 +406,8 @@ fn streams(look: &Look<'_>, standing: &JobStatus, now: Timestamp) -> Markup {
     }
 }
 
-fn quarantine(standing: &JobStatus) -> Markup {
-    let counts = &standing.quarantine;
+fn quarantine(status: &JobStatus) -> Markup {
+    let counts = &status.quarantine;
     let mut reasons: Vec<(&String, &u64)> = counts.reasons.iter().collect();
     reasons.sort_by_key(|(reason, lines)| (std::cmp::Reverse(**lines), *reason));
     let named: u64 = counts.reasons.values().sum();
@@ -437,8 +438,8 @@ fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: JobQuery) -> 
         .take(RUNS)
         .collect();
     let to = |page: usize| match choice.weeks {
-        Some(weeks) => format!("{}?page={page}&weeks={weeks}#runs", link(look.name)),
-        None => format!("{}?page={page}#runs", link(look.name)),
+        Some(weeks) => format!("{}?page={page}&weeks={weeks}#runs", link(look.name())),
+        None => format!("{}?page={page}#runs", link(look.name())),
     };
     html! {
         section aria-labelledby="runs" {

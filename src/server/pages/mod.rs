@@ -90,7 +90,7 @@ impl PageQuery {
 
 /// What the board knows, kept while a page is made of it.
 struct PageData {
-    standings: Arc<Vec<StatusReading>>,
+    statuses: Arc<Vec<StatusReading>>,
     history: Arc<history::HistorySnapshot>,
     lake: String,
 }
@@ -98,9 +98,9 @@ struct PageData {
 impl PageData {
     async fn of(site: &Site) -> Self {
         let board = site.board();
-        let (standings, history) = tokio::join!(board.standings(), board.history());
+        let (statuses, history) = tokio::join!(board.statuses(), board.history());
         Self {
-            standings,
+            statuses,
             history,
             lake: board.lake().url().to_owned(),
         }
@@ -108,21 +108,16 @@ impl PageData {
 
     fn view(&self) -> View<'_> {
         let now = real_now();
-        let looks = self.standings.iter().map(|of| {
-            let job = &of.scheduled.job;
-            let known = of.known.as_ref();
+        let looks = self.statuses.iter().map(|reading| {
+            let (job, last) = (&reading.scheduled.job, reading.status.last.as_ref());
             Look {
-                name: &job.name,
                 log: &job.log,
-                connection: &job.connection,
                 provider: job.provider,
-                schedule: of.scheduled.schedule.to_string(),
+                schedule: reading.scheduled.schedule.to_string(),
                 policy: &job.policy,
-                standing: known.map(|known| &*known.1),
-                is_tail_late: known.is_some_and(|known| is_tail_late(&of.scheduled, &known.1, now)),
-                read_at: known.map(|known| known.0),
-                failing: of.status.failing.as_ref(),
-                unreadable: of.standing.as_ref().err().map(String::as_str),
+                status: Arc::clone(&reading.status),
+                is_tail_late: last.is_some_and(|last| is_tail_late(&reading.scheduled, last, now)),
+                read_at: reading.read_at,
                 budget: job.source.client.budget(),
             }
         });
@@ -137,9 +132,9 @@ impl PageData {
 }
 
 /// Whether the newest range of a stream is older than a watermark may be.
-fn is_tail_late(scheduled: &ScheduledJob, standing: &JobStatus, now: Timestamp) -> bool {
+fn is_tail_late(scheduled: &ScheduledJob, status: &JobStatus, now: Timestamp) -> bool {
     let is_late = |end| scheduled.fresh_until(end).is_some_and(|until| until < now);
-    let newest = standing.newest.as_ref();
+    let newest = status.newest.as_ref();
     let mut ends = (newest.into_iter().flat_map(Commit::current))
         .map(|(_, progress)| progress.coverage.iter().next_back().map(|last| last.to()))
         .peekable();
@@ -167,7 +162,7 @@ async fn job(
         page: asked.page(),
         weeks: asked.weeks(),
     };
-    match view.jobs.iter().find(|look| look.name == name) {
+    match view.jobs.iter().find(|look| look.name() == name) {
         Some(look) => Html(job::page(&view, look, choice).into_string()).into_response(),
         None => missing(
             &view,
@@ -184,7 +179,7 @@ async fn run(State(site): State<Site>, Path(run): Path<String>) -> Response {
     match found {
         Some((log, run)) => {
             let look = view.jobs.iter().find(|look| look.log == log);
-            let job = look.map_or(log, |look| look.name);
+            let job = look.map_or(log, |look| look.name());
             Html(run::page(&view, job, run).into_string()).into_response()
         }
         None => missing(

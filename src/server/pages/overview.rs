@@ -69,7 +69,7 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
             let days = calendar::days(look, view.ledger.job(look.log), span, now);
             let (sign, word) = verdict.words();
             let name = html! {
-                a href=(job::link(look.name)) { (look.name) }
+                a href=(job::link(look.name())) { (look.name()) }
                 @if verdict.needs_a_look() { span class={ "mark " (verdict.class()) } title=(word) aria-hidden="true" { (sign) } }
             };
             (name, days)
@@ -119,8 +119,8 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
 fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: OverviewQuery) -> Markup {
     let running = (view.jobs.iter())
         .filter(|look| {
-            look.standing
-                .is_some_and(|standing| standing.holder(view.now).is_some())
+            look.last()
+                .is_some_and(|status| status.holder(view.now).is_some())
         })
         .count();
     html! {
@@ -143,7 +143,7 @@ fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: OverviewQuery
 
 fn findings(view: &View<'_>) -> Markup {
     let all: Vec<_> = (view.jobs.iter())
-        .flat_map(|look| look.findings(view.now))
+        .flat_map(|look| look.status.findings(view.now))
         .filter(|finding| finding.kind != FindingKind::Unreadable) // said once, above
         .collect();
     html! {
@@ -176,16 +176,16 @@ fn table(view: &View<'_>, shown: &[&(&Look<'_>, StateLabel)]) -> Markup {
             tbody {
                 @for (look, verdict) in shown {
                     @let account = view.ledger.job(look.log);
-                    @let standing = look.standing;
+                    @let status = look.last();
                     tr {
-                        th scope="row" { a href=(job::link(look.name)) { (look.name) } small { (look.provider) } }
+                        th scope="row" { a href=(job::link(look.name())) { (look.name()) } small { (look.provider) } }
                         td data-label="State" { (job::badge(*verdict)) " " (job::activity(look, now)) }
                         td data-label="Watermark" {
-                            @if let Some(watermark) = standing.and_then(|standing| standing.watermark) { (words::clock(watermark, now)) }
+                            @if let Some(watermark) = status.and_then(|status| status.watermark) { (words::clock(watermark, now)) }
                             @else { "–" }
                         }
                         td.n data-label="Behind now" {
-                            @if let Some(watermark) = standing.and_then(|standing| standing.watermark) { (text::length(now - watermark)) }
+                            @if let Some(watermark) = status.and_then(|status| status.watermark) { (text::length(now - watermark)) }
                             @else { "–" }
                         }
                         td.n data-label="Last run" { (job::last_run(look, account, now)) }
@@ -194,7 +194,7 @@ fn table(view: &View<'_>, shown: &[&(&Look<'_>, StateLabel)]) -> Markup {
                         td.n data-label="Rows, 30 days" { (lately(account.map(|account| account.lately.1))) }
                         td.n data-label="Calls left" { (job::budget(look)) }
                         td.n data-label="Quarantine" {
-                            @match standing.map(|standing| standing.quarantine.open) {
+                            @match status.map(|status| status.quarantine.open) {
                                 None => "–",
                                 Some(0) => "0",
                                 Some(open) => span.warn { (text::count(open)) },

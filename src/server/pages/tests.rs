@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{Days, TimeDelta};
@@ -19,7 +20,7 @@ use crate::lake::{
 };
 use crate::model::{FailureKind, Range, Timestamp};
 use crate::run::plan::Policy;
-use crate::status::JobStatus;
+use crate::status::{JobStatus, LastKnownStatus};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -78,7 +79,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
 }
 
 /// Where a job with that commit stands.
-fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
+fn status(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
     let mut gaps = Vec::new();
     let mut watermark = None;
     for (stream, progress) in newest.iter().flat_map(Commit::current) {
@@ -104,19 +105,21 @@ fn standing(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
     }
 }
 
-fn look<'a>(name: &'a str, policy: &'a Policy, standing: Option<&'a JobStatus>) -> Look<'a> {
+fn look<'a>(name: &'a str, policy: &'a Policy, status: Option<&'a JobStatus>) -> Look<'a> {
     Look {
-        name,
         log: name,
-        connection: "genesys-prod",
         provider: "genesys_cloud",
         schedule: "*/15 * * * * (UTC)".to_owned(),
         policy,
-        standing,
+        status: Arc::new(LastKnownStatus {
+            job: name.to_owned(),
+            connection: "genesys-prod".to_owned(),
+            last: status.cloned().map(Arc::new),
+            unreadable: None,
+            failing: None,
+        }),
         is_tail_late: false,
-        read_at: standing.map(|_| at("2026-11-20T11:59:58Z")),
-        failing: None,
-        unreadable: None,
+        read_at: status.map(|_| at("2026-11-20T11:59:58Z")),
         budget: RateLimitStatus {
             limit: 300,
             per: Duration::from_mins(1),
@@ -226,7 +229,7 @@ fn settled(name: &str) -> Commit {
 }
 
 /// Jobs of every kind, under their names.
-fn standings(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
+fn statuses(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
     let holed = progress(&[
         range("2026-11-02T00:00:00Z", "2026-11-09T06:00:00Z"),
         range("2026-11-11T12:00:00Z", "2026-11-20T11:43:00Z"),
@@ -244,13 +247,13 @@ fn standings(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
         ..settled("quarantine")
     };
     [
-        standing("whole", Some(settled("whole")), policy),
-        standing("gap", Some(holed), policy),
+        status("whole", Some(settled("whole")), policy),
+        status("gap", Some(holed), policy),
         JobStatus {
             fresh_until: Some(at("2026-11-17T11:00:00Z")),
             stale: vec!["Routing".to_owned()],
             next_run: Some(at(NOW)),
-            ..standing("behind", Some(early), policy)
+            ..status("behind", Some(early), policy)
         },
         JobStatus {
             quarantine: LineCounts {
@@ -262,9 +265,9 @@ fn standings(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
                 ]),
                 ..LineCounts::default()
             },
-            ..standing("quarantine", Some(running), policy)
+            ..status("quarantine", Some(running), policy)
         },
-        standing("new", None, later),
+        status("new", None, later),
         JobStatus {
             failing: Some(FailureStreak {
                 since: at("2026-11-20T09:00:03Z"),
@@ -279,9 +282,9 @@ fn standings(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
                 asked_until: None,
                 retry_at: at("2026-11-20T12:06:03Z"),
             }),
-            ..standing("failing", Some(settled("failing")), policy)
+            ..status("failing", Some(settled("failing")), policy)
         },
-        standing("unreadable", Some(settled("unreadable")), policy),
+        status("unreadable", Some(settled("unreadable")), policy),
     ]
 }
 
@@ -323,16 +326,17 @@ fn draw() -> BTreeMap<String, String> {
             ..policy()
         },
     );
-    let (standings, history) = (standings(&policy, &later), happened());
-    let looks = NAMES.into_iter().zip(&standings).map(|(name, standing)| {
+    let (statuses, history) = (statuses(&policy, &later), happened());
+    let looks = NAMES.into_iter().zip(&statuses).map(|(name, status)| {
         let mut look = look(
             name,
             if name == "new" { &later } else { &policy },
-            Some(standing),
+            Some(status),
         );
         look.is_tail_late = name == "behind";
         if name == "unreadable" {
-            look.unreadable = Some("can't read `commits/`: connection refused");
+            Arc::make_mut(&mut look.status).unreadable =
+                Some("can't read `commits/`: connection refused".to_owned());
             look.read_at = Some(at("2026-11-20T11:20:00Z"));
         }
         look
@@ -348,7 +352,7 @@ fn draw() -> BTreeMap<String, String> {
     ]);
     for look in &view.jobs {
         let page = job::page(&view, look, job::JobQuery::default());
-        pages.insert(look.name.to_owned(), page);
+        pages.insert(look.name().to_owned(), page);
     }
     (pages.into_iter())
         .map(|(name, page)| (name, page.into_string()))
@@ -405,9 +409,9 @@ fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
 }
 
 /// The words of each day of one job since 2026-11-02.
-fn told(standing: Option<&JobStatus>, history: &History, now: &str) -> Vec<String> {
+fn told(status: Option<&JobStatus>, history: &History, now: &str) -> Vec<String> {
     let (policy, now) = (policy(), at(now));
-    let mut look = look("audits", &policy, standing);
+    let mut look = look("audits", &policy, status);
     look.is_tail_late = look.is_stale(now);
     let ledger = Ledger::of(history, now);
     let span = calendar::span(now, 3);
@@ -433,11 +437,11 @@ fn a_day_says_what_it_is_like() {
         "audits",
         vec![("Routing", stream), ("Quality", progress(&[all()]))],
     );
-    let standing = standing("audits", Some(newest), &policy());
+    let status = status("audits", Some(newest), &policy());
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
     let history = History { rows };
-    insta::assert_snapshot!(told(Some(&standing), &history, NOW).join("\n"), @r"
+    insta::assert_snapshot!(told(Some(&status), &history, NOW).join("\n"), @r"
 2026-11-02: pulled, and there was nothing
 2026-11-03: pulled, and there was nothing
 2026-11-04: pulled, and there was nothing
@@ -473,11 +477,11 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
         "audits",
         vec![("Routing", stream), ("Quality", progress(&[all()]))],
     );
-    let standing = standing("audits", Some(newest), &policy());
+    let status = status("audits", Some(newest), &policy());
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-06T00:00:00Z").date_naive(), 7)]);
     let history = History { rows };
-    let told = told(Some(&standing), &history, NOW);
+    let told = told(Some(&status), &history, NOW);
     assert_eq!(
         told[..5],
         [
@@ -492,7 +496,7 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
 
     let policy = policy();
     let page = |policy: &Policy| {
-        let view = view(vec![look("audits", policy, Some(&standing))], &history);
+        let view = view(vec![look("audits", policy, Some(&status))], &history);
         let all = overview::page(&view, overview::OverviewQuery::default()).into_string();
         let one = job::page(&view, &view.jobs[0], job::JobQuery::default()).into_string();
         (all, one)
@@ -516,14 +520,14 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
 #[test]
 fn what_isnt_pulled_is_behind_only_once_it_should_be() {
     let early = progress(&[range("2026-11-02T00:00:00Z", "2026-11-18T09:00:00Z")]);
-    let mut standing = standing(
+    let mut status = status(
         "audits",
         Some(commit("audits", vec![("Routing", early)])),
         &policy(),
     );
     let none = History::default();
-    let days = |standing: &JobStatus| told(Some(standing), &none, NOW).split_off(15).join("\n");
-    insta::assert_snapshot!(days(&standing), @r"
+    let days = |status: &JobStatus| told(Some(status), &none, NOW).split_off(15).join("\n");
+    insta::assert_snapshot!(days(&status), @r"
 2026-11-17: pulled; the rows aren't known, as the run history begins later
 2026-11-18: pulled; the rows aren't known, as the run history begins later
 2026-11-19: not pulled yet
@@ -531,8 +535,8 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
 2026-11-21: still to come
 2026-11-22: still to come
 ");
-    standing.fresh_until = Some(at("2026-11-18T11:00:00Z"));
-    insta::assert_snapshot!(days(&standing), @r"
+    status.fresh_until = Some(at("2026-11-18T11:00:00Z"));
+    insta::assert_snapshot!(days(&status), @r"
 2026-11-17: pulled; the rows aren't known, as the run history begins later
 2026-11-18: BEHIND, not pulled in time; 15h missing of Routing
 2026-11-19: BEHIND, not pulled in time; 1d missing of Routing
@@ -575,15 +579,15 @@ fn text_from_outside_stays_text() {
         "audits",
         vec![(HOSTILE, stream()), (hostile.as_str(), stream())],
     );
-    let mut standing = standing("audits", Some(newest), &policy);
-    standing.quarantine = LineCounts {
+    let mut status = status("audits", Some(newest), &policy);
+    status.quarantine = LineCounts {
         open: 1,
         acknowledged: 0,
         reasons: BTreeMap::from([(hostile.clone(), 1)]),
         ..LineCounts::default()
     };
-    standing.stale = vec![hostile.clone()];
-    standing.fresh_until = Some(at("2026-11-09T00:00:00Z"));
+    status.stale = vec![hostile.clone()];
+    status.fresh_until = Some(at("2026-11-09T00:00:00Z"));
     let failed = RunRow {
         stream: Some(hostile.clone()),
         outcome: RangeOutcome::Failed,
@@ -593,14 +597,16 @@ fn text_from_outside_stays_text() {
     };
     let history = History { rows: vec![failed] };
     let problems = vec![hostile.clone()];
-    standing.failing = Some(FailureStreak {
+    status.failing = Some(FailureStreak {
         error: hostile.clone(),
         streams: vec![hostile.clone()],
         ..FailureStreak::after(None, FAILED, &failed_so(FailureKind::Transient), at(NOW)).unwrap()
     });
-    let mut look = look(HOSTILE, &policy, Some(&standing));
-    (look.connection, look.schedule, look.unreadable) =
-        (HOSTILE, hostile.clone(), Some(hostile.as_str()));
+    let mut look = look(HOSTILE, &policy, Some(&status));
+    look.schedule.clone_from(&hostile);
+    let status = Arc::make_mut(&mut look.status);
+    HOSTILE.clone_into(&mut status.connection);
+    status.unreadable = Some(hostile.clone());
     let mut view = view(vec![look], &history);
     view.lake = HOSTILE;
     view.history_problems = &problems;
@@ -637,13 +643,13 @@ fn a_thousand_jobs_come_in_pages() {
     let names: Vec<String> = (0..1_000)
         .map(|number| format!("job-{number:04}"))
         .collect();
-    let standings: Vec<JobStatus> = (names.iter())
-        .map(|name| standing(name, Some(settled(name)), &policy))
+    let statuses: Vec<JobStatus> = (names.iter())
+        .map(|name| status(name, Some(settled(name)), &policy))
         .collect();
     let looks = names
         .iter()
-        .zip(&standings)
-        .map(|(name, standing)| look(name, &policy, Some(standing)));
+        .zip(&statuses)
+        .map(|(name, status)| look(name, &policy, Some(status)));
     let history = History {
         rows: (names.iter()).flat_map(|name| lived_in(name)).collect(),
     };
@@ -681,7 +687,7 @@ fn a_small_page_is_as_it_was() {
             progress(&[range("2026-11-16T00:00:00Z", "2026-11-20T11:43:00Z")]),
         )],
     );
-    let standing = standing("audits", Some(newest), &policy);
+    let status = status("audits", Some(newest), &policy);
     let history = History {
         rows: vec![row(
             "audits",
@@ -691,7 +697,7 @@ fn a_small_page_is_as_it_was() {
             42,
         )],
     };
-    let view = view(vec![look("audits", &policy, Some(&standing))], &history);
+    let view = view(vec![look("audits", &policy, Some(&status))], &history);
     let text = overview::page(
         &view,
         overview::OverviewQuery {
@@ -749,11 +755,11 @@ fn what_was_only_read_again_isnt_taken_for_empty() {
         ..row("audits", 7, "Routing", all(), 0)
     };
     let history = History { rows: vec![again] };
-    let standing = standing(
+    let status = status(
         "audits",
         Some(commit("audits", vec![("Routing", progress(&[all()]))])),
         &policy(),
     );
-    let told = told(Some(&standing), &history, NOW);
+    let told = told(Some(&status), &history, NOW);
     assert!(told[3].contains("the rows aren't known"), "{}", told[3]);
 }

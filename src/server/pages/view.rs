@@ -1,11 +1,12 @@
 //! What pages are made of: plain data, read before anything is drawn.
 
+use std::sync::Arc;
+
 use super::ledger::Ledger;
 use crate::client::RateLimitStatus;
-use crate::lake::FailureStreak;
 use crate::model::Timestamp;
 use crate::run::plan::Policy;
-use crate::status::{self, Finding, FindingKind, JobStatus};
+use crate::status::{FindingKind, JobStatus, LastKnownStatus};
 
 /// All that a page may show.
 #[derive(Debug)]
@@ -25,24 +26,18 @@ pub(super) struct View<'a> {
 /// One job.
 #[derive(Debug)]
 pub(super) struct Look<'a> {
-    pub(super) name: &'a str,
     /// Under which its runs stand in the history.
     pub(super) log: &'a str,
-    pub(super) connection: &'a str,
     pub(super) provider: &'a str,
     /// When it is due: expression and zone.
     pub(super) schedule: String,
     pub(super) policy: &'a Policy,
-    /// Where it stands; none if that was never read.
-    pub(super) standing: Option<&'a JobStatus>,
+    /// Its status.
+    pub(super) status: Arc<LastKnownStatus>,
     /// Whether a stream's newest range is too old: its next one should have been pulled by now.
     pub(super) is_tail_late: bool,
-    /// When that was read.
+    /// When its status was last read.
     pub(super) read_at: Option<Timestamp>,
-    /// What is known of its failed runs where it was never read.
-    pub(super) failing: Option<&'a FailureStreak>,
-    /// Why it can't be read now.
-    pub(super) unreadable: Option<&'a str>,
     /// What is left of its connection's rate budget.
     pub(super) budget: RateLimitStatus,
 }
@@ -89,30 +84,29 @@ impl StateLabel {
 }
 
 impl Look<'_> {
-    /// Whether its watermark is too old.
-    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
-        (self.standing).is_some_and(|standing| standing.is_stale(now))
+    /// Name of the job.
+    pub(super) fn name(&self) -> &str {
+        &self.status.job
     }
 
-    /// What is to be said of it.
+    /// Its status when that was last read.
+    pub(super) fn last(&self) -> Option<&JobStatus> {
+        self.status.last.as_deref()
+    }
+
+    /// Whether its watermark is too old.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        self.last().is_some_and(|last| last.is_stale(now))
+    }
+
+    /// Its state in a word.
     pub(super) fn verdict(&self, now: Timestamp) -> StateLabel {
-        let worst = self.findings(now).first().map(|finding| finding.kind);
-        let is_new = (self.standing).is_some_and(|standing| standing.newest.is_none());
+        let worst = (self.status.findings(now).first()).map(|finding| finding.kind);
+        let is_new = self.last().is_some_and(|last| last.newest.is_none());
         match worst {
             Some(kind) => StateLabel::Found(kind),
             None if is_new => StateLabel::New,
             None => StateLabel::Whole,
         }
-    }
-
-    /// All problems that need attention, the worst first.
-    pub(super) fn findings(&self, now: Timestamp) -> Vec<Finding> {
-        status::findings(
-            (self.name, self.connection),
-            self.standing,
-            self.unreadable,
-            self.failing,
-            now,
-        )
     }
 }
