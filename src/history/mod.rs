@@ -7,6 +7,7 @@ mod file;
 mod maintenance;
 mod materialize;
 mod reader;
+mod recorded;
 mod rollup;
 mod runs;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use file::{FileError, table};
 pub use maintenance::{about_to_be_lost, keep};
 pub use materialize::{BuildError, Built, MARGIN, build};
 pub use reader::{HistoryReader, HistorySnapshot};
+pub use recorded::RecordedRun;
 pub use runs::RunFold;
 
 /// What became of a range in a run.
@@ -84,41 +86,12 @@ pub struct RunRow {
     pub remarks: Vec<String>,
 }
 
-/// One run: its rows together.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RunOfJob {
-    /// The job.
-    pub job: String,
-    /// The run.
-    pub run: Uuid,
-    /// When it took the job.
-    pub started_at: Timestamp,
-    /// When it gave the job up, or its last commit.
-    pub ended_at: Timestamp,
-    /// The worst of its rows.
-    pub outcome: RangeOutcome,
-    /// What became of its records.
-    pub counts: RecordCounts,
-    /// Requests sent, retries included.
-    pub calls: u64,
-    /// Of these, retries.
-    pub retries: u64,
-    /// Its rows.
-    pub rows: Vec<RunRow>,
-}
-
 /// What is known of the runs of a lake's jobs.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// The newest rows, some 50,000, in the order of their runs' ids, the oldest first. Before them, for each day of the table, one row for what the day's
     /// runs did alike: of ranges that touch, of one stream, with one outcome.
     pub rows: Vec<RunRow>,
-}
-
-fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
-    for (key, rows) in more {
-        *sums.entry(*key).or_default() += rows;
-    }
 }
 
 impl History {
@@ -128,35 +101,24 @@ impl History {
         HistoryReader::new(lake.clone()).read(now).await
     }
 
-    /// The newest runs of one job, or of all, that are older than `before`, the newest first: at most so many.
-    pub fn runs(&self, job: Option<&str>, before: Option<Uuid>, at_most: usize) -> Vec<RunOfJob> {
-        let mut runs: BTreeMap<Uuid, RunOfJob> = BTreeMap::new();
+    /// Returns up to `limit` runs of the job with this log, or of all jobs, that are older than `before`: the newest
+    /// first.
+    pub fn runs(
+        &self,
+        log: Option<&str>,
+        before: Option<Uuid>,
+        limit: usize,
+    ) -> Vec<RecordedRun<'_>> {
+        let mut runs: BTreeMap<Uuid, RecordedRun<'_>> = BTreeMap::new();
         // rows, and ids of runs, which are UUIDv7, are in order of time
         let wanted = (self.rows.iter().rev())
-            .filter(|row| job.is_none_or(|job| row.job == job))
+            .filter(|row| log.is_none_or(|log| row.job == log))
             .filter(|row| before.is_none_or(|before| row.run < before));
         for row in wanted {
-            if runs.len() == at_most && !runs.contains_key(&row.run) {
+            if runs.len() == limit && !runs.contains_key(&row.run) {
                 break;
             }
-            let run = runs.entry(row.run).or_insert_with(|| RunOfJob {
-                job: row.job.clone(),
-                run: row.run,
-                started_at: row.started_at,
-                ended_at: row.ended_at,
-                outcome: row.outcome,
-                counts: RecordCounts::default(),
-                calls: 0,
-                retries: 0,
-                rows: Vec::new(),
-            });
-            run.started_at = run.started_at.min(row.started_at);
-            run.ended_at = run.ended_at.max(row.ended_at);
-            run.outcome = run.outcome.worse(row.outcome);
-            run.counts += row.counts;
-            run.calls += row.calls;
-            run.retries += row.retries;
-            run.rows.push(row.clone());
+            RecordedRun::add_to(&mut runs, row);
         }
         runs.values_mut().for_each(|run| run.rows.reverse());
         runs.into_values().rev().collect()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RunRow, add};
+use super::RunRow;
 use crate::model::Range;
 
 /// One row for all that the same job, stream and kind of work came to, as far as the ranges touch; with the newest run's
@@ -74,6 +74,12 @@ fn told((mut row, is_sum): (RunRow, bool)) -> RunRow {
         row.remarks.dedup();
     }
     row
+}
+
+fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+    for (key, rows) in more {
+        *sums.entry(*key).or_default() += rows;
+    }
 }
 
 #[cfg(test)]

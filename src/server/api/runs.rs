@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{ApiProblem, CountsBody, RangeBody, jobs};
-use crate::history::{self, RunOfJob};
+use crate::history::{self, RecordedRun};
 use crate::lake;
 use crate::model;
 use crate::server::Site;
@@ -178,14 +178,7 @@ pub(super) async fn runs(
     let known = board.history().await;
     let limit = limit as usize;
     // one more tells whether there are older ones
-    let mut runs = known.history.runs(log, before, limit + 1);
-    for run in &mut runs {
-        // the history knows logs; one that no job has any more keeps its name
-        let its = (board.jobs.iter()).find(|scheduled| scheduled.job.log == run.job);
-        if let Some(its) = its {
-            run.job.clone_from(&its.job.name);
-        }
-    }
+    let runs = known.history.runs(log, before, limit + 1);
     if runs.is_empty() {
         let problem = match known.problems.first() {
             Some(problem) => Err(problem.clone()),
@@ -193,45 +186,50 @@ pub(super) async fn runs(
         };
         problem.map_err(|problem| ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, problem))?;
     }
-    Ok(Json(RunsBody {
-        problems: known.problems.clone(),
-        ..RunsBody::page(runs, limit)
-    }))
+    let mut page = RunsBody::page(&runs, limit);
+    for run in &mut page.runs {
+        // the history knows logs; one that no job has any more keeps its name
+        let its = (board.jobs.iter()).find(|scheduled| scheduled.job.log == run.job);
+        if let Some(its) = its {
+            run.job.clone_from(&its.job.name);
+        }
+    }
+    page.problems.clone_from(&known.problems);
+    Ok(Json(page))
 }
 
 impl RunsBody {
     /// So many of the runs, which are in order.
-    fn page(mut runs: Vec<RunOfJob>, limit: usize) -> Self {
-        let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.run);
-        runs.truncate(limit);
+    fn page(runs: &[RecordedRun<'_>], limit: usize) -> Self {
+        let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.id);
         Self {
-            runs: runs.into_iter().map(RunBody::from).collect(),
+            runs: runs.iter().take(limit).map(RunBody::from).collect(),
             next,
             problems: Vec::new(),
         }
     }
 }
 
-impl From<RunOfJob> for RunBody {
-    fn from(run: RunOfJob) -> Self {
+impl From<&RecordedRun<'_>> for RunBody {
+    fn from(run: &RecordedRun<'_>) -> Self {
         Self {
-            id: run.run,
-            job: run.job,
+            id: run.id,
+            job: run.log.to_owned(),
             started_at: run.started_at,
             ended_at: run.ended_at,
             outcome: run.outcome.into(),
             counts: run.counts.into(),
             calls: run.calls,
             retries: run.retries,
-            ranges: run.rows.into_iter().map(RunRangeBody::from).collect(),
+            ranges: run.rows.iter().copied().map(RunRangeBody::from).collect(),
         }
     }
 }
 
-impl From<history::RunRow> for RunRangeBody {
-    fn from(row: history::RunRow) -> Self {
+impl From<&history::RunRow> for RunRangeBody {
+    fn from(row: &history::RunRow) -> Self {
         Self {
-            stream: row.stream,
+            stream: row.stream.clone(),
             range: row.range.map(RangeBody::from),
             work: row.work.map(WorkBody::from),
             outcome: row.outcome.into(),
@@ -239,8 +237,8 @@ impl From<history::RunRow> for RunRangeBody {
             calls: row.calls,
             retries: row.retries,
             error_kind: row.error_kind.map(FailureKindBody::from),
-            error: row.error,
-            remarks: row.remarks,
+            error: row.error.clone(),
+            remarks: row.remarks.clone(),
         }
     }
 }
@@ -285,21 +283,6 @@ mod tests {
     use super::*;
     use crate::history::testing::row;
     use crate::history::{History, RunRow};
-    use crate::lake::RecordCounts as LakeCounts;
-
-    fn run(id: u128) -> RunOfJob {
-        RunOfJob {
-            job: "audits".to_owned(),
-            run: Uuid::from_u128(id),
-            started_at: DateTime::UNIX_EPOCH,
-            ended_at: DateTime::UNIX_EPOCH,
-            outcome: history::RangeOutcome::Finished,
-            counts: LakeCounts::default(),
-            calls: 0,
-            retries: 0,
-            rows: Vec::new(),
-        }
-    }
 
     #[test]
     fn pages_lead_to_the_oldest_run_and_end_there() {
@@ -315,7 +298,7 @@ mod tests {
             rows: rows.collect(),
         };
         loop {
-            let page = RunsBody::page(history.runs(None, before, 3), 2);
+            let page = RunsBody::page(&history.runs(None, before, 3), 2);
             assert!(page.runs.iter().all(|run| run.ranges.len() == 2));
             shown.extend(page.runs.iter().map(|run| run.id.as_u128()));
             pages += 1;
@@ -326,7 +309,7 @@ mod tests {
         }
         assert_eq!((shown, pages), (vec![5, 4, 3, 2, 1], 3));
         assert!(history.runs(Some("other"), None, 3).is_empty());
-        let whole = RunsBody::page([5, 4].map(run).into(), 2);
+        let whole = RunsBody::page(&history.runs(None, Some(Uuid::from_u128(3)), 3), 2);
         assert_eq!(
             (whole.runs.len(), whole.next),
             (2, None),

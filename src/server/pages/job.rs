@@ -6,9 +6,10 @@ use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::arrivals::{self, AdviceTone};
-use super::ledger::{JobHistory, LedgerRun};
+use super::ledger::JobHistory;
 use super::view::{Look, StateLabel, View};
 use super::{calendar, frame, plot, run, words};
+use crate::history::RecordedRun;
 use crate::lake::{Commit, FailureStreak, OpenRange, Progress};
 use crate::model::{Range, Timestamp};
 use crate::status::{Finding, FindingKind, JobState, JobStatus};
@@ -432,7 +433,7 @@ fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: JobQuery) -> 
     let count = account.map_or(0, |account| account.runs().len());
     let pages = count.div_ceil(RUNS).max(1);
     let number = choice.page.unwrap_or(1).clamp(1, pages);
-    let shown: Vec<&LedgerRun<'_>> = (account.into_iter())
+    let shown: Vec<&RecordedRun<'_>> = (account.into_iter())
         .flat_map(JobHistory::runs)
         .skip((number - 1) * RUNS)
         .take(RUNS)

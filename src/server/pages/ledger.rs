@@ -6,8 +6,8 @@ use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
 
 use super::arrivals::{Arrivals, WATCHED};
-use crate::history::{History, RangeOutcome, RunRow};
-use crate::lake::{RecordCounts, Work};
+use crate::history::{History, RangeOutcome, RecordedRun, RunRow};
+use crate::lake::Work;
 use crate::model::{FailureKind, RangeSet, Timestamp};
 
 /// The runs of all jobs.
@@ -28,43 +28,7 @@ pub(super) struct JobHistory<'a> {
     pub(super) arrivals: Arrivals,
     /// New rows of the runs that ended within the last day, and within the last 30.
     pub(super) lately: (u64, u64),
-    runs: BTreeMap<Uuid, LedgerRun<'a>>,
-}
-
-/// One run of one job.
-#[derive(Debug)]
-pub(super) struct LedgerRun<'a> {
-    pub(super) id: Uuid,
-    pub(super) started_at: Timestamp,
-    pub(super) ended_at: Timestamp,
-    pub(super) outcome: RangeOutcome,
-    pub(super) counts: RecordCounts,
-    pub(super) calls: u64,
-    pub(super) retries: u64,
-    /// In the history's order.
-    pub(super) rows: Vec<&'a RunRow>,
-}
-
-impl LedgerRun<'_> {
-    /// What it did, in words: `pull, settle`.
-    pub(super) fn works(&self) -> String {
-        let mut works: Vec<Work> = self.rows.iter().filter_map(|row| row.work).collect();
-        works.sort_unstable();
-        works.dedup();
-        let said: Vec<&str> = works.into_iter().map(Work::as_str).collect();
-        if said.is_empty() {
-            "nothing due".to_owned()
-        } else {
-            said.join(", ")
-        }
-    }
-
-    /// Its first failure.
-    pub(super) fn error(&self) -> Option<(Option<FailureKind>, &str)> {
-        self.rows
-            .iter()
-            .find_map(|row| Some((row.error_kind, row.error.as_deref()?)))
-    }
+    runs: BTreeMap<Uuid, RecordedRun<'a>>,
 }
 
 /// A failure of a job's runs, with how things went on.
@@ -100,7 +64,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// One run, with the name of its log.
-    pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &LedgerRun<'a>)> {
+    pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &RecordedRun<'a>)> {
         self.jobs
             .iter()
             .find_map(|(job, account)| Some((*job, account.runs.get(&id)?)))
@@ -129,40 +93,21 @@ impl<'a> JobHistory<'a> {
                 self.lately.0 += row.counts.new;
             }
         }
-        let run = self.runs.entry(row.run).or_insert_with(|| LedgerRun {
-            id: row.run,
-            started_at: row.started_at,
-            ended_at: row.ended_at,
-            outcome: row.outcome,
-            counts: RecordCounts::default(),
-            calls: 0,
-            retries: 0,
-            rows: Vec::new(),
-        });
-        run.started_at = run.started_at.min(row.started_at);
-        run.ended_at = run.ended_at.max(row.ended_at);
-        run.outcome = run.outcome.worse(row.outcome);
-        run.counts += row.counts;
-        run.calls += row.calls;
-        run.retries += row.retries;
-        run.rows.push(row);
+        RecordedRun::add_to(&mut self.runs, row);
     }
 
     /// Its runs, the newest first: their ids are in order of time.
-    pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &LedgerRun<'a>> {
+    pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &RecordedRun<'a>> {
         self.runs.values().rev()
     }
 
     /// The newest failure, if any is known.
     pub(super) fn failing(&self) -> Option<FailureEpisode<'a>> {
-        let failed = |run: &&LedgerRun<'_>| run.outcome == RangeOutcome::Failed;
+        let failed = |run: &&RecordedRun<'_>| run.outcome == RangeOutcome::Failed;
         let well_since = self.runs().take_while(|run| !failed(run)).count();
         let mut from_there = self.runs().skip(well_since);
         let newest = from_there.next()?;
-        let (kind, error) = newest
-            .rows
-            .iter()
-            .find_map(|row| Some((row.error_kind, row.error.as_deref()?)))?;
+        let (kind, error) = newest.error()?;
         Some(FailureEpisode {
             at: newest.ended_at,
             run: newest.id,

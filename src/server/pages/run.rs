@@ -4,10 +4,9 @@ use chrono::TimeDelta;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::ledger::LedgerRun;
 use super::view::View;
 use super::{frame, job, words};
-use crate::history::{RangeOutcome, RunRow};
+use crate::history::{RangeOutcome, RecordedRun, RunRow};
 use crate::lake::Work;
 use crate::text;
 
@@ -40,7 +39,7 @@ pub(super) fn took(length: TimeDelta) -> String {
     }
 }
 
-pub(super) fn page(view: &View<'_>, job: &str, run: &LedgerRun<'_>) -> Markup {
+pub(super) fn page(view: &View<'_>, job: &str, run: &RecordedRun<'_>) -> Markup {
     let now = view.now;
     let crumbs = html! {
         span aria-hidden="true" { "/" } a href=(job::link(job)) { (job) }
@@ -77,7 +76,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &LedgerRun<'_>) -> Markup {
 }
 
 /// Each failure once, with the streams that had it.
-fn errors(run: &LedgerRun<'_>) -> Markup {
+fn errors(run: &RecordedRun<'_>) -> Markup {
     let mut errors: Vec<(String, Vec<&str>)> = Vec::new();
     for row in &run.rows {
         let Some(error) = &row.error else { continue };
@@ -101,7 +100,7 @@ fn errors(run: &LedgerRun<'_>) -> Markup {
     }
 }
 
-fn remarks(run: &LedgerRun<'_>) -> Markup {
+fn remarks(run: &RecordedRun<'_>) -> Markup {
     let all: Vec<(&RunRow, &String)> = (run.rows.iter())
         .flat_map(|row| row.remarks.iter().map(move |remark| (*row, remark)))
         .collect();
@@ -117,7 +116,7 @@ fn remarks(run: &LedgerRun<'_>) -> Markup {
     }
 }
 
-fn table(run: &LedgerRun<'_>, rows: &[&RunRow], label: &str) -> Markup {
+fn table(run: &RecordedRun<'_>, rows: &[&RunRow], label: &str) -> Markup {
     let failed = run.outcome == RangeOutcome::Failed;
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) { table.plain {

@@ -72,7 +72,7 @@ async fn only_what_was_added_is_read_again() {
     );
     assert_eq!(fourth.history.rows.len(), third.history.rows.len());
     let runs = fourth.history.runs(Some(JOB), None, usize::MAX);
-    assert!(runs.is_sorted_by(|one, other| one.run > other.run));
+    assert!(runs.is_sorted_by(|one, other| one.id > other.id));
     let outcomes: Vec<RangeOutcome> = runs.iter().map(|run| run.outcome).collect();
     for outcome in [
         RangeOutcome::Finished,
