@@ -59,22 +59,22 @@ impl Providers {
             };
         }
         let genesys = genesys::GenesysSettings {
-            clock,
-            latency,
-            running_polls: 0,
             token_lifetime,
+            clock,
+            running_polls: 0,
+            latency,
             ..genesys::GenesysSettings::default()
         };
         let avaya = avaya::AvayaSettings {
+            token_lifetime,
             clock,
             latency,
-            token_lifetime,
             ..avaya::AvayaSettings::default()
         };
         let liveperson = liveperson::LivePersonSettings {
+            token_lifetime,
             clock,
             latency,
-            token_lifetime,
             ..liveperson::LivePersonSettings::default()
         };
         let everyware = everyware::EverywareSettings {

@@ -83,8 +83,11 @@ pub(super) fn links(
         }
     };
     let last = total.div_ceil(size).max(1);
-    let before = (number > 1).then(|| to(number - 1)).unwrap_or_default();
-    let after = (number < last).then(|| to(number + 1)).unwrap_or_default();
+    let link = |is_one: bool, page: usize| {
+        if is_one { to(page) } else { String::new() }
+    };
+    let before = link(number > 1, number.saturating_sub(1));
+    let after = link(number < last, number + 1);
     match kind {
         Links::LeftOut => None,
         Links::Blank => Some(json!({ "next": "", "prev": "" })),

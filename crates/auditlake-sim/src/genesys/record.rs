@@ -196,6 +196,12 @@ impl Fields {
                 );
             }
         }
+        self.action(facts, texts, rng);
+    }
+
+    /// The action, what it was done to, and all that follows.
+    fn action(&mut self, facts: &AuditFacts<'_>, texts: &[&'static str], rng: &mut StdRng) {
+        let odd = facts.awkward;
         self.quoted("action", facts.action);
         self.entity(odd, rng);
         self.quoted("entityType", facts.entity_type);
@@ -267,9 +273,10 @@ impl Fields {
         } else {
             let changes = list(count, || {
                 let property = pick(rng, PROPERTIES);
-                let old = match odd && rng.random_bool(0.3) {
-                    true => "null".to_owned(),
-                    false => format!("[{}]", pick(rng, texts)),
+                let old = if odd && rng.random_bool(0.3) {
+                    "null".to_owned()
+                } else {
+                    format!("[{}]", pick(rng, texts))
                 };
                 let (new, more) = (pick(rng, texts), pick(rng, texts));
                 format!(

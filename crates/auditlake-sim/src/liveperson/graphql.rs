@@ -214,7 +214,7 @@ mod tests {
             let signs = "\"{}()[]:,.-+$@#!|&=\\/ \n\u{1}x1_eé"
                 .chars()
                 .map(String::from);
-            for sign in signs.chain(["".to_owned(), "\"\"".to_owned(), "...".to_owned()]) {
+            for sign in signs.chain([String::new(), "\"\"".to_owned(), "...".to_owned()]) {
                 for text in [
                     format!("{before}{sign}{after}"),
                     format!("{before}{sign}{without}"),

@@ -99,7 +99,7 @@ impl Record<Row> {
                 text.push(',');
             }
             // writing to a string doesn't fail
-            let _ = write!(text, r#""{}":"#, column);
+            let _ = write!(text, r#""{column}":"#);
             match *column {
                 "accountId" => quoted(&mut text, account),
                 "objectType" => quoted(
