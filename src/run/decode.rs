@@ -27,7 +27,7 @@ pub(crate) struct ReceivedPage {
 /// What is made of a page, beside the run.
 pub(crate) trait ReadPage: Send + Sync + 'static {
     /// What is made of it.
-    type Made: Send;
+    type Made: Send + 'static;
 
     /// Reads a page's records. `twins` are those of the page's answer so far.
     fn read(

@@ -35,6 +35,7 @@ use queue::{Leftovers, WindowQueue};
 use sink::Sink;
 use summary::RunAccount;
 use time::Time;
+use worker::Workers;
 use writers::CpuPool;
 
 use crate::client::ClientError;
@@ -108,23 +109,15 @@ async fn under_claim(
         job,
         conduct,
     ));
-    let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
     let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
-    let mut workers = worker::spawn(&feed, job, &queue, conduct, decoder, &cores, &pages);
-    drop(pages); // so that the last worker's end is the end of the arrivals
+    let mut workers = Workers::spawn(&feed, job, &queue, conduct, decoder, &cores);
 
     // 3 to 5. Stage, commit, publish: whenever the open parts are full or the last commit is old, and at the end. What
     // a commit says of progress is what has arrived here, so a cursor never passes a record that no commit lists.
-    let mut are_at_work = true;
     loop {
         tokio::select! {
-            // a worker that panics ends the run: others may wait for what it was at
-            ended = &mut workers, if are_at_work => {
-                ended?;
-                are_at_work = false;
-            }
-            arrival = arrivals.recv() => match arrival {
-                Some(arrival) => landing.take(arrival).await?,
+            event = workers.next() => match event? {
+                Some(event) => landing.take(event).await?,
                 None => break,
             },
             () = tokio::time::sleep_until(landing.deadline()) => landing.commit(None).await?,
@@ -132,9 +125,6 @@ async fn under_claim(
         if landing.is_full() {
             landing.commit(None).await?;
         }
-    }
-    if are_at_work {
-        workers.await?;
     }
     let Leftovers {
         mut failures,

@@ -1,6 +1,5 @@
 //! Step 2 of a run: windows are taken off a queue and pulled page by page, several at a time.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -34,6 +33,9 @@ const RESTARTS: u32 = 3;
 
 /// Within so long, what is refused as too old is not believed to be, unless the provider says that age: it is tried again.
 const RECENT: TimeDelta = TimeDelta::days(7);
+
+/// Number of events that may wait for the sink.
+const EVENTS_AHEAD: usize = 2;
 
 /// What a worker tells the landing. A slot is one window in flight.
 #[derive(Debug)]
@@ -95,39 +97,62 @@ pub(crate) struct InFlight {
     pub(crate) calls: Calls,
 }
 
-/// Starts the workers, which pull from `feed`; what is returned ends when all of them have, and aborts them when dropped.
-pub(crate) fn spawn<R: ReadPage>(
-    feed: &Feed,
-    job: &Job,
-    queue: &Arc<WindowQueue>,
-    conduct: &RunOptions,
-    reader: R,
-    cores: &CpuPool,
-    arrivals: &mpsc::Sender<WorkerEvent<R::Made>>,
-) -> Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>> {
-    let reader = Arc::new(reader);
-    let mut workers = JoinSet::new();
-    for slot in 0..conduct.at_a_time.max(1) {
-        let worker = Worker {
-            slot,
-            source: feed.clone(),
-            reader: Arc::clone(&reader),
-            cores: cores.clone(),
-            budget: job.budget.clone(),
-            policy: job.policy.clone(),
-            queue: Arc::clone(queue),
-            stop: conduct.stop.clone(),
-            arrivals: arrivals.clone(),
-            time: Time::of(job, conduct.clock),
-        };
-        workers.spawn(worker.work().in_current_span());
+/// The workers of a run. They are aborted when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Workers<P> {
+    tasks: JoinSet<()>,
+    events: mpsc::Receiver<WorkerEvent<P>>,
+}
+
+impl<P: Send + 'static> Workers<P> {
+    /// Starts workers that pull the windows of `queue` from `feed`.
+    pub(crate) fn spawn<R: ReadPage<Made = P>>(
+        feed: &Feed,
+        job: &Job,
+        queue: &Arc<WindowQueue>,
+        conduct: &RunOptions,
+        reader: R,
+        cores: &CpuPool,
+    ) -> Self {
+        let (sender, events) = mpsc::channel(EVENTS_AHEAD);
+        let reader = Arc::new(reader);
+        let mut tasks = JoinSet::new();
+        for slot in 0..conduct.at_a_time.max(1) {
+            let worker = Worker {
+                slot,
+                source: feed.clone(),
+                reader: Arc::clone(&reader),
+                cores: cores.clone(),
+                budget: job.budget.clone(),
+                policy: job.policy.clone(),
+                queue: Arc::clone(queue),
+                stop: conduct.stop.clone(),
+                arrivals: sender.clone(),
+                time: Time::of(job, conduct.clock),
+            };
+            tasks.spawn(worker.work().in_current_span());
+        }
+        Self { tasks, events }
     }
-    Box::pin(async move {
-        while let Some(ended) = workers.join_next().await {
+
+    /// Returns the next event, or `None` once all workers have ended. Cancel safe.
+    ///
+    /// Fails as soon as a worker panics: the others may wait for the window that it was pulling.
+    pub(crate) async fn next(&mut self) -> Result<Option<WorkerEvent<P>>, JoinError> {
+        loop {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => ended?,
+                event = self.events.recv() => match event {
+                    Some(event) => return Ok(Some(event)),
+                    None => break,
+                },
+            }
+        }
+        while let Some(ended) = self.tasks.join_next().await {
             ended?;
         }
-        Ok(())
-    })
+        Ok(None)
+    }
 }
 
 /// A page on its way, and the twins of its answer so far.

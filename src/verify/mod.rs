@@ -29,7 +29,7 @@ use crate::run::dedup::files_of;
 use crate::run::quarantine::HeldRecords;
 use crate::run::queue::{self, WindowQueue};
 use crate::run::time::Time;
-use crate::run::worker::{self, InFlight, TooOld, WorkerEvent};
+use crate::run::worker::{InFlight, TooOld, WorkerEvent, Workers};
 use crate::run::writers::CpuPool;
 use crate::run::{Job, RunError, RunOptions, RunTotals, StreamFailure, identity, plan};
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
@@ -455,33 +455,16 @@ impl<'a> Verifier<'a> {
             Some((stream.clone(), plan::look_again(ranges, &self.job.policy)))
         });
         let queue = Arc::new(WindowQueue::of(tasks.collect(), self.narrowed.clone()));
-        let (pages, mut arrivals) = tokio::sync::mpsc::channel(2);
-        let mut workers = worker::spawn(
+        let mut workers = Workers::spawn(
             &self.job.source.yielding(),
             self.job,
             &queue,
             self.conduct,
             ComparisonReader(Arc::clone(&self.job.source.adapter)),
             &CpuPool::new(self.conduct.at_a_time),
-            &pages,
         );
-        drop(pages); // so that the last worker's end is the end of the arrivals
-        let mut are_at_work = true;
-        loop {
-            tokio::select! {
-                // a worker that panics ends it: others may wait for what it was at
-                ended = &mut workers, if are_at_work => {
-                    ended?;
-                    are_at_work = false;
-                }
-                arrival = arrivals.recv() => match arrival {
-                    Some(arrival) => self.take(arrival, piece).await?,
-                    None => break,
-                },
-            }
-        }
-        if are_at_work {
-            workers.await?;
+        while let Some(event) = workers.next().await? {
+            self.take(event, piece).await?;
         }
         let leftovers = queue.leftovers();
         self.verification.unfinished |= leftovers.unfinished;
