@@ -154,8 +154,6 @@ struct Head {
     bytes: u64,
     /// Whether files may be committed that this run doesn't know to be published.
     unpublished: bool,
-    /// What the run's last commit will say of it.
-    ended: Option<(RunSummary, Option<FailureStreak>)>,
     /// The least of the clocks that the run believes, when it last compared them.
     now: Option<Timestamp>,
 }
@@ -177,9 +175,18 @@ pub struct CommitChange {
     pub planned_at: Option<Timestamp>,
     /// This machine's clock at that instant, where it differed from that.
     pub planned_by: Option<Timestamp>,
-    /// Whether the run ends with it. Without files nothing is left to do under the claim then, and it is given up in the
-    /// same commit.
-    pub is_last: bool,
+    /// How the run ends, if it ends with this commit. Without files nothing is left to do under the claim then: the same
+    /// commit gives it up and records this.
+    pub end: Option<RunEnd>,
+}
+
+/// How a run ends: recorded by the commit that gives its claim up.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// The run's summary.
+    pub summary: RunSummary,
+    /// The job's consecutive failed runs at that time.
+    pub failing: Option<FailureStreak>,
 }
 
 /// Where listing the log may start. Only a hint: nothing is concluded from it.
@@ -373,7 +380,6 @@ impl JobLog {
                 e_tag: None,
                 bytes: 0,
                 unpublished: true,
-                ended: None,
                 now: None,
             }),
             run,
@@ -526,18 +532,15 @@ impl JobLog {
         (newest.planned_at, newest.planned_by) = (None, None);
     }
 
-    /// Says how the run ends, and what streak of failed runs the job is in then: the commit that gives the claim up
-    /// records it, whichever that is.
-    pub async fn will_end(&self, ended: RunSummary, failing: Option<FailureStreak>) {
-        self.head.lock().await.ended = Some((ended, failing));
-    }
-
     /// Ends the claim, so that the next run needn't wait for it to expire. Says how the log was left, if the next run of
     /// this process may go on from there.
-    pub async fn release(&self) -> Result<Option<ReleasedHead>, LakeError> {
+    pub async fn release(&self, end: Option<RunEnd>) -> Result<Option<ReleasedHead>, LakeError> {
         if self.head.lock().await.newest.claim.is_some() {
-            self.append(CommitKind::Release, CommitChange::default())
-                .await?;
+            let change = CommitChange {
+                end,
+                ..CommitChange::default()
+            };
+            self.append(CommitKind::Release, change).await?;
         }
         let (newest, hint, e_tag) = {
             let head = self.head.lock().await;
@@ -592,18 +595,23 @@ impl JobLog {
     }
 
     /// Creates the next commit if nobody else has.
-    async fn append(&self, kind: CommitKind, change: CommitChange) -> Result<OwnCommit, LakeError> {
+    async fn append(
+        &self,
+        kind: CommitKind,
+        mut change: CommitChange,
+    ) -> Result<OwnCommit, LakeError> {
         let mut head = self.head.lock().await;
         if kind == CommitKind::Renewal && head.newest.claim.is_none() {
             return Ok(head.made()); // the run's last commit has given the claim up meanwhile
         }
-        let ends = kind == CommitKind::Release || change.is_last && change.files.is_empty();
+        let end = change.end.take();
+        let ends = kind == CommitKind::Release || end.is_some() && change.files.is_empty();
         head.unpublished |= !change.files.is_empty();
         let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
         let mut commit = head.next(&self.run, kind, id, change);
-        if let Some((ended, failing)) = head.ended.clone().filter(|_| ends) {
-            commit.ended = Some(ended);
-            commit.failing = failing;
+        if let Some(end) = end.filter(|_| ends) {
+            commit.ended = Some(end.summary);
+            commit.failing = end.failing;
         }
         let mut last = None;
         for attempt in 1..=ATTEMPTS {

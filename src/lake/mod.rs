@@ -26,7 +26,7 @@ pub use commit::{
 };
 pub use error::LakeError;
 pub use log::{
-    ClaimOutcome, CommitChange, Damage, JobLog, LogRun, ReleasedHead, newest, unpublished,
+    ClaimOutcome, CommitChange, Damage, JobLog, LogRun, ReleasedHead, RunEnd, newest, unpublished,
 };
 pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, versions};
 pub use open::{Lake, StorePatience};

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::error::RunError;
 use super::job::{Job, RunOptions};
 use super::report::RunOutcome;
-use super::summary::{self, RunAccount};
+use super::summary::{self, SummaryBuilder};
 use super::time::Time;
 use crate::clock::real_now;
 use crate::lake::{ClaimOutcome, FailureStreak, JobLog, LogRun, RunSummary};
@@ -35,7 +35,7 @@ pub(super) async fn claimed<R>(
     conduct: &RunOptions,
     lane: &(dyn fmt::Display + Sync),
     is_scheduled: bool,
-    work: impl AsyncFnOnce(&JobLog, &RunAccount) -> Result<R, RunError>,
+    work: impl AsyncFnOnce(&JobLog, &mut SummaryBuilder) -> Result<R, RunError>,
 ) -> Result<RunOutcome<R>, RunError> {
     let streams = job.source.adapter.listed_streams();
     let run = LogRun {
@@ -72,12 +72,12 @@ pub(super) async fn claimed<R>(
         let run = log.run().id;
         let claim = log.newest().await;
         let before = (job.memory).latest(&job.log, Some(log.found_of()), claim.failing.as_ref());
-        let account = RunAccount::new(run, claim.at, is_scheduled, before);
+        let mut summary = SummaryBuilder::new(run, claim.at, is_scheduled, before);
         job.memory.begin(&job.log, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
             // on the heap: whoever awaits a run would hold all of it otherwise
-            result = Box::pin(work(&log, &account)) => result,
+            result = Box::pin(work(&log, &mut summary)) => result,
         };
         let time = Time::of(job, conduct.clock);
         time.warn(&job.name);
@@ -86,16 +86,15 @@ pub(super) async fn claimed<R>(
             .err()
             .is_none_or(RunError::leaves_the_log_known);
         if let Err(error) = &result {
-            account.fail(error);
+            summary.fail(error);
         }
-        let streak = account.streak();
+        let end = summary.end(&[]);
         if is_scheduled {
-            job.memory.note_failing(&job.log, streak.clone());
+            job.memory.note_failing(&job.log, end.failing.clone());
         }
         if may_release {
             time.note(&log).await;
-            log.will_end(account.ended(&[]), streak).await;
-            match log.release().await {
+            match log.release(Some(end)).await {
                 Ok(left) if result.is_ok() => {
                     (job.memory).end(&job.log, run, log.newest().await.id, left);
                 }

@@ -33,7 +33,7 @@ use decode::Decoder;
 use feed::FeedError;
 use queue::{Leftovers, WindowQueue};
 use sink::Sink;
-use summary::RunAccount;
+use summary::SummaryBuilder;
 use time::Time;
 use worker::Workers;
 use writers::CpuPool;
@@ -54,8 +54,8 @@ pub use time::now;
 /// Runs `job` once.
 pub async fn run(job: &Job, lane: RunMode, conduct: &RunOptions) -> Result<RunOutcome, RunError> {
     let is_scheduled = matches!(lane, RunMode::Due);
-    claimed(job, conduct, &lane, is_scheduled, async |log, account| {
-        under_claim(job, log, account, lane, conduct).await
+    claimed(job, conduct, &lane, is_scheduled, async |log, summary| {
+        under_claim(job, log, summary, lane, conduct).await
     })
     .await
 }
@@ -63,7 +63,7 @@ pub async fn run(job: &Job, lane: RunMode, conduct: &RunOptions) -> Result<RunOu
 async fn under_claim(
     job: &Job,
     log: &JobLog,
-    account: &RunAccount,
+    summary: &mut SummaryBuilder,
     lane: RunMode,
     conduct: &RunOptions,
 ) -> Result<RunReport, RunError> {
@@ -80,10 +80,10 @@ async fn under_claim(
 
     // 2. Pull: workers bring the pages of several windows, one landing takes them in turn.
     let time = Time::of(job, conduct.clock);
-    let source = job.source.counting(account.calls.clone());
+    let source = job.source.counting(summary.calls.clone());
     let streams = match source.streams(&conduct.stop).await {
         Err(FeedError::Client(ClientError::Stopped)) => {
-            account.end(&[], true);
+            summary.pulled(&[], true);
             return Ok(RunReport::stopped(log));
         }
         streams => streams?,
@@ -92,7 +92,7 @@ async fn under_claim(
         refuse_overlap(job, Some(&newest), &streams, &lane).await?;
     }
     let cores = CpuPool::new(conduct.at_a_time);
-    let mut landing = Sink::new(job, log, account, cores.clone(), conduct.tally.clone()).await;
+    let mut landing = Sink::new(job, log, cores.clone(), conduct.tally.clone()).await;
     if let Some(now) = time.limit(log, &landing, &source, &streams, conduct).await {
         landing.void(now);
         log.void_plan().await;
@@ -120,10 +120,10 @@ async fn under_claim(
                 Some(event) => landing.take(event).await?,
                 None => break,
             },
-            () = tokio::time::sleep_until(landing.deadline()) => landing.commit(None).await?,
+            () = tokio::time::sleep_until(landing.deadline()) => landing.commit(summary).await?,
         }
         if landing.is_full() {
-            landing.commit(None).await?;
+            landing.commit(summary).await?;
         }
     }
     let Leftovers {
@@ -137,12 +137,12 @@ async fn under_claim(
     if !failures.is_empty() {
         job.source.forget_streams();
     }
-    account.end(&failures, unfinished);
+    summary.pulled(&failures, unfinished);
     let now = now.min(time.judged_at(planned).now); // by the clocks that are known by now
     let plan = (matches!(lane, RunMode::Due) && !unfinished).then(|| time.plan(planned, now));
     let (planned_at, planned_by) = (plan.map(|plan| plan.0), plan.and_then(|plan| plan.1));
     time.note(log).await;
-    landing.finish(planned_at, planned_by).await?;
+    landing.finish(plan, summary).await?;
     Ok(RunReport {
         run: log.run().id,
         tally: landing.tally(),

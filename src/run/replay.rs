@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 
 use super::error::RunError;
 use super::sink::{Sink, WriteOutcome};
-use super::summary::RunAccount;
+use super::summary::SummaryBuilder;
 use super::writers::CpuPool;
 
 use super::claim::claimed;
@@ -65,8 +65,8 @@ pub async fn replay(
     these: Option<&BTreeSet<LinePlace>>,
     conduct: &RunOptions,
 ) -> Result<RunOutcome<Replayed>, RunError> {
-    claimed(job, conduct, &"replay", false, async |log, account| {
-        under_claim(job, log, account, these, conduct).await
+    claimed(job, conduct, &"replay", false, async |log, summary| {
+        under_claim(job, log, summary, these, conduct).await
     })
     .await
 }
@@ -74,7 +74,7 @@ pub async fn replay(
 async fn under_claim(
     job: &Job,
     log: &JobLog,
-    account: &RunAccount,
+    summary: &mut SummaryBuilder,
     these: Option<&BTreeSet<LinePlace>>,
     conduct: &RunOptions,
 ) -> Result<Replayed, RunError> {
@@ -85,10 +85,11 @@ async fn under_claim(
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
     let told = conduct.tally.clone();
-    let landing = Sink::new(job, log, account, CpuPool::new(1), told).await;
+    let landing = Sink::new(job, log, CpuPool::new(1), told).await;
     let mut replay = Replay {
         job,
         landing,
+        summary,
         pulled: BTreeMap::new(),
         done: Vec::new(),
         tried: Vec::new(),
@@ -108,7 +109,7 @@ async fn under_claim(
             replay.try_again(found, number).await?;
         }
     }
-    account.end(&[], unfinished);
+    replay.summary.pulled(&[], unfinished);
     replay.commit().await?;
     Ok(Replayed {
         lines: replay.tried,
@@ -126,6 +127,7 @@ struct ReplayedRange {
 struct Replay<'a> {
     job: &'a Job,
     landing: Sink<'a>,
+    summary: &'a mut SummaryBuilder,
     /// What was landed since the last commit, by stream and bounds.
     pulled: BTreeMap<(String, Range), ReplayedRange>,
     /// Lines whose records are in the lake once the next commit is published.
@@ -193,7 +195,7 @@ impl Replay<'_> {
                 calls: 0,
                 retries: 0,
             }));
-        self.landing.commit(None).await?;
+        self.landing.commit(self.summary).await?;
         let done = std::mem::take(&mut self.done);
         let (lake, job) = (&self.job.lake, &self.job.log);
         quarantine::acknowledge(lake, job, &done, AcknowledgedBy::Replay, None, real_now()).await?;

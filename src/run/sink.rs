@@ -24,7 +24,7 @@ use super::overlap::first_of;
 use super::quarantine::RunQuarantine;
 use super::queue::MissedRange;
 use super::report::RunTotals;
-use super::summary::RunAccount;
+use super::summary::SummaryBuilder;
 use super::worker::{InFlight, TooOld, WorkerEvent};
 use super::writers::{CpuPool, FanoutWriter};
 use crate::lake::{
@@ -49,7 +49,6 @@ const UPLOADS: usize = 4;
 pub(super) struct Sink<'a> {
     job: &'a Job,
     log: &'a JobLog,
-    account: &'a RunAccount,
     ids: RunIds,
     quarantine: RunQuarantine,
     /// The streams that the job pulls.
@@ -72,10 +71,6 @@ pub(super) struct Sink<'a> {
     covered: TimeDelta,
     told: watch::Sender<RunTotals>,
     tally: RunTotals,
-    /// This machine's clock at that instant, where it differed from that.
-    planned_by: Option<Timestamp>,
-    /// Whether nothing lands any more.
-    is_last: bool,
     /// From where on the log was checked against others of its account.
     checked_from: Option<Timestamp>,
     /// What the run takes for now in planning.
@@ -172,7 +167,6 @@ impl<'a> Sink<'a> {
     pub(super) async fn new(
         job: &'a Job,
         log: &'a JobLog,
-        account: &'a RunAccount,
         cores: CpuPool,
         told: watch::Sender<RunTotals>,
     ) -> Self {
@@ -199,15 +193,12 @@ impl<'a> Sink<'a> {
             tally: RunTotals::default(),
             told,
             running: job.budget.run(),
-            planned_by: None,
-            is_last: false,
             checked_from: newest.origin.and_then(|origin| origin.from),
             now: job.policy.start,
             backfill: None,
             has_missed: false,
             job,
             log,
-            account,
         }
     }
 
@@ -396,11 +387,34 @@ impl<'a> Sink<'a> {
     }
 
     /// Stages every open part and the quarantine, commits them with where every window stands, and publishes them.
-    pub(super) async fn commit(&mut self, planned_at: Option<Timestamp>) -> Result<(), RunError> {
+    pub(super) async fn commit(&mut self, summary: &mut SummaryBuilder) -> Result<(), RunError> {
         self.committed_at = Instant::now();
-        if !self.has_something(planned_at) {
-            return Ok(());
+        if self.has_something() {
+            self.commit_all(None, false, summary).await?;
         }
+        Ok(())
+    }
+
+    /// Makes the run's last commit. `plan` is set once a scheduled run has completed its plan: its "now", and this
+    /// machine's clock at that time if that was wrong.
+    pub(super) async fn finish(
+        &mut self,
+        plan: Option<(Timestamp, Option<Timestamp>)>,
+        summary: &mut SummaryBuilder,
+    ) -> Result<(), RunError> {
+        if plan.is_some() || self.has_something() {
+            self.commit_all(plan, true, summary).await?;
+        }
+        self.ids.leave();
+        Ok(())
+    }
+
+    async fn commit_all(
+        &mut self,
+        plan: Option<(Timestamp, Option<Timestamp>)>,
+        is_last: bool,
+        summary: &mut SummaryBuilder,
+    ) -> Result<(), RunError> {
         self.has_missed = false;
         let files = self.stage().await?;
         let mut pulled = std::mem::take(&mut self.pulled);
@@ -411,15 +425,12 @@ impl<'a> Sink<'a> {
                 .or_default()
                 .open
                 .extend(slot.window.unfinished());
-            if slot.has_something() || self.is_last {
+            if slot.has_something() || is_last {
                 pulled.push(slot.pulled(false));
             }
         }
         pulled.retain(says_something);
-        if self.is_last {
-            let ended = self.account.ended(&pulled);
-            self.log.will_end(ended, self.account.streak()).await;
-        }
+        let end = is_last.then(|| summary.end(&pulled));
         let change = CommitChange {
             origin: Some(Origin {
                 from: self.checked_from,
@@ -429,14 +440,14 @@ impl<'a> Sink<'a> {
             pulled,
             files,
             progress,
-            planned_at,
-            planned_by: self.planned_by,
-            is_last: self.is_last,
+            planned_at: plan.map(|(planned_at, _)| planned_at),
+            planned_by: plan.and_then(|(_, planned_by)| planned_by),
+            end,
         };
         let span = tracing::trace_span!("commit", files = change.files.len());
         let commit = self.log.commit(change).instrument(span).await?;
         self.ids.committed();
-        self.account.tell(&commit.pulled);
+        summary.committed(&commit.pulled);
 
         let mut counts = RecordCounts::default();
         commit
@@ -478,19 +489,6 @@ impl<'a> Sink<'a> {
         metrics.stands(plan::watermark(commit.current(), policy), gaps);
     }
 
-    /// The run's last commit.
-    pub(super) async fn finish(
-        &mut self,
-        planned_at: Option<Timestamp>,
-        planned_by: Option<Timestamp>,
-    ) -> Result<(), RunError> {
-        self.is_last = true;
-        self.planned_by = planned_by;
-        self.commit(planned_at).await?;
-        self.ids.leave();
-        Ok(())
-    }
-
     /// Ranges of one stream that touch become one entry: the commit of a first load would list thousands.
     fn note(&mut self, pulled: Pulled) {
         let goes_on = |have: &&mut Pulled| {
@@ -518,9 +516,8 @@ impl<'a> Sink<'a> {
             .map(|(a, b)| a + b);
     }
 
-    fn has_something(&self, planned_at: Option<Timestamp>) -> bool {
-        planned_at.is_some()
-            || self.has_missed
+    fn has_something(&self) -> bool {
+        self.has_missed
             || self.pulled.iter().any(is_worth_a_commit)
             || self.slots.values().any(WindowStats::has_something)
     }

@@ -1,6 +1,4 @@
-//! What a run has to say of itself when it ends, beside what its commits have said.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! The summary of a run, which its last commit records.
 
 use uuid::Uuid;
 
@@ -8,7 +6,7 @@ use super::error::RunError;
 use super::report::StreamFailure;
 use crate::client::Calls;
 use crate::clock::real_now;
-use crate::lake::{FailureStreak, Pulled, RunFailure, RunSummary};
+use crate::lake::{FailureStreak, Pulled, RunEnd, RunFailure, RunSummary};
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
 
@@ -17,61 +15,55 @@ const TEXT_CAP: usize = 2_000;
 /// The most failures that a commit keeps: a provider may refuse a thousand windows one by one.
 const FAILURES: usize = 100;
 
-/// The account of one run.
+/// The summary of one run, as far as it is known.
 #[derive(Debug)]
-pub(super) struct RunAccount {
+pub(super) struct SummaryBuilder {
     /// All requests that are sent for the run.
     pub(super) calls: Calls,
-    /// What its last commit says, but for the requests that a commit has told by then.
-    ended: Mutex<RunSummary>,
-    /// How many requests its commits have told, and how many of these were retries.
-    told: Mutex<(u64, u64)>,
+    /// The summary, except for `calls` and `retries`.
+    summary: RunSummary,
+    /// Requests that the run's commits count, and how many of these were retries.
+    counted: (u64, u64),
     run: Uuid,
-    /// Whether the run is one of the schedule's: only these make a streak, or end it.
+    /// Whether the schedule started the run: only such runs begin, continue or end a streak.
     is_scheduled: bool,
-    /// The failed runs in a row before this one.
+    /// The consecutive failed runs before this one.
     before: Option<FailureStreak>,
 }
 
-impl RunAccount {
-    /// Of a run that begins, after these failed runs in a row.
+impl SummaryBuilder {
+    /// Of a run that begins after these failed runs.
     pub(super) fn new(
         run: Uuid,
         started_at: Timestamp,
         is_scheduled: bool,
         before: Option<FailureStreak>,
     ) -> Self {
-        let ended = RunSummary {
-            started_at,
-            unfinished: false,
-            calls: 0,
-            retries: 0,
-            failures: Vec::new(),
-        };
         Self {
             calls: Calls::default(),
-            ended: Mutex::new(ended),
-            told: Mutex::default(),
+            summary: RunSummary {
+                started_at,
+                unfinished: false,
+                calls: 0,
+                retries: 0,
+                failures: Vec::new(),
+            },
+            counted: (0, 0),
             run,
             is_scheduled,
             before,
         }
     }
 
-    /// These are committed.
-    pub(super) fn tell(&self, committed: &[Pulled]) {
-        let mut told = lock(&self.told);
-        for pulled in committed {
-            told.0 += pulled.calls;
-            told.1 += pulled.retries;
-        }
+    /// Notes that these are committed, and with them the requests that they count.
+    pub(super) fn committed(&mut self, pulled: &[Pulled]) {
+        self.counted = self.with(pulled);
     }
 
-    /// The run has come to the end of its plan, or was stopped before it.
-    pub(super) fn end(&self, failures: &[StreamFailure], unfinished: bool) {
-        let mut ended = lock(&self.ended);
-        ended.unfinished = unfinished;
-        ended.failures = (failures.iter().take(FAILURES))
+    /// Notes how the run came to the end of its plan, or was stopped before it.
+    pub(super) fn pulled(&mut self, failures: &[StreamFailure], unfinished: bool) {
+        self.summary.unfinished = unfinished;
+        self.summary.failures = (failures.iter().take(FAILURES))
             .map(|failure| RunFailure {
                 stream: Some(failure.stream.clone()),
                 range: Some(failure.range),
@@ -82,33 +74,33 @@ impl RunAccount {
             .collect();
     }
 
-    /// The run has failed as a whole.
-    pub(super) fn fail(&self, error: &RunError) {
-        lock(&self.ended).failures.push(failed(error));
+    /// Notes that the run failed as a whole.
+    pub(super) fn fail(&mut self, error: &RunError) {
+        self.summary.failures.push(failed(error));
     }
 
-    /// The failed runs in a row when this one has ended.
-    pub(super) fn streak(&self) -> Option<FailureStreak> {
-        if self.is_scheduled {
-            let ended = lock(&self.ended);
-            FailureStreak::after(self.before.as_ref(), self.run, &ended, real_now())
-        } else {
-            self.before.clone()
-        }
-    }
-
-    /// What the run's last commit says of it, if that commit tells of these.
-    pub(super) fn ended(&self, about_to_be_told: &[Pulled]) -> RunSummary {
-        let ((sent, again), (mut calls, mut retries)) = (self.calls.all(), *lock(&self.told));
-        for pulled in about_to_be_told {
-            calls += pulled.calls;
-            retries += pulled.retries;
-        }
-        RunSummary {
+    /// Returns what the run's last commit records, if that commit lists these.
+    pub(super) fn end(&self, uncommitted: &[Pulled]) -> RunEnd {
+        let ((sent, again), (calls, retries)) = (self.calls.all(), self.with(uncommitted));
+        let summary = RunSummary {
             calls: sent.saturating_sub(calls),
             retries: again.saturating_sub(retries),
-            ..lock(&self.ended).clone()
-        }
+            ..self.summary.clone()
+        };
+        let before = self.before.as_ref();
+        let failing = if self.is_scheduled {
+            FailureStreak::after(before, self.run, &summary, real_now())
+        } else {
+            before.cloned()
+        };
+        RunEnd { summary, failing }
+    }
+
+    /// Requests that commits count, if these are committed too.
+    fn with(&self, pulled: &[Pulled]) -> (u64, u64) {
+        (pulled.iter()).fold(self.counted, |(calls, retries), pulled| {
+            (calls + pulled.calls, retries + pulled.retries)
+        })
     }
 }
 
@@ -126,11 +118,6 @@ pub(super) fn failed(error: &RunError) -> RunFailure {
         at_lake: matches!(error, RunError::Lake(_) | RunError::Read(_)),
         went_on: false,
     }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    // what is in there is whole between any two calls
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn capped(mut text: String) -> String {

@@ -17,7 +17,7 @@ use crate::clock::real_now;
 use crate::config::Config;
 use crate::lake::quarantine::QuarantineLine;
 use crate::lake::{
-    ClaimOutcome, CommitChange, FailureStreak, JobLog, Lake, LogRun, Progress, RunFailure,
+    ClaimOutcome, CommitChange, FailureStreak, JobLog, Lake, LogRun, Progress, RunEnd, RunFailure,
     RunSummary,
 };
 use crate::model::{FailureKind, Timestamp};
@@ -107,11 +107,12 @@ impl Place {
             ..CommitChange::default()
         };
         log.commit(change).await.unwrap();
-        let ended = ended(failures);
+        let summary = ended(failures);
         let newest = log.newest().await;
-        let failing = FailureStreak::after(newest.failing.as_ref(), newest.run, &ended, now);
-        log.will_end(ended, failing).await;
-        log.release().await.unwrap();
+        let failing = FailureStreak::after(newest.failing.as_ref(), newest.run, &summary, now);
+        log.release(Some(RunEnd { summary, failing }))
+            .await
+            .unwrap();
     }
 
     async fn make(&self, before: Scenario) {

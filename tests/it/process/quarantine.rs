@@ -314,7 +314,7 @@ async fn status_tells_who_holds_a_job_and_a_replay_waits_for_it() {
     replay
         .says("another run holds the job; waiting for it")
         .await;
-    log.release().await.unwrap();
+    log.release(None).await.unwrap();
     let ended = replay.ended().await.assert_code(0);
     assert!(
         ended

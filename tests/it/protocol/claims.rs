@@ -37,7 +37,7 @@ async fn a_claim_keeps_other_runs_off_until_it_is_given_up() {
     assert!(matches!(held, RunOutcome::Held(_)), "{held:?}");
     assert_eq!(keys(&world.store, "").await, before);
 
-    log.release().await.unwrap();
+    log.release(None).await.unwrap();
     let ran = world.run_in(plain(&world), Step::FirstPull).await.unwrap();
     assert!(matches!(ran, RunOutcome::Ran(_)), "{ran:?}");
     world.check(Step::FirstPull, "after the claim").await;
@@ -111,7 +111,7 @@ async fn a_run_whose_claim_has_expired_commits_nothing() {
     log.recover().await.unwrap();
     let error = log.commit(CommitChange::default()).await.unwrap_err();
     assert!(matches!(error, LakeError::ClaimExpired { .. }), "{error:?}");
-    let error = log.release().await.unwrap_err();
+    let error = log.release(None).await.unwrap_err();
     assert!(matches!(error, LakeError::ClaimExpired { .. }), "{error:?}");
     assert!(
         world
@@ -146,7 +146,7 @@ async fn a_release_doesnt_take_a_lost_commit_for_itself() {
         matches!(error, LakeError::NoAnswer { version: 2, .. }),
         "{error:?}"
     );
-    log.release().await.unwrap();
+    log.release(None).await.unwrap();
     let newest = newest(&process.lake(), "job").await.unwrap().unwrap();
     assert_eq!(
         (newest.version, newest.kind, newest.claim),

@@ -247,7 +247,7 @@ async fn a_run_that_only_recovers_prunes_nothing_that_its_successor_has_to_read(
                     panic!("nobody else is there");
                 };
                 log.recover().await.unwrap();
-                log.release().await.unwrap();
+                log.release(None).await.unwrap();
             } => {}
         }
         let context = format!("only recovers, {fault:?}");

@@ -160,7 +160,7 @@ pub(super) async fn with_commits(store: InMemory, least: u64) -> InMemory {
             panic!("nobody else is there");
         };
         log.recover().await.unwrap();
-        log.release().await.unwrap();
+        log.release(None).await.unwrap();
     }
     copy_of(&lake.store).await
 }

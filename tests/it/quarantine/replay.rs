@@ -209,7 +209,7 @@ async fn a_job_that_another_run_holds_is_left_to_it() {
     let held = run::replay(&job, None, &conduct).await.unwrap();
     assert!(matches!(held, RunOutcome::Held(_)), "{held:?}");
     assert_eq!(world.counts().await, open(3, 0));
-    log.release().await.unwrap();
+    log.release(None).await.unwrap();
     let ran = run::replay(&job, None, &conduct).await.unwrap();
     assert!(matches!(ran, RunOutcome::Ran(_)), "{ran:?}");
     assert_eq!(world.counts().await, open(1, 2));
