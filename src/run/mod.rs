@@ -2,6 +2,7 @@
 
 mod cache;
 mod claim;
+pub(crate) mod compute;
 pub(crate) mod decode;
 pub(crate) mod dedup;
 mod error;
@@ -23,12 +24,13 @@ mod sink;
 mod summary;
 pub(crate) mod time;
 pub(crate) mod worker;
-pub(crate) mod writers;
+mod writers;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use claim::claimed;
+use compute::CpuPool;
 use decode::Decoder;
 use feed::FeedError;
 use queue::{Leftovers, WindowQueue};
@@ -36,7 +38,6 @@ use sink::Sink;
 use summary::SummaryBuilder;
 use time::Time;
 use worker::Workers;
-use writers::CpuPool;
 
 use crate::client::ClientError;
 use crate::lake::JobLog;

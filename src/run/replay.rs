@@ -9,15 +9,14 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use super::error::RunError;
-use super::sink::{Sink, WriteOutcome};
-use super::summary::SummaryBuilder;
-use super::writers::CpuPool;
-
 use super::claim::claimed;
+use super::compute::CpuPool;
+use super::error::RunError;
 use super::job::{Job, RunOptions};
 use super::recover;
 use super::report::RunOutcome;
+use super::sink::{Sink, WriteOutcome};
+use super::summary::SummaryBuilder;
 use crate::clock::real_now;
 use crate::lake::quarantine::{self, Acknowledged, AcknowledgedBy, FoundLine, LinePlace};
 use crate::lake::{JobLog, LakeError, Pulled, RecordCounts, Work};

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::compute::CpuPool;
 use super::decode::{DecodedPage, Decoder, RowKey};
 use super::dedup::RunIds;
 use super::error::RunError;
@@ -26,7 +27,7 @@ use super::queue::MissedRange;
 use super::report::RunTotals;
 use super::summary::SummaryBuilder;
 use super::worker::{InFlight, TooOld, WorkerEvent};
-use super::writers::{CpuPool, FanoutWriter};
+use super::writers::FanoutWriter;
 use crate::lake::{
     self, Commit, CommitChange, CommittedFile, JobLog, LakeError, OpenRange, Origin, Progress,
     Pulled, RecordCounts, Work,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::compute::{ComputeTask, CpuPool};
 use super::decode::{ReadPage, ReceivedPage};
 use super::error::RunError;
 use super::identity::Occurrences;
@@ -17,7 +18,6 @@ use super::oldest::OldestSearch;
 use super::queue::{AfterFailure, MissedRange, QueuedWindow, WindowQueue};
 use super::reread::{self, READINGS, ReadVerdict, RepeatedRead};
 use super::time::Time;
-use super::writers::CpuPool;
 use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
 use crate::lake::{OpenRange, Work};
@@ -156,8 +156,7 @@ impl<P: Send + 'static> Workers<P> {
 }
 
 /// A page on its way, and the twins of its answer so far.
-type PendingPage<P> =
-    JoinHandle<Result<Result<(WorkerEvent<P>, Occurrences), RowError>, JoinError>>;
+type PendingPage<P> = ComputeTask<(WorkerEvent<P>, Occurrences)>;
 
 struct Worker<R: ReadPage> {
     slot: usize,
@@ -562,7 +561,7 @@ impl<R: ReadPage> Worker<R> {
         .await
     }
 
-    /// Hands each page on as it arrives; the next one is fetched while it is decoded.
+    /// Hands each page on as soon as it is decoded, while the next one is fetched.
     async fn page_by_page(
         &self,
         source: &Feed,
@@ -572,17 +571,23 @@ impl<R: ReadPage> Worker<R> {
         let mut reading = source.read(ask, in_flight.cursor.clone());
         let mut restarts = 0;
         let mut twins = Occurrences::new();
-        let mut decoding = None;
+        let mut decoding: Option<PendingPage<R::Made>> = None;
         let mut answered = false;
         loop {
-            let next = reading.next(&self.stop).await;
+            let hand_on = async {
+                match decoding.take() {
+                    Some(page) => self.hand_on(page).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (next, handed_on) = tokio::join!(reading.next(&self.stop), hand_on);
+            if let Some(occurrences) = handed_on? {
+                twins = occurrences;
+            }
             if !in_flight.resumed && !answered {
                 answered = self
                     .answered(reading.first_answer(), in_flight.asked_at)
                     .await?;
-            }
-            if let Some(page) = decoding.take() {
-                twins = self.hand_on(page).await?;
             }
             match next {
                 Ok(Some(PagePiece { page, begins })) => {
@@ -708,16 +713,15 @@ impl<R: ReadPage> Worker<R> {
                 cursor: page.next.filter(|_| page.resumable),
                 held,
             };
-            Ok((arrival, twins))
+            Ok::<_, RowError>((arrival, twins))
         })
     }
 
-    /// Hands a page on when it is decoded; what is returned are the twins of its answer so far.
+    /// Hands a page on when it is decoded. Returns the occurrences in its answer so far.
     async fn hand_on(&self, page: PendingPage<R::Made>) -> Result<Occurrences, PullEnd> {
-        let decoded = async { Ok::<_, RunError>(page.await???) };
-        let (arrival, twins) = decoded.await.map_err(PullEnd::Failed)?;
-        self.send(arrival).await?;
-        Ok(twins)
+        let (event, occurrences) = page.result().await.map_err(PullEnd::Failed)?;
+        self.send(event).await?;
+        Ok(occurrences)
     }
 
     /// The landing is gone only if the run has failed.

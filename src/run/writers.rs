@@ -1,37 +1,12 @@
 //! The open parts of a run. Their row groups are encoded beside it, several at a time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinHandle};
 
+use super::compute::{ComputeTask, CpuPool};
 use super::error::RunError;
-use crate::table::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter, RowError};
-
-/// How much of a run is computed at a time, rather than waited for: as many pages or row groups as it has windows in
-/// flight.
-#[derive(Debug, Clone)]
-pub(crate) struct CpuPool(Arc<Semaphore>);
-
-impl CpuPool {
-    pub(crate) fn new(at_a_time: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_a_time.max(1))))
-    }
-
-    /// Begins `work` on a thread for such work, as soon as there is room.
-    pub(super) fn begin<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<Result<T, JoinError>> {
-        let room = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            let _permit = room.acquire_owned().await; // never closed
-            tokio::task::spawn_blocking(work).await
-        })
-    }
-}
+use crate::table::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter};
 
 /// The open parts of a run.
 pub(super) struct FanoutWriter {
@@ -46,7 +21,7 @@ pub(super) struct FanoutWriter {
 struct PendingGroup {
     partition: String,
     bytes: usize,
-    task: JoinHandle<Result<Result<EncodedGroup, RowError>, JoinError>>,
+    task: ComputeTask<EncodedGroup>,
 }
 
 /// How many row groups may be on their way; each holds its rows.
@@ -124,7 +99,7 @@ impl FanoutWriter {
             && (first.task.is_finished() || self.encoding.len() > at_most)
             && let Some(first) = self.encoding.pop_front()
         {
-            let group = first.task.await???;
+            let group = first.task.result().await?;
             if let Some(part) = self.open.get_mut(&first.partition) {
                 part.add(group)?;
             }

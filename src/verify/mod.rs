@@ -25,12 +25,12 @@ use crate::clock::Clock;
 use crate::lake::{self, Commit, LakeError};
 use crate::model::{FailureKind, PartitionColumn, Range, RangeSet, Timestamp};
 use crate::providers::{Adapter, Stream};
+use crate::run::compute::CpuPool;
 use crate::run::dedup::files_of;
 use crate::run::quarantine::HeldRecords;
 use crate::run::queue::{self, WindowQueue};
 use crate::run::time::Time;
 use crate::run::worker::{InFlight, TooOld, WorkerEvent, Workers};
-use crate::run::writers::CpuPool;
 use crate::run::{Job, RunError, RunOptions, RunTotals, StreamFailure, identity, plan};
 use crate::table::{EventIdHash, StoredRow, partition_path, read_rows};
 
