@@ -2,6 +2,7 @@
 
 mod cache;
 mod claim;
+mod commit;
 pub(crate) mod compute;
 pub(crate) mod decode;
 pub(crate) mod dedup;
@@ -14,6 +15,7 @@ mod memory;
 mod oldest;
 mod overlap;
 pub mod plan;
+mod progress;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
 mod recover;
@@ -23,6 +25,7 @@ mod reread;
 mod sink;
 mod summary;
 pub(crate) mod time;
+mod window;
 pub(crate) mod worker;
 mod writers;
 
@@ -33,6 +36,7 @@ use claim::claimed;
 use compute::CpuPool;
 use decode::Decoder;
 use feed::FeedError;
+use progress::ProgressTracker;
 use queue::{Leftovers, WindowQueue};
 use sink::Sink;
 use summary::SummaryBuilder;
@@ -92,24 +96,26 @@ async fn under_claim(
     if !is_new {
         refuse_overlap(job, Some(&newest), &streams, &lane).await?;
     }
-    let cores = CpuPool::new(conduct.at_a_time);
-    let mut landing = Sink::new(job, log, cores.clone(), conduct.tally.clone()).await;
-    if let Some(now) = time.limit(log, &landing, &source, &streams, conduct).await {
-        landing.void(now);
+    let mut progress = ProgressTracker::new(job, newest);
+    let limit = time.limit(log, job, progress.by_stream(), &source, &streams, conduct);
+    if let Some(now) = limit.await {
+        progress.void(now);
         log.void_plan().await;
     }
-    landing.begin(&streams, lane);
+    progress.begin(&streams, lane);
     let planned = Time::moment();
     let now = time.judged_at(planned).now;
-    landing.plans_at(now);
+    progress.plans_at(now);
     let queue = Arc::new(WindowQueue::new(
         &streams,
-        landing.progress(),
+        progress.by_stream(),
         lane,
         now,
         job,
         conduct,
     ));
+    let cores = CpuPool::new(conduct.at_a_time);
+    let mut landing = Sink::new(job, log, progress, cores.clone(), conduct.tally.clone());
     let (feed, decoder) = (lane.feed(&source), Decoder::new(job));
     let mut workers = Workers::spawn(&feed, job, &queue, conduct, decoder, &cores);
 
@@ -132,7 +138,9 @@ async fn under_claim(
         missed,
         unfinished,
     } = queue.leftovers();
-    missed.into_iter().for_each(|missed| landing.miss(&missed));
+    missed
+        .into_iter()
+        .for_each(|missed| landing.progress.miss(&missed));
     let mut ended = HashSet::new();
     failures.retain(|failure| failure.went_on || ended.insert(failure.stream.clone()));
     if !failures.is_empty() {
@@ -146,11 +154,11 @@ async fn under_claim(
     landing.finish(plan, summary).await?;
     Ok(RunReport {
         run: log.run().id,
-        tally: landing.tally(),
+        tally: landing.totals(),
         failures,
         planned_at,
         planned_by,
         unfinished,
-        watermark: landing.watermark(),
+        watermark: landing.progress.watermark(),
     })
 }

@@ -13,6 +13,7 @@ use super::claim::claimed;
 use super::compute::CpuPool;
 use super::error::RunError;
 use super::job::{Job, RunOptions};
+use super::progress::ProgressTracker;
 use super::recover;
 use super::report::RunOutcome;
 use super::sink::{Sink, WriteOutcome};
@@ -84,7 +85,8 @@ async fn under_claim(
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
     let told = conduct.tally.clone();
-    let landing = Sink::new(job, log, CpuPool::new(1), told).await;
+    let progress = ProgressTracker::new(job, log.newest().await);
+    let landing = Sink::new(job, log, progress, CpuPool::new(1), told);
     let mut replay = Replay {
         job,
         landing,

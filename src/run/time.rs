@@ -1,5 +1,6 @@
 //! What a run takes for now: the clocks that it sees, judged.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -8,10 +9,9 @@ use super::feed::Feed;
 use super::future;
 use super::job::{Job, RunOptions};
 use super::plan::Policy;
-use super::sink::Sink;
 use crate::clock::{BUILT, Clock, RemoteClock, real_now};
 use crate::clocks::{ClockOwner, ClockReadings, JudgedTime, TOLERANCE, judge};
-use crate::lake::JobLog;
+use crate::lake::{JobLog, Progress};
 use crate::model::{Range, Timestamp};
 use crate::providers::{PageRequest, Stream};
 use crate::telemetry::error_chain;
@@ -134,20 +134,20 @@ impl Time {
     pub(super) async fn limit(
         &self,
         log: &JobLog,
-        landing: &Sink<'_>,
+        job: &Job,
+        progress: &BTreeMap<String, Progress>,
         source: &Feed,
         streams: &[Stream],
         conduct: &RunOptions,
     ) -> Option<Timestamp> {
         let planned_at = log.newest().await.planned_at;
-        let latest = future::latest(landing.progress(), planned_at)?;
+        let latest = future::latest(progress, planned_at)?;
         if self.clock != Clock::System || latest <= self.now() + TOLERANCE {
             return None;
         }
         if self.judged().agreed.is_none() && self.api.at(Instant::now()).is_none() {
             let stop = &conduct.stop;
-            self.ask_the_api(landing.policy(), source, streams, stop)
-                .await;
+            self.ask_the_api(&job.policy, source, streams, stop).await;
         }
         let Some(agreed) = self.judged().agreed else {
             tracing::warn!(

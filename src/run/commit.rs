@@ -1,0 +1,155 @@
+//! The commits of a run: its files are staged, committed and published, and the totals reported.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStoreExt, PutPayload};
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use super::error::RunError;
+use super::job::Job;
+use super::plan;
+use super::report::RunTotals;
+use crate::lake::{Commit, CommitChange, CommittedFile, JobLog, LakeError, RecordCounts};
+use crate::metrics::CommitTotals;
+use crate::table::FinishedPart;
+
+/// How many parts are uploaded at a time.
+const UPLOADS: usize = 4;
+
+/// Makes a run's commits.
+pub(super) struct Committer<'a> {
+    job: &'a Job,
+    log: &'a JobLog,
+    /// The next file's number.
+    n: u64,
+    /// What has been committed.
+    totals: RunTotals,
+    observer: watch::Sender<RunTotals>,
+}
+
+impl<'a> Committer<'a> {
+    pub(super) fn new(job: &'a Job, log: &'a JobLog, observer: watch::Sender<RunTotals>) -> Self {
+        Self {
+            job,
+            log,
+            n: 0,
+            totals: RunTotals::default(),
+            observer,
+        }
+    }
+
+    /// What has been committed.
+    pub(super) fn totals(&self) -> RunTotals {
+        self.totals
+    }
+
+    /// Reports the totals, with what is pulled and not yet committed.
+    pub(super) fn report(&self, uncommitted: RunTotals) {
+        let mut totals = self.totals;
+        totals += uncommitted;
+        self.observer.send_replace(totals);
+    }
+
+    /// Writes parts, and lines of quarantine, under keys that are this run's alone.
+    pub(super) async fn stage(
+        &mut self,
+        parts: Vec<(String, FinishedPart)>,
+        quarantine: Option<(Vec<u8>, u64)>,
+    ) -> Result<Vec<CommittedFile>, RunError> {
+        let run = self.log.run().id;
+        let keys = self.job.lake.layout.job(&self.job.log);
+        let mut staged = Vec::new();
+        for (partition, part) in parts {
+            let key = self
+                .job
+                .lake
+                .layout
+                .published(&partition, &self.job.log, run, self.n);
+            let key = key.map_err(|error| LakeError::Unreadable {
+                key: partition,
+                reason: error.to_string(),
+            })?;
+            staged.push((self.n, key, part.rows, part.payload));
+            self.n += 1;
+        }
+        if let Some((lines, count)) = quarantine {
+            staged.push((
+                self.n,
+                keys.quarantined(run, self.n),
+                count,
+                PutPayload::from(lines),
+            ));
+            self.n += 1;
+        }
+        let lake = &self.job.lake;
+        stream::iter(staged)
+            .map(|(n, key, rows, payload)| {
+                let staged = keys.staged(run, n);
+                async move {
+                    let bytes = payload.content_length() as u64;
+                    lake.files
+                        .put(&staged, payload)
+                        .await
+                        .map_err(LakeError::at("write", &staged))?;
+                    Ok(CommittedFile {
+                        staged: staged.to_string(),
+                        key: key.to_string(),
+                        rows,
+                        bytes,
+                    })
+                }
+            })
+            .buffered(UPLOADS)
+            .try_collect()
+            .await
+    }
+
+    /// Commits a change and publishes its files. `totals` are of the windows that it lists.
+    pub(super) async fn commit(
+        &mut self,
+        change: CommitChange,
+        totals: RunTotals,
+    ) -> Result<Commit, RunError> {
+        let span = tracing::trace_span!("commit", files = change.files.len());
+        let commit = self.log.commit(change).instrument(span).await?;
+        let mut counts = RecordCounts::default();
+        commit
+            .pulled
+            .iter()
+            .for_each(|pulled| counts += pulled.counts);
+        self.totals += RunTotals {
+            counts,
+            commits: 1,
+            ..totals
+        };
+        self.observer.send_replace(self.totals);
+        self.tell_metrics(&commit, counts);
+        tracing::info!(
+            version = commit.version,
+            ranges = commit.pulled.len(),
+            files = commit.files.len(),
+            fetched = counts.fetched,
+            new = counts.new,
+            duplicate = counts.duplicate,
+            quarantined = counts.quarantined,
+            late = counts.late,
+            "committed"
+        );
+        Ok(commit)
+    }
+
+    fn tell_metrics(&self, commit: &Commit, counts: RecordCounts) {
+        let (metrics, policy) = (&self.job.metrics, &self.job.policy);
+        metrics.committed(CommitTotals {
+            new: counts.new,
+            duplicate: counts.duplicate,
+            quarantined: counts.quarantined,
+            waiting: counts.waiting,
+            late: counts.late,
+            files: commit.files.len() as u64,
+            bytes: commit.files.iter().map(|file| file.bytes).sum(),
+        });
+        let gaps = plan::gaps(commit, policy).count();
+        metrics.stands(plan::watermark(commit.current(), policy), gaps);
+    }
+}

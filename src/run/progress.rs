@@ -1,0 +1,215 @@
+//! The progress of every stream, as the next commit records it, apart from the windows in flight.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::future;
+use super::job::{Job, RunMode};
+use super::overlap::first_of;
+use super::plan;
+use super::queue::MissedRange;
+use super::worker::{InFlight, TooOld};
+use crate::lake::{Commit, Origin, Progress, Work};
+use crate::model::{FailureKind, Range, Timestamp};
+use crate::providers::Stream;
+
+/// The progress of every stream.
+pub(super) struct ProgressTracker<'a> {
+    job: &'a Job,
+    /// The streams that the job pulls.
+    streams: Vec<String>,
+    by_stream: BTreeMap<String, Progress>,
+    /// Earlier records are not asked for, though the first window's bounds may show them.
+    wanted_from: Timestamp,
+    /// From where on the log was checked against others of its account.
+    checked_from: Option<Timestamp>,
+    /// The run's "now" in planning.
+    now: Timestamp,
+    /// The range of a backfill.
+    backfill: Option<Range>,
+    /// Whether a range that failed, or can't be had, is not committed yet.
+    has_missed: bool,
+}
+
+/// How a record relates to what is asked for and to what was pulled before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admission {
+    /// Whether an earlier pull of its range did not see it.
+    pub(super) late: bool,
+    /// Whether it lies outside the bounds that were asked.
+    pub(super) outside: bool,
+}
+
+impl<'a> ProgressTracker<'a> {
+    /// The progress that the newest commit records.
+    pub(super) fn new(job: &'a Job, newest: Commit) -> Self {
+        Self {
+            job,
+            streams: newest.streams,
+            by_stream: newest.progress,
+            wanted_from: job.policy.start,
+            checked_from: newest.origin.and_then(|origin| origin.from),
+            now: job.policy.start,
+            backfill: None,
+            has_missed: false,
+        }
+    }
+
+    pub(super) fn by_stream(&self) -> &BTreeMap<String, Progress> {
+        &self.by_stream
+    }
+
+    pub(super) fn streams(&self) -> &[String] {
+        &self.streams
+    }
+
+    /// Whose log this is, for the next commit.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            from: self.checked_from,
+            ..self.job.origin()
+        }
+    }
+
+    /// Removes what lies beyond `now`, which a wrong clock wrote.
+    pub(super) fn void(&mut self, now: Timestamp) {
+        future::void(&mut self.by_stream, now, &self.job.policy);
+    }
+
+    /// Begins a run over these streams. Every stream has an entry from its first run on; a refetch is noted, so that a
+    /// repeated one continues.
+    pub(super) fn begin(&mut self, streams: &[Stream], lane: RunMode) {
+        self.streams.clear();
+        for stream in streams {
+            self.by_stream.entry(stream.id.clone()).or_default();
+            self.streams.push(stream.id.clone());
+        }
+        self.streams.sort();
+        let first = first_of(self.job, &lane);
+        self.checked_from = Some(self.checked_from.map_or(first, |from| from.min(first)));
+        if let RunMode::Backfill { range, refetch, .. } = lane {
+            self.wanted_from = self.wanted_from.min(range.from());
+            self.backfill = Some(range);
+            if refetch {
+                plan::begin_refetch(&mut self.by_stream, streams, range);
+            }
+        }
+    }
+
+    /// Notes the instant as of which the run plans: what fails is tried again some time after it.
+    pub(super) fn plans_at(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// Notes that a window is begun. A place in a range that is begun anew, or in a larger one that it was halved from, is
+    /// void.
+    pub(super) fn begin_window(&mut self, window: &InFlight) {
+        let progress = self.by_stream.entry(window.stream.clone()).or_default();
+        progress
+            .open
+            .retain(|open| open.range.intersection(&window.range).is_none());
+    }
+
+    /// Notes that a window is no longer pulled: the next run continues where it stood.
+    pub(super) fn leave_open(&mut self, window: &InFlight) {
+        let progress = self.by_stream.entry(window.stream.clone()).or_default();
+        progress.open.extend(window.unfinished());
+    }
+
+    /// Notes that a window was pulled to its last page. Returns the range that counts as pulled, if any.
+    pub(super) fn finish_window(
+        &mut self,
+        window: &InFlight,
+        narrowed: Option<TimeDelta>,
+    ) -> Option<Range> {
+        let progress = self.by_stream.entry(window.stream.clone()).or_default();
+        let counts = plan::finish(progress, window.range, window.asked_at, &self.job.policy);
+        progress.window = narrowed.map(|length| length.num_seconds().unsigned_abs());
+        counts
+    }
+
+    /// Notes that a range failed though its provider is alive.
+    pub(super) fn miss(&mut self, missed: &MissedRange) {
+        let MissedRange {
+            stream,
+            range,
+            work,
+            kind,
+            error,
+        } = missed;
+        let progress = self.by_stream.entry(stream.clone()).or_default();
+        plan::fail(progress, *range, *work, self.now, *kind, error);
+        self.has_missed = true;
+    }
+
+    /// Notes that the provider gives nothing before the end of a range: of all that the run wants of that.
+    pub(super) fn pass_over(&mut self, too_old: &TooOld) {
+        let TooOld {
+            stream,
+            work,
+            range,
+            doubt,
+        } = too_old;
+        let oldest = range.to();
+        let wanted = match self.backfill {
+            Some(backfill) => Range::new(backfill.from(), backfill.to().min(oldest)),
+            None => Range::new(range.from().min(self.job.policy.start), oldest),
+        };
+        let wanted = wanted.unwrap_or(*range);
+        let progress = self.by_stream.entry(stream.clone()).or_default();
+        self.has_missed = true;
+        if let Some(doubt) = doubt {
+            let pull = if self.backfill.is_some() {
+                Work::Backfill
+            } else {
+                Work::Pull
+            };
+            for range in progress.passed().missing(wanted).iter() {
+                plan::fail(progress, range, pull, self.now, FailureKind::Data, doubt);
+            }
+            if *work == Work::Settle {
+                plan::fail(progress, *range, *work, self.now, FailureKind::Data, doubt);
+            }
+            return;
+        }
+        let lost = progress.passed().missing(wanted);
+        plan::give_up(progress, wanted, &self.job.policy);
+        for range in lost.iter() {
+            tracing::warn!(
+                stream,
+                %range,
+                start = %self.job.policy.start,
+                "the provider gives nothing older than this range's end: the range is lost"
+            );
+        }
+    }
+
+    /// Says whether a record of this time may be written now; `None` if it waits for its own range.
+    pub(super) fn admits(&self, window: &InFlight, at: Timestamp) -> Option<Admission> {
+        let outside = !window.asked.contains(at);
+        let progress = self.by_stream.get(&window.stream);
+        let late = progress.is_some_and(|progress| progress.coverage.contains(at));
+        let never = progress.is_some_and(|progress| progress.unobtainable.contains(at));
+        // what lies before the range, or in a range that was pulled, isn't waited for: whoever files a record a moment
+        // after the time that it shows doesn't show it to that time's own range
+        let to_come = at >= window.range.to() || at < self.wanted_from;
+        (!to_come || late || never || outside).then_some(Admission { late, outside })
+    }
+
+    pub(super) fn has_missed(&self) -> bool {
+        self.has_missed
+    }
+
+    /// The progress for a commit.
+    pub(super) fn cut(&mut self) -> BTreeMap<String, Progress> {
+        self.has_missed = false;
+        self.by_stream.clone()
+    }
+
+    /// The slowest stream's watermark.
+    pub(super) fn watermark(&self) -> Option<Timestamp> {
+        let current = (self.by_stream.iter()).filter(|(stream, _)| self.streams.contains(stream));
+        plan::watermark(current, &self.job.policy)
+    }
+}
