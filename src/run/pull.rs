@@ -1,0 +1,132 @@
+//! A run's pull: planned, given to the workers, and reported at its end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::compute::CpuPool;
+use super::decode::{DecodedPage, Decoder};
+use super::error::RunError;
+use super::feed::FeedError;
+use super::job::{Job, RunMode, RunOptions};
+use super::overlap::refuse_overlap;
+use super::progress::ProgressTracker;
+use super::queue::{Leftovers, WindowQueue};
+use super::report::RunReport;
+use super::sink::Sink;
+use super::summary::SummaryBuilder;
+use super::time::{Moment, Time};
+use super::worker::Workers;
+use crate::client::ClientError;
+use crate::lake::JobLog;
+use crate::model::Timestamp;
+
+/// The pull of a run.
+pub(super) struct Pull<'a> {
+    job: &'a Job,
+    log: &'a JobLog,
+    mode: RunMode,
+    time: Time,
+    /// When the run planned, and what it took for now then.
+    planned: Moment,
+    now: Timestamp,
+    queue: Arc<WindowQueue>,
+    pub(super) workers: Workers<DecodedPage>,
+    pub(super) sink: Sink<'a>,
+}
+
+impl<'a> Pull<'a> {
+    /// Plans what is due and starts the workers. Returns `None` if the run is stopped before that.
+    ///
+    /// The lake's ids are read from here on: earlier commits must have been published.
+    pub(super) async fn begin(
+        job: &'a Job,
+        log: &'a JobLog,
+        summary: &mut SummaryBuilder,
+        mode: RunMode,
+        options: &RunOptions,
+    ) -> Result<Option<Self>, RunError> {
+        let newest = log.newest().await;
+        job.refuse_if_moved(&newest)?;
+        // nothing was pulled yet: then the claim must stand first, so that of two new jobs one sees the other
+        let is_new = newest.progress.is_empty();
+        if is_new {
+            let listed = job.source.adapter.listed_streams();
+            refuse_overlap(job, Some(&newest), &listed, &mode).await?;
+        }
+        let source = job.source.counting(summary.calls.clone());
+        let streams = match source.streams(&options.stop).await {
+            Err(FeedError::Client(ClientError::Stopped)) => {
+                summary.pulled(&[], true);
+                return Ok(None);
+            }
+            streams => streams?,
+        };
+        if !is_new {
+            refuse_overlap(job, Some(&newest), &streams, &mode).await?;
+        }
+
+        let time = Time::of(job, options.clock);
+        let mut progress = ProgressTracker::new(job, newest);
+        let limit = time.limit(log, job, progress.by_stream(), &source, &streams, options);
+        if let Some(now) = limit.await {
+            progress.void(now);
+            log.void_plan().await;
+        }
+        progress.begin(&streams, mode);
+        let planned = Time::moment();
+        let now = time.judged_at(planned).now;
+        progress.plans_at(now);
+        let by_stream = progress.by_stream();
+        let queue = WindowQueue::new(&streams, by_stream, mode, now, job, options);
+        let queue = Arc::new(queue);
+
+        let cores = CpuPool::new(options.at_a_time);
+        let sink = Sink::new(job, log, progress, cores.clone(), options.tally.clone());
+        let (feed, decoder) = (mode.feed(&source), Decoder::new(job));
+        let workers = Workers::spawn(&feed, job, &queue, options, decoder, &cores);
+        Ok(Some(Self {
+            job,
+            log,
+            mode,
+            time,
+            planned,
+            now,
+            queue,
+            workers,
+            sink,
+        }))
+    }
+
+    /// Makes the run's last commit and reports what it did.
+    pub(super) async fn end(mut self, summary: &mut SummaryBuilder) -> Result<RunReport, RunError> {
+        let Leftovers {
+            mut failures,
+            missed,
+            unfinished,
+        } = self.queue.leftovers();
+        for missed in &missed {
+            self.sink.progress.miss(missed);
+        }
+        let mut ended = HashSet::new();
+        failures.retain(|failure| failure.went_on || ended.insert(failure.stream.clone()));
+        if !failures.is_empty() {
+            self.job.source.forget_streams();
+        }
+        summary.pulled(&failures, unfinished);
+        // by the clocks that are known by now
+        let now = self.now.min(self.time.judged_at(self.planned).now);
+        let is_planned = matches!(self.mode, RunMode::Due) && !unfinished;
+        let plan = is_planned.then(|| self.time.plan(self.planned, now));
+        self.time.note(self.log).await;
+        self.sink.finish(plan, summary).await?;
+        Ok(RunReport {
+            run: self.log.run().id,
+            tally: self.sink.totals(),
+            failures,
+            planned_at: plan.map(|(planned_at, _)| planned_at),
+            planned_by: plan.and_then(|(_, planned_by)| planned_by),
+            unfinished,
+            watermark: self.sink.progress.watermark(),
+        })
+    }
+}
