@@ -32,8 +32,8 @@ pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
 /// Does `work` under a claim of its own, which is kept alive meanwhile and given up after it.
 pub(super) async fn claimed<R>(
     job: &Job,
-    conduct: &RunOptions,
-    lane: &(dyn fmt::Display + Sync),
+    options: &RunOptions,
+    mode: &(dyn fmt::Display + Sync),
     is_scheduled: bool,
     work: impl AsyncFnOnce(&JobLog, &mut SummaryBuilder) -> Result<R, RunError>,
 ) -> Result<RunOutcome<R>, RunError> {
@@ -41,11 +41,11 @@ pub(super) async fn claimed<R>(
     let run = LogRun {
         origin: Some(job.origin()),
         streams: streams.into_iter().map(|stream| stream.id).collect(),
-        outlived: job.memory.outlived(&job.log, conduct.claim_life),
-        ..LogRun::new(&job.log, conduct.claim_life)
+        outlived: job.memory.outlived(&job.log, options.claim_life),
+        ..LogRun::new(&job.log, options.claim_life)
     };
     let trace_id = tracing::field::Empty;
-    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %lane, trace_id);
+    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %mode, trace_id);
     note_trace(&span);
     async {
         // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
@@ -79,7 +79,7 @@ pub(super) async fn claimed<R>(
             // on the heap: whoever awaits a run would hold all of it otherwise
             result = Box::pin(work(&log, &mut summary)) => result,
         };
-        let time = Time::of(job, conduct.clock);
+        let time = Time::of(job, options.clock);
         time.warn(&job.name);
         let may_release = result
             .as_ref()

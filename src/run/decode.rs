@@ -1,4 +1,4 @@
-//! A page taken apart: its records read and made into rows, beside the run. Which of them land is the landing's to say.
+//! A page taken apart: its records read and made into rows, beside the run. Which of them land is the sink's to say.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,7 @@
 //! One budget of bytes for all runs of a process: whatever the volume, and however many jobs are due at once, what they
 //! hold together stays within it.
 //!
-//! Pages that have arrived wait for room before they are decoded; a landing never waits for any, so they always get it.
+//! Pages that have arrived wait for room before they are decoded; a sink never waits for any, so they always get it.
 //! Open parts are committed once they fill their run's share, so the more runs there are, the smaller their files.
 //! Not counted: an answer on its way, at most [`body_cap`](crate::client::ClientLimits::body_cap) for each window in flight.
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What all pages between their arrival and their landing may have of text, in KiB.
+/// What all pages from their arrival until they are written may have of text, in KiB.
 const PAGES_KIB: u32 = 64 << 10;
 /// What the open parts of all runs may have together, in bytes, unless `target_file_size` is more than that.
 const PARTS: u64 = 256 << 20;

@@ -96,12 +96,12 @@ pub async fn refuse_overlap(
     job: &Job,
     newest: Option<&Commit>,
     streams: &[Stream],
-    lane: &RunMode,
+    mode: &RunMode,
 ) -> Result<(), RunError> {
     if let Some(newest) = newest {
         job.refuse_if_moved(newest)?;
     }
-    let wanted = UncheckedRanges::of(newest, streams, first_of(job, lane));
+    let wanted = UncheckedRanges::of(newest, streams, first_of(job, mode));
     if wanted.is_empty() {
         return Ok(());
     }
@@ -117,8 +117,8 @@ pub async fn refuse_overlap(
 }
 
 /// The first instant that the job may pull.
-pub(super) fn first_of(job: &Job, lane: &RunMode) -> Timestamp {
-    match lane {
+pub(super) fn first_of(job: &Job, mode: &RunMode) -> Timestamp {
+    match mode {
         RunMode::Due => job.policy.start,
         RunMode::Backfill { range, .. } => job.policy.start.min(range.from()),
     }

@@ -79,16 +79,16 @@ impl<'a> ProgressTracker<'a> {
 
     /// Begins a run over these streams. Every stream has an entry from its first run on; a refetch is noted, so that a
     /// repeated one continues.
-    pub(super) fn begin(&mut self, streams: &[Stream], lane: RunMode) {
+    pub(super) fn begin(&mut self, streams: &[Stream], mode: RunMode) {
         self.streams.clear();
         for stream in streams {
             self.by_stream.entry(stream.id.clone()).or_default();
             self.streams.push(stream.id.clone());
         }
         self.streams.sort();
-        let first = first_of(self.job, &lane);
+        let first = first_of(self.job, &mode);
         self.checked_from = Some(self.checked_from.map_or(first, |from| from.min(first)));
-        if let RunMode::Backfill { range, refetch, .. } = lane {
+        if let RunMode::Backfill { range, refetch, .. } = mode {
             self.wanted_from = self.wanted_from.min(range.from());
             self.backfill = Some(range);
             if refetch {

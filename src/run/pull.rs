@@ -80,10 +80,10 @@ impl<'a> Pull<'a> {
         let queue = WindowQueue::new(&streams, by_stream, mode, now, job, options);
         let queue = Arc::new(queue);
 
-        let cores = CpuPool::new(options.at_a_time);
-        let sink = Sink::new(job, log, progress, cores.clone(), options.tally.clone());
+        let cpu = CpuPool::new(options.at_a_time);
+        let sink = Sink::new(job, log, progress, cpu.clone(), options.tally.clone());
         let (feed, decoder) = (mode.feed(&source), Decoder::new(job));
-        let workers = Workers::spawn(&feed, job, &queue, options, decoder, &cores);
+        let workers = Workers::spawn(&feed, job, &queue, options, decoder, &cpu);
         Ok(Some(Self {
             job,
             log,

@@ -224,15 +224,15 @@ impl WindowQueue {
     pub(super) fn new(
         streams: &[Stream],
         progress: &BTreeMap<String, Progress>,
-        lane: RunMode,
+        mode: RunMode,
         now: Timestamp,
         job: &Job,
-        conduct: &RunOptions,
+        options: &RunOptions,
     ) -> Self {
         let tasks = streams.iter().map(|stream| {
             let mut progress = progress.get(&stream.id).cloned().unwrap_or_default();
-            let passed_over = conduct.passed_over.get(&stream.id);
-            if conduct.at_once {
+            let passed_over = options.passed_over.get(&stream.id);
+            if options.at_once {
                 (progress.failed.iter_mut()).for_each(|failed| failed.retry_at = now);
             }
             for range in passed_over.iter().flat_map(|ranges| ranges.iter()) {
@@ -241,9 +241,9 @@ impl WindowQueue {
                     refetch.left.remove(range);
                 }
             }
-            (stream.clone(), tasks(&progress, lane, now, &job.policy))
+            (stream.clone(), tasks(&progress, mode, now, &job.policy))
         });
-        let until = match lane {
+        let until = match mode {
             RunMode::Due => None,
             RunMode::Backfill { turn, .. } => {
                 Some(tokio::time::Instant::now() + turn.to_std().unwrap_or_default())
@@ -575,8 +575,8 @@ pub(crate) fn narrowed(
     narrowed.collect()
 }
 
-fn tasks(progress: &Progress, lane: RunMode, now: Timestamp, policy: &plan::Policy) -> Plan {
-    match lane {
+fn tasks(progress: &Progress, mode: RunMode, now: Timestamp, policy: &plan::Policy) -> Plan {
+    match mode {
         RunMode::Due => plan::due(progress, now, policy),
         RunMode::Backfill { range, refetch, .. } => {
             plan::backfill(progress, range, refetch, now, policy)

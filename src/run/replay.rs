@@ -63,10 +63,10 @@ pub enum LineOutcome {
 pub async fn replay(
     job: &Job,
     these: Option<&BTreeSet<LinePlace>>,
-    conduct: &RunOptions,
+    options: &RunOptions,
 ) -> Result<RunOutcome<Replayed>, RunError> {
-    claimed(job, conduct, &"replay", false, async |log, summary| {
-        under_claim(job, log, summary, these, conduct).await
+    claimed(job, options, &"replay", false, async |log, summary| {
+        under_claim(job, log, summary, these, options).await
     })
     .await
 }
@@ -76,7 +76,7 @@ async fn under_claim(
     log: &JobLog,
     summary: &mut SummaryBuilder,
     these: Option<&BTreeSet<LinePlace>>,
-    conduct: &RunOptions,
+    options: &RunOptions,
 ) -> Result<Replayed, RunError> {
     recover::recover(job, log).await?;
     job.refuse_if_moved(&log.newest().await)?;
@@ -84,12 +84,12 @@ async fn under_claim(
     // read under the claim: another replay may have been here, and recovery may have published lines
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
-    let told = conduct.tally.clone();
+    let told = options.tally.clone();
     let progress = ProgressTracker::new(job, log.newest().await);
-    let landing = Sink::new(job, log, progress, CpuPool::new(1), told);
+    let sink = Sink::new(job, log, progress, CpuPool::new(1), told);
     let mut replay = Replay {
         job,
-        landing,
+        sink,
         summary,
         pulled: BTreeMap::new(),
         done: Vec::new(),
@@ -102,7 +102,7 @@ async fn under_claim(
     'files: for file in quarantine::files(&job.lake, &job.log).await? {
         let content = file.read(&job.lake).await?;
         for found in file.lines(&content).filter(is_wanted) {
-            if conduct.stop.is_cancelled() {
+            if options.stop.is_cancelled() {
                 unfinished = true;
                 break 'files;
             }
@@ -127,7 +127,7 @@ struct ReplayedRange {
 
 struct Replay<'a> {
     job: &'a Job,
-    landing: Sink<'a>,
+    sink: Sink<'a>,
     summary: &'a mut SummaryBuilder,
     /// What was landed since the last commit, by stream and bounds.
     pulled: BTreeMap<(String, Range), ReplayedRange>,
@@ -147,7 +147,7 @@ impl Replay<'_> {
             Ok(line) if line.raw_base64.is_some() => LineOutcome::Unreadable(line.reason),
             Ok(line) => {
                 let put = self
-                    .landing
+                    .sink
                     .land_again(&line.raw, number, line.pulled_at)
                     .await?;
                 let ReplayedRange { counts, days } =
@@ -172,7 +172,7 @@ impl Replay<'_> {
             self.done.push((place.clone(), id.clone()));
         }
         self.tried.push(ReplayedLine { place, id, became });
-        if self.landing.is_full() || self.done.len() >= AT_ONCE {
+        if self.sink.is_full() || self.done.len() >= AT_ONCE {
             self.commit().await?;
         }
         Ok(())
@@ -182,7 +182,7 @@ impl Replay<'_> {
     async fn commit(&mut self) -> Result<(), RunError> {
         let pulled = std::mem::take(&mut self.pulled).into_iter();
         let new = pulled.filter(|(_, landed)| landed.counts.new > 0);
-        self.landing
+        self.sink
             .note_all(new.map(|((stream, range), landed)| Pulled {
                 stream,
                 range,
@@ -196,7 +196,7 @@ impl Replay<'_> {
                 calls: 0,
                 retries: 0,
             }));
-        self.landing.commit(self.summary).await?;
+        self.sink.commit(self.summary).await?;
         let done = std::mem::take(&mut self.done);
         let (lake, job) = (&self.job.lake, &self.job.log);
         quarantine::acknowledge(lake, job, &done, AcknowledgedBy::Replay, None, real_now()).await?;

@@ -79,7 +79,7 @@ impl<'a> Sink<'a> {
         job: &'a Job,
         log: &'a JobLog,
         progress: ProgressTracker<'a>,
-        cores: CpuPool,
+        cpu: CpuPool,
         observer: watch::Sender<RunTotals>,
     ) -> Self {
         let run = log.run().id;
@@ -94,7 +94,7 @@ impl<'a> Sink<'a> {
             ids: RunIds::new(job.lake.clone(), &job.log, run, job.memory.clone()),
             quarantine: RunQuarantine::new(job.lake.clone(), &job.log),
             decoder: Decoder::new(job),
-            writer: FanoutWriter::new(spec, cores),
+            writer: FanoutWriter::new(spec, cpu),
             running: job.budget.run(),
             committer: Committer::new(job, log, observer),
             committed_at: Instant::now(),

@@ -138,7 +138,7 @@ impl Time {
         progress: &BTreeMap<String, Progress>,
         source: &Feed,
         streams: &[Stream],
-        conduct: &RunOptions,
+        options: &RunOptions,
     ) -> Option<Timestamp> {
         let planned_at = log.newest().await.planned_at;
         let latest = future::latest(progress, planned_at)?;
@@ -146,7 +146,7 @@ impl Time {
             return None;
         }
         if self.judged().agreed.is_none() && self.api.at(Instant::now()).is_none() {
-            let stop = &conduct.stop;
+            let stop = &options.stop;
             self.ask_the_api(&job.policy, source, streams, stop).await;
         }
         let Some(agreed) = self.judged().agreed else {

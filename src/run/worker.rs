@@ -37,7 +37,7 @@ const RECENT: TimeDelta = TimeDelta::days(7);
 /// Number of events that may wait for the sink.
 const EVENTS_AHEAD: usize = 2;
 
-/// What a worker tells the landing. A slot is one window in flight.
+/// What a worker tells the sink. A slot is one window in flight.
 #[derive(Debug)]
 pub(crate) enum WorkerEvent<P> {
     /// A range is begun, or begun again; what its slot knew of another range is void.
@@ -110,25 +110,25 @@ impl<P: Send + 'static> Workers<P> {
         feed: &Feed,
         job: &Job,
         queue: &Arc<WindowQueue>,
-        conduct: &RunOptions,
+        options: &RunOptions,
         reader: R,
-        cores: &CpuPool,
+        cpu: &CpuPool,
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_AHEAD);
         let reader = Arc::new(reader);
         let mut tasks = JoinSet::new();
-        for slot in 0..conduct.at_a_time.max(1) {
+        for slot in 0..options.at_a_time.max(1) {
             let worker = Worker {
                 slot,
                 source: feed.clone(),
                 reader: Arc::clone(&reader),
-                cores: cores.clone(),
+                cpu: cpu.clone(),
                 budget: job.budget.clone(),
                 policy: job.policy.clone(),
                 queue: Arc::clone(queue),
-                stop: conduct.stop.clone(),
+                stop: options.stop.clone(),
                 arrivals: sender.clone(),
-                time: Time::of(job, conduct.clock),
+                time: Time::of(job, options.clock),
             };
             tasks.spawn(worker.work().in_current_span());
         }
@@ -162,7 +162,7 @@ struct Worker<R: ReadPage> {
     slot: usize,
     source: Feed,
     reader: Arc<R>,
-    cores: CpuPool,
+    cpu: CpuPool,
     budget: MemoryBudget,
     policy: Policy,
     queue: Arc<WindowQueue>,
@@ -349,7 +349,7 @@ impl<R: ReadPage> Worker<R> {
 
     async fn note(&self, missed: Vec<MissedRange>) -> Result<(), PullEnd> {
         for missed in missed {
-            // the landing is gone only if the run has failed
+            // the sink is gone only if the run has failed
             if self
                 .arrivals
                 .send(WorkerEvent::Missed(missed))
@@ -399,7 +399,7 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// What a refusal of `range` is about: it is tried out, as no provider documents its words. What is too old is told
-    /// to the landing.
+    /// to the sink.
     async fn about(
         &self,
         given: &QueuedWindow,
@@ -702,7 +702,7 @@ impl<R: ReadPage> Worker<R> {
             ids,
             at: self.time.received(),
         };
-        self.cores.begin(move || {
+        self.cpu.begin(move || {
             let made = reader.read(&received, &mut twins)?;
             let ReceivedPage { page, .. } = received;
             let arrival = WorkerEvent::Page {
@@ -724,7 +724,7 @@ impl<R: ReadPage> Worker<R> {
         Ok(occurrences)
     }
 
-    /// The landing is gone only if the run has failed.
+    /// The sink is gone only if the run has failed.
     async fn send(&self, arrival: WorkerEvent<R::Made>) -> Result<(), PullEnd> {
         self.arrivals
             .send(arrival)

@@ -11,7 +11,7 @@ use crate::table::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter};
 /// The open parts of a run.
 pub(super) struct FanoutWriter {
     spec: PartSpec,
-    cores: CpuPool,
+    cpu: CpuPool,
     open: BTreeMap<String, PartWriter>,
     /// Row groups on their way, in the order in which they were given out.
     encoding: VecDeque<PendingGroup>,
@@ -28,10 +28,10 @@ struct PendingGroup {
 const ON_THEIR_WAY: usize = 2;
 
 impl FanoutWriter {
-    pub(super) fn new(spec: PartSpec, cores: CpuPool) -> Self {
+    pub(super) fn new(spec: PartSpec, cpu: CpuPool) -> Self {
         Self {
             spec,
-            cores,
+            cpu,
             open: BTreeMap::new(),
             encoding: VecDeque::new(),
         }
@@ -89,7 +89,7 @@ impl FanoutWriter {
         self.encoding.push_back(PendingGroup {
             partition: partition.to_owned(),
             bytes: group.bytes(),
-            task: self.cores.begin(|| group.encode()),
+            task: self.cpu.begin(|| group.encode()),
         });
     }
 

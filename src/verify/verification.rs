@@ -20,7 +20,7 @@ pub struct Verification {
     pub not_pulled: BTreeMap<Range, Vec<String>>,
     /// The same, of what lies before the job's start.
     pub before_start: BTreeMap<Range, Vec<String>>,
-    /// What of the range lies after now (by the conduct's clock) less the job's lag: no run was to pull it yet.
+    /// What of the range lies after now (by the options' clock) less the job's lag: no run was to pull it yet.
     pub too_new: Option<Range>,
     /// What could not be verified, and why.
     pub unverified: Vec<Unverified>,
