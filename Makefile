@@ -29,7 +29,7 @@ LINTERS := PATH="$$PATH:$(abspath $(VENV_LINT))/bin"
 # they are clean.
 PROSE := $(filter-out docs/cli.md docs/metrics.md,$(wildcard *.md docs/*.md docs/*/*.md))
 # The oldest supported toolchain.
-MSRV := $(shell sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
+MSRV := $(shell sed -nE 's/^rust-version = "([^"]*)".*/\1/p' Cargo.toml)
 
 .PHONY: help build test lint prose msrv doc tests test-engines azurite java test-page chromium test-api check-alerts promtool check-deploy image-check image-tools attack model chaos soak shortcuts fuzz bench deny demo clean
 
