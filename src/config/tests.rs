@@ -79,7 +79,7 @@ fn the_least_file_gets_the_defaults() {
         [PartitionColumn::Provider, PartitionColumn::EventDate]
     );
     assert_eq!(target_file_size, 134_217_728);
-    insta::assert_snapshot!(format!("{:?}", config.server), @"Server { listen: 127.0.0.1:8080, replicas: 1, shutdown_grace: 25s, allowed_hosts: [] }");
+    insta::assert_snapshot!(format!("{:?}", config.server), @"ServerConfig { listen: 127.0.0.1:8080, replicas: 1, shutdown_grace: 25s, allowed_hosts: [] }");
     let connection = &config.connections["prod"];
     assert_eq!(connection.rate_limit.to_string(), "300/min");
     assert_eq!(
