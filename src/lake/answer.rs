@@ -8,6 +8,7 @@ use super::credentials::NoCredentials;
 use super::http::FinalRefusal;
 use super::options::StoreKind;
 use crate::model::FailureKind;
+use crate::telemetry::causes;
 
 /// What a refusal or a failure means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +45,8 @@ impl StoreAnswer {
     /// What `error` means at this kind of store; `shown` is its text, closed.
     pub(super) fn of(store: StoreKind, error: &(dyn Error + 'static), shown: String) -> Self {
         let mut whole = String::new();
-        let mut cause = Some(error);
         let mut refused = None;
-        while let Some(error) = cause {
+        for error in causes(error) {
             if error.is::<NoCredentials>() {
                 return Self {
                     said: shown,
@@ -70,7 +70,6 @@ impl StoreAnswer {
             }
             whole.push_str(&error.to_string());
             whole.push('\n');
-            cause = error.source();
         }
         let (status, code) = match refused {
             Some((status, code)) => (Some(status), code),

@@ -1,12 +1,11 @@
 //! What can go wrong with a lake.
 
-use std::error::Error;
-
 use object_store::path::Path;
 
 use super::answer::StoreAnswer;
 use super::options::StoreKind;
 use crate::model::{FailureKind, Timestamp};
+use crate::telemetry::causes;
 
 /// A failure of the lake, with the key it happened at.
 #[derive(Debug, thiserror::Error)]
@@ -254,14 +253,7 @@ impl LakeError {
 
 /// The answer that an error holds, if a store of ours made it.
 pub(super) fn answer_in(error: &object_store::Error) -> Option<&StoreAnswer> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(answer) = error.downcast_ref::<StoreAnswer>() {
-            return Some(answer);
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// What a store's failure means. Stores of this module say it themselves; of others, the kind of the error and what the
@@ -292,6 +284,8 @@ fn kind_of(error: &object_store::Error) -> FailureKind {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use std::io;
 
     use super::*;

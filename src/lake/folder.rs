@@ -25,6 +25,8 @@ use object_store::{
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
+use crate::telemetry::causes;
+
 /// A folder as a store.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -147,14 +149,7 @@ impl Folder {
 
 /// The failure of the disk in an error.
 fn of_disk(error: &Error) -> Option<&io::Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error);
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 fn disk(error: io::Error) -> Error {

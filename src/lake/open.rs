@@ -33,6 +33,7 @@ use crate::clocks::TOLERANCE;
 use crate::metrics;
 use crate::model::{FailureKind, Timestamp};
 use crate::secret::{Redactor, Secret};
+use crate::telemetry::{error_chain, raw_error_chain};
 
 /// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
 /// answer that never comes must be given up in time for another attempt.
@@ -410,7 +411,7 @@ fn settings_of(kind: StoreKind, given: &BTreeMap<String, Secret>) -> Result<Stor
             .ok_or_else(|| format!("unknown storage option `{key}`"))?;
         let value = value
             .reveal()
-            .map_err(|error| format!("`{key}`: {}", with_cause(&error)))?;
+            .map_err(|error| format!("`{key}`: {}", error_chain(&error)))?;
         let origin = SettingOrigin::Option(key.clone());
         options.insert(canonical, StoreSetting { origin, value });
     }
@@ -423,20 +424,6 @@ fn settings_of(kind: StoreKind, given: &BTreeMap<String, Secret>) -> Result<Stor
         let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         wrong.join("; ")
     })
-}
-
-/// An error with its causes, each said once.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The prefix of a lake's keys: what stands after the bucket in its URL, as it is.
@@ -479,7 +466,7 @@ impl Opening<'_> {
                 };
                 // an option that can't be used may be told with its value
                 let hide = |error: object_store::Error| {
-                    self.hidden.apply(&with_cause(&error)).into_owned()
+                    self.hidden.apply(&raw_error_chain(&error)).into_owned()
                 };
                 let profile: Option<Arc<dyn CredentialProvider<Credential = _>>> = $profile;
                 let provider = match (profile, &self.source) {

@@ -20,6 +20,7 @@ use url::Url;
 use super::answer::StoreAnswer;
 use super::options::{self, StoreKind, StoreSettings};
 use crate::secret::Redactor;
+use crate::telemetry::raw_error_chain;
 
 /// What in a key's name says that its value is a secret, or as good as one.
 const SECRET: [&str; 6] = ["key", "secret", "token", "password", "credential", "sas"];
@@ -177,17 +178,7 @@ fn close(seal: &ErrorRedactor, error: Error) -> Error {
 
 /// An error and its causes as one text.
 fn told(hidden: &Redactor, error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    hidden.apply(&in_short(&text)).into_owned()
+    hidden.apply(&in_short(&raw_error_chain(error))).into_owned()
 }
 
 /// The text with an XML document in it cut down to what says what is wrong.

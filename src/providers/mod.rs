@@ -79,11 +79,6 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The place to go on from inside a range; opaque outside its adapter.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(pub String);
-
 /// An independent part of a provider's feed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stream {

@@ -189,25 +189,31 @@ fn tell_of_panics() {
     }));
 }
 
-/// An error and its causes in one line: `can't write `x`: permission denied`.
+/// Returns an error and its causes in one line: `can't write `x`: permission denied`.
 ///
-/// A cause that its error's own text ends with already isn't said again. What a provider or a store says in it can't steer
-/// what it is shown on, and is no longer than a person reads.
+/// A cause that the text contains already is left out. Control characters from a provider or a store are escaped, and
+/// long texts are cut.
 pub fn error_chain(error: &dyn Error) -> String {
-    foreign::line(&whole_chain(error)).into_owned()
+    foreign::line(&raw_error_chain(error)).into_owned()
 }
 
-fn whole_chain(error: &dyn Error) -> String {
+/// Returns an error and its causes as they are, joined by colons: for a caller that shortens or redacts them.
+pub fn raw_error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            let _ = write!(text, ": {said}");
+    for cause in error.source().into_iter().flat_map(causes) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            let _ = write!(text, ": {cause}");
         }
-        cause = error.source();
     }
     text
+}
+
+/// Returns an error, its cause, the cause of that, and so on.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 #[cfg(test)]
