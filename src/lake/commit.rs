@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use super::streak::FailureStreak;
 use crate::clocks::{Skew, TOLERANCE};
-use crate::model::{FailureKind, Range, RangeSet, Timestamp};
-use crate::providers::Cursor;
+use crate::model::{Cursor, FailureKind, Range, RangeSet, Timestamp};
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

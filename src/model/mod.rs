@@ -15,6 +15,11 @@ pub use record::{Activity, Outcome, PropertyChange, Record};
 /// An instant in UTC, whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 
+/// The place to go on from inside a range; opaque outside its adapter.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub String);
+
 /// What a failure means for whoever schedules the next try; the scheduler looks at nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -36,6 +36,8 @@ pub use registry::{
     provider,
 };
 
+pub use crate::model::Cursor;
+
 use crate::model::{FailureKind, Range, Record, Timestamp};
 
 /// One HTTP call, without credentials: the client adds them to [`Target::Api`], and to nothing else.
