@@ -178,7 +178,9 @@ fn close(seal: &ErrorRedactor, error: Error) -> Error {
 
 /// An error and its causes as one text.
 fn told(hidden: &Redactor, error: &(dyn std::error::Error + 'static)) -> String {
-    hidden.apply(&in_short(&raw_error_chain(error))).into_owned()
+    hidden
+        .apply(&in_short(&raw_error_chain(error)))
+        .into_owned()
 }
 
 /// The text with an XML document in it cut down to what says what is wrong.

@@ -3,206 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::metrics::histogram::Histogram;
-
-use super::family::{Counter, Gauge, Metric, MetricRegistry};
+use super::families::{Counter, Families, Gauge, Histogram, Metric};
 use super::{Metrics, ScrapedStatus, flag, seconds};
 use crate::model::{FailureKind, Timestamp};
 
-/// Upper bounds of a run's length, in seconds: from a look that finds nothing to a first load of half a day.
-const RUN_BUCKETS: [f64; 8] = [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0];
-const JOB: &[&str] = &["job_name"];
-
-/// The families of all jobs.
-#[derive(Debug)]
-pub(super) struct JobFamilies {
-    records: Metric<Counter>,
-    late: Metric<Counter>,
-    quarantined: Metric<Counter>,
-    commits: Metric<Counter>,
-    files: Metric<Counter>,
-    bytes: Metric<Counter>,
-    runs: Metric<Counter>,
-    failures: Metric<Counter>,
-    run_duration: Metric<Histogram>,
-    running: Metric<Gauge>,
-    watermark: Metric<Gauge>,
-    lag: Metric<Gauge>,
-    fresh_until: Metric<Gauge>,
-    gaps: Metric<Gauge>,
-    last_success: Metric<Gauge>,
-    next_run: Metric<Gauge>,
-    state: Metric<Gauge>,
-    findings: Metric<Gauge>,
-    open: Metric<Gauge>,
-    failed_runs: Metric<Gauge>,
-}
-
-impl JobFamilies {
-    pub(super) fn enter(all: &mut MetricRegistry) -> Self {
-        Self {
-            records: all.counter(
-                "auditlake_records_total",
-                &["job_name", "result"],
-                "Records that were fetched and committed, by what became of them: `new`, `duplicate`, `quarantined`, or \
-                 `waiting` for the range that they belong to.",
-            ),
-            late: all.counter(
-                "auditlake_late_records_total",
-                JOB,
-                "New records that an earlier pull of their range had not seen.",
-            ),
-            quarantined: all.counter(
-                "auditlake_quarantined_records_total",
-                JOB,
-                "Records that can't be read and were put in quarantine; one that is there already isn't counted again.",
-            ),
-            commits: all.counter("auditlake_commits_total", JOB, "Commits that landed something or moved a job on."),
-            files: all.counter("auditlake_committed_files_total", JOB, "Files that commits list."),
-            bytes: all.counter("auditlake_committed_bytes_total", JOB, "Size of the files that commits list."),
-            runs: all.counter(
-                "auditlake_runs_total",
-                &["job_name", "outcome"],
-                "Runs by how they ended: `succeeded`, `failed` (a stream or the whole), `unfinished` (stopped on the \
-                 way), or `held` by another process and not begun.",
-            ),
-            failures: all.counter(
-                "auditlake_run_failures_total",
-                &["job_name", "kind"],
-                "Failures of streams or whole runs by kind: `transient`, `rate_limited`, `auth`, `config`, `data`, \
-                 `conflict`.",
-            ),
-            run_duration: all.histogram(
-                "auditlake_run_duration_seconds",
-                JOB,
-                || Histogram::new(RUN_BUCKETS),
-                "How long runs took.",
-            ),
-            running: all.gauge("auditlake_job_running", JOB, "1 while this process runs the job, else 0."),
-            watermark: all.gauge(
-                "auditlake_watermark_timestamp_seconds",
-                JOB,
-                "Up to which event time every stream of the job was pulled without a gap; absent until the job was \
-                 pulled.",
-            ),
-            lag: all.gauge(
-                "auditlake_watermark_lag_seconds",
-                JOB,
-                "How far behind now the watermark is; absent until the job was pulled.",
-            ),
-            fresh_until: all.gauge(
-                "auditlake_fresh_until_timestamp_seconds",
-                JOB,
-                "Until when the watermark is young enough, by `max_staleness` or an hour after the run that should have \
-                 moved it.",
-            ),
-            gaps: all.gauge(
-                "auditlake_gaps",
-                JOB,
-                "Ranges of streams between the job's start and its last plan that were never pulled; absent until the \
-                 job was pulled.",
-            ),
-            last_success: all.gauge(
-                "auditlake_last_success_timestamp_seconds",
-                JOB,
-                "When a run of the job last succeeded: in this process, or before its start as the job's log has it; absent \
-                 if that is not known.",
-            ),
-            next_run: all.gauge(
-                "auditlake_next_run_timestamp_seconds",
-                JOB,
-                "When the job runs next, its pause after failures included; absent if never.",
-            ),
-            state: all.gauge(
-                "auditlake_job_state",
-                &["job_name", "state"],
-                "1 for the state that the job is in, else 0: `unreadable`, `failing`, `running`, `never_ran`, \
-                 `interrupted`, `due` or `idle`. The first that is true counts; a job that fails stays `failing` while \
-                 its next run is under way.",
-            ),
-            findings: all.gauge(
-                "auditlake_findings",
-                &["job_name", "kind"],
-                "Problems that need attention, as `status --check` lists them, by kind.",
-            ),
-            open: all.gauge(
-                "auditlake_quarantine_open_records",
-                JOB,
-                "Records in quarantine that were neither replayed nor acknowledged, when that was last looked at: at the \
-                 daemon's start, after a run while there are any, and when somebody opens a page.",
-            ),
-            failed_runs: all.gauge(
-                "auditlake_failed_runs",
-                JOB,
-                "Scheduled runs that failed in a row, up to the last one; 0 once one succeeds.",
-            ),
-        }
-    }
-
+impl Families {
     /// A job's own. Its counters are there from now on, at zero.
-    pub(super) fn of(&self, name: &str, metrics: &Metrics) -> JobMetrics {
-        let families = self;
+    pub(super) fn job(&self, name: &str, metrics: &Metrics) -> JobMetrics {
         JobMetrics(Arc::new(JobLabels {
-            new: families.records.of(&[name, "new"]),
-            duplicate: families.records.of(&[name, "duplicate"]),
-            in_quarantine: families.records.of(&[name, "quarantined"]),
-            waiting: families.records.of(&[name, "waiting"]),
-            late: families.late.of(&[name]),
-            quarantined: families.quarantined.of(&[name]),
-            commits: families.commits.of(&[name]),
-            files: families.files.of(&[name]),
-            bytes: families.bytes.of(&[name]),
-            running: families.running.of(&[name]),
-            run_duration: families.run_duration.of(&[name]),
-            runs: RunEnd::ALL.map(|ended| families.runs.of(&[name, ended.as_str()])),
-            failures: FailureKind::ALL.map(|kind| families.failures.of(&[name, &kind.to_string()])),
+            new: self.records.of(&[name, "new"]),
+            duplicate: self.records.of(&[name, "duplicate"]),
+            in_quarantine: self.records.of(&[name, "quarantined"]),
+            waiting: self.records.of(&[name, "waiting"]),
+            late: self.late.of(&[name]),
+            quarantined: self.quarantined.of(&[name]),
+            commits: self.commits.of(&[name]),
+            files: self.files.of(&[name]),
+            bytes: self.bytes.of(&[name]),
+            running: self.running.of(&[name]),
+            run_duration: self.run_duration.of(&[name]),
+            runs: RunEnd::ALL.map(|ended| self.runs.of(&[name, ended.as_str()])),
+            failures: FailureKind::ALL.map(|kind| self.failures.of(&[name, &kind.to_string()])),
             name: name.to_owned(),
             all: metrics.clone(),
         }))
-    }
-
-    pub(super) fn forget(&self, name: &str, status: Option<&dyn ScrapedStatus>) {
-        if let Some(status) = status {
-            let long_ago = Timestamp::UNIX_EPOCH;
-            for (state, _) in status.states(long_ago) {
-                self.state.forget(&[name, state]);
-            }
-            for (kind, _) in status.findings(long_ago) {
-                self.findings.forget(&[name, kind]);
-            }
-        }
-        for result in ["new", "duplicate", "quarantined", "waiting"] {
-            self.records.forget(&[name, result]);
-        }
-        for metric in [
-            &self.late,
-            &self.quarantined,
-            &self.commits,
-            &self.files,
-            &self.bytes,
-        ] {
-            metric.forget(&[name]);
-        }
-        for ended in RunEnd::ALL {
-            self.runs.forget(&[name, ended.as_str()]);
-        }
-        for kind in FailureKind::ALL {
-            self.failures.forget(&[name, &kind.to_string()]);
-        }
-        self.run_duration.forget(&[name]);
-        for metric in [
-            &self.running,
-            &self.watermark,
-            &self.lag,
-            &self.fresh_until,
-            &self.gaps,
-            &self.last_success,
-            &self.next_run,
-            &self.open,
-            &self.failed_runs,
-        ] {
-            metric.forget(&[name]);
-        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
@@ -323,7 +147,7 @@ impl JobMetrics {
     /// So the job stands: its slowest stream's watermark, and how many ranges were left out.
     pub fn stands(&self, watermark: Option<Timestamp>, gaps: usize) {
         let (all, name) = (&self.0.all, &*self.0.name);
-        let families = all.job_families();
+        let families = all.families();
         let Some(watermark) = watermark else { return };
         all.note_watermark(name, watermark);
         families.watermark.of(&[name]).set(seconds(watermark));
@@ -377,8 +201,8 @@ impl JobMetrics {
         }
     }
 
-    fn at(&self, metric: impl Fn(&JobFamilies) -> &Metric<Gauge>, instant: Option<Timestamp>) {
-        let metric = metric(self.0.all.job_families());
+    fn at(&self, metric: impl Fn(&Families) -> &Metric<Gauge>, instant: Option<Timestamp>) {
+        let metric = metric(self.0.all.families());
         match instant {
             Some(instant) => {
                 metric.of(&[&self.0.name]).set(seconds(instant));

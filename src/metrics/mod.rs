@@ -4,7 +4,7 @@
 //! configuration gives, and words of this program. Nothing here asks the lake: a scrape shows what runs have told.
 
 mod connection;
-mod family;
+mod families;
 mod job;
 mod store;
 
@@ -19,7 +19,7 @@ pub use self::connection::ConnectionMetrics;
 pub use self::job::{CommitTotals, JobMetrics, RunEnd};
 pub use self::store::{Operation, StoreMetrics};
 
-use self::family::{Counter, Gauge, Metric, MetricRegistry};
+use self::families::{CONNECTION, Families, JOB, MetricRegistry};
 use crate::model::Timestamp;
 
 /// All that is counted. Cheap to clone; clones share it.
@@ -47,12 +47,7 @@ struct MetricsInner {
     jobs: Mutex<BTreeMap<String, ScrapedJob>>,
     connections: Mutex<BTreeSet<(&'static str, String)>>,
 
-    of_jobs: job::JobFamilies,
-    of_connections: connection::ConnectionFamilies,
-    of_store: store::StoreFamilies,
-    ready: Metric<Gauge>,
-    reloaded: Metric<Gauge>,
-    log_lines_dropped: Metric<Counter>,
+    families: Families,
 }
 
 /// What a scrape works out anew for a job: it changes with time.
@@ -77,37 +72,16 @@ pub trait ScrapedStatus: std::fmt::Debug + Send + Sync {
 impl Default for Metrics {
     fn default() -> Self {
         let mut all = MetricRegistry::default();
-        let info = all.gauge(
-            "auditlake_build_info",
-            &["version"],
-            "Always 1; the label says which version runs.",
-        );
-        info.of(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         let inner = MetricsInner {
-            ready: all.gauge(
-                "auditlake_ready",
-                &[],
-                "1 while the scheduler is up and the lake answered when `/readyz` last looked, else 0.",
-            ),
-            reloaded: all.gauge(
-                "auditlake_config_last_reload_successful",
-                &[],
-                "1 if the configuration was taken when it was last read, else 0.",
-            ),
-            log_lines_dropped: all.counter(
-                "auditlake_log_lines_dropped_total",
-                &[],
-                "Log lines that were dropped, as stderr wasn't read fast enough or couldn't be written.",
-            ),
-            of_jobs: job::JobFamilies::enter(&mut all),
-            of_connections: connection::ConnectionFamilies::enter(&mut all),
-            of_store: store::StoreFamilies::enter(&mut all),
+            families: Families::enter(&mut all),
             jobs: Mutex::default(),
             connections: Mutex::default(),
             registry: all.registry,
             catalogue: all.catalogue,
         };
         let metrics = Self(Arc::new(inner));
+        let info = &metrics.0.families.info;
+        info.of(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         metrics.ready(false);
         metrics.reloaded(true);
         metrics.log_lines_dropped(0);
@@ -123,51 +97,51 @@ impl Metrics {
 
     /// Whether the daemon can work.
     pub fn ready(&self, is_ready: bool) {
-        self.0.ready.of(&[]).set(flag(is_ready));
+        self.0.families.ready.of(&[]).set(flag(is_ready));
     }
 
     /// Whether the configuration was taken when it was last read.
     pub fn reloaded(&self, was_taken: bool) {
-        self.0.reloaded.of(&[]).set(flag(was_taken));
+        self.0.families.reloaded.of(&[]).set(flag(was_taken));
     }
 
     /// So many lines of the log were dropped until now.
     pub fn log_lines_dropped(&self, until_now: u64) {
-        let counter = self.0.log_lines_dropped.of(&[]);
+        let counter = self.0.families.log_lines_dropped.of(&[]);
         counter.inc_by(until_now.saturating_sub(counter.get()));
     }
 
     /// What is counted of a job. Its counters are there from now on, at zero.
     pub fn job(&self, name: &str) -> JobMetrics {
         self.0.jobs().entry(name.to_owned()).or_default();
-        self.0.of_jobs.of(name, self)
+        self.0.families.job(name, self)
     }
 
     /// What is counted of a connection.
     pub fn connection(&self, provider: &'static str, name: &str) -> ConnectionMetrics {
         self.0.connections().insert((provider, name.to_owned()));
-        self.0.of_connections.of(provider, name, self)
+        self.0.families.connection(provider, name, self)
     }
 
     /// What is counted of the lake's store.
     pub fn store(&self) -> StoreMetrics {
-        self.0.of_store.all()
+        self.0.families.store()
     }
 
     /// Forgets all jobs and connections but these: what the configuration no longer names is no longer shown.
     pub fn keep(&self, jobs: &BTreeSet<&str>, connections: &BTreeSet<(&'static str, &str)>) {
         let all = &*self.0;
-        all.jobs().retain(|name, shown| {
+        all.jobs().retain(|name, _| {
             let stays = jobs.contains(name.as_str());
             if !stays {
-                all.of_jobs.forget(name, shown.status.as_deref());
+                all.families.forget(JOB, &[name]);
             }
             stays
         });
         all.connections().retain(|(provider, name)| {
             let stays = connections.contains(&(*provider, name.as_str()));
             if !stays {
-                all.of_connections.forget(provider, name);
+                all.families.forget(CONNECTION, &[provider, name]);
             }
             stays
         });
@@ -178,10 +152,10 @@ impl Metrics {
         let all = &*self.0;
         for (name, shown) in &*all.jobs() {
             if let Some(watermark) = shown.watermark {
-                all.of_jobs.lags(name, seconds(now) - seconds(watermark));
+                all.families.lags(name, seconds(now) - seconds(watermark));
             }
             if let Some(status) = &shown.status {
-                all.of_jobs.stands(name, &**status, now);
+                all.families.stands(name, &**status, now);
             }
         }
         let mut open_metrics = String::new();
@@ -209,12 +183,8 @@ impl Metrics {
         text
     }
 
-    fn job_families(&self) -> &job::JobFamilies {
-        &self.0.of_jobs
-    }
-
-    fn connection_families(&self) -> &connection::ConnectionFamilies {
-        &self.0.of_connections
+    fn families(&self) -> &Families {
+        &self.0.families
     }
 
     /// The lag grows from there; of a job that was forgotten, nothing does.

@@ -2,35 +2,13 @@
 
 use std::sync::Arc;
 
-use super::family::{Counter, Metric, MetricRegistry};
+use super::families::{Counter, Families};
 
-/// The families of all kinds of requests.
-#[derive(Debug)]
-pub(super) struct StoreFamilies {
-    requests: Metric<Counter>,
-    errors: Metric<Counter>,
-}
-
-impl StoreFamilies {
-    pub(super) fn enter(all: &mut MetricRegistry) -> Self {
-        Self {
-            requests: all.counter(
-                "auditlake_store_requests_total",
-                &["operation"],
-                "Requests to the lake's store: `get`, `put`, `list`, `copy`, `delete`.",
-            ),
-            errors: all.counter(
-                "auditlake_store_errors_total",
-                &["operation"],
-                "Of these, those that failed after all retries. What is absent, or there already, is no failure.",
-            ),
-        }
-    }
-
-    pub(super) fn all(&self) -> StoreMetrics {
+impl Families {
+    pub(super) fn store(&self) -> StoreMetrics {
         let of = |operation: Operation| {
             let name = [operation.as_str()];
-            (self.requests.of(&name), self.errors.of(&name))
+            (self.store_requests.of(&name), self.store_errors.of(&name))
         };
         StoreMetrics(Arc::new(Operation::ALL.map(of)))
     }
