@@ -1,49 +1,41 @@
 //! A store whose requests are counted.
 
-use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
+use object_store::{Error, ObjectStore, Result};
 
-use crate::metrics::{self, Operation};
+use super::wrapped::{StoreHooks, WrappedStore};
+use crate::metrics::{Operation, StoreMetrics};
 
-/// A store behind which requests are counted, each once, however often the store tried it.
-#[derive(Debug)]
-pub(super) struct MeteredStore {
+/// A store behind which requests are counted, each once, however often the store tried it. An upload's parts aren't
+/// counted one by one.
+pub(super) fn metered(
     store: Arc<dyn ObjectStore>,
-    metrics: metrics::StoreMetrics,
+    metrics: StoreMetrics,
+) -> WrappedStore<StoreMetrics> {
+    WrappedStore::new(store, metrics)
 }
 
-impl MeteredStore {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, metrics: metrics::StoreMetrics) -> Self {
-        Self { store, metrics }
-    }
-
-    async fn count<T>(
+impl StoreHooks for StoreMetrics {
+    async fn request<T: Send>(
         &self,
         operation: Operation,
         request: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        self.metrics.asked(operation);
+        self.asked(operation);
         let ended = request.await;
-        note(&self.metrics, operation, &ended);
+        note(self, operation, &ended);
         ended
     }
 
-    fn count_all<T: 'static>(
+    fn stream<T: Send + 'static>(
         &self,
         operation: Operation,
         stream: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>> {
-        let metrics = self.metrics.clone();
+        let metrics = self.clone();
         metrics.asked(operation);
         stream
             .inspect(move |item| note(&metrics, operation, item))
@@ -52,7 +44,7 @@ impl MeteredStore {
 }
 
 /// What the commit log asks about may be absent, or there already: that is an answer.
-fn note<T>(metrics: &metrics::StoreMetrics, operation: Operation, ended: &Result<T>) {
+fn note<T>(metrics: &StoreMetrics, operation: Operation, ended: &Result<T>) {
     match ended {
         Ok(_)
         | Err(
@@ -62,84 +54,5 @@ fn note<T>(metrics: &metrics::StoreMetrics, operation: Operation, ended: &Result
             | Error::NotModified { .. },
         ) => {}
         Err(_) => metrics.failed(operation),
-    }
-}
-
-impl fmt::Display for MeteredStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.store.fmt(f)
-    }
-}
-
-/// Every method is passed on: the store's own ways of doing them are the fast ones.
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for MeteredStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        let put = self.store.put_opts(location, payload, options);
-        self.count(Operation::Put, put).await
-    }
-
-    /// The upload's parts aren't counted one by one.
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        let begun = self.store.put_multipart_opts(location, options);
-        self.count(Operation::Put, begun).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let got = self.store.get_opts(location, options);
-        self.count(Operation::Get, got).await
-    }
-
-    async fn get_ranges(
-        &self,
-        location: &Path,
-        ranges: &[std::ops::Range<u64>],
-    ) -> Result<Vec<Bytes>> {
-        let got = self.store.get_ranges(location, ranges);
-        self.count(Operation::Get, got).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.count_all(Operation::Delete, self.store.delete_stream(locations))
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.count_all(Operation::List, self.store.list(prefix))
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.count_all(Operation::List, self.store.list_with_offset(prefix, offset))
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let listed = self.store.list_with_delimiter(prefix);
-        self.count(Operation::List, listed).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let copied = self.store.copy_opts(from, to, options);
-        self.count(Operation::Copy, copied).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let renamed = self.store.rename_opts(from, to, options);
-        self.count(Operation::Copy, renamed).await
     }
 }

@@ -19,6 +19,7 @@ mod publish;
 pub mod quarantine;
 mod redacting;
 mod streak;
+mod wrapped;
 
 pub use commit::{
     Claim, Commit, CommitKind, CommittedFile, DELAYS, FORMAT, FailedRange, OpenRange, Origin,

@@ -24,10 +24,10 @@ use super::error::{LakeError, answer_in};
 use super::folder::Folder;
 use super::http::NoRedirects;
 use super::layout::Layout;
-use super::metered::MeteredStore;
+use super::metered::metered;
 use super::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
 use super::probe;
-use super::redacting::{self, RedactingStore};
+use super::redacting::{self, redacting};
 use crate::clock::{BUILT, RemoteClock, real_now};
 use crate::clocks::TOLERANCE;
 use crate::metrics;
@@ -149,7 +149,7 @@ impl Lake {
                 Folder::later(root.clone())
             }
         };
-        let store = RedactingStore::new(StoreKind::Folder, Arc::new(store), Redactor::default());
+        let store = redacting(StoreKind::Folder, Arc::new(store), Redactor::default());
         Ok(Self {
             folder: Some(root),
             ..Self::in_store(url, Arc::new(store), Path::default())
@@ -187,7 +187,7 @@ impl Lake {
     /// The same lake, whose requests are counted from now on.
     #[must_use]
     pub fn counted(self, metrics: &metrics::StoreMetrics) -> Self {
-        let counted = |store| Arc::new(MeteredStore::new(store, metrics.clone()));
+        let counted = |store| Arc::new(metered(store, metrics.clone()));
         Self {
             store: counted(self.store),
             files: counted(self.files),
@@ -487,11 +487,7 @@ impl Opening<'_> {
                     let builder = builder(time_out, &self.retries);
                     let store = builder.with_credentials(provider.clone()).build();
                     let store = Arc::new(store.map_err(hide)?);
-                    Ok(Arc::new(RedactingStore::new(
-                        self.kind,
-                        store,
-                        self.hidden.clone(),
-                    )))
+                    Ok(Arc::new(redacting(self.kind, store, self.hidden.clone())))
                 };
                 (open(ANSWER)?, open(TRANSFER)?)
             }};

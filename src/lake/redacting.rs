@@ -1,6 +1,5 @@
 //! A store whose errors hold no secret: what a store says of a refused request may echo its credentials.
 
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -8,17 +7,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
-use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result, UploadPart,
+    Error, MultipartUpload, ObjectStore, PutPayload, PutResult, Result, UploadPart,
 };
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::answer::StoreAnswer;
 use super::options::{self, StoreKind, StoreSettings};
+use super::wrapped::{StoreHooks, WrappedStore};
+use crate::metrics::Operation;
 use crate::secret::Redactor;
 use crate::telemetry::raw_error_chain;
 
@@ -84,36 +82,57 @@ fn login_of(text: &str) -> Option<(String, String)> {
     Some((url.username().to_owned(), password.to_owned()))
 }
 
-/// A store behind which errors are closed.
-#[derive(Debug, Clone)]
-pub(super) struct RedactingStore {
+/// A store behind which no error shows what is secret; `hidden` is what no text may show.
+pub(super) fn redacting(
+    kind: StoreKind,
     store: Arc<dyn ObjectStore>,
-    seal: ErrorRedactor,
+    hidden: Redactor,
+) -> WrappedStore<ErrorRedactor> {
+    WrappedStore::new(store, ErrorRedactor { kind, hidden })
 }
 
-/// What closes an error: the kind of the store that made it, and what no text may show.
+/// Redacts errors by the kind of the store that made them.
 #[derive(Debug, Clone)]
-struct ErrorRedactor {
+pub(super) struct ErrorRedactor {
     kind: StoreKind,
     hidden: Redactor,
 }
 
-impl RedactingStore {
-    pub(super) fn new(kind: StoreKind, store: Arc<dyn ObjectStore>, hidden: Redactor) -> Self {
-        let seal = ErrorRedactor { kind, hidden };
-        Self { store, seal }
-    }
-
-    fn close(&self, error: Error) -> Error {
-        close(&self.seal, error)
-    }
-
-    /// What a request comes to, closed. A panic in the store's library is an error of this request, and no more.
-    async fn attempt<T>(&self, request: impl Future<Output = Result<T>> + Send) -> Result<T> {
+/// A panic in the store's library is an error of its request, and no more.
+impl StoreHooks for ErrorRedactor {
+    async fn request<T: Send>(
+        &self,
+        _: Operation,
+        request: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         match AssertUnwindSafe(request).catch_unwind().await {
-            Ok(done) => done.map_err(|error| self.close(error)),
-            Err(_) => Err(self.close(panicked())),
+            Ok(done) => done.map_err(|error| close(self, error)),
+            Err(_) => Err(close(self, panicked())),
         }
+    }
+
+    fn stream<T: Send + 'static>(
+        &self,
+        _: Operation,
+        stream: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
+        let redactor = self.clone();
+        AssertUnwindSafe(stream)
+            .catch_unwind()
+            .map(move |item| {
+                let item = item.unwrap_or_else(|_| Err(panicked()));
+                item.map_err(|error| close(&redactor, error))
+            })
+            .boxed()
+    }
+
+    fn body(&self, body: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+        self.stream(Operation::Get, body)
+    }
+
+    fn upload(&self, upload: Box<dyn MultipartUpload>) -> Box<dyn MultipartUpload> {
+        let redactor = self.clone();
+        Box::new(RedactingUpload { upload, redactor })
     }
 }
 
@@ -125,11 +144,11 @@ fn panicked() -> Error {
 }
 
 /// What an error says and means, without what is secret; its kind stays.
-fn close(seal: &ErrorRedactor, error: Error) -> Error {
+fn close(redactor: &ErrorRedactor, error: Error) -> Error {
     type Source = Box<dyn std::error::Error + Send + Sync>;
     let told = |source: Source| -> Source {
-        let shown = told(&seal.hidden, source.as_ref());
-        Box::new(StoreAnswer::of(seal.kind, source.as_ref(), shown))
+        let shown = told(&redactor.hidden, source.as_ref());
+        Box::new(StoreAnswer::of(redactor.kind, source.as_ref(), shown))
     };
     match error {
         Error::Generic { store, source } => Error::Generic {
@@ -201,126 +220,28 @@ fn in_short(text: &str) -> String {
     format!("{}{}", &text[..begin], said.join(", "))
 }
 
-impl fmt::Display for RedactingStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.store.fmt(f)
-    }
-}
-
-/// Every method is passed on: the store's own ways of doing them are the fast ones.
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for RedactingStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        self.attempt(self.store.put_opts(location, payload, options))
-            .await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        let begun = self.store.put_multipart_opts(location, options);
-        let upload = self.attempt(begun).await?;
-        Ok(Box::new(RedactingUpload {
-            upload,
-            seal: self.seal.clone(),
-        }))
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut got = self.attempt(self.store.get_opts(location, options)).await?;
-        if let GetResultPayload::Stream(bytes) = got.payload {
-            got.payload = GetResultPayload::Stream(self.closed(bytes));
-        }
-        Ok(got)
-    }
-
-    async fn get_ranges(
-        &self,
-        location: &Path,
-        ranges: &[std::ops::Range<u64>],
-    ) -> Result<Vec<Bytes>> {
-        self.attempt(self.store.get_ranges(location, ranges)).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.closed(self.store.delete_stream(locations))
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.closed(self.store.list(prefix))
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.closed(self.store.list_with_offset(prefix, offset))
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.attempt(self.store.list_with_delimiter(prefix)).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.attempt(self.store.copy_opts(from, to, options)).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.attempt(self.store.rename_opts(from, to, options))
-            .await
-    }
-}
-
-impl RedactingStore {
-    fn closed<T: 'static>(
-        &self,
-        stream: BoxStream<'static, Result<T>>,
-    ) -> BoxStream<'static, Result<T>> {
-        let seal = self.seal.clone();
-        AssertUnwindSafe(stream)
-            .catch_unwind()
-            .map(move |item| {
-                let item = item.unwrap_or_else(|_| Err(panicked()));
-                item.map_err(|error| close(&seal, error))
-            })
-            .boxed()
-    }
-}
-
 #[derive(Debug)]
 struct RedactingUpload {
     upload: Box<dyn MultipartUpload>,
-    seal: ErrorRedactor,
+    redactor: ErrorRedactor,
 }
 
 #[async_trait]
 impl MultipartUpload for RedactingUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let seal = self.seal.clone();
+        let redactor = self.redactor.clone();
         let put = self.upload.put_part(data);
-        Box::pin(put.map_err(move |error| close(&seal, error)))
+        Box::pin(put.map_err(move |error| close(&redactor, error)))
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let completed = self.upload.complete().await;
-        completed.map_err(|error| close(&self.seal, error))
+        completed.map_err(|error| close(&self.redactor, error))
     }
 
     async fn abort(&mut self) -> Result<()> {
         let aborted = self.upload.abort().await;
-        aborted.map_err(|error| close(&self.seal, error))
+        aborted.map_err(|error| close(&self.redactor, error))
     }
 }
 
