@@ -8,8 +8,7 @@ use arrow::array::{
     StructArray, StructBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{
-    DataType, Date32Type, Field, Fields, Int64Type, Schema, SchemaRef, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Field, Fields, Int64Type, SchemaRef, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -28,7 +27,8 @@ use super::{RangeOutcome, RunRow};
 use crate::lake::layout::RUNS_TABLE;
 use crate::lake::{Commit, RecordCounts, Work};
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::table::ddl::{self, PathColumn, Table};
+use crate::table::column::{self, Column, ColumnSource, element, list_of};
+use crate::table::ddl::{self, DdlColumn, PathColumn, Table};
 
 /// Grows by one whenever a column is added; columns are never changed or removed.
 const SCHEMA_VERSION: u32 = 1;
@@ -38,18 +38,6 @@ const GROUP_ROWS: usize = 32_768;
 
 /// Where in the footer stands up to which commit of each job the file's rows go.
 const THROUGH: &str = "auditlake.through";
-
-/// One column: its name, what it means, and where its value comes from.
-#[derive(Debug)]
-struct RunColumn {
-    /// As engines see it.
-    name: &'static str,
-    /// In one sentence, without an apostrophe.
-    meaning: &'static str,
-    /// Never null. Lists always are: they are empty instead.
-    required: bool,
-    value: RunValue,
-}
 
 /// Where a column's value comes from; the kind of value fixes the column's type.
 #[derive(Debug)]
@@ -62,127 +50,109 @@ enum RunValue {
     Delays(fn(&RunRow) -> &BTreeMap<u64, u64>),
 }
 
-const fn required(name: &'static str, meaning: &'static str, value: RunValue) -> RunColumn {
-    RunColumn {
-        name,
-        meaning,
-        required: true,
-        value,
-    }
-}
-
-const fn optional(name: &'static str, meaning: &'static str, value: RunValue) -> RunColumn {
-    RunColumn {
-        name,
-        meaning,
-        required: false,
-        value,
-    }
-}
-
 /// The table's columns, in order. The day, `run_date`, is in the path.
-static COLUMNS: [RunColumn; 26] = [
-    required(
+static COLUMNS: [Column<RunValue>; 26] = [
+    Column::required(
         "run_id",
         "Id of the run, in order of time",
         RunValue::Text(|row| Some(row.run.to_string())),
     ),
-    required(
+    Column::required(
         "job",
         "Name of the job",
         RunValue::Text(|row| Some(row.job.clone())),
     ),
-    optional(
+    Column::optional(
         "provider",
         "Kind of API that is pulled from",
         RunValue::Text(|row| row.provider.clone()),
     ),
-    optional(
+    Column::optional(
         "connection",
         "Name of the connection that is pulled through",
         RunValue::Text(|row| row.connection.clone()),
     ),
-    optional(
+    Column::optional(
         "stream",
         "Part of the feed; null for what concerns the run as a whole",
         RunValue::Text(|row| row.stream.clone()),
     ),
-    optional(
+    Column::optional(
         "range_from",
         "First instant of the range of event time that was pulled",
         RunValue::Time(|row| Some(row.range?.from())),
     ),
-    optional(
+    Column::optional(
         "range_to",
         "First instant after the range",
         RunValue::Time(|row| Some(row.range?.to())),
     ),
-    optional(
+    Column::optional(
         "kind",
         "Why it was pulled: pull, settle, backfill or replay",
         RunValue::Text(|row| Some(row.work?.as_str().to_owned())),
     ),
-    required(
+    Column::required(
         "outcome",
         "What became of it: finished, unfinished, failed or lost",
         RunValue::Text(|row| Some(row.outcome.as_str().to_owned())),
     ),
-    required(
+    Column::required(
         "fetched",
         "Records received: the sum of new, duplicate, quarantined and waiting",
         RunValue::Count(|row| row.counts.fetched),
     ),
-    required(
+    Column::required(
         "new",
         "Records landed: rows of audit_events",
         RunValue::Count(|row| row.counts.new),
     ),
-    required(
+    Column::required(
         "duplicate",
         "Records that the lake had already",
         RunValue::Count(|row| row.counts.duplicate),
     ),
-    required(
+    Column::required(
         "quarantined",
         "Records that could not be read",
         RunValue::Count(|row| row.counts.quarantined),
     ),
-    required(
+    Column::required(
         "waiting",
         "Records of a neighbouring range, which brings them",
         RunValue::Count(|row| row.counts.waiting),
     ),
-    required(
+    Column::required(
         "outside",
         "Of the new ones: outside the bounds that were asked",
         RunValue::Count(|row| row.counts.outside),
     ),
-    required(
+    Column::required(
         "late",
         "Of the new ones: not seen by an earlier pull of their range",
         RunValue::Count(|row| row.counts.late),
     ),
-    required(
+    Column::required(
         "calls",
         "Requests sent, retries included",
         RunValue::Count(|row| row.calls),
     ),
-    required(
+    Column::required(
         "retries",
         "Of these: sent again after a passing failure",
         RunValue::Count(|row| row.retries),
     ),
-    required(
+    Column::required(
         "started_at",
         "When the run took the job",
         RunValue::Time(|row| Some(row.started_at)),
     ),
-    required(
+    Column::required(
         "ended_at",
         "When the run gave the job up, or its last sign of life that day",
         RunValue::Time(|row| Some(row.ended_at)),
     ),
-    required(
+    Column::required(
         "duration_ms",
         "ended_at minus started_at",
         RunValue::Count(|row| {
@@ -190,66 +160,67 @@ static COLUMNS: [RunColumn; 26] = [
             u64::try_from(duration).unwrap_or_default()
         }),
     ),
-    optional(
+    Column::optional(
         "error_kind",
         "Kind of failure: transient, rate_limited, auth, config, data or conflict",
         RunValue::Text(|row| Some(row.error_kind?.to_string())),
     ),
-    optional(
+    Column::optional(
         "error",
         "The failure with its causes",
         RunValue::Text(|row| row.error.clone()),
     ),
-    required(
+    Column::required(
         "remarks",
         "What an operator should know",
         RunValue::Texts(|row| &row.remarks),
     ),
-    required(
+    Column::required(
         "rows_by_day",
         "The new records by the UTC date of their event_time",
         RunValue::Days(|row| &row.days),
     ),
-    required(
+    Column::required(
         "rows_by_delay",
         "The late records by how late they were: within so many seconds, null if it was more than a week",
         RunValue::Delays(|row| &row.delays),
     ),
 ];
 
-impl RunColumn {
-    /// Its Arrow type.
+impl ColumnSource for RunValue {
     fn data_type(&self) -> DataType {
-        match self.value {
-            RunValue::Text(_) => DataType::Utf8,
-            RunValue::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            RunValue::Count(_) => DataType::Int64,
-            RunValue::Texts(_) => list_of(DataType::Utf8),
-            RunValue::Days(_) => list_of(DataType::Struct(day_fields())),
-            RunValue::Delays(_) => list_of(DataType::Struct(delay_fields())),
+        match self {
+            Self::Text(_) => DataType::Utf8,
+            Self::Time(_) => column::timestamp(),
+            Self::Count(_) => DataType::Int64,
+            Self::Texts(_) => list_of(DataType::Utf8),
+            Self::Days(_) => list_of(DataType::Struct(day_fields())),
+            Self::Delays(_) => list_of(DataType::Struct(delay_fields())),
         }
     }
+}
 
+impl RunValue {
     fn array(&self, rows: &[RunRow]) -> ArrayRef {
-        match self.value {
-            RunValue::Text(get) => {
+        match *self {
+            Self::Text(get) => {
                 let mut texts = StringBuilder::new();
                 rows.iter().for_each(|row| texts.append_option(get(row)));
                 Arc::new(texts.finish())
             }
-            RunValue::Time(get) => {
+            Self::Time(get) => {
                 let mut times = TimestampMicrosecondBuilder::new().with_timezone("UTC");
                 rows.iter().for_each(|row| {
                     times.append_option(get(row).map(|at| at.timestamp_micros()));
                 });
                 Arc::new(times.finish())
             }
-            RunValue::Count(get) => {
+            Self::Count(get) => {
                 let mut counts = Int64Builder::new();
                 (rows.iter()).for_each(|row| counts.append_value(signed(get(row))));
                 Arc::new(counts.finish())
             }
-            RunValue::Texts(get) => {
+            Self::Texts(get) => {
                 let mut lists =
                     ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8));
                 for row in rows {
@@ -260,13 +231,13 @@ impl RunColumn {
                 }
                 Arc::new(lists.finish())
             }
-            RunValue::Days(get) => {
+            Self::Days(get) => {
                 let days = Date32Builder::new();
                 sums(day_fields(), days, rows, get, |days, day| {
                     days.append_value(Date32Type::from_naive_date(*day));
                 })
             }
-            RunValue::Delays(get) => {
+            Self::Delays(get) => {
                 let delays = Int64Builder::new();
                 sums(delay_fields(), delays, rows, get, |delays, delay| {
                     delays.append_option((*delay != u64::MAX).then(|| signed(*delay)));
@@ -308,15 +279,6 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Field of a list's elements, named as the Parquet format has it; never null.
-fn element(data_type: DataType) -> Field {
-    Field::new("element", data_type, false)
-}
-
-fn list_of(data_type: DataType) -> DataType {
-    DataType::List(Arc::new(element(data_type)))
-}
-
 fn day_fields() -> Fields {
     Fields::from(vec![
         Field::new("event_date", DataType::Date32, false),
@@ -333,12 +295,6 @@ fn delay_fields() -> Fields {
 
 /// The table that lies in `location`, whose first day is `since` or later.
 pub fn table(location: String, since: NaiveDate) -> Table {
-    let columns = COLUMNS.iter().map(|column| ddl::DdlColumn {
-        name: column.name,
-        data_type: column.data_type(),
-        required: column.required,
-        meaning: column.meaning,
-    });
     let run_date = PathColumn {
         name: "run_date",
         data_type: DataType::Date32,
@@ -348,15 +304,10 @@ pub fn table(location: String, since: NaiveDate) -> Table {
     Table {
         name: RUNS_TABLE,
         schema_version: SCHEMA_VERSION,
-        columns: columns.collect(),
+        columns: COLUMNS.iter().map(DdlColumn::of).collect(),
         path: vec![run_date],
         location,
     }
-}
-
-fn schema() -> SchemaRef {
-    let field = |column: &RunColumn| Field::new(column.name, column.data_type(), !column.required);
-    Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// The last commit of a job whose rows a file has: the next file goes on from there.
@@ -414,7 +365,7 @@ impl RunFileWriter {
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             .with_skip_arrow_metadata(true);
-        let schema = schema();
+        let schema = column::schema(COLUMNS.iter());
         Ok(Self {
             parquet: ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)?,
             schema,
@@ -426,7 +377,9 @@ impl RunFileWriter {
         if rows.is_empty() {
             return Ok(());
         }
-        let columns = COLUMNS.iter().map(|column| column.array(rows)).collect();
+        let columns = (COLUMNS.iter())
+            .map(|column| column.value.array(rows))
+            .collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.parquet.write(&batch)?;
         self.rows += rows.len();

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
+use super::column::{Column, ColumnSource};
 use super::schema::{COLUMNS, SCHEMA_VERSION, TABLE_NAME, TypeName};
 use crate::model::PartitionColumn;
 
@@ -52,6 +53,17 @@ pub struct DdlColumn {
     pub meaning: &'static str,
 }
 
+impl DdlColumn {
+    pub(crate) fn of<V: ColumnSource>(column: &Column<V>) -> Self {
+        Self {
+            name: column.name,
+            data_type: column.value.data_type(),
+            required: column.required,
+            meaning: column.meaning,
+        }
+    }
+}
+
 /// A column in the path.
 #[derive(Debug, Clone)]
 pub struct PathColumn {
@@ -82,12 +94,6 @@ pub struct TableLayout<'a> {
 impl Table {
     /// The table `audit_events`.
     pub fn events(layout: &TableLayout<'_>) -> Self {
-        let columns = COLUMNS.iter().map(|column| DdlColumn {
-            name: column.name,
-            data_type: column.data_type(),
-            required: column.required,
-            meaning: column.meaning,
-        });
         let path = layout.partition_by.iter().map(|&column| PathColumn {
             name: column.as_str(),
             data_type: path_type(column),
@@ -97,7 +103,7 @@ impl Table {
         Self {
             name: TABLE_NAME,
             schema_version: SCHEMA_VERSION,
-            columns: columns.collect(),
+            columns: COLUMNS.iter().map(DdlColumn::of).collect(),
             path: path.collect(),
             location: layout.location.to_owned(),
         }

@@ -15,6 +15,7 @@ use arrow::{
 };
 use chrono::Datelike;
 
+use super::column;
 use super::schema::{self, Attribute, ColumnValue};
 use crate::model::{FailureKind, PartitionColumn, PropertyChange, Record, Timestamp};
 
@@ -486,7 +487,7 @@ impl Attributes {
 }
 
 fn list(lengths: Lengths, elements: ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let field = Arc::new(schema::element(elements.data_type().clone()));
+    let field = Arc::new(column::element(elements.data_type().clone()));
     Ok(Arc::new(ListArray::try_new(
         field,
         lengths.finish()?,

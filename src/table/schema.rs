@@ -2,8 +2,9 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 
+use super::column::{self, Column, ColumnSource, list_of};
 use super::rows::TableRow;
 use crate::model::{PartitionColumn, PropertyChange, Timestamp};
 
@@ -12,18 +13,6 @@ pub const TABLE_NAME: &str = "audit_events";
 
 /// Grows by one whenever a column is added; columns are never changed or removed.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// One column: its name, what it means, and where its value comes from.
-#[derive(Debug)]
-pub struct Column {
-    /// As engines see it.
-    pub name: &'static str,
-    /// In one sentence, without an apostrophe.
-    pub meaning: &'static str,
-    /// Never null. Lists and maps always are: they are empty instead.
-    pub required: bool,
-    pub(super) value: ColumnValue,
-}
 
 type TextOf = for<'a> fn(&'a TableRow<'a>) -> Option<&'a str>;
 
@@ -42,57 +31,43 @@ pub(super) enum ColumnValue {
     Attributes(for<'a> fn(&'a TableRow<'a>) -> &'a [Attribute<'a>]),
 }
 
-const fn required(name: &'static str, meaning: &'static str, value: ColumnValue) -> Column {
-    Column {
-        name,
-        meaning,
-        required: true,
-        value,
-    }
-}
-
-const fn text(name: &'static str, meaning: &'static str, get: TextOf) -> Column {
-    Column {
-        name,
-        meaning,
-        required: false,
-        value: ColumnValue::Text(get),
-    }
+const fn text(name: &'static str, meaning: &'static str, get: TextOf) -> Column<ColumnValue> {
+    Column::optional(name, meaning, ColumnValue::Text(get))
 }
 
 /// The table's columns, in order. A file leaves out those that its path has.
-pub static COLUMNS: [Column; 30] = [
-    required(
+pub(super) static COLUMNS: [Column<ColumnValue>; 30] = [
+    Column::required(
         "event_id",
         "Id of the event, unique within a job: as the provider gives it, else a hash of the record",
         ColumnValue::Text(|row| Some(&row.record.event_id)),
     ),
-    required(
+    Column::required(
         "event_time",
         "When the event happened",
         ColumnValue::Time(|row| row.record.event_time),
     ),
-    required(
+    Column::required(
         "event_date",
         "UTC date of event_time",
         ColumnValue::Date(|row| row.record.event_time),
     ),
-    required(
+    Column::required(
         "provider",
         "Kind of API that the event was pulled from",
         ColumnValue::Text(|row| Some(row.context.provider)),
     ),
-    required(
+    Column::required(
         "account_id",
         "Account whose log has the event",
         ColumnValue::Text(|row| Some(row.context.account_id(row.record))),
     ),
-    required(
+    Column::required(
         "connection",
         "Name of the connection that the event was pulled through",
         ColumnValue::Text(|row| Some(row.context.connection)),
     ),
-    required(
+    Column::required(
         "job",
         "Name of the job that pulled the event",
         ColumnValue::Text(|row| Some(row.context.job)),
@@ -100,12 +75,12 @@ pub static COLUMNS: [Column; 30] = [
     text("action", "Verb that the provider uses", |row| {
         row.record.action.as_deref()
     }),
-    required(
+    Column::required(
         "activity",
         "The verb, normalised: create, read, update, delete, login, logout, enable, disable or other",
         ColumnValue::Text(|row| Some(row.record.activity.as_str())),
     ),
-    required(
+    Column::required(
         "outcome",
         "How it ended: success, failure, warning or unknown",
         ColumnValue::Text(|row| Some(row.record.outcome.as_str())),
@@ -155,73 +130,51 @@ pub static COLUMNS: [Column; 30] = [
         "What ties the events of one action together",
         |row| row.record.transaction_id.as_deref(),
     ),
-    required(
+    Column::required(
         "client_ips",
         "Addresses that it came from",
         ColumnValue::Texts(|row| &row.record.client_ips),
     ),
     text("message", "Human text", |row| row.record.message.as_deref()),
-    required(
+    Column::required(
         "changes",
         "What changed: properties with their values before and after",
         ColumnValue::Changes(|row| &row.record.changes),
     ),
-    required(
+    Column::required(
         "attributes",
         "The remaining context that the provider gives, with unique keys",
         ColumnValue::Attributes(|row| &row.record.attributes),
     ),
-    required(
+    Column::required(
         "raw",
         "The JSON of the record, byte for byte as received",
         ColumnValue::Text(|row| Some(row.raw)),
     ),
-    required(
+    Column::required(
         "ingested_at",
         "When the event was pulled",
         ColumnValue::Time(|row| row.context.ingested_at),
     ),
-    Column {
-        name: "late_by_ms",
-        meaning: "Only for an event that an earlier pull of its range did not see: ingested_at minus event_time",
-        required: false,
-        value: ColumnValue::Integer(|row| row.late_by_ms),
-    },
+    Column::optional(
+        "late_by_ms",
+        "Only for an event that an earlier pull of its range did not see: ingested_at minus event_time",
+        ColumnValue::Integer(|row| row.late_by_ms),
+    ),
 ];
 
-impl Column {
-    /// Its Arrow type.
-    pub fn data_type(&self) -> DataType {
-        match self.value {
-            ColumnValue::Text(_) => DataType::Utf8,
-            ColumnValue::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            ColumnValue::Date(_) => DataType::Date32,
-            ColumnValue::Integer(_) => DataType::Int64,
-            ColumnValue::Texts(_) => list_of(DataType::Utf8),
-            ColumnValue::Changes(_) => list_of(DataType::Struct(change_fields())),
-            ColumnValue::Attributes(_) => DataType::Map(Arc::new(attribute_entry()), false),
+impl ColumnSource for ColumnValue {
+    fn data_type(&self) -> DataType {
+        match self {
+            Self::Text(_) => DataType::Utf8,
+            Self::Time(_) => column::timestamp(),
+            Self::Date(_) => DataType::Date32,
+            Self::Integer(_) => DataType::Int64,
+            Self::Texts(_) => list_of(DataType::Utf8),
+            Self::Changes(_) => list_of(DataType::Struct(change_fields())),
+            Self::Attributes(_) => DataType::Map(Arc::new(attribute_entry()), false),
         }
     }
-
-    /// Its Arrow field.
-    pub fn field(&self) -> Field {
-        Field::new(self.name, self.data_type(), !self.required)
-    }
-
-    fn is_in_path(&self, partition_by: &[PartitionColumn]) -> bool {
-        partition_by
-            .iter()
-            .any(|column| column.as_str() == self.name)
-    }
-}
-
-/// Field of a list's elements, named as the Parquet format has it; never null.
-pub(super) fn element(data_type: DataType) -> Field {
-    Field::new("element", data_type, false)
-}
-
-fn list_of(data_type: DataType) -> DataType {
-    DataType::List(Arc::new(element(data_type)))
 }
 
 /// The struct in `changes`, in the order of [`PropertyChange`].
@@ -249,16 +202,16 @@ pub(super) fn attribute_fields() -> Fields {
 }
 
 /// The columns that a file has whose path has `partition_by`.
-pub fn file_columns(partition_by: &[PartitionColumn]) -> impl Iterator<Item = &'static Column> {
-    COLUMNS
-        .iter()
-        .filter(move |column| !column.is_in_path(partition_by))
+pub(super) fn file_columns(
+    partition_by: &[PartitionColumn],
+) -> impl Iterator<Item = &'static Column<ColumnValue>> {
+    let is_in_path = |name| partition_by.iter().any(|column| column.as_str() == name);
+    (COLUMNS.iter()).filter(move |column| !is_in_path(column.name))
 }
 
 /// The Arrow schema of a file whose path has `partition_by`.
 pub fn file_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
-    let fields: Vec<Field> = file_columns(partition_by).map(Column::field).collect();
-    Arc::new(Schema::new(fields))
+    column::schema(file_columns(partition_by))
 }
 
 /// A type as the documentation writes it: `list<string>`, `timestamp(us, UTC)`.
