@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::pause::HeaderContext;
+use crate::providers::RateHeaderNames;
 
-/// What an answer's headers say about the provider's own count; the only place that knows such headers.
+/// What an answer's headers say about the provider's own count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateLimitHeaders {
     /// Requests allowed per `window`; 0 if that isn't said.
@@ -20,13 +21,19 @@ pub(super) struct RateLimitHeaders {
 const LONGEST: u32 = 3600;
 
 impl RateLimitHeaders {
-    /// By a provider's own headers, by those of the IETF's drafts, and by what went before these (`X-RateLimit-...`).
+    /// Reads a provider's `own` headers, those of the IETF's drafts, and their predecessors (`X-RateLimit-...`).
     ///
     /// Where nothing says how much is left, nothing is if the answer `refused` the request for there being too many.
     /// A reset that can't be read is the wait for what is unreadable.
-    pub(super) fn read(reading: &HeaderContext<'_>, refused: bool) -> Option<Self> {
-        let ways = [of_genesys, of_fields, of_policies, of_others];
-        let mut all = ways.into_iter().filter_map(|way| way(reading, refused));
+    pub(super) fn read(
+        reading: &HeaderContext<'_>,
+        own: Option<&RateHeaderNames>,
+        refused: bool,
+    ) -> Option<Self> {
+        let own = own.and_then(|own| of_names(reading, own, refused));
+        let ways = [of_fields, of_policies, of_others];
+        let ways = ways.into_iter().filter_map(|way| way(reading, refused));
+        let mut all = own.into_iter().chain(ways);
         let first = all.next()?;
         Some(all.fold(first, |said, next| Self {
             spent_for: said.spent_for.max(next.spent_for),
@@ -44,27 +51,25 @@ impl RateLimitHeaders {
     }
 }
 
-/// Genesys: `inin-ratelimit-count` of `-allowed` requests of a minute are used, and the count resets in `-reset` seconds.
-fn of_genesys(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
-    let allowed = least(reading, "inin-ratelimit-allowed");
-    let count = numbers(reading, "inin-ratelimit-count").reduce(f64::max);
-    let left = match (allowed, count) {
-        (Some(allowed), Some(count)) => Some(allowed - count),
-        (Some(_), None) if !refused => return paced(allowed, None),
-        _ => None,
+/// The provider's own headers, as its adapter names them.
+fn of_names(
+    reading: &HeaderContext<'_>,
+    own: &RateHeaderNames,
+    refused: bool,
+) -> Option<RateLimitHeaders> {
+    let allowed = least(reading, own.allowed);
+    let used = numbers(reading, own.used).reduce(f64::max);
+    let spent_for = match (allowed, used) {
+        (Some(_), None) if !refused => None,
+        _ => {
+            let left = allowed.zip(used).map(|(allowed, used)| allowed - used);
+            spent_for(reading, left, own.reset, refused)
+        }
     };
-    paced(
-        allowed,
-        spent_for(reading, left, "inin-ratelimit-reset", refused),
-    )
-}
-
-/// So many requests in a minute.
-fn paced(allowed: Option<f64>, spent_for: Option<Duration>) -> Option<RateLimitHeaders> {
     match allowed {
         Some(allowed) => Some(RateLimitHeaders {
             allowed: whole(allowed),
-            window: Duration::from_mins(1),
+            window: own.window,
             spent_for,
         }),
         None => RateLimitHeaders::spent(spent_for),
@@ -222,6 +227,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::client::tests::OWN_HEADERS;
 
     /// At 2026-11-20T00:00:00Z, where 77 s stand for what can't be read.
     fn read(pairs: &[(&str, &str)], refused: bool) -> Option<RateLimitHeaders> {
@@ -235,6 +241,7 @@ mod tests {
         let now = DateTime::from_timestamp(1_795_132_800, 0).unwrap();
         RateLimitHeaders::read(
             &HeaderContext::new(&headers, now, Duration::from_secs(77)),
+            Some(&OWN_HEADERS),
             refused,
         )
     }
@@ -365,12 +372,8 @@ mod tests {
     }
 
     #[test]
-    fn genesys_headers_are_read_in_every_form() {
-        let (allowed, count, reset) = (
-            "inin-ratelimit-allowed",
-            "inin-ratelimit-count",
-            "inin-ratelimit-reset",
-        );
+    fn a_providers_own_headers_are_read_in_every_form() {
+        let (allowed, count, reset) = (OWN_HEADERS.allowed, OWN_HEADERS.used, OWN_HEADERS.reset);
         assert_eq!(
             draft(&[(allowed, "300"), (count, "300"), (reset, "27.5")]),
             said(300, 60, Some(28))

@@ -294,6 +294,7 @@ mod tests {
 
     use super::super::pause::HeaderContext;
     use super::*;
+    use crate::client::tests::OWN_HEADERS;
     use crate::clock;
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -305,18 +306,20 @@ mod tests {
     fn read(headers: &HeaderMap) -> Option<RateLimitHeaders> {
         RateLimitHeaders::read(
             &HeaderContext::new(headers, clock::real_now(), MINUTE),
+            Some(&OWN_HEADERS),
             false,
         )
     }
 
     fn headers(count: u32, allowed: u32, reset: u32) -> HeaderMap {
-        [("count", count), ("allowed", allowed), ("reset", reset)]
-            .into_iter()
-            .map(|(name, value)| {
-                let name = format!("inin-ratelimit-{name}").parse().unwrap();
-                (name, HeaderValue::from(value))
-            })
-            .collect()
+        [
+            (OWN_HEADERS.used, count),
+            (OWN_HEADERS.allowed, allowed),
+            (OWN_HEADERS.reset, reset),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from(value)))
+        .collect()
     }
 
     /// Takes requests until `end`, each after another's idle time, waking late by `late` each time.

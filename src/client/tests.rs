@@ -23,7 +23,9 @@ use url::Url;
 use self::api::Api;
 use super::{Client, ClientError, ClientLimits, ClientSettings};
 use crate::metrics;
-use crate::providers::{Answer, Call, Endpoint, SentIn, ServiceHost, SignIn, Target};
+use crate::providers::{
+    Answer, Call, Endpoint, RateHeaderNames, SentIn, ServiceHost, SignIn, Target,
+};
 use crate::secret::Secret;
 
 const MS: Duration = Duration::from_millis(1);
@@ -70,6 +72,14 @@ fn settings(api: &Api) -> ClientSettings {
         metrics: metrics::ConnectionMetrics::default(),
     }
 }
+
+/// Headers of a provider's own about its rate limit.
+pub(super) const OWN_HEADERS: RateHeaderNames = RateHeaderNames {
+    allowed: "own-allowed",
+    used: "own-used",
+    reset: "own-reset",
+    window: Duration::from_mins(1),
+};
 
 fn client(api: &Api) -> Client {
     Client::new(settings(api)).unwrap()

@@ -446,7 +446,8 @@ impl Transport {
         headers: &HeaderMap,
     ) -> Option<Duration> {
         let reading = HeaderContext::new(headers, clock::real_now(), self.limits.longest_backoff);
-        let said = RateLimitHeaders::read(&reading, status == StatusCode::TOO_MANY_REQUESTS);
+        let own = self.manners.rate_headers.as_ref();
+        let said = RateLimitHeaders::read(&reading, own, status == StatusCode::TOO_MANY_REQUESTS);
         if out.to == Traffic::Api {
             if let Some(said) = said {
                 self.pacer.observe(said);

@@ -125,6 +125,8 @@ pub struct RetryHints {
     pub token_refused: fn(body: &[u8]) -> bool,
     /// What an answer that isn't a 401 says in its body of the token and of the rate.
     pub said: fn(&Answer) -> SaidInBody,
+    /// Headers of the provider's own about its rate limit. Standard ones are read without being named.
+    pub rate_headers: Option<RateHeaderNames>,
 }
 
 /// What an answer's body says where others use the status and the headers.
@@ -134,6 +136,19 @@ pub struct SaidInBody {
     pub token_refused: bool,
     /// How long the provider asks to be left alone.
     pub pause: Option<Duration>,
+}
+
+/// The names of a provider's own headers about its rate limit, in lower case.
+#[derive(Debug, Clone, Copy)]
+pub struct RateHeaderNames {
+    /// The number of requests allowed per window.
+    pub allowed: &'static str,
+    /// The number of requests used in this window.
+    pub used: &'static str,
+    /// The seconds until the next window begins.
+    pub reset: &'static str,
+    /// The length of a window.
+    pub window: Duration,
 }
 
 /// A call that failed in a way that may pass.
@@ -155,6 +170,7 @@ impl Default for RetryHints {
             rest: |_| Duration::ZERO,
             token_refused: |_| true,
             said: |_| SaidInBody::default(),
+            rate_headers: None,
         }
     }
 }

@@ -29,7 +29,8 @@ use http::{HeaderMap, Method, StatusCode};
 pub use age::oldest_said;
 pub use answer::announces_end;
 pub use endpoint::{
-    DiscoveredHost, Endpoint, RetryHints, SaidInBody, SentIn, ServiceHost, SignIn, TransientFailure,
+    DiscoveredHost, Endpoint, RateHeaderNames, RetryHints, SaidInBody, SentIn, ServiceHost, SignIn,
+    TransientFailure,
 };
 pub use registry::{
     PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, ReadAccount, StreamSet,

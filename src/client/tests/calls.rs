@@ -236,13 +236,15 @@ async fn an_empty_budget_in_the_headers_pauses_until_its_reset() {
     let api = Api::start(|seen, before| {
         (seen.path == "/base/x" && before == 0).then(|| {
             reply(200, "{}")
-                .header("inin-ratelimit-count", "180")
-                .header("inin-ratelimit-allowed", "180")
-                .header("inin-ratelimit-reset", "1")
+                .header(OWN_HEADERS.used, "180")
+                .header(OWN_HEADERS.allowed, "180")
+                .header(OWN_HEADERS.reset, "1")
         })
     })
     .await;
-    let client = client(&api);
+    let client = with(&api, |settings| {
+        settings.endpoint.manners.rate_headers = Some(OWN_HEADERS);
+    });
     send(&client, &get("/x")).await.unwrap();
     send(&client, &get("/x")).await.unwrap();
     let calls = api.calls();

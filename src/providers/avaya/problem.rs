@@ -28,6 +28,7 @@ pub(super) const MANNERS: RetryHints = RetryHints {
         token_refused: false,
         pause: None,
     },
+    rate_headers: None,
 };
 
 /// The `status` is not read: it is published as a number and as text, and HTTP has it.

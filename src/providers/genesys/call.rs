@@ -1,9 +1,19 @@
 //! The calls of the Audit API.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::providers::Call;
 use crate::providers::call::get;
+use crate::providers::{Call, RateHeaderNames};
+
+/// The headers about the rate limit of the connection's token, which is a count per minute.
+pub(super) const RATE_HEADERS: RateHeaderNames = RateHeaderNames {
+    allowed: "inin-ratelimit-allowed",
+    used: "inin-ratelimit-count",
+    reset: "inin-ratelimit-reset",
+    window: Duration::from_mins(1),
+};
 
 pub(super) fn mapping_call() -> Call {
     get("/api/v2/audits/query/servicemapping".to_owned(), vec![])

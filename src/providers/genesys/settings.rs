@@ -7,10 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use url::Url;
 
 use super::Genesys;
+use super::call::RATE_HEADERS;
 use crate::model::RateLimit;
 use crate::providers::{
-    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, ServiceHost,
-    SignIn, StreamSet,
+    Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, RetryHints, SentIn,
+    ServiceHost, SignIn, StreamSet,
 };
 use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
 use crate::yaml::{Fields, YamlValue};
@@ -160,19 +161,25 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     Some(ProviderConnection {
         account_id: None,
         identity: format!("{api} {}", client_id.reveal().ok()?),
-        endpoint: Endpoint::new(
-            api,
-            SignIn::ClientCredentials {
-                token_url: ServiceHost::At(token_url),
-                client_id,
-                client_secret,
-                sent: SentIn::Header,
+        endpoint: Endpoint {
+            manners: RetryHints {
+                rate_headers: Some(RATE_HEADERS),
+                ..RetryHints::default()
             },
-            own_hosts
-                .into_iter()
-                .chain(reach.allowed_hosts.iter().cloned())
-                .collect(),
-        ),
+            ..Endpoint::new(
+                api,
+                SignIn::ClientCredentials {
+                    token_url: ServiceHost::At(token_url),
+                    client_id,
+                    client_secret,
+                    sent: SentIn::Header,
+                },
+                own_hosts
+                    .into_iter()
+                    .chain(reach.allowed_hosts.iter().cloned())
+                    .collect(),
+            )
+        },
     })
 }
 
