@@ -412,10 +412,7 @@ fn feed(
     let feed = Feed {
         provider: name,
         ask: PageRequest {
-            stream: Stream {
-                id: "bench".to_owned(),
-                realtime: false,
-            },
+            stream: Stream::new("bench"),
             range: range(0, 20)?,
             reading: 0,
             now: day(30),

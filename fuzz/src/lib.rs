@@ -72,10 +72,7 @@ fn at(second: i64) -> Timestamp {
 /// Around the times in the corpus.
 fn ask(adapter: &dyn Adapter) -> Option<PageRequest> {
     let listed = adapter.listed_streams().into_iter().next();
-    let stream = listed.unwrap_or(Stream {
-        id: "Architect".to_owned(),
-        realtime: false,
-    });
+    let stream = listed.unwrap_or(Stream::new("Architect"));
     Some(PageRequest {
         stream,
         range: Range::new(at(1_772_323_200), at(1_772_409_600))?,

@@ -95,10 +95,7 @@ pub(super) async fn run(
         }
         let is_unknown = streams.is_empty();
         if is_unknown {
-            streams.push(Stream {
-                id: "(each stream)".to_owned(),
-                realtime: true,
-            });
+            streams.push(Stream::new("(each stream)"));
         }
         if let (Some(range), true) = (range, args.refetch) {
             plan::begin_refetch(&mut progress, &streams, range);
@@ -140,12 +137,7 @@ fn streams(job: &Job, newest: Option<&Commit>) -> Vec<Stream> {
         return listed;
     }
     let known = newest.into_iter().flat_map(|newest| &newest.streams);
-    known
-        .map(|id| Stream {
-            id: id.clone(),
-            realtime: true,
-        })
-        .collect()
+    known.map(|id| Stream::new(id.clone())).collect()
 }
 
 fn sum(

@@ -87,8 +87,18 @@ pub struct Answer {
 pub struct Stream {
     /// Its name in the commit log: what is pulled, and a hash of the filters where there are any.
     pub id: String,
-    /// Whether the provider can answer it without a query job (Genesys realtime).
-    pub realtime: bool,
+    /// What the adapter noted about it when the provider listed it; opaque outside its adapter.
+    pub note: Option<&'static str>,
+}
+
+impl Stream {
+    /// Returns a stream without a note.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            note: None,
+        }
+    }
 }
 
 /// What is asked of a provider.

@@ -345,10 +345,7 @@ mod tests {
             "2026-03-02T00:00:00Z".parse().unwrap(),
             "2026-03-03T00:00:00Z".parse().unwrap(),
         );
-        let stream = |id: &str| Stream {
-            id: id.to_owned(),
-            realtime: false,
-        };
+        let stream = |id: &str| Stream::new(id);
         let of = |newest: &Commit, streams: &[Stream], from| {
             UncheckedRanges::of(Some(newest), streams, from).0
         };

@@ -948,12 +948,7 @@ mod tests {
     }
 
     fn streams(ids: &[&str]) -> Vec<Stream> {
-        ids.iter()
-            .map(|&id| Stream {
-                id: id.to_owned(),
-                realtime: false,
-            })
-            .collect()
+        ids.iter().map(|&id| Stream::new(id)).collect()
     }
 
     fn refetches(all: &BTreeMap<String, Progress>, id: &str, of: Range) -> Vec<Range> {

@@ -74,7 +74,15 @@ async fn run<S: Simulator>(
         for stream in &streams {
             let at = progress.get(&stream.id).cloned().unwrap_or_default();
             perfect += plan::due(&at, now, &rig.job.policy)
-                .map(|task| needed(&rig.sim, &stream.id, stream.realtime, &task, now))
+                .map(|task| {
+                    needed(
+                        &rig.sim,
+                        &stream.id,
+                        stream.note == Some("realtime"),
+                        &task,
+                        now,
+                    )
+                })
                 .sum::<u64>();
         }
         rig.tick(now).await;

@@ -43,10 +43,7 @@ impl Adapter for Avaya {
     fn listed_streams(&self) -> Vec<Stream> {
         searches()
             .filter(|(service, kind)| self.options.takes(service.name, kind))
-            .map(|(service, kind)| Stream {
-                id: self.stream_id(service, kind),
-                realtime: false,
-            })
+            .map(|(service, kind)| Stream::new(self.stream_id(service, kind)))
             .collect()
     }
 

@@ -37,10 +37,7 @@ pub struct Everyware {
 
 impl Adapter for Everyware {
     fn listed_streams(&self) -> Vec<Stream> {
-        vec![Stream {
-            id: self.stream_id(),
-            realtime: false,
-        }]
+        vec![Stream::new(self.stream_id())]
     }
 
     /// All instants that the days asked for may mean.

@@ -40,6 +40,10 @@ pub use settings::{Filter, FilterProperty, GenesysOptions, Mode, SPEC};
 const PAGE_SIZE: u32 = 500;
 /// How long a query's state is asked for before its range counts as too large.
 const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
+/// The note on a stream of which realtime queries show all.
+const BY_REALTIME: &str = "realtime";
+/// The note on any other stream.
+const BY_QUERY: &str = "query";
 
 /// The adapter of one job.
 #[derive(Debug, Default)]
@@ -118,16 +122,17 @@ impl Adapter for Genesys {
         }
         let stream = |service: &String| Stream {
             id: self.stream_id(service),
-            realtime: realtime(service),
+            note: Some(if realtime(service) {
+                BY_REALTIME
+            } else {
+                BY_QUERY
+            }),
         };
         Ok(distinct(&services).map(stream).collect())
     }
 
     fn listed_streams(&self) -> Vec<Stream> {
-        let stream = |service: &String| Stream {
-            id: self.stream_id(service),
-            realtime: self.options.mode != Mode::Async,
-        };
+        let stream = |service: &String| Stream::new(self.stream_id(service));
         distinct(&self.options.services).map(stream).collect()
     }
 
@@ -137,7 +142,15 @@ impl Adapter for Genesys {
     }
 
     fn least_calls(&self, ask: &PageRequest) -> u32 {
-        if self.by_realtime(ask) {
+        // where nobody has asked yet, realtime may show all of it
+        let may_be_realtime = PageRequest {
+            stream: Stream {
+                note: ask.stream.note.or(Some(BY_REALTIME)),
+                ..ask.stream.clone()
+            },
+            ..ask.clone()
+        };
+        if self.by_realtime(&may_be_realtime) {
             1
         } else {
             cost::AROUND_A_QUERY + 1
@@ -306,7 +319,8 @@ impl Genesys {
             Mode::Async => false,
             Mode::Realtime => true,
             Mode::Auto => {
-                ask.stream.realtime && cost::reaches(ask.range, ask.now, self.options.realtime_days)
+                ask.stream.note == Some(BY_REALTIME)
+                    && cost::reaches(ask.range, ask.now, self.options.realtime_days)
             }
         }
     }

@@ -90,10 +90,7 @@ impl OffsetCursor {
 
 impl Adapter for LivePerson {
     fn listed_streams(&self) -> Vec<Stream> {
-        vec![Stream {
-            id: self.stream_id(),
-            realtime: false,
-        }]
+        vec![Stream::new(self.stream_id())]
     }
 
     /// Whole days, as far as they may reach: in a zone that isn't known they begin up to 14 hours before they do in

@@ -29,10 +29,7 @@ pub(super) fn fixture(name: &str) -> String {
 
 pub(super) fn ask(stream: &str) -> PageRequest {
     PageRequest {
-        stream: Stream {
-            id: stream.to_owned(),
-            realtime: false,
-        },
+        stream: Stream::new(stream),
         range: range("2026-03-01", "2026-03-02"),
         reading: 0,
         now: at("2026-03-03T00:10:00Z"),

@@ -20,7 +20,7 @@ pub(super) fn ask(service: &str) -> PageRequest {
     PageRequest {
         stream: Stream {
             id: service.to_owned(),
-            realtime: true,
+            note: Some("realtime"),
         },
         range: range("2026-03-02", "2026-03-03"),
         reading: 0,
@@ -385,11 +385,9 @@ fn a_mapping_lists_the_streams() {
                 streams
                     .iter()
                     .map(|stream| {
-                        format!(
-                            "{}{}",
-                            stream.id,
-                            if stream.realtime { " realtime" } else { "" }
-                        )
+                        let note = stream.note.filter(|note| *note == "realtime");
+                        let space = if note.is_some() { " " } else { "" };
+                        format!("{}{space}{}", stream.id, note.unwrap_or_default())
                     })
                     .collect()
             })

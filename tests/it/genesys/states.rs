@@ -255,7 +255,7 @@ fn auto_mode_takes_realtime_within_its_reach() {
     };
     let stream = |realtime| Stream {
         id: "A".to_owned(),
-        realtime,
+        note: Some(if realtime { "realtime" } else { "query" }),
     };
     let is_realtime = |mode, realtime, age| {
         let options = GenesysOptions {
@@ -379,7 +379,7 @@ fn recent(service: &str) -> PageRequest {
         reading: 0,
         now: range.to() + TimeDelta::hours(1),
         stream: Stream {
-            realtime: true,
+            note: Some("realtime"),
             ..ask.stream
         },
         range,

@@ -35,10 +35,7 @@ pub(super) fn adapter() -> LivePerson {
 /// The first of March, read for the `reading`th time.
 pub(super) fn ask(reading: u32) -> PageRequest {
     PageRequest {
-        stream: Stream {
-            id: "audit".to_owned(),
-            realtime: false,
-        },
+        stream: Stream::new("audit"),
         range: range("2026-03-01", "2026-03-02"),
         reading,
         now: at("2026-03-03"),

@@ -264,10 +264,7 @@ struct Garbled {
 
 impl Adapter for Scripted {
     fn listed_streams(&self) -> Vec<Stream> {
-        vec![Stream {
-            id: "all".to_owned(),
-            realtime: false,
-        }]
+        vec![Stream::new("all")]
     }
 
     fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
