@@ -126,7 +126,8 @@ fn answer(name: &str, data: &[u8]) {
         body: Bytes::copy_from_slice(body),
     };
     let _ = adapter.streams(std::slice::from_ref(&answer));
-    if let Ok(entries) = adapter.entries(answer.clone()) {
+    let side = spec.side_queries;
+    if let Some(Ok(entries)) = side.map(|side| side.entries(answer.clone())) {
         records(&entries);
     }
     match adapter.page(&ask, cursor.as_ref(), answer) {

@@ -1,14 +1,12 @@
 //! `services` and `related`: what a provider can be asked beside its feed, as JSON lines.
 
-use std::sync::Arc;
-
 use clap::Args;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{self, CommandError, Out};
-use crate::config::{Config, ConnectionConfig};
-use crate::providers::{Adapter, Call, Page, provider};
+use crate::config::Config;
+use crate::providers::{Call, Page, ProviderSpec, SideQueries, provider};
 use crate::run::feed::{Feed, FeedError};
 use crate::setup;
 use crate::telemetry::error_chain;
@@ -40,16 +38,12 @@ pub(super) async fn services(
     args: &ServicesArgs,
     out: &mut Out,
 ) -> Result<u8, CommandError> {
-    let (connection, source) = source(config, &args.connection)?;
-    let calls = source.adapter.catalogue_calls();
-    if calls.is_empty() {
-        return Err(CommandError::usage(format!(
-            "`{}` has no list of services",
-            connection.provider
-        )));
-    }
-    for (name, call) in calls {
-        let page = page(&args.connection, &source, &call).await?;
+    let (spec, source) = source(config, &args.connection)?;
+    let queries = spec
+        .side_queries
+        .ok_or_else(|| CommandError::usage(format!("`{}` has no list of services", spec.name)))?;
+    for (name, call) in queries.catalogue_calls() {
+        let page = page(&args.connection, &source, queries, &call).await?;
         for entry in &page.records {
             let entry = one_line(&page.text[entry.clone()]);
             out.json_line(&format!(r#"{{"mapping":"{name}","service":{entry}}}"#));
@@ -63,28 +57,20 @@ pub(super) async fn related(
     args: &RelatedArgs,
     out: &mut Out,
 ) -> Result<u8, CommandError> {
-    let (connection, source) = source(config, &args.connection)?;
-    let Some(call) = source
-        .adapter
-        .related_call(&args.audit_id, args.trustor_org_id.as_deref())
-    else {
-        return Err(CommandError::usage(format!(
-            "`{}` can't be asked for related audits",
-            connection.provider
-        )));
-    };
-    let page = page(&args.connection, &source, &call).await?;
+    let (spec, source) = source(config, &args.connection)?;
+    let queries = spec.side_queries.ok_or_else(|| {
+        CommandError::usage(format!("`{}` can't be asked for related audits", spec.name))
+    })?;
+    let call = queries.related_call(&args.audit_id, args.trustor_org_id.as_deref());
+    let page = page(&args.connection, &source, queries, &call).await?;
     for entry in &page.records {
         out.json_line(&one_line(&page.text[entry.clone()]));
     }
     Ok(0)
 }
 
-/// The connection's feed, with the options of its first job if it has one.
-fn source<'c>(
-    config: &'c Config,
-    name: &str,
-) -> Result<(&'c ConnectionConfig, Feed), CommandError> {
+/// The connection's provider, and its feed without any job's options.
+fn source(config: &Config, name: &str) -> Result<(&'static ProviderSpec, Feed), CommandError> {
     let connection = config.connections.get(name).ok_or_else(|| {
         let known: Vec<&str> = config.connections.keys().map(String::as_str).collect();
         CommandError::usage(format!(
@@ -92,21 +78,20 @@ fn source<'c>(
             known.join("`, `")
         ))
     })?;
-    let of_a_job = config
-        .jobs
-        .iter()
-        .find(|job| job.connection == name)
-        .map(|job| Arc::clone(&job.adapter));
-    let by_default = || provider(connection.provider).map(|spec| (spec.default_adapter)());
-    let adapter: Arc<dyn Adapter> = of_a_job.or_else(by_default).ok_or_else(|| {
+    let spec = provider(connection.provider).ok_or_else(|| {
         CommandError::usage(format!("there is no provider `{}`", connection.provider))
     })?;
     let client = setup::client(connection, &config.server)
         .map_err(|error| CommandError::usage(error_chain(&error)))?;
-    Ok((connection, Feed::new(adapter, client)))
+    Ok((spec, Feed::new((spec.default_adapter)(), client)))
 }
 
-async fn page(connection: &str, source: &Feed, call: &Call) -> Result<Page, CommandError> {
+async fn page(
+    connection: &str,
+    source: &Feed,
+    queries: &dyn SideQueries,
+    call: &Call,
+) -> Result<Page, CommandError> {
     let failed = |error: FeedError| {
         let what_to_do = report::what_to_do(error.kind(), connection);
         CommandError::run(format!(
@@ -114,11 +99,9 @@ async fn page(connection: &str, source: &Feed, call: &Call) -> Result<Page, Comm
             error_chain(&error)
         ))
     };
-    let answer = source
-        .answer(call, &CancellationToken::new())
-        .await
-        .map_err(failed)?;
-    source.entries(answer).map_err(failed)
+    let stop = CancellationToken::new();
+    let entries = source.entries(queries, call, &stop);
+    entries.await.map_err(failed)
 }
 
 /// JSON without line breaks; a string can't hold one unescaped, so only the space between tokens changes.

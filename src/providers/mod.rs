@@ -266,21 +266,16 @@ pub trait Adapter: Debug + Send + Sync {
     fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(raw)
     }
+}
 
-    /// The calls whose answers list what the provider can be asked for (`services`), each with a name.
-    fn catalogue_calls(&self) -> Vec<(&'static str, Call)> {
-        Vec::new()
-    }
+/// Queries that a provider answers besides its feed.
+pub trait SideQueries: Debug + Sync {
+    /// Returns the calls whose answers list what the provider can be asked for (`services`), each with a name.
+    fn catalogue_calls(&self) -> Vec<(&'static str, Call)>;
 
-    /// The call for the audits of the same action as one audit (`related`), where the provider has it.
-    fn related_call(&self, audit_id: &str, trustor_org_id: Option<&str>) -> Option<Call> {
-        let _ = (audit_id, trustor_org_id);
-        None
-    }
+    /// Returns the call for the audits of the same action as one audit (`related`).
+    fn related_call(&self, audit_id: &str, trustor_org_id: Option<&str>) -> Call;
 
-    /// The entries of an answer to a catalogue or related call.
-    fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
-        let _ = answer;
-        Ok(Page::default())
-    }
+    /// Reads the entries of an answer to any of these calls.
+    fn entries(&self, answer: Answer) -> Result<Page, Refusal>;
 }

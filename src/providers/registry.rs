@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Adapter, Endpoint, avaya, everyware, genesys, liveperson};
+use super::{Adapter, Endpoint, SideQueries, avaya, everyware, genesys, liveperson};
 use crate::model::RateLimit;
 use crate::yaml::Fields;
 
@@ -34,6 +34,8 @@ pub struct ProviderSpec {
     pub options: fn(&mut Fields<'_>) -> ProviderOptions,
     /// The adapter of a job without options.
     pub default_adapter: fn() -> Arc<dyn Adapter>,
+    /// What the provider can be asked besides its feed, if anything.
+    pub side_queries: Option<&'static dyn SideQueries>,
     /// The schema of what `connection` reads: an object.
     pub connection_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of what `options` reads: an object.

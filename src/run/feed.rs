@@ -17,8 +17,8 @@ use crate::clock;
 use crate::foreign;
 use crate::model::{FailureKind, Timestamp};
 use crate::providers::{
-    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Splitter, Stream, Target,
-    announces_end,
+    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, SideQueries, Splitter, Stream,
+    Target, announces_end,
 };
 use crate::telemetry::error_chain;
 
@@ -180,9 +180,14 @@ impl Feed {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The entries of an answer to a catalogue or related call.
-    pub fn entries(&self, answer: Answer) -> Result<Page, FeedError> {
-        self.closed(self.adapter.entries(answer))
+    /// Asks a side query, and returns the page with its entries.
+    pub async fn entries(
+        &self,
+        queries: &dyn SideQueries,
+        call: &Call,
+        stop: &CancellationToken,
+    ) -> Result<Page, FeedError> {
+        self.closed(queries.entries(self.answer(call, stop).await?))
     }
 
     /// What the adapter tells of an answer, fit to show: it may echo what was sent, and hold whatever the provider wrote.
@@ -233,7 +238,7 @@ impl Feed {
     }
 
     /// The answer to a single call.
-    pub async fn answer(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, FeedError> {
+    async fn answer(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, FeedError> {
         let answer = self.client.send(call, stop).await?;
         match self.oddity(&answer) {
             Some((kind, odd)) => {

@@ -26,6 +26,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     connection,
     options,
     default_adapter: || Arc::new(Avaya::default()),
+    side_queries: None,
     connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
     options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
 };

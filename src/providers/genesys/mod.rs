@@ -11,6 +11,7 @@ mod call;
 mod cost;
 mod poll_backoff;
 mod settings;
+mod side_queries;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -27,14 +28,15 @@ use super::time::instant;
 use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target};
 use crate::model::{FailureKind, Range, Record, hex};
 use answer::{
-    QueryResults, QueryStatus, download_records, download_text, entries, expect_success,
-    is_still_there, mapping, said,
+    QueryResults, QueryStatus, download_records, download_text, expect_success, is_still_there,
+    mapping, said,
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
 use poll_backoff::{PollBackoff, PollCount};
 
 pub use settings::{Filter, FilterProperty, GenesysOptions, Mode, SPEC};
+pub use side_queries::AuditCatalogue;
 
 /// The documented maximum of a results page.
 const PAGE_SIZE: u32 = 500;
@@ -246,37 +248,6 @@ impl Adapter for Genesys {
     /// Without `user.name`, which is looked up at each reading (`expand=user`) and changes when the user is renamed.
     fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         without_user_name(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
-    }
-
-    fn catalogue_calls(&self) -> Vec<(&'static str, Call)> {
-        vec![
-            ("query", mapping_call()),
-            ("realtime", realtime_mapping_call()),
-        ]
-    }
-
-    fn related_call(&self, audit_id: &str, trustor_org_id: Option<&str>) -> Option<Call> {
-        let mut body = json!({ "auditId": audit_id, "sort": sort() });
-        if let Some(org) = trustor_org_id {
-            body["trustorOrgId"] = org.into();
-        }
-        Some(post(
-            "/api/v2/audits/query/realtime/related",
-            vec![expand()],
-            body.to_string(),
-        ))
-    }
-
-    fn entries(&self, answer: Answer) -> Result<Page, Refusal> {
-        expect_success(&answer)?;
-        let text = text_of(answer)?;
-        let records = entries(&text)?;
-        Ok(Page {
-            foreign: text.foreign(&records)?,
-            text: text.text,
-            records,
-            ..Page::default()
-        })
     }
 }
 

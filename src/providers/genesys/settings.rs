@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Genesys;
 use super::call::RATE_HEADERS;
+use super::side_queries::AuditCatalogue;
 use crate::model::RateLimit;
 use crate::providers::{
     Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, RetryHints, SentIn,
@@ -25,6 +26,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     connection,
     options,
     default_adapter: || Arc::new(Genesys::default()),
+    side_queries: Some(&AuditCatalogue),
     connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
     options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
 };

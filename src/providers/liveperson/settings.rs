@@ -31,6 +31,7 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     connection,
     options,
     default_adapter: || Arc::new(LivePerson::new(LivePersonOptions::default())),
+    side_queries: None,
     connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
     options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
 };
