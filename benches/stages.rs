@@ -411,12 +411,7 @@ fn feed(
     });
     let feed = Feed {
         provider: name,
-        ask: PageRequest {
-            stream: Stream::new("bench"),
-            range: range(0, 20)?,
-            reading: 0,
-            now: day(30),
-        },
+        ask: PageRequest::new(Stream::new("bench"), range(0, 20)?, day(30)),
         cursor: None,
         answers: answers.collect(),
         raws,

@@ -73,12 +73,11 @@ fn at(second: i64) -> Timestamp {
 fn ask(adapter: &dyn Adapter) -> Option<PageRequest> {
     let listed = adapter.listed_streams().into_iter().next();
     let stream = listed.unwrap_or(Stream::new("Architect"));
-    Some(PageRequest {
+    Some(PageRequest::new(
         stream,
-        range: Range::new(at(1_772_323_200), at(1_772_409_600))?,
-        reading: 0,
-        now: at(1_775_000_000),
-    })
+        Range::new(at(1_772_323_200), at(1_772_409_600))?,
+        at(1_775_000_000),
+    ))
 }
 
 /// See [`answer`].

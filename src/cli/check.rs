@@ -404,12 +404,7 @@ async fn read_page(
     let (Some(stream), Some(range)) = (streams.into_iter().next(), range) else {
         return Ok(format!("there is no stream to read, {of}"));
     };
-    let ask = PageRequest {
-        stream,
-        range,
-        reading: 0,
-        now,
-    };
+    let ask = PageRequest::new(stream, range, now);
     let asked = source.adapter.asked(range);
     let why = if source.adapter.grain() > TimeDelta::zero() {
         ", as it takes whole days only"

@@ -149,12 +149,7 @@ fn sum(
 ) -> Vec<PlanLine> {
     let mut lines: Vec<PlanLine> = Vec::new();
     for task in tasks {
-        let ask = PageRequest {
-            stream: stream.clone(),
-            range: task.range,
-            reading: 0,
-            now,
-        };
+        let ask = PageRequest::new(stream.clone(), task.range, now);
         let calls = job.source.adapter.least_calls(&ask);
         let line = match lines.iter_mut().find(|line| line.work == task.work) {
             Some(line) => line,

@@ -1,6 +1,6 @@
 //! What a provider's adapter is: pure functions from (range, cursor) to a call and from an answer to a page.
 //!
-//! An adapter does no I/O and holds no secret. What needs several calls (submit, poll, page, download) is a state
+//! An adapter does no I/O and holds neither a secret nor state: [`Learned`] is handed to it. What needs several calls (submit, poll, page, download) is a state
 //! machine whose state is the [`Cursor`].
 
 mod activity;
@@ -12,6 +12,7 @@ mod endpoint;
 pub mod everyware;
 pub mod genesys;
 mod json;
+mod learned;
 pub mod liveperson;
 mod registry;
 mod salvage;
@@ -32,6 +33,7 @@ pub use endpoint::{
     DiscoveredHost, Endpoint, RateHeaderNames, RetryHints, SaidInBody, SentIn, ServiceHost, SignIn,
     TransientFailure,
 };
+pub use learned::Learned;
 pub use registry::{
     PROVIDERS, ProviderConnection, ProviderOptions, ProviderSpec, Reach, ReadAccount, StreamSet,
     provider,
@@ -113,6 +115,21 @@ pub struct PageRequest {
     pub reading: u32,
     /// What the run takes for now.
     pub now: Timestamp,
+    /// What earlier answers taught the adapter.
+    pub learned: Learned,
+}
+
+impl PageRequest {
+    /// Returns the request for a first reading, of which nothing is learned yet.
+    pub fn new(stream: Stream, range: Range, now: Timestamp) -> Self {
+        Self {
+            stream,
+            range,
+            reading: 0,
+            now,
+            learned: Learned::default(),
+        }
+    }
 }
 
 /// The bytes of records that aren't UTF-8, by their number on the page.
@@ -139,6 +156,8 @@ pub struct Page {
     pub total_binds: bool,
     /// What an operator should know of this answer, as a sentence without a full stop.
     pub remark: Option<String>,
+    /// What this answer taught the adapter.
+    pub learned: Learned,
 }
 
 /// Why an answer is no page.

@@ -17,8 +17,8 @@ use crate::clock;
 use crate::foreign;
 use crate::model::{FailureKind, Timestamp};
 use crate::providers::{
-    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, SideQueries, Splitter, Stream,
-    Target, announces_end,
+    Adapter, Answer, Call, Cursor, Learned, Page, PageRequest, Refusal, SideQueries, Splitter,
+    Stream, Target, announces_end,
 };
 use crate::telemetry::error_chain;
 
@@ -37,6 +37,8 @@ pub struct Feed {
     pub client: Client,
     /// What streams there are, where the provider had to be asked; shared by all clones.
     named: Arc<Mutex<Option<NamedStreams>>>,
+    /// What answers taught the adapter; shared by all clones.
+    learned: Arc<Mutex<Learned>>,
 }
 
 /// The streams that a provider named.
@@ -97,6 +99,7 @@ impl Feed {
             adapter,
             client,
             named: Arc::default(),
+            learned: Arc::default(),
         }
     }
 
@@ -180,6 +183,10 @@ impl Feed {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks a side query, and returns the page with its entries.
     pub async fn entries(
         &self,
@@ -221,14 +228,15 @@ impl Feed {
     fn closed_page(&self, told: Result<Page, Refusal>) -> Result<Page, FeedError> {
         let mut page = self.closed(told)?;
         page.remark = page.remark.map(|remark| self.shown(&remark));
+        self.learned().update(std::mem::take(&mut page.learned));
         Ok(page)
     }
 
     /// Begins to read what is asked for, at `cursor` or at the range's start.
-    pub fn read<'a>(&'a self, ask: &'a PageRequest, cursor: Option<Cursor>) -> RangeReader<'a> {
+    pub fn read(&self, ask: &PageRequest, cursor: Option<Cursor>) -> RangeReader<'_> {
         RangeReader {
             source: self,
-            ask,
+            ask: ask.clone(),
             been: cursor.iter().map(|cursor| cursor.0.clone()).collect(),
             cursor,
             last: None,
@@ -263,7 +271,7 @@ impl Feed {
 #[derive(Debug)]
 pub struct RangeReader<'a> {
     source: &'a Feed,
-    ask: &'a PageRequest,
+    ask: PageRequest,
     cursor: Option<Cursor>,
     /// Every place it has been at, but for those that it waited at.
     been: HashSet<String>,
@@ -364,10 +372,11 @@ impl RangeReader<'_> {
         let Feed {
             adapter, client, ..
         } = self.source;
+        self.ask.learned.clone_from(&self.source.learned());
         let call = self
             .source
-            .closed(adapter.call(self.ask, self.cursor.as_ref()))?;
-        let answer = match adapter.splitter(self.ask) {
+            .closed(adapter.call(&self.ask, self.cursor.as_ref()))?;
+        let answer = match adapter.splitter(&self.ask) {
             None => client.send(&call, stop).await,
             Some(splitter) => match client.open(&call, stop).await? {
                 OpenResponse::Answer(answer) => Ok(answer),
@@ -405,7 +414,8 @@ impl RangeReader<'_> {
         // a refusal may come with a status that says all is well, and the wait that it asks for with it
         let asks = Some(&answer.headers).filter(|headers| headers.contains_key(RETRY_AFTER));
         let asks = asks.filter(|_| answer.status.is_success()).cloned();
-        let page = adapter.page(self.ask, self.cursor.as_ref(), answer);
+        self.ask.learned.clone_from(&self.source.learned());
+        let page = adapter.page(&self.ask, self.cursor.as_ref(), answer);
         let page = match (page, oddity) {
             // an answer that isn't one says nothing else
             (Err(Refusal::Failed { .. }), Some((kind, odd))) => {

@@ -180,12 +180,7 @@ impl Time {
         let (Some(stream), Some(range)) = (streams.first(), range) else {
             return;
         };
-        let ask = PageRequest {
-            stream: stream.clone(),
-            range,
-            reading: 0,
-            now,
-        };
+        let ask = PageRequest::new(stream.clone(), range, now);
         if let Err(error) = source.read(&ask, None).next(stop).await {
             tracing::debug!(
                 error = error_chain(&error),

@@ -383,12 +383,7 @@ impl<R: ReadPage> Worker<R> {
         begins_only: bool,
     ) -> Result<(), PullEnd> {
         let source = self.source.once();
-        let ask = PageRequest {
-            stream: stream.clone(),
-            range,
-            reading: 0,
-            now: self.time.now(),
-        };
+        let ask = PageRequest::new(stream.clone(), range, self.time.now());
         let mut reading = source.read(&ask, None);
         while reading.next(&self.stop).await?.is_some() {
             if begins_only {
@@ -528,12 +523,7 @@ impl<R: ReadPage> Worker<R> {
             RangeEffort::Usual => self.source.apart(),
             RangeEffort::Full => self.source.persisting().apart(),
         };
-        let ask = PageRequest {
-            stream: stream.clone(),
-            range,
-            reading: 0,
-            now,
-        };
+        let ask = PageRequest::new(stream.clone(), range, now);
         let in_flight = InFlight {
             stream: stream.id.clone(),
             range,

@@ -33,7 +33,7 @@ use answer::{
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
-use poll_backoff::{PollBackoff, PollCount};
+use poll_backoff::PollCount;
 
 pub use settings::{Filter, FilterProperty, GenesysOptions, Mode, SPEC};
 pub use side_queries::AuditCatalogue;
@@ -52,7 +52,6 @@ const BY_QUERY: &str = "query";
 pub struct Genesys {
     /// What the job pulls, and how.
     pub options: GenesysOptions,
-    patience: PollBackoff,
 }
 
 /// Where a range stands between two calls: what the cursor holds.
@@ -214,7 +213,7 @@ impl Adapter for Genesys {
     ) -> Result<Page, Refusal> {
         match cursor.map(state_of).transpose()? {
             None if self.by_realtime(ask) => self.realtime_page(1, answer),
-            None | Some(QueryCursor::Submit) => self.poll(&answer, None),
+            None | Some(QueryCursor::Submit) => poll(ask, &answer, None),
             Some(QueryCursor::Realtime { page }) => self.realtime_page(page, answer),
             Some(QueryCursor::Poll {
                 polls,
@@ -228,7 +227,7 @@ impl Adapter for Genesys {
                     waited_ms,
                     early,
                 };
-                self.poll(&answer, Some(asked))
+                poll(ask, &answer, Some(asked))
             }
             Some(QueryCursor::Results {
                 transaction,
@@ -254,10 +253,7 @@ impl Adapter for Genesys {
 impl Genesys {
     /// The adapter of a job with these options.
     pub fn new(options: GenesysOptions) -> Self {
-        Self {
-            options,
-            patience: PollBackoff::default(),
-        }
+        Self { options }
     }
 
     /// The service, and a hash of the filters where there are any: other filters make another stream.
@@ -369,71 +365,75 @@ impl Genesys {
             ..Page::default()
         })
     }
+}
 
-    /// The answer to a submission or, if it was asked for already, to the question for its state.
-    fn poll(&self, answer: &Answer, asked: Option<PollCount>) -> Result<Page, Refusal> {
-        expect_success(answer)?;
-        let text = text_of(answer.clone())?.strict()?;
-        let status: QueryStatus = parse(&text)?;
-        let transaction = status
-            .id
-            .as_deref()
-            .ok_or_else(|| {
-                failed(
-                    FailureKind::Data,
-                    "the provider's answer to a query has no transaction `id`",
-                )
-            })?
-            .to_owned();
-        match status.state.as_deref() {
-            Some("Succeeded") => {
-                if let Some(asked) = asked {
-                    self.patience.learn(asked);
-                }
-                let next = QueryCursor::Results {
-                    transaction,
-                    cursor: None,
-                    redirect: true,
-                };
-                Ok(Page {
-                    next: next.cursor(),
-                    ..Page::default()
-                })
+/// The answer to a submission or, if it was asked for already, to the question for its state.
+fn poll(ask: &PageRequest, answer: &Answer, asked: Option<PollCount>) -> Result<Page, Refusal> {
+    expect_success(answer)?;
+    let text = text_of(answer.clone())?.strict()?;
+    let status: QueryStatus = parse(&text)?;
+    let transaction = status
+        .id
+        .as_deref()
+        .ok_or_else(|| {
+            failed(
+                FailureKind::Data,
+                "the provider's answer to a query has no transaction `id`",
+            )
+        })?
+        .to_owned();
+    match status.state.as_deref() {
+        Some("Succeeded") => {
+            let mut learned = ask.learned.clone();
+            if let Some(asked) = asked {
+                poll_backoff::learn(&mut learned, asked);
             }
-            // no reason is ever given; a smaller range is the one thing that can be tried
-            Some("Failed") => Err(Refusal::TooLarge("the query ended as `Failed`".to_owned())),
-            Some("Cancelled") => Err(failed(
-                FailureKind::Transient,
-                "the query ended as `Cancelled`",
-            )),
-            // `Queued`, `Running`, and whatever state may be invented: never taken for success
-            state => {
-                let (polls, waited_ms) = asked.map_or((0, 0), |it| (it.polls, it.waited_ms));
-                let waited = Duration::from_millis(waited_ms);
-                if waited >= QUERY_TIMEOUT {
-                    return Err(Refusal::TooLarge(format!(
-                        "the query is still `{}` after {} s",
-                        state.unwrap_or("without a state"),
-                        waited.as_secs()
-                    )));
-                }
-                let (wait, early) = match asked {
-                    None => self.patience.first_wait(),
-                    Some(asked) => (PollBackoff::next_wait(waited_ms), asked.early),
-                };
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let next = QueryCursor::Poll {
-                    transaction,
-                    polls: polls.saturating_add(1),
-                    waited_ms: waited_ms.saturating_add(wait_ms),
-                    early,
-                };
-                Ok(Page {
-                    next: next.cursor(),
-                    wait: Some(wait),
-                    ..Page::default()
-                })
+            let next = QueryCursor::Results {
+                transaction,
+                cursor: None,
+                redirect: true,
+            };
+            Ok(Page {
+                next: next.cursor(),
+                learned,
+                ..Page::default()
+            })
+        }
+        // no reason is ever given; a smaller range is the one thing that can be tried
+        Some("Failed") => Err(Refusal::TooLarge("the query ended as `Failed`".to_owned())),
+        Some("Cancelled") => Err(failed(
+            FailureKind::Transient,
+            "the query ended as `Cancelled`",
+        )),
+        // `Queued`, `Running`, and whatever state may be invented: never taken for success
+        state => {
+            let (polls, waited_ms) = asked.map_or((0, 0), |it| (it.polls, it.waited_ms));
+            let waited = Duration::from_millis(waited_ms);
+            if waited >= QUERY_TIMEOUT {
+                return Err(Refusal::TooLarge(format!(
+                    "the query is still `{}` after {} s",
+                    state.unwrap_or("without a state"),
+                    waited.as_secs()
+                )));
             }
+            let mut learned = ask.learned.clone();
+            let (wait, early) = match asked {
+                None => poll_backoff::first_wait(&mut learned),
+                Some(asked) => (poll_backoff::next_wait(waited_ms), asked.early),
+            };
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let next = QueryCursor::Poll {
+                transaction,
+                polls: polls.saturating_add(1),
+                waited_ms: waited_ms.saturating_add(wait_ms),
+                early,
+            };
+            Ok(Page {
+                next: next.cursor(),
+                wait: Some(wait),
+                learned,
+                ..Page::default()
+            })
         }
     }
 }

@@ -1,8 +1,9 @@
 //! When to ask for a query's state. A call before the query is done is wasted, and how long queries take is not
 //! documented; so it is learned from those that are done.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::providers::Learned;
 
 /// The first wait while nothing is known.
 const UNKNOWN_MS: u64 = 1_000;
@@ -11,14 +12,10 @@ const SHORTEST_MS: u64 = 250;
 const LONGEST_MS: u64 = 60_000;
 /// One query in so many is asked for sooner than usual, to learn whether queries have become quicker.
 const TRIED: u64 = 64;
-
-/// How long this job's queries usually take.
-#[derive(Debug, Default)]
-pub(super) struct PollBackoff {
-    /// In milliseconds; 0 while none has been done.
-    usual_ms: AtomicU64,
-    queries: AtomicU64,
-}
+/// How long queries usually take, in milliseconds.
+const USUAL_MS: &str = "usual_ms";
+/// How many queries were submitted.
+const QUERIES: &str = "queries";
 
 /// A query's questions up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,53 +27,46 @@ pub(super) struct PollCount {
     pub(super) early: bool,
 }
 
-impl PollBackoff {
-    /// How long to wait before a query's first question, and whether that is sooner than usual.
-    pub(super) fn first_wait(&self) -> (Duration, bool) {
-        let usual = self.usual_ms.load(Ordering::Relaxed);
-        let number = self.queries.fetch_add(1, Ordering::Relaxed) + 1;
-        let early = usual > 0 && number.is_multiple_of(TRIED);
-        let wait = match usual {
-            0 => UNKNOWN_MS,
-            usual if early => usual / 4 * 3,
-            usual => usual,
-        };
-        (bounded(wait), early)
-    }
-
-    /// How long to wait before the next question: half as long again altogether.
-    pub(super) fn next_wait(waited_ms: u64) -> Duration {
-        bounded(waited_ms / 2)
-    }
-
-    /// The query was found done by the last question.
-    pub(super) fn learn(&self, asked: PollCount) {
-        let usual = self.usual_ms.load(Ordering::Relaxed);
-        // what another worker learns meanwhile may be lost: the next query teaches it again
-        self.usual_ms
-            .store(learned(usual, asked), Ordering::Relaxed);
-    }
+/// How long to wait before a query's first question, and whether that is sooner than usual; notes the query.
+pub(super) fn first_wait(learned: &mut Learned) -> (Duration, bool) {
+    let number = learned.get(QUERIES).unwrap_or(0).wrapping_add(1);
+    learned.set(QUERIES, number);
+    let usual = learned.get(USUAL_MS);
+    let early = usual.is_some() && number.is_multiple_of(TRIED);
+    let wait = match usual {
+        None => UNKNOWN_MS,
+        Some(usual) if early => usual / 4 * 3,
+        Some(usual) => usual,
+    };
+    (bounded(wait), early)
 }
 
-fn bounded(wait_ms: u64) -> Duration {
-    Duration::from_millis(wait_ms.clamp(SHORTEST_MS, LONGEST_MS))
+/// How long to wait before the next question: half as long again altogether.
+pub(super) fn next_wait(waited_ms: u64) -> Duration {
+    bounded(waited_ms / 2)
 }
 
-/// The first query sets it. One that wasn't done then raises it, by half at most: a single query that takes forever
-/// teaches little. One that was done sooner lowers it.
-fn learned(usual_ms: u64, asked: PollCount) -> u64 {
+/// Notes that a query was found done by the last question.
+///
+/// The first query sets how long they take. One that wasn't done then raises it, by half at most: a single query that takes
+/// forever teaches little. One that was done sooner lowers it.
+pub(super) fn learn(learned: &mut Learned, asked: PollCount) {
     let PollCount {
         polls,
         waited_ms,
         early,
     } = asked;
-    let learned = match usual_ms {
-        0 => waited_ms,
-        usual if polls <= 1 && early => usual.min(waited_ms),
-        usual if polls <= 1 || early => usual,
-        usual => usual.max(waited_ms.min(usual + usual / 2)),
+    let usual = match learned.get(USUAL_MS) {
+        None => waited_ms,
+        Some(usual) if polls <= 1 && early => usual.min(waited_ms),
+        Some(usual) if polls <= 1 || early => usual,
+        Some(usual) => usual.max(waited_ms.min(usual + usual / 2)),
     };
-    learned.clamp(SHORTEST_MS, LONGEST_MS)
+    learned.set(USUAL_MS, usual.clamp(SHORTEST_MS, LONGEST_MS));
+}
+
+fn bounded(wait_ms: u64) -> Duration {
+    Duration::from_millis(wait_ms.clamp(SHORTEST_MS, LONGEST_MS))
 }
 
 #[cfg(test)]
@@ -90,18 +80,18 @@ mod tests {
     }
 
     /// One query that takes so long: how many questions, and how long until it was found done.
-    fn query(patience: &PollBackoff, takes_ms: u64) -> (u32, u64) {
-        let (wait, early) = patience.first_wait();
+    fn query(learned: &mut Learned, takes_ms: u64) -> (u32, u64) {
+        let (wait, early) = first_wait(learned);
         let mut asked = PollCount {
             polls: 1,
             waited_ms: millis(wait),
             early,
         };
         while asked.waited_ms < takes_ms {
-            asked.waited_ms += millis(PollBackoff::next_wait(asked.waited_ms));
+            asked.waited_ms += millis(next_wait(asked.waited_ms));
             asked.polls += 1;
         }
-        patience.learn(asked);
+        learn(learned, asked);
         (asked.polls, asked.waited_ms)
     }
 
@@ -111,14 +101,14 @@ mod tests {
             usual in 1_u64..40_000,
             parts in prop::collection::vec(50_u64..=100, 50..100),
         ) {
-            let patience = PollBackoff::default();
+            let mut learned = Learned::default();
             let mut queries = parts.iter().cycle().map(|part| usual * part / 100);
             queries.by_ref().take(200).for_each(|takes| {
-                query(&patience, takes);
+                query(&mut learned, takes);
             });
             let (mut polls, mut longest) = (0, 0);
             for takes in queries.take(2_000) {
-                let (asked, waited) = query(&patience, takes);
+                let (asked, waited) = query(&mut learned, takes);
                 polls += asked;
                 longest = longest.max(waited);
             }
@@ -130,22 +120,22 @@ mod tests {
 
     #[test]
     fn one_query_that_takes_long_does_not_make_all_wait() {
-        let patience = PollBackoff::default();
-        query(&patience, 400);
-        let (polls, waited) = query(&patience, 120_000);
+        let mut learned = Learned::default();
+        query(&mut learned, 400);
+        let (polls, waited) = query(&mut learned, 120_000);
         assert!(polls < 16 && waited <= 180_000, "{polls} {waited}");
-        assert!(query(&patience, 400).1 <= 1_500);
+        assert!(query(&mut learned, 400).1 <= 1_500);
     }
 
     #[test]
     fn queries_that_become_quicker_are_asked_for_sooner() {
-        let patience = PollBackoff::default();
+        let mut learned = Learned::default();
         (0..10).for_each(|_| {
-            query(&patience, 30_000);
+            query(&mut learned, 30_000);
         });
         (0..1_000).for_each(|_| {
-            query(&patience, 500);
+            query(&mut learned, 500);
         });
-        assert!(query(&patience, 500).1 <= 700);
+        assert!(query(&mut learned, 500).1 <= 700);
     }
 }

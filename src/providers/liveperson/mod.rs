@@ -15,7 +15,6 @@ mod record;
 mod settings;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
@@ -25,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use super::answer::failed;
 use super::call::post;
-use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream};
+use super::{Adapter, Answer, Call, Cursor, Learned, Page, PageRequest, Refusal, Stream};
 use crate::model::{FailureKind, Range, Record, Timestamp, hex};
 use answer::{AnswerRows, Reply, read, total_count};
 use query::{Lists, Question};
@@ -45,16 +44,16 @@ const PAUSES: u32 = 3;
 /// How much smaller the pages of each further reading are, so that they are cut elsewhere.
 const CUT_ELSEWHERE: u64 = 7;
 
+/// The number of the dialect that is known to work, counted from 0.
+const UNDERSTOOD: &str = "understood";
+/// The most rows of a page that wasn't the last: the server may show no more, whatever is asked for.
+const FULLEST: &str = "fullest";
+
 /// The adapter of one job.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct LivePerson {
     /// What the job pulls, and how.
     pub options: LivePersonOptions,
-    /// The number of the dialect that is known to work, counted from 1; 0 while none is.
-    understood: AtomicUsize,
-    /// The most rows of a page that wasn't the last: the server may show no more, whatever is asked for. 0 while there
-    /// was none.
-    fullest: AtomicU64,
 }
 
 /// A way of asking that the server may understand or not.
@@ -126,7 +125,7 @@ impl Adapter for LivePerson {
     }
 
     fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
-        let state = self.state(cursor)?;
+        let state = state(ask, cursor)?;
         let dialects = self.dialects();
         let dialect = dialects
             .get(state.dialect)
@@ -157,15 +156,13 @@ impl Adapter for LivePerson {
         cursor: Option<&Cursor>,
         answer: Answer,
     ) -> Result<Page, Refusal> {
-        let state = self.state(cursor)?;
+        let state = state(ask, cursor)?;
         let count = total_count(&answer.headers);
         match read(answer, &|raw| self.record(raw).is_ok())? {
-            Reply::Rows(rows) => {
-                let dialect = state.dialect.saturating_add(1);
-                self.understood.store(dialect, Ordering::Relaxed);
-                Ok(self.taken(ask, &state, count, rows))
+            Reply::Rows(rows) => Ok(self.taken(ask, &state, count, rows)),
+            Reply::NotUnderstood(said) => {
+                self.in_another_dialect(ask, state, said, cursor.is_some())
             }
-            Reply::NotUnderstood(said) => self.in_another_dialect(state, said, cursor.is_some()),
             Reply::Later { pause, .. } if state.pauses < PAUSES => Ok(Page {
                 next: OffsetCursor {
                     pauses: state.pauses + 1,
@@ -192,11 +189,7 @@ impl Adapter for LivePerson {
 impl LivePerson {
     /// The adapter of a job with these options.
     pub fn new(options: LivePersonOptions) -> Self {
-        Self {
-            options,
-            understood: AtomicUsize::new(0),
-            fullest: AtomicU64::new(0),
-        }
+        Self { options }
     }
 
     /// The zone that times are local to; each that is tried without being named is UTC.
@@ -232,22 +225,6 @@ impl LivePerson {
         pairs.collect()
     }
 
-    /// The dialect that is known to work, counted from 0.
-    fn known(&self) -> Option<usize> {
-        self.understood.load(Ordering::Relaxed).checked_sub(1)
-    }
-
-    fn state(&self, cursor: Option<&Cursor>) -> Result<OffsetCursor, Refusal> {
-        let Some(cursor) = cursor else {
-            return Ok(OffsetCursor {
-                dialect: self.known().unwrap_or(0),
-                ..OffsetCursor::default()
-            });
-        };
-        serde_json::from_str(&cursor.0)
-            .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
-    }
-
     /// The first and the last day to ask for.
     fn days(&self, range: Range) -> (NaiveDate, NaiveDate) {
         let last = range.to() - TimeDelta::microseconds(1);
@@ -265,10 +242,7 @@ impl LivePerson {
             return wanted;
         }
         // less than what the server shows at most, or the pages would be cut where they were
-        let shown = match self.fullest.load(Ordering::Relaxed) {
-            0 => wanted,
-            fullest => wanted.min(fullest),
-        };
+        let shown = (ask.learned.get(FULLEST)).map_or(wanted, |fullest| wanted.min(fullest));
         let less = u64::from(ask.reading).saturating_mul(CUT_ELSEWHERE);
         shown.saturating_sub(less).max(1)
     }
@@ -288,11 +262,15 @@ impl LivePerson {
             mut foreign,
         } = rows;
         let rows = records.len() as u64;
-        if rows > 0 {
-            self.fullest.fetch_max(state.before, Ordering::Relaxed);
+        let mut learned = Learned::default();
+        learned.set(UNDERSTOOD, state.dialect as u64);
+        let mut fullest = ask.learned.get(FULLEST);
+        if rows > 0 && state.before > fullest.unwrap_or(0) {
+            fullest = Some(state.before);
+            learned.set(FULLEST, state.before);
         }
-        let fullest = self.fullest.load(Ordering::Relaxed);
-        let may_be_cut = rows >= self.page_size(ask) || (fullest > 0 && rows >= fullest);
+        let may_be_cut =
+            rows >= self.page_size(ask) || fullest.is_some_and(|fullest| rows >= fullest);
         let last = rows_of_last_time(&text, &records);
         if may_be_cut && last < records.len() {
             records.truncate(records.len() - last);
@@ -313,6 +291,7 @@ impl LivePerson {
             next: if rows == 0 { None } else { next.cursor() },
             total,
             remark,
+            learned,
             ..Page::default()
         }
     }
@@ -320,13 +299,15 @@ impl LivePerson {
     /// Asks again, as long as no dialect is known to work and there is one left to try.
     fn in_another_dialect(
         &self,
+        ask: &PageRequest,
         mut state: OffsetCursor,
         said: String,
         dialect_is_certain: bool,
     ) -> Result<Page, Refusal> {
         // `state` of a range's first call is made anew: the call may have gone out before another range's call found
         // the dialect
-        let next = match self.known() {
+        let known = known(ask);
+        let next = match known {
             Some(known) if known == state.dialect && (dialect_is_certain || known == 0) => None,
             Some(known) => Some(known),
             None => Some(state.dialect + 1).filter(|next| *next < self.dialects().len()),
@@ -343,7 +324,7 @@ impl LivePerson {
         said.dedup();
         let message = said.join("; ");
         // what is written as it was before, and understood then, is refused for what it asks
-        Err(match self.known() {
+        Err(match known {
             Some(_) => Refusal::BadRange {
                 kind: FailureKind::Config,
                 message,
@@ -351,6 +332,22 @@ impl LivePerson {
             None => failed(FailureKind::Config, message),
         })
     }
+}
+
+/// The dialect that is known to work, counted from 0.
+fn known(ask: &PageRequest) -> Option<usize> {
+    usize::try_from(ask.learned.get(UNDERSTOOD)?).ok()
+}
+
+fn state(ask: &PageRequest, cursor: Option<&Cursor>) -> Result<OffsetCursor, Refusal> {
+    let Some(cursor) = cursor else {
+        return Ok(OffsetCursor {
+            dialect: known(ask).unwrap_or(0),
+            ..OffsetCursor::default()
+        });
+    };
+    serde_json::from_str(&cursor.0)
+        .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
 }
 
 #[expect(

@@ -28,12 +28,11 @@ pub(super) fn fixture(name: &str) -> String {
 }
 
 pub(super) fn ask(stream: &str) -> PageRequest {
-    PageRequest {
-        stream: Stream::new(stream),
-        range: range("2026-03-01", "2026-03-02"),
-        reading: 0,
-        now: at("2026-03-03T00:10:00Z"),
-    }
+    PageRequest::new(
+        Stream::new(stream),
+        range("2026-03-01", "2026-03-02"),
+        at("2026-03-03T00:10:00Z"),
+    )
 }
 
 pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Answer {

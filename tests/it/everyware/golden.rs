@@ -28,12 +28,11 @@ pub(super) fn with(options: EverywareOptions) -> Everyware {
 
 /// A day of the adapter's only stream.
 pub(super) fn ask(adapter: &Everyware) -> PageRequest {
-    PageRequest {
-        stream: adapter.listed_streams().remove(0),
-        range: Range::new(at("2026-03-01T00:00:00Z"), at("2026-03-02T00:00:00Z")).unwrap(),
-        reading: 0,
-        now: at(NOW),
-    }
+    PageRequest::new(
+        adapter.listed_streams().remove(0),
+        Range::new(at("2026-03-01T00:00:00Z"), at("2026-03-02T00:00:00Z")).unwrap(),
+        at(NOW),
+    )
 }
 
 pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Answer {

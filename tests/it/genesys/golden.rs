@@ -19,15 +19,14 @@ use super::support::{at, cells, fixture, options, range};
 pub(super) const NOW: &str = "2026-03-03T00:10:00Z";
 
 pub(super) fn ask(service: &str) -> PageRequest {
-    PageRequest {
-        stream: Stream {
+    PageRequest::new(
+        Stream {
             id: service.to_owned(),
             note: Some("realtime"),
         },
-        range: range("2026-03-02", "2026-03-03"),
-        reading: 0,
-        now: at(NOW),
-    }
+        range("2026-03-02", "2026-03-03"),
+        at(NOW),
+    )
 }
 
 pub(super) fn adapter(mode: Mode) -> Genesys {

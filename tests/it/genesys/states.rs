@@ -262,12 +262,7 @@ fn auto_mode_takes_realtime_within_its_reach() {
             mode,
             ..GenesysOptions::default()
         };
-        let ask = PageRequest {
-            stream: stream(realtime),
-            range: aged(age),
-            reading: 0,
-            now,
-        };
+        let ask = PageRequest::new(stream(realtime), aged(age), now);
         let adapter = Genesys::new(options);
         let call = shown(&adapter.call(&ask, None).unwrap());
         let realtime = call.starts_with("POST /api/v2/audits/query/realtime ");
@@ -376,12 +371,12 @@ fn recent(service: &str) -> PageRequest {
     let ask = ask(service);
     let range = ask.range.first_half(TimeDelta::zero()).unwrap();
     PageRequest {
-        reading: 0,
         now: range.to() + TimeDelta::hours(1),
         stream: Stream {
             note: Some("realtime"),
             ..ask.stream
         },
         range,
+        ..ask
     }
 }

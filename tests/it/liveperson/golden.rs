@@ -9,7 +9,8 @@ use auditlake::table::{RowBuilder, RowContext};
 use serde_json::Value;
 
 use super::support::{
-    APP, USER, adapter, ask, at, cells, connection, fixture, outline, query, range, sample, yaml,
+    APP, Taught, USER, adapter, ask, at, cells, connection, fixture, outline, query, range, sample,
+    yaml,
 };
 
 /// The page's outline and every record as a row of the table, its `raw` and the columns of the job left out, and the
@@ -75,7 +76,7 @@ golden!(
 /// Times of the provider's default zone are right only for whoever asked for that zone.
 #[test]
 fn audit_page_default_timezone_desc() {
-    let eastern = LivePerson::new(LivePersonOptions {
+    let eastern = Taught::new(LivePersonOptions {
         timezone: Some(chrono_tz::US::Eastern),
         ..LivePersonOptions::default()
     });
@@ -90,7 +91,7 @@ fn audit_page_default_timezone_desc() {
 /// Both rows of the hour that clocks show twice are taken for the earlier one.
 #[test]
 fn audit_page_dst_fold_us_eastern() {
-    let eastern = LivePerson::new(LivePersonOptions {
+    let eastern = Taught::new(LivePersonOptions {
         timezone: Some(chrono_tz::US::Eastern),
         ..LivePersonOptions::default()
     });
@@ -125,7 +126,7 @@ fn without_spaces(text: &str) -> String {
 
 #[test]
 fn audit_request_window() {
-    let adapter = LivePerson::new(LivePersonOptions {
+    let adapter = Taught::new(LivePersonOptions {
         page_size: 50,
         days_in_timezone: true,
         ..LivePersonOptions::default()

@@ -6,13 +6,14 @@ use auditlake::providers::{Adapter, Cursor, Page, PageRequest, Refusal, Transien
 use http::{HeaderValue, StatusCode};
 
 use super::support::{
-    ACCOUNT, APP, adapter, answer, ask, at, connection, outline, query, range, rows, sample, yaml,
+    ACCOUNT, APP, Taught, adapter, answer, ask, at, connection, outline, query, range, rows,
+    sample, yaml,
 };
 
-fn options(change: impl FnOnce(&mut LivePersonOptions)) -> LivePerson {
+fn options(change: impl FnOnce(&mut LivePersonOptions)) -> Taught {
     let mut options = LivePersonOptions::default();
     change(&mut options);
-    LivePerson::new(options)
+    Taught::new(options)
 }
 
 /// 1: the defaults hide rows.
@@ -301,7 +302,7 @@ fn the_count_of_rows_is_compared_and_not_trusted() {
 
 /// The text of the next call after a refusal, until there is none.
 fn dialects(
-    adapter: &LivePerson,
+    adapter: &Taught,
     refusal: impl Fn() -> auditlake::providers::Answer,
 ) -> (Vec<String>, Refusal) {
     let mut tried = Vec::new();

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use auditlake::client::{Client, ClientSettings};
 use auditlake::config::Config;
-use auditlake::providers::Adapter as _;
 use auditlake::setup;
 use axum::Router;
 use axum::body::Bytes;

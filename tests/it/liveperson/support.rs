@@ -1,12 +1,14 @@
 //! What the tests of LivePerson share.
 
+use std::cell::RefCell;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use auditlake::config::Config;
 use auditlake::model::Timestamp;
 use auditlake::providers::liveperson::{FIELDS, LivePerson, LivePersonOptions};
 use auditlake::providers::{
-    Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target,
+    Adapter, Answer, Call, Cursor, Learned, Page, PageRequest, Refusal, Stream, Target,
 };
 use auditlake::sim;
 use auditlake::sim::liveperson::{Dataset, DatasetSpec, LivePersonSettings};
@@ -28,17 +30,62 @@ pub(super) fn fixture(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-pub(super) fn adapter() -> LivePerson {
-    LivePerson::new(LivePersonOptions::default())
+pub(super) fn adapter() -> Taught {
+    Taught::new(LivePersonOptions::default())
+}
+
+/// An adapter, and what its answers have taught it: as the feed of a job has them.
+#[derive(Debug)]
+pub(super) struct Taught {
+    adapter: LivePerson,
+    learned: RefCell<Learned>,
+}
+
+impl Taught {
+    pub(super) fn new(options: LivePersonOptions) -> Self {
+        Self {
+            adapter: LivePerson::new(options),
+            learned: RefCell::default(),
+        }
+    }
+
+    pub(super) fn call(&self, ask: &PageRequest, at: Option<&Cursor>) -> Result<Call, Refusal> {
+        self.adapter.call(&self.knowing(ask), at)
+    }
+
+    pub(super) fn page(
+        &self,
+        ask: &PageRequest,
+        at: Option<&Cursor>,
+        answer: Answer,
+    ) -> Result<Page, Refusal> {
+        let page = self.adapter.page(&self.knowing(ask), at, answer)?;
+        self.learned.borrow_mut().update(page.learned.clone());
+        Ok(page)
+    }
+
+    fn knowing(&self, ask: &PageRequest) -> PageRequest {
+        PageRequest {
+            learned: self.learned.borrow().clone(),
+            ..ask.clone()
+        }
+    }
+}
+
+impl Deref for Taught {
+    type Target = LivePerson;
+
+    fn deref(&self) -> &LivePerson {
+        &self.adapter
+    }
 }
 
 /// The first of March, read for the `reading`th time.
 pub(super) fn ask(reading: u32) -> PageRequest {
+    let day = range("2026-03-01", "2026-03-02");
     PageRequest {
-        stream: Stream::new("audit"),
-        range: range("2026-03-01", "2026-03-02"),
         reading,
-        now: at("2026-03-03"),
+        ..PageRequest::new(Stream::new("audit"), day, at("2026-03-03"))
     }
 }
 
@@ -78,7 +125,7 @@ pub(super) fn query_of(call: &Call) -> String {
 }
 
 /// The text of the call that a range's reading goes on with.
-pub(super) fn query(adapter: &LivePerson, ask: &PageRequest, cursor: Option<&Cursor>) -> String {
+pub(super) fn query(adapter: &Taught, ask: &PageRequest, cursor: Option<&Cursor>) -> String {
     query_of(&adapter.call(ask, cursor).unwrap())
 }
 
