@@ -1,8 +1,24 @@
-//! What adapters share in writing a call.
+//! What adapters share in naming streams and in writing calls.
 
+use chrono::TimeDelta;
 use http::Method;
+use sha2::{Digest, Sha256};
 
 use super::{Call, Target};
+use crate::model::{Range, hex};
+
+/// Returns the end of a stream's id: a hash of its filters, as other filters make another stream; nothing without any.
+pub(super) fn filters_suffix(filters: Option<&serde_json::Value>) -> String {
+    filters.map_or_else(String::new, |filters| {
+        format!("#{}", hex(&Sha256::digest(filters.to_string())[..4]))
+    })
+}
+
+/// Returns the range with a second more on each side, for bounds that may be inclusive or not.
+pub(super) fn a_second_wider(range: Range) -> Range {
+    let second = TimeDelta::seconds(1);
+    Range::new(range.from() - second, range.to() + second).unwrap_or(range)
+}
 
 /// A GET to the API.
 pub(super) fn get(path: String, query: Vec<(&'static str, String)>) -> Call {

@@ -84,6 +84,19 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Cursor {
+    /// Writes an adapter's state as a cursor.
+    fn of(state: &impl serde::Serialize) -> Option<Self> {
+        serde_json::to_string(state).ok().map(Self)
+    }
+
+    /// Reads the state that [`Cursor::of`] wrote. One that can't be read is gone: another version may have written it.
+    fn state<T: serde::de::DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_str(&self.0)
+            .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
+    }
+}
+
 /// An independent part of a provider's feed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stream {

@@ -18,12 +18,11 @@ use std::borrow::Cow;
 
 use chrono::{SecondsFormat, SubsecRound, TimeDelta};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::answer::{failed, text_of};
-use super::call::post;
+use super::call::{a_second_wider, filters_suffix, post};
 use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream};
-use crate::model::{FailureKind, Range, Record, Timestamp, hex};
+use crate::model::{FailureKind, Range, Record, Timestamp};
 use catalogue::{AvayaService, searches};
 use page::{PageBody, PagePosition};
 
@@ -48,8 +47,7 @@ impl Adapter for Avaya {
     }
 
     fn asked(&self, range: Range) -> Range {
-        let second = TimeDelta::seconds(1);
-        Range::new(range.from() - second, range.to() + second).unwrap_or(range)
+        a_second_wider(range)
     }
 
     fn has_ids(&self) -> bool {
@@ -119,13 +117,10 @@ impl Adapter for Avaya {
 impl Avaya {
     /// The service and the type, and a hash of the filters where there are any: other filters make another stream.
     fn stream_id(&self, service: &AvayaService, kind: &str) -> String {
-        let name = format!("{}/{kind}", service.name);
-        let members = self.options.filters.members();
-        if members.is_empty() {
-            return name;
-        }
-        let hash = hex(&Sha256::digest(json!(members).to_string())[..4]);
-        format!("{name}#{hash}")
+        let filters = self.options.filters.members();
+        let filters = (!filters.is_empty()).then(|| json!(filters));
+        let suffix = filters_suffix(filters.as_ref());
+        format!("{}/{kind}{suffix}", service.name)
     }
 
     fn search(&self, stream: &Stream) -> Result<(&'static AvayaService, &'static str), Refusal> {

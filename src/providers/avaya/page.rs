@@ -34,8 +34,7 @@ impl PagePosition {
         let Some(cursor) = cursor else {
             return Ok(Self::first(cut(LARGEST, reading)));
         };
-        serde_json::from_str(&cursor.0)
-            .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
+        cursor.state()
     }
 
     fn first(size: u32) -> Self {
@@ -58,7 +57,7 @@ impl PagePosition {
         let given = u32::try_from(given).ok()?;
         let size = cut(given, reading);
         (more && given > 0 && given < self.size && size < self.size)
-            .then(|| Self::first(size).cursor())
+            .then(|| Cursor::of(&Self::first(size)))
             .flatten()
     }
 
@@ -80,11 +79,7 @@ impl PagePosition {
             received,
             ..self
         };
-        next.cursor()
-    }
-
-    fn cursor(self) -> Option<Cursor> {
-        serde_json::to_string(&self).ok().map(Cursor)
+        Cursor::of(&next)
     }
 }
 

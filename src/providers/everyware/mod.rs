@@ -15,13 +15,12 @@ use chrono::TimeDelta;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::answer::{announces_end, error_text, failed, quoted, refused, too_old};
-use super::call::get;
+use super::call::{filters_suffix, get};
 use super::json::{ScalarText, shortened};
 use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Splitter, Stream};
-use crate::model::{FailureKind, Range, Record, hex};
+use crate::model::{FailureKind, Range, Record};
 use days::{Days, written};
 use entry::read_record;
 use split::AuditSplitter;
@@ -124,11 +123,8 @@ impl Everyware {
     /// A hash of the filters goes with the name where there are any: other filters make another stream.
     fn stream_id(&self) -> String {
         let filters = self.options.filters();
-        if filters.is_empty() {
-            return "audit".to_owned();
-        }
-        let hash = hex(&Sha256::digest(json!(filters).to_string())[..4]);
-        format!("audit#{hash}")
+        let filters = (!filters.is_empty()).then(|| json!(filters));
+        format!("audit{}", filters_suffix(filters.as_ref()))
     }
 }
 

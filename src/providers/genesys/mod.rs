@@ -20,13 +20,12 @@ use chrono::TimeDelta;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::answer::{failed, parse, text_of};
-use super::call::{get, post};
+use super::call::{a_second_wider, filters_suffix, get, post};
 use super::time::instant;
 use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, Target};
-use crate::model::{FailureKind, Range, Record, hex};
+use crate::model::{FailureKind, Range, Record};
 use answer::{
     QueryResults, QueryStatus, download_records, download_text, expect_success, is_still_there,
     mapping, said,
@@ -86,7 +85,7 @@ enum QueryCursor {
 
 impl QueryCursor {
     fn cursor(&self) -> Option<Cursor> {
-        serde_json::to_string(self).ok().map(Cursor)
+        Cursor::of(self)
     }
 }
 
@@ -138,8 +137,7 @@ impl Adapter for Genesys {
     }
 
     fn asked(&self, range: Range) -> Range {
-        let second = TimeDelta::seconds(1);
-        Range::new(range.from() - second, range.to() + second).unwrap_or(range)
+        a_second_wider(range)
     }
 
     fn least_calls(&self, ask: &PageRequest) -> u32 {
@@ -175,7 +173,7 @@ impl Adapter for Genesys {
             }
             return Ok(self.realtime_call(ask, 1));
         };
-        Ok(match state_of(cursor)? {
+        Ok(match cursor.state()? {
             QueryCursor::Realtime { page } => self.realtime_call(ask, page),
             QueryCursor::Submit => self.submit_call(ask),
             QueryCursor::Poll { transaction, .. } => {
@@ -211,7 +209,7 @@ impl Adapter for Genesys {
         cursor: Option<&Cursor>,
         answer: Answer,
     ) -> Result<Page, Refusal> {
-        match cursor.map(state_of).transpose()? {
+        match cursor.map(Cursor::state).transpose()? {
             None if self.by_realtime(ask) => self.realtime_page(1, answer),
             None | Some(QueryCursor::Submit) => poll(ask, &answer, None),
             Some(QueryCursor::Realtime { page }) => self.realtime_page(page, answer),
@@ -269,11 +267,8 @@ impl Genesys {
 
     /// What the filters add to a stream's id: nothing if there are none.
     fn filters_suffix(&self) -> String {
-        if self.options.filters.is_empty() {
-            return String::new();
-        }
-        let filters = self.filters().to_string();
-        format!("#{}", hex(&Sha256::digest(filters)[..4]))
+        let has_filters = !self.options.filters.is_empty();
+        filters_suffix(has_filters.then(|| self.filters()).as_ref())
     }
 
     fn filters(&self) -> serde_json::Value {
@@ -554,11 +549,6 @@ fn downloaded_page(page: &QueryCursor, next: Option<String>, answer: &Answer) ->
         next,
         ..Page::default()
     }
-}
-
-fn state_of(cursor: &Cursor) -> Result<QueryCursor, Refusal> {
-    serde_json::from_str(&cursor.0)
-        .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
 }
 
 /// Each name once: a stream must not be pulled beside itself.

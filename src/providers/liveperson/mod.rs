@@ -20,12 +20,11 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::answer::failed;
-use super::call::post;
+use super::call::{filters_suffix, post};
 use super::{Adapter, Answer, Call, Cursor, Learned, Page, PageRequest, Refusal, Stream};
-use crate::model::{FailureKind, Range, Record, Timestamp, hex};
+use crate::model::{FailureKind, Range, Record, Timestamp};
 use answer::{AnswerRows, Reply, read, total_count};
 use query::{Lists, Question};
 use record::{instant, lasting, read_record, rows_of_last_time};
@@ -83,7 +82,7 @@ struct OffsetCursor {
 
 impl OffsetCursor {
     fn cursor(&self) -> Option<Cursor> {
-        serde_json::to_string(self).ok().map(Cursor)
+        Cursor::of(self)
     }
 }
 
@@ -201,11 +200,9 @@ impl LivePerson {
     /// are.
     fn stream_id(&self) -> String {
         let options = &self.options;
-        if options.users.is_empty() && options.component_types.is_empty() {
-            return "audit".to_owned();
-        }
-        let filters = json!([options.users, options.component_types]).to_string();
-        format!("audit#{}", hex(&Sha256::digest(filters)[..4]))
+        let has_filters = !(options.users.is_empty() && options.component_types.is_empty());
+        let filters = has_filters.then(|| json!([options.users, options.component_types]));
+        format!("audit{}", filters_suffix(filters.as_ref()))
     }
 
     /// Every way of asking, in the order in which they are tried.
@@ -346,8 +343,7 @@ fn state(ask: &PageRequest, cursor: Option<&Cursor>) -> Result<OffsetCursor, Ref
             ..OffsetCursor::default()
         });
     };
-    serde_json::from_str(&cursor.0)
-        .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
+    cursor.state()
 }
 
 #[expect(
