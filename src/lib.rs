@@ -39,6 +39,7 @@ pub mod secret;
 pub mod server;
 pub mod setup;
 pub mod shutdown;
+mod single_flight;
 pub mod status;
 pub mod table;
 pub mod telemetry;

@@ -34,6 +34,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 pub use self::calls::Calls;
 pub use self::error::{Attempts, Cause, ClientError, Request};
@@ -44,7 +45,7 @@ use self::auth::{Auth, Token};
 use self::calls::Caller;
 use self::rate_limiter::{Priority, RateLimiter};
 use self::request::{FromResponse, PreparedRequest, Traffic};
-use self::resolver::{HostResolver, ResolvedUrl};
+use self::resolver::HostResolver;
 use self::transport::{RequestCounts, Transport};
 use crate::clock::RemoteClock;
 use crate::metrics;
@@ -169,7 +170,7 @@ enum RetryMode {
 }
 
 struct ClientInner {
-    wire: Transport,
+    resolver: HostResolver,
     auth: Auth,
     api: ServiceHost,
     account: Option<String>,
@@ -209,20 +210,23 @@ impl Client {
             api: endpoint.api,
             account: endpoint.account,
             allow_http,
-            wire: Transport {
-                connection,
-                provider,
-                http,
-                proxies,
-                pacer,
-                directory: HostResolver::new(endpoint.trusted_hosts, allow_http),
-                manners: endpoint.manners,
-                limits,
-                counts: RequestCounts::default(),
-                metrics,
-                hidden,
-                clock: RemoteClock::default(),
-            },
+            resolver: HostResolver::new(
+                Transport {
+                    connection,
+                    provider,
+                    http,
+                    proxies,
+                    pacer,
+                    manners: endpoint.manners,
+                    limits,
+                    counts: RequestCounts::default(),
+                    metrics,
+                    hidden,
+                    clock: RemoteClock::default(),
+                },
+                endpoint.trusted_hosts,
+                allow_http,
+            ),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -301,15 +305,20 @@ impl Client {
 
     /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
     pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
-        let ClientInner { wire, auth, .. } = &*self.inner;
-        auth.token(wire, None, self.by(stop)).await.map(drop)
+        let ClientInner { resolver, auth, .. } = &*self.inner;
+        auth.token(resolver, None, self.by(stop)).await.map(drop)
     }
 
     /// The text without the connection's secrets, those of its last sign-ins and what they brought: for what is told of
     /// an answer, which may echo what was sent.
     pub fn redact(&self, text: &str) -> String {
         let text = self.inner.auth.redact(text);
-        self.inner.wire.hidden.apply(&text).into_owned()
+        self.inner
+            .resolver
+            .transport
+            .hidden
+            .apply(&text)
+            .into_owned()
     }
 
     /// Where a redirect leads, in words; nothing for another answer. None is ever followed.
@@ -327,33 +336,33 @@ impl Client {
 
     /// Lets the connection rest as an answer asks which its adapter found to be a refusal, though its status doesn't say so.
     pub fn rest_after(&self, headers: &http::HeaderMap) {
-        self.inner.wire.rest_after(headers);
+        self.inner.resolver.transport.rest_after(headers);
     }
 
     /// The API's clock, as the `Date` of its answers shows it. Sign-ins, look-ups and downloads come from other hosts.
     pub fn clock(&self) -> RemoteClock {
-        self.inner.wire.clock.clone()
+        self.inner.resolver.transport.clock.clone()
     }
 
     /// The most pages of one range.
     pub fn pages_at_most(&self) -> usize {
-        self.inner.wire.limits.pages
+        self.inner.resolver.transport.limits.pages
     }
 
     /// What was sent up to now.
     pub fn requests(&self) -> Requests {
-        self.inner.wire.counts.snapshot()
+        self.inner.resolver.transport.counts.snapshot()
     }
 
     /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody. A process that has just
     /// begun knows of no other's requests but by what the provider's headers say.
     pub fn budget(&self) -> RateLimitStatus {
-        self.inner.wire.pacer.budget()
+        self.inner.resolver.transport.pacer.budget()
     }
 
     /// Tells the metrics how much of the rate budget is left now.
     pub fn tell_of_budget(&self) {
-        self.inner.wire.tell_of_budget();
+        self.inner.resolver.transport.tell_of_budget();
     }
 
     async fn take<T: FromResponse>(
@@ -374,9 +383,10 @@ impl Client {
                 let url =
                     url_policy::download_url(url, self.inner.allow_http).map_err(forbidden)?;
                 // a download's query is its credential
-                let hidden = body::hidden_query(&url).and(&self.inner.wire.hidden);
-                let mut out = self.outgoing(call, ResolvedUrl::at(url), None, &hidden);
-                self.inner.wire.send(&mut out, stop).await
+                let hidden = body::hidden_query(&url).and(&self.inner.resolver.transport.hidden);
+                let mut out = self.outgoing(call, url, None, &hidden);
+                let transport = &self.inner.resolver.transport;
+                transport.send(&mut out, &mut (), stop).await
             }
         }
     }
@@ -395,11 +405,8 @@ impl Client {
             return Ok(path.to_owned());
         }
         let Some(account) = &self.inner.account else {
-            return Err(ClientError::Settings {
-                connection: self.inner.wire.connection.clone(),
-                problem: format!("the path `{path}` needs an account, and none is set"),
-                source: None,
-            });
+            let problem = format!("the path `{path}` needs an account, and none is set");
+            return Err(self.inner.resolver.transport.settings(problem));
         };
         let account = utf8_percent_encode(account, SEGMENT).to_string();
         Ok(path.replace(ACCOUNT, &account))
@@ -413,24 +420,28 @@ impl Client {
         stop: &CancellationToken,
     ) -> Result<T, ClientError> {
         let ClientInner {
-            wire, auth, api, ..
+            resolver,
+            auth,
+            api,
+            ..
         } = &*self.inner;
+        let transport = &resolver.transport;
         let mut refused: Option<Arc<Token>> = None;
         loop {
-            let spot = wire.find(api, self.by(stop)).await?;
-            let spot = spot
-                .map(|base| url_policy::api_url(base, path, query))
+            let mut place = resolver.find(api, self.by(stop)).await?;
+            let url = url_policy::api_url(&place.url, path, query)
                 .map_err(|problem| ClientError::Forbidden { problem })?;
-            let token = auth.token(wire, refused.as_deref(), self.by(stop)).await?;
-            let mut out = self.outgoing(call, spot, Some(&token), token.hidden());
-            let got: T = wire.send(&mut out, stop).await?;
-            let said = got.whole().map(wire.manners.said).unwrap_or_default();
+            let by = self.by(stop);
+            let token = auth.token(resolver, refused.as_deref(), by).await?;
+            let mut out = self.outgoing(call, url, Some(&token), token.hidden());
+            let got: T = transport.send(&mut out, &mut place.route, stop).await?;
+            let said = got.whole().map(transport.manners.said).unwrap_or_default();
             if let Some(pause) = said.pause {
-                wire.rest_for(pause);
+                transport.rest_for(pause);
             }
             if said.token_refused {
-                if refused.is_none() && auth.is_worth_renewing(wire, &token, true) {
-                    tracing::debug!(connection = wire.connection, "the token was refused");
+                if refused.is_none() && auth.is_worth_renewing(resolver, &token, true) {
+                    tracing::debug!(connection = transport.connection, "the token was refused");
                     refused = Some(token);
                     continue;
                 }
@@ -444,9 +455,9 @@ impl Client {
                 token.accept();
                 return Ok(got);
             };
-            let of_token = (wire.manners.token_refused)(&answer.body);
-            if refused.is_none() && auth.is_worth_renewing(wire, &token, of_token) {
-                tracing::debug!(connection = wire.connection, "the token was refused");
+            let of_token = (transport.manners.token_refused)(&answer.body);
+            if refused.is_none() && auth.is_worth_renewing(resolver, &token, of_token) {
+                tracing::debug!(connection = transport.connection, "the token was refused");
                 refused = Some(token);
                 continue;
             }
@@ -468,7 +479,7 @@ impl Client {
     fn outgoing<'a>(
         &'a self,
         call: &'a Call,
-        spot: ResolvedUrl<'a>,
+        url: Url,
         token: Option<&Token>,
         hidden: &'a Redactor,
     ) -> PreparedRequest<'a> {
@@ -479,13 +490,13 @@ impl Client {
         };
         let mut out = PreparedRequest {
             body: call.body.clone().map(Bytes::from),
-            body_cap: self.inner.wire.limits.body_cap,
+            body_cap: self.inner.resolver.transport.limits.body_cap,
             gateway_timeout_is_answer: call.gateway_timeout_is_answer
                 && self.effort != RetryMode::Full,
             rank: self.rank,
             retried: self.effort != RetryMode::Once,
             calls: self.calls.as_ref(),
-            ..PreparedRequest::new(&call.method, spot, to, hidden)
+            ..PreparedRequest::new(&call.method, url, to, hidden)
         };
         let json = HeaderValue::from_static("application/json");
         if let Some(token) = token {
@@ -515,7 +526,7 @@ fn shown(place: &ServiceHost) -> String {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("connection", &self.inner.wire.connection)
+            .field("connection", &self.inner.resolver.transport.connection)
             .field("api", &shown(&self.inner.api))
             .field("requests", &self.requests())
             .finish_non_exhaustive()

@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::IgnoredAny;
+use url::Url;
 
 use super::ClientLimits;
 use super::body::{self, BodyError};
-use super::calls::Calls;
-use super::error::{PAGE, Request};
+use super::calls::{Caller, Calls};
+use super::error::{ClientError, PAGE, Request};
 use super::rate_limiter::Priority;
-use super::resolver::ResolvedUrl;
 use super::stream::{OpenResponse, ResponseBody};
 use super::unpack;
 use crate::providers::Answer;
@@ -34,7 +34,7 @@ pub(super) enum Traffic {
 pub(super) struct PreparedRequest<'a> {
     pub(super) request: Request,
     pub(super) method: &'a Method,
-    pub(super) spot: ResolvedUrl<'a>,
+    pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     pub(super) to: Traffic,
@@ -98,16 +98,11 @@ pub(super) fn is_cut(json: &[u8]) -> bool {
 
 impl<'a> PreparedRequest<'a> {
     /// A bare request, tried again after passing failures, whose answer has no body; it yields to nobody.
-    pub(super) fn new(
-        method: &'a Method,
-        spot: ResolvedUrl<'a>,
-        to: Traffic,
-        hidden: &'a Redactor,
-    ) -> Self {
+    pub(super) fn new(method: &'a Method, url: Url, to: Traffic, hidden: &'a Redactor) -> Self {
         Self {
-            request: Request::new(method, &spot.url),
+            request: Request::new(method, &url),
             method,
-            spot,
+            url,
             headers: HeaderMap::new(),
             body: None,
             to,
@@ -120,6 +115,41 @@ impl<'a> PreparedRequest<'a> {
             judge: |_| ResponseVerdict::Answer,
         }
     }
+
+    /// The same request, to another host.
+    pub(super) fn redirect(&mut self, url: Url) {
+        self.request = Request::new(self.method, &url);
+        self.url = url;
+    }
+}
+
+/// How a request gets to its host, and where it goes if that stops answering.
+pub(super) trait Route: Send {
+    /// Returns the URL on the host that serves instead; nothing if that is the same host, or isn't known.
+    fn turn(
+        &mut self,
+        url: &Url,
+        by: Caller<'_>,
+    ) -> impl Future<Output = Result<Option<Url>, ClientError>> + Send;
+
+    /// Whether another host may ever serve instead.
+    fn may_turn(&self) -> bool;
+
+    /// Notes that the request was given up.
+    fn give_up(&self);
+}
+
+/// The way to a host that is known for good.
+impl Route for () {
+    async fn turn(&mut self, _: &Url, _: Caller<'_>) -> Result<Option<Url>, ClientError> {
+        Ok(None)
+    }
+
+    fn may_turn(&self) -> bool {
+        false
+    }
+
+    fn give_up(&self) {}
 }
 
 /// What is made of an answer that isn't a passing failure.

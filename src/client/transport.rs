@@ -15,13 +15,12 @@ use url::Url;
 
 use super::body::{self, BodyError};
 use super::calls::Caller;
-use super::error::{Attempts, Cause, ClientError, PAGE, Request, bare, origin};
+use super::error::{Attempts, Cause, ClientError, PAGE, bare, origin};
 use super::pause::HeaderContext;
 use super::proxy::{self, Proxies, Proxy};
 use super::rate_headers::RateLimitHeaders;
 use super::rate_limiter::{Paused, RateLimiter};
-use super::request::{FromResponse, PreparedRequest, ResponseVerdict, Traffic};
-use super::resolver::HostResolver;
+use super::request::{FromResponse, PreparedRequest, ResponseVerdict, Route, Traffic};
 use super::retry::{self, Retries};
 use super::{ClientLimits, Requests};
 use crate::clock::{self, RemoteClock};
@@ -38,7 +37,6 @@ pub(super) struct Transport {
     /// What stands between here and there.
     pub(super) proxies: Proxies,
     pub(super) pacer: RateLimiter,
-    pub(super) directory: HostResolver,
     pub(super) manners: RetryHints,
     pub(super) limits: ClientLimits,
     pub(super) counts: RequestCounts,
@@ -109,10 +107,11 @@ struct FailureCounts {
 impl Transport {
     /// Sends it, again after passing failures, and takes the first answer that isn't one.
     ///
-    /// A looked-up host that gave no answer twice is looked up anew.
+    /// After two attempts without any answer the route may lead to another host.
     pub(super) async fn send<T: FromResponse>(
         &self,
         out: &mut PreparedRequest<'_>,
+        route: &mut impl Route,
         stop: &CancellationToken,
     ) -> Result<T, ClientError> {
         let mut retries = Retries::new(&self.limits);
@@ -164,7 +163,7 @@ impl Transport {
             let Some(wait) = wait.filter(|_| out.retried) else {
                 // an old host may also answer that it is down, forever
                 if tried.status != Some(StatusCode::TOO_MANY_REQUESTS) {
-                    self.forget(&out.spot);
+                    route.give_up();
                 }
                 return Err(ClientError::GaveUp {
                     request: out.request.clone(),
@@ -176,14 +175,14 @@ impl Transport {
             };
             self.wait(out, &tried, source.as_deref(), wait, stop)
                 .await?;
-            if failures.unanswered >= 2 && out.spot.is_looked_up() {
+            if failures.unanswered >= 2 && route.may_turn() {
                 failures.unanswered = 0;
                 let by = Caller {
                     stop,
                     calls: out.calls,
                 };
-                if self.find_anew(&mut out.spot, by).await? {
-                    out.request = Request::new(out.method, &out.spot.url);
+                if let Some(url) = route.turn(&out.url, by).await? {
+                    out.redirect(url);
                 }
             }
         }
@@ -266,6 +265,15 @@ impl Transport {
         tokio::select! {
             () = stop.cancelled() => Err(ClientError::Stopped),
             () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
+    /// Settings that can't be used.
+    pub(super) fn settings(&self, problem: String) -> ClientError {
+        ClientError::Settings {
+            connection: self.connection.clone(),
+            problem,
+            source: None,
         }
     }
 
@@ -356,8 +364,8 @@ impl Transport {
             connection = self.connection,
             provider = self.provider,
             method = %out.method,
-            host = out.spot.url.host_str(),
-            path = out.spot.url.path(),
+            host = out.url.host_str(),
+            path = out.url.path(),
             status = code,
             ms = millis(started.elapsed()),
             attempt = number,
@@ -369,7 +377,7 @@ impl Transport {
     /// By OpenTelemetry's conventions for HTTP clients; without the query, which may be a credential.
     fn span(&self, out: &PreparedRequest<'_>, attempt: u32) -> tracing::Span {
         use tracing::field::Empty;
-        let url = &out.spot.url;
+        let url = &out.url;
         tracing::trace_span!(
             "request",
             "otel.name" = %out.method,
@@ -390,7 +398,7 @@ impl Transport {
     async fn exchange<T: FromResponse>(&self, out: &PreparedRequest<'_>) -> AttemptOutcome<T> {
         let mut request = self
             .http
-            .request(out.method.clone(), out.spot.url.clone())
+            .request(out.method.clone(), out.url.clone())
             .headers(out.headers.clone())
             .timeout(T::timeout(&self.limits));
         if let Some(body) = &out.body {
@@ -523,7 +531,7 @@ fn redirected<T: FromResponse>(out: &PreparedRequest<'_>, taken: &T) -> Option<C
     Some(ClientError::Redirected {
         request: out.request.clone(),
         status: answer.status,
-        target: target(&answer.headers, &out.spot.url),
+        target: target(&answer.headers, &out.url),
     })
 }
 
@@ -541,13 +549,13 @@ impl Transport {
         out: &PreparedRequest<'_>,
         error: reqwest::Error,
     ) -> Result<Cause, ClientError> {
-        let Some(proxy) = self.proxies.of(&out.spot.url) else {
+        let Some(proxy) = self.proxies.of(&out.url) else {
             return passing(out, error);
         };
         let is_connect = error.is_connect();
         let error = passing(out, error)?;
         let within = self.limits.connect_timeout;
-        let advice = match proxy.blame(&error, &out.spot.url, within).await {
+        let advice = match proxy.blame(&error, &out.url, within).await {
             Some(proxy::ProxyRefusal::Status(status)) if !proxy::may_pass(status) => {
                 return Err(refused_by(&proxy, out, status));
             }
@@ -557,7 +565,7 @@ impl Transport {
             }
             Some(proxy::ProxyRefusal::Passing(advice)) => advice,
             // without a tunnel, whoever couldn't be reached is the proxy
-            None if is_connect && out.spot.url.scheme() == "http" => {
+            None if is_connect && out.url.scheme() == "http" => {
                 format!("the proxy `{proxy}` can't be reached")
             }
             None => return Ok(error),
@@ -571,7 +579,7 @@ impl Transport {
     /// What a proxy, and nobody else, answers.
     fn refused_by_proxy(&self, out: &PreparedRequest<'_>) -> ClientError {
         let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-        match self.proxies.of(&out.spot.url) {
+        match self.proxies.of(&out.url) {
             Some(proxy) => refused_by(&proxy, out, status),
             None => ClientError::Proxy {
                 request: out.request.clone(),

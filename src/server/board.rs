@@ -1,12 +1,12 @@
 //! What the server shows, read from the lake when it is asked for, and not more often than every few seconds.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::real_now;
@@ -14,6 +14,7 @@ use crate::history;
 use crate::lake::Lake;
 use crate::model::Timestamp;
 use crate::setup::ScheduledJob;
+use crate::single_flight::SingleFlight;
 use crate::status::{JobStatus, LastKnownStatus};
 use crate::telemetry::error_chain;
 
@@ -192,7 +193,7 @@ type CachedRead<T> = (Instant, Arc<T>);
 #[derive(Debug)]
 struct CacheSlot<T> {
     fresh: Duration,
-    slot: Arc<Mutex<Option<CachedRead<T>>>>,
+    slot: Arc<SingleFlight<Option<CachedRead<T>>, Infallible>>,
 }
 
 impl<T: Send + Sync + 'static> CacheSlot<T> {
@@ -207,16 +208,16 @@ impl<T: Send + Sync + 'static> CacheSlot<T> {
     async fn get(&self, read: impl Future<Output = T> + Send + 'static) -> Arc<T> {
         let (slot, fresh) = (Arc::clone(&self.slot), self.fresh);
         let task = tokio::spawn(async move {
-            let mut slot = slot.lock().await;
+            let mut turn = slot.turn().await;
             let now = Instant::now();
-            if let Some((until, value)) = &*slot
+            if let Some((until, value)) = &*turn
                 && now < *until
             {
                 return Arc::clone(value);
             }
             let value = Arc::new(read.await);
             let rest = fresh.max(now.elapsed() * REST);
-            *slot = Some((Instant::now() + rest, Arc::clone(&value)));
+            *turn = Some((Instant::now() + rest, Arc::clone(&value)));
             value
         });
         match task.await {

@@ -15,7 +15,10 @@ use crate::secret::Redactor;
 const LIFE: Duration = Duration::from_mins(1);
 
 /// The header of these credentials.
-pub(super) fn sign(wire: &Transport, credentials: &Credentials) -> Result<SignedIn, ClientError> {
+pub(super) fn sign(
+    transport: &Transport,
+    credentials: &Credentials,
+) -> Result<SignedIn, ClientError> {
     let Credentials {
         user,
         password,
@@ -24,17 +27,22 @@ pub(super) fn sign(wire: &Transport, credentials: &Credentials) -> Result<Signed
     if user.contains(':') {
         // RFC 7617: the server would take what follows it for the password's beginning
         return Err(unfit(
-            wire,
+            transport,
             "the username holds a colon, which HTTP Basic can't carry",
         ));
     }
     let pair = format!("{user}:{password}");
-    let authorization = sensitive(&format!("Basic {}", STANDARD.encode(&pair)))
-        .ok_or_else(|| unfit(wire, "the username and password don't fit into a header"))?;
+    let authorization =
+        sensitive(&format!("Basic {}", STANDARD.encode(&pair))).ok_or_else(|| {
+            unfit(
+                transport,
+                "the username and password don't fit into a header",
+            )
+        })?;
     let secrets = [user.as_str(), password.as_str(), pair.as_str()];
     Ok(SignedIn {
         authorization,
-        hidden: Redactor::new(secrets.into_iter().chain(extra.texts())).and(&wire.hidden),
+        hidden: Redactor::new(secrets.into_iter().chain(extra.texts())).and(&transport.hidden),
         life: LIFE,
         margin: margin(LIFE),
         session: None,

@@ -19,12 +19,15 @@ pub(super) struct Credentials {
 pub(super) struct Extra(pub(super) Vec<(HeaderName, String)>);
 
 impl Extra {
-    pub(super) fn headers(&self, wire: &Transport) -> Result<HeaderMap, ClientError> {
+    pub(super) fn headers(&self, transport: &Transport) -> Result<HeaderMap, ClientError> {
         self.0
             .iter()
             .map(|(name, text)| {
                 let value = sensitive(text).ok_or_else(|| {
-                    unfit(wire, &format!("the header `{name}` can't hold its value"))
+                    unfit(
+                        transport,
+                        &format!("the header `{name}` can't hold its value"),
+                    )
                 })?;
                 Ok((name.clone(), value))
             })
@@ -43,10 +46,6 @@ pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 /// Secrets that can't be sent as they are.
-pub(super) fn unfit(wire: &Transport, problem: &str) -> ClientError {
-    ClientError::Settings {
-        connection: wire.connection.clone(),
-        problem: problem.to_owned(),
-        source: None,
-    }
+pub(super) fn unfit(transport: &Transport, problem: &str) -> ClientError {
+    transport.settings(problem.to_owned())
 }

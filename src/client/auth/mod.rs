@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub(super) use self::token::Token;
@@ -26,10 +25,11 @@ use self::request::SignInRequest;
 use self::session::Session;
 use super::calls::Caller;
 use super::error::ClientError;
-use super::transport::Transport;
+use super::resolver::HostResolver;
 use crate::model::FailureKind;
 use crate::providers::SignIn;
 use crate::secret::{Redactor, Secret};
+use crate::single_flight::{SingleFlight, Turn};
 
 /// How long a token is taken to live where nothing says it, or says nonsense. If that is wrong, a 401 renews it.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
@@ -44,9 +44,9 @@ pub(super) struct Auth {
     headers: Vec<(&'static str, Secret)>,
     /// How long a refused sign-in isn't tried again with the same secrets.
     memory: Duration,
-    state: Mutex<AuthState>,
-    /// How many sign-ins have ended, well or not.
-    ended: AtomicU64,
+    state: SingleFlight<AuthState, ClientError>,
+    /// How many tokens there were.
+    tokens: AtomicU64,
     hasher: RandomState,
     /// What the last sign-ins brought and were done with: calls that are under way carry it.
     known: std::sync::Mutex<VecDeque<Redactor>>,
@@ -58,8 +58,6 @@ const KNOWN: usize = 4;
 #[derive(Default)]
 struct AuthState {
     held: Option<CachedToken>,
-    /// How the last sign-in failed, if it did.
-    failure: Option<ClientError>,
     refused: Option<RefusedSignIn>,
 }
 
@@ -101,8 +99,8 @@ impl Auth {
             sign_in,
             headers,
             memory,
-            state: Mutex::default(),
-            ended: AtomicU64::new(0),
+            state: SingleFlight::default(),
+            tokens: AtomicU64::new(0),
             hasher: RandomState::new(),
             known: std::sync::Mutex::default(),
         }
@@ -128,7 +126,7 @@ impl Auth {
     /// worked, until the memory of that fades; and never where nothing but the secrets makes it.
     pub(super) fn is_worth_renewing(
         &self,
-        wire: &Transport,
+        resolver: &HostResolver,
         token: &Token,
         of_token: bool,
     ) -> bool {
@@ -138,7 +136,7 @@ impl Auth {
         let asked_for = !matches!(self.sign_in, SignIn::Basic { .. });
         (of_token && asked_for && once_more)
             || self
-                .reveal(wire)
+                .reveal(resolver)
                 .is_ok_and(|credentials| self.number(&credentials) != token.credentials)
     }
 
@@ -149,7 +147,7 @@ impl Auth {
         if !matches!(self.sign_in, SignIn::Basic { .. }) {
             return;
         }
-        let mut state = self.state.lock().await;
+        let mut state = self.state.turn().await;
         if let Some(held) = &state.held
             && held.token.credentials != token.credentials
         {
@@ -168,15 +166,14 @@ impl Auth {
     /// A token near its end is renewed; if that fails it serves until its end.
     pub(super) async fn token(
         &self,
-        wire: &Transport,
+        resolver: &HostResolver,
         refused: Option<&Token>,
         by: Caller<'_>,
     ) -> Result<Arc<Token>, ClientError> {
-        let ended = self.ended.load(Ordering::Acquire);
         let mut state = tokio::select! {
             biased;
             () = by.stop.cancelled() => return Err(ClientError::Stopped),
-            state = self.state.lock() => state,
+            state = self.state.turn() => state,
         };
         let now = Instant::now();
         let usable = state.held.as_ref().filter(|held| {
@@ -188,21 +185,23 @@ impl Auth {
             return Ok(Arc::clone(&held.token));
         }
         let usable = usable.map(|held| Arc::clone(&held.token));
-        // a sign-in that was under way when this caller came was also this caller's
-        let shared = (self.ended.load(Ordering::Acquire) > ended)
-            .then(|| state.failure.clone())
-            .flatten();
-        let signed_in = match shared {
+        let signed_in = match state.shared_failure() {
             Some(error) => Err(error),
             None => {
-                self.renew(&mut state, wire, usable.is_some(), refused.is_some(), by)
-                    .await
+                self.renew(
+                    &mut state,
+                    resolver,
+                    usable.is_some(),
+                    refused.is_some(),
+                    by,
+                )
+                .await
             }
         };
         match (signed_in, usable) {
             (Err(error), Some(token)) if !matches!(error, ClientError::Stopped) => {
                 tracing::warn!(
-                    connection = wire.connection,
+                    connection = resolver.transport.connection,
                     kind = %error.kind(),
                     "the sign-in can't be renewed yet"
                 );
@@ -219,19 +218,19 @@ impl Auth {
     /// instead if it can be.
     async fn renew(
         &self,
-        state: &mut AuthState,
-        wire: &Transport,
+        state: &mut Turn<'_, AuthState, ClientError>,
+        resolver: &HostResolver,
         early: bool,
         after_refusal: bool,
         by: Caller<'_>,
     ) -> Result<Arc<Token>, ClientError> {
         if early
             && let Some(held) = &mut state.held
-            && let Some(token) = self.keep_up(held, wire, by).await?
+            && let Some(token) = self.keep_up(held, resolver, by).await?
         {
             return Ok(token);
         }
-        let credentials = self.reveal(wire)?;
+        let credentials = self.reveal(resolver)?;
         let number = self.number(&credentials);
         if let Some(refused) = &state.refused
             && refused.credentials == number
@@ -240,19 +239,18 @@ impl Auth {
             return Err(refused.error.clone());
         }
         let asked = Instant::now();
-        let outcome = self.ask(wire, &credentials, asked, !early, by).await;
+        let outcome = self.ask(resolver, &credentials, asked, !early, by).await;
         if matches!(outcome, Err(ClientError::Stopped)) {
             return Err(ClientError::Stopped); // this caller's alone: whoever waits signs in
         }
-        let ended = self.ended.fetch_add(1, Ordering::Release);
-        state.failure = outcome.as_ref().err().cloned();
+        state.end(outcome.as_ref().err().cloned());
         state.refused = None;
         match outcome {
             Ok((headers, signed_in)) => {
                 let token = Arc::new(Token {
                     headers,
                     hidden: signed_in.hidden,
-                    number: ended,
+                    number: self.tokens.fetch_add(1, Ordering::Relaxed),
                     issued: asked,
                     credentials: number,
                     after_refusal,
@@ -266,7 +264,7 @@ impl Auth {
                     session: signed_in.session,
                 });
                 tracing::debug!(
-                    connection = wire.connection,
+                    connection = resolver.transport.connection,
                     life_s = signed_in.life.as_secs(),
                     "signed in"
                 );
@@ -291,19 +289,19 @@ impl Auth {
     /// Signs in by these; returns the headers of a signed call and all else that comes of it.
     async fn ask(
         &self,
-        wire: &Transport,
+        resolver: &HostResolver,
         credentials: &Credentials,
         asked: Instant,
         retried: bool,
         by: Caller<'_>,
     ) -> Result<(HeaderMap, SignedIn), ClientError> {
-        let mut headers = credentials.extra.headers(wire)?;
+        let mut headers = credentials.extra.headers(&resolver.transport)?;
         let signed_in = match &self.sign_in {
             SignIn::ClientCredentials {
                 token_url, sent, ..
             } => {
                 let token = SignInRequest {
-                    wire,
+                    resolver,
                     place: token_url,
                     retried,
                     judge: verdict::judge,
@@ -311,10 +309,10 @@ impl Auth {
                 };
                 oauth::ask(token, *sent, headers.clone(), credentials).await?
             }
-            SignIn::Basic { .. } => basic::sign(wire, credentials)?,
+            SignIn::Basic { .. } => basic::sign(&resolver.transport, credentials)?,
             SignIn::Session { login, .. } => {
                 let login = SignInRequest {
-                    wire,
+                    resolver,
                     place: login,
                     retried,
                     judge: verdict::judge,
@@ -328,10 +326,10 @@ impl Auth {
         Ok((headers, signed_in))
     }
 
-    fn reveal(&self, wire: &Transport) -> Result<Credentials, ClientError> {
+    fn reveal(&self, resolver: &HostResolver) -> Result<Credentials, ClientError> {
         let reveal = |secret: &Secret| {
             secret.credential().map_err(|source| ClientError::Secret {
-                connection: wire.connection.clone(),
+                connection: resolver.transport.connection.clone(),
                 source: Arc::new(source),
             })
         };
@@ -347,8 +345,12 @@ impl Auth {
             } => (username, password),
         };
         let extra = self.headers.iter().map(|(name, secret)| {
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| unfit(wire, &format!("`{name}` can't be a header's name")))?;
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+                unfit(
+                    &resolver.transport,
+                    &format!("`{name}` can't be a header's name"),
+                )
+            })?;
             let text = reveal(secret)?;
             // bytes beyond ASCII would go out, but no server reads them alike
             let fits = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -356,7 +358,7 @@ impl Auth {
                 let file = secret.file_name();
                 let of = file.map_or_else(String::new, |file| format!(" of `{}`", file.display()));
                 return Err(unfit(
-                    wire,
+                    &resolver.transport,
                     &format!("the header `{name}` can't hold its value{of}"),
                 ));
             }

@@ -34,14 +34,15 @@ pub(super) async fn ask(
     } = credentials;
     let pair = format!("{user}:{password}");
     let secrets = [user.as_str(), password.as_str(), pair.as_str()];
-    let hidden = Redactor::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
+    let hidden =
+        Redactor::new(secrets.into_iter().chain(extra.texts())).and(&ask.resolver.transport.hidden);
     let mut form = vec![("grant_type", "client_credentials")];
     match sent {
         SentIn::Header => {
             let value =
                 sensitive(&format!("Basic {}", STANDARD.encode(&pair))).ok_or_else(|| {
                     unfit(
-                        ask.wire,
+                        &ask.resolver.transport,
                         "the client's id and secret don't fit into a header",
                     )
                 })?;
@@ -52,8 +53,8 @@ pub(super) async fn ask(
     let form = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form)
         .finish();
-    count(&ask.wire.counts.sign_ins);
-    ask.wire.metrics.signs_in();
+    count(&ask.resolver.transport.counts.sign_ins);
+    ask.resolver.transport.metrics.signs_in();
     let content_type = "application/x-www-form-urlencoded";
     let (request, answer) = ask.post(headers, content_type, form, &hidden).await?;
     read(request, &answer, &hidden)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::client::calls::Caller;
 use crate::client::error::{Attempts, ClientError, Request};
 use crate::client::request::{PreparedRequest, ResponseVerdict, Traffic};
-use crate::client::transport::Transport;
+use crate::client::resolver::HostResolver;
 use crate::providers::{Answer, ServiceHost};
 use crate::secret::Redactor;
 
@@ -17,7 +17,7 @@ const ANSWER_CAP: u64 = 64 * 1024;
 
 /// One request of a sign-in.
 pub(super) struct SignInRequest<'a> {
-    pub(super) wire: &'a Transport,
+    pub(super) resolver: &'a HostResolver,
     pub(super) place: &'a ServiceHost,
     /// Sent again after a passing failure.
     pub(super) retried: bool,
@@ -35,7 +35,7 @@ impl SignInRequest<'_> {
         body: impl Into<Bytes>,
         hidden: &Redactor,
     ) -> Result<(Request, Answer), ClientError> {
-        let spot = self.wire.find(self.place, self.by).await?;
+        let mut place = self.resolver.find(self.place, self.by).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -46,9 +46,11 @@ impl SignInRequest<'_> {
             body_cap: ANSWER_CAP,
             calls: self.by.calls,
             judge: self.judge,
-            ..PreparedRequest::new(&Method::POST, spot, Traffic::Login, hidden)
+            ..PreparedRequest::new(&Method::POST, place.url, Traffic::Login, hidden)
         };
-        let answer = self.wire.send(&mut out, self.by.stop).await?;
+        let transport = &self.resolver.transport;
+        let sent = transport.send(&mut out, &mut place.route, self.by.stop);
+        let answer = sent.await?;
         Ok((out.request, answer))
     }
 }

@@ -18,7 +18,8 @@ use crate::client::body;
 use crate::client::calls::Caller;
 use crate::client::error::ClientError;
 use crate::client::request::ResponseVerdict;
-use crate::client::transport::{Transport, count};
+use crate::client::resolver::HostResolver;
+use crate::client::transport::count;
 use crate::providers::{Answer, SignIn};
 use crate::secret::Redactor;
 
@@ -90,10 +91,11 @@ pub(super) async fn log_in(
         extra,
     } = credentials;
     let secrets = [user.as_str(), password.as_str()];
-    let hidden = Redactor::new(secrets.into_iter().chain(extra.texts())).and(&ask.wire.hidden);
+    let hidden =
+        Redactor::new(secrets.into_iter().chain(extra.texts())).and(&ask.resolver.transport.hidden);
     let body = json!({ "username": user, "password": password }).to_string();
-    count(&ask.wire.counts.sign_ins);
-    ask.wire.metrics.signs_in();
+    count(&ask.resolver.transport.counts.sign_ins);
+    ask.resolver.transport.metrics.signs_in();
     let (request, answer) = ask.post(headers, "application/json", body, &hidden).await?;
     let fields = fields(&answer);
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -137,7 +139,7 @@ impl Auth {
     pub(super) async fn keep_up(
         &self,
         held: &mut CachedToken,
-        wire: &Transport,
+        resolver: &HostResolver,
         by: Caller<'_>,
     ) -> Result<Option<Arc<Token>>, ClientError> {
         let SignIn::Session { refresh, .. } = &self.sign_in else {
@@ -161,7 +163,7 @@ impl Auth {
             headers.insert(COOKIE, cookie);
         }
         let ask = SignInRequest {
-            wire,
+            resolver,
             place: refresh,
             retried: false,
             judge: |_| ResponseVerdict::Answer,
@@ -183,7 +185,7 @@ impl Auth {
                 let changed = sensitive(&format!("Bearer {bearer}"))
                     .filter(|value| !bearer.is_empty() && !held.token.is(value));
                 if let Some(authorization) = changed {
-                    let number = self.ended.fetch_add(1, Ordering::Release);
+                    let number = self.tokens.fetch_add(1, Ordering::Relaxed);
                     let hidden = session.hidden(bearer);
                     self.know(&hidden);
                     held.token = Arc::new(held.token.with(authorization, hidden, number, asked));
@@ -195,7 +197,7 @@ impl Auth {
             Err(error) => error.kind().to_string(),
         };
         tracing::debug!(
-            connection = wire.connection,
+            connection = resolver.transport.connection,
             reason = why,
             "the session can't be kept up"
         );
