@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 
 use super::entry::read_record;
-use super::value::{Broken, SkippedValue};
+use super::value::{Broken, RECORD_CAP, SkippedValue};
 use crate::model::FailureKind;
 use crate::providers::answer::{failed, legible, quoted};
 use crate::providers::json::shortened;
 use crate::providers::salvage::{Extent, begins_with_last, first, is_json, may_close};
 use crate::providers::{Page, Refusal, Splitter};
 
-/// What a record may grow to: many times over what any real one is.
-pub(super) const RECORD_CAP: usize = 64 << 20;
 /// How many bytes of a whole answer are read at once.
 const PIECE: usize = 64 << 10;
 /// How many bytes after a broken record are looked at first, to find its end; then twice as many, and so on.

@@ -1,8 +1,10 @@
 //! Finds where a JSON value ends, in bytes that arrive in pieces.
 
+/// What a record may grow to: many times over what any real one is.
+pub(super) const RECORD_CAP: usize = 64 << 20;
 /// The deepest nesting that is followed: a byte is held for each. A record has no room for more, and whether it can be
 /// read is a question of its own.
-const DEEPEST: usize = super::split::RECORD_CAP;
+const DEEPEST: usize = RECORD_CAP;
 
 /// A value that is being passed over: where it stands, not what it says. Brackets must match and strings must end;
 /// whether all else is JSON, whoever reads the value finds out.
