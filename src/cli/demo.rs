@@ -33,15 +33,9 @@ const JOBS: &str = include_str!("../../jobs.yaml");
 /// The demo's data: a day that ends at a fixed instant, so that it prints the same tomorrow.
 const DAY: &str = "2026-03-02";
 const DAY_ENDS: &str = "2026-03-03T00:10:00Z";
-const RATE_LIMITS: [&str; 4] = [
-    "GENESYS_RATE_LIMIT",
-    "AVAYA_RATE_LIMIT",
-    "LIVEPERSON_RATE_LIMIT",
-    "EVERYWARE_RATE_LIMIT",
-];
 /// The ones that are counted by themselves.
 const ACTIVITIES: [&str; 4] = ["create", "update", "delete", "login"];
-/// In Genesys Cloud; each of the others holds a fifth of that.
+/// At the first provider; each of the others holds a fifth of that.
 const RECORDS: usize = 6_000;
 const INDENT: &str = "   ";
 
@@ -76,10 +70,8 @@ pub(super) async fn run(
     .map_err(|error| CommandError::run(error_chain(&error)))?;
     let config = configuration(&providers, &folder)?;
     out.line(format_args!(
-        "Simulated: Genesys Cloud holds {} audits of {DAY}, Avaya AXP, LivePerson and Everyware Cloud {} each.\n\
-         jobs.yaml pulls them.\n",
-        text::count(RECORDS as u64),
-        text::count(RECORDS as u64 / 5),
+        "Simulated: {}.\njobs.yaml pulls them.\n",
+        simulated(&providers)
     ));
 
     let lake = setup::lake(&config.lake).map_err(CommandError::lake)?;
@@ -106,7 +98,7 @@ pub(super) async fn run(
             ended_well(job, &report)?;
         }
     }
-    providers.shutdown().await;
+    drop(providers);
 
     out.line(format_args!("\n3. The lake, {}:", args.lake.display()));
     tree(&folder, 1, out)
@@ -212,6 +204,21 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
     Ok(path)
 }
 
+/// How many audits each provider holds.
+fn simulated(providers: &Providers) -> String {
+    let titles: Vec<&str> = (providers.all().iter())
+        .map(|provider| provider.title())
+        .collect();
+    let (first, others) = titles.split_first().unwrap_or((&"nobody", &[]));
+    let (last, others) = others.split_last().unwrap_or((&"nobody", &[]));
+    format!(
+        "{first} holds {} audits of {DAY}, {} and {last} {} each",
+        text::count(RECORDS as u64),
+        others.join(", "),
+        text::count(RECORDS as u64 / 5),
+    )
+}
+
 fn at(text: &str) -> Result<Timestamp, CommandError> {
     super::time(text).map_err(CommandError::run)
 }
@@ -221,9 +228,6 @@ fn configuration(providers: &Providers, folder: &Path) -> Result<Config, Command
     let mut variables: BTreeMap<&str, String> = providers.environment().into_iter().collect();
     variables.insert("LAKE_URL", format!("file://{}", folder.display()));
     variables.insert("AUDITLAKE_START", DAY.to_owned());
-    for name in RATE_LIMITS {
-        variables.insert(name, "1000/s".to_owned());
-    }
     Config::parse("jobs.yaml", JOBS, &|name| variables.get(name).cloned())
         .map_err(CommandError::config)
 }

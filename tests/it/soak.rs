@@ -188,10 +188,6 @@ async fn weeks_of_ticks_leave_memory_files_tasks_and_state_flat() {
     let providers = Arc::new(providers.await.unwrap());
     let mut environment = providers.environment();
     environment.push(("AUDITLAKE_START", BEGIN.to_owned()));
-    for name in ["GENESYS", "AVAYA", "LIVEPERSON", "EVERYWARE"] {
-        let rate: &str = Box::leak(format!("{name}_RATE_LIMIT").into_boxed_str());
-        environment.push((rate, "1000000/s".to_owned()));
-    }
     let clock = Arc::clone(&providers);
     let test = "soak::weeks_of_ticks_leave_memory_files_tasks_and_state_flat";
     let measured = move || measure(test, &environment, |now| clock.set_now(now));

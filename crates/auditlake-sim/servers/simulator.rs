@@ -39,9 +39,6 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     for (name, value) in providers.environment() {
         println!("export {name}={value}");
     }
-    for provider in ["GENESYS", "AVAYA", "LIVEPERSON", "EVERYWARE"] {
-        println!("export {provider}_RATE_LIMIT=1000000/min");
-    }
     println!("export AUDITLAKE_START={}", from.date_naive());
     let _serving = tokio::task::spawn_blocking(move || follow(providers)).await??;
     std::future::pending().await
@@ -56,7 +53,9 @@ fn follow(providers: Providers) -> Result<Providers, Box<dyn Error + Send + Sync
                 status: 503,
                 retry_after: None,
             };
-            (providers.genesys.faults()).next_any(times.parse()?, refused);
+            let times = times.parse()?;
+            let first = providers.all().first();
+            first.map(|first| first.faults().next_any(times, refused));
             println!("# {line}");
             continue;
         }

@@ -39,7 +39,7 @@ pub use clock::Clock;
 pub use counters::Counters;
 pub use dataset::{Dataset, Poison, PoisonKind, Truth};
 pub use faults::{Asked, Fault, FaultRule, Faults, Rewrite, Written};
-pub use providers::{Providers, ProvidersSpec};
+pub use providers::{Providers, ProvidersSpec, Simulated};
 pub use rate::{RateCount, RateLimit};
 pub use server::SimError;
 pub use settings::{Bound, Ties};

@@ -1,28 +1,50 @@
 //! All simulated providers at once, for whoever runs the repository's own jobs.yaml.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{BoxFuture, try_join_all};
 
-use super::{Clock, SimError, avaya, everyware, genesys, liveperson, start};
+use super::{Clock, Faults, SimError, avaya, everyware, genesys, liveperson};
+
+/// Every simulated provider: how it is started, and its share of [`ProvidersSpec::records`].
+const ALL: [(Start, usize); 4] = [
+    (genesys::demo, 1),
+    (avaya::demo, 5),
+    (liveperson::demo, 5),
+    (everyware::demo, 5),
+];
+
+/// A rate limit that no job reaches.
+pub(super) const UNLIMITED: &str = "1000000/s";
+
+/// Generates what a provider holds and starts it.
+type Start = fn(ProvidersSpec) -> BoxFuture<'static, Result<Box<dyn Simulated>, SimError>>;
+
+/// A running simulator, whatever the provider; stops when it is dropped.
+pub trait Simulated: Debug + Send + Sync {
+    /// The provider's name, for people.
+    fn title(&self) -> &'static str;
+
+    /// The variables by which jobs.yaml finds it and asks as often as it can.
+    fn environment(&self) -> Vec<(&'static str, String)>;
+
+    /// What is to go wrong.
+    fn faults(&self) -> &Faults;
+
+    /// Sets the simulator's clock.
+    fn set_now(&self, now: DateTime<Utc>);
+}
 
 /// One of each provider, on one clock.
 #[derive(Debug)]
-pub struct Providers {
-    /// Genesys Cloud.
-    pub genesys: genesys::Genesys,
-    /// Avaya Experience Platform.
-    pub avaya: avaya::Avaya,
-    /// LivePerson.
-    pub liveperson: liveperson::LivePerson,
-    /// Everyware Cloud.
-    pub everyware: everyware::Everyware,
-}
+pub struct Providers(Vec<Box<dyn Simulated>>);
 
 /// What the providers hold, and how they answer.
 #[derive(Debug, Clone, Copy)]
 pub struct ProvidersSpec {
-    /// How many audits Genesys Cloud holds; each of the others holds a fifth of that.
+    /// How many audits the first provider holds; each of the others holds a fifth of that.
     pub records: usize,
     /// No event happened before this instant.
     pub from: DateTime<Utc>,
@@ -34,107 +56,43 @@ pub struct ProvidersSpec {
     pub latency: Duration,
 }
 
+impl ProvidersSpec {
+    /// How long a sign-in lasts: a clock that is set on by days must not end it.
+    pub(super) const EVER: Duration = Duration::from_hours(24 * 365);
+
+    pub(super) fn clock(&self) -> Clock {
+        Clock::Fixed(self.now)
+    }
+}
+
 impl Providers {
     /// Generates what they hold and starts them.
     pub async fn start(spec: ProvidersSpec) -> Result<Self, SimError> {
-        let ProvidersSpec {
-            records,
-            from,
-            to,
-            now,
-            latency,
-        } = spec;
-        let (clock, few) = (Clock::Fixed(now), records / 5);
-        // a clock that is set on by days must not end what was signed in to
-        let token_lifetime = Duration::from_hours(24 * 365);
-        /// A provider's data of this range.
-        macro_rules! data {
-            ($provider:ident, $records:expr) => {
-                $provider::Dataset::generate(&$provider::DatasetSpec {
-                    records: $records,
-                    from,
-                    to,
-                    ..$provider::DatasetSpec::default()
-                })
-            };
-        }
-        let genesys = genesys::GenesysSettings {
-            token_lifetime,
-            clock,
-            running_polls: 0,
-            latency,
-            ..genesys::GenesysSettings::default()
+        let start = |(start, share): (Start, usize)| {
+            start(ProvidersSpec {
+                records: spec.records / share,
+                ..spec
+            })
         };
-        let avaya = avaya::AvayaSettings {
-            token_lifetime,
-            clock,
-            latency,
-            ..avaya::AvayaSettings::default()
-        };
-        let liveperson = liveperson::LivePersonSettings {
-            token_lifetime,
-            clock,
-            latency,
-            ..liveperson::LivePersonSettings::default()
-        };
-        let everyware = everyware::EverywareSettings {
-            clock,
-            latency,
-            ..everyware::EverywareSettings::default()
-        };
-        Ok(Self {
-            genesys: start(genesys, data!(genesys, records)).await?,
-            avaya: start(avaya, data!(avaya, few)).await?,
-            liveperson: start(liveperson, data!(liveperson, few)).await?,
-            everyware: start(everyware, data!(everyware, few)).await?,
-        })
+        try_join_all(ALL.map(start)).await.map(Self)
     }
 
-    /// The variables that jobs.yaml takes from the environment, so that it finds these.
+    /// All of them, the one with the most records first.
+    pub fn all(&self) -> &[Box<dyn Simulated>] {
+        &self.0
+    }
+
+    /// The variables that jobs.yaml takes from the environment, so that it finds these and asks as often as it can.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let genesys = genesys::GenesysSettings::default();
-        let avaya = avaya::AvayaSettings::default();
-        let liveperson = liveperson::LivePersonSettings::default();
-        let everyware = everyware::EverywareSettings::default();
-        vec![
-            ("AUDITLAKE_ALLOW_HTTP", "true".to_owned()),
-            ("GENESYS_API_URL", self.genesys.base_url()),
-            ("GENESYS_LOGIN_URL", self.genesys.login_url()),
-            ("GENESYS_CLIENT_ID", genesys.client_id),
-            ("GENESYS_CLIENT_SECRET", genesys.client_secret),
-            ("AVAYA_API_URL", self.avaya.base_url()),
-            ("AVAYA_ACCOUNT_ID", avaya.account_id),
-            ("AVAYA_APP_KEY", avaya.app_key),
-            ("AVAYA_CLIENT_ID", avaya.client_id),
-            ("AVAYA_CLIENT_SECRET", avaya.client_secret),
-            ("LIVEPERSON_DOMAIN_URL", self.liveperson.domain_url()),
-            (
-                "LIVEPERSON_ACCOUNT_ID",
-                self.liveperson.dataset().account_id().to_owned(),
-            ),
-            ("LIVEPERSON_CLIENT_ID", liveperson.client_id),
-            ("LIVEPERSON_CLIENT_SECRET", liveperson.client_secret),
-            ("EVERYWARE_API_URL", self.everyware.base_url()),
-            ("EVERYWARE_USERNAME", everyware.username),
-            ("EVERYWARE_PASSWORD", everyware.password),
-        ]
+        let own = self.0.iter().flat_map(|provider| provider.environment());
+        let all = ("AUDITLAKE_ALLOW_HTTP", "true".to_owned());
+        std::iter::once(all).chain(own).collect()
     }
 
     /// Makes this the present for all of them.
     pub fn set_now(&self, now: DateTime<Utc>) {
-        self.genesys.set_now(now);
-        self.avaya.set_now(now);
-        self.liveperson.set_now(now);
-        self.everyware.set_now(now);
-    }
-
-    /// Ends all of them.
-    pub async fn shutdown(self) {
-        tokio::join!(
-            self.genesys.shutdown(),
-            self.avaya.shutdown(),
-            self.liveperson.shutdown(),
-            self.everyware.shutdown()
-        );
+        for provider in &self.0 {
+            provider.set_now(now);
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod dataset;
+mod demo;
 pub mod endpoint;
 mod page;
 mod problem;
@@ -21,6 +22,8 @@ mod tests;
 
 use self::provider::AvayaProvider;
 use crate::{Simulator, lock};
+
+pub(crate) use self::demo::demo;
 
 pub use self::dataset::DatasetSpec;
 pub use self::settings::{AvayaSettings, DateForms, Links, Pagination, TokenAnswer};

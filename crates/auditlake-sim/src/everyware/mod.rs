@@ -4,6 +4,7 @@
 
 mod body;
 mod dataset;
+mod demo;
 pub mod endpoint;
 mod huge;
 mod provider;
@@ -18,6 +19,8 @@ mod tests;
 
 use self::provider::EverywareProvider;
 use crate::{Simulator, lock};
+
+pub(crate) use self::demo::demo;
 
 pub use self::dataset::{DatasetSpec, TimeForm};
 pub use self::huge::HugeDay;

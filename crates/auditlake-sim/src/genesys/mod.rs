@@ -6,6 +6,7 @@
 mod answer;
 mod catalogue;
 mod dataset;
+mod demo;
 mod downloads;
 pub mod endpoint;
 mod page;
@@ -24,6 +25,8 @@ mod transactions;
 use self::endpoint::GenesysHost;
 use self::provider::GenesysProvider;
 use crate::{Simulator, lock};
+
+pub(crate) use self::demo::demo;
 
 pub use self::dataset::DatasetSpec;
 pub use self::settings::{Compression, DownloadAddress, DownloadShape, GenesysSettings, Totals};

@@ -6,6 +6,7 @@
 
 mod answer;
 mod dataset;
+mod demo;
 pub mod endpoint;
 mod graphql;
 mod provider;
@@ -25,6 +26,8 @@ use std::sync::atomic::Ordering;
 use self::endpoint::LivePersonHost;
 use self::provider::{CONFIGURATION, LivePersonProvider};
 use crate::{SimError, Simulator, lock};
+
+pub(crate) use self::demo::demo;
 
 pub use self::dataset::{DatasetSpec, calls_needed};
 pub use self::settings::{
