@@ -23,12 +23,12 @@ const LATE_SHARE: f64 = 0.15;
 const POISON: usize = 12;
 const EVER: Duration = Duration::from_hours(24 * 365);
 
-fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Clock::Fixed(at("2026-03-01"))
 }
 
 /// A jobs.yaml with one connection and one job.
-fn jobs(provider: &str, connection: &str) -> String {
+pub(crate) fn jobs(provider: &str, connection: &str) -> String {
     let job = "    schedule: '@hourly'
     start: 2026-03-01
     window: 1h
@@ -38,11 +38,11 @@ fn jobs(provider: &str, connection: &str) -> String {
 }
 
 /// What the week came to.
-struct Week {
-    rows: Vec<(i64, String)>,
-    quarantine: Vec<String>,
+pub(crate) struct Week {
+    pub(crate) rows: Vec<(i64, String)>,
+    pub(crate) quarantine: Vec<String>,
     /// What a perfect client would have called.
-    perfect: u64,
+    pub(crate) perfect: u64,
 }
 
 impl Week {
@@ -59,7 +59,7 @@ impl Week {
 
 /// Runs a job every hour, until the last pass over the last hour is due. `needed` says how many calls the tasks of a
 /// stream take at least.
-async fn run<S: Simulator>(
+pub(crate) async fn run<S: Simulator>(
     rig: &Rig<S>,
     needed: impl Fn(&S, &str, bool, &Task, Timestamp) -> u64,
 ) -> Week {
@@ -110,7 +110,7 @@ async fn run<S: Simulator>(
 }
 
 /// Compares as multisets, prints the provider's line, and fails if a record was lost, doubled or altered.
-fn judge(
+pub(crate) fn judge(
     provider: &str,
     mut week: Week,
     truth: impl IntoIterator<Item = (i64, String)>,
@@ -152,7 +152,7 @@ fn ratio(made: u64, perfect: u64) -> f64 {
     made as f64 / perfect as f64
 }
 
-fn pages(records: usize, size: usize) -> u64 {
+pub(crate) fn pages(records: usize, size: usize) -> u64 {
     records.div_ceil(size).max(1) as u64
 }
 

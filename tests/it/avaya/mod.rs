@@ -12,3 +12,4 @@ mod pitfalls;
 mod states;
 mod support;
 mod trouble;
+mod world;

@@ -11,3 +11,4 @@ mod golden;
 mod huge;
 mod pulls;
 mod support;
+mod world;

@@ -334,25 +334,7 @@ async fn never_passes_cut<W: World>() {
     }
 }
 
-#[tokio::test]
-async fn a_page_of_genesys_cloud_that_was_cut_is_never_whole() {
-    never_passes_cut::<genesys::Genesys>().await;
-}
-
-#[tokio::test]
-async fn a_page_of_avaya_axp_that_was_cut_is_never_whole() {
-    never_passes_cut::<avaya::Avaya>().await;
-}
-
-#[tokio::test]
-async fn a_page_of_live_person_that_was_cut_is_never_whole() {
-    never_passes_cut::<liveperson::LivePerson>().await;
-}
-
-#[tokio::test]
-async fn a_page_of_everyware_cloud_that_was_cut_is_never_whole() {
-    never_passes_cut::<everyware::Everyware>().await;
-}
+every_provider!(async fn never_passes_cut);
 
 /// Several on one page cost themselves, too, also where records have no ids and are counted.
 async fn several_cost_themselves<W: World>() {
@@ -386,10 +368,4 @@ async fn several_cost_themselves<W: World>() {
     assert_eq!(counts.new + counts.quarantined, counts.fetched);
 }
 
-#[tokio::test]
-async fn several_broken_records_cost_themselves() {
-    several_cost_themselves::<genesys::Genesys>().await;
-    several_cost_themselves::<avaya::Avaya>().await;
-    several_cost_themselves::<liveperson::LivePerson>().await;
-    several_cost_themselves::<everyware::Everyware>().await;
-}
+every_provider!(async fn several_cost_themselves);

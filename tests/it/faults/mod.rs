@@ -14,4 +14,4 @@ mod poison;
 mod quiet;
 mod too_old;
 mod windows;
-mod worlds;
+pub(crate) mod worlds;

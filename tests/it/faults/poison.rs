@@ -1,6 +1,6 @@
 //! Records that nobody should write: each lands or waits in quarantine, byte for byte, and none stops a run.
 
-use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
+use auditlake::sim::Fault;
 use base64::Engine as _;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -264,25 +264,7 @@ async fn survives_poison<W: World>() {
     }
 }
 
-#[tokio::test]
-async fn genesys_cloud_survives_poison() {
-    survives_poison::<genesys::Genesys>().await;
-}
-
-#[tokio::test]
-async fn avaya_axp_survives_poison() {
-    survives_poison::<avaya::Avaya>().await;
-}
-
-#[tokio::test]
-async fn live_person_survives_poison() {
-    survives_poison::<liveperson::LivePerson>().await;
-}
-
-#[tokio::test]
-async fn everyware_cloud_survives_poison() {
-    survives_poison::<everyware::Everyware>().await;
-}
+every_provider!(async fn survives_poison);
 
 /// Ten megabytes in one text, in one list and in one object; an id of one; and thousands of records on a page.
 async fn survives_much<W: World>() {
@@ -309,25 +291,7 @@ async fn survives_much<W: World>() {
     assert_eq!(quarantined, 0);
 }
 
-#[tokio::test]
-async fn genesys_cloud_survives_much() {
-    survives_much::<genesys::Genesys>().await;
-}
-
-#[tokio::test]
-async fn avaya_axp_survives_much() {
-    survives_much::<avaya::Avaya>().await;
-}
-
-#[tokio::test]
-async fn live_person_survives_much() {
-    survives_much::<liveperson::LivePerson>().await;
-}
-
-#[tokio::test]
-async fn everyware_cloud_survives_much() {
-    survives_much::<everyware::Everyware>().await;
-}
+every_provider!(async fn survives_much);
 
 /// A record that isn't UTF-8 waits in quarantine, byte for byte, and the others land.
 async fn survives_bytes<W: World>() {
@@ -367,13 +331,7 @@ async fn survives_bytes<W: World>() {
     assert!(reason.starts_with("the record is not UTF-8"), "{reason}");
 }
 
-#[tokio::test]
-async fn bytes_that_are_no_text_cost_no_page() {
-    survives_bytes::<genesys::Genesys>().await;
-    survives_bytes::<avaya::Avaya>().await;
-    survives_bytes::<liveperson::LivePerson>().await;
-    survives_bytes::<everyware::Everyware>().await;
-}
+every_provider!(async fn survives_bytes);
 
 /// Any JSON.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -475,22 +433,4 @@ fn keeps_anything<W: World>() {
         .unwrap();
 }
 
-#[test]
-fn genesys_cloud_keeps_anything() {
-    keeps_anything::<genesys::Genesys>();
-}
-
-#[test]
-fn avaya_axp_keeps_anything() {
-    keeps_anything::<avaya::Avaya>();
-}
-
-#[test]
-fn live_person_keeps_anything() {
-    keeps_anything::<liveperson::LivePerson>();
-}
-
-#[test]
-fn everyware_cloud_keeps_anything() {
-    keeps_anything::<everyware::Everyware>();
-}
+every_provider!(fn keeps_anything);

@@ -44,25 +44,7 @@ async fn keeps_its_budget<W: World>() {
     }
 }
 
-#[tokio::test]
-async fn genesys_cloud_keeps_its_budget_while_failing() {
-    keeps_its_budget::<genesys::Genesys>().await;
-}
-
-#[tokio::test]
-async fn avaya_axp_keeps_its_budget_while_failing() {
-    keeps_its_budget::<avaya::Avaya>().await;
-}
-
-#[tokio::test]
-async fn live_person_keeps_its_budget_while_failing() {
-    keeps_its_budget::<liveperson::LivePerson>().await;
-}
-
-#[tokio::test]
-async fn everyware_cloud_keeps_its_budget_while_failing() {
-    keeps_its_budget::<everyware::Everyware>().await;
-}
+every_provider!(async fn keeps_its_budget);
 
 /// Refused credentials are tried once, however often a run asks, until they change or a minute has passed.
 async fn signs_in_once<W: World>(endpoint: &'static str, status: u16) {

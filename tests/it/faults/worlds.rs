@@ -1,6 +1,5 @@
-//! The four providers by one measure: a job on each, and how a run of it ended.
+//! All providers by one measure: a job on each, and how a run of it ended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use auditlake::client::{Client, ClientLimits, ClientSettings};
@@ -9,25 +8,19 @@ use auditlake::config::Config;
 use auditlake::model::{FailureKind, Range, Timestamp};
 use auditlake::run::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::setup;
-use auditlake::sim::{
-    self, Asked, Counters, Fault, Faults, avaya as axp, everyware as edc, genesys as cloud,
-    liveperson as lp,
-};
+use auditlake::sim::{self, Asked, Counters, Fault, Faults};
 use auditlake::telemetry;
-use chrono::TimeDelta;
-use chrono_tz::Tz;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::rig::{Rig, Simulator, at, hasty};
 
 /// A day, and the moment from which on all of it is due, in one window.
-pub(super) const FROM: &str = "2026-03-01";
-pub(super) const TO: &str = "2026-03-02";
-pub(super) const NOW: &str = "2026-03-02T00:02:00Z";
+pub(crate) const FROM: &str = "2026-03-01";
+pub(crate) const TO: &str = "2026-03-02";
+pub(crate) const NOW: &str = "2026-03-02T00:02:00Z";
 
 /// One provider.
-pub(super) trait World: Simulator + Sized {
+pub(crate) trait World: Simulator + Sized {
     /// As in jobs.yaml.
     const NAME: &str;
     /// The call whose answers hold the records that [`World::job`] pulls.
@@ -57,13 +50,13 @@ pub(super) trait World: Simulator + Sized {
     fn record(id: &str, time: &str, more: &str) -> String;
 }
 
-fn says(bytes: &[u8], text: &str) -> bool {
+pub(crate) fn says(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
         .any(|part| part == text.as_bytes())
 }
 
-fn member(name: &str, value: &str) -> String {
+pub(crate) fn member(name: &str, value: &str) -> String {
     if value.is_empty() {
         return String::new();
     }
@@ -71,277 +64,37 @@ fn member(name: &str, value: &str) -> String {
 }
 
 /// A clock that stands where a test puts it.
-fn clock() -> sim::Clock {
+pub(crate) fn clock() -> sim::Clock {
     sim::Clock::Fixed(at(FROM))
 }
 
-const EVER: Duration = Duration::from_hours(24 * 365);
+pub(crate) const EVER: Duration = Duration::from_hours(24 * 365);
 
-impl World for cloud::Genesys {
-    const NAME: &str = "genesys_cloud";
-    const DATA: &str = cloud::endpoint::RESULTS;
-    const ASKS: &str = cloud::endpoint::SUBMIT;
-    const SIGN_IN: Option<&str> = Some(cloud::endpoint::TOKEN);
-
-    async fn start(records: usize) -> Self {
-        let data = cloud::Dataset::generate(&cloud::DatasetSpec {
-            records,
-            from: at(FROM),
-            to: at(TO),
-            services: vec!["PeoplePermissions".to_owned()],
-            quiet_services: vec![],
-            late_share: 0.0,
-            ..cloud::DatasetSpec::default()
-        });
-        let settings = cloud::GenesysSettings {
-            clock: clock(),
-            running_polls: 0,
-            token_lifetime: EVER,
-            ..cloud::GenesysSettings::default()
-        };
-        cloud::start(settings, data).await.unwrap()
-    }
-    fn connection(&self) -> String {
-        format!(
-            "base_url: {}\n    login_url: {}\n    client_id: sim-client\n    client_secret: sim-secret",
-            self.base_url(),
-            self.login_url()
-        )
-    }
-    fn options() -> &'static str {
-        "mode: async, services: [PeoplePermissions]"
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
-    }
-    fn truth(&self) -> Vec<(i64, String)> {
-        let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));
-        let key = |truth: &cloud::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
-        truth.iter().map(key).collect()
-    }
-    fn asked(asked: Asked<'_>) -> Option<Range> {
-        let body: Value = serde_json::from_slice(asked.body).ok()?;
-        let (from, to) = body["interval"].as_str()?.split_once('/')?;
-        // a second more is asked for
-        Range::new(at(from) + TimeDelta::seconds(1), at(to))
-    }
-    fn refusal(said: &str) -> String {
-        json!({ "message": said, "code": "bad.request", "status": 400 }).to_string()
-    }
-    fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
-        if asked.query.contains("cursor=") {
-            return None;
+/// Makes a test for each provider of a function that is generic over its world, in a module of the function's name.
+macro_rules! every_provider {
+    (async fn $run:ident) => {
+        crate::faults::worlds::every_provider! { @all $run [tokio::test] [async] [.await] }
+    };
+    (fn $run:ident) => {
+        crate::faults::worlds::every_provider! { @all $run [test] [] [] }
+    };
+    (@all $run:ident $test:tt $is:tt $wait:tt) => {
+        mod $run {
+            use crate::faults::worlds::every_provider;
+            every_provider! { @one genesys_cloud(genesys::Genesys) $run $test $is $wait }
+            every_provider! { @one avaya_axp(avaya::Avaya) $run $test $is $wait }
+            every_provider! { @one liveperson(liveperson::LivePerson) $run $test $is $wait }
+            every_provider! { @one everyware_cloud(everyware::Everyware) $run $test $is $wait }
         }
-        let list = records.join(",");
-        Some(format!(
-            r#"{{"id":"q","pageSize":500,"entities":[{list}]}}"#
-        ))
-    }
-    fn record(id: &str, time: &str, more: &str) -> String {
-        let (id, time) = (member("id", id), member("eventDate", time));
-        format!(r#"{{{id}{time}"action":"Update"{more}}}"#)
-    }
-}
-
-impl World for axp::Avaya {
-    const NAME: &str = "avaya_axp";
-    const DATA: &str = axp::endpoint::MATCH;
-    const ASKS: &str = Self::DATA;
-    const SIGN_IN: Option<&str> = Some(axp::endpoint::TOKEN);
-
-    async fn start(records: usize) -> Self {
-        let data = axp::Dataset::generate(&axp::DatasetSpec {
-            records,
-            from: at(FROM),
-            to: at(TO),
-            types: vec!["QUEUE".to_owned()],
-            late_share: 0.0,
-            ..axp::DatasetSpec::default()
-        });
-        let settings = axp::AvayaSettings {
-            clock: clock(),
-            token_lifetime: EVER,
-            ..axp::AvayaSettings::default()
-        };
-        axp::start(settings, data).await.unwrap()
-    }
-    fn connection(&self) -> String {
-        format!(
-            "base_url: {}\n    account_id: ABCDEF\n    app_key: sim-app-key\n    client_id: sim-client\n    client_secret: sim-secret",
-            self.base_url()
-        )
-    }
-    fn options() -> &'static str {
-        "services: [match], types: [QUEUE]"
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
-    }
-    fn truth(&self) -> Vec<(i64, String)> {
-        let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));
-        let key = |truth: &axp::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
-        truth.iter().map(key).collect()
-    }
-    fn asked(asked: Asked<'_>) -> Option<Range> {
-        let body: Value = serde_json::from_slice(asked.body).ok()?;
-        let (from, to) = (body["startDate"].as_str()?, body["endDate"].as_str()?);
-        Range::new(at(from) + TimeDelta::seconds(1), at(to))
-    }
-    fn refusal(said: &str) -> String {
-        json!({ "title": "Bad Request", "detail": said, "status": 400 }).to_string()
-    }
-    fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
-        if !asked.query.contains("pageNumber=1&") {
-            return None;
+    };
+    (@one $name:ident($($world:tt)*) $run:ident [$($test:tt)*] [$($is:tt)*] [$($wait:tt)*]) => {
+        #[$($test)*]
+        $($is)* fn $name() {
+            super::$run::<auditlake::sim::$($world)*>()$($wait)*;
         }
-        let (list, total) = (records.join(","), records.len());
-        Some(format!(
-            r#"{{"pagination":{{"pageNumber":1,"pageSize":50,"total":{total}}},"auditRecords":[{list}]}}"#
-        ))
-    }
-    fn record(id: &str, time: &str, more: &str) -> String {
-        let (id, time) = (member("author", id), member("date", time));
-        format!(r#"{{{id}{time}"event":"UPDATED","type":"QUEUE"{more}}}"#)
-    }
+    };
 }
-
-impl World for lp::LivePerson {
-    const NAME: &str = "liveperson";
-    const DATA: &str = lp::endpoint::AUDIT;
-    const ASKS: &str = Self::DATA;
-    const SIGN_IN: Option<&str> = Some(lp::endpoint::TOKEN);
-
-    async fn start(records: usize) -> Self {
-        let data = lp::Dataset::generate(&lp::DatasetSpec {
-            records,
-            from: at(FROM),
-            to: at(TO),
-            late_share: 0.0,
-            ..lp::DatasetSpec::default()
-        });
-        let settings = lp::LivePersonSettings {
-            clock: clock(),
-            token_lifetime: EVER,
-            ties: lp::Ties::ByPage,
-            ..lp::LivePersonSettings::default()
-        };
-        lp::start(settings, Arc::new(data)).await.unwrap()
-    }
-    fn connection(&self) -> String {
-        format!(
-            "domain_url: {}\n    account_id: le12345678\n    client_id: sim-client\n    client_secret: sim-secret",
-            self.domain_url()
-        )
-    }
-    fn options() -> &'static str {
-        ""
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
-    }
-    fn truth(&self) -> Vec<(i64, String)> {
-        let fields = auditlake::providers::liveperson::FIELDS;
-        let truth = self
-            .dataset()
-            .truth(at(FROM), at(TO), at(NOW), &fields, Tz::UTC);
-        let key = |truth: lp::Truth<'_>| (truth.event_time_micros, truth.raw);
-        truth.into_iter().map(key).collect()
-    }
-    fn asked(asked: Asked<'_>) -> Option<Range> {
-        let body = String::from_utf8_lossy(asked.body).replace('\\', "");
-        let day = |name: &str| {
-            let (_, rest) = body.split_once(&format!("{name}:\""))?;
-            Some(at(rest.get(..10)?))
-        };
-        Range::new(day("fromDate")?, day("toDate")? + TimeDelta::days(1))
-    }
-    fn refusal(said: &str) -> String {
-        json!({ "error": { "message": said } }).to_string()
-    }
-    fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
-        if !says(asked.body, "offset:0,") {
-            return None;
-        }
-        let list = records.join(",");
-        Some(format!(r#"{{"data":{{"auditData":[{list}]}}}}"#))
-    }
-    fn record(id: &str, time: &str, more: &str) -> String {
-        let (id, time) = (member("element", id), member("changeDate", time));
-        format!(r#"{{{id}{time}"objectType":"Users"{more}}}"#)
-    }
-}
-
-impl World for edc::Everyware {
-    const NAME: &str = "everyware_cloud";
-    const DATA: &str = edc::endpoint::AUDIT;
-    const ASKS: &str = Self::DATA;
-    const SIGN_IN: Option<&str> = None;
-
-    async fn start(records: usize) -> Self {
-        let data = edc::Dataset::generate(&edc::DatasetSpec {
-            records,
-            from: at(FROM),
-            to: at(TO),
-            late_share: 0.0,
-            ..edc::DatasetSpec::default()
-        });
-        let settings = edc::EverywareSettings {
-            clock: clock(),
-            pieces: vec![1_000, 1, 37, 4_096],
-            ..edc::EverywareSettings::default()
-        };
-        edc::start(settings, data).await.unwrap()
-    }
-    fn connection(&self) -> String {
-        format!(
-            "base_url: {}\n    account_id: acme\n    username: sim-user\n    password: sim-secret",
-            self.base_url()
-        )
-    }
-    fn options() -> &'static str {
-        ""
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
-    }
-    fn truth(&self) -> Vec<(i64, String)> {
-        let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));
-        let key = |truth: &edc::Truth<'_>| (truth.event_time_micros, truth.raw.to_owned());
-        truth.iter().map(key).collect()
-    }
-    fn asked(asked: Asked<'_>) -> Option<Range> {
-        let day = |name: &str| {
-            let (_, rest) = asked.query.split_once(&format!("{name}="))?;
-            let day = rest.split('&').next()?.replace("%2F", "/");
-            let mut parts = day.split('/');
-            let (month, day, year) = (parts.next()?, parts.next()?, parts.next()?);
-            Some(at(&format!("{year}-{month}-{day}")))
-        };
-        Range::new(day("startDate")?, day("stopDate")? + TimeDelta::days(1))
-    }
-    fn refusal(said: &str) -> String {
-        json!({ "message": said }).to_string()
-    }
-    fn page(_: Asked<'_>, records: &[String]) -> Option<String> {
-        Some(format!(r#"{{"audit":[{}]}}"#, records.join(",")))
-    }
-    fn record(id: &str, time: &str, more: &str) -> String {
-        let (id, time) = (member("id", id), member("occurredOn", time));
-        format!(r#"{{{id}{time}"eventType":"UPDATE"{more}}}"#)
-    }
-}
+pub(super) use every_provider;
 
 /// A file with a job over the whole day.
 pub(super) fn yaml<W: World>(sim: &W, rate: &str, job: &str) -> String {

@@ -14,3 +14,4 @@ mod modes;
 mod states;
 mod support;
 mod trouble;
+mod world;

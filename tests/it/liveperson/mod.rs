@@ -13,3 +13,4 @@ mod sign_in;
 mod support;
 mod trouble;
 mod wording;
+mod world;
