@@ -38,7 +38,6 @@ fn components_keep_their_names() {
         "Run",
         "Runs",
         "Stream",
-        "Value",
         "Work",
     ];
     assert_eq!(names, expected.map(str::to_owned).into());
