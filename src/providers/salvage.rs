@@ -259,10 +259,19 @@ impl<'a> DamagedList<'a> {
         let ListEnd::Bracket(before) = self.end else {
             return Some(false);
         };
-        let whole = before.chain(self.bytes.get(at..).unwrap_or_default());
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_reader(before.chain(rest)).into_iter();
         let is_part = self.extent == Extent::Part;
-        match serde_json::from_reader::<_, IgnoredAny>(whole) {
-            Ok(_) => (!is_part).then_some(true),
+        match values.next()? {
+            Ok(IgnoredAny) => {
+                let end = values.byte_offset().saturating_sub(before.len());
+                match self.significant(at + end).byte {
+                    None => (!is_part).then_some(true),
+                    // another answer follows: both together are none, rather than one with damage inside
+                    Some(b'{' | b'[') => Some(true),
+                    Some(_) => Some(false),
+                }
+            }
             Err(error) if is_part && error.is_eof() => None,
             Err(_) => Some(false),
         }
