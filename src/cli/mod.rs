@@ -178,7 +178,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<u8, CommandError> {
     let mut out = Out::new(Terminal::of_stdout(cli.color));
     // a defect is told by the panic itself
-    let ended = AssertUnwindSafe(command(cli, &mut out)).catch_unwind();
+    let ended = AssertUnwindSafe(Box::pin(command(cli, &mut out))).catch_unwind();
     let ended = ended
         .await
         .unwrap_or_else(|_| Err(CommandError::run("the command ended early, by a defect")));

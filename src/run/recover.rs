@@ -61,10 +61,10 @@ fn before_start(job: &str, start: Timestamp, range: Range, passed: &RangeSet) ->
     let early = Range::new(range.from(), range.to().min(start))?;
     let missing = passed.missing(early);
     let (first, last) = missing.iter().next().zip(missing.iter().next_back())?;
-    let lost = first.hull(&last);
-    let (from, to) = (text::time(lost.from()), text::time(lost.to()));
+    let range = first.hull(&last);
+    let (from, to) = (text::time(range.from()), text::time(range.to()));
     Some(format!(
-        "{lost} lies before the job's `start`: only `backfill --job {job} --from {from} --to {to}` pulls it again"
+        "{range} lies before the job's `start`: only `backfill --job {job} --from {from} --to {to}` pulls it again"
     ))
 }
 

@@ -39,13 +39,12 @@ impl UnreadableRecords {
         id: &str,
         received_at: Timestamp,
     ) -> Result<Unreadable, RunError> {
-        let quarantine = match &mut self.quarantine {
-            Some(quarantine) => quarantine,
-            None => {
-                let mut held = HeldRecords::default();
-                held.read(&job.lake, &job.log).await?;
-                self.quarantine.insert(held)
-            }
+        let quarantine = if let Some(quarantine) = &mut self.quarantine {
+            quarantine
+        } else {
+            let mut held = HeldRecords::default();
+            held.read(&job.lake, &job.log).await?;
+            self.quarantine.insert(held)
         };
         Ok(Unreadable {
             is_new: self.met.adds(slot, window, id, received_at),

@@ -54,8 +54,9 @@ fn follow(providers: Providers) -> Result<Providers, Box<dyn Error + Send + Sync
                 retry_after: None,
             };
             let times = times.parse()?;
-            let first = providers.all().first();
-            first.map(|first| first.faults().next_any(times, refused));
+            if let Some(first) = providers.all().first() {
+                first.faults().next_any(times, refused);
+            }
             println!("# {line}");
             continue;
         }

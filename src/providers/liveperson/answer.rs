@@ -124,9 +124,10 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
 pub(super) fn said_in_body(answer: &Answer) -> SaidInBody {
     let has_errors = answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST;
     let text = error_text(answer);
-    let body: GraphqlBody = match has_errors && text.contains("\"errors\"") {
-        true => serde_json::from_str(&text).unwrap_or_default(),
-        false => GraphqlBody::default(),
+    let body: GraphqlBody = if has_errors && text.contains("\"errors\"") {
+        serde_json::from_str(&text).unwrap_or_default()
+    } else {
+        GraphqlBody::default()
     };
     match body.errors.and_then(|found| errors(found.get())) {
         Some(errors) => SaidInBody {

@@ -228,7 +228,7 @@ impl Coverage {
         for (stream, range, _) in lost {
             all.lost.insert(range);
             match all.lost_by_stream.last_mut() {
-                Some((last, ranges)) if last == stream => ranges.insert(range),
+                Some((newest, ranges)) if newest == stream => ranges.insert(range),
                 _ => (all.lost_by_stream).push((stream.clone(), [range].into_iter().collect())),
             }
         }
@@ -271,7 +271,7 @@ pub(super) fn days(
         .filter_map(|date| {
             let day = whole(date)?;
             let covered = coverage.any.within(day);
-            let lost = coverage.lost.within(day);
+            let refused = coverage.lost.within(day);
             let missing = coverage.missing.within(day);
             let state = if !coverage.holes.within(day).is_empty() {
                 DayState::Hole
@@ -289,7 +289,7 @@ pub(super) fn days(
                 }
             } else if !missing.is_empty() && is_tail_late {
                 DayState::Behind
-            } else if !lost.is_empty() {
+            } else if !refused.is_empty() {
                 DayState::Lost
             } else if covered.is_empty() {
                 DayState::ToCome
@@ -302,7 +302,7 @@ pub(super) fn days(
             let is_told =
                 is_partial || matches!(state, DayState::Hole | DayState::Behind | DayState::Lost);
             let (missing, by_stream) = if state == DayState::Lost {
-                (lost, &coverage.lost_by_stream)
+                (refused, &coverage.lost_by_stream)
             } else {
                 (missing, &coverage.by_stream)
             };

@@ -213,10 +213,22 @@ async fn an_outage_costs_some_thirty_calls_and_narrows_nothing() {
         Fault::ResetBefore,
         Fault::Html { status: 200 },
     ] {
-        an_outage::<avaya::Avaya>(fault.clone(), "1h", at(NOW), 30).await;
-        an_outage::<genesys::Genesys>(fault.clone(), "1h", at(NOW), 30).await;
-        an_outage::<everyware::Everyware>(fault.clone(), "1d", days, 36).await;
-        an_outage::<liveperson::LivePerson>(fault, "1d", days, 30).await;
+        Box::pin(an_outage::<avaya::Avaya>(fault.clone(), "1h", at(NOW), 30)).await;
+        Box::pin(an_outage::<genesys::Genesys>(
+            fault.clone(),
+            "1h",
+            at(NOW),
+            30,
+        ))
+        .await;
+        Box::pin(an_outage::<everyware::Everyware>(
+            fault.clone(),
+            "1d",
+            days,
+            36,
+        ))
+        .await;
+        Box::pin(an_outage::<liveperson::LivePerson>(fault, "1d", days, 30)).await;
     }
 }
 
@@ -278,10 +290,10 @@ async fn too_slow<W: World>(fault: Fault, limits: ClientLimits) {
 #[tokio::test]
 async fn what_is_too_slow_for_the_gateway_is_made_smaller() {
     for code in [408, 500, 502, 503, 504, 520, 522, 524] {
-        too_slow::<avaya::Avaya>(status(code), impatient()).await;
+        Box::pin(too_slow::<avaya::Avaya>(status(code), impatient())).await;
     }
-    too_slow::<genesys::Genesys>(status(524), impatient()).await;
-    too_slow::<genesys::Genesys>(status(504), impatient()).await;
+    Box::pin(too_slow::<genesys::Genesys>(status(524), impatient())).await;
+    Box::pin(too_slow::<genesys::Genesys>(status(504), impatient())).await;
 }
 
 #[tokio::test]
@@ -293,7 +305,7 @@ async fn what_stalls_or_breaks_off_is_made_smaller() {
         ..impatient()
     };
     for fault in [Fault::Stall, Fault::CutBody, Fault::Reset] {
-        too_slow::<avaya::Avaya>(fault, hurried()).await;
+        Box::pin(too_slow::<avaya::Avaya>(fault, hurried())).await;
     }
 }
 

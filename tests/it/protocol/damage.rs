@@ -286,7 +286,7 @@ async fn a_directory_in_an_objects_place_is_noticed_or_does_no_harm() {
             .await;
         match ran {
             Ok(RunOutcome::Ran(report)) => {
-                assert!(report.failures.is_empty(), "{name}: {report:?}")
+                assert!(report.failures.is_empty(), "{name}: {report:?}");
             }
             Ok(held) => panic!("{name}: {held:?}"),
             Err(error) => {

@@ -200,10 +200,10 @@ async fn at_random(seeds: Vec<u64>, runs: usize) {
 
 #[tokio::test]
 async fn random_schedules_of_two_runs_are_harmless() {
-    at_random(seeds(0, 120), 2).await;
+    Box::pin(at_random(seeds(0, 120), 2)).await;
 }
 
 #[tokio::test]
 async fn random_schedules_of_three_runs_are_harmless() {
-    at_random(seeds(1_000_000, 60), 3).await;
+    Box::pin(at_random(seeds(1_000_000, 60), 3)).await;
 }
