@@ -1,6 +1,6 @@
 //! The table `audit_events`: its columns, its rows, its Parquet files, and what is read back from them.
 //!
-//! [`schema`] lists the columns once, in the form of [`column`]; [`ddl`] shows them to engines, [`rows`] builds them, [`part`] encodes them,
+//! [`schema`] lists the columns once, in the form of `column`; [`ddl`] shows them to engines, [`rows`] builds them, [`part`] encodes them,
 //! [`partition`] says in which folder they lie, [`ids`] reads the ids back, [`canonical`] makes ids where the
 //! provider has none. Nothing here does I/O but [`ids`].
 
