@@ -31,7 +31,7 @@ use strays::Strays;
 use unreadable::{Unreadable, UnreadableRecords};
 pub use verification::{Unverified, Verification};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, real_now};
 use crate::lake;
 use crate::model::{Range, RangeSet, Timestamp};
 use crate::run::compute::CpuPool;
@@ -85,7 +85,9 @@ struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     async fn new(job: &'a Job, asked: Range, options: &'a RunOptions) -> Result<Self, RunError> {
-        let began = Time::of(job, Clock::System).now();
+        // a `Date` has whole seconds, so the clock behind it may be almost one further
+        let judged = Time::of(job, Clock::System).now() + chrono::TimeDelta::seconds(1);
+        let began = real_now().min(judged);
         let newest = lake::newest(&job.lake, &job.log).await?;
         if let Some(newest) = &newest {
             job.refuse_if_moved(newest)?;
