@@ -1,4 +1,4 @@
-//! All simulated providers at once, for whoever runs the repository's own jobs.yaml.
+//! All simulated providers at once, for running the repository's own jobs.yaml.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -6,14 +6,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, try_join_all};
 
-use super::{Clock, Faults, SimError, avaya, everyware, genesys, liveperson};
+use super::avaya::AvayaProvider;
+use super::everyware::EverywareProvider;
+use super::genesys::GenesysProvider;
+use super::liveperson::LivePersonProvider;
+use super::stage::Provider;
+use super::{Clock, Counters, Dataset, Faults, SimError, Simulator, start};
 
 /// Every simulated provider: how it is started, and its share of [`ProvidersSpec::records`].
 const ALL: [(Start, usize); 4] = [
-    (genesys::demo, 1),
-    (avaya::demo, 5),
-    (liveperson::demo, 5),
-    (everyware::demo, 5),
+    (start_one::<GenesysProvider>, 1),
+    (start_one::<AvayaProvider>, 5),
+    (start_one::<LivePersonProvider>, 5),
+    (start_one::<EverywareProvider>, 5),
 ];
 
 /// A rate limit that no job reaches.
@@ -30,11 +35,60 @@ pub trait Simulated: Debug + Send + Sync {
     /// The variables by which jobs.yaml finds it and asks as often as it can.
     fn environment(&self) -> Vec<(&'static str, String)>;
 
-    /// What is to go wrong.
+    /// The faults to inject.
     fn faults(&self) -> &Faults;
+
+    /// The calls so far.
+    fn counters(&self) -> &Counters;
 
     /// Sets the simulator's clock.
     fn set_now(&self, now: DateTime<Utc>);
+}
+
+/// A provider that can be one of [`Providers`].
+pub trait Demo: Provider<Settings: Send, Content: 'static> + Debug {
+    /// The provider's name, for people.
+    const TITLE: &'static str;
+
+    /// Generates the records that it holds.
+    fn dataset(spec: &ProvidersSpec) -> Dataset<Self::Content>;
+
+    /// Returns settings under which nothing slows a puller down.
+    fn settings(spec: &ProvidersSpec) -> Self::Settings;
+
+    /// Returns the variables by which jobs.yaml finds the simulator and asks as often as it can.
+    fn environment(simulator: &Simulator<Self>) -> Vec<(&'static str, String)>;
+}
+
+fn start_one<P: Demo>(
+    spec: ProvidersSpec,
+) -> BoxFuture<'static, Result<Box<dyn Simulated>, SimError>> {
+    Box::pin(async move {
+        let simulator = start(P::settings(&spec), P::dataset(&spec)).await?;
+        Ok(Box::new(simulator) as Box<dyn Simulated>)
+    })
+}
+
+impl<P: Demo> Simulated for Simulator<P> {
+    fn title(&self) -> &'static str {
+        P::TITLE
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        P::environment(self)
+    }
+
+    fn faults(&self) -> &Faults {
+        self.faults()
+    }
+
+    fn counters(&self) -> &Counters {
+        self.counters()
+    }
+
+    fn set_now(&self, now: DateTime<Utc>) {
+        self.set_now(now);
+    }
 }
 
 /// One of each provider, on one clock.

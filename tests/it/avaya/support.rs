@@ -95,12 +95,6 @@ pub(super) fn outline(page: &Result<Page, Refusal>) -> String {
     text
 }
 
-impl Simulator for sim::avaya::Avaya {
-    fn set_now(&self, now: Timestamp) {
-        Self::set_now(self, now);
-    }
-}
-
 /// Two days of users and queues, seen soon, no date shared by many.
 pub(super) fn two_days() -> DatasetSpec {
     DatasetSpec {

@@ -1,7 +1,7 @@
 //! Avaya AXP as one of the providers that the tests of faults take by one measure.
 
 use auditlake::model::Range;
-use auditlake::sim::{Asked, Counters, Faults, avaya};
+use auditlake::sim::{Asked, avaya};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -38,12 +38,6 @@ impl World for avaya::Avaya {
     }
     fn options() -> &'static str {
         "services: [match], types: [QUEUE]"
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
     }
     fn truth(&self) -> Vec<(i64, String)> {
         let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));

@@ -1,22 +1,15 @@
 //! A job, wired to a simulator and to a lake in memory.
 
 use auditlake::lake::{Commit, RecordCounts};
-use auditlake::model::Timestamp;
 use auditlake::sim;
 use auditlake::sim::everyware::{Dataset, DatasetSpec, Everyware, EverywareSettings};
 use chrono::DateTime;
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
-use crate::support::rig::{self, Simulator, at};
+use crate::support::rig::{self, at};
 
 pub(super) type Rig = rig::Rig<Everyware>;
-
-impl Simulator for Everyware {
-    fn set_now(&self, now: Timestamp) {
-        Self::set_now(self, now);
-    }
-}
 
 /// Three days, some of it late by hours.
 pub(super) fn three_days() -> DatasetSpec {

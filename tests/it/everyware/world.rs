@@ -1,7 +1,7 @@
 //! Everyware Cloud as one of the providers that the tests of faults take by one measure.
 
 use auditlake::model::Range;
-use auditlake::sim::{Asked, Counters, Faults, everyware};
+use auditlake::sim::{Asked, everyware};
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -37,12 +37,6 @@ impl World for everyware::Everyware {
     }
     fn options() -> &'static str {
         ""
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
     }
     fn truth(&self) -> Vec<(i64, String)> {
         let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));

@@ -8,7 +8,7 @@ use auditlake::config::Config;
 use auditlake::model::{FailureKind, Range, Timestamp};
 use auditlake::run::{self, RunMode, RunOptions, RunOutcome, RunReport};
 use auditlake::setup;
-use auditlake::sim::{self, Asked, Counters, Fault, Faults};
+use auditlake::sim::{self, Asked, Fault, Simulated};
 use auditlake::telemetry;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ pub(crate) const TO: &str = "2026-03-02";
 pub(crate) const NOW: &str = "2026-03-02T00:02:00Z";
 
 /// One provider.
-pub(crate) trait World: Simulator + Sized {
+pub(crate) trait World: Simulated + Sized {
     /// As in jobs.yaml.
     const NAME: &str;
     /// The call whose answers hold the records that [`World::job`] pulls.
@@ -36,8 +36,6 @@ pub(crate) trait World: Simulator + Sized {
     fn connection(&self) -> String;
     /// The job's options.
     fn options() -> &'static str;
-    fn faults(&self) -> &Faults;
-    fn counters(&self) -> &Counters;
     /// What it shows of the day, by time and bytes.
     fn truth(&self) -> Vec<(i64, String)>;
     /// The bounds that a call asks for, whole days as instants in UTC; nothing if it names none.

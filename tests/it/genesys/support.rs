@@ -17,9 +17,7 @@ use auditlake::sim::genesys::{Dataset, DatasetSpec, GenesysSettings};
 use chrono::TimeDelta;
 use serde_json::Value;
 
-pub(super) use crate::support::rig::{
-    Row, Simulator, at, cells, failures, hasty, lake_in_memory, range,
-};
+pub(super) use crate::support::rig::{Row, at, cells, failures, hasty, lake_in_memory, range};
 
 pub(super) const JOB: &str = "genesys-audits";
 /// The most used service, which the realtime query knows, and one that it doesn't know.
@@ -77,12 +75,6 @@ pub(super) fn policy() -> Policy {
 }
 
 pub(super) type Rig = crate::support::rig::Rig<sim::genesys::Genesys>;
-
-impl Simulator for sim::genesys::Genesys {
-    fn set_now(&self, now: Timestamp) {
-        Self::set_now(self, now);
-    }
-}
 
 impl Rig {
     pub(super) async fn new(

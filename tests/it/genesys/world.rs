@@ -1,7 +1,7 @@
 //! Genesys Cloud as one of the providers that the tests of faults take by one measure.
 
 use auditlake::model::Range;
-use auditlake::sim::{Asked, Counters, Faults, genesys};
+use auditlake::sim::{Asked, genesys};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -41,12 +41,6 @@ impl World for genesys::Genesys {
     }
     fn options() -> &'static str {
         "mode: async, services: [PeoplePermissions]"
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
     }
     fn truth(&self) -> Vec<(i64, String)> {
         let truth = self.dataset().truth(at(FROM), at(TO), at(NOW));

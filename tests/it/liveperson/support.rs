@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use auditlake::config::Config;
-use auditlake::model::Timestamp;
 use auditlake::providers::liveperson::{FIELDS, LivePerson, LivePersonOptions};
 use auditlake::providers::{
     Adapter, Answer, Call, Cursor, Learned, Page, PageRequest, Refusal, Stream, Target,
@@ -17,7 +16,7 @@ use chrono_tz::Tz;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-pub(super) use crate::support::rig::{Simulator, at, cells, failures, range};
+pub(super) use crate::support::rig::{at, cells, failures, range};
 
 pub(super) const JOB: &str = "liveperson-audits";
 pub(super) const ACCOUNT: &str = "le12345678";
@@ -150,12 +149,6 @@ pub(super) fn outline(page: &Result<Page, Refusal>) -> String {
 }
 
 pub(super) type Rig = crate::support::rig::Rig<sim::liveperson::LivePerson>;
-
-impl Simulator for sim::liveperson::LivePerson {
-    fn set_now(&self, now: Timestamp) {
-        Self::set_now(self, now);
-    }
-}
 
 /// Three days; some rows arrive up to a day late.
 pub(super) fn three_days() -> DatasetSpec {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auditlake::model::Range;
-use auditlake::sim::{Asked, Counters, Faults, liveperson};
+use auditlake::sim::{Asked, liveperson};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde_json::json;
@@ -41,12 +41,6 @@ impl World for liveperson::LivePerson {
     }
     fn options() -> &'static str {
         ""
-    }
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-    fn counters(&self) -> &Counters {
-        self.counters()
     }
     fn truth(&self) -> Vec<(i64, String)> {
         let fields = auditlake::providers::liveperson::FIELDS;

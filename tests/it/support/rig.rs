@@ -17,6 +17,7 @@ use auditlake::run::{
     self, Job, MemoryBudget, Neighbours, RunCache, RunMode, RunOptions, RunOutcome, RunReport,
 };
 use auditlake::setup;
+use auditlake::sim::Simulated;
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
@@ -78,6 +79,12 @@ pub(crate) async fn lake_in_memory() -> (Lake, Vec<PartitionColumn>) {
 /// A simulator with a clock of its own.
 pub(crate) trait Simulator {
     fn set_now(&self, now: Timestamp);
+}
+
+impl<S: Simulated> Simulator for S {
+    fn set_now(&self, now: Timestamp) {
+        Simulated::set_now(self, now);
+    }
 }
 
 /// A simulator, and a job that pulls it.

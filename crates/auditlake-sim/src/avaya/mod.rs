@@ -20,10 +20,8 @@ mod settings;
 )]
 mod tests;
 
-use self::provider::AvayaProvider;
+pub(crate) use self::provider::AvayaProvider;
 use crate::{Simulator, lock};
-
-pub(crate) use self::demo::demo;
 
 pub use self::dataset::DatasetSpec;
 pub use self::settings::{AvayaSettings, DateForms, Links, Pagination, TokenAnswer};

@@ -1,52 +1,36 @@
 //! The simulator as one of several, for jobs.yaml.
 
-use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
+use super::{Dataset, DatasetSpec, EverywareProvider, EverywareSettings};
+use crate::providers::{Demo, UNLIMITED};
+use crate::{ProvidersSpec, Simulator};
 
-use super::{Dataset, DatasetSpec, Everyware, EverywareSettings, start};
-use crate::providers::UNLIMITED;
-use crate::{Faults, ProvidersSpec, SimError, Simulated};
+impl Demo for EverywareProvider {
+    const TITLE: &'static str = "Everyware Cloud";
 
-/// Starts it with so many records, and without anything in its way.
-pub(crate) fn demo(
-    spec: ProvidersSpec,
-) -> BoxFuture<'static, Result<Box<dyn Simulated>, SimError>> {
-    Box::pin(async move {
-        let dataset = Dataset::generate(&DatasetSpec {
+    fn dataset(spec: &ProvidersSpec) -> Dataset {
+        Dataset::generate(&DatasetSpec {
             records: spec.records,
             from: spec.from,
             to: spec.to,
             ..DatasetSpec::default()
-        });
-        let settings = EverywareSettings {
+        })
+    }
+
+    fn settings(spec: &ProvidersSpec) -> EverywareSettings {
+        EverywareSettings {
             clock: spec.clock(),
             latency: spec.latency,
             ..EverywareSettings::default()
-        };
-        Ok(Box::new(start(settings, dataset).await?) as Box<dyn Simulated>)
-    })
-}
-
-impl Simulated for Everyware {
-    fn title(&self) -> &'static str {
-        "Everyware Cloud"
+        }
     }
 
-    fn environment(&self) -> Vec<(&'static str, String)> {
+    fn environment(simulator: &Simulator<Self>) -> Vec<(&'static str, String)> {
         let settings = EverywareSettings::default();
         vec![
-            ("EVERYWARE_API_URL", self.base_url()),
+            ("EVERYWARE_API_URL", simulator.base_url()),
             ("EVERYWARE_USERNAME", settings.username),
             ("EVERYWARE_PASSWORD", settings.password),
             ("EVERYWARE_RATE_LIMIT", UNLIMITED.to_owned()),
         ]
-    }
-
-    fn faults(&self) -> &Faults {
-        self.faults()
-    }
-
-    fn set_now(&self, now: DateTime<Utc>) {
-        self.set_now(now);
     }
 }

@@ -17,10 +17,8 @@ mod settings;
 )]
 mod tests;
 
-use self::provider::EverywareProvider;
+pub(crate) use self::provider::EverywareProvider;
 use crate::{Simulator, lock};
-
-pub(crate) use self::demo::demo;
 
 pub use self::dataset::{DatasetSpec, TimeForm};
 pub use self::huge::HugeDay;

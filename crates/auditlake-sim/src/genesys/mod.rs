@@ -23,10 +23,8 @@ mod tests;
 mod transactions;
 
 use self::endpoint::GenesysHost;
-use self::provider::GenesysProvider;
+pub(crate) use self::provider::GenesysProvider;
 use crate::{Simulator, lock};
-
-pub(crate) use self::demo::demo;
 
 pub use self::dataset::DatasetSpec;
 pub use self::settings::{Compression, DownloadAddress, DownloadShape, GenesysSettings, Totals};

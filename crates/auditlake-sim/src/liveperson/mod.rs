@@ -24,10 +24,9 @@ mod tests;
 use std::sync::atomic::Ordering;
 
 use self::endpoint::LivePersonHost;
-use self::provider::{CONFIGURATION, LivePersonProvider};
+use self::provider::CONFIGURATION;
+pub(crate) use self::provider::LivePersonProvider;
 use crate::{SimError, Simulator, lock};
-
-pub(crate) use self::demo::demo;
 
 pub use self::dataset::{DatasetSpec, calls_needed};
 pub use self::settings::{
