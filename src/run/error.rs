@@ -158,15 +158,8 @@ impl RunError {
         ) {
             return true;
         }
-        let Self::Source(error) = self else {
-            return false;
-        };
-        let mut error = error;
-        while let FeedError::BrokenOff { source } = error {
-            error = source;
-        }
-        match error {
-            FeedError::Client(error) => !matches!(
+        match self.of_feed() {
+            Some(FeedError::Client(error)) => !matches!(
                 error,
                 ClientError::GaveUp {
                     of_sign_in: false,
@@ -181,20 +174,25 @@ impl RunError {
 
     /// Whether a smaller range may do better: a gateway gave up, no answer came in time, or it broke off.
     pub(super) fn may_be_of_size(&self) -> bool {
+        match self.of_feed() {
+            Some(FeedError::Client(error)) => {
+                error.kind() == FailureKind::Transient && !self.stops_its_stream()
+            }
+            Some(FeedError::Refused(refusal)) => matches!(refusal, Refusal::TooSlow(_)),
+            Some(FeedError::BrokenOff { .. }) | None => false,
+        }
+    }
+
+    /// Returns what failed in the feed, also where an answer broke off by it.
+    fn of_feed(&self) -> Option<&FeedError> {
         let Self::Source(error) = self else {
-            return false;
+            return None;
         };
         let mut error = error;
         while let FeedError::BrokenOff { source } = error {
             error = source;
         }
-        match error {
-            FeedError::Client(error) => {
-                error.kind() == FailureKind::Transient && !self.stops_its_stream()
-            }
-            FeedError::Refused(refusal) => matches!(refusal, Refusal::TooSlow(_)),
-            FeedError::BrokenOff { .. } => false,
-        }
+        Some(error)
     }
 
     /// Whether the client took it for an answer, and so hasn't tried again.
