@@ -97,32 +97,13 @@ fn cut(set: &mut RangeSet, end: Timestamp) -> bool {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use chrono::{DateTime, TimeDelta};
     use proptest::prelude::*;
 
     use super::*;
     use crate::lake::{FailedRange, OpenRange, Refetch, Work};
     use crate::providers::Cursor;
     use crate::run::plan;
-
-    fn at(second: i64) -> Timestamp {
-        DateTime::from_timestamp(second, 0).unwrap()
-    }
-
-    fn range(from: i64, to: i64) -> Range {
-        Range::new(at(from), at(to)).unwrap()
-    }
-
-    fn policy() -> Policy {
-        Policy {
-            start: at(0),
-            window: TimeDelta::seconds(60),
-            min_window: TimeDelta::seconds(1),
-            lag: TimeDelta::seconds(10),
-            grain: TimeDelta::zero(),
-            settle: vec![TimeDelta::seconds(100), TimeDelta::seconds(1_000)],
-        }
-    }
+    use crate::run::plan::tests::{at, policy, range};
 
     /// Does all that is due by a clock that shows `now`.
     fn run(progress: &mut Progress, now: i64) {

@@ -812,21 +812,21 @@ fn seconds(delay: u64) -> TimeDelta {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::providers::Cursor;
 
-    fn at(second: i64) -> Timestamp {
+    pub(crate) fn at(second: i64) -> Timestamp {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    fn range(from: i64, to: i64) -> Range {
+    pub(crate) fn range(from: i64, to: i64) -> Range {
         Range::new(at(from), at(to)).unwrap()
     }
 
-    fn policy() -> Policy {
+    pub(crate) fn policy() -> Policy {
         Policy {
             start: at(0),
             window: TimeDelta::seconds(60),
