@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What `../shared/model`'s scenarios named `w-*` take back; the model is not part of this repository.
+/// Steps of the protocol itself; the shortcuts of `crates/protocol-model` are their counterparts.
 const SHORTCUTS: [&str; 19] = [
     "as-written",
     "cache-filled-at-pull",
@@ -58,6 +58,28 @@ fn hunks(patch: &str) -> Vec<(String, String)> {
     hunks
 }
 
+/// The lines of the old and of the new text that a hunk's header announces, and those that follow it: `patch` refuses a
+/// hunk in which they differ.
+fn counts(patch: &str) -> Vec<[(usize, usize); 2]> {
+    let mut counts: Vec<[(usize, usize); 2]> = Vec::new();
+    for line in patch.lines() {
+        if let Some(header) = line.strip_prefix("@@ -") {
+            let (old, rest) = header.split_once(" +").unwrap();
+            let announced =
+                |range: &str| range.split_once(',').map_or(1, |(_, n)| n.parse().unwrap());
+            let new = rest.split_once(" @@").unwrap().0;
+            counts.push([(announced(old), 0), (announced(new), 0)]);
+        } else if let Some([(_, old), (_, new)]) = counts.last_mut()
+            && !line.starts_with("---")
+            && !line.starts_with("+++")
+        {
+            *old += usize::from(line.starts_with([' ', '-']));
+            *new += usize::from(line.starts_with([' ', '+']));
+        }
+    }
+    counts
+}
+
 #[test]
 fn every_shortcut_still_fits_the_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -75,6 +97,12 @@ fn every_shortcut_still_fits_the_code() {
         assert!(patch.starts_with("Removes: "), "{name} has no description");
         let hunks = hunks(&patch);
         assert!(!hunks.is_empty(), "{name} has no hunk");
+        for (announced, there) in counts(&patch).into_iter().flatten() {
+            assert_eq!(
+                announced, there,
+                "{name} has a hunk whose header counts wrongly"
+            );
+        }
         for (file, old) in hunks {
             let code = fs::read_to_string(root.join(&file)).unwrap();
             assert_eq!(
