@@ -36,7 +36,7 @@ pub enum Fault {
     Reset,
     /// The call takes effect; half of its answer's body is sent, and then nothing more, while the connection stays open.
     Stall,
-    /// The call takes effect; its answer's body goes on with spaces and never ends.
+    /// The call takes effect; its response body continues with spaces and never ends.
     Endless,
     /// The call takes effect; its answer has these headers beside its own.
     Headers(Vec<(&'static str, String)>),
@@ -61,7 +61,7 @@ pub struct Written {
     pub body: Vec<u8>,
 }
 
-/// What was asked, for whoever rewrites the answer.
+/// The request, for a function that rewrites its response.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The query of the URL, as it came.

@@ -33,7 +33,7 @@ pub enum RateCount {
     Fixed,
     /// It ends now. Calls that are refused don't count.
     Sliding,
-    /// A bucket that holds so many calls at most and is filled evenly. Calls that are refused don't count.
+    /// A bucket that fills evenly. Refused calls don't count.
     Bucket {
         /// How many calls it holds.
         holds: u32,

@@ -1,4 +1,4 @@
-//! A running simulator, whatever it simulates.
+//! A running simulator of any provider.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,8 +95,8 @@ impl<P: Provider> Simulator<P> {
         server.map(Server::url).unwrap_or_default()
     }
 
-    /// Moves a host to another port; `announce` is told where that is. The old one is free afterwards, and nobody answers
-    /// there.
+    /// Moves a host to another port and passes its new URL to `announce`. Afterwards the old port is free, and connections
+    /// to it are refused.
     pub(crate) async fn move_host(
         &self,
         host: P::Host,

@@ -147,7 +147,7 @@ pub(crate) fn table(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// So many calls an hour.
+/// A limit of `calls` an hour.
 pub(crate) fn hourly(calls: u32) -> RateLimit {
     RateLimit {
         calls,

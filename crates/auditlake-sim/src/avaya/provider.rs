@@ -37,7 +37,7 @@ pub struct AvayaProvider {
     spike: RateWindow,
     quota: RateWindow,
     searches: AtomicU64,
-    /// How often each page was asked for: what is shuffled anew then doesn't hang on who else asks.
+    /// How often each page was requested: a reshuffle then doesn't depend on other clients.
     asked: Mutex<HashMap<PageAsked, u64>>,
 }
 

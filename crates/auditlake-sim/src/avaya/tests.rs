@@ -122,7 +122,7 @@ impl Client {
         self.users(&query).await.raw_list(&["auditRecords"])
     }
 
-    /// What of the truth is lost, and what is there too often.
+    /// Returns how many records are missing, and how many are there too often.
     fn compare(&self, pulled: Vec<String>) -> (usize, usize) {
         let truth = self.sim.dataset().truth(NEVER, ALWAYS, ALWAYS);
         compare(raws(&truth), pulled)

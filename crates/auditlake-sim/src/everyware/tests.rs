@@ -260,8 +260,9 @@ async fn bodies_go_out_in_pieces_never_end_or_are_cut() {
     }
 }
 
-/// What pullers lose of three busy days and hold twice. Every so many hours, until two days after the last record, they ask
-/// a server in New York for the days from `back` days ago to `on` days on, and keep the ids that `keep` wants.
+/// Returns how many records of three busy days a puller misses, and how many it holds twice. Every `every` hours, until two
+/// days after the last record, it asks a server in New York for the days from `back` days ago to `on` days ahead, and
+/// keeps the ids that `keep` selects.
 async fn pulled(
     every: usize,
     (back, on): (i64, i64),

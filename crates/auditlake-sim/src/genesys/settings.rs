@@ -105,7 +105,7 @@ pub struct GenesysSettings {
     pub interval_start: Bound,
     /// Whether a record at exactly the interval's end is found.
     pub interval_end: Bound,
-    /// Every so many pages of a query's results is empty, with a cursor; 0 is never, 1 counts as 2.
+    /// Makes every n-th page of a query's results empty, with a cursor; 0 is never, 1 counts as 2.
     pub empty_page_every: u32,
     /// Whether the last page of every other query has a cursor, too, which leads to an empty page without one.
     pub open_ends: bool,

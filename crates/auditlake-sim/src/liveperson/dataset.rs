@@ -88,7 +88,7 @@ impl Dataset {
     }
 
     /// The readable rows of `[from, to)` that can be seen at `visible_at`, hidden ones too, as they are shown in that
-    /// zone to whoever selects those fields in that order, in English; by time and bytes.
+    /// zone to a client that selects those fields in that order, in English; by time and bytes.
     ///
     /// # Panics
     /// If there is no such field.
@@ -160,7 +160,7 @@ impl Dataset {
     }
 }
 
-/// The calls that a client needs to read so many rows: full pages, and the empty one that ends them.
+/// The calls that a client needs to read the rows of the requested days: full pages, and the empty one that ends them.
 pub fn calls_needed(rows_in_asked_days: usize, page_size: usize) -> usize {
     rows_in_asked_days.div_ceil(page_size.max(1)) + 1
 }
@@ -210,7 +210,7 @@ impl RowGenerator<'_> {
         self.rows
     }
 
-    /// One edit, which leaves so many rows of one second that differ in their element, if at all.
+    /// Adds one edit: `size` rows of one second that differ in their element at most.
     fn action(&mut self, size: usize) {
         let kind = &OBJECT_KINDS[self.draws.rng.random_range(0..OBJECT_KINDS.len())];
         let person = self.people[self.draws.rng.random_range(0..self.people.len())].clone();

@@ -458,7 +458,7 @@ async fn some_rows_cannot_be_read_and_some_pages_are_partial() {
     assert_eq!(rows, 409);
 }
 
-/// Two busy days, all to be seen, of which a page shows so many rows.
+/// Two busy days of visible rows, in pages of at most `largest_page`.
 async fn busy(ties: Ties, largest_page: usize) -> Client {
     Client::new(
         |it| {
