@@ -21,11 +21,13 @@
 //! `cargo run --release -p protocol-model` explores everything but the long scenarios; `-- long` those too. The steps
 //! themselves are documented in `docs/architecture.md`, "A run".
 
+mod objects;
 mod rules;
 mod run;
 mod scenario;
 pub mod scenarios;
 mod search;
+mod steps;
 mod world;
 
 pub use rules::*;

@@ -1,7 +1,7 @@
 //! What one search explores.
 
+use crate::objects::Events;
 use crate::rules::Rules;
-use crate::world::Events;
 
 /// The runs, the provider's events, how often what may go wrong, and the rules that the runs follow.
 #[derive(Debug, Clone)]

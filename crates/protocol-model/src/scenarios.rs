@@ -1,11 +1,11 @@
 //! What is explored: the shortcuts, each of which must break, and the protocol, which must not.
 
+use crate::objects::Events;
 use crate::rules::{
     CommitChecked, Create, FinalKeys, IdsKept, IdsRead, OwnCommit, Pruning, RenewalRecords, Rules,
     StagingListed, Vanished,
 };
 use crate::scenario::Scenario;
-use crate::world::Events;
 
 type Tasks = &'static [&'static [Events]];
 

@@ -3,8 +3,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::run;
 use crate::scenario::Scenario;
+use crate::steps::steps;
 use crate::world::World;
 
 /// What a search found.
@@ -38,7 +38,7 @@ pub fn explore(scenario: &Scenario, most: usize) -> Found {
     let everything = (scenario.tasks.iter().copied().flatten()).fold(0, |all, page| all | page);
     let mut whole = 0;
     while let Some((at, world)) = queue.pop_front() {
-        for (which, step) in run::steps(&world, scenario).into_iter().enumerate() {
+        for (which, step) in steps(&world, scenario).into_iter().enumerate() {
             let is_new = seen.insert(fingerprint(&step.world));
             let violation = match step.violation {
                 None if is_new => step.world.violation(scenario),
@@ -102,7 +102,7 @@ fn replay(
     let mut world = World::new(scenario);
     let mut labels = Vec::new();
     for which in path.into_iter().rev() {
-        let step = run::steps(&world, scenario).swap_remove(which);
+        let step = steps(&world, scenario).swap_remove(which);
         labels.push(step.label);
         world = step.world;
     }
