@@ -1,19 +1,6 @@
 //! What can be set of every simulator.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::Duration;
-
-use crate::Clock;
-use crate::stage::Provider;
-
-/// A provider's settings.
-pub trait Settings {
-    /// The provider.
-    type Provider: Provider<Settings = Self>;
-
-    /// The port of its first host, its clock, and the delay of its answers.
-    fn basics(&self) -> (u16, Clock, Duration);
-}
 
 /// Whether an end of the range asked for belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::DropGuard;
 
 use super::server::{Port, Server};
-use super::settings::Settings;
-use super::stage::{Provider, Stage, router};
+use super::stage::{Provider, Settings, Stage, router};
 use super::{Counters, Dataset, Faults, SimError, lock};
 
 /// A running simulator; stops when it is dropped.

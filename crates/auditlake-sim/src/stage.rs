@@ -15,7 +15,6 @@ use super::clock::SimClock;
 use super::faults::{Asked, Written};
 use super::socket::Breaker;
 use super::{Clock, Counters, Dataset, Fault, Faults, lock};
-use crate::settings::Settings;
 
 /// The largest request body that a provider reads.
 const LARGEST_BODY: usize = 512_000;
@@ -151,6 +150,15 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
 
 /// The type of a form.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A provider's settings.
+pub trait Settings {
+    /// The provider.
+    type Provider: Provider<Settings = Self>;
+
+    /// The port of its first host, its clock, and the delay of its answers.
+    fn basics(&self) -> (u16, Clock, Duration);
+}
 
 /// One simulated provider.
 pub trait Provider: Send + Sync + Sized + 'static {

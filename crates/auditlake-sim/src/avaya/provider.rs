@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use serde_json::json;
@@ -16,10 +17,10 @@ use super::settings::{AvayaSettings, DateForms, TokenAnswer};
 use super::{catalogue, endpoint};
 use crate::answer::Answer;
 use crate::dataset::{Fixed as _, Record, micros};
-use crate::lock;
 use crate::oauth::{self, Tokens, random_text};
 use crate::rate::{RateState, RateWindow};
-use crate::stage::{Call, FORM, Provider, Route, Stage, accepts_json, has_type};
+use crate::stage::{Call, FORM, Provider, Route, Settings, Stage, accepts_json, has_type};
+use crate::{Clock, lock};
 
 /// A page: its type of object, its dates, its number and its size.
 type PageAsked = (&'static str, i64, i64, usize, usize);
@@ -39,6 +40,14 @@ pub struct AvayaProvider {
     searches: AtomicU64,
     /// How often each page was requested: a reshuffle then doesn't depend on other clients.
     asked: Mutex<HashMap<PageAsked, u64>>,
+}
+
+impl Settings for AvayaSettings {
+    type Provider = AvayaProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
 }
 
 impl Provider for AvayaProvider {

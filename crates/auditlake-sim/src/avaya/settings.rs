@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::provider::AvayaProvider;
-use crate::settings::Settings;
 use crate::{Bound, Clock, RateLimit, Ties};
 
 /// What stands under `links`.
@@ -103,14 +101,6 @@ pub struct AvayaSettings {
     pub deepest: Option<usize>,
     /// Time by which every answer is delayed.
     pub latency: Duration,
-}
-
-impl Settings for AvayaSettings {
-    type Provider = AvayaProvider;
-
-    fn basics(&self) -> (u16, Clock, Duration) {
-        (self.port, self.clock, self.latency)
-    }
 }
 
 impl Default for AvayaSettings {

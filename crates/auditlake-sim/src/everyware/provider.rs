@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -12,8 +13,8 @@ use super::settings::{Empty, EverywareSettings, Form};
 use super::{body, endpoint, request};
 use crate::answer::{Answer, Rest};
 use crate::rate::RateWindow;
-use crate::stage::{Call, Provider, Route, Stage};
-use crate::{lock, oauth};
+use crate::stage::{Call, Provider, Route, Settings, Stage};
+use crate::{Clock, lock, oauth};
 
 const FORBIDDEN: &str = "The current user is not allowed to perform this operation";
 
@@ -102,6 +103,14 @@ impl EverywareProvider {
         };
         answer.pieces.clone_from(&settings.pieces);
         answer
+    }
+}
+
+impl Settings for EverywareSettings {
+    type Provider = EverywareProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
     }
 }
 

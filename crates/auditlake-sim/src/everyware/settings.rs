@@ -5,8 +5,6 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::huge::HugeDay;
-use super::provider::EverywareProvider;
-use crate::settings::Settings;
 use crate::{Clock, RateLimit};
 
 /// What a date is to the provider.
@@ -101,14 +99,6 @@ pub struct EverywareSettings {
     pub huge_day: Option<HugeDay>,
     /// Time by which every answer is delayed.
     pub latency: Duration,
-}
-
-impl Settings for EverywareSettings {
-    type Provider = EverywareProvider;
-
-    fn basics(&self) -> (u16, Clock, Duration) {
-        (self.port, self.clock, self.latency)
-    }
 }
 
 impl Default for EverywareSettings {

@@ -19,10 +19,10 @@ use super::settings::{DownloadAddress, GenesysSettings};
 use super::transactions::{BadCursor, Rows, Transactions, ends};
 use super::{catalogue, endpoint};
 use crate::answer::Answer;
-use crate::lock;
 use crate::oauth::{self, Tokens};
 use crate::rate::{RateState, RateWindow};
-use crate::stage::{Call, FORM, Provider, Route, Stage, has_type};
+use crate::stage::{Call, FORM, Provider, Route, Settings, Stage, has_type};
+use crate::{Clock, lock};
 
 /// Everything that the servers share.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ pub struct GenesysProvider {
     settings: GenesysSettings,
     rate: RateWindow,
     downloads: Downloads,
+}
+
+impl Settings for GenesysSettings {
+    type Provider = GenesysProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
 }
 
 impl Provider for GenesysProvider {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::provider::GenesysProvider;
-use crate::settings::Settings;
 use crate::{Bound, Clock, RateCount, RateLimit};
 
 /// How the realtime query shows `total` and `pageCount`.
@@ -125,14 +123,6 @@ pub struct GenesysSettings {
     pub download_lifetime: Duration,
     /// Time by which every answer is delayed.
     pub latency: Duration,
-}
-
-impl Settings for GenesysSettings {
-    type Provider = GenesysProvider;
-
-    fn basics(&self) -> (u16, Clock, Duration) {
-        (self.port, self.clock, self.latency)
-    }
 }
 
 impl Default for GenesysSettings {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::Days;
 use serde_json::{Value, json};
@@ -17,8 +18,8 @@ use super::signed_in::SignedIn;
 use crate::answer::Answer;
 use crate::dataset::Record;
 use crate::rate::RateWindow;
-use crate::stage::{Call, FORM, Provider, Route, Stage, accepts_json, has_type, header};
-use crate::{lock, oauth};
+use crate::stage::{Call, FORM, Provider, Route, Settings, Stage, accepts_json, has_type, header};
+use crate::{Clock, lock, oauth};
 
 /// The services of the configuration host.
 pub(super) const CONFIGURATION: [&str; 2] = ["accountConfigReadOnly", "accountConfigReadWrite"];
@@ -44,6 +45,14 @@ pub struct LivePersonProvider {
     settings: LivePersonSettings,
     rate: RateWindow,
     pages: AtomicU64,
+}
+
+impl Settings for LivePersonSettings {
+    type Provider = LivePersonProvider;
+
+    fn basics(&self) -> (u16, Clock, Duration) {
+        (self.port, self.clock, self.latency)
+    }
 }
 
 impl Provider for LivePersonProvider {

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::provider::LivePersonProvider;
-use crate::settings::Settings;
 use crate::{Clock, RateLimit, Ties};
 
 /// In which form the look-up answers.
@@ -124,14 +122,6 @@ pub struct LivePersonSettings {
     pub page_takes: Duration,
     /// Time by which every answer is delayed.
     pub latency: Duration,
-}
-
-impl Settings for LivePersonSettings {
-    type Provider = LivePersonProvider;
-
-    fn basics(&self) -> (u16, Clock, Duration) {
-        (self.port, self.clock, self.latency)
-    }
 }
 
 impl Default for LivePersonSettings {
