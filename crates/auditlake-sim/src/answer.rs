@@ -1,4 +1,4 @@
-//! Answers before they become responses.
+//! The answer of a simulated provider, before it becomes an HTTP response.
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use futures_util::{StreamExt as _, stream};
 
-/// A response in the making.
+/// A response under construction.
 #[derive(Debug)]
 pub struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
-    /// The sizes of the pieces in which the body goes out, over and over; in one if there are none.
+    /// The sizes of the pieces in which the body is sent, repeated in order. If empty, the body is sent in one piece.
     pub(super) pieces: Vec<usize>,
-    /// What follows the body, made up while it goes out.
+    /// What follows the body; generated while it is sent.
     pub(super) rest: Option<Rest>,
 }
 
-/// Pieces of a body that is never held whole.
+/// The pieces of a body that is never in memory as a whole.
 pub(super) struct Rest {
     pieces: Box<dyn Iterator<Item = Vec<u8>> + Send>,
-    /// Whether nothing comes behind them, not even the end.
+    /// Whether the body never ends: after the pieces, nothing more is sent and the connection stays open.
     stalls: bool,
 }
 
@@ -33,7 +33,7 @@ impl Rest {
         }
     }
 
-    /// Nothing, for ever.
+    /// Returns a body that sends nothing and never ends.
     pub(super) fn stalled() -> Self {
         Self {
             pieces: Box::new(std::iter::empty()),
@@ -63,7 +63,7 @@ impl Answer {
         }
     }
 
-    /// What a gateway says when the provider's own code was not reached.
+    /// Returns the HTML page of a gateway that didn't reach the provider.
     pub(super) fn html(status: u16) -> Self {
         let page = format!(
             "<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body>\r\n</html>\r\n"
@@ -76,7 +76,7 @@ impl Answer {
         self
     }
 
-    /// With the provider's own time, unless it says another.
+    /// Adds a `Date` header, unless the answer already has one.
     pub(super) fn with_date(self, date: String) -> Self {
         let has_one = self.headers.iter().any(|(name, _)| *name == "date");
         if has_one {
@@ -101,7 +101,7 @@ impl Answer {
     }
 }
 
-/// In one piece with its length announced, or in as many as were asked for.
+/// Converts the answer: one piece with a `Content-Length`, or the configured pieces.
 fn body(whole: Vec<u8>, sizes: Vec<usize>, rest: Option<Rest>) -> Body {
     if sizes.is_empty() && rest.is_none() {
         return Body::from(whole);

@@ -1,4 +1,4 @@
-//! The time that a simulator takes for now.
+//! The clock of a simulator.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,15 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lock;
 
-/// Where a simulator takes its time from.
+/// The source of a simulator's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Clock {
     /// The machine's own clock.
     #[default]
     System,
-    /// Stands at this instant until it is set or advanced.
+    /// Stays at this instant until it is set or advanced.
     Fixed(DateTime<Utc>),
-    /// Started at this instant, runs at the usual speed.
+    /// Starts at this instant and runs at the usual speed.
     RunningFrom(DateTime<Utc>),
 }
 
@@ -45,8 +45,8 @@ impl SimClock {
         }
     }
 
-    /// What a clock of its own shows that runs. One that stands still is for those whose other half stands still, too: no
-    /// answer's `Date` tells of it.
+    /// Returns the time of a running clock that isn't the machine's. A fixed clock is for tests whose other clocks are
+    /// fixed too, so no `Date` header shows it.
     pub(super) fn running(&self) -> Option<DateTime<Utc>> {
         let (clock, _) = *lock(&self.inner);
         matches!(clock, Clock::RunningFrom(_)).then(|| self.now())
@@ -56,7 +56,7 @@ impl SimClock {
         self.now().timestamp_micros()
     }
 
-    /// Makes `at` the present; a running clock runs on from there, any other stands still.
+    /// Sets the clock to `at`. A running clock continues from there; any other stops.
     pub(super) fn set(&self, at: DateTime<Utc>) {
         let mut inner = lock(&self.inner);
         inner.0 = match inner.0 {

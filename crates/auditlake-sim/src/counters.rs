@@ -1,4 +1,4 @@
-//! What a simulator was asked and what it answered, for tests to look at.
+//! Counts of a simulator's calls and answers, for tests.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::lock;
 
-/// Counts of calls and answers; every call is counted, refused or not.
+/// Counts of calls and answers, including refused calls.
 #[derive(Debug, Default)]
 pub struct Counters {
     counts: Mutex<Counts>,
@@ -21,17 +21,17 @@ struct Counts {
 }
 
 impl Counters {
-    /// How often this endpoint was called.
+    /// The number of calls to this endpoint.
     pub fn calls(&self, endpoint: &str) -> u64 {
         lock(&self.counts).calls.get(endpoint).copied().unwrap_or(0)
     }
 
-    /// How many calls there were to all endpoints.
+    /// The number of calls to all endpoints.
     pub fn total_calls(&self) -> u64 {
         lock(&self.counts).calls.values().sum()
     }
 
-    /// How many answers had this status.
+    /// The number of answers with this status.
     pub fn answers(&self, status: u16) -> u64 {
         lock(&self.counts)
             .answers
@@ -40,7 +40,7 @@ impl Counters {
             .unwrap_or(0)
     }
 
-    /// How many calls were refused with 429.
+    /// The number of calls refused with 429.
     pub fn rate_limited(&self) -> u64 {
         self.answers(429)
     }

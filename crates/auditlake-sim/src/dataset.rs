@@ -1,5 +1,4 @@
-//! The skeleton of a data set: what it is generated from, its records in the order of their times, and the truth about
-//! them.
+//! The skeleton of a data set: its specification, its records ordered by time, and the expected result of pulling them.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -11,34 +10,35 @@ use rand::{Rng as _, SeedableRng as _};
 /// The least delay of a late record.
 const LATE_FROM: Duration = Duration::from_mins(1);
 
-/// Defines a provider's `DatasetSpec`: the fields that all have, with these defaults, and those of its own.
+/// Defines a provider's `DatasetSpec`: the fields common to all providers, with their defaults, and the provider's own.
 macro_rules! dataset_spec {
     (
         records: $records:literal, largest_tie: $tie:literal, awkward_share: $awkward:literal,
         $($(#[$doc:meta])* $field:ident: $type:ty = $default:expr,)*
     ) => {
-        /// What a data set is generated from; the same values give the same bytes.
+        /// The specification of a data set. The same values generate the same bytes.
         #[derive(Debug, Clone, PartialEq)]
         pub struct DatasetSpec {
-            /// Seed of all that is random.
+            /// The seed of every random choice.
             pub seed: u64,
-            /// Number of readable records.
+            /// The number of readable records.
             pub records: usize,
-            /// No record happened before this instant.
+            /// The earliest possible event time.
             pub from: chrono::DateTime<chrono::Utc>,
-            /// All records happened before this instant.
+            /// The end of the range of event times, exclusive.
             pub to: chrono::DateTime<chrono::Utc>,
-            /// The longest time after which a record can usually be seen.
+            /// The longest usual delay until a record becomes visible.
             pub usual_delay: std::time::Duration,
-            /// Share of the records that can be seen much later than usual.
+            /// The share of records that become visible much later than usual.
             pub late_share: f64,
-            /// The longest delay of those; the shortest is a minute.
+            /// The longest delay of late records; the shortest is a minute.
             pub latest: std::time::Duration,
-            /// Size of the largest group of records of one log and one instant; at most a quarter of all.
+            /// The size of the largest group of records with the same log and instant; at most a quarter of all
+            /// records.
             pub largest_tie: usize,
-            /// Share of the records with nulls, gaps, unknown values, unusual text, turned order.
+            /// The share of records with nulls, missing members, unknown values, unusual text or reordered members.
             pub awkward_share: f64,
-            /// Number of unreadable records in addition to `records`; see [`PoisonKind`](crate::PoisonKind).
+            /// The number of unreadable records in addition to `records`; see [`PoisonKind`](crate::PoisonKind).
             pub poison: usize,
             $($(#[$doc])* pub $field: $type,)*
         }
@@ -76,7 +76,7 @@ macro_rules! dataset_spec {
 }
 pub(crate) use dataset_spec;
 
-/// Delays of records.
+/// The delays of records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lateness {
     pub(crate) usual: Duration,
@@ -84,11 +84,11 @@ pub(crate) struct Lateness {
     pub(crate) latest: Duration,
 }
 
-/// The random choices that records of every provider need.
+/// The random choices needed for the records of every provider.
 #[derive(Debug)]
 pub(crate) struct Draws {
     pub(crate) rng: StdRng,
-    /// In microseconds since 1970; never empty.
+    /// In microseconds since 1970. Never empty.
     range: Range<i64>,
     lateness: Lateness,
 }
@@ -103,12 +103,12 @@ impl Draws {
         }
     }
 
-    /// An instant of the range.
+    /// Returns a random instant of the range.
     pub(crate) fn instant(&mut self) -> i64 {
         self.rng.random_range(self.range.clone())
     }
 
-    /// An instant of the range that is a multiple of `step`.
+    /// Returns a random instant of the range that is a multiple of `step`.
     pub(crate) fn instant_by(&mut self, step: i64) -> i64 {
         let range = self.range.start.div_euclid(step)..self.range.end.div_euclid(step);
         self.rng
@@ -116,7 +116,7 @@ impl Draws {
             * step
     }
 
-    /// This instant, or the range's begin if it lies before that.
+    /// Returns the instant, or the start of the range if that is later.
     pub(crate) fn within(&self, instant: i64) -> i64 {
         instant.max(self.range.start)
     }
@@ -125,18 +125,18 @@ impl Draws {
         self.rng.random_bool(share.clamp(0.0, 1.0))
     }
 
-    /// The smaller of two draws: the first of `count` have the most.
+    /// Returns the smaller of two draws below `count`, so that small numbers are more frequent.
     pub(crate) fn one_of_first(&mut self, count: usize) -> usize {
         let draw = self.rng.random_range(0..count);
         draw.min(self.rng.random_range(0..count))
     }
 
-    /// When a record of this instant can be seen.
+    /// Returns when a record of this instant becomes visible.
     pub(crate) fn seen_after(&mut self, instant: i64) -> i64 {
         let delay = if self.chance(self.lateness.late_share) {
             let least = micros(LATE_FROM);
             let most = micros(self.lateness.latest).max(least);
-            // The minimum of two draws: most come within the first half, some near the end.
+            // the minimum of two draws: most within the first half, some near the end
             let draw = self.rng.random_range(least..=most);
             draw.min(self.rng.random_range(least..=most))
         } else {
@@ -151,48 +151,48 @@ pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// The way in which a record cannot be read.
+/// The reason why a record can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoisonKind {
-    /// It shows no time.
+    /// It has no time.
     NoTime,
-    /// Its time is not a time.
+    /// Its time can't be parsed.
     GarbledTime,
-    /// It is a string, a list, a number or null.
+    /// It isn't an object, but a string, a list, a number or null.
     NotAnObject,
     /// It has a time, but no id.
     NoId,
 }
 
-/// One record as it should arrive. True twins are there as often as the provider shows them.
+/// One record as it should arrive. Equal records occur as often as the provider returns them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truth<'a, Text = &'a str> {
-    /// Its id; empty where records have none.
+    /// The record's id; empty if the provider's records have none.
     pub id: String,
-    /// The time that it shows, in microseconds since 1970.
+    /// The time in the record, in microseconds since 1970.
     pub event_time_micros: i64,
-    /// The service or the account that shows it.
+    /// The service or account that returns the record.
     pub log: &'a str,
-    /// The type of object under which it is found, where the provider asks for one.
+    /// The type of object under which it is found, for providers that require one.
     pub kind: &'static str,
-    /// Its bytes.
+    /// The record's bytes.
     pub raw: Text,
-    /// The instant from which it can be seen, in microseconds since 1970.
+    /// The instant from which the record is visible, in microseconds since 1970.
     pub visible_at_micros: i64,
 }
 
-/// One unreadable record.
+/// An unreadable record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poison<'a> {
-    /// What is wrong with it.
+    /// The reason why it can't be read.
     pub kind: PoisonKind,
-    /// The service or the account that shows it.
+    /// The service or account that returns the record.
     pub log: &'a str,
-    /// Its bytes.
+    /// The record's bytes.
     pub raw: &'a str,
 }
 
-/// A provider's generated records. Never changes.
+/// A provider's generated records. Immutable.
 #[derive(Debug)]
 pub struct Dataset<Content> {
     pub(crate) logs: Vec<Log<Content>>,
@@ -203,7 +203,7 @@ pub struct Dataset<Content> {
 pub(crate) struct Log<Content> {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
-    /// In the order in which they are filed.
+    /// In the order of the instants under which they are found.
     pub(crate) records: Vec<Record<Content>>,
 }
 
@@ -212,16 +212,16 @@ pub(crate) struct Log<Content> {
 pub(crate) struct Record<Content> {
     /// The instant under which it is found.
     pub(crate) filed: i64,
-    /// The instant that it shows.
+    /// The instant in the record.
     pub(crate) shown: i64,
     pub(crate) visible_at: i64,
     pub(crate) poison: Option<PoisonKind>,
     pub(crate) content: Content,
 }
 
-/// A record whose bytes are fixed.
+/// The content of a record whose bytes are fixed.
 pub(crate) trait Fixed {
-    /// Its id, where it has one.
+    /// Its id, if it has one.
     fn id(&self) -> String {
         String::new()
     }
@@ -239,7 +239,7 @@ impl<Content> Log<Content> {
         }
     }
 
-    /// The records filed from `first` to `last`, both included, that can be seen at `now`, with their places.
+    /// Returns the records found from `first` to `last`, inclusive, that are visible at `now`, with their positions.
     pub(crate) fn select(
         &self,
         first: i64,
@@ -254,7 +254,7 @@ impl<Content> Log<Content> {
 }
 
 impl<Content> Record<Content> {
-    /// A readable record that is filed under the time that it shows.
+    /// Returns a readable record that is found under its own time.
     pub(crate) fn new(at: i64, visible_at: i64, content: Content) -> Self {
         Self {
             filed: at,
@@ -267,7 +267,7 @@ impl<Content> Record<Content> {
 }
 
 impl<Content> Dataset<Content> {
-    /// Puts each log in order; records of one instant stay as they were made up.
+    /// Sorts each log by time; records of the same instant keep their order.
     pub(crate) fn new(mut logs: Vec<Log<Content>>) -> Self {
         for log in &mut logs {
             log.records.sort_by_key(|record| record.filed);
@@ -275,12 +275,12 @@ impl<Content> Dataset<Content> {
         Self { logs }
     }
 
-    /// The number of a log.
+    /// Returns the number of a log.
     pub(crate) fn log(&self, name: &str) -> Option<usize> {
         self.logs.iter().position(|log| log.name == name)
     }
 
-    /// What shows a time in `[from, to)` and can be seen at `visible_at`, with its log.
+    /// Returns the records with a time in `[from, to)` that are visible at `visible_at`, with their logs.
     pub(crate) fn showing(
         &self,
         from: DateTime<Utc>,
@@ -300,7 +300,8 @@ impl<Content> Dataset<Content> {
     reason = "only the providers' own contents have fixed bytes"
 )]
 impl<Content: Fixed> Dataset<Content> {
-    /// The readable records that show a time in `[from, to)` and can be seen at `visible_at`; by time, id and bytes.
+    /// Returns the readable records with a time in `[from, to)` that are visible at `visible_at`, sorted by time, id
+    /// and bytes.
     pub fn truth(
         &self,
         from: DateTime<Utc>,
@@ -310,7 +311,7 @@ impl<Content: Fixed> Dataset<Content> {
         sorted(self.showing(from, to, visible_at))
     }
 
-    /// The truth of one log.
+    /// Returns the expected records of one log.
     pub fn truth_of(
         &self,
         name: &str,
@@ -322,7 +323,7 @@ impl<Content: Fixed> Dataset<Content> {
         sorted(all.filter(|(log, _)| log.name == name))
     }
 
-    /// The unreadable records that can be seen at `visible_at`.
+    /// Returns the unreadable records that are visible at `visible_at`.
     pub fn poison(&self, visible_at: DateTime<Utc>) -> Vec<Poison<'_>> {
         let (from, to) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
         let all = self.showing(from, to, visible_at);

@@ -1,4 +1,4 @@
-//! Faults on demand: what a test wants to go wrong, and when.
+//! Faults that a test injects into calls.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -11,72 +11,72 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock;
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// The provider's own error body under this status; the call has no effect.
+    /// The provider's own error body with this status; the call has no effect.
     Status {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// Text of the `Retry-After` header, if there is one.
+        /// The value of the `Retry-After` header, if it is sent.
         retry_after: Option<String>,
     },
-    /// A gateway's HTML page under this status; the call has no effect.
+    /// A gateway's HTML page with this status; the call has no effect.
     Html {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
     },
-    /// The connection is reset; the call has no effect.
+    /// The connection is reset, and the call has no effect.
     ResetBefore,
-    /// The call takes effect; half of its answer's body is sent, as if that were all.
+    /// The call takes effect; half of its answer's body is sent as if it were complete.
     TruncatedBody,
-    /// The call takes effect; the connection closes in the middle of the body that was announced.
+    /// The call takes effect; the connection closes in the middle of a body whose length was announced.
     CutBody,
     /// The call takes effect; the connection is reset before the answer's first byte.
     Reset,
-    /// The call takes effect; half of its answer's body is sent, and then nothing more, while the connection stays open.
+    /// The call takes effect; half of its answer's body is sent, then nothing more, and the connection stays open.
     Stall,
     /// The call takes effect; its response body continues with spaces and never ends.
     Endless,
-    /// The call takes effect; its answer has these headers beside its own.
+    /// The call takes effect; its answer has these headers in addition to its own.
     Headers(Vec<(&'static str, String)>),
-    /// The call takes effect; what is sent is what this makes of its answer.
+    /// The call takes effect; its answer is rewritten by this function.
     Rewritten(Rewrite),
-    /// The call takes effect; its answer comes this much later.
+    /// The call takes effect; its answer is delayed by this duration.
     Delay(Duration),
-    /// What befalls the call is chosen by what it asks for.
+    /// The fault depends on the content of the call.
     Chosen(Choose),
-    /// The call has to wait, before it takes effect, until the token is cancelled.
+    /// The call waits until the token is cancelled, and only then takes effect.
     Hold(CancellationToken),
 }
 
 /// An answer before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// Names and values; of equal names the last counts.
+    /// Names and values. If a name is repeated, its last value counts.
     pub headers: Vec<(&'static str, String)>,
-    /// All of the body.
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
 /// The request, for a function that rewrites its response.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// The query of the URL, as it came.
+    /// The query of the URL as received.
     pub query: &'a str,
-    /// The call's body.
+    /// The body of the call.
     pub body: &'a [u8],
 }
 
-/// Changes an answer.
+/// A function that changes an answer.
 type Change = dyn Fn(Asked<'_>, &mut Written) + Send + Sync;
 
-/// Chooses a fault for a call, or none.
+/// A function that chooses a fault for a call, or none.
 type Choice = dyn Fn(Asked<'_>) -> Option<Fault> + Send + Sync;
 
-/// Which fault befalls a call.
+/// A function that chooses the fault of a call.
 #[derive(Clone)]
 pub struct Choose(Arc<Choice>);
 
@@ -92,7 +92,7 @@ impl Choose {
     }
 }
 
-/// What becomes of an answer.
+/// A function that rewrites an answer.
 #[derive(Clone)]
 pub struct Rewrite(Arc<Change>);
 
@@ -103,12 +103,12 @@ impl fmt::Debug for Rewrite {
 }
 
 impl Fault {
-    /// A fault that sends what `rewrite` makes of the answer.
+    /// Returns a fault that sends the answer as changed by `rewrite`.
     pub fn rewritten(rewrite: impl Fn(Asked<'_>, &mut Written) + Send + Sync + 'static) -> Self {
         Self::Rewritten(Rewrite(Arc::new(rewrite)))
     }
 
-    /// The fault that `choose` gives for what is asked; all is well where it gives none.
+    /// Returns a fault that `choose` selects for each call; a call for which it selects none succeeds.
     pub fn chosen(choose: impl Fn(Asked<'_>) -> Option<Self> + Send + Sync + 'static) -> Self {
         Self::Chosen(Choose(Arc::new(choose)))
     }
@@ -120,27 +120,27 @@ impl Rewrite {
     }
 }
 
-/// A fault, and the calls that it befalls.
+/// A fault and the calls that it affects.
 #[derive(Debug, Clone)]
 pub struct FaultRule {
-    /// The endpoint concerned; every endpoint if absent.
+    /// The affected endpoint; `None` for all endpoints.
     pub endpoint: Option<&'static str>,
-    /// How many matching calls go well first.
+    /// The number of matching calls that succeed first.
     pub skip: u32,
-    /// How many matching calls fail thereafter.
+    /// The number of matching calls that fail after that.
     pub times: u32,
-    /// What happens to them.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// The faults that are waiting; the first that matches a call befalls it.
+/// The pending faults. The first rule that matches a call applies to it.
 #[derive(Debug, Default)]
 pub struct Faults {
     rules: Mutex<Vec<FaultRule>>,
     chance: Mutex<Option<Chance>>,
 }
 
-/// Faults that befall calls at random.
+/// Faults injected at random.
 #[derive(Debug)]
 struct Chance {
     rng: StdRng,
@@ -150,12 +150,12 @@ struct Chance {
 }
 
 impl Faults {
-    /// Adds a rule behind those that are waiting.
+    /// Adds a rule after the pending ones.
     pub fn inject(&self, rule: FaultRule) {
         lock(&self.rules).push(rule);
     }
 
-    /// Makes the next `times` calls of an endpoint fail.
+    /// Injects a fault into the next `times` calls of an endpoint.
     pub fn next(&self, endpoint: &'static str, times: u32, fault: Fault) {
         self.inject(FaultRule {
             endpoint: Some(endpoint),
@@ -165,7 +165,7 @@ impl Faults {
         });
     }
 
-    /// Makes the next `times` calls fail, whatever they ask for.
+    /// Injects a fault into the next `times` calls of any endpoint.
     pub fn next_any(&self, times: u32, fault: Fault) {
         self.inject(FaultRule {
             endpoint: None,
@@ -175,13 +175,13 @@ impl Faults {
         });
     }
 
-    /// Makes every call of an endpoint fail, until all faults are forgotten.
+    /// Injects a fault into every call of an endpoint until [`Faults::clear`].
     pub fn always(&self, endpoint: &'static str, fault: Fault) {
         self.next(endpoint, u32::MAX, fault);
     }
 
-    /// From now on one of these befalls each call with this probability, unless a rule does. The same seed gives the same
-    /// draws, in the order of the calls.
+    /// Injects one of these faults into each later call with this probability, unless a rule applies to the call. The
+    /// same seed gives the same draws in the order of the calls.
     pub fn at_random(&self, seed: u64, share: f64, faults: Vec<Fault>) {
         *lock(&self.chance) = Some(Chance {
             rng: StdRng::seed_from_u64(seed),
@@ -191,18 +191,18 @@ impl Faults {
         });
     }
 
-    /// How many calls have been befallen at random since that began.
+    /// The number of calls that were affected at random since then.
     pub fn at_random_so_far(&self) -> u64 {
         lock(&self.chance).as_ref().map_or(0, |chance| chance.taken)
     }
 
-    /// Forgets every fault that has not happened yet, those at random, too.
+    /// Removes all pending faults, including the random ones.
     pub fn clear(&self) {
         lock(&self.rules).clear();
         *lock(&self.chance) = None;
     }
 
-    /// The fault that befalls this call, if any.
+    /// Returns the fault of this call, if any.
     pub(super) fn take(&self, endpoint: &str) -> Option<Fault> {
         let mut rules = lock(&self.rules);
         rules.retain(|rule| rule.times > 0);

@@ -1,12 +1,12 @@
 //! Built-in simulators of the providers, for `auditlake demo` and for tests.
 //!
-//! A simulator is a small HTTP server on the loopback address. It shares no type with any adapter, and it is never
-//! kinder than the provider: what the provider would refuse, it refuses, and what is not known of the provider is a
-//! setting, so that both readings can be tested.
+//! A simulator is a small HTTP server on the loopback address. It shares no type with any adapter, and it is at least
+//! as strict as the provider: it refuses whatever the provider would refuse. Undocumented behaviour is a setting, so
+//! that adapters can be tested with every variant.
 //!
-//! What every simulator needs is here: a server that starts and stops, a clock of its own ([`Clock`]), tokens, a rate
-//! window ([`RateLimit`]), faults on demand ([`Faults`]) and counters ([`Counters`]). What is particular to one provider
-//! lies in the module that bears its name.
+//! The modules at this level are common to all simulators: a server that starts and stops, a clock ([`Clock`]), tokens,
+//! a rate limit ([`RateLimit`]), injected faults ([`Faults`]) and counters ([`Counters`]). Each provider has a module
+//! of its own.
 
 mod answer;
 pub mod avaya;
@@ -45,7 +45,7 @@ pub use server::SimError;
 pub use settings::{Bound, Ties};
 pub use simulator::{Simulator, start};
 
-/// Locks a mutex, also one whose holder panicked: a simulator keeps answering.
+/// Locks a mutex, even if a holder panicked, so that a simulator keeps answering.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

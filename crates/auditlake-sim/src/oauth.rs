@@ -1,4 +1,4 @@
-//! Bearer tokens that a simulator issued, and the credentials it issues them for.
+//! The bearer tokens that a simulator has issued, and the parsing of `Authorization` headers.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,14 +11,14 @@ use rand::Rng as _;
 
 use super::lock;
 
-/// Tokens by text, with the instant at which each ends.
+/// Tokens with the instants at which they expire.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     ends: Mutex<HashMap<String, i64>>,
 }
 
 impl Tokens {
-    /// A new token, good while the clock shows less than `ends_micros`.
+    /// Issues a token that is valid until `ends_micros`, exclusive.
     pub(super) fn issue(&self, ends_micros: i64) -> String {
         let token = random_text(48);
         lock(&self.ends).insert(token.clone(), ends_micros);
@@ -36,12 +36,12 @@ impl Tokens {
     }
 }
 
-/// The token of an `Authorization: Bearer` header.
+/// Returns the token of an `Authorization: Bearer` header.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme(headers, "bearer")
 }
 
-/// User and password of an `Authorization: Basic` header.
+/// Returns the user and password of an `Authorization: Basic` header.
 pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     let decoded = STANDARD.decode(scheme(headers, "basic")?).ok()?;
     let text = String::from_utf8(decoded).ok()?;
@@ -49,14 +49,14 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// Text that nobody guesses, of `bytes` random bytes.
+/// Returns an unguessable text of `bytes` random bytes.
 pub(super) fn random_text(bytes: usize) -> String {
     let mut buffer = vec![0_u8; bytes];
     rand::rng().fill(buffer.as_mut_slice());
     URL_SAFE_NO_PAD.encode(buffer)
 }
 
-/// What follows the scheme, if there is exactly one `Authorization` header and it has this scheme.
+/// Returns the text after the scheme, if there is exactly one `Authorization` header and it has this scheme.
 fn scheme<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (scheme, rest) = all.next()?.to_str().ok()?.split_once(' ')?;

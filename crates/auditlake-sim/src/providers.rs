@@ -1,4 +1,4 @@
-//! All simulated providers at once, for running the repository's own jobs.yaml.
+//! All simulated providers together, for the repository's jobs.yaml.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::liveperson::LivePersonProvider;
 use super::stage::Provider;
 use super::{Clock, Counters, Dataset, Faults, SimError, Simulator, start};
 
-/// Every simulated provider: how it is started, and its share of [`ProvidersSpec::records`].
+/// Every simulated provider: its start function and its share of [`ProvidersSpec::records`].
 const ALL: [(Start, usize); 4] = [
     (start_one::<GenesysProvider>, 1),
     (start_one::<AvayaProvider>, 5),
@@ -24,15 +24,15 @@ const ALL: [(Start, usize); 4] = [
 /// A rate limit that no job reaches.
 pub(super) const UNLIMITED: &str = "1000000/s";
 
-/// Generates what a provider holds and starts it.
+/// Generates a provider's records and starts it.
 type Start = fn(ProvidersSpec) -> BoxFuture<'static, Result<Box<dyn Simulated>, SimError>>;
 
 /// A running simulator, whatever the provider; stops when it is dropped.
 pub trait Simulated: Debug + Send + Sync {
-    /// The provider's name, for people.
+    /// The provider's display name.
     fn title(&self) -> &'static str;
 
-    /// The variables by which jobs.yaml finds it and asks as often as it can.
+    /// The environment variables with which jobs.yaml reaches the simulator, without a rate limit.
     fn environment(&self) -> Vec<(&'static str, String)>;
 
     /// The faults to inject.
@@ -47,7 +47,7 @@ pub trait Simulated: Debug + Send + Sync {
 
 /// A provider that can be one of [`Providers`].
 pub trait Demo: Provider<Settings: Send, Content: 'static> + Debug {
-    /// The provider's name, for people.
+    /// The provider's display name.
     const TITLE: &'static str;
 
     /// Generates the records that it holds.
@@ -56,7 +56,7 @@ pub trait Demo: Provider<Settings: Send, Content: 'static> + Debug {
     /// Returns settings under which nothing slows a puller down.
     fn settings(spec: &ProvidersSpec) -> Self::Settings;
 
-    /// Returns the variables by which jobs.yaml finds the simulator and asks as often as it can.
+    /// Returns the environment variables with which jobs.yaml reaches the simulator, without a rate limit.
     fn environment(simulator: &Simulator<Self>) -> Vec<(&'static str, String)>;
 }
 
@@ -91,27 +91,27 @@ impl<P: Demo> Simulated for Simulator<P> {
     }
 }
 
-/// One of each provider, on one clock.
+/// One simulator of each provider, with the same clock.
 #[derive(Debug)]
 pub struct Providers(Vec<Box<dyn Simulated>>);
 
-/// What the providers hold, and how they answer.
+/// The records of the providers, and how they answer.
 #[derive(Debug, Clone, Copy)]
 pub struct ProvidersSpec {
-    /// How many audits the first provider holds; each of the others holds a fifth of that.
+    /// The number of records of the first provider; each other provider has a fifth of that.
     pub records: usize,
-    /// No event happened before this instant.
+    /// The earliest possible event time.
     pub from: DateTime<Utc>,
-    /// All events happened before this instant.
+    /// The end of the range of event times, exclusive.
     pub to: DateTime<Utc>,
-    /// The present, until it is set.
+    /// The initial time.
     pub now: DateTime<Utc>,
-    /// By how much every answer is delayed.
+    /// The delay of every answer.
     pub latency: Duration,
 }
 
 impl ProvidersSpec {
-    /// How long a sign-in lasts: a clock that is set on by days must not end it.
+    /// The lifetime of a token: setting the clock days ahead must not expire it.
     pub(super) const EVER: Duration = Duration::from_hours(24 * 365);
 
     pub(super) fn clock(&self) -> Clock {
@@ -120,7 +120,7 @@ impl ProvidersSpec {
 }
 
 impl Providers {
-    /// Generates what they hold and starts them.
+    /// Generates the records and starts the simulators.
     pub async fn start(spec: ProvidersSpec) -> Result<Self, SimError> {
         let start = |(start, share): (Start, usize)| {
             start(ProvidersSpec {
@@ -131,19 +131,19 @@ impl Providers {
         try_join_all(ALL.map(start)).await.map(Self)
     }
 
-    /// All of them, the one with the most records first.
+    /// The simulators, the one with the most records first.
     pub fn all(&self) -> &[Box<dyn Simulated>] {
         &self.0
     }
 
-    /// The variables that jobs.yaml takes from the environment, so that it finds these and asks as often as it can.
+    /// Returns the environment variables with which jobs.yaml reaches the simulators, without rate limits.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let own = self.0.iter().flat_map(|provider| provider.environment());
         let all = ("AUDITLAKE_ALLOW_HTTP", "true".to_owned());
         std::iter::once(all).chain(own).collect()
     }
 
-    /// Makes this the present for all of them.
+    /// Sets the clock of all simulators.
     pub fn set_now(&self, now: DateTime<Utc>) {
         for provider in &self.0 {
             provider.set_now(now);

@@ -1,4 +1,4 @@
-//! A rate limit, counted in each of the ways in which providers may count.
+//! A rate limit with each of the counting methods that providers use.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -8,44 +8,44 @@ use tokio::time::Instant;
 
 use super::lock;
 
-/// So many calls in each window.
+/// A number of calls per window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Calls allowed in one window.
+    /// The calls allowed in one window.
     pub calls: u32,
-    /// Length of a window, in real time (the simulator's own clock may stand still).
+    /// The length of a window in real time, as the simulator's own clock may be fixed.
     pub per: Duration,
 }
 
 impl RateLimit {
-    /// More than anybody calls.
+    /// A limit that is never reached.
     pub const NONE: Self = Self {
         calls: 1_000_000,
         per: Duration::from_mins(1),
     };
 }
 
-/// What a window is.
+/// The counting method.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RateCount {
-    /// It begins with the first call after the last one's end. Calls that are refused count, too.
+    /// A fixed window that begins with the first call after the end of the previous one. Refused calls count.
     #[default]
     Fixed,
-    /// It ends now. Calls that are refused don't count.
+    /// A sliding window that ends now. Refused calls don't count.
     Sliding,
     /// A bucket that fills evenly. Refused calls don't count.
     Bucket {
-        /// How many calls it holds.
+        /// The capacity of the bucket in calls.
         holds: u32,
     },
 }
 
-/// Where the window stands after one call.
+/// The state of the window after one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateState {
     pub(super) count: u32,
     pub(super) allowed: u32,
-    /// Whole seconds until a call is allowed again for certain, rounded up.
+    /// The time until a call is certainly allowed again, in seconds, rounded up.
     pub(super) reset_s: u64,
     pub(super) exceeded: bool,
 }
@@ -59,16 +59,16 @@ pub(super) struct RateWindow {
 
 #[derive(Debug, Default)]
 struct Window {
-    /// Of a fixed window: its begin and its calls.
+    /// For a fixed window: its start and its calls.
     fixed: Option<(Instant, u32)>,
-    /// Of a sliding one: when its calls came.
+    /// For a sliding window: the times of its calls.
     calls: VecDeque<Instant>,
-    /// Of a bucket: when it will be full again.
+    /// For a bucket: when it will be full again.
     full_at: Option<Instant>,
 }
 
 impl RateWindow {
-    /// In fixed windows.
+    /// Returns a fixed window.
     pub(super) fn new(limit: RateLimit) -> Self {
         Self::counted(limit, RateCount::default())
     }
@@ -120,7 +120,7 @@ impl RateWindow {
         (count, first + self.limit.per)
     }
 
-    /// What is missing in the bucket stands for what was called.
+    /// the bucket's missing calls are those that were made
     fn bucket(&self, window: &mut Window, now: Instant, holds: u32) -> (u32, Instant) {
         let each = self.limit.per / self.limit.calls.max(1);
         let full_at = window.full_at.unwrap_or(now).max(now) + each;

@@ -10,24 +10,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::socket::{Breaker, Sockets};
 
-/// How long a stop waits for calls in flight before it gives them up.
+/// How long a stop waits for calls in flight before it cancels them.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Why a simulator could not start.
+/// The reason why a simulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
     /// The port could not be opened.
     #[error("cannot listen on port `{port}` of the loopback address")]
     Listen {
-        /// The port asked for; 0 is any.
+        /// The requested port; 0 for any.
         port: u16,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// A port that nothing answers on yet, so that a provider can know its own address.
+/// A reserved port that doesn't answer yet, so that a provider can be given its own address.
 #[derive(Debug)]
 pub(super) struct Port {
     listener: TcpListener,
@@ -43,7 +43,7 @@ pub(super) struct Server {
 }
 
 impl Port {
-    /// Takes a port of the loopback address, any for 0.
+    /// Reserves a port on the loopback address; 0 for any.
     pub(super) async fn open(port: u16) -> Result<Self, SimError> {
         let listen = |source| SimError::Listen { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
@@ -53,7 +53,7 @@ impl Port {
         Ok(Self { listener, address })
     }
 
-    /// Scheme, host and port, without a slash at the end.
+    /// The scheme, host and port, without a trailing slash.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -78,12 +78,12 @@ impl Port {
 }
 
 impl Server {
-    /// Scheme, host and port, without a slash at the end.
+    /// The scheme, host and port, without a trailing slash.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Takes no more calls, and waits a moment for those in flight. The port is free afterwards.
+    /// Stops accepting calls and waits briefly for those in flight. Afterwards the port is free.
     pub(super) async fn shutdown(mut self) {
         self.stop.cancel();
         let Some(mut task) = self.task.take() else {

@@ -1,37 +1,37 @@
-//! What can be set of every simulator.
+//! Settings that several simulators have.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// Whether an end of the range asked for belongs to it.
+/// Whether a bound of the requested range belongs to the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// A record at exactly this instant is found.
+    /// A record at exactly this instant is returned.
     Inclusive,
-    /// A record at exactly this instant is not found.
+    /// A record at exactly this instant is not returned.
     Exclusive,
 }
 
 impl Bound {
-    /// The distance to the nearest instant that belongs to the range, in microseconds.
+    /// Returns the distance to the nearest instant that belongs to the range, in microseconds.
     pub(crate) fn gap(self) -> i64 {
         i64::from(self == Self::Exclusive)
     }
 }
 
-/// The order of records of one time, for which providers have no second criterion.
+/// The order of records with equal times, for which providers have no second sort key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ties {
-    /// The same in every answer.
+    /// The same order in every answer.
     Stable,
-    /// One that depends on which page is asked for, as a query planner may have it: the same call gives the same order,
-    /// another page another one.
+    /// An order that depends on the requested page, as with a query planner: the same call gives the same order,
+    /// another page a different one.
     ByPage,
-    /// Another with each call.
+    /// A different order with each call.
     Shuffled,
 }
 
 impl Ties {
-    /// The key by which the record with this number is ordered among those of its time.
+    /// Returns the sort key of the record with this number among those with the same time.
     pub(crate) fn key(self, number: usize, page: (usize, usize), call: u64) -> u64 {
         let salt = match self {
             Self::Stable => return number as u64,

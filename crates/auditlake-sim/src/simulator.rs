@@ -15,12 +15,12 @@ use super::{Counters, Dataset, Faults, SimError, lock};
 #[derive(Debug)]
 pub struct Simulator<P> {
     pub(crate) provider: Arc<P>,
-    /// In the order of the provider's hosts.
+    /// In the order of [`Provider::HOSTS`].
     servers: Mutex<Vec<Server>>,
     _gone: DropGuard,
 }
 
-/// Starts the simulator that these settings are for; it answers from the moment this returns.
+/// Starts the simulator with these settings. It answers as soon as this function returns.
 pub async fn start<S: Settings>(
     settings: S,
     dataset: impl Into<Arc<Dataset<<S::Provider as Provider>::Content>>>,
@@ -45,48 +45,48 @@ pub async fn start<S: Settings>(
 }
 
 impl<P: Provider> Simulator<P> {
-    /// The records that are served.
+    /// The records that the simulator serves.
     pub fn dataset(&self) -> &Arc<Dataset<P::Content>> {
         &self.provider.stage().dataset
     }
 
-    /// What was asked and answered so far.
+    /// The counts of calls and answers.
     pub fn counters(&self) -> &Counters {
         &self.provider.stage().counters
     }
 
-    /// What is to go wrong.
+    /// The faults to inject.
     pub fn faults(&self) -> &Faults {
         &self.provider.stage().faults
     }
 
-    /// The present on the simulator's clock.
+    /// The time of the simulator's clock.
     pub fn now(&self) -> DateTime<Utc> {
         self.provider.stage().clock.now()
     }
 
-    /// Sets the simulator's clock; a system clock stands still from then on.
+    /// Sets the simulator's clock. A system clock becomes a fixed one.
     pub fn set_now(&self, now: DateTime<Utc>) {
         self.provider.stage().clock.set(now);
     }
 
-    /// Moves the simulator's clock on; a system clock stands still from then on.
+    /// Advances the simulator's clock. A system clock becomes a fixed one.
     pub fn advance(&self, by: Duration) {
         self.provider.stage().clock.advance(by);
     }
 
-    /// Delays every answer from now on by this much.
+    /// Sets the delay of every later answer.
     pub fn set_latency(&self, latency: Duration) {
         self.provider.stage().set_latency(latency);
     }
 
-    /// Takes no more calls, waits a moment for those in flight, and frees the ports.
+    /// Stops accepting calls, waits briefly for those in flight, and frees the ports.
     pub async fn shutdown(self) {
         let servers = std::mem::take(&mut *lock(&self.servers));
         join_all(servers.into_iter().map(Server::shutdown)).await;
     }
 
-    /// Where a host is: scheme, host and port.
+    /// The URL of a host: scheme, host and port.
     pub(crate) fn url_of(&self, host: P::Host) -> String {
         let place = P::HOSTS.iter().position(|(known, _)| *known == host);
         let servers = lock(&self.servers);

@@ -12,18 +12,18 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Accepts connections that can be broken.
+/// A listener whose connections can be broken.
 #[derive(Debug)]
 pub(super) struct Sockets(pub(super) TcpListener);
 
-/// One connection, and the switch that breaks it.
+/// A connection with the switch that breaks it.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
     breaker: Breaker,
 }
 
-/// Breaks the connection that a request came on.
+/// The switch that breaks the connection of a request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Breaker(Arc<BreakerState>);
 
@@ -35,13 +35,13 @@ struct BreakerState {
 }
 
 impl Breaker {
-    /// Resets the connection before anything more is written.
+    /// Resets the connection before any more bytes are written.
     pub(super) fn reset(&self) {
         self.0.reset.store(true, Ordering::SeqCst);
         self.0.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Closes the connection when `bytes` more have been written.
+    /// Closes the connection after `bytes` more bytes.
     pub(super) fn close_after(&self, bytes: usize) {
         self.0.bytes_left.store(bytes, Ordering::SeqCst);
         self.0.armed.store(true, Ordering::SeqCst);

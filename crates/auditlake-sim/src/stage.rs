@@ -1,5 +1,5 @@
-//! What every simulated provider stands on: a clock, counters, faults, and a call's way from its first byte to its
-//! answer.
+//! The foundation of every simulated provider: clock, counters, faults, and the handling of a call from its first byte
+//! to its answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::{Clock, Counters, Dataset, Fault, Faults, lock};
 
 /// The largest request body that a provider reads.
 const LARGEST_BODY: usize = 512_000;
-/// More than the headers of any answer.
+/// An upper bound for the size of an answer's headers.
 const HEADERS_AT_MOST: usize = 2_048;
 
-/// What the servers of one simulator share, whatever the provider.
+/// The state shared by the servers of one simulator.
 #[derive(Debug)]
 pub struct Stage<Content> {
     pub(crate) dataset: Arc<Dataset<Content>>,
@@ -29,7 +29,7 @@ pub struct Stage<Content> {
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
     latency: Mutex<Duration>,
-    /// Cancelled when calls in flight are given up.
+    /// Cancelled when the calls in flight have to end.
     pub(crate) gone: CancellationToken,
 }
 
@@ -45,30 +45,30 @@ impl<Content> Stage<Content> {
         }
     }
 
-    /// Delays every answer from now on by this much.
+    /// Sets the delay of every later answer.
     pub(crate) fn set_latency(&self, latency: Duration) {
         *lock(&self.latency) = latency;
     }
 }
 
-/// The name of a call to what doesn't exist, in counters and faults.
+/// The name of calls to unknown endpoints, in counters and faults.
 pub const OTHER: &str = "other";
 
-/// Where a call leads.
+/// The endpoint of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To this endpoint of its host.
+    /// An endpoint of the host.
     To(&'static str),
-    /// To a path of its host, but not with this method.
+    /// A path of the host that doesn't have this method.
     WrongMethod,
-    /// To no path of its host.
+    /// An unknown path.
     Nothing,
 }
 
 impl Route {
-    /// The first of these endpoints that has the path, and the parameters in it. An endpoint is named by its method and
-    /// its path, in which `{…}` stands for any segment that isn't empty. The path is taken as it came: a colon that was
-    /// percent-encoded is not a colon.
+    /// Returns the first of these endpoints that matches the path, and the path's parameters. An endpoint is named by
+    /// its method and its path, in which `{…}` matches any segment that isn't empty. The path isn't decoded: a
+    /// percent-encoded colon is not a colon.
     fn find<'p>(endpoints: &[&'static str], method: &str, path: &'p str) -> (Self, Vec<&'p str>) {
         for endpoint in endpoints {
             let (wanted, pattern) = endpoint.split_once(' ').unwrap_or(("", endpoint));
@@ -104,13 +104,13 @@ fn parameters<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
     }
 }
 
-/// One call, read to its end.
+/// A call that was read completely.
 #[derive(Debug)]
 pub struct Call<'a, Host> {
-    /// The host that it came to.
+    /// The host that was called.
     pub(crate) host: Host,
     pub(crate) route: Route,
-    /// The segments of its path that the endpoint leaves open, percent-encoding and all.
+    /// The segments of the path that are parameters of the endpoint, still percent-encoded.
     pub(crate) parameters: Vec<&'a str>,
     pub(crate) query: &'a str,
     pub(crate) headers: &'a HeaderMap,
@@ -118,26 +118,26 @@ pub struct Call<'a, Host> {
 }
 
 impl<'a, Host> Call<'a, Host> {
-    /// One of the segments that the endpoint leaves open.
+    /// Returns a parameter of the endpoint.
     pub(crate) fn parameter(&self, number: usize) -> &'a str {
         self.parameters.get(number).copied().unwrap_or_default()
     }
 }
 
-/// What a call's header says, if it says it once and in ASCII.
+/// Returns the value of a header, if it occurs once and is ASCII.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let only = values.next().filter(|_| values.next().is_none());
     only?.to_str().ok()
 }
 
-/// Whether a call's body is of this type, whatever its parameters.
+/// Returns whether a call's body has this media type; its parameters are ignored.
 pub(crate) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let kind = header(headers, "content-type").and_then(|kind| kind.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
 }
 
-/// Whether a call takes JSON for an answer.
+/// Returns whether a call accepts JSON.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
     if !headers.contains_key("accept") {
         return true;
@@ -148,41 +148,41 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
         .any(|kind| accept.contains(kind))
 }
 
-/// The type of a form.
+/// The media type of a form.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A provider's settings.
 pub trait Settings {
-    /// The provider.
+    /// The provider that has these settings.
     type Provider: Provider<Settings = Self>;
 
-    /// The port of its first host, its clock, and the delay of its answers.
+    /// Returns the port of the first host, the clock, and the delay of the answers.
     fn basics(&self) -> (u16, Clock, Duration);
 }
 
-/// One simulated provider.
+/// A simulated provider.
 pub trait Provider: Send + Sync + Sized + 'static {
-    /// One of its hosts.
+    /// A host of the provider.
     type Host: Copy + PartialEq + Send + Sync + 'static;
-    /// What can be set of it.
+    /// The provider's settings.
     type Settings: Settings<Provider = Self>;
-    /// What its records consist of.
+    /// The content of a record.
     type Content: Send + Sync;
 
-    /// All of its hosts, the port of the first can be set. Each has its endpoints, which are also their names in counters
-    /// and faults; the first with a call's path counts.
+    /// The provider's hosts with their endpoints. The port of the first host can be set. Counters and faults use the
+    /// endpoints as names; the first endpoint that matches a call's path handles it.
     const HOSTS: &'static [(Self::Host, &'static [&'static str])];
 
-    /// The provider before its first call; `urls` says where each of its hosts is.
+    /// Creates the provider; `urls` are those of its hosts, in their order.
     fn new(settings: Self::Settings, stage: Stage<Self::Content>, urls: &[String]) -> Self;
 
-    /// What it stands on.
+    /// The shared state.
     fn stage(&self) -> &Stage<Self::Content>;
 
-    /// What it answers.
+    /// Answers a call.
     fn answer(&self, call: &Call<'_, Self::Host>) -> Answer;
 
-    /// A refusal that a fault asks for, in the form of the host's own, without its `Retry-After`; the call has no effect.
+    /// Returns a refusal for a fault, in the host's own form but without its `Retry-After`. The call has no effect.
     fn refuse(&self, call: &Call<'_, Self::Host>, status: u16, retry_after: Option<&str>)
     -> Answer;
 }
@@ -206,7 +206,7 @@ pub(crate) fn router<P: Provider>(
     )
 }
 
-/// One call from its first byte to its answer.
+/// Handles a call from its first byte to its answer.
 async fn respond<P: Provider>(
     provider: &P,
     host: P::Host,
@@ -250,7 +250,7 @@ async fn respond<P: Provider>(
                 None => answer,
             }
         }
-        // what is said on a connection that is reset nobody hears
+        // never sent: the connection is reset
         Some(Fault::ResetBefore) => Answer::html(503),
         Some(Fault::Html { status }) => Answer::html(*status),
         _ if body.is_err() => provider.refuse(&call, 413, None),
@@ -289,18 +289,18 @@ async fn respond<P: Provider>(
     response
 }
 
-/// Does to an answer what a fault does on its way.
+/// Applies a fault to an answer.
 fn spoil(mut answer: Answer, fault: Option<&Fault>, breaker: &Breaker) -> Answer {
     match fault {
         Some(Fault::TruncatedBody) => {
             answer.body.truncate(answer.body.len() / 2);
             answer.rest = None;
         }
-        // Of what is never held whole, the length isn't known; it is more than this.
+        // a body that is generated while it is sent is longer than this
         Some(Fault::CutBody) if answer.rest.is_some() => {
             breaker.close_after(HEADERS_AT_MOST + 64_000);
         }
-        // Enough for the headers, and never for all of a body that is padded to twice that.
+        // enough for the headers, but not for the whole body, which is padded to twice that size
         Some(Fault::CutBody) => {
             answer
                 .body

@@ -1,4 +1,4 @@
-//! What the tests of all simulators need: a client that shares nothing with them, and counts of what is lost.
+//! Helpers for the tests of all simulators: an independent client, and counts of lost records.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use serde_json::value::RawValue;
 use crate::{Fault, RateLimit, Truth};
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
-/// The week of every default data set.
+/// The week of the default data sets.
 pub(crate) const FROM: &str = "2026-03-01T00:00:00Z";
 pub(crate) const TO: &str = "2026-03-08T00:00:00Z";
 pub(crate) const EVER: Duration = Duration::from_hours(24 * 365);
-/// So late that all can be seen.
+/// An instant at which all records are visible.
 pub(crate) const ALWAYS: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
 pub(crate) const NEVER: DateTime<Utc> = DateTime::<Utc>::MIN_UTC;
 
-/// Settings or a specification, but for what is changed.
+/// Returns the default settings or specification with a change applied.
 pub(crate) fn changed<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
     change(&mut value);
     value
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -52,7 +52,7 @@ impl Reply {
         })
     }
 
-    /// A header; empty if there is none.
+    /// Returns a header; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
@@ -65,7 +65,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// A part of the body; null if it isn't there.
+    /// Returns a part of the body by JSON pointer; null if it is missing.
     pub(crate) fn at(&self, pointer: &str) -> Value {
         self.json().pointer(pointer).cloned().unwrap_or_default()
     }
@@ -74,7 +74,7 @@ impl Reply {
         self.at(pointer).as_str().unwrap_or_default().to_owned()
     }
 
-    /// The status, and the text of a part of the body.
+    /// Returns the status and the text of a part of the body.
     pub(crate) fn says(&self, pointer: &str) -> String {
         format!("{} {}", self.status, self.text_at(pointer))
     }
@@ -84,7 +84,7 @@ impl Reply {
         self.at(pointer).as_array().unwrap().clone()
     }
 
-    /// The members of a list, byte for byte.
+    /// Returns the members of a list, byte for byte.
     pub(crate) fn raw_list(&self, path: &[&str]) -> Vec<String> {
         assert_eq!(self.status, 200, "{}", self.text());
         let mut text = self.text().to_owned();
@@ -97,7 +97,7 @@ impl Reply {
     }
 }
 
-/// A client that neither follows redirects nor knows of proxies.
+/// Returns a client that follows no redirects and uses no proxy.
 pub(crate) fn http() -> reqwest::Client {
     // the client is built without a TLS provider of its own
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -119,7 +119,7 @@ pub(crate) fn sorted(texts: impl IntoIterator<Item = String>) -> Vec<String> {
     texts
 }
 
-/// How many texts of the truth are lost, and how many are there too often.
+/// Returns how many of the expected texts are missing and how many occur too often.
 pub(crate) fn compare(
     truth: impl IntoIterator<Item = String>,
     pulled: impl IntoIterator<Item = String>,
@@ -138,7 +138,7 @@ pub(crate) fn compare(
     (sum(1), sum(-1))
 }
 
-/// The lines of a table, each two cells around `=>`; none if a cell is empty.
+/// Parses the lines of a table of two columns separated by `=>`; an empty cell is `None`.
 pub(crate) fn table(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| {
@@ -147,7 +147,7 @@ pub(crate) fn table(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// A limit of `calls` an hour.
+/// Returns a limit of `calls` per hour.
 pub(crate) fn hourly(calls: u32) -> RateLimit {
     RateLimit {
         calls,

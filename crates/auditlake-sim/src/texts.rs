@@ -1,4 +1,4 @@
-//! Names, texts and addresses that records are made of; some of them break what is not careful.
+//! Names, texts and addresses of the generated records, including values that often break parsers.
 
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ const FAMILY: &[&str] = &[
     "शर्मा",
 ];
 
-/// Values that tend to break what is not careful: JSON string literals, quotes included.
+/// Values that often break parsers: JSON string literals including their quotes.
 pub(super) const AWKWARD_TEXTS: &[&str] = &[
     r#""Приветствие — \"основной\" \\ поток\n(2)""#,
     r#""ליין ‏RTL‏ текст 𝒳""#,
@@ -79,7 +79,7 @@ pub(super) fn random_uuid(rng: &mut StdRng) -> Uuid {
     Builder::from_random_bytes(rng.random()).into_uuid()
 }
 
-/// How exactly a record shows its time.
+/// The precision of a record's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Precision {
     Seconds,
@@ -90,7 +90,7 @@ pub(super) enum Precision {
 }
 
 impl Precision {
-    /// The last instant not after `micros` that can be shown so.
+    /// Returns `micros` truncated to this precision.
     pub(super) fn floor(self, micros: i64) -> i64 {
         let unit = match self {
             Self::Seconds | Self::SecondsWithZeros => 1_000_000,
@@ -101,7 +101,7 @@ impl Precision {
         micros - micros.rem_euclid(unit)
     }
 
-    /// An instant in UTC, without its zone.
+    /// Formats an instant in UTC, without a zone.
     pub(super) fn show(self, micros: i64) -> String {
         let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
         let (pattern, shown) = match self {
@@ -116,19 +116,19 @@ impl Precision {
     }
 }
 
-/// A record's text, and a part of it that isn't always shown as it is here; empty if there is none.
+/// A record's text, and the part of it that may be returned differently; empty if there is none.
 #[derive(Debug, Clone)]
 pub(super) struct Rendered {
     pub(super) text: String,
     pub(super) part: Range<usize>,
 }
 
-/// What stands before the first member, after a name, between members and after the last one.
+/// The white space before the first member, after a name, between members and after the last member.
 pub(super) type Style = [&'static str; 4];
 
 pub(super) const PLAIN: Style = ["{", ":", ",", "}"];
 
-/// An object of these members, each with its JSON.
+/// Formats an object with these members, whose values are JSON.
 pub(super) fn object(members: &[(&str, String)], [open, colon, comma, close]: Style) -> String {
     let members = members
         .iter()
@@ -137,7 +137,7 @@ pub(super) fn object(members: &[(&str, String)], [open, colon, comma, close]: St
     format!("{open}{}{close}", members.join(comma))
 }
 
-/// Text as JSON.
+/// Formats a text as JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
