@@ -1,24 +1,24 @@
-//! The six services, what each of them audits, and where they differ.
+//! The six services, the types of objects that each audits, and their differences.
 
 use super::endpoint;
 
-/// One service that has the audit search.
+/// A service with an audit search.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// Its name in the data set.
+    /// The service's name in the data set.
     pub(super) name: &'static str,
-    /// Its audit search.
+    /// The endpoint of its audit search.
     pub(super) endpoint: &'static str,
     pub(super) types: &'static [&'static str],
-    /// Without `orderBy`; what the group service does is not known.
+    /// The order without `orderBy`; undocumented for the group service.
     pub(super) ascending_by_default: bool,
-    /// The longest `orderBy`.
+    /// The maximum length of `orderBy`.
     pub(super) longest_order: usize,
-    /// The longest `ipAddress` filter.
+    /// The maximum length of the `ipAddress` filter.
     pub(super) longest_ip: usize,
-    /// What happens to its objects.
+    /// The events of its objects.
     pub(super) events: &'static [&'static str],
-    /// Whether records may show the object's earlier state.
+    /// Whether records may contain the object's earlier state.
     pub(super) shows_previous: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) static SERVICES: [Service; 6] = [
     },
 ];
 
-/// Every service with each of its types.
+/// Returns every service with each of its types.
 pub(super) fn logs() -> impl Iterator<Item = (&'static Service, &'static str)> {
     SERVICES
         .iter()

@@ -1,4 +1,4 @@
-//! The invented audit records: generated from a seed, fixed to the byte.
+//! The audit records, generated from a seed: the same seed gives the same bytes.
 
 use chrono::{DateTime, Utc};
 use rand::Rng as _;
@@ -10,21 +10,21 @@ use crate::PoisonKind;
 use crate::dataset::{Draws, Fixed, Log, Record, dataset_spec};
 use crate::texts::{Precision, Rendered, pick, random_uuid};
 
-/// The most records on a page.
+/// The maximum page size.
 const LARGEST_PAGE: u64 = 50;
 
 dataset_spec! {
     records: 4_000, largest_tie: 8, awkward_share: 0.15,
-    /// Types of objects with records; the first have the most. The others have none.
+    /// The number of types of objects with records; the first types have the most, and all others have none.
     types: Vec<String> = catalogue::logs()
         .map(|(_, kind)| kind.to_owned())
         .filter(|kind| kind != "GROUP")
         .collect(),
-    /// Share of the records that are there twice or more often, to the byte.
+    /// The share of records that occur at least twice with the same bytes.
     twin_share: f64 = 0.03,
 }
 
-/// What a record consists of.
+/// The content of a record.
 #[derive(Debug, Clone)]
 pub struct AuditRecord {
     pub(super) author: String,
@@ -58,8 +58,8 @@ impl Dataset {
         Self::new(generator.run())
     }
 
-    /// How many searches a client needs that knows all in advance: for each service and type, full pages, and one to
-    /// learn that there is nothing.
+    /// Returns the least number of searches for all records: full pages for each service and type, or one search for a
+    /// type without records.
     pub fn calls_needed(
         &self,
         from: DateTime<Utc>,
@@ -75,7 +75,8 @@ impl Dataset {
         found.map(|found| found.div_ceil(LARGEST_PAGE).max(1)).sum()
     }
 
-    /// What of one type is filed from `first` to `last`, both included, and can be seen at `now`: by date, ascending.
+    /// Returns the records of one type that are found from `first` to `last`, inclusive, and are visible at `now`, in
+    /// ascending order of date.
     pub(super) fn select(
         &self,
         kind: &str,
@@ -90,13 +91,13 @@ impl Dataset {
     }
 }
 
-/// Makes up records; the same specification gives the same bytes.
+/// Generates records; the same specification gives the same bytes.
 #[derive(Debug)]
 struct AvayaGenerator<'a> {
     spec: &'a DatasetSpec,
     draws: Draws,
     logs: Vec<Log<AuditRecord>>,
-    /// The logs with records, the first having the most, each with its service.
+    /// The logs with records and their services; the first log has the most.
     busy: Vec<(usize, &'static Service)>,
     authors: Vec<String>,
     made: usize,
@@ -121,7 +122,7 @@ impl AvayaGenerator<'_> {
         self.logs
     }
 
-    /// The largest group of equal dates: unrelated records of the first type.
+    /// Generates the largest group of equal dates: unrelated records of the first type.
     fn tie(&mut self) {
         let (precision, filed) = (Precision::Seconds, self.instant(Precision::Seconds));
         let size = self.spec.largest_tie.min(self.spec.records / 4);
@@ -130,7 +131,7 @@ impl AvayaGenerator<'_> {
         }
     }
 
-    /// One act, which leaves records of one instant.
+    /// Generates the records of one action, which have the same instant.
     fn action(&mut self, size: usize) {
         let precision = match self.draws.rng.random_range(0..10) {
             0..2 => Precision::Seconds,
@@ -145,7 +146,7 @@ impl AvayaGenerator<'_> {
         }
     }
 
-    /// One record, and its twins if it is to have some.
+    /// Generates a record, and equal ones if it is to have them.
     fn record(&mut self, (place, service): (usize, &Service), filed: i64, precision: Precision) {
         let author = self.authors[self.draws.rng.random_range(0..self.authors.len())].clone();
         let awkward = self.draws.chance(self.spec.awkward_share);

@@ -1,4 +1,4 @@
-//! Names of the endpoints, for counters and faults.
+//! The names of the endpoints, for counters and faults.
 
 pub use crate::stage::OTHER;
 

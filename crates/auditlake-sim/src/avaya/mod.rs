@@ -1,7 +1,7 @@
 //! A simulator of the audit search of Avaya Experience Platform (AXP).
 //!
-//! One host, as the provider has it: the sign-in, and six services that share one call. Everything that nobody knows of
-//! the provider is a setting, and everything that its own examples get wrong (links, default page sizes) is wrong here.
+//! Like the provider, it has one host with sign-in and six services that share one call. Undocumented behaviour is a
+//! setting. Errors of the provider's own examples (links, default page sizes) are reproduced.
 
 mod catalogue;
 mod dataset;
@@ -30,16 +30,16 @@ pub use crate::{Bound as DateBound, Ties, Truth, start};
 /// A running simulator of AXP.
 pub type Avaya = Simulator<AvayaProvider>;
 
-/// The records of all services, a log for each type of object.
+/// The records of all services, with one log for each type of object.
 pub type Dataset = crate::Dataset<dataset::AuditRecord>;
 
 impl Avaya {
-    /// Where the API is, sign-in included: scheme, host and port.
+    /// Returns the URL of the API and of sign-in: scheme, host and port.
     pub fn base_url(&self) -> String {
         self.url_of(())
     }
 
-    /// How often any service was searched.
+    /// Returns the number of searches of all services.
     pub fn searches(&self) -> u64 {
         let counters = self.counters();
         let services = catalogue::SERVICES.iter();
@@ -48,27 +48,27 @@ impl Avaya {
             .sum()
     }
 
-    /// Makes every token that was issued so far invalid.
+    /// Revokes every token issued so far.
     pub fn revoke_tokens(&self) {
         self.provider.tokens.revoke_all();
     }
 
-    /// Replaces the application key that calls must show.
+    /// Replaces the application key.
     pub fn set_app_key(&self, app_key: &str) {
         app_key.clone_into(&mut lock(&self.provider.app_key));
     }
 
-    /// Refuses the next `calls` searches because the tenant's quota is used up.
+    /// Refuses the next `calls` searches because the tenant's quota is exhausted.
     pub fn exhaust_quota(&self, calls: u32) {
         *lock(&self.provider.quota_refusals) = calls;
     }
 
-    /// Takes the permission for a service away.
+    /// Revokes the permission for a service.
     pub fn forbid_service(&self, service: &str) {
         lock(&self.provider.forbidden).insert(service.to_owned());
     }
 
-    /// Gives the permission for a service back.
+    /// Restores the permission for a service.
     pub fn allow_service(&self, service: &str) {
         lock(&self.provider.forbidden).remove(service);
     }

@@ -1,4 +1,4 @@
-//! Orders what a search found, and cuts a page out of it.
+//! Sorts the results of a search and selects a page.
 
 use serde_json::{Value, json};
 
@@ -8,19 +8,19 @@ use super::settings::{Links, Pagination};
 use crate::Ties;
 use crate::dataset::Record;
 
-/// Where a search was asked for, for its links.
+/// The URL of a search, for its links.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinkPlace<'a> {
     pub(super) host: &'a str,
     pub(super) endpoint: &'static str,
     pub(super) account: &'a str,
-    /// Whether the service swaps its links rather than showing dead ones.
+    /// Whether the service swaps its links instead of returning dead ones.
     pub(super) swaps: bool,
 }
 
-/// Puts records into the order asked for. `call` is how often this page has been asked for.
+/// Sorts records in the requested order. `call` is the number of requests for this page so far.
 pub(super) fn order(found: &mut [&Record<AuditRecord>], paging: Paging, ties: Ties, call: u64) {
-    // twins must be shuffled, too: it is the place in the log that counts
+    // sorted by the position in the log, so that equal records are shuffled too
     let page = (paging.number, paging.size);
     let mut numbered: Vec<_> = found
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn order(found: &mut [&Record<AuditRecord>], paging: Paging, ties: Ti
     }
 }
 
-/// The answer's text, records as they are.
+/// Returns the answer's text; records keep their bytes.
 pub(super) fn body(
     records: &[String],
     paging: Paging,
@@ -64,7 +64,7 @@ pub(super) fn body(
     format!("{{{}}}", parts.join(","))
 }
 
-/// Links as the provider's examples have them: nothing that could be followed.
+/// Returns links as in the provider's examples; none of them can be followed.
 pub(super) fn links(
     kind: Links,
     paging: Paging,

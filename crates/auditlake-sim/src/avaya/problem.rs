@@ -9,7 +9,7 @@ const DOCS: &str =
 
 /// A required member is null or missing.
 pub(super) const NULL: u32 = 20_002;
-/// A value is too long or too short, or a number out of bounds. The code is invented: none is published.
+/// A value is too long or too short, or a number is out of bounds. The real code is unpublished.
 pub(super) const SIZE: u32 = 20_003;
 /// A value doesn't match its pattern.
 pub(super) const PATTERN: u32 = 20_006;
@@ -27,7 +27,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// What the provider says with a status that needs no more explanation.
+    /// Returns the provider's body for a status without further details.
     pub(super) fn of_status(status: u16) -> Self {
         let words = match status {
             400 => "bad-request|Bad Request|The payload could not be parsed.",

@@ -1,4 +1,4 @@
-//! The simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: its state, and its answer to each call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -22,10 +22,10 @@ use crate::rate::{RateState, RateWindow};
 use crate::stage::{Call, FORM, Provider, Route, Settings, Stage, accepts_json, has_type};
 use crate::{Clock, lock};
 
-/// A page: its type of object, its dates, its number and its size.
+/// A requested page: type of object, dates, number and size.
 type PageAsked = (&'static str, i64, i64, usize, usize);
 
-/// Everything that the server holds.
+/// The state of the server.
 #[derive(Debug)]
 pub struct AvayaProvider {
     stage: Stage<AuditRecord>,
@@ -38,7 +38,7 @@ pub struct AvayaProvider {
     spike: RateWindow,
     quota: RateWindow,
     searches: AtomicU64,
-    /// How often each page was requested: a reshuffle then doesn't depend on other clients.
+    /// The number of requests for each page, so that shuffling doesn't depend on other clients.
     asked: Mutex<HashMap<PageAsked, u64>>,
 }
 
@@ -146,7 +146,7 @@ impl AvayaProvider {
         let answer = self
             .admitted(service, call, spike, quota)
             .unwrap_or_else(Problem::into_answer);
-        // a search takes its time: the next one comes later
+        // a search takes time, so the next one is later
         let by = self.settings.advance_per_call;
         if !by.is_zero() {
             self.stage.clock.advance(by);
@@ -220,7 +220,7 @@ impl AvayaProvider {
         self.found(service, call.parameter(0), paging, &filter, now)
     }
 
-    /// The page asked for.
+    /// Returns the requested page.
     fn found(
         &self,
         service: &'static Service,

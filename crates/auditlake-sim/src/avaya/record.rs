@@ -1,4 +1,4 @@
-//! How a record is written.
+//! The JSON of a record.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::texts::{
     random_uuid,
 };
 
-/// What a record says.
+/// The members of a record.
 #[derive(Debug)]
 pub(super) struct RecordFacts<'a> {
     /// In microseconds since 1970.
@@ -23,7 +23,7 @@ pub(super) struct RecordFacts<'a> {
     pub(super) awkward: bool,
 }
 
-/// A user's login, or an application's id.
+/// A user's login or an application's id.
 pub(super) fn author(rng: &mut StdRng) -> String {
     match rng.random_range(0..10) {
         0 => "admin".to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn render(facts: &RecordFacts<'_>, rng: &mut StdRng) -> Rendered {
     assemble(facts, &members, date_first, rng)
 }
 
-/// Puts the members together, the date among them.
+/// Returns the JSON of the members, including the date.
 fn assemble(
     facts: &RecordFacts<'_>,
     members: &[(&str, Option<String>)],
@@ -111,7 +111,7 @@ fn assemble(
     Rendered { text, part }
 }
 
-/// Numbers that a double doesn't hold, or that are written in an unusual way.
+/// Numbers that a double can't represent, or that are written in an unusual form.
 const NUMBERS: &[&str] = &[
     "12345678901234567890",
     "0.1000000000000000055",
@@ -121,7 +121,7 @@ const NUMBERS: &[&str] = &[
     "1.50",
 ];
 
-/// The members of an object of this type, each with its JSON.
+/// Returns the members of an object of this type, each with its JSON.
 fn object(kind: &str, rng: &mut StdRng) -> Vec<(&'static str, String)> {
     let id = quoted(&random_uuid(rng).to_string());
     let name = quoted(&full_name(rng));
@@ -158,7 +158,7 @@ fn object(kind: &str, rng: &mut StdRng) -> Vec<(&'static str, String)> {
     }
 }
 
-/// The object as it was: something else, something less, something more.
+/// Returns an earlier state of the object: with a different, a missing and an additional member.
 fn earlier(mut object: Vec<(&'static str, String)>, rng: &mut StdRng) -> String {
     let last = object.len() - 1;
     let changed = rng.random_range(1..=last);
@@ -172,7 +172,7 @@ fn earlier(mut object: Vec<(&'static str, String)>, rng: &mut StdRng) -> String 
     texts::object(&object, PLAIN)
 }
 
-/// The value, or null, or no member at all.
+/// Adds the member with the value, with null, or not at all.
 fn optional(value: String, without: bool, rng: &mut StdRng) -> Option<String> {
     match (without, rng.random_bool(0.5)) {
         (false, _) => Some(value),

@@ -1,4 +1,4 @@
-//! Reads searches as strictly as the provider might.
+//! Parses searches as strictly as the provider might.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const DEFAULT_PAGE_SIZE: usize = 5;
 const PAGE_SIZES: std::ops::RangeInclusive<usize> = 5..=50;
 const LONGEST_TEXT: usize = 255;
 
-/// What records are ordered by.
+/// The sort key of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OrderBy {
     Date,
@@ -110,7 +110,7 @@ impl SearchFilter {
         let start = instant(required(&members, "startDate")?).ok_or_else(Problem::malformed)?;
         let end = instant(required(&members, "endDate")?).ok_or_else(Problem::malformed)?;
         if end < start {
-            // The code is not published; the field is the one that the export names.
+            // the code is unpublished; the field is the one in the export
             let message = "must not be before startDate";
             return Err(Problem::violation("endDate", message, SIZE));
         }
@@ -138,7 +138,7 @@ impl SearchFilter {
         })
     }
 
-    /// Whether a record passes what is asked for beyond its type and its date.
+    /// Returns whether a record matches the filters other than type and date.
     pub(super) fn matches(&self, record: &str) -> bool {
         let wanted = [
             ("event", &self.event),
@@ -162,7 +162,7 @@ impl SearchFilter {
     }
 }
 
-/// Whether a text or a number somewhere in the value holds the keyword.
+/// Returns whether any text or number in the value contains the keyword.
 fn holds(value: &Value, keyword: &str) -> bool {
     match value {
         Value::Null => false,
@@ -173,7 +173,7 @@ fn holds(value: &Value, keyword: &str) -> bool {
     }
 }
 
-/// Each parameter at most once, and none that doesn't exist.
+/// Parses the parameters; repeated and unknown ones are refused.
 fn parameters(query: &str, plus_is_space: bool) -> Result<BTreeMap<&str, String>, Problem> {
     let mut given = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -222,12 +222,12 @@ fn optional(
             Err(Problem::violation(name, message, SIZE))
         }
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        // What a null means is not documented.
+        // the meaning of null is undocumented
         Some(_) => Err(Problem::malformed()),
     }
 }
 
-/// `yyyy-MM-dd'T'HH:mm:ss[.SSS]` with `Z` or an offset.
+/// Parses `yyyy-MM-dd'T'HH:mm:ss[.SSS]` with `Z` or an offset.
 fn instant(text: &str) -> Option<i64> {
     let (date, zone) = text.split_at_checked(19)?;
     let zone = match zone.strip_prefix('.') {

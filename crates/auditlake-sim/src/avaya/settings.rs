@@ -1,27 +1,27 @@
-//! What can be set of the simulator; mostly what nobody knows of the provider.
+//! The simulator's settings, mostly for undocumented behaviour of the provider.
 
 use std::time::Duration;
 
 use crate::{Bound, Clock, RateLimit, Ties};
 
-/// What stands under `links`.
+/// The content of `links`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
-    /// As in the published examples: the User service swaps `next` and `prev` from page 2 on, the others have a `next`
-    /// on every page.
+    /// As in the published examples: the User service swaps `next` and `prev` from page 2 on, and the other services
+    /// have a `next` on every page.
     AsPublished,
-    /// Absolute, with the base path doubled.
+    /// Absolute URLs with a doubled base path.
     Doubled,
-    /// Always blank.
+    /// Blank texts.
     Blank,
     /// Not at all.
     LeftOut,
 }
 
-/// What stands under `pagination`.
+/// The content of `pagination`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pagination {
-    /// Page, size and total, as numbers.
+    /// Page, size and total as numbers.
     Shown,
     /// No total.
     WithoutTotal,
@@ -29,77 +29,77 @@ pub enum Pagination {
     LeftOut,
 }
 
-/// Which of the two published forms dates have.
+/// The published form of dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateForms {
-    /// Each record has its own.
+    /// The form differs by record.
     ByRecord,
-    /// All of an answer have the same, and the next answer has the other.
+    /// The form differs by answer.
     ByCall,
 }
 
-/// What a token's answer holds.
+/// The members of a token response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAnswer {
-    /// The token and its life.
+    /// The token and its lifetime.
     Minimal,
-    /// A refresh token, too, as documented.
+    /// A refresh token as well, as documented.
     Documented,
-    /// And members that nobody documents.
+    /// Undocumented members as well.
     Extended,
 }
 
 /// Settings of the AXP simulator.
 #[derive(Debug, Clone)]
 pub struct AvayaSettings {
-    /// Port; 0 is any.
+    /// The port; 0 for any.
     pub port: u16,
     /// The only account.
     pub account_id: String,
     /// The only application key.
     pub app_key: String,
-    /// Id of the only client.
+    /// The id of the only client.
     pub client_id: String,
-    /// Its secret.
+    /// The client's secret.
     pub client_secret: String,
-    /// Life of a token, on the simulator's clock.
+    /// The lifetime of a token by the simulator's clock.
     pub token_lifetime: Duration,
-    /// What a token's answer holds.
+    /// The members of a token response.
     pub token_answer: TokenAnswer,
     /// The simulator's clock.
     pub clock: Clock,
-    /// How far each search moves the simulator's clock on, so that a walk over pages takes time.
+    /// By how much each search advances the simulator's clock, so that reading several pages takes time.
     pub advance_per_call: Duration,
-    /// Searches allowed in a short window: the spike limit.
+    /// The spike limit: searches allowed in a short window.
     pub spike_limit: RateLimit,
-    /// Searches allowed in a long window: the tenant's quota.
+    /// The tenant's quota: searches allowed in a long window.
     pub quota: RateLimit,
     /// Whether answers have `RateLimit-*` headers, and a 429 has `Retry-After`.
     pub rate_headers: bool,
-    /// Whether a record at exactly `startDate` is found.
+    /// Whether a record at exactly `startDate` is returned.
     pub start: Bound,
-    /// Whether a record at exactly `endDate` is found.
+    /// Whether a record at exactly `endDate` is returned.
     pub end: Bound,
-    /// How records of one instant are ordered.
+    /// The order of records of the same instant.
     pub ties: Ties,
-    /// What stands under `links`.
+    /// The content of `links`.
     pub links: Links,
-    /// What stands under `pagination`.
+    /// The content of `pagination`.
     pub pagination: Pagination,
-    /// The most records on a page, whatever size was asked for; `pagination.pageSize` then says so.
+    /// The maximum page size, even if a larger one is requested; `pagination.pageSize` shows it.
     pub largest_page: usize,
-    /// Which form dates have.
+    /// The form of dates.
     pub date_forms: DateForms,
-    /// Whether a `+` in the query stands for a space, or for itself.
+    /// Whether a `+` in the query means a space.
     pub plus_is_space: bool,
-    /// Longest time between `startDate` and `endDate`, if there is one.
+    /// The longest permitted time between `startDate` and `endDate`, if limited.
     pub longest_interval: Option<Duration>,
-    /// The most records that a search may match, if there is a limit.
+    /// The maximum number of records that a search may match, if limited.
     pub most_records: Option<usize>,
-    /// The most records that all pages of a search show together, if there is a limit; `pagination.total` counts the
-    /// others, too.
+    /// The maximum number of records on all pages of a search together, if limited; `pagination.total` also counts the
+    /// omitted ones.
     pub deepest: Option<usize>,
-    /// Time by which every answer is delayed.
+    /// The delay of every answer.
     pub latency: Duration,
 }
 

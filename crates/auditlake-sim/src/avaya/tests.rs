@@ -1,4 +1,4 @@
-//! Tests of the simulator through its socket, by a client that shares nothing with it.
+//! Tests of the simulator through its socket, by an independent client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,14 +20,14 @@ const MALFORMED: &str = "400 The payload could not be parsed.";
 const NO_KEY: &str = "401 Missing or invalid credentials(Appkey)";
 const NO_TOKEN: &str = "401 Missing or invalid credentials(Access-Token)";
 
-/// A simulator, and someone signed in to it.
+/// A simulator and a signed-in client.
 struct Client {
     sim: Avaya,
     http: reqwest::Client,
     token: String,
 }
 
-/// The status; of an error the first violation's field and code, else the detail.
+/// Returns the status; for an error, the first violation's field and code, or the detail.
 fn said(reply: &Reply) -> String {
     if reply.status == 200 {
         return "200".to_owned();
@@ -53,7 +53,7 @@ fn path(base: &str) -> String {
 }
 
 impl Client {
-    /// One with few records, all visible, but for what is changed.
+    /// Starts a simulator with few records, all visible, after a change of its settings.
     async fn new(
         settings: impl FnOnce(&mut AvayaSettings),
         spec: impl FnOnce(&mut DatasetSpec),
@@ -86,13 +86,13 @@ impl Client {
     }
 
     fn bare(&self, path: &str, kind: &str, body: &str) -> reqwest::RequestBuilder {
-        // taken as it is: no part of it is escaped again
+        // used as it is, without escaping any part again
         let url = format!("{}{path}", self.sim.base_url());
         let request = self.http.post(url).header("content-type", kind);
         request.body(body.to_owned())
     }
 
-    /// With the right key, and the token if there is one.
+    /// Returns a request with the right key, and the token if there is one.
     fn signed(&self, path: &str, kind: &str, body: &str) -> reqwest::RequestBuilder {
         let request = self.bare(path, kind, body);
         let request = request.header("appkey", "sim-app-key");
@@ -106,7 +106,7 @@ impl Client {
         Reply::of(self.signed(path, kind, body)).await
     }
 
-    /// A search below a base path, with the given query.
+    /// Returns a search below a base path with the given query.
     async fn search(&self, base: &str, query: &str, body: &Value) -> Reply {
         let path = format!("{}{query}", path(base));
         self.ask(&path, JSON, &body.to_string()).await
@@ -116,20 +116,20 @@ impl Client {
         self.search(USER, query, &week("USER")).await
     }
 
-    /// One page of users in ascending order, byte for byte.
+    /// Returns a page of users in ascending order, byte for byte.
     async fn page(&self, number: usize, size: usize) -> Vec<String> {
         let query = format!("?pageNumber={number}&pageSize={size}&orderBy=date%20asc");
         self.users(&query).await.raw_list(&["auditRecords"])
     }
 
-    /// Returns how many records are missing, and how many are there too often.
+    /// Returns the number of missing records and of duplicates.
     fn compare(&self, pulled: Vec<String>) -> (usize, usize) {
         let truth = self.sim.dataset().truth(NEVER, ALWAYS, ALWAYS);
         compare(raws(&truth), pulled)
     }
 }
 
-/// The whole week of the default data set.
+/// Returns a search for the whole week of the default data set.
 fn week(kind: &str) -> Value {
     json!({ "startDate": FROM, "endDate": TO, "type": kind })
 }
@@ -425,7 +425,7 @@ async fn a_careful_walk_shows_exactly_the_truth_in_the_calls_needed() {
     assert_eq!(nothing, 10, "a search for nothing is a call");
 }
 
-/// Users, many of one instant.
+/// Returns users, many of which have the same instant.
 fn users(it: &mut DatasetSpec) {
     (it.records, it.late_share, it.largest_tie) = (300, 0.05, 60);
     it.types = vec!["USER".to_owned()];
@@ -447,7 +447,7 @@ async fn a_puller_that_follows_links_goes_in_circles_and_loses_records() {
     assert!(lost >= 285 && doubled > 0, "{lost} {doubled}");
 }
 
-/// Every page of one walk: what is lost and doubled, and what is if equal records are taken for one.
+/// Reads every page once. Returns the lost and doubled records, and the same counts if equal records are merged.
 async fn walk(ties: Ties) -> [(usize, usize); 2] {
     let client = Client::new(|it| it.ties = ties, users).await;
     let mut pulled = Vec::new();
@@ -473,7 +473,7 @@ async fn a_puller_that_believes_one_walk_loses_and_doubles_shuffled_records() {
     assert!(lost > 0 && lost == doubled, "{lost} {doubled}");
 }
 
-/// Reads each hour once, at its end or when all can be seen: what is lost and doubled.
+/// Reads each hour once, at its end or when all records are visible. Returns the lost and doubled records.
 async fn pull_by_the_hour(live: bool) -> (usize, usize) {
     let few_ties = |it: &mut DatasetSpec| {
         users(it);

@@ -1,4 +1,4 @@
-//! What answers look like, in both representations.
+//! The bodies of answers as JSON and XML.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::dataset::Audit;
 use super::settings::{Empty, ErrorForm, EverywareSettings, Form};
 use crate::answer::Answer;
 
-/// The representation that a call accepts; none of those that there are, if it insists on another.
+/// Returns the representation that a call accepts; `None` if it accepts neither.
 pub(super) fn accepted(headers: &HeaderMap, default: Form) -> Option<Form> {
     let Some(accept) = headers.get("accept") else {
         return Some(default);
@@ -26,7 +26,7 @@ pub(super) fn accepted(headers: &HeaderMap, default: Form) -> Option<Form> {
     })
 }
 
-/// The list, with what stands around it; the first part ends where more members could follow.
+/// Returns the list in its envelope; the first part ends where more members can follow.
 pub(super) fn json(
     records: &[&Audit],
     limited: bool,
@@ -53,7 +53,7 @@ pub(super) fn json(
     }
 }
 
-/// The same as XML; records that are no objects are left out.
+/// Returns the list as XML, without the records that aren't objects.
 pub(super) fn xml(records: &[&Audit]) -> String {
     let mut text =
         r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?><auditResult>"#.to_owned();
@@ -74,7 +74,7 @@ pub(super) fn xml(records: &[&Audit]) -> String {
     text + "</auditResult>"
 }
 
-/// An error, in the form of the settings.
+/// Returns an error in the configured form.
 pub(super) fn error(status: u16, message: &str, form: ErrorForm) -> Answer {
     match form {
         ErrorForm::Bean => Answer::json(status, json!({ "message": message }).to_string()),

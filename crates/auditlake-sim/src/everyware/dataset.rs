@@ -1,4 +1,4 @@
-//! The invented audits: generated from a seed, fixed to the byte.
+//! The audits, generated from a seed: the same seed gives the same bytes.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta};
 use chrono_tz::Tz;
@@ -12,41 +12,42 @@ use crate::dataset::{Draws, Fixed, Log, Record, dataset_spec};
 use crate::texts::{AWKWARD_TEXTS, PLAIN, PLAIN_TEXTS, full_name, object, pick, quoted};
 
 const ACTIONS: &[&str] = &["LOGIN", "LOGIN", "CREATE", "UPDATE", "UPDATE", "DELETE"];
-/// Types that no value of the filter finds.
+/// Event types that no value of the filter matches.
 const OTHER_ACTIONS: &[&str] = &["IMPORT", "LOGOUT", "GRANT_ACCESS"];
 const FAILURES: &[&str] = &[
     "Invalid username or password",
     "Not authorised",
     "Duplicate name",
 ];
-/// Milliseconds in microseconds.
+/// Microseconds per millisecond.
 const MILLI: i64 = 1_000;
 
-/// How a record shows its time.
+/// The form of a record's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeForm {
-    /// Milliseconds since 1970, as a number.
+    /// Milliseconds since 1970 as a number.
     Millis,
-    /// Milliseconds since 1970, as text.
+    /// Milliseconds since 1970 as text.
     MillisText,
     /// ISO 8601 in UTC.
     Iso,
-    /// One record so, the next otherwise.
+    /// A different form for each record.
     Mixed,
 }
 
 dataset_spec! {
     records: 5_000, largest_tie: 60, awkward_share: 0.15,
-    /// Accounts with a log; the first is the user's own, the others are its children. The first ones have the most.
+    /// The number of accounts with a log. The first is the user's own, the others are its children; the first have the
+    /// most records.
     accounts: Vec<String> = vec!["acme".to_owned()],
-    /// The least of all ids. They follow one another without a gap, in no order, and a double confuses neighbours.
-    // 2^53 and a little less: the first records have ids that a double holds
+    /// The smallest id. Ids are contiguous but unordered, and as doubles, neighbours are equal.
+    // slightly less than 2^53: a double can represent the first ids
     first_id: u64 = 9_007_199_254_740_900,
-    /// How records show their time.
+    /// The form of the records' times.
     times: TimeForm = TimeForm::Millis,
 }
 
-/// What an audit consists of.
+/// The content of an audit.
 #[derive(Debug)]
 pub struct Audit {
     id: u64,
@@ -66,13 +67,13 @@ impl Fixed for Audit {
     }
 }
 
-/// What is asked of a log.
+/// A query of a log.
 #[derive(Debug, Default)]
 pub(super) struct AuditFilter {
     pub(super) action: Option<String>,
     pub(super) success: Option<bool>,
     pub(super) user: Option<String>,
-    /// Days, both included.
+    /// The first and last day, inclusive.
     pub(super) first: Option<NaiveDate>,
     pub(super) last: Option<NaiveDate>,
 }
@@ -150,12 +151,12 @@ impl Dataset {
         Self::new(logs)
     }
 
-    /// The names of all accounts, the user's own first.
+    /// Returns the names of all accounts, the user's own first.
     pub fn accounts(&self) -> Vec<&str> {
         self.logs.iter().map(|log| log.name.as_str()).collect()
     }
 
-    /// The log of the user's own account, or of a child.
+    /// Returns the log of the user's own account, or of a child.
     pub(super) fn log_of(&self, child: Option<&str>) -> Option<usize> {
         match child {
             None => (!self.logs.is_empty()).then_some(0),
@@ -163,7 +164,7 @@ impl Dataset {
         }
     }
 
-    /// What a log shows at `now`, by time.
+    /// Returns the records of a log that are visible at `now`, in the order of time.
     pub(super) fn select(
         &self,
         log: usize,
@@ -171,7 +172,7 @@ impl Dataset {
         zone: Tz,
         now: i64,
     ) -> Vec<&Audit> {
-        // days begin at another instant in each zone; those that may matter are looked at one by one
+        // days begin at a different instant in each zone, so candidates are checked one by one
         let rough = |day: NaiveDate, by: i64| {
             let around = day.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(by);
             around.timestamp_micros()
@@ -191,7 +192,7 @@ impl Dataset {
     }
 }
 
-/// A whole millisecond.
+/// Returns the instant truncated to a millisecond.
 fn instant(draws: &mut Draws) -> i64 {
     draws.instant_by(MILLI)
 }
@@ -285,7 +286,7 @@ fn audit(
     }
 }
 
-/// An unreadable record.
+/// Returns an unreadable record.
 fn poison(number: usize, id: u64, at: i64) -> (PoisonKind, String) {
     let garbled = |time: &str| {
         let text = format!(r#"{{"id":{id},"occurredOn":{time},"eventType":"LOGIN"}}"#);
@@ -304,7 +305,7 @@ fn poison(number: usize, id: u64, at: i64) -> (PoisonKind, String) {
     }
 }
 
-/// A time as JSON.
+/// Returns a time as JSON.
 fn shown(at: i64, form: TimeForm) -> String {
     let millis = at / MILLI;
     match form {

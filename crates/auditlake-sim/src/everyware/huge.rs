@@ -1,4 +1,4 @@
-//! A day with more records than anybody wants to hold, made up while it is sent.
+//! A day with more records than fit in memory; they are generated while they are sent.
 
 use std::sync::LazyLock;
 
@@ -7,31 +7,30 @@ use rand::SeedableRng as _;
 use rand::distr::{Alphanumeric, SampleString as _};
 use rand::rngs::StdRng;
 
-/// More than the records of any day; a prime, so that every record has its turn.
+/// A prime larger than the number of records of any day, so that the order is a permutation.
 const STRIDE: u64 = 1_000_003;
-/// How many records go out at once.
+/// The number of records per piece.
 const AT_ONCE: u64 = 200;
-/// No other record has such an id.
+/// The smallest id, above those of all other records.
 const FIRST_ID: u64 = 4_000_000_000_000_000_000;
 
-/// Text that no compression makes much smaller, as it is longer than what one remembers.
+/// Text that hardly compresses, as it is longer than a compressor's window.
 static NOISE: LazyLock<String> =
     LazyLock::new(|| Alphanumeric.sample_string(&mut StdRng::seed_from_u64(1), 1 << 20));
 
-/// Many records of one day in UTC, in the log of the first account. They can be seen at any time, and match every
-/// filter.
+/// Many records of one day in UTC in the log of the first account. They are always visible and match every filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HugeDay {
     /// The day.
     pub day: NaiveDate,
-    /// How many records it has; at most a million.
+    /// The number of records, at most a million.
     pub records: u64,
-    /// How many bytes of each record's text carry nothing; at most 512 KiB.
+    /// The bytes of padding in each record, at most 512 KiB.
     pub padding: usize,
 }
 
 impl HugeDay {
-    /// One of the records, by its number from 0 on: its id, its time in microseconds since 1970, its text.
+    /// Returns the id, the time in microseconds since 1970, and the text of a record, by its number from 0.
     pub fn record(&self, number: u64) -> (String, i64, String) {
         let id = FIRST_ID + number;
         let midnight = self.day.and_time(NaiveTime::MIN).and_utc();
@@ -46,7 +45,7 @@ impl HugeDay {
         (id.to_string(), millis * 1_000, text)
     }
 
-    /// The members of the list, in an order of their own, each after a comma if others stand before.
+    /// Returns the members of the list in a shuffled order, each with a comma before it if it isn't the first.
     pub(super) fn pieces(self, mut first: bool) -> impl Iterator<Item = Vec<u8>> + Send {
         (0..self.records.div_ceil(AT_ONCE)).map(move |piece| {
             let mut text = String::new();

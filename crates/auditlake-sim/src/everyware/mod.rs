@@ -1,6 +1,7 @@
 //! A simulator of the audit log of Eurotech Everyware Cloud (REST API v2).
 //!
-//! One host, one call: `GET /v2/audit`. Each account has a log of its own, which only its own login shows.
+//! One host with one call: `GET /v2/audit`. Each account has its own log, which is only returned to that account's
+//! login.
 
 mod body;
 mod dataset;
@@ -28,16 +29,16 @@ pub use crate::{Truth, start};
 /// A running simulator of Everyware Cloud.
 pub type Everyware = Simulator<EverywareProvider>;
 
-/// The audits of all accounts, each log by the name of its account.
+/// The audits of all accounts; each log has the name of its account.
 pub type Dataset = crate::Dataset<dataset::Audit>;
 
 impl Everyware {
-    /// Where the API is: scheme, host, port, and `/v2`.
+    /// Returns the URL of the API: scheme, host, port, and `/v2`.
     pub fn base_url(&self) -> String {
         format!("{}/v2", self.url_of(()))
     }
 
-    /// Changes what the provider does from the next call on; the port and the clock stay.
+    /// Replaces the settings from the next call on, except the port and the clock.
     pub fn change(&self, change: impl FnOnce(&mut EverywareSettings)) {
         change(&mut lock(&self.provider.settings));
     }

@@ -1,4 +1,4 @@
-//! The simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: its state, and its answer to each call.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +18,13 @@ use crate::{Clock, lock, oauth};
 
 const FORBIDDEN: &str = "The current user is not allowed to perform this operation";
 
-/// Everything that the server holds.
+/// The state of the server.
 #[derive(Debug)]
 pub struct EverywareProvider {
     stage: Stage<Audit>,
     pub(super) settings: Mutex<EverywareSettings>,
     rate: RateWindow,
-    /// How many answers have been put in an order of their own.
+    /// The number of shuffled answers so far.
     answers: AtomicU64,
 }
 
@@ -54,7 +54,7 @@ impl EverywareProvider {
         }
     }
 
-    /// Whose log a call's login shows, if it is one.
+    /// Returns the account of a call's login, if the login is valid.
     fn account_of(&self, call: &Call<'_, ()>, settings: &EverywareSettings) -> Option<usize> {
         let (user, password) = oauth::basic(call.headers)?;
         let (user, child) = match user.split_once('@') {

@@ -1,4 +1,4 @@
-//! What a query asks for, read as strictly as the documentation has it.
+//! Parses queries as strictly as documented.
 
 use chrono::NaiveDate;
 
@@ -7,7 +7,7 @@ use super::settings::{Dates, Stray};
 
 const ACTIONS: [&str; 4] = ["LOGIN", "CREATE", "UPDATE", "DELETE"];
 
-/// The filter that a query string means; the error is what the provider says.
+/// Parses a query string. The error is the provider's message.
 pub(super) fn filter(query: &str, dates: Dates, stray: Stray) -> Result<AuditFilter, String> {
     if query.contains('/') {
         return Err("Illegal character in query: /".to_owned());
@@ -48,7 +48,7 @@ pub(super) fn filter(query: &str, dates: Dates, stray: Stray) -> Result<AuditFil
     Ok(filter)
 }
 
-/// A day of the form `mm/dd/yyyy`, with every zero.
+/// Parses a day of the form `mm/dd/yyyy`, including leading zeros.
 fn date(text: &str) -> Option<NaiveDate> {
     let digits = |part: &str, count: usize| {
         (part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,4 +1,4 @@
-//! What can be set of the simulator; mostly what nobody knows of the provider.
+//! The simulator's settings, mostly for undocumented behaviour of the provider.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use chrono_tz::Tz;
 use super::huge::HugeDay;
 use crate::{Clock, RateLimit};
 
-/// What a date is to the provider.
+/// The handling of dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dates {
-    /// One that is no `mm/dd/yyyy` is refused.
+    /// A date that isn't `mm/dd/yyyy` is refused.
     Strict,
-    /// One that is no `mm/dd/yyyy` is as good as none.
+    /// A date that isn't `mm/dd/yyyy` is ignored.
     Lenient,
-    /// All of them are as good as none.
+    /// All dates are ignored.
     Ignored,
 }
 
-/// What a parameter that does not exist is to the provider.
+/// The handling of unknown parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stray {
-    /// A bad request.
+    /// They are refused as a bad request.
     Refused,
-    /// Nothing.
+    /// They are ignored.
     Ignored,
 }
 
-/// A representation of an answer.
+/// The representation of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `application/json`.
@@ -36,7 +36,7 @@ pub enum Form {
     Xml,
 }
 
-/// How an answer without records looks.
+/// The body of an answer without records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Empty {
     /// `{"audit":[]}`.
@@ -45,16 +45,16 @@ pub enum Empty {
     Null,
     /// `{}`.
     Object,
-    /// A 204, without a body.
+    /// Status 204 without a body.
     NoContent,
 }
 
-/// How an error looks.
+/// The body of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorForm {
     /// `{"message":…}`.
     Bean,
-    /// A page of the container's.
+    /// An HTML page of the servlet container.
     Html,
     /// The bean as XML.
     Xml,
@@ -63,41 +63,41 @@ pub enum ErrorForm {
 /// Settings of the Everyware Cloud simulator.
 #[derive(Debug, Clone)]
 pub struct EverywareSettings {
-    /// Port of the API; 0 is any.
+    /// The port of the API; 0 for any.
     pub port: u16,
-    /// The only user; `username@child` is that user in a child account.
+    /// The only user; `username@child` is the same user in a child account.
     pub username: String,
     /// The user's password.
     pub password: String,
-    /// Accounts whose log the user may not read.
+    /// The accounts whose log the user may not read.
     pub forbidden_accounts: Vec<String>,
     /// The simulator's clock.
     pub clock: Clock,
-    /// Calls allowed in each window.
+    /// The calls allowed per window.
     pub rate_limit: RateLimit,
-    /// The zone in which a day begins and ends.
+    /// The time zone of days.
     pub timezone: Tz,
-    /// What a bad date is.
+    /// The handling of bad dates.
     pub dates: Dates,
-    /// What an unknown parameter is.
+    /// The handling of unknown parameters.
     pub stray: Stray,
-    /// The representation where `Accept` leaves the choice.
+    /// The representation if `Accept` permits both.
     pub default_form: Form,
-    /// How an answer without records looks.
+    /// The body of an answer without records.
     pub empty: Empty,
-    /// Whether a single record stands in the place of the list.
+    /// Whether a single record is returned instead of a list with one member.
     pub lone_object: bool,
-    /// The most records that an answer shows; the earliest do.
+    /// The maximum number of records of an answer; the earliest are returned.
     pub hidden_cap: Option<usize>,
-    /// Whether answers tell by `limitExceeded` whether that happened.
+    /// Whether answers have `limitExceeded`, which reports a truncated list.
     pub tells_limit: bool,
-    /// How an error looks.
+    /// The body of an error.
     pub errors: ErrorForm,
-    /// The sizes of the pieces in which an answer goes out, over and over; in one if there are none.
+    /// The sizes of the pieces in which an answer is sent, repeated in order. If empty, it is sent in one piece.
     pub pieces: Vec<usize>,
-    /// A day with more records than anybody wants to hold.
+    /// A day with more records than fit in memory.
     pub huge_day: Option<HugeDay>,
-    /// Time by which every answer is delayed.
+    /// The delay of every answer.
     pub latency: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the simulator through its socket, by a client that shares nothing with it.
+//! Tests of the simulator through its socket, by an independent client.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{Clock, Fault, PoisonKind};
 
 const WORDS: &str = "/message";
 
-/// A simulator, and someone who calls it.
+/// A simulator and a client.
 struct Client {
     sim: Everyware,
     http: reqwest::Client,
@@ -21,7 +21,7 @@ struct Client {
 }
 
 impl Client {
-    /// One with few records, all visible, but for what is changed.
+    /// Starts a simulator with few records, all visible, after a change of its settings.
     async fn new(
         settings: impl FnOnce(&mut EverywareSettings),
         spec: impl FnOnce(&mut DatasetSpec),
@@ -66,13 +66,13 @@ impl Client {
         self.records(query).await.len()
     }
 
-    /// The records of these days, `03/01/2026` and the like.
+    /// Returns the records of these days, such as `03/01/2026`.
     async fn days(&self, first: &str, last: &str) -> Vec<String> {
         let query = format!("?startDate={first}&stopDate={last}");
         self.records(&query.replace('/', "%2F")).await
     }
 
-    /// What the data set has between two instants and can be seen.
+    /// Returns the visible records of the data set between two instants.
     fn truth(&self, from: &str, to: &str) -> Vec<String> {
         let now = self.sim.now();
         raws(&self.sim.dataset().truth(at(from), at(to), now))
@@ -260,9 +260,9 @@ async fn bodies_go_out_in_pieces_never_end_or_are_cut() {
     }
 }
 
-/// Returns how many records of three busy days a puller misses, and how many it holds twice. Every `every` hours, until two
-/// days after the last record, it asks a server in New York for the days from `back` days ago to `on` days ahead, and
-/// keeps the ids that `keep` selects.
+/// Returns how many records of three busy days a puller misses, and how many it stores twice. Every `every` hours,
+/// until two days after the last record, it requests the days from `back` days ago to `on` days ahead from a server in
+/// New York, and keeps the ids that `keep` selects.
 async fn pulled(
     every: usize,
     (back, on): (i64, i64),
