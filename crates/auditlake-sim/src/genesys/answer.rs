@@ -39,7 +39,7 @@ impl ApiRefusal {
         )
     }
 
-    /// `why` is empty or begins with what joins it to the message.
+    /// `why` is empty, or begins with the text that joins it to the message.
     pub(super) fn bad_interval(why: &str) -> Self {
         let message = format!("The interval is invalid{why}");
         Self::bad_request(&message)
@@ -87,13 +87,13 @@ impl ApiRefusal {
         Self::new(429, "too.many.requests.retry.after", message)
     }
 
-    /// The limit that was exceeded; the provider says so only sometimes.
+    /// Returns a refusal for an exceeded limit, which the provider names only sometimes.
     pub(super) fn naming_limit(self, value: u32) -> Self {
         let limit = json!({ "key": "query.rate.per.minute", "namespace": "audit", "value": value });
         self.with("limit", limit)
     }
 
-    /// What the provider says with a status that needs no more explanation.
+    /// Returns the provider's body for a status without further details.
     pub(super) fn of_status(status: u16) -> Self {
         let words = match status {
             400 => "bad.request|The request could not be understood by the server",

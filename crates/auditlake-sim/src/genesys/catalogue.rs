@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// An entity type with its actions.
 type Entity = (&'static str, Vec<&'static str>);
 
-/// A line for each entity type, with its service; those of no service are what a new one audits, which comes without
-/// notice.
+/// One line for each entity type with its service. Those without a service are audited by new services, which appear
+/// without notice.
 const KNOWN: &str = "\
 Architect Flow Create Update Delete Publish Checkin Checkout Revert
 Architect Prompt Create Update Delete
@@ -45,8 +45,8 @@ pub(super) fn entities(service: &str) -> &'static [Entity] {
         .map_or(&[], |(_, entities)| entities)
 }
 
-/// The mapping of these services, without the entity types that it lacks: services without records come without
-/// entities, in each of the ways seen.
+/// Returns the mapping of these services, without the omitted entity types. Services without records have no entities,
+/// in each of the observed forms.
 pub(super) fn mapping<'a>(
     services: impl Iterator<Item = (&'a str, bool)>,
     lacks: &[String],

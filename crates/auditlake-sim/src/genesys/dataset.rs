@@ -1,4 +1,4 @@
-//! The invented audits: generated from a seed, fixed to the byte.
+//! The audits, generated from a seed: the same seed gives the same bytes.
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::texts::{Precision, Rendered, pick, random_uuid};
 
 dataset_spec! {
     records: 10_000, largest_tie: 700, awkward_share: 0.15,
-    /// Services with records; the first have the most. Names are plain ASCII.
+    /// The services with records; the first have the most. Names are plain ASCII.
     services: Vec<String> = [
         "PeoplePermissions",
         "ContactCenter",
@@ -26,20 +26,20 @@ dataset_spec! {
         "Directory",
         "BrandNewService2027",
     ].map(str::to_owned).to_vec(),
-    /// Services in the mapping that never have a record.
+    /// The services in the mapping that never have a record.
     quiet_services: Vec<String> = ["Billing", "GDPR"].map(str::to_owned).to_vec(),
-    /// How many records are filed, and thus found, under another time than the one that they show.
+    /// The number of records that are found under a time other than their own.
     misfiled: usize = 0,
-    /// How far from that time they are filed at most.
+    /// The greatest difference between these times.
     misfiled_by: Duration = Duration::from_hours(24),
-    /// Whether some records hold line breaks between their fields; then JSON lines of them would be torn.
+    /// Whether some records have line breaks between their fields, so that they can't be JSON lines.
     newlines: bool = false,
 }
 
-/// The kind of log that never has a record.
+/// A log that never has a record.
 const QUIET: &str = "quiet";
 
-/// What an audit consists of.
+/// The content of an audit.
 #[derive(Debug)]
 pub struct ServiceAudit {
     id: Uuid,
@@ -58,7 +58,7 @@ impl Fixed for ServiceAudit {
 }
 
 impl ServiceAudit {
-    /// The two pieces that make up the record's text; the second is empty in the expanded form.
+    /// Returns the two pieces of the record's text; the second is empty in the expanded form.
     pub(super) fn pieces(&self, expanded: bool) -> (&str, &str) {
         let Rendered { text, part } = &self.text;
         if expanded || part.is_empty() {
@@ -69,14 +69,14 @@ impl ServiceAudit {
     }
 }
 
-/// Where a record lies: the number of its service, and its place there.
+/// The position of a record: the number of its service, and its place in that log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct RecordPlace {
     pub(super) service: usize,
     pub(super) index: u32,
 }
 
-/// Filing times asked for, in microseconds; both ends are included.
+/// A requested range of filing times in microseconds, inclusive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FilingSpan {
     pub(super) first: i64,
@@ -104,8 +104,8 @@ impl Dataset {
         Self::new(generator.run())
     }
 
-    /// Writes every readable record that can be seen at `visible_at` as JSON lines with the members `id`,
-    /// `event_time` (UTC, microseconds), `service` and `raw` (the record's text, as a string).
+    /// Writes every readable record that is visible at `visible_at` as JSON lines with the members `id`, `event_time`
+    /// (UTC, microseconds), `service` and `raw` (the record's text as a string).
     pub fn write_truth(&self, path: &Path, visible_at: DateTime<Utc>) -> io::Result<()> {
         let mut out = BufWriter::new(std::fs::File::create(path)?);
         let (from, to) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
@@ -119,7 +119,7 @@ impl Dataset {
         out.flush()
     }
 
-    /// Services, and whether each is without records.
+    /// Returns the services, and whether each has no records.
     pub(super) fn listed(&self) -> impl Iterator<Item = (&str, bool)> {
         let logs = self.logs.iter();
         logs.map(|log| (log.name.as_str(), log.kind == QUIET))
@@ -129,7 +129,7 @@ impl Dataset {
         &self.logs[place.service].records[place.index as usize]
     }
 
-    /// What a service filed within a span and shows at `now`, in ascending order.
+    /// Returns the records of a service within a span that are visible at `now`, in ascending order.
     pub(super) fn select(
         &self,
         service: usize,
@@ -144,8 +144,8 @@ impl Dataset {
             .collect()
     }
 
-    /// Every audit of the action that this audit belongs to, in ascending order, with the instant of the audit
-    /// asked for; `None` if there is no such audit to be seen.
+    /// Returns every audit of the action to which this audit belongs, in ascending order, with the instant of the
+    /// requested audit; `None` if no such audit is visible.
     pub(super) fn related(&self, id: Uuid, now: i64) -> Option<(i64, Vec<RecordPlace>)> {
         let visible = |record: &Record<ServiceAudit>| record.visible_at <= now;
         let (place, asked) = self.places().find(|(_, record)| {
@@ -173,7 +173,7 @@ impl Dataset {
     }
 }
 
-/// Makes up records; the same specification gives the same bytes.
+/// Generates records; the same specification gives the same bytes.
 #[derive(Debug)]
 struct GenesysGenerator<'a> {
     spec: &'a DatasetSpec,
@@ -185,7 +185,7 @@ struct GenesysGenerator<'a> {
     actions: u32,
 }
 
-/// One user action, which leaves one or more audits of one instant.
+/// Generates the audits of one user action, which have the same instant.
 #[derive(Debug, Clone, Copy)]
 struct UserAction {
     filed: i64,
@@ -210,7 +210,7 @@ impl GenesysGenerator<'_> {
         self.logs
     }
 
-    /// The largest group of equal times: unrelated audits of the first service at a whole second.
+    /// Generates the largest group of equal times: unrelated audits of the first service at a whole second.
     fn tie(&mut self) {
         let filed = self.instant(Precision::Seconds);
         for _ in 0..self.spec.largest_tie.min(self.spec.records / 4) {
@@ -258,7 +258,7 @@ impl GenesysGenerator<'_> {
         }
     }
 
-    /// Writes one audit of an action; the first of a group begins it.
+    /// Generates an audit of an action; the first of a group initiates it.
     fn audit(&mut self, action: UserAction) -> Uuid {
         let id = random_uuid(&mut self.draws.rng);
         let (number, begun_by) = action.transaction;
@@ -335,7 +335,7 @@ impl GenesysGenerator<'_> {
         self.logs[service].records.push(record);
     }
 
-    /// Files some records away from the time that they show, within the range.
+    /// Files some records under a time other than their own, within the range.
     fn misfile(&mut self) {
         let most_by = micros(self.spec.misfiled_by);
         let (first, last) = (

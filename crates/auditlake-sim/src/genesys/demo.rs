@@ -1,4 +1,4 @@
-//! The simulator as one of several, for jobs.yaml.
+//! The simulator as one of [`Providers`](crate::Providers), for jobs.yaml.
 
 use super::{Dataset, DatasetSpec, GenesysProvider, GenesysSettings};
 use crate::providers::{Demo, UNLIMITED};

@@ -1,4 +1,4 @@
-//! The store of large results: pre-signed addresses, and what lies behind them.
+//! The store of large results with its pre-signed URLs.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::lock;
 use crate::oauth::random_text;
 use crate::stage::Call;
 
-/// A stretch of a query's results.
+/// A part of a query's results.
 #[derive(Debug, Clone)]
 pub(super) struct ResultPart {
     pub(super) rows: Rows,
@@ -29,7 +29,7 @@ struct Download {
     ends_micros: i64,
 }
 
-/// What can be fetched, by name.
+/// The available downloads by name.
 #[derive(Debug)]
 pub(super) struct Downloads {
     base: String,
@@ -44,7 +44,7 @@ impl Downloads {
         }
     }
 
-    /// Offers a part for a while; its address. Forgets what was long ago.
+    /// Offers a part for a limited time and returns its URL. Removes expired parts.
     pub(super) fn offer(&self, part: ResultPart, now_micros: i64, lifetime: Duration) -> String {
         let (name, signature) = (random_text(12), random_text(24));
         let url = format!(
@@ -65,7 +65,7 @@ impl Downloads {
         url
     }
 
-    /// Answers a call, which must have the right signature and no other credential.
+    /// Answers a call, which must have the right signature and no other credentials.
     pub(super) fn serve(
         &self,
         call: &Call<'_, GenesysHost>,
@@ -118,7 +118,7 @@ fn pack(content: &[u8], settings: &GenesysSettings) -> Answer {
     }
 }
 
-/// An error as object stores tell it.
+/// Returns an error in the form of object stores.
 pub(super) fn store_error(status: u16, code: &str, message: &str) -> Answer {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"

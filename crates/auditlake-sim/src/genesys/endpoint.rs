@@ -1,26 +1,26 @@
-//! Names of the endpoints, for counters and faults, and the hosts that have them.
+//! The names of the endpoints, for counters and faults, and their hosts.
 
 pub use crate::stage::OTHER;
 
 /// Sign-in.
 pub const TOKEN: &str = "POST /oauth/token";
-/// All services.
+/// The mapping of all services.
 pub const SERVICES: &str = "GET /api/v2/audits/query/servicemapping";
-/// Services of the realtime query.
+/// The mapping of the realtime query's services.
 pub const REALTIME_SERVICES: &str = "GET /api/v2/audits/query/realtime/servicemapping";
 /// Submits a query.
 pub const SUBMIT: &str = "POST /api/v2/audits/query";
-/// Status of a query.
+/// Returns the status of a query.
 pub const STATUS: &str = "GET /api/v2/audits/query/{transactionId}";
-/// Results of a query.
+/// Returns the results of a query.
 pub const RESULTS: &str = "GET /api/v2/audits/query/{transactionId}/results";
 /// The realtime query.
 pub const REALTIME: &str = "POST /api/v2/audits/query/realtime";
-/// Audits of the same action.
+/// Returns the audits of the same action.
 pub const RELATED: &str = "POST /api/v2/audits/query/realtime/related";
 /// A large result.
 pub const DOWNLOAD: &str = "GET /download/{name}";
-/// Which of the three hosts a call came to.
+/// A host of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GenesysHost {
     /// The API.

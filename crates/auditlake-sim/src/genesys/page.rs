@@ -1,4 +1,4 @@
-//! Page bodies, put together from the records' own bytes.
+//! The bodies of pages, assembled from the records' own bytes.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use super::Dataset;
 use super::dataset::RecordPlace;
 use super::settings::{DownloadShape, Totals};
 
-/// What stands for a cursor in a body.
+/// The text of a cursor in a body.
 #[derive(Debug, Clone)]
 pub(super) enum CursorText {
     Next(String),
@@ -29,7 +29,7 @@ impl CursorText {
     }
 }
 
-/// A page of a query's results. Layout varies with `serial`, the records' bytes never do.
+/// Returns a page of a query's results. The layout depends on `serial`; the records' bytes don't.
 pub(super) fn results(
     id: &str,
     page_size: usize,
@@ -58,7 +58,7 @@ pub(super) fn results(
     }
 }
 
-/// The answer that leads to a download.
+/// Returns the answer that refers to a download.
 pub(super) fn large_results(
     id: &str,
     page_size: usize,
@@ -74,7 +74,7 @@ pub(super) fn large_results(
     format!("{{{}}}", members.join(","))
 }
 
-/// A page of the realtime query.
+/// Returns a page of the realtime query.
 pub(super) fn realtime(
     entities: &str,
     page_size: usize,
@@ -93,7 +93,7 @@ pub(super) fn realtime(
     )
 }
 
-/// A JSON list of records.
+/// Returns a JSON list of records.
 pub(super) fn list(
     dataset: &Dataset,
     places: impl Iterator<Item = RecordPlace>,
@@ -102,7 +102,7 @@ pub(super) fn list(
     let mut out = String::from("[");
     for (number, place) in places.enumerate() {
         if number > 0 {
-            // Line breaks only between records, and not between all.
+            // line breaks only between some records
             out.push_str(if number % 5 == 0 { ",\n" } else { "," });
         }
         push(&mut out, dataset, place, expanded);
@@ -111,7 +111,7 @@ pub(super) fn list(
     out
 }
 
-/// The content of a download, before compression.
+/// Returns the uncompressed content of a download.
 pub(super) fn download(
     dataset: &Dataset,
     places: impl Iterator<Item = RecordPlace>,

@@ -1,4 +1,4 @@
-//! The simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: its state, and its answer to each call.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use crate::rate::{RateState, RateWindow};
 use crate::stage::{Call, FORM, Provider, Route, Settings, Stage, has_type};
 use crate::{Clock, lock};
 
-/// Everything that the servers share.
+/// The state shared by the servers.
 #[derive(Debug)]
 pub struct GenesysProvider {
     stage: Stage<ServiceAudit>,
@@ -329,7 +329,7 @@ impl GenesysProvider {
         ))
     }
 
-    /// Answers with the address of a download rather than with records.
+    /// Answers with the URL of a download instead of records.
     fn redirect(
         &self,
         id: &str,
@@ -412,7 +412,7 @@ impl GenesysProvider {
         ends(now, Duration::ZERO).saturating_sub(ends(0, self.settings.realtime_reach))
     }
 
-    /// The number of the service asked for.
+    /// Returns the number of the requested service.
     fn service(&self, query: &AuditQuery) -> Result<usize, ApiRefusal> {
         let number = self.stage.dataset.log(&query.service).ok_or_else(|| {
             let message = format!("The service name {} is not valid", query.service);
@@ -424,7 +424,7 @@ impl GenesysProvider {
         Ok(number)
     }
 
-    /// What a query finds now, in the order asked for, but for what is of the entity types that it lacks.
+    /// Returns what a query finds now, in the requested order, without the omitted entity types.
     fn select(&self, query: &AuditQuery, service: usize, now: i64, lacks: &[String]) -> Rows {
         let settings = &self.settings;
         let span = query
@@ -442,7 +442,7 @@ impl GenesysProvider {
     }
 }
 
-/// Whether a record is of one of these entity types.
+/// Returns whether a record has one of these entity types.
 fn is_of(record: &str, entity_types: &[String]) -> bool {
     if entity_types.is_empty() {
         return false;
@@ -452,7 +452,7 @@ fn is_of(record: &str, entity_types: &[String]) -> bool {
     entity_types.iter().any(is)
 }
 
-/// The end of the results, in each of the ways seen.
+/// Returns the end of the results in each of the observed forms.
 fn last_cursor(serial: u64) -> CursorText {
     match serial % 3 {
         0 => CursorText::Absent,

@@ -1,4 +1,4 @@
-//! The text of one record: fixed bytes, in the two forms in which the provider shows it.
+//! The text of a record: fixed bytes in the provider's two forms.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use crate::texts::{
     random_uuid,
 };
 
-/// The organisation whose audits these are.
+/// The organisation that is audited.
 const HOME_ORG: &str = "b1d6f0aa-8c2e-4d0b-9f3c-5a7e1c9d4e21";
 /// A partner organisation whose users act here as trustees.
 const TRUSTEE_ORG: &str = "d2e7a1bb-9d3f-4e1c-8a4d-6b8f2d0e5f32";
@@ -31,12 +31,12 @@ const PROPERTIES: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Actor {
     id: Uuid,
-    /// A JSON string literal; users of other organisations show no name.
+    /// A JSON string literal; users of other organisations have no name.
     name: Option<String>,
     org: &'static str,
 }
 
-/// A few hundred people, one in twenty of them of the partner organisation.
+/// Returns a few hundred people, one in twenty of whom belongs to the partner organisation.
 pub(super) fn people(rng: &mut StdRng) -> Vec<Actor> {
     (0..240_usize)
         .map(|index| {
@@ -51,7 +51,7 @@ pub(super) fn people(rng: &mut StdRng) -> Vec<Actor> {
         .collect()
 }
 
-/// What a record's text is written from.
+/// The content of a record's text.
 #[derive(Debug)]
 pub(super) struct AuditFacts<'a> {
     pub(super) id: Uuid,
@@ -62,24 +62,24 @@ pub(super) struct AuditFacts<'a> {
     pub(super) action: &'a str,
     pub(super) person: Option<&'a Actor>,
     pub(super) client: Uuid,
-    /// The audit that began the action, if this record names it.
+    /// The audit that initiated the action, if this record names it.
     pub(super) transaction: Option<Uuid>,
     pub(super) initiates: bool,
     pub(super) awkward: bool,
     pub(super) newlines: bool,
 }
 
-/// The fields of a record in the making, each with its JSON.
+/// The fields of a record under construction, each with its JSON.
 #[derive(Debug, Default)]
 struct Fields(Vec<(&'static str, String)>);
 
 impl AuditFacts<'_> {
-    /// The text of the record; the same facts and the same state of `rng` give the same bytes.
+    /// Returns the text of the record; the same content and the same state of `rng` give the same bytes.
     pub(super) fn render(&self, rng: &mut StdRng) -> Rendered {
         let mut fields = Fields::default();
         fields.fill(self, rng);
         let mut fields = fields.0;
-        // usually the documented order; awkward records come turned round
+        // usually the documented order; reversed in awkward records
         if self.awkward && rng.random_bool(0.6) {
             let count = fields.len();
             fields.rotate_left(rng.random_range(0..count));
@@ -104,7 +104,7 @@ impl AuditFacts<'_> {
 }
 
 impl Actor {
-    /// What the expanded form shows of them in addition.
+    /// Returns the additional members of the expanded form.
     fn name_member(&self) -> Option<String> {
         let name = self.name.as_ref()?;
         Some(format!(r#","name":{name}"#))
@@ -164,7 +164,7 @@ impl Fields {
                 list(count, || format!(r#""{}""#, pick(rng, IPS))),
             );
         }
-        // a record is filed under its service, but may show another name for it
+        // a record is found under its service, but may name the service differently
         let renamed = odd && rng.random_bool(0.05);
         self.quoted(
             "serviceName",
@@ -199,7 +199,7 @@ impl Fields {
         self.action(facts, texts, rng);
     }
 
-    /// The action, what it was done to, and all that follows.
+    /// Adds the action, its entity, and the remaining members.
     fn action(&mut self, facts: &AuditFacts<'_>, texts: &[&'static str], rng: &mut StdRng) {
         let odd = facts.awkward;
         self.quoted("action", facts.action);
@@ -231,7 +231,7 @@ impl Fields {
             self.put("transactionInitiator", facts.initiates.to_string());
         }
         self.changes(odd, texts, rng);
-        // fields that no documentation names, numbers among them that no double holds
+        // undocumented fields, including numbers that a double can't represent
         match odd.then(|| rng.random_range(0..6)) {
             Some(0) => self.put("sequence", "9007199254740993"),
             Some(1) => self.put("riskScore", r#"{"value":0.42,"model":"β-3"}"#),

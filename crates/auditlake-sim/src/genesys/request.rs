@@ -1,4 +1,4 @@
-//! Reads requests as strictly as the provider might.
+//! Parses requests as strictly as the provider might.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const FILTER_PROPERTIES: [&str; 6] = [
 pub(super) const DEFAULT_PAGE_SIZE: usize = 25;
 pub(super) const LARGEST_PAGE_SIZE: usize = 500;
 
-/// A query of either kind.
+/// An asynchronous or realtime query.
 #[derive(Debug)]
 pub(super) struct AuditQuery {
     pub(super) interval: Interval,
@@ -29,11 +29,11 @@ pub(super) struct AuditQuery {
     pub(super) ascending: bool,
     pub(super) page_number: usize,
     pub(super) page_size: usize,
-    /// The members that the status shows again, as they came.
+    /// The members that the status repeats, as received.
     pub(super) echo: Map<String, Value>,
 }
 
-/// An interval as asked for, in microseconds.
+/// A requested interval in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Interval {
     pub(super) start: i64,
@@ -62,7 +62,7 @@ impl Interval {
         Duration::from_micros(u64::try_from(self.end - self.start).unwrap_or(0))
     }
 
-    /// The filing times that belong to the interval.
+    /// Returns the filing times that belong to the interval.
     pub(super) fn span(self, start: Bound, end: Bound) -> FilingSpan {
         FilingSpan {
             first: self.start + start.gap(),
@@ -70,7 +70,7 @@ impl Interval {
         }
     }
 
-    /// Reads `start/end`, each `YYYY-MM-DDThh:mm:ssZ` with milliseconds or without.
+    /// Parses `start/end`, each `YYYY-MM-DDThh:mm:ssZ` with or without milliseconds.
     fn parse(text: &str) -> Result<Self, ApiRefusal> {
         let bad = || ApiRefusal::bad_interval("");
         let (start, end) = text.split_once('/').ok_or_else(bad)?;
@@ -84,7 +84,7 @@ impl Interval {
 }
 
 impl AuditQuery {
-    /// Reads the body of a query; `paged` ones are realtime and have their page in the body.
+    /// Parses the body of a query; `paged` queries are realtime and have their page in the body.
     pub(super) fn parse(body: &[u8], paged: bool) -> Result<Self, ApiRefusal> {
         let mut members = object(body)?;
         let mut allowed = vec!["interval", "serviceName", "filters", "sort"];
@@ -130,9 +130,9 @@ impl AuditQuery {
         })
     }
 
-    /// Whether a record passes every filter.
+    /// Returns whether a record matches every filter.
     pub(super) fn matches(&self, record: &str) -> bool {
-        // Ids and names are written without escapes; so a text that lacks the value needs no parsing.
+        // ids and names have no escapes, so a text without the value isn't parsed
         let lacks = |(_, value): &(String, String)| {
             value.is_ascii() && !value.contains(['"', '\\', '/']) && !record.contains(value)
         };
@@ -207,7 +207,7 @@ impl RelatedRequest {
     }
 }
 
-/// Whether the query string expands users; nothing else can be expanded.
+/// Returns whether the query string expands users; nothing else can be expanded.
 pub(super) fn expand(query: &str) -> Result<bool, ApiRefusal> {
     let mut expanded = false;
     for (_, value) in
@@ -285,7 +285,7 @@ fn within(number: Option<usize>, name: &str, most: usize) -> Result<usize, ApiRe
     }
 }
 
-/// Whether the order is ascending; without a wish it is descending.
+/// Returns whether the order is ascending; the default is descending.
 fn ascending(members: &Map<String, Value>) -> Result<bool, ApiRefusal> {
     let mut order = None;
     for (name, sort_order) in pairs(members, "sort", ["name", "sortOrder"])? {
@@ -300,7 +300,7 @@ fn ascending(members: &Map<String, Value>) -> Result<bool, ApiRefusal> {
     Ok(order.unwrap_or(false))
 }
 
-/// A list of objects that each have these two members, both text, and no other; empty if it is left out.
+/// Parses a list of objects with exactly these two text members; empty if the list is missing.
 fn pairs(
     members: &Map<String, Value>,
     list: &str,

@@ -1,10 +1,10 @@
-//! What can be set of the simulator; mostly what nobody knows of the provider.
+//! The simulator's settings, mostly for undocumented behaviour of the provider.
 
 use std::time::Duration;
 
 use crate::{Bound, Clock, RateCount, RateLimit};
 
-/// How the realtime query shows `total` and `pageCount`.
+/// The form of `total` and `pageCount` in the realtime query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Totals {
     /// As numbers.
@@ -15,7 +15,7 @@ pub enum Totals {
     LeftOut,
 }
 
-/// What a download holds.
+/// The content of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownloadShape {
     /// An object with the member `entities`.
@@ -24,27 +24,27 @@ pub enum DownloadShape {
     Array,
     /// A record on each line.
     Lines,
-    /// Nothing that can be decoded.
+    /// Bytes that can't be decoded.
     Garbage,
 }
 
-/// How a download is compressed.
+/// The compression of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
     None,
-    /// gzip, and said so by `Content-Encoding`.
+    /// gzip with `Content-Encoding`.
     Encoded,
-    /// gzip, as a file that only its first bytes and its content type tell.
+    /// A gzip file, recognisable only by its first bytes and its content type.
     File,
 }
 
-/// Where a large result's answer names its download.
+/// The place of the download's URL in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownloadAddress {
-    /// In the body's `downloadUrl` only.
+    /// Only in the body's `downloadUrl`.
     Body,
-    /// In the `Location` header only.
+    /// Only in the `Location` header.
     Location,
     /// In both.
     Both,
@@ -57,71 +57,71 @@ pub enum DownloadAddress {
     reason = "each is a question of its own about the provider"
 )]
 pub struct GenesysSettings {
-    /// Port of the API; 0 is any.
+    /// The port of the API; 0 for any.
     pub port: u16,
-    /// Id of the only OAuth client.
+    /// The id of the only OAuth client.
     pub client_id: String,
-    /// Its secret.
+    /// The client's secret.
     pub client_secret: String,
-    /// Life of a token, on the simulator's clock.
+    /// The lifetime of a token by the simulator's clock.
     pub token_lifetime: Duration,
     /// The simulator's clock.
     pub clock: Clock,
-    /// Calls allowed to the API in each window.
+    /// The calls to the API allowed per window.
     pub rate_limit: RateLimit,
-    /// How they are counted.
+    /// How the calls are counted.
     pub rate_count: RateCount,
-    /// Whether each answer says how many calls were counted and are allowed.
+    /// Whether each answer has the number of counted and of allowed calls.
     pub rate_headers: bool,
-    /// Status of an accepted query: 200 or 202, nobody knows.
+    /// The status of an accepted query: 200 or 202, undocumented.
     pub submit_status: u16,
-    /// How many status calls (the submit's own answer not counted) say `Queued`.
+    /// The number of status calls that return `Queued`, not counting the submit's own answer.
     pub queued_polls: u32,
-    /// How many status calls after those say `Running`.
+    /// The number of status calls after those that return `Running`.
     pub running_polls: u32,
-    /// Real time that must have passed since the submit before a query succeeds.
+    /// The real time after the submit before which a query doesn't succeed.
     pub running_time: Duration,
-    /// Whether status answers hold nothing but `id` and `state`.
+    /// Whether status answers contain only `id` and `state`.
     pub terse_status: bool,
-    /// How long a query can be asked for, on the simulator's clock.
+    /// The lifetime of a query by the simulator's clock.
     pub transaction_lifetime: Duration,
-    /// How long a cursor can be used, on the simulator's clock.
+    /// The lifetime of a cursor by the simulator's clock.
     pub cursor_lifetime: Duration,
-    /// Longest interval of a query.
+    /// The longest interval of a query.
     pub longest_interval: Duration,
-    /// Longest interval that a realtime query answers in time; beyond it there is a 504.
+    /// The longest interval that a realtime query answers in time; longer ones get 504.
     pub realtime_longest_interval: Duration,
-    /// How far back the realtime query reaches.
+    /// The reach of the realtime query into the past.
     pub realtime_reach: Duration,
-    /// Services that the realtime query knows, as far as the data set has them.
+    /// The services of the realtime query that are in the data set.
     pub realtime_services: Vec<String>,
-    /// Entity types that the realtime query doesn't show, nor its mapping.
+    /// The entity types that the realtime query and its mapping omit.
     pub realtime_lacks: Vec<String>,
-    /// How the realtime query shows totals.
+    /// The form of totals in the realtime query.
     pub realtime_totals: Totals,
-    /// Whether a record at exactly the interval's start is found.
+    /// Whether a record at exactly the interval's start is returned.
     pub interval_start: Bound,
-    /// Whether a record at exactly the interval's end is found.
+    /// Whether a record at exactly the interval's end is returned.
     pub interval_end: Bound,
-    /// Makes every n-th page of a query's results empty, with a cursor; 0 is never, 1 counts as 2.
+    /// Makes every n-th page of a query's results an empty page with a cursor; 0 for never, 1 means 2.
     pub empty_page_every: u32,
-    /// Whether the last page of every other query has a cursor, too, which leads to an empty page without one.
+    /// Whether the last page of every other query has a cursor that leads to an empty page without one.
     pub open_ends: bool,
-    /// Whether each page after the first begins with the last record of the page before.
+    /// Whether each page after the first begins with the last record of the previous page.
     pub repeat_records: bool,
-    /// With more results than this and `allowRedirect`, there is a download; never if absent.
+    /// The number of results above which `allowRedirect` gives a download; `None` for never.
     pub large_results_over: Option<usize>,
-    /// The most records in one download; a cursor leads to the rest.
+    /// The maximum number of records in a download; a cursor leads to the rest.
     pub download_records: usize,
-    /// What a download holds.
+    /// The content of a download.
     pub download_shape: DownloadShape,
-    /// How it is compressed.
+    /// The compression of a download.
     pub download_compression: Compression,
-    /// Where its address stands.
+    /// The place of a download's URL.
     pub download_address: DownloadAddress,
-    /// How long a download can be fetched, on the simulator's clock.
+    /// The lifetime of a download by the simulator's clock.
     pub download_lifetime: Duration,
-    /// Time by which every answer is delayed.
+    /// The delay of every answer.
     pub latency: Duration,
 }
 

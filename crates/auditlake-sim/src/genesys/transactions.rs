@@ -1,4 +1,4 @@
-//! Queries in progress: their states, their cursors, their lives.
+//! Submitted queries: their states, cursors and lifetimes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::dataset::RecordPlace;
 use super::settings::GenesysSettings;
 
-/// A query that was accepted.
+/// An accepted query.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    /// Counts from 0; what varies from query to query varies with it.
+    /// A number from 0 that selects the variants of this query's answers.
     pub(super) serial: u64,
     pub(super) started_micros: i64,
     pub(super) echo: Map<String, Value>,
@@ -24,19 +24,19 @@ pub(super) struct Transaction {
     submitted: Instant,
     polls: u32,
     succeeded: bool,
-    /// Where it ends if not in success.
+    /// The final state, if it isn't success.
     outcome: Option<String>,
     cursors: HashMap<String, IssuedCursor>,
 }
 
-/// Results in the order in which they are shown; cheap to clone.
+/// Results in the order of their pages. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
     pub(super) service: usize,
     pub(super) indexes: Arc<Vec<u32>>,
 }
 
-/// A place to go on from.
+/// A position in the results.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct IssuedCursor {
     pub(super) row: usize,
@@ -44,14 +44,14 @@ pub(super) struct IssuedCursor {
     ends_micros: i64,
 }
 
-/// Why a cursor is refused.
+/// The reason why a cursor is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadCursor {
     Unknown,
     Expired,
 }
 
-/// All queries by id, and how those to come will end.
+/// All queries by id, and the final states of those to come.
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     by_id: HashMap<String, Transaction>,
@@ -77,7 +77,7 @@ impl Rows {
 }
 
 impl Transactions {
-    /// Accepts a query; forgets those that have expired.
+    /// Accepts a query and removes expired ones.
     pub(super) fn accept(
         &mut self,
         id: String,
@@ -103,7 +103,7 @@ impl Transactions {
         self.by_id.insert(id, transaction);
     }
 
-    /// A query that has not expired.
+    /// Returns a query that hasn't expired.
     pub(super) fn get(
         &mut self,
         id: &str,
@@ -131,7 +131,7 @@ impl Transactions {
 }
 
 impl Transaction {
-    /// The state that the submit's own answer shows.
+    /// Returns the state in the submit's own answer.
     pub(super) fn state_at_submit(&mut self, settings: &GenesysSettings) -> String {
         let at_once = settings.queued_polls == 0
             && settings.running_polls == 0
@@ -143,7 +143,7 @@ impl Transaction {
         }
     }
 
-    /// The state that a status call shows; each call brings the next one nearer.
+    /// Returns the state for a status call; each call counts towards the next state.
     pub(super) fn poll(&mut self, settings: &GenesysSettings) -> String {
         let polls = self.polls;
         self.polls = self.polls.saturating_add(1);
@@ -157,7 +157,7 @@ impl Transaction {
         }
     }
 
-    /// Whether success has been shown, so that results may be asked for.
+    /// Returns whether success has been reported, so that results can be requested.
     pub(super) fn has_succeeded(&self) -> bool {
         self.succeeded
     }
@@ -177,7 +177,7 @@ impl Transaction {
         }
     }
 
-    /// A new cursor; its text holds `+`, `/` and `=`, which need escaping in a query string.
+    /// Returns a new cursor. Its text contains `+`, `/` and `=`, which have to be escaped in a query string.
     pub(super) fn issue(
         &mut self,
         row: usize,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::answer::Answer;
 
-/// A refusal in the form of the login service, which is the only one documented.
+/// A refusal in the form of the login service, the only documented one.
 #[derive(Debug)]
 pub(super) struct LoginRefusal {
     status: u16,
@@ -36,7 +36,7 @@ impl LoginRefusal {
         Self::new(403, 11, "FORBIDDEN", message)
     }
 
-    /// What the provider says with a status that needs no more explanation.
+    /// Returns the provider's body for a status without further details.
     pub(super) fn of_status(status: u16) -> Self {
         let (code, name, message) = match status {
             400 => return Self::bad_request("Bad request"),
@@ -67,13 +67,13 @@ impl LoginRefusal {
     }
 }
 
-/// What the sentinel says.
+/// Returns an error of the sentinel.
 pub(super) fn oauth_error(status: u16, error: &str, description: &str) -> Answer {
     let body = json!({ "error": error, "error_description": description });
     Answer::json(status, body.to_string())
 }
 
-/// A question that isn't understood, in the form of GraphQL.
+/// Returns the errors of an invalid query in the form of GraphQL.
 pub(super) fn graphql_errors(messages: &[String]) -> Answer {
     let error =
         |message: &String| json!({ "message": message, "locations": [{ "line": 1, "column": 2 }] });

@@ -1,4 +1,4 @@
-//! The invented rows: generated from a seed, fixed to the byte.
+//! The rows, generated from a seed: the same seed gives the same bytes.
 
 use std::sync::LazyLock;
 
@@ -14,11 +14,11 @@ use crate::dataset::{Draws, Log, Record, dataset_spec};
 use crate::texts::{AWKWARD_TEXTS, PLAIN_TEXTS, full_name, pick};
 
 const SECOND: i64 = 1_000_000;
-/// No zone is farther from UTC, in microseconds; a day's rows lie within this of its bounds.
+/// The greatest offset of any zone from UTC, in microseconds; a day's rows lie within this distance of its bounds.
 const FARTHEST: i64 = 15 * 3_600 * SECOND;
 const DAY: i64 = 86_400 * SECOND;
 
-/// In English, in German, as a component type; then the elements that can be changed.
+/// The English name, the German name, the component type, and the elements that can be changed.
 const KINDS: &str = "\
 Users|Benutzer|ACUserObject|Max concurrent chats,Skills,Profiles,Employee ID,Nickname,Email
 Skills|Fähigkeiten|ACSkillObject|Name,Description,Routing
@@ -50,13 +50,13 @@ const USER_AGENTS: &[&str] = &[
 
 dataset_spec! {
     records: 5_000, largest_tie: 60, awkward_share: 0.1,
-    /// The account whose trail it is: 1 to 20 letters, digits or underscores.
+    /// The account: 1 to 20 letters, digits or underscores.
     account_id: String = "le12345678".to_owned(),
-    /// Share of the rows that are the same as the one before, to the last byte.
+    /// The share of rows with the same bytes as the previous row.
     twin_share: f64 = 0.03,
-    /// Share of the rows by the vendor's staff.
+    /// The share of rows by the vendor's staff.
     staff_share: f64 = 0.08,
-    /// Share of the rows by the system itself.
+    /// The share of rows by the system.
     automatic_share: f64 = 0.08,
 }
 
@@ -82,13 +82,13 @@ impl Dataset {
         Self::new(vec![log])
     }
 
-    /// The account whose trail it is.
+    /// Returns the account.
     pub fn account_id(&self) -> &str {
         &self.trail().name
     }
 
-    /// The readable rows of `[from, to)` that can be seen at `visible_at`, hidden ones too, as they are shown in that
-    /// zone to a client that selects those fields in that order, in English; by time and bytes.
+    /// Returns the readable rows of `[from, to)` that are visible at `visible_at`, including hidden ones, as returned
+    /// in that zone to a client that selects these fields in this order in English; sorted by time and bytes.
     ///
     /// # Panics
     /// If there is no such field.
@@ -118,7 +118,8 @@ impl Dataset {
         truth
     }
 
-    /// How many rows of these days of that zone can be seen at `visible_at`, unreadable ones too; both days included.
+    /// Returns the number of rows of these days (inclusive) of that zone that are visible at `visible_at`, including
+    /// unreadable ones.
     pub fn rows_of_days(
         &self,
         from: NaiveDate,
@@ -130,13 +131,13 @@ impl Dataset {
         self.select(Some(from), Some(to), zone, now).count()
     }
 
-    /// How many unreadable rows there are.
+    /// Returns the number of unreadable rows.
     pub fn poison(&self) -> usize {
         let rows = self.trail().records.iter();
         rows.filter(|row| row.poison.is_some()).count()
     }
 
-    /// The rows of these days of that zone that can be seen at `now`, with their numbers.
+    /// Returns the rows of these days of that zone that are visible at `now`, with their numbers.
     pub(super) fn select(
         &self,
         from: Option<NaiveDate>,
@@ -160,11 +161,11 @@ impl Dataset {
     }
 }
 
-/// The calls that a client needs to read the rows of the requested days: full pages, and the empty one that ends them.
+/// Returns the number of calls for the rows of the requested days: full pages and the final empty one.
 pub fn calls_needed(rows_in_asked_days: usize, page_size: usize) -> usize {
     rows_in_asked_days.div_ceil(page_size.max(1)) + 1
 }
-/// One originator; all are JSON literals.
+/// An originator; all values are JSON literals.
 #[derive(Debug, Clone)]
 struct Originator {
     name: String,
@@ -172,7 +173,7 @@ struct Originator {
     id: String,
 }
 
-/// Makes up rows; the same specification gives the same bytes.
+/// Generates rows; the same specification gives the same bytes.
 #[derive(Debug)]
 struct RowGenerator<'a> {
     spec: &'a DatasetSpec,
@@ -182,7 +183,7 @@ struct RowGenerator<'a> {
 }
 
 impl RowGenerator<'_> {
-    /// All rows; those of one instant stay in the order in which they are made up.
+    /// Generates all rows; rows of the same instant keep their order.
     fn run(mut self) -> Vec<Record<Row>> {
         let tie = self.spec.largest_tie.min(self.spec.records / 4);
         if tie > 0 {
@@ -210,7 +211,7 @@ impl RowGenerator<'_> {
         self.rows
     }
 
-    /// Adds one edit: `size` rows of one second that differ in their element at most.
+    /// Adds an edit: `size` rows of the same second that differ at most in their element.
     fn action(&mut self, size: usize) {
         let kind = &OBJECT_KINDS[self.draws.rng.random_range(0..OBJECT_KINDS.len())];
         let person = self.people[self.draws.rng.random_range(0..self.people.len())].clone();
@@ -281,7 +282,7 @@ impl RowGenerator<'_> {
         row
     }
 
-    /// Whole seconds, as the provider shows them; with a fraction where it may.
+    /// Returns an instant in whole seconds, as the provider returns them, or with a fraction if possible.
     fn instant(&mut self, fraction: bool) -> i64 {
         let at = self.draws.instant();
         let step = if fraction { 1_000 } else { SECOND };

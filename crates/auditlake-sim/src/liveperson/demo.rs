@@ -1,4 +1,4 @@
-//! The simulator as one of several, for jobs.yaml.
+//! The simulator as one of [`Providers`](crate::Providers), for jobs.yaml.
 
 use super::{Dataset, DatasetSpec, LivePersonProvider, LivePersonSettings};
 use crate::providers::{Demo, UNLIMITED};

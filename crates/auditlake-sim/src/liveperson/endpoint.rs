@@ -1,18 +1,18 @@
-//! Names of the endpoints, for counters and faults, and the hosts that have them.
+//! The names of the endpoints, for counters and faults, and their hosts.
 
 pub use crate::stage::OTHER;
 
-/// Asks for a service's host.
+/// Looks up a service's host.
 pub const LOOK_UP: &str = "GET /api/account/{accountId}/service/{serviceName}/baseURI.json";
 /// Signs an app in.
 pub const TOKEN: &str = "POST /sentinel/api/v2/account/{accountId}/app/token";
 /// Signs a user in.
 pub const LOGIN: &str = "POST /api/account/{accountId}/login";
-/// Keeps a user's session up.
+/// Keeps a user's session alive.
 pub const REFRESH: &str = "POST /api/account/{accountId}/refresh";
-/// Asks for the audit trail.
+/// Queries the audit trail.
 pub const AUDIT: &str = "POST /api/account/{accountId}/configuration/metadata/audit";
-/// Which of the hosts a call came to.
+/// A host of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LivePersonHost {
     /// The look-up of services.

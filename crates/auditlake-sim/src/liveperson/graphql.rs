@@ -1,16 +1,16 @@
-//! The part of GraphQL that a client of the audit trail needs: one field with arguments and names. Whatever goes beyond it
-//! (fragments, aliases, variables, directives, objects, block strings) is refused as a syntax error.
+//! A parser for the part of GraphQL that a client of the audit trail needs: one field with arguments and names.
+//! Anything else (fragments, aliases, variables, directives, objects, block strings) is refused as a syntax error.
 
 /// The only field of a query.
 #[derive(Debug)]
 pub(super) struct RootField {
     pub(super) name: String,
     pub(super) arguments: Vec<(String, Literal)>,
-    /// The names selected of it.
+    /// The selected names.
     pub(super) selection: Vec<String>,
 }
 
-/// A value as it is written.
+/// A literal value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Literal {
     Text(String),
@@ -18,13 +18,13 @@ pub(super) enum Literal {
     Flag(bool),
     Word(String),
     List(Vec<Literal>),
-    /// A float, null, a number that is too large: no argument takes one.
+    /// A float, null, or a number that is too large: valid for no argument.
     Other,
 }
 
 const DEPTH: usize = 20;
 
-/// Reads a whole text; the error is what the provider says of it.
+/// Parses a whole text. The error is the provider's message.
 pub(super) fn parse(text: &str) -> Result<RootField, String> {
     let mut reader = Reader { text, at: 0 };
     if let Some(keyword) = reader.name() {
@@ -72,7 +72,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// What follows the white space, commas and comments that stand next.
+    /// Returns the text after the next white space, commas and comments.
     fn rest(&mut self) -> &'a str {
         loop {
             let rest = &self.text[self.at..];
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands behind a quotation mark, up to the next that isn't escaped.
+    /// Parses the text after a quotation mark, up to the next one that isn't escaped.
     fn string(&mut self) -> Result<Literal, String> {
         let mut chars = self.text[self.at..].char_indices();
         let mut text = String::new();
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
             text.push(c.ok_or_else(|| self.unlike("a string"))?);
         }
         self.at = self.text.len() - chars.as_str().len();
-        // two of three marks in a row would open a block string
+        // three quotation marks in a row would open a block string
         if text.is_empty() && self.text[self.at..].starts_with('"') {
             return Err(self.unlike("a value"));
         }
@@ -201,8 +201,8 @@ fn is_name(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Whatever one character more, less or other makes of a question, it is refused if GraphQL's own grammar has an error
-    /// in it.
+    /// A query with one character added, removed or replaced is refused whenever GraphQL's own grammar has an error in
+    /// it.
     #[test]
     fn nothing_is_read_that_is_not_graphql() {
         let good = r#"query A{auditData(first:10,offset:-0,lpa:true,orderBy:[a],users:["é\"\u00e9"]){a b}} #c"#;

@@ -1,8 +1,8 @@
 //! A simulator of LivePerson's audit trail.
 //!
-//! Four hosts, as the provider has them: the look-up, the sentinel (OAuth 2.0), the login service, and the
-//! configuration service that the audit trail is asked of. Each is a port of the loopback address, and the look-up is
-//! the only one that a client may know of beforehand.
+//! Like the provider, it has four hosts: the look-up, the sentinel (OAuth 2.0), the login service, and the
+//! configuration service with the audit trail. Each has a port of its own on the loopback address. A client may only
+//! know the look-up beforehand.
 
 mod answer;
 mod dataset;
@@ -44,32 +44,33 @@ pub type Dataset = crate::Dataset<row::Row>;
 pub type Truth<'a> = crate::Truth<'a, String>;
 
 impl LivePerson {
-    /// Where the look-up is: scheme, host and port.
+    /// Returns the URL of the look-up: scheme, host and port.
     pub fn domain_url(&self) -> String {
         self.url_of(LivePersonHost::LookUp)
     }
 
-    /// Where the sentinel is: scheme, host and port.
+    /// Returns the URL of the sentinel: scheme, host and port.
     pub fn sentinel_url(&self) -> String {
         self.url_of(LivePersonHost::Sentinel)
     }
 
-    /// Where the login service is: scheme, host and port.
+    /// Returns the URL of the login service: scheme, host and port.
     pub fn login_url(&self) -> String {
         self.url_of(LivePersonHost::Login)
     }
 
-    /// Where the configuration service is now: scheme, host and port.
+    /// Returns the current URL of the configuration service: scheme, host and port.
     pub fn configuration_url(&self) -> String {
         self.url_of(LivePersonHost::Configuration)
     }
 
-    /// Makes every token and every session invalid.
+    /// Revokes every token and every session.
     pub fn sign_all_out(&self) {
         self.provider.signed_in.sign_all_out();
     }
 
-    /// Moves the configuration service to another port. The old one is free afterwards, and nobody answers there.
+    /// Moves the configuration service to another port. Afterwards the old port is free, and connections to it are
+    /// refused.
     pub async fn move_configuration(&self) -> Result<(), SimError> {
         let announce = |url: String| {
             let mut hosts = lock(&self.provider.hosts);
@@ -81,7 +82,7 @@ impl LivePerson {
             .await
     }
 
-    /// Makes the look-up of a service fail with this status; 200 makes it well again.
+    /// Makes the look-up of a service fail with this status; 200 ends that.
     pub fn fail_look_up(&self, service: &str, status: u16) {
         let mut failing = lock(&self.provider.failing);
         if status == 200 {
@@ -91,7 +92,7 @@ impl LivePerson {
         }
     }
 
-    /// Makes the look-up name a host for a service that isn't the simulator's.
+    /// Makes the look-up return a foreign host for a service.
     pub fn name_host(&self, service: &str, host: &str) {
         let mut hosts = lock(&self.provider.hosts);
         if let Some(named) = hosts.get_mut(service) {
@@ -99,12 +100,12 @@ impl LivePerson {
         }
     }
 
-    /// Takes the privilege for the audit trail away.
+    /// Revokes the privilege for the audit trail.
     pub fn forbid(&self) {
         self.provider.forbidden.store(true, Ordering::Relaxed);
     }
 
-    /// Makes the next pages come with half of their rows, and with errors.
+    /// Makes the next pages return half of their rows together with errors.
     pub fn make_partial(&self, pages: u32) {
         self.provider.partial.store(pages, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The simulated provider: what it holds, and what it answers to each call.
+//! The simulated provider: its state, and its answer to each call.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -24,23 +24,23 @@ use crate::{Clock, lock, oauth};
 /// The services of the configuration host.
 pub(super) const CONFIGURATION: [&str; 2] = ["accountConfigReadOnly", "accountConfigReadWrite"];
 
-/// Host and port of a base: the look-up names no scheme.
+/// Returns the host and port of a URL, as the look-up returns no scheme.
 pub(super) fn host(url: &str) -> String {
     url.trim_start_matches("http://").to_owned()
 }
 
-/// Everything that the servers share.
+/// The state shared by the servers.
 #[derive(Debug)]
 pub struct LivePersonProvider {
     stage: Stage<Row>,
     pub(super) signed_in: SignedIn,
-    /// Where each service is: host and port.
+    /// The host and port of each service.
     pub(super) hosts: Mutex<BTreeMap<&'static str, String>>,
-    /// Services whose look-up fails, and the status that it fails with.
+    /// The services whose look-up fails, with the status.
     pub(super) failing: Mutex<BTreeMap<String, u16>>,
-    /// Whether the privilege is taken away.
+    /// Whether the privilege is revoked.
     pub(super) forbidden: AtomicBool,
-    /// How many of the next pages have errors beside their rows.
+    /// The number of next pages that have errors in addition to rows.
     pub(super) partial: AtomicU32,
     settings: LivePersonSettings,
     rate: RateWindow,
@@ -137,7 +137,7 @@ impl LivePersonProvider {
         Ok(Answer::json(200, body.to_string()))
     }
 
-    /// The id's form, and whether it is this account's.
+    /// Checks the form of an account id, and whether it is this account's.
     fn is_account(&self, account: &str) -> Result<(), LoginRefusal> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !(1..=20).contains(&account.len()) || !account.chars().all(fits) {
@@ -322,7 +322,7 @@ impl LivePersonProvider {
         Answer::json(200, body).with("x-total-count", count.to_string())
     }
 
-    /// The numbers of all rows that a question finds, in the order asked for.
+    /// Returns the numbers of all rows that match a query, in the requested order.
     fn found(&self, question: &Question, now: i64) -> Vec<usize> {
         let settings = &self.settings;
         let zone = match settings.day_zone {
@@ -377,7 +377,7 @@ impl LivePersonProvider {
     }
 }
 
-/// A JSON body that is an object of exactly these texts, their names sorted.
+/// Parses a JSON body that is an object with exactly these text members, whose names are sorted.
 fn json_object(call: &Call<'_, Host>, names: &[&str]) -> Result<Value, LoginRefusal> {
     if !has_type(call.headers, "application/json") {
         return Err(LoginRefusal::of_status(415));

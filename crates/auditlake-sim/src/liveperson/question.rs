@@ -1,4 +1,4 @@
-//! What a GraphQL text asks for, and all that is wrong with it.
+//! The meaning of a GraphQL query, or all of its errors.
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -7,7 +7,7 @@ use super::graphql::{self, Literal, RootField};
 use super::row::{ACTION_TYPE, Language, field};
 use super::settings::{ListForm, LivePersonSettings};
 
-/// A question that was understood; what it left out has the provider's defaults.
+/// A valid query; missing arguments have the provider's defaults.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) from: Option<NaiveDate>,
@@ -21,12 +21,12 @@ pub(super) struct Question {
     pub(super) timezone: Tz,
     pub(super) lpa: bool,
     pub(super) automatic_updates: bool,
-    /// In the order asked for.
+    /// In the requested order.
     pub(super) columns: Vec<&'static str>,
 }
 
 impl Question {
-    /// Reads a text. An error is what the provider says of it: a syntax error alone, or all that is not valid.
+    /// Parses a text. The errors are the provider's messages: a single syntax error, or all validation errors.
     pub(super) fn parse(text: &str, settings: &LivePersonSettings) -> Result<Self, Vec<String>> {
         let root = graphql::parse(text).map_err(|wrong| vec![wrong])?;
         let mut reading = Reading {
@@ -64,7 +64,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Fields that are asked for twice are shown once.
+    /// Fields that are requested twice are returned once.
     fn columns(&mut self, root: &RootField) -> Vec<&'static str> {
         let mut columns = Vec::new();
         if root.name != "auditData" {

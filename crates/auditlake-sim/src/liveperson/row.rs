@@ -1,4 +1,4 @@
-//! One row of the audit trail, and the bytes that it is shown as.
+//! A row of the audit trail, and its JSON.
 
 use std::fmt::Write as _;
 
@@ -28,12 +28,12 @@ const FIELDS: [&str; 14] = [
 /// The field of older revisions.
 pub(super) const ACTION_TYPE: &str = "actionType";
 
-/// A field, if there is one of this name.
+/// Returns the field of this name, if there is one.
 pub(super) fn field(name: &str) -> Option<&'static str> {
     FIELDS.into_iter().find(|known| *known == name)
 }
 
-/// A language that types of objects are shown in.
+/// A language for the names of object types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     English,
@@ -50,17 +50,17 @@ impl Language {
     }
 }
 
-/// A kind of thing that can be changed.
+/// A type of object that can be changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ObjectKind {
     pub(super) english: &'static str,
     pub(super) german: &'static str,
-    /// Its name in `componentTypes`.
+    /// The type's name in `componentTypes`.
     pub(super) component: &'static str,
     pub(super) elements: Vec<&'static str>,
 }
 
-/// One row. Texts are JSON literals, quotes included; `null` is one, too.
+/// A row. Texts are JSON literals including their quotes; `null` is possible.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub(super) kind: &'static ObjectKind,
@@ -73,14 +73,14 @@ pub struct Row {
     pub(super) user_id: String,
     pub(super) user_agent: String,
     pub(super) auth_type: String,
-    /// By the vendor's staff; hidden unless asked for.
+    /// Whether it is by the vendor's staff, and hidden unless requested.
     pub(super) lpa: bool,
-    /// By the system itself; hidden unless asked for.
+    /// Whether it is by the system, and hidden unless requested.
     pub(super) automatic: bool,
 }
 
 impl Record<Row> {
-    /// The row's bytes, with these fields in this order.
+    /// Returns the row's JSON with these fields in this order.
     pub(super) fn render(
         &self,
         account: &str,
@@ -140,13 +140,13 @@ impl Record<Row> {
     }
 }
 
-/// What a clock on a wall of that zone showed.
+/// Returns the local time in that zone.
 pub(super) fn wall_time(at_micros: i64, zone: Tz) -> NaiveDateTime {
     let at = DateTime::from_timestamp_micros(at_micros).unwrap_or_default();
     at.with_timezone(&zone).naive_local()
 }
 
-/// With as many fraction digits as it takes, and at least one.
+/// Formats a time with as many fraction digits as necessary, and at least one.
 fn shown_time(time: NaiveDateTime) -> String {
     let micros = format!("{:06}", time.nanosecond() / 1_000);
     let digits = micros.trim_end_matches('0');
@@ -154,7 +154,7 @@ fn shown_time(time: NaiveDateTime) -> String {
     format!("{}.{digits}", time.format("%Y-%m-%d %H:%M:%S"))
 }
 
-/// Text that needs no escaping.
+/// Returns the literal of a text that needs no escaping.
 fn quoted(text: &mut String, value: &str) {
     text.push('"');
     text.push_str(value);

@@ -1,4 +1,4 @@
-//! What can be set of the simulator; mostly what nobody knows of the provider.
+//! The simulator's settings, mostly for undocumented behaviour of the provider.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use chrono_tz::Tz;
 
 use crate::{Clock, RateLimit, Ties};
 
-/// In which form the look-up answers.
+/// The form of the look-up's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookUpForm {
-    /// The service asked for, by itself.
+    /// The requested service alone.
     One,
-    /// A list of services, under `baseURIs`.
+    /// A list of services under `baseURIs`.
     Many,
 }
 
-/// How the items of a list must be written.
+/// The required form of list items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListForm {
     /// Everything as strings.
@@ -26,25 +26,25 @@ pub enum ListForm {
     OrderWords,
 }
 
-/// Which zone's days the filters mean.
+/// The time zone of the filters' days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DayZone {
-    /// That of the argument `timezone`.
+    /// The zone of the argument `timezone`.
     Argument,
-    /// That of the account.
+    /// The account's zone.
     Account,
 }
 
-/// What rows are sorted by.
+/// The sort key of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The time that they show; where clocks are set back, that isn't the order in which they happened.
+    /// The time in the row. When clocks are set back, that isn't the order in which the events happened.
     WallTime,
-    /// When they happened.
+    /// When the event happened.
     Instant,
 }
 
-/// What `X-Total-Count` counts.
+/// The rows that `X-Total-Count` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TotalCount {
     /// The rows of the page.
@@ -55,7 +55,7 @@ pub enum TotalCount {
     LeftOut,
 }
 
-/// Which key of a user the argument `users` is compared with.
+/// The attribute of a user to which the argument `users` is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserKey {
     /// The login name.
@@ -69,58 +69,58 @@ pub enum UserKey {
 /// Settings of the LivePerson simulator.
 #[derive(Debug, Clone)]
 pub struct LivePersonSettings {
-    /// Port of the look-up; 0 is any.
+    /// The port of the look-up; 0 for any.
     pub port: u16,
-    /// Id of the only OAuth client.
+    /// The id of the only OAuth client.
     pub client_id: String,
-    /// Its secret.
+    /// The client's secret.
     pub client_secret: String,
-    /// Login name of the only user.
+    /// The login name of the only user.
     pub username: String,
     /// The user's password.
     pub password: String,
-    /// Life of a token, on the simulator's clock. Its claims `iat` and `exp` are of that clock, too.
+    /// The lifetime of a token by the simulator's clock, which its claims `iat` and `exp` use too.
     pub token_lifetime: Duration,
-    /// Whether the token's answer has `expires_in`.
+    /// Whether a token response has `expires_in`.
     pub expires_in: bool,
-    /// Life of a session, on the simulator's clock, however often it is kept up.
+    /// The longest lifetime of a session by the simulator's clock, even if it is kept alive.
     pub session_lifetime: Duration,
-    /// How long a session lives that isn't kept up, on the simulator's clock.
+    /// The lifetime of a session that isn't kept alive, by the simulator's clock.
     pub session_idle: Duration,
     /// The simulator's clock.
     pub clock: Clock,
-    /// Calls allowed to the configuration host in each window.
+    /// The calls to the configuration host allowed per window.
     pub rate_limit: RateLimit,
-    /// In which form the look-up answers.
+    /// The form of the look-up's answers.
     pub look_up_form: LookUpForm,
-    /// How the items of a list must be written.
+    /// The required form of list items.
     pub list_form: ListForm,
-    /// Time zones that are refused, though they exist.
+    /// Valid time zones that are refused.
     pub refused_timezones: Vec<String>,
-    /// Status of an answer to a question that isn't understood: 200 with `errors`, or 400.
+    /// The status for an invalid query: 200 with `errors`, or 400.
     pub refusal_status: u16,
     /// Whether rows have the field `actionType` of older revisions.
     pub action_type: bool,
-    /// The most rows of a page; a larger `first` is cut down without a word.
+    /// The maximum page size; a larger `first` is silently reduced.
     pub largest_page: usize,
-    /// Which zone's days the filters mean.
+    /// The time zone of the filters' days.
     pub day_zone: DayZone,
-    /// Whether rows of the day `toDate` are shown, too.
+    /// Whether rows of the day `toDate` are included.
     pub last_day_included: bool,
     /// The account's zone.
     pub account_zone: Tz,
-    /// What rows are sorted by.
+    /// The sort key of rows.
     pub order: Order,
-    /// In which order rows of one time come.
+    /// The order of rows with equal times.
     pub ties: Ties,
-    /// What `X-Total-Count` counts.
+    /// The rows that `X-Total-Count` counts.
     pub total_count: TotalCount,
     /// Which key of a user `users` is compared with.
     pub user_key: UserKey,
-    /// How far the simulator's clock moves on with each page, so that rows may arrive between two; a clock that runs
-    /// stands still then.
+    /// By how much each page advances the simulator's clock, so that rows can arrive between two pages. A running clock
+    /// becomes a fixed one.
     pub page_takes: Duration,
-    /// Time by which every answer is delayed.
+    /// The delay of every answer.
     pub latency: Duration,
 }
 

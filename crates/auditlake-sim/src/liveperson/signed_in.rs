@@ -1,4 +1,4 @@
-//! Who is signed in: apps by tokens, users by sessions.
+//! The signed-in clients: apps by tokens, users by sessions.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,12 +12,12 @@ use crate::dataset::micros;
 use crate::lock;
 use crate::oauth::random_text;
 
-/// Everyone who is signed in.
+/// All tokens and sessions.
 #[derive(Debug, Default)]
 pub(super) struct SignedIn {
-    /// Tokens, and when they end.
+    /// The tokens with their expiry.
     tokens: Mutex<HashMap<String, i64>>,
-    /// Sessions by their bearer.
+    /// The sessions by bearer token.
     sessions: Mutex<HashMap<String, Session>>,
 }
 
@@ -25,14 +25,14 @@ pub(super) struct SignedIn {
 pub(super) struct Session {
     pub(super) csrf: String,
     pub(super) cookie: String,
-    /// However often it is kept up.
+    /// The end of the session, even if it is kept alive.
     ends: i64,
-    /// Unless it is kept up.
+    /// The end of the session unless it is kept alive.
     idle_ends: i64,
 }
 
 impl SignedIn {
-    /// A JSON web token, whose claims are of the simulator's clock.
+    /// Issues a JSON web token, whose claims use the simulator's clock.
     pub(super) fn issue_token(&self, now: i64, lifetime: Duration) -> String {
         let ends = now.saturating_add(micros(lifetime));
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -47,7 +47,7 @@ impl SignedIn {
         token
     }
 
-    /// A new session, and its bearer.
+    /// Creates a session and returns its bearer token.
     pub(super) fn begin(&self, now: i64, lifetime: Duration, idle: Duration) -> (String, Session) {
         let bearer = random_text(24);
         let session = Session {
@@ -60,7 +60,7 @@ impl SignedIn {
         (bearer, session)
     }
 
-    /// Keeps the session up that has this cookie and this CSRF token; whether there is one.
+    /// Keeps the session with this cookie and CSRF token alive; returns whether there is one.
     pub(super) fn keep_up(&self, cookie: &str, csrf: &str, now: i64, idle: Duration) -> bool {
         let mut sessions = lock(&self.sessions);
         let found = sessions.values_mut().find(|session| {

@@ -1,4 +1,4 @@
-//! Tests of the simulator through its sockets, by a client that shares nothing with it.
+//! Tests of the simulator through its sockets, by an independent client.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::testing::*;
 const ACCOUNT: &str = "le12345678";
 const SIGN_IN: &str = "client_id=sim-client&client_secret=sim-secret&grant_type=client_credentials";
 const ASCENDING: &str = r#"orderBy:["changeTimestamp"],orderDirection:["ASC"],first:500,"#;
-/// All fields, in an order of the client's own.
+/// All fields in an arbitrary order.
 const ALL: &str = "changeDate accountId objectType objectName element oldValue newValue originator \
 originatorLoginName originatorUserId originatorUserAgent originatorAuthType originatorIsLpa";
 
-/// A simulator, and an app signed in to it.
+/// A simulator and a signed-in app.
 struct Client {
     sim: LivePerson,
     http: reqwest::Client,
@@ -28,7 +28,7 @@ struct Client {
 }
 
 impl Client {
-    /// One with few rows, all visible, but for what is changed.
+    /// Starts a simulator with few rows, all visible, after a change of its settings.
     async fn new(
         settings: impl FnOnce(&mut LivePersonSettings),
         spec: impl FnOnce(&mut DatasetSpec),
@@ -89,7 +89,7 @@ impl Client {
             .await
     }
 
-    /// Rows with all fields and nothing hidden.
+    /// Queries rows with all fields and without hidden rows.
     async fn ask_with(&self, arguments: &str) -> Reply {
         self.ask(&question(arguments)).await
     }
@@ -100,14 +100,14 @@ impl Client {
         reply.list("/data/auditData")
     }
 
-    /// The rows of a page, byte for byte.
+    /// Returns the rows of a page, byte for byte.
     async fn raw(&self, arguments: &str) -> Vec<String> {
         self.ask_with(arguments)
             .await
             .raw_list(&["data", "auditData"])
     }
 
-    /// Every row that pages with these arguments show, until one has fewer than `full` rows.
+    /// Returns the rows of all pages with these arguments, up to a page with fewer than `full` rows.
     async fn walk(&self, arguments: &str, full: usize) -> Vec<String> {
         let mut rows = Vec::new();
         loop {
@@ -130,7 +130,7 @@ impl Client {
     }
 }
 
-/// The status, and what the form of the login service says is wrong.
+/// Returns the status and the error in the form of the login service.
 fn refused(reply: &Reply) -> (u16, String) {
     (reply.status, reply.text_at("/error/message"))
 }
@@ -217,7 +217,7 @@ async fn a_token_is_a_jwt_of_the_simulators_clock_for_the_right_form() {
         assert_eq!(reply.text_at("/error"), error, "{form}");
         assert_eq!(reply.status, 400 + u16::from(error == "invalid_client"));
     }
-    // id and secret in the header are not what is documented
+    // id and secret in the header are undocumented
     let basic = client
         .token_request()
         .basic_auth("sim-client", Some("sim-secret"));
@@ -402,7 +402,7 @@ async fn the_defaults_hide_cut_and_turn_round() {
     assert_eq!((rows.len(), shown), (50, 0));
     let date = |row: &Value| std::cmp::Reverse(row["changeDate"].to_string());
     assert!(rows.is_sorted_by_key(date));
-    // the newest row is of Saturday evening in New York, of Sunday in UTC
+    // the newest row is on Saturday evening in New York and on Sunday in UTC
     let german = r#"first:500,timezone:"UTC",language:"de-DE","#;
     let all = client.rows(german).await;
     assert_eq!(all.len(), 400);
@@ -458,7 +458,7 @@ async fn some_rows_cannot_be_read_and_some_pages_are_partial() {
     assert_eq!(rows, 409);
 }
 
-/// Two busy days of visible rows, in pages of at most `largest_page`.
+/// Starts a simulator with two busy days of visible rows in pages of at most `largest_page`.
 async fn busy(ties: Ties, largest_page: usize) -> Client {
     Client::new(
         |it| {
@@ -473,13 +473,14 @@ async fn busy(ties: Ties, largest_page: usize) -> Client {
     .await
 }
 
-/// How many rows of the truth are missing, and how many are there more often than they should be.
+/// Returns the number of missing rows and of duplicates.
 fn missed(client: &Client, pulled: Vec<String>, zone: Tz) -> (usize, usize) {
     client.sim.set_now(at("2026-03-09T00:00:00Z"));
     compare(client.truth(zone), pulled)
 }
 
-/// The provider's defaults, times taken for UTC, and a checkpoint one second after the newest row, every hour.
+/// Reads every hour with the provider's defaults, local times read as UTC, and a checkpoint one second after the newest
+/// row.
 #[tokio::test]
 async fn a_naive_puller_loses_rows() {
     let client = busy(Ties::ByPage, 500).await;
@@ -506,7 +507,7 @@ async fn a_naive_puller_loses_rows() {
     assert!(lost > 200, "{lost} of 1500");
 }
 
-/// Everything is asked for, in ascending order; but a page that isn't full is taken for the last.
+/// Requests everything in ascending order, but treats a page that isn't full as the last.
 #[tokio::test]
 async fn a_puller_that_stops_at_a_short_page_loses_rows() {
     let client = busy(Ties::ByPage, 500).await;
@@ -515,7 +516,7 @@ async fn a_puller_that_stops_at_a_short_page_loses_rows() {
     assert_eq!(missed(&client, pulled, Tz::UTC).0, 1_000);
 }
 
-/// The newest come first, so that each arrival pushes rows onto the next page.
+/// Reads the newest rows first, so that each arrival pushes rows onto the next page.
 #[tokio::test]
 async fn a_puller_in_descending_order_doubles_rows() {
     let client = busy(Ties::Stable, 50).await;
@@ -525,8 +526,8 @@ async fn a_puller_in_descending_order_doubles_rows() {
     assert!(doubled > 50, "{doubled}");
 }
 
-/// Pages cut within a second lose some of its rows and double others where ties move; without ties in motion, a walk
-/// to the empty page gets everything.
+/// If rows with equal times change their order, pages that end within a second lose some rows and double others; with a
+/// stable order, reading up to the empty page returns everything.
 #[tokio::test]
 async fn a_careful_puller_must_look_at_ties() {
     for ties in [Ties::Stable, Ties::ByPage, Ties::Shuffled] {
