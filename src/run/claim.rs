@@ -1,4 +1,4 @@
-//! A claim on a job, around whatever is done under it.
+//! A claim on a job, held around a run or a replay.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::clock::real_now;
 use crate::lake::{ClaimOutcome, FailureStreak, JobLog, LogRun, RunSummary};
 use crate::telemetry::{error_chain, note_trace};
 
-/// Notes a scheduled run that couldn't record its end in the log: the lake failed, or the run panicked. Only this process
-/// knows of it.
+/// Records in the process a scheduled run that couldn't record its end in the log, because the lake failed or the run
+/// panicked.
 pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
     let ended = RunSummary {
         started_at: real_now(),
@@ -29,7 +29,7 @@ pub fn note_failed(job: &Job, run: Uuid, error: &RunError) {
     job.memory.note_failing(&job.log, failing);
 }
 
-/// Does `work` under a claim of its own, which is kept alive meanwhile and given up after it.
+/// Does `work` under a new claim, which is renewed meanwhile and released afterwards.
 pub(super) async fn claimed<R>(
     job: &Job,
     options: &RunOptions,
@@ -48,7 +48,8 @@ pub(super) async fn claimed<R>(
     let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %mode, trace_id);
     note_trace(&span);
     async {
-        // 1. Claim. It only saves work; safety is the create-if-absent of every commit and the order of these steps.
+        // 1. Claim. A claim only saves work; safety comes from the create-if-absent of every commit and the order of
+        // these steps.
         let id = run.id;
         let claimed = match job.memory.left(&job.log) {
             Some(left) => JobLog::claim_again(&job.lake, run, left).await,
@@ -76,7 +77,7 @@ pub(super) async fn claimed<R>(
         job.memory.begin(&job.log, run, log.follows().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
-            // on the heap: whoever awaits a run would hold all of it otherwise
+            // boxed, so that the futures that await a run stay small
             result = Box::pin(work(&log, &mut summary)) => result,
         };
         let time = Time::of(job, options.clock);
@@ -98,7 +99,7 @@ pub(super) async fn claimed<R>(
                 Ok(left) if result.is_ok() => {
                     (job.memory).end(&job.log, run, log.newest().await.id, left);
                 }
-                Ok(_) => {} // what a run that failed knew may be wrong
+                Ok(_) => {} // the ids cached by a failed run may be wrong
                 Err(error) => tracing::warn!(
                     error = error_chain(&error),
                     "the claim could not be given up; it runs out"

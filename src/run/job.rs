@@ -1,4 +1,4 @@
-//! What a run is given: its job, what it does, and how.
+//! The input of a run: its job, its mode and its options.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,39 +19,40 @@ use crate::lake::{Commit, Lake, Origin};
 use crate::metrics;
 use crate::model::{PartitionColumn, Range, RangeSet};
 
-/// How long a claim keeps other runs off, unless a test says otherwise.
+/// The lifetime of a claim, except in tests.
 const CLAIM_LIFE: TimeDelta = TimeDelta::seconds(30);
 
 /// A job, ready to run.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name, for people.
+    /// The job's display name.
     pub name: String,
-    /// The name of its log: stands in object keys, in the names of files and in the column `job`, and scopes event ids.
+    /// The name of the job's log: part of object keys and file names, the value of the column `job`, and the scope of
+    /// event ids.
     pub log: String,
     /// The connection's name.
     pub connection: String,
-    /// The provider's kind.
+    /// The kind of provider, as in jobs.yaml.
     pub provider: &'static str,
-    /// What the column `account_id` shows where a record doesn't say.
+    /// The value of the column `account_id` for records that don't contain one.
     pub account_id: String,
-    /// How ranges are cut and read again.
+    /// How ranges are split into windows and re-read.
     pub policy: Policy,
     /// The provider's feed.
     pub source: Feed,
-    /// Where it lands.
+    /// The lake in which records land.
     pub lake: Lake,
-    /// The columns that are in the path.
+    /// The columns in the path of files.
     pub partition_by: Vec<PartitionColumn>,
-    /// When the open parts together are this large, they are committed; in bytes.
+    /// The total size of the open parts at which they are committed, in bytes.
     pub target_file_size: u64,
-    /// What tells which other logs of the lake are of the same account.
+    /// The key by which other logs of the same account are recognised.
     pub neighbours: Neighbours,
-    /// What this process keeps of its jobs between their runs.
+    /// The process's cache of state between runs.
     pub memory: RunCache,
-    /// What its runs may hold, and all others that share it.
+    /// The memory budget, shared with other runs.
     pub budget: MemoryBudget,
-    /// Who is told of its commits and runs.
+    /// The receiver of commits and finished runs.
     pub metrics: metrics::JobMetrics,
 }
 
@@ -68,14 +69,15 @@ impl Job {
         }
     }
 
-    /// Ids are looked up in the folder where a record would land. If that folder has got another name since the job's
-    /// last commit, or if records read otherwise now, what is read again would be landed a second time.
+    /// Refuses a job whose partitions or ids have changed. Ids are looked up in the folder where a record would land,
+    /// so if the folder's name or the content that makes up ids has changed since the job's last commit, re-read
+    /// records would land a second time.
     pub(crate) fn refuse_if_moved(&self, newest: &Commit) -> Result<(), RunError> {
         let Some(was) = &newest.origin else {
             return Ok(());
         };
         let is_other_provider = (was.provider.as_ref()).is_some_and(|was| was != self.provider);
-        // a log that bears the job's own name is the job's, whatever has become of its connection
+        // a log with the job's own name belongs to the job, even if its connection has changed
         let is_chosen = self.log != self.name;
         if is_other_provider || is_chosen && !overlap::is_same_account(was, &self.origin()) {
             return Err(RunError::OtherLog {
@@ -115,25 +117,25 @@ impl Job {
     }
 }
 
-/// What a run is to do.
+/// What a run pulls.
 #[derive(Debug, Clone, Copy)]
 pub enum RunMode {
-    /// All that is due: unfinished ranges, first pulls, settle passes.
+    /// Everything that is due: unfinished ranges, first pulls and settle passes.
     Due,
-    /// What a range lacks, or all of it again.
+    /// The missing parts of a range, or all of it again.
     Backfill {
         /// The range.
         range: Range,
-        /// Whether to read again what was pulled before.
+        /// Whether to re-read what was pulled before.
         refetch: bool,
-        /// After so long no further window is begun, so that the job's due pulls get their turn.
+        /// The time after which no further window begins, so that due pulls of the job can run.
         turn: TimeDelta,
     },
 }
 
 impl RunMode {
-    /// The feed that windows are pulled from: what is due goes before a backfill, whose calls wait as long as any other
-    /// of the connection does.
+    /// Returns the feed for windows. Calls of a backfill have a lower priority: they wait while any other call of the
+    /// connection waits.
     pub(super) fn feed(&self, source: &Feed) -> Feed {
         match self {
             Self::Due => source.clone(),
@@ -142,7 +144,7 @@ impl RunMode {
     }
 }
 
-/// `due`, or `backfill` and its range.
+/// Formats as `due`, or as `backfill` with its range.
 impl fmt::Display for RunMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,27 +154,28 @@ impl fmt::Display for RunMode {
     }
 }
 
-/// How a run is to go about it.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// What to take for now in planning.
+    /// The time that planning treats as now.
     pub clock: Clock,
-    /// How many windows are in flight at a time.
+    /// The number of windows in flight.
     pub at_a_time: usize,
-    /// Cancelled when the run is to stop: the current pages finish and are committed with their cursors.
+    /// Cancelled to stop the run: the current pages finish and are committed with their cursors.
     pub stop: CancellationToken,
-    /// Told of every window that is pulled, before its commit too, and of every commit.
+    /// The receiver of progress: every pulled window, also before its commit, and every commit.
     pub tally: watch::Sender<RunTotals>,
-    /// How long a claim keeps other runs off.
+    /// The lifetime of a claim.
     pub claim_life: TimeDelta,
-    /// Whether what failed in earlier runs is tried again whatever its time: a person asks, or a schedule of another's.
+    /// Whether ranges that failed in earlier runs are retried before their back-off ends, because a user or an external
+    /// schedule started the run.
     pub at_once: bool,
-    /// What isn't asked for, by stream: it has failed, and is left to a later run.
+    /// Ranges to skip, by stream: they have failed and are left to a later run.
     pub passed_over: BTreeMap<String, RangeSet>,
 }
 
 impl RunOptions {
-    /// Four windows at a time, by the system's clock, told to nobody, with claims of 30 s.
+    /// Four windows at a time, the system's clock, no progress receiver, and claims of 30 s.
     pub fn new(stop: CancellationToken) -> Self {
         Self {
             clock: Clock::System,

@@ -63,14 +63,14 @@ async fn under_claim(
     mode: RunMode,
     options: &RunOptions,
 ) -> Result<RunReport, RunError> {
-    // Recover: what earlier runs committed is published, so that de-duplication finds all ids in the lake's own files.
+    // Recover: publish the commits of earlier runs, so that de-duplication finds all ids in the lake's own files.
     recover::recover(job, log).await?;
     // Pull: workers fetch and decode the pages of several windows.
     let Some(mut pull) = Pull::begin(job, log, summary, mode, options).await? else {
         return Ok(RunReport::stopped(log));
     };
-    // Write and commit: when the open parts are full or the last commit is old, and at the end. A commit records the
-    // progress of what has been written here, so a cursor never passes a record that no commit lists.
+    // Write and commit: when the open parts are full, when the last commit is old, and at the end. A commit records
+    // only the progress of written records, so a cursor never passes a record that no commit lists.
     loop {
         tokio::select! {
             event = pull.workers.next() => match event? {

@@ -1,4 +1,4 @@
-//! What to pull next: pure functions from where a stream stands, what time it is, and the job's policy.
+//! Planning: pure functions of a stream's progress, the time, and the job's policy.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,37 +9,38 @@ use crate::lake::{Commit, FailedRange, OpenRange, Progress, Refetch, Work};
 use crate::model::{FailureKind, Range, RangeSet, Timestamp};
 use crate::providers::Stream;
 
-/// How long a range that failed a second time is left alone, doubled with each further failure up to the second value.
-/// After its first failure it is tried again with the next run.
+/// The back-off of a range after its second failure, doubled with each further failure up to the second value. After
+/// its first failure a range is retried with the next run.
 const RETRY_AFTER: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(6));
-/// The most failed ranges that a stream's state holds: of more, neighbours become one.
+/// The maximum number of failed ranges in a stream's progress; beyond it, neighbours are merged.
 const FAILED_AT_MOST: usize = 100;
 
-/// How a job's ranges are cut and when they are read again.
+/// How a job's ranges are split into windows, and when they are re-read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Where a stream begins.
+    /// The start of a stream.
     pub start: Timestamp,
-    /// The size in which ranges are pulled.
+    /// The length of windows.
     pub window: TimeDelta,
-    /// The least to which a window is halved.
+    /// The minimum length of a halved window.
     pub min_window: TimeDelta,
-    /// How far behind now a first pull stops.
+    /// The distance from now at which a first pull ends.
     pub lag: TimeDelta,
-    /// How long after a window's end it is read again for late arrivals; ascending.
+    /// The delays after a window's end at which it is re-read for late arrivals, ascending.
     pub settle: Vec<TimeDelta>,
-    /// The least length that the provider can be asked for, counted from the epoch; zero if any bounds will do.
+    /// The provider's grain: requested bounds have to be multiples of it, counted from the epoch. Zero if any bounds
+    /// are possible.
     pub grain: TimeDelta,
 }
 
 impl Policy {
-    /// Up to where first pulls may go: whole seconds, as providers take no finer bounds.
+    /// Returns the end of first pulls, in whole seconds, as providers accept no finer bounds.
     pub fn horizon(&self, now: Timestamp) -> Timestamp {
         let second = (now - self.lag).timestamp();
         DateTime::from_timestamp(second, 0).unwrap_or(now - self.lag)
     }
 
-    /// The size in which a provider with a grain is asked: the window, in whole grains.
+    /// Returns the length of requests to a provider with a grain: the window, rounded to whole grains.
     fn cell(&self) -> TimeDelta {
         let grain = self.grain.num_seconds().max(1);
         let grains = (self.window.num_seconds() + grain - 1) / grain;
@@ -50,7 +51,7 @@ impl Policy {
         self.grain > TimeDelta::zero()
     }
 
-    /// The beginning of the last length that the provider can be asked for before `at`; `at` itself if any will do.
+    /// Returns the start of the last grain before `at`; `at` itself if the provider has no grain.
     pub fn last_cell(&self, at: Timestamp) -> Timestamp {
         if self.is_grained() {
             cell_end(at, self.grain) - self.grain
@@ -59,7 +60,7 @@ impl Policy {
         }
     }
 
-    /// The first half of a range, as far as the provider can be asked for it and `min_window` lets it.
+    /// Returns the first half of a range, if the provider's grain and `min_window` permit it.
     pub fn first_half(&self, range: Range) -> Option<Range> {
         if !self.is_grained() {
             return range.first_half(self.min_window);
@@ -71,7 +72,7 @@ impl Policy {
         Range::new(range.from(), to).filter(|half| half.to() < range.to() && long_enough(half))
     }
 
-    /// The piece of `[from, to)` that begins it and is about as long as `length`.
+    /// Returns the first piece of `[from, to)`, which is about as long as `length`.
     pub fn first_piece(&self, from: Timestamp, to: Timestamp, length: TimeDelta) -> Option<Range> {
         let end = match (from + length).min(to) {
             end if end < to && self.is_grained() => {
@@ -88,11 +89,11 @@ impl Policy {
 pub struct Task {
     /// The range.
     pub range: Range,
-    /// Why.
+    /// The kind of work.
     pub work: Work,
-    /// Where an earlier run left off, and when that one began.
+    /// The cursor of an earlier run, and when that run began the range.
     pub resume: Option<OpenRange>,
-    /// Whether it failed in an earlier run while others of its stream could be pulled.
+    /// Whether it failed in an earlier run that could pull other ranges of the stream.
     pub again: bool,
 }
 
@@ -116,29 +117,29 @@ impl Task {
     }
 }
 
-/// What is to be pulled of one stream, most urgent first. Windows are cut as they are taken: a first load may have many.
+/// The due work of one stream, most urgent first. Windows are generated on demand, as a first load may have many.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// The rest of unfinished ranges.
+    /// The rests of unfinished ranges.
     rest: VecDeque<Task>,
-    /// First pulls, or a backfill's windows.
+    /// The first pulls, or the windows of a backfill.
     pulls: Windows,
     settles: Windows,
-    /// What failed in earlier runs.
+    /// The ranges that failed in earlier runs.
     again: VecDeque<Windows>,
-    /// The end of the newest of `pulls`, or else of `settles`, when nothing was taken yet.
+    /// The end of the newest window of `pulls`, or of `settles` if there are no pulls, before any window was taken.
     newest_to: Option<Timestamp>,
 }
 
-/// The windows of one kind, in order of time.
+/// The windows of one kind of work, in the order of time.
 #[derive(Debug, Clone)]
 enum Windows {
     Listed(VecDeque<Task>),
     Cut {
         ranges: VecDeque<Range>,
         length: TimeDelta,
-        /// Counted from the epoch, so that a settle pass reads an hour once and not each of its pulls; else from where
-        /// each range begins.
+        /// Whether windows are aligned to the epoch, so that a settle pass reads an hour once instead of once per pull.
+        /// Otherwise they begin at the start of each range.
         on_grid: bool,
         work: Work,
         again: bool,
@@ -162,7 +163,7 @@ impl Windows {
         }
     }
 
-    /// The same, of what failed in earlier runs.
+    /// Marks the windows as failed in earlier runs.
     fn again(mut self) -> Self {
         match &mut self {
             Self::Listed(tasks) => tasks.iter_mut().for_each(|task| task.again = true),
@@ -213,7 +214,7 @@ impl Windows {
         }
     }
 
-    /// The piece that [`Windows::oldest`] would give last.
+    /// Takes the window that [`Windows::oldest`] would return last.
     fn newest(&mut self) -> Option<Task> {
         match self {
             Self::Listed(tasks) => tasks.pop_back(),
@@ -271,27 +272,27 @@ impl Plan {
         }
     }
 
-    /// Whether nothing is left of it.
+    /// Returns whether no work is left.
     pub fn is_empty(&self) -> bool {
         self.has_only_failed() && self.again.iter().all(Windows::is_empty)
     }
 
-    /// Whether nothing is left but what failed in earlier runs.
+    /// Returns whether only ranges that failed in earlier runs are left.
     pub fn has_only_failed(&self) -> bool {
         self.rest.is_empty() && self.pulls.is_empty() && self.settles.is_empty()
     }
 
-    /// Takes the newest window out of its turn: a first pull if there is one, else a settle pass.
+    /// Takes the newest window first: a first pull if there is one, otherwise a settle pass.
     pub fn newest(&mut self) -> Option<Task> {
         self.pulls.newest().or_else(|| self.settles.newest())
     }
 
-    /// Whether the task ends with the newest window that this plan began with.
+    /// Returns whether the task ends with the newest window of the initial plan.
     pub fn is_newest(&self, task: &Task) -> bool {
         !task.again && self.newest_to.is_none_or(|to| task.range.to() >= to)
     }
 
-    /// Leaves out what lies before `oldest`.
+    /// Removes everything before `oldest`.
     pub fn skip_before(&mut self, oldest: Timestamp) {
         self.rest.retain(|task| task.range.from() >= oldest);
         self.pulls.skip_before(oldest);
@@ -300,7 +301,7 @@ impl Plan {
         again.for_each(|windows| windows.skip_before(oldest));
     }
 
-    /// Leaves out what failed in earlier runs.
+    /// Removes the ranges that failed in earlier runs.
     pub fn skip_failed(&mut self) {
         self.again.clear();
     }
@@ -326,9 +327,9 @@ impl Iterator for Plan {
     }
 }
 
-/// What a scheduled run owes one stream, most urgent first: the rest of unfinished ranges, then everything from the
-/// start up to `now - lag` that was never pulled, then the settle passes whose time has come, and last the ranges that
-/// failed earlier, each from its own time on.
+/// Returns the work of a scheduled run on one stream, most urgent first: the rests of unfinished ranges, everything
+/// from the start up to `now - lag` that was never pulled, the settle passes that are due, and the ranges that failed
+/// earlier and whose back-off has ended.
 pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> Plan {
     let mut missing = match Range::new(policy.start, policy.horizon(now)) {
         Some(range) => progress.passed().missing(range),
@@ -353,7 +354,7 @@ pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> Plan {
             None => rest.push(Task::rest_of(open)),
         }
     }
-    // what failed waits for its own time
+    // failed ranges wait for the end of their back-off
     for (failed, _, left) in &mut failed {
         let ranges = match failed.work {
             Work::Pull => &mut missing,
@@ -364,7 +365,7 @@ pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> Plan {
         ranges.remove(failed.range);
     }
     if policy.is_grained() {
-        // a question that is asked anyway answers for what failed within the same length, too
+        // a request that is sent anyway also covers failed ranges within the same grain
         let cells = |ranges: &RangeSet| -> Vec<Timestamp> {
             let cells = on_grid(ranges.clone(), policy.cell());
             cells
@@ -406,7 +407,7 @@ pub fn due(progress: &Progress, now: Timestamp, policy: &Policy) -> Plan {
     Plan::new(rest, pulls, settles, failed_windows)
 }
 
-/// Ranges of one kind of work in windows.
+/// Splits ranges of one kind of work into windows.
 fn windows(ranges: RangeSet, work: Work, policy: &Policy) -> Windows {
     if policy.is_grained() {
         let (mut cells, _) = cells(&ranges, &RangeSet::default(), policy);
@@ -416,8 +417,8 @@ fn windows(ranges: RangeSet, work: Work, policy: &Policy) -> Windows {
     Windows::cut(ranges, policy.window, work == Work::Settle, work)
 }
 
-/// Of a provider that is asked for whole days: all that is due within one such length is one question, whether it was
-/// never pulled or is to be read again. What holds a first pull is apart from the rest.
+/// Splits the work for a provider that accepts only whole days: everything due within one grain becomes one request,
+/// whether it was never pulled or is re-read. Requests with first pulls are returned separately.
 fn cells(
     missing: &RangeSet,
     again: &RangeSet,
@@ -434,8 +435,8 @@ fn cells(
     due.into_values().partition(|task| task.work == Work::Pull)
 }
 
-/// What `backfill` owes one stream for `range`: what was never pulled of it or, for a refetch, what that has left (see
-/// [`begin_refetch`]).
+/// Returns the work of `backfill` on one stream for `range`: the parts that were never pulled, or, for a refetch, the
+/// parts that it hasn't read yet (see [`begin_refetch`]).
 pub fn backfill(
     progress: &Progress,
     range: Range,
@@ -463,20 +464,20 @@ pub fn backfill(
     Plan::new(rest, windows, Windows::default(), Vec::new())
 }
 
-/// What of `ranges` is asked to look at them once more: windows counted from the epoch, in whole grains.
+/// Returns the requests for re-reading `ranges`: windows aligned to the epoch, in whole grains.
 pub fn look_again(ranges: RangeSet, policy: &Policy) -> Plan {
     let windows = Windows::cut(ranges, policy.cell(), true, Work::Backfill);
     Plan::new(Vec::new(), windows, Windows::default(), Vec::new())
 }
 
-/// `range` in pieces of a UTC day, or of a window where that is longer: what is held against the lake at a time.
+/// Splits `range` into pieces of a UTC day, or of a window if that is longer. `verify` compares one piece at a time.
 pub fn days_or_windows(range: Range, policy: &Policy) -> impl Iterator<Item = Range> + use<> {
     let length = policy.cell().max(TimeDelta::days(1));
     on_grid([range].into_iter().collect(), length)
 }
 
-/// Notes that the streams are to be read again over `range`. If they were being read again over just that range, and
-/// not all of them are through, it goes on; else it begins anew, and what earlier backfills left unfinished is void.
+/// Records that the streams are to be re-read over `range`. If a refetch of exactly that range is unfinished, it
+/// continues. Otherwise a new one begins, and unfinished ranges of earlier backfills are dropped.
 pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Stream], range: Range) {
     let of_range = |refetch: &&Refetch| refetch.range == range;
     let under_way = streams
@@ -503,11 +504,11 @@ pub fn begin_refetch(progress: &mut BTreeMap<String, Progress>, streams: &[Strea
     }
 }
 
-/// Records that `range` was pulled to its last page, its first answer having been given at `asked_at`. Returns the part
-/// that counts as pulled: what lies less than the lag before that answer has still to be pulled, whoever asked for it.
+/// Records that `range` was pulled to its last page, with a first answer at `asked_at`. Returns the part that counts as
+/// pulled: the part that is less than the lag before that answer still has to be pulled.
 ///
-/// What was first pulled later than a pass's delay after it happened skips that pass; what is read again so late has
-/// had it.
+/// A range that was first pulled later than a settle pass's delay doesn't need that pass, and a range that is re-read
+/// that late has completed it.
 pub fn finish(
     progress: &mut Progress,
     range: Range,
@@ -519,7 +520,7 @@ pub fn finish(
     progress.coverage.insert(range);
     progress.unobtainable.remove(range);
     progress.watermark = Some(progress.passed().contiguous_end(policy.start));
-    // of a range that was left unfinished, what another range has covered meanwhile isn't gone on with
+    // the parts of an unfinished range that another range has covered meanwhile are dropped
     progress.open.retain(|open| {
         !progress.coverage.covers(open.range) || open.range.intersection(&range).is_none()
     });
@@ -536,7 +537,7 @@ pub fn finish(
         let through = if range.to() <= late_enough {
             range.to()
         } else {
-            cell_end(late_enough, policy.window) - policy.window // in whole windows, so that no crumbs are left
+            cell_end(late_enough, policy.window) - policy.window // in whole windows, so that no fragments are left
         };
         if let Some(settled) = Range::new(range.from(), range.to().min(through)) {
             unsettled.remove(settled);
@@ -550,8 +551,8 @@ pub fn finish(
     Some(range)
 }
 
-/// Records that `range` failed at `at` while others of the stream could be pulled: it is tried again, each time later.
-/// What a backfill lacks isn't remembered, as repeating the command finds it.
+/// Records that `range` failed at `at` while other ranges of the stream could be pulled. It is retried with increasing
+/// back-off. Failures of a backfill aren't recorded, as repeating the command finds the missing parts.
 pub fn fail(
     progress: &mut Progress,
     range: Range,
@@ -595,7 +596,7 @@ pub fn fail(
     while progress.failed.len() > FAILED_AT_MOST && join_nearest(&mut progress.failed) {}
 }
 
-/// How long a range that failed so often in a row is left alone.
+/// Returns the back-off of a range after this number of failures in a row.
 fn retry_after(attempts: u32) -> TimeDelta {
     let (first, longest) = RETRY_AFTER;
     match attempts.checked_sub(2) {
@@ -604,12 +605,12 @@ fn retry_after(attempts: u32) -> TimeDelta {
     }
 }
 
-/// When the range failed last; where that is still to come, a wrong clock wrote it, and nobody waits for it.
+/// Returns when the range failed last. An instant in the future was written by a wrong clock and isn't waited for.
 pub fn failed_at(failed: &FailedRange) -> Timestamp {
     failed.retry_at - retry_after(failed.attempts)
 }
 
-/// Makes one of the two neighbours that lie nearest to each other.
+/// Merges the two neighbours that are nearest to each other.
 fn join_nearest(failed: &mut Vec<FailedRange>) -> bool {
     let nearest = (1..failed.len())
         .filter(|&at| failed[at - 1].work == failed[at].work)
@@ -625,7 +626,7 @@ fn join_nearest(failed: &mut Vec<FailedRange>) -> bool {
     true
 }
 
-/// A failed range is over once all of it was pulled, or can't be, by whatever work.
+/// Removes failed ranges that were pulled completely, by any kind of work, or that can't be pulled.
 fn forget_failures(progress: &mut Progress) {
     if progress.failed.is_empty() {
         return;
@@ -649,8 +650,8 @@ fn forget_failures(progress: &mut Progress) {
     });
 }
 
-/// Records that the provider gives nothing of `range` any more, as it is too old: what was never pulled of it is lost,
-/// and what was isn't read again.
+/// Records that the provider no longer serves `range`, as it is too old: the parts that were never pulled are lost, and
+/// the others aren't re-read.
 pub fn give_up(progress: &mut Progress, range: Range, policy: &Policy) {
     let lost = progress.coverage.missing(range);
     lost.iter()
@@ -666,8 +667,8 @@ pub fn give_up(progress: &mut Progress, range: Range, policy: &Policy) {
     forget_failures(progress);
 }
 
-/// What the job wants and can't have, as the provider refused it as too old: ranges from the job's start on, each with
-/// its stream and with the oldest instant that the provider gave when it was asked.
+/// Returns the ranges from the job's start on that the provider refused as too old, each with its stream and with the
+/// oldest instant that the provider served at that time.
 pub fn lost<'a>(
     commit: &'a Commit,
     policy: &'a Policy,
@@ -686,8 +687,8 @@ pub fn lost<'a>(
     })
 }
 
-/// Takes back that `range` was pulled, as rows of it are lost that were committed. What was covered `before` that commit
-/// is to be settled again, so that what is found there counts as late, as it did; the rest is to be pulled.
+/// Revokes the coverage of `range`, because committed rows of it are lost. The parts that were covered `before` that
+/// commit are settled again, so that their records still count as late; the rest is pulled again.
 pub fn uncover(progress: &mut Progress, range: Range, before: &RangeSet, policy: &Policy) {
     let again = if policy.settle.is_empty() {
         RangeSet::default()
@@ -707,7 +708,7 @@ pub fn uncover(progress: &mut Progress, range: Range, before: &RangeSet, policy:
         again.iter().for_each(|again| unsettled.insert(again));
     }
     progress.unsettled.retain(|_, ranges| !ranges.is_empty());
-    // a cursor in it has passed what is lost
+    // a cursor in the range has passed the lost rows
     (progress.open).retain(|open| open.range.intersection(&range).is_none());
     progress.watermark = Some(progress.passed().contiguous_end(policy.start));
     if let Some(refetch) = &mut progress.refetch
@@ -717,11 +718,12 @@ pub fn uncover(progress: &mut Progress, range: Range, before: &RangeSet, policy:
     }
 }
 
-/// The holes in a stream's coverage: what lies between the job's start and the last that was pulled, and was not pulled
-/// itself, as far as the last run that went through its plan had planned, or failed in a run that could pull others.
+/// Returns the holes in a stream's coverage: the ranges between the job's start and the end of the coverage that
+/// weren't pulled, although the last run that completed its plan had planned them, or that failed in a run that could
+/// pull others.
 ///
-/// Behind that, windows of a run that is under way, or was interrupted, end in any order: what is missing there is still
-/// to come. How long that may take is a matter of the watermark's age.
+/// After that instant, the windows of a current or interrupted run end in any order, so missing ranges there are still
+/// to be pulled. The age of the watermark shows how long that takes.
 pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy) -> RangeSet {
     let Some(last) = progress.coverage.iter().next_back().map(|last| last.to()) else {
         return RangeSet::default();
@@ -746,7 +748,7 @@ pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy
     holes
 }
 
-/// The holes of every stream that the job pulls, as `commit` has them, each with its stream.
+/// Returns the holes of every current stream of the job as of `commit`, each with its stream.
 pub fn gaps<'a>(
     commit: &'a Commit,
     policy: &'a Policy,
@@ -757,8 +759,8 @@ pub fn gaps<'a>(
     })
 }
 
-/// The slowest stream's watermark, counted from where the job starts now, which its commits may not have known; none if
-/// there are no streams: the job was never pulled.
+/// Returns the watermark of the slowest stream, counted from the job's current start, which may differ from that of its
+/// commits; `None` if the job was never pulled and has no streams.
 pub fn watermark<'a>(
     streams: impl Iterator<Item = (&'a String, &'a Progress)>,
     policy: &Policy,
@@ -767,8 +769,8 @@ pub fn watermark<'a>(
     ends.min()
 }
 
-/// What settle passes have to read now: a window's pass is due once its delay has passed since the window's end. One
-/// reading serves every pass that is due.
+/// Returns the ranges of the due settle passes: a window's pass is due when its delay has elapsed since the window's
+/// end. One read completes every pass that is due.
 fn settle_due(progress: &Progress, now: Timestamp, policy: &Policy) -> RangeSet {
     let mut due = RangeSet::default();
     for (&delay, unsettled) in &progress.unsettled {
@@ -786,7 +788,7 @@ fn settle_due(progress: &Progress, now: Timestamp, policy: &Policy) -> RangeSet 
     due
 }
 
-/// Whole windows, counted from the epoch.
+/// Extends ranges to whole windows, aligned to the epoch.
 fn on_grid(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> + Send {
     Vec::from(ranges).into_iter().flat_map(move |range| {
         let mut from = range.from();
@@ -798,7 +800,7 @@ fn on_grid(ranges: RangeSet, window: TimeDelta) -> impl Iterator<Item = Range> +
     })
 }
 
-/// Where the window that holds `instant` ends, windows being counted from the epoch.
+/// Returns the end of the window that contains `instant`, with windows aligned to the epoch.
 fn cell_end(instant: Timestamp, window: TimeDelta) -> Timestamp {
     let into = instant
         .timestamp_micros()
@@ -837,7 +839,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Does all that is due at `now`.
+    /// Completes all work that is due at `now`.
     fn run(progress: &mut Progress, now: i64, policy: &Policy) -> Vec<Task> {
         let tasks: Vec<Task> = due(progress, at(now), policy).collect();
         for task in &tasks {
@@ -901,7 +903,7 @@ pub(super) mod tests {
         let mut progress = Progress::default();
         run(&mut progress, 100_000, &policy());
         let again = run(&mut progress, 100_000 + 2_000, &policy());
-        // only what was pulled within a pass's delay of its end is read again
+        // only ranges pulled within a pass's delay of their end are re-read
         assert!(
             ranges(&again, Work::Settle)
                 .iter()
@@ -969,7 +971,7 @@ pub(super) mod tests {
         ] {
             finish(all.get_mut(id).unwrap(), done, at(5_000), &policy());
         }
-        begin_refetch(&mut all, &both, of); // the next turn, or the command again
+        begin_refetch(&mut all, &both, of); // the next turn, or the repeated command
         assert_eq!(refetches(&all, "a", of), []);
         assert_eq!(refetches(&all, "b", of), [range(60, 120)]);
         finish(
@@ -979,7 +981,7 @@ pub(super) mod tests {
             &policy(),
         );
         assert_eq!(refetches(&all, "b", of), []);
-        begin_refetch(&mut all, &both, of); // all were through: the command is meant anew
+        begin_refetch(&mut all, &both, of); // all streams were complete: a new refetch
         assert_eq!(refetches(&all, "a", of), [range(0, 60), range(60, 120)]);
     }
 
@@ -1024,19 +1026,19 @@ pub(super) mod tests {
             found.iter().collect()
         };
         assert_eq!(holes(&progress, Some(1_000)), []);
-        // a first load under way: its second window is through before its first
+        // a first load in progress: its second window ends before its first
         finish(&mut progress, range(60, 120), at(500), &policy());
         assert_eq!(holes(&progress, None), []);
-        // it went through its plan, and the first window failed
+        // it completed its plan, and the first window failed
         assert_eq!(holes(&progress, Some(500)), [range(0, 60)]);
         finish(&mut progress, range(180, 240), at(500), &policy());
         assert_eq!(holes(&progress, Some(500)), [range(0, 60), range(120, 180)]);
-        // the next run is under way: what it has still to bring is no hole
+        // the next run is in progress: the ranges that it has yet to pull aren't holes
         assert_eq!(holes(&progress, Some(130)), [range(0, 60)]);
         finish(&mut progress, range(0, 60), at(500), &policy());
         finish(&mut progress, range(-60, -30), at(500), &policy());
         assert_eq!(holes(&progress, Some(130)), []);
-        // nothing at all was pulled up to the plan's end: that is the watermark's matter
+        // nothing was pulled up to the plan's end: only the watermark shows that
         assert_eq!(holes(&progress, Some(5_000)), [range(120, 180)]);
     }
 
@@ -1076,10 +1078,10 @@ pub(super) mod tests {
         }
         assert_eq!(again(&progress, now + 6 * 3_600 - 1), []);
         assert_eq!(again(&progress, now + 6 * 3_600), [range(0, 60)]);
-        // what a clock that was ahead had written isn't waited for
+        // an instant written by a clock that was ahead isn't waited for
         fail(&mut progress, range(0, 60), now + 100_000);
         assert_eq!(again(&progress, now + 90_000), [range(0, 60)]);
-        // whatever pulls it
+        // any kind of work completes it
         finish(&mut progress, range(-10, 30), at(now), &policy());
         assert_eq!(progress.failed[0].range, range(30, 60));
         finish(&mut progress, range(30, 60), at(now), &policy());
@@ -1150,7 +1152,7 @@ pub(super) mod tests {
             ..policy()
         };
         finish(&mut progress, range(60, 90), at(230), &calm);
-        assert_eq!(progress.failed, []); // that pass is no longer wanted
+        assert_eq!(progress.failed, []); // that pass is no longer configured
     }
 
     #[test]
@@ -1162,7 +1164,7 @@ pub(super) mod tests {
         }
         let tasks: Vec<Task> = due(&progress, at(10_860), &by_day()).collect();
         assert_eq!(ranges(&tasks, Work::Pull), [range(0, 10_800)]);
-        // alone it waits
+        // alone, it waits
         let unsettled = Policy {
             settle: vec![],
             ..by_day()
@@ -1199,7 +1201,7 @@ pub(super) mod tests {
         begin_refetch(&mut all, &streams(&["a"]), range(0, 60));
         let mut progress = all.remove("a").unwrap();
         assert_eq!(by_hand(&progress, true), [range(0, 60)]);
-        // what is given after all is no longer lost
+        // a range that is served after all is no longer lost
         finish(&mut progress, range(0, 60), at(190), &policy());
         let lost: Vec<Range> = progress.unobtainable.iter().collect();
         assert_eq!(lost, [range(-60, 0), range(60, 120)]);
@@ -1220,7 +1222,7 @@ pub(super) mod tests {
                 let mut plan = due(&progress, at(600), &policy);
                 let mut tasks: Vec<Task> = plan.by_ref().take(taken).collect();
                 let newest: Vec<Task> = std::iter::from_fn(|| plan.newest()).collect();
-                // unless it was taken in its turn
+                // unless it was already taken
                 let mut first = tasks.iter().chain(newest.first());
                 assert!(first.any(|task| plan.is_newest(task)), "{grain} {taken}");
                 assert!(plan.is_empty());
@@ -1296,7 +1298,7 @@ pub(super) mod tests {
             asked_at: at(1_810),
             cursor: Cursor("x".to_owned()),
         }];
-        // what was first pulled with the lost commit is missing again; what it had read once more is to be settled
+        // ranges first pulled with the lost commit are missing again; ranges that it re-read are to be settled
         uncover(&mut progress, range(540, 720), &before, &policy);
         assert_eq!(progress.watermark, Some(at(600)));
         assert_eq!(
@@ -1308,10 +1310,10 @@ pub(super) mod tests {
         let pulls = ranges(&tasks, Work::Pull);
         assert!(pulls.contains(&range(600, 660)) && pulls.contains(&range(660, 720)));
         assert!(ranges(&tasks, Work::Settle).contains(&range(540, 600)));
-        // a cursor in what is lost is void
+        // a cursor in the lost range is dropped
         uncover(&mut progress, range(1_500, 1_800), &before, &policy);
         assert!(progress.open.is_empty());
-        // where nothing is settled, it is pulled
+        // without settle passes, it is pulled
         let never = Policy {
             settle: vec![],
             ..policy
@@ -1332,7 +1334,7 @@ pub(super) mod tests {
         assert_eq!(halves(0, 7 * DAY), [range(0, 3 * DAY), range(0, DAY)]);
         assert_eq!(halves(DAY / 2, 2 * DAY), [range(DAY / 2, DAY)]);
         assert_eq!(halves(DAY / 2, DAY + 60), [range(DAY / 2, DAY)]);
-        // a part of a day is asked for as a day, so it may be shorter than `min_window`
+        // a part of a day is requested as a whole day, so it may be shorter than `min_window`
         assert_eq!(halves(DAY - 30, 2 * DAY), [range(DAY - 30, DAY)]);
         assert_eq!(halves(60, DAY), []);
         let coarse = Policy {
@@ -1344,7 +1346,7 @@ pub(super) mod tests {
             coarse.first_half(range(0, 4 * DAY)),
             Some(range(0, 2 * DAY))
         );
-        // what goes on behind a half ends between days, too
+        // the range after a half also ends between days
         let piece =
             |from, length| policy.first_piece(at(from), at(7 * DAY), TimeDelta::seconds(length));
         assert_eq!(piece(DAY / 2, DAY), Some(range(DAY / 2, 2 * DAY)));
@@ -1386,8 +1388,8 @@ pub(super) mod tests {
     }
 
     proptest! {
-        /// Whatever the ticks, nothing up to the lag is left out, nothing is pulled for the first time twice, and each
-        /// instant that was first pulled before a pass's delay is read again after it.
+        /// With any ticks, nothing up to the lag is left out, nothing is first-pulled twice, and each instant that was
+        /// first pulled before a pass's delay is re-read after it.
         #[test]
         fn nothing_is_left_out(
             mut ticks in prop::collection::vec(1_i64..3_000, 1..30),
@@ -1431,8 +1433,9 @@ pub(super) mod tests {
             }
         }
 
-        /// Whatever fails, and for how long: fresh windows come first, what failed waits for its time, nothing is forgotten
-        /// or asked for twice in a run, the state stays small, and all of it is pulled once the provider is well.
+        /// With any failures of any duration: fresh windows come first, failed ranges wait for their back-off, nothing
+        /// is forgotten or requested twice in a run, the progress stays small, and everything is pulled when the
+        /// provider has recovered.
         #[test]
         fn what_fails_is_pulled_in_the_end(
             mut ticks in prop::collection::vec(1_i64..9_000, 1..40),
@@ -1482,14 +1485,14 @@ pub(super) mod tests {
                     prop_assert!(failed.work == Work::Settle || !progress.passed().covers(failed.range));
                 }
             }
-            // a day later all is well
+            // a day later the provider has recovered
             let now = 200_000;
             run(&mut progress, now, &policy);
             prop_assert_eq!(&progress.failed, &[]);
             prop_assert_eq!(progress.watermark, Some(at(now) - policy.lag));
         }
 
-        /// However many windows fail, the state holds so many of them, and none of what failed is left out.
+        /// With any number of failed windows, the progress holds a bounded number of ranges that includes all of them.
         #[test]
         fn the_state_of_many_failures_is_bounded(seeds in prop::collection::vec(0_i64..2_000, 150..400)) {
             let mut progress = Progress::default();

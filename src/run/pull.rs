@@ -1,4 +1,4 @@
-//! A run's pull: planned, given to the workers, and reported at its end.
+//! The pull of a run: plans, starts the workers, and reports the end.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) struct Pull<'a> {
     log: &'a JobLog,
     mode: RunMode,
     time: Time,
-    /// When the run planned, and what it took for now then.
+    /// When the run planned, and its "now" at that time.
     planned: Moment,
     now: Timestamp,
     queue: Arc<WindowQueue>,
@@ -35,9 +35,9 @@ pub(super) struct Pull<'a> {
 }
 
 impl<'a> Pull<'a> {
-    /// Plans what is due and starts the workers. Returns `None` if the run is stopped before that.
+    /// Plans the due work and starts the workers. Returns `None` if the run is stopped before that.
     ///
-    /// The lake's ids are read from here on: earlier commits must have been published.
+    /// Reads the lake's ids, so earlier commits must have been published.
     pub(super) async fn begin(
         job: &'a Job,
         log: &'a JobLog,
@@ -47,7 +47,7 @@ impl<'a> Pull<'a> {
     ) -> Result<Option<Self>, RunError> {
         let newest = log.newest().await;
         job.refuse_if_moved(&newest)?;
-        // nothing was pulled yet: then the claim must stand first, so that of two new jobs one sees the other
+        // a new job: its claim has to exist first, so that one of two new jobs sees the other
         let is_new = newest.progress.is_empty();
         if is_new {
             let listed = job.source.adapter.listed_streams();
@@ -97,7 +97,7 @@ impl<'a> Pull<'a> {
         }))
     }
 
-    /// Makes the run's last commit and reports what it did.
+    /// Makes the run's last commit and returns its report.
     pub(super) async fn end(mut self, summary: &mut SummaryBuilder) -> Result<RunReport, RunError> {
         let Leftovers {
             mut failures,
@@ -113,7 +113,7 @@ impl<'a> Pull<'a> {
             self.job.source.forget_streams();
         }
         summary.pulled(&failures, unfinished);
-        // by the clocks that are known by now
+        // by the clocks that are known now
         let now = self.now.min(self.time.judged_at(self.planned).now);
         let is_planned = matches!(self.mode, RunMode::Due) && !unfinished;
         let plan = is_planned.then(|| self.time.plan(self.planned, now));

@@ -1,10 +1,10 @@
-//! The windows of a run, each handed out once, and what becomes of a stream whose windows fail.
+//! The windows of a run, each handed out once, and the handling of failed windows.
 //!
-//! A window that fails doesn't stop its stream: a poisoned hour must not keep the hours after it out of the lake. But a
-//! provider that is down fails every window, and must not be asked for all of them. So a stream is pulled one window at
-//! a time until one of them has succeeded, and after a failure again; after two failures in a row the newest window has
-//! its turn; if that fails, too, it is an outage, which ends the stream's run. If it succeeds, the ranges that failed
-//! are noted, each to be tried again at a time of its own.
+//! A failed window doesn't stop its stream, so that one bad hour doesn't keep later hours out of the lake. But if a
+//! provider is down, every window fails, and requesting all of them would hammer it. Therefore a stream is pulled one
+//! window at a time until a window has succeeded, and again after a failure. After two failures in a row, the newest
+//! window is next. If it fails as well, that is an outage, which ends the stream's run. If it succeeds, the failed
+//! ranges are recorded, each with a back-off of its own. See docs/decisions/0009-failed-windows-dont-block.md.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,59 +22,59 @@ use crate::providers::Stream;
 use crate::run::plan::{self, Plan, Task};
 use crate::telemetry::error_chain;
 
-/// How many windows in a row fail before it counts as an outage, if the newest is among them.
+/// The number of failed windows in a row that is an outage, if the newest is among them.
 const OUTAGE: usize = 3;
-/// How often a run looks for the oldest instant that a provider gives.
+/// The number of searches per run for the oldest instant that a provider serves.
 const SEARCHES: u32 = 3;
-/// The most bytes of an error's text that a stream's state keeps.
+/// The maximum size of an error's text in a stream's progress, in bytes.
 const TEXT_CAP: usize = 300;
 
-/// The windows of a run, streams taking turns.
+/// The windows of a run; streams take turns.
 pub(crate) struct WindowQueue {
     state: Mutex<QueueState>,
-    /// A window has ended.
+    /// Notified when a window has ended.
     changed: Notify,
-    /// No window is begun after this.
+    /// The instant after which no window begins.
     until: Option<tokio::time::Instant>,
-    /// Whether what turns out not to have happened yet is left to a later run.
+    /// Whether ranges that turn out to be in the future are left to a later run.
     is_planned: bool,
 }
 
 struct QueueState {
     streams: Vec<StreamCourse>,
-    /// The place of the stream whose turn it is.
+    /// The index of the stream whose turn it is.
     turn: usize,
-    /// Windows that proved too large, by stream.
+    /// The reduced window lengths, by stream.
     narrowed: BTreeMap<String, TimeDelta>,
     failures: Vec<StreamFailure>,
     unfinished: bool,
 }
 
-/// A stream in this run.
+/// The state of a stream in this run.
 struct StreamCourse {
     stream: Stream,
     plan: Plan,
     in_flight: u32,
-    /// Whether a window of it has succeeded.
+    /// Whether a window of the stream has succeeded.
     has_pulled: bool,
-    /// What has failed since the last sign of life.
+    /// The failures since the provider was last known to work.
     doubtful: Vec<(Range, Work, RunError)>,
     newest: NewestWindow,
-    /// Failures in a row, whatever has shown meanwhile that the provider is alive.
+    /// The number of failures in a row, even if the provider was found to work meanwhile.
     in_a_row: usize,
-    /// Whether a range has succeeded that had failed in an earlier run.
+    /// Whether a range has succeeded that failed in an earlier run.
     has_made_up: bool,
-    /// Failures in a row of what failed in earlier runs already.
+    /// The number of failures in a row of ranges that had failed in earlier runs.
     again_in_a_row: usize,
     has_ended: bool,
-    /// Before this the provider has nothing, as it said in this run.
+    /// The oldest instant that the provider serves, as found in this run.
     oldest: Option<Timestamp>,
     searches: u32,
-    /// Where the oldest window begins that was pulled.
+    /// The start of the oldest window that was pulled.
     pulled_from: Option<Timestamp>,
 }
 
-/// What has become of the newest window of a stream.
+/// The state of a stream's newest window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NewestWindow {
     Waiting,
@@ -83,17 +83,17 @@ enum NewestWindow {
     Failed,
 }
 
-/// A window that is handed out.
+/// A window that was handed out.
 #[derive(Debug)]
 pub(super) struct QueuedWindow {
     pub(super) stream: Stream,
     pub(super) task: Task,
-    /// Whether it is asked for once: others have failed with all their retries.
+    /// Whether it is requested without retries, because others have failed with all their retries.
     pub(super) once: bool,
     is_newest: bool,
 }
 
-/// A range that failed though its provider is alive.
+/// A range that failed although its provider works.
 #[derive(Debug)]
 pub(crate) struct MissedRange {
     pub(super) stream: String,
@@ -103,27 +103,27 @@ pub(crate) struct MissedRange {
     pub(super) error: String,
 }
 
-/// What a failure leads to.
+/// The consequence of a failure.
 #[derive(Debug)]
 pub(super) enum AfterFailure {
-    /// These ranges are to be noted.
+    /// These ranges are to be recorded as failed.
     Note(Vec<MissedRange>),
-    /// Whether the provider is alive is to be found out: the end of this range was answered before.
+    /// A probe is needed of whether the provider works: the end of this range was answered before.
     Ask(Range),
 }
 
-/// What is left when all windows have ended.
+/// The state when all windows have ended.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
     pub(crate) failures: Vec<StreamFailure>,
     pub(crate) missed: Vec<MissedRange>,
-    /// Whether windows are left that were not even begun or not finished.
+    /// Whether unfinished windows, or windows that didn't begin, are left.
     pub(crate) unfinished: bool,
 }
 
 enum NextWindow {
     Window(Box<QueuedWindow>),
-    /// Once one that is in flight has ended.
+    /// No window until one in flight has ended.
     Later,
     None,
 }
@@ -147,7 +147,7 @@ impl StreamCourse {
         }
     }
 
-    /// Whether its windows are pulled one at a time.
+    /// Returns whether the stream's windows are pulled one at a time.
     fn is_careful(&self) -> bool {
         let is_trying_again = self.plan.has_only_failed() && !self.has_made_up;
         !self.has_pulled || self.in_a_row > 0 || is_trying_again
@@ -170,7 +170,7 @@ impl StreamCourse {
         })
     }
 
-    /// The provider is alive: what has failed was no outage.
+    /// Records that the provider works: the failures weren't an outage.
     fn is_alive(&mut self, failures: &mut Vec<StreamFailure>) -> Vec<MissedRange> {
         let stream = &self.stream.id;
         let note = |(range, work, error): (Range, Work, RunError)| {
@@ -187,7 +187,7 @@ impl StreamCourse {
         self.doubtful.drain(..).map(note).collect()
     }
 
-    /// It gets no further window in this run.
+    /// Ends the stream: it gets no further window in this run.
     fn end(&mut self, failures: &mut Vec<StreamFailure>) {
         self.has_ended = true;
         for (range, work, error) in self.doubtful.drain(..) {
@@ -256,7 +256,7 @@ impl WindowQueue {
         }
     }
 
-    /// All windows of these streams, however long that takes; `narrowed` as [`narrowed`] has it.
+    /// Creates a queue of all windows of these streams without a time limit; see [`narrowed`] for `narrowed`.
     pub(crate) fn of(
         streams: VecDeque<(Stream, Plan)>,
         narrowed: BTreeMap<String, TimeDelta>,
@@ -276,12 +276,13 @@ impl WindowQueue {
         }
     }
 
-    /// Whether what turns out not to have happened yet is left to a later run. Else a window is read as it is.
+    /// Sets whether ranges that turn out to be in the future are left to a later run. Otherwise windows are read as
+    /// they are.
     pub(super) fn is_planned(&self) -> bool {
         self.is_planned
     }
 
-    /// The next window, of the stream whose turn it is.
+    /// Returns the next window of the stream whose turn it is.
     pub(super) async fn next(&self, stop: &CancellationToken) -> Option<QueuedWindow> {
         loop {
             let changed = self.changed.notified();
@@ -311,7 +312,7 @@ impl WindowQueue {
             let place = (*turn + offset) % streams.len();
             let course = &mut streams[place];
             if course.newest == NewestWindow::Failed && course.plan.has_only_failed() {
-                course.plan.skip_failed(); // they would fare no better
+                course.plan.skip_failed(); // they would fail as well
             }
             if course.has_ended || course.plan.is_empty() {
                 continue;
@@ -338,7 +339,7 @@ impl WindowQueue {
         }
     }
 
-    /// What failed, and what is left.
+    /// Returns the failures and the remaining work.
     pub(crate) fn leftovers(&self) -> Leftovers {
         let mut state = self.lock();
         let QueueState {
@@ -349,7 +350,7 @@ impl WindowQueue {
         } = &mut *state;
         let mut missed = Vec::new();
         for course in streams {
-            // the newest shows whether those that failed after it did so by themselves
+            // the newest window shows whether later failures are limited to their ranges
             if matches!(course.newest, NewestWindow::Pulled(_)) && !course.has_ended {
                 missed.extend(course.is_alive(failures));
             } else {
@@ -363,14 +364,14 @@ impl WindowQueue {
         }
     }
 
-    /// All of the window was pulled, or what of it can be.
+    /// Records that the window was pulled, as far as the provider serves it.
     pub(super) fn succeed(&self, given: &QueuedWindow) -> Vec<MissedRange> {
         self.end(given, |course, failures| {
             course.has_pulled = true;
             course.in_a_row = 0;
             course.again_in_a_row = 0;
             course.has_made_up |= given.task.again;
-            // one that was passed over was not
+            // a window that was passed over wasn't pulled
             let from = given.task.range.from();
             if course.oldest.is_none_or(|oldest| oldest <= from) {
                 course.pulled_from = Some(course.pulled_from.map_or(from, |have| have.min(from)));
@@ -382,7 +383,7 @@ impl WindowQueue {
         })
     }
 
-    /// The window failed in `range`.
+    /// Records that the window failed in `range`.
     pub(super) fn fail(&self, given: &QueuedWindow, range: Range, error: RunError) -> AfterFailure {
         let work = given.task.work;
         self.end(given, |course, failures| {
@@ -417,7 +418,7 @@ impl WindowQueue {
                     course.end(failures);
                     AfterFailure::Note(Vec::new())
                 }
-                // the longer it takes, the less often
+                // less frequent as the number grows
                 NewestWindow::Pulled(newest) if is_power_of_two_times(OUTAGE, course.in_a_row) => {
                     AfterFailure::Ask(newest)
                 }
@@ -427,7 +428,7 @@ impl WindowQueue {
         })
     }
 
-    /// Whether the provider answered for what it had answered for before.
+    /// Records whether the provider answered for a range that it had answered for before.
     pub(super) fn asked(&self, given: &QueuedWindow, is_alive: bool) -> Vec<MissedRange> {
         let mut state = self.lock();
         let QueueState {
@@ -447,7 +448,7 @@ impl WindowQueue {
         missed
     }
 
-    /// A part of a window failed by itself, and the rest goes on.
+    /// Records that a part of a window failed and the rest continues.
     pub(super) fn pass_over(&self, given: &QueuedWindow, range: Range, error: RunError) {
         self.lock().failures.push(StreamFailure {
             stream: given.stream.id.clone(),
@@ -458,7 +459,7 @@ impl WindowQueue {
         });
     }
 
-    /// The run stops before all of the window was pulled.
+    /// Records that the run stopped before the window was pulled completely.
     pub(super) fn leave_unfinished(&self, given: &QueuedWindow) {
         self.end(given, |_, _| ());
         self.lock().unfinished = true;
@@ -486,8 +487,8 @@ impl WindowQueue {
         ended.unwrap_or_default()
     }
 
-    /// Whether a further search for the oldest instant that the provider gives may begin: not if it has given what is
-    /// older than `refused`.
+    /// Returns whether another search for the oldest instant that the provider serves may begin: not if the provider
+    /// has served something older than `refused`.
     pub(super) fn may_search(&self, stream: &str, refused: Timestamp) -> bool {
         let mut state = self.lock();
         let course = state.streams.iter_mut().find(|of| of.stream.id == stream);
@@ -497,7 +498,7 @@ impl WindowQueue {
         })
     }
 
-    /// The provider refuses all of the stream alike: no search finds anything.
+    /// Records that the provider refuses the whole stream, so that further searches are useless.
     pub(super) fn search_no_more(&self, stream: &str) {
         let mut state = self.lock();
         if let Some(course) = state.streams.iter_mut().find(|of| of.stream.id == stream) {
@@ -505,7 +506,7 @@ impl WindowQueue {
         }
     }
 
-    /// Before this the provider has nothing of the stream: no window before it is handed out any more.
+    /// Records that the provider serves nothing of the stream before `oldest`: no earlier window is handed out.
     pub(super) fn skip_before(&self, stream: &str, oldest: Timestamp) {
         let mut state = self.lock();
         if let Some(course) = state.streams.iter_mut().find(|of| of.stream.id == stream) {
@@ -514,7 +515,7 @@ impl WindowQueue {
         }
     }
 
-    /// Before this the provider has nothing, as far as this run knows.
+    /// Returns the oldest instant that the provider serves, as far as this run has found it.
     pub(super) fn oldest(&self, stream: &str) -> Option<Timestamp> {
         let state = self.lock();
         let course = state.streams.iter().find(|of| of.stream.id == stream);
@@ -525,13 +526,13 @@ impl WindowQueue {
         self.lock().narrowed.get(stream).copied()
     }
 
-    /// Windows of a stream become as small as `length`.
+    /// Reduces the windows of a stream to `length`.
     pub(super) fn narrow(&self, stream: &str, length: TimeDelta) {
         self.lock().narrowed.insert(stream.to_owned(), length);
     }
 
-    /// After a success the stream's windows grow again, to twice what succeeded; once a whole one has succeeded, they
-    /// are as large as ever.
+    /// Enlarges the stream's windows after a success to twice the successful length. Once a full window has succeeded,
+    /// they have their full length.
     pub(super) fn grow(
         &self,
         stream: &str,
@@ -558,12 +559,12 @@ impl Default for AfterFailure {
     }
 }
 
-/// Whether `number` is `of`, twice that, four times that, and so on.
+/// Returns whether `number` is `of` times a power of two.
 fn is_power_of_two_times(of: usize, number: usize) -> bool {
     number.is_multiple_of(of) && (number / of).is_power_of_two()
 }
 
-/// How small the streams' windows have become, where one proved too large.
+/// Returns the reduced window lengths of streams with a window that was too large.
 pub(crate) fn narrowed(
     streams: &[Stream],
     progress: &BTreeMap<String, Progress>,

@@ -1,4 +1,4 @@
-//! What a run gives back.
+//! The report of a run.
 
 use std::ops::AddAssign;
 
@@ -9,20 +9,20 @@ use super::error::RunError;
 use crate::lake::{Claim, JobLog, RecordCounts, Work};
 use crate::model::{Range, Timestamp};
 
-/// What a run has done so far, summed over its commits.
+/// The totals of a run's commits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunTotals {
-    /// Windows pulled to their last page.
+    /// The number of windows pulled to their last page.
     pub windows: u64,
-    /// Event time that these windows cover, summed over streams.
+    /// The event time covered by these windows, summed over streams.
     pub covered: TimeDelta,
-    /// What became of the records.
+    /// The counts of records.
     pub counts: RecordCounts,
-    /// Data commits.
+    /// The number of data commits.
     pub commits: u64,
 }
 
-/// Several runs of one command.
+/// Adds the totals of several runs of one command.
 impl AddAssign for RunTotals {
     fn add_assign(&mut self, other: Self) {
         self.windows += other.windows;
@@ -32,37 +32,37 @@ impl AddAssign for RunTotals {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug)]
 pub enum RunOutcome<R = RunReport> {
-    /// Another run holds the job; nothing was done.
+    /// Another run holds the claim; nothing was done.
     Held(Claim),
-    /// The run went as far as it could.
+    /// The run did everything that it could.
     Ran(R),
 }
 
-/// What a run did.
+/// The report of a run.
 #[derive(Debug)]
 pub struct RunReport {
-    /// The run.
+    /// The run's id.
     pub run: Uuid,
-    /// What was committed.
+    /// The committed totals.
     pub tally: RunTotals,
-    /// The ranges that failed, in no order: those after which their streams went on, and the first failure of each
-    /// stream that didn't.
+    /// The failed ranges, unordered: those after which their streams continued, and the first failure of each stream
+    /// that didn't.
     pub failures: Vec<StreamFailure>,
-    /// The instant up to which a scheduled run planned, if it went through its plan.
+    /// The instant up to which a scheduled run planned, if it completed its plan.
     pub planned_at: Option<Timestamp>,
-    /// This machine's clock at that instant, where it differed from that.
+    /// The local clock at that instant, if it differed.
     pub planned_by: Option<Timestamp>,
-    /// Whether work is left that this run could have done, had it not been stopped or its turn been over.
+    /// Whether the run left work because it was stopped or its time was over.
     pub unfinished: bool,
     /// The slowest stream's watermark, if the job was pulled.
     pub watermark: Option<Timestamp>,
 }
 
 impl RunReport {
-    /// Of a run that was stopped before it had pulled anything.
+    /// Returns the report of a run that was stopped before it pulled anything.
     pub(super) fn stopped(log: &JobLog) -> Self {
         Self {
             run: log.run().id,
@@ -76,17 +76,17 @@ impl RunReport {
     }
 }
 
-/// What failed of a stream.
+/// A failure of a stream.
 #[derive(Debug)]
 pub struct StreamFailure {
     /// The stream.
     pub stream: String,
-    /// The range that failed; it is tried again by a later run.
+    /// The failed range, which a later run retries.
     pub range: Range,
-    /// Why it was pulled.
+    /// The kind of work.
     pub work: Work,
-    /// What failed.
+    /// The cause.
     pub error: RunError,
-    /// Whether the stream went on with other ranges: the provider works, and this range alone is tried again later.
+    /// Whether the stream continued with other ranges: the provider works, and only this range is retried later.
     pub went_on: bool,
 }

@@ -1,4 +1,4 @@
-//! Step 2 of a run: windows are taken off a queue and pulled page by page, several at a time.
+//! The workers of a run: take windows from the queue and pull them page by page, several at a time.
 
 use std::sync::Arc;
 
@@ -27,55 +27,54 @@ use crate::run::feed::{Feed, FeedError, FirstAnswer, PagePiece};
 use crate::run::plan::Policy;
 use crate::table::RowError;
 
-/// How often a range is begun again, because its cursor was refused or its answer broke off, before that counts as a
-/// failure.
+/// How often a range is restarted because its cursor was refused or its answer broke off, before it fails.
 const RESTARTS: u32 = 3;
 
-/// Within so long, what is refused as too old is not believed to be, unless the provider says that age: it is tried again.
+/// The age below which a refusal as too old isn't believed, unless the provider names that age; the range is retried.
 const RECENT: TimeDelta = TimeDelta::days(7);
 
-/// Number of events that may wait for the sink.
+/// The number of events that may wait for the sink.
 const EVENTS_AHEAD: usize = 2;
 
-/// What a worker tells the sink. A slot is one window in flight.
+/// A worker's message to the sink. A slot is a window in flight.
 #[derive(Debug)]
 pub(crate) enum WorkerEvent<P> {
-    /// A range is begun, or begun again; what its slot knew of another range is void.
+    /// A range begins or restarts; the state of the slot's previous range is dropped.
     Began(usize, InFlight),
-    /// The range's first answer was given at this instant, which may be earlier than when it was asked for.
+    /// The instant of the range's first answer, which may be earlier than that of the request.
     Answered(usize, Timestamp),
-    /// A page arrived.
+    /// A page has arrived.
     Page {
         slot: usize,
         page: P,
-        /// The provider's own count for the whole range, where it gives one.
+        /// The provider's own count for the whole range, if it returns one.
         total: Option<u64>,
-        /// What an operator should know of it.
+        /// Remarks for the operator.
         remark: Option<String>,
-        /// The place behind it, if a commit may record that.
+        /// The cursor after the page, if a commit may record it.
         cursor: Option<Cursor>,
-        /// Its share of the budget, until it has landed.
+        /// The page's share of the memory budget, until the page has landed.
         held: Reservation,
     },
-    /// The range was pulled to its last page; the stream's windows are narrowed to this, if any.
+    /// The range was pulled to its last page. The stream's windows are reduced to this length, if any.
     Finished {
         slot: usize,
         narrowed: Option<TimeDelta>,
     },
-    /// A range failed, though its provider is alive.
+    /// A range failed although its provider works.
     Missed(MissedRange),
-    /// The provider gives nothing of a stream before an instant, as it is too old.
+    /// The provider serves nothing of a stream before an instant, as it is too old.
     TooOld(TooOld),
 }
 
-/// What is too old for a provider.
+/// A range that is too old for a provider.
 #[derive(Debug)]
 pub(crate) struct TooOld {
     pub(crate) stream: String,
     pub(crate) work: Work,
-    /// From where the window was refused up to the oldest instant that was answered.
+    /// The range from the refused instant to the oldest instant that was answered.
     pub(crate) range: Range,
-    /// Why that isn't believed, if it isn't: what was never pulled of it is tried again.
+    /// The reason why the refusal isn't believed, if so: the parts that were never pulled are retried.
     pub(crate) doubt: Option<String>,
 }
 
@@ -85,19 +84,19 @@ pub(crate) struct InFlight {
     pub(crate) stream: String,
     pub(crate) range: Range,
     pub(crate) work: Work,
-    /// When its first answer was given, or asked for if that was earlier, by the clocks that the run believes.
+    /// When the first answer was given, or requested if that was earlier, by the clocks that the run trusts.
     pub(crate) asked_at: Timestamp,
-    /// The bounds that are really asked for.
+    /// The bounds of the requests.
     pub(crate) asked: Range,
-    /// The place to go on from that a commit may record.
+    /// The cursor that a commit may record.
     pub(crate) cursor: Option<Cursor>,
-    /// Whether it goes on from an earlier run's cursor.
+    /// Whether it continues from an earlier run's cursor.
     pub(crate) resumed: bool,
-    /// Requests sent for it.
+    /// The number of requests sent for it.
     pub(crate) calls: Calls,
 }
 
-/// The workers of a run. They are aborted when this is dropped.
+/// The workers of a run. They are aborted on drop.
 #[derive(Debug)]
 pub(crate) struct Workers<P> {
     tasks: JoinSet<()>,
@@ -137,7 +136,7 @@ impl<P: Send + 'static> Workers<P> {
 
     /// Returns the next event, or `None` once all workers have ended. Cancel safe.
     ///
-    /// Fails as soon as a worker panics: the others may wait for the window that it was pulling.
+    /// Fails as soon as a worker panics, as the others may wait for its window.
     pub(crate) async fn next(&mut self) -> Result<Option<WorkerEvent<P>>, JoinError> {
         loop {
             tokio::select! {
@@ -155,7 +154,7 @@ impl<P: Send + 'static> Workers<P> {
     }
 }
 
-/// A page on its way, and the twins of its answer so far.
+/// A page that is being decoded, and the occurrences of its answer so far.
 type PendingPage<P> = ComputeTask<(WorkerEvent<P>, Occurrences)>;
 
 struct Worker<R: ReadPage> {
@@ -171,13 +170,13 @@ struct Worker<R: ReadPage> {
     time: Time,
 }
 
-/// Why a range was not pulled to its last page.
+/// The reason why a range wasn't pulled to its last page.
 enum PullEnd {
     TooLarge(Refusal),
-    /// Its bounds are refused, for its age or for what may be its age.
+    /// Its bounds are refused, certainly or possibly because of its age.
     Refused(Refusal),
     Failed(RunError),
-    /// The run stops; what arrived is committed with its cursor.
+    /// The run stops; received pages are committed with their cursor.
     Stopped,
 }
 
@@ -194,15 +193,15 @@ impl From<FeedError> for PullEnd {
     }
 }
 
-/// What a refusal of a range's bounds is about.
+/// The cause of a refusal of a range's bounds.
 enum BoundsRefusal {
     ItsSize,
-    /// Nothing before this instant is given.
+    /// Nothing before this instant is served.
     ItsAge(Timestamp),
     Neither(RunError),
 }
 
-/// How hard a range is tried.
+/// The effort for a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RangeEffort {
     Once,
@@ -210,12 +209,12 @@ enum RangeEffort {
     Full,
 }
 
-/// How a window's ranges are asked for, as it goes on.
+/// How a window's remaining ranges are requested.
 #[derive(Debug, Clone, Copy, Default)]
 struct WindowPatience {
-    /// Whether the least range at a place where one had failed was answered: the failed one was too large.
+    /// Whether a range of `min_window` succeeded where a larger one had failed, which was therefore too large.
     least_is_answered: Option<bool>,
-    /// Whether the next range is asked for with all retries, whatever its size.
+    /// Whether the next range is requested with all retries regardless of its size.
     is_patient: bool,
 }
 
@@ -228,7 +227,7 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
-    /// Pulls a window, in smaller ranges where it proves too large. The error is [`PullEnd::Stopped`].
+    /// Pulls a window, in smaller ranges if it is too large. The error is [`PullEnd::Stopped`].
     async fn window(&self, given: &QueuedWindow) -> Result<(), PullEnd> {
         let QueuedWindow { stream, task, .. } = given;
         let whole = task.range;
@@ -241,10 +240,10 @@ impl<R: ReadPage> Worker<R> {
                 (None, Some(narrowed)) => narrowed,
                 _ => whole.length(),
             };
-            // what hasn't happened by the clocks that are known by now is left to a later run
+            // ranges in the future by the clocks that are known now are left to a later run
             let to = match &resume {
                 None if self.queue.is_planned() => whole.to().min(self.horizon()),
-                _ => whole.to(), // the cursor is of the whole range
+                _ => whole.to(), // the cursor belongs to the whole range
             };
             let Some(range) = self.policy.first_piece(from, to, length) else {
                 return self.note(self.queue.succeed(given)).await;
@@ -253,7 +252,7 @@ impl<R: ReadPage> Worker<R> {
             let effort = if mood.is_patient {
                 RangeEffort::Full
             } else if given.once || (narrowed.is_some() && half.is_some()) {
-                RangeEffort::Once // what may still be too large isn't tried again and again
+                RangeEffort::Once // a range that may still be too large isn't retried
             } else {
                 RangeEffort::Usual
             };
@@ -275,7 +274,7 @@ impl<R: ReadPage> Worker<R> {
                             .await;
                     }
                 }
-                // it was asked for what hasn't happened, as its answer shows
+                // its answer shows that the range was in the future
                 Err(PullEnd::Failed(_) | PullEnd::Refused(_))
                     if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
                 Err(PullEnd::Refused(said)) => match self.about(given, range, &said).await? {
@@ -314,7 +313,7 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
-    /// Up to where first pulls may go by the clocks that are known.
+    /// Returns the end of first pulls by the clocks that are known.
     fn horizon(&self) -> Timestamp {
         self.policy.horizon(self.time.now())
     }
@@ -324,7 +323,7 @@ impl<R: ReadPage> Worker<R> {
         self.queue.narrow(&stream.id, half.length());
     }
 
-    /// The window failed in `range`; the queue says whether its stream goes on.
+    /// Reports that the window failed in `range`; the queue decides whether its stream continues.
     async fn fail(
         &self,
         given: &QueuedWindow,
@@ -338,7 +337,7 @@ impl<R: ReadPage> Worker<R> {
                 let least = Range::new(from, newest.to()).unwrap_or(newest);
                 let answer = self.ask_once(&given.stream, least, false).await;
                 if let Err(PullEnd::Stopped) = answer {
-                    // the window has ended already
+                    // the window has already ended
                     return Ok(());
                 }
                 let missed = self.queue.asked(given, answer.is_ok());
@@ -349,7 +348,7 @@ impl<R: ReadPage> Worker<R> {
 
     async fn note(&self, missed: Vec<MissedRange>) -> Result<(), PullEnd> {
         for missed in missed {
-            // the sink is gone only if the run has failed
+            // the sink has only ended if the run has failed
             if self
                 .arrivals
                 .send(WorkerEvent::Missed(missed))
@@ -362,7 +361,7 @@ impl<R: ReadPage> Worker<R> {
         Ok(())
     }
 
-    /// Whether the least range at the start of one that failed is answered, asked for once.
+    /// Returns whether a range of `min_window` at the start of a failed one is answered, requested without retries.
     async fn answers_for_the_least(&self, stream: &Stream, range: Range) -> Result<bool, PullEnd> {
         let least = (self.policy).first_piece(range.from(), range.to(), self.policy.min_window);
         let Some(least) = least.filter(|least| *least != range) else {
@@ -375,7 +374,7 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
-    /// Asks for a range without retries and lands nothing of it; only for its first page, if `begins_only`.
+    /// Requests a range without retries and lands nothing of it; only its first page, if `begins_only`.
     async fn ask_once(
         &self,
         stream: &Stream,
@@ -393,8 +392,8 @@ impl<R: ReadPage> Worker<R> {
         Ok(())
     }
 
-    /// What a refusal of `range` is about: it is tried out, as no provider documents its words. What is too old is told
-    /// to the sink.
+    /// Determines the cause of a refusal of `range` by requests, as no provider documents its messages. Reports ranges
+    /// that are too old to the sink.
     async fn about(
         &self,
         given: &QueuedWindow,
@@ -402,7 +401,7 @@ impl<R: ReadPage> Worker<R> {
         said: &Refusal,
     ) -> Result<BoundsRefusal, PullEnd> {
         let (stream, policy) = (&given.stream, &self.policy);
-        // what is too old is refused at once
+        // a range that is too old is refused at once
         let begins_only = matches!(said, Refusal::TooOld(_));
         let known = self.queue.oldest(&stream.id);
         if let Some(oldest) = known.filter(|oldest| range.from() < *oldest) {
@@ -454,7 +453,7 @@ impl<R: ReadPage> Worker<R> {
             }
         }
         match search.oldest() {
-            // of what isn't said to be too old, a single window is as well refused for what is in it
+            // unless the provider names the age, a single window may be refused because of its content
             Some(oldest)
                 if matches!(said, Refusal::TooOld(_))
                     || oldest - range.from() > policy.window * 2 =>
@@ -469,7 +468,7 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
-    /// Nothing before `oldest` is given: no window before it is asked for.
+    /// Records that nothing before `oldest` is served: no earlier window is requested.
     async fn is_too_old(
         &self,
         given: &QueuedWindow,
@@ -517,7 +516,7 @@ impl<R: ReadPage> Worker<R> {
         resume: Option<OpenRange>,
         effort: RangeEffort,
     ) -> Result<(), PullEnd> {
-        let now = self.time.now(); // a run may last hours
+        let now = self.time.now(); // a run can last hours
         let (source, calls) = match effort {
             RangeEffort::Once => self.source.once().apart(),
             RangeEffort::Usual => self.source.apart(),
@@ -551,7 +550,7 @@ impl<R: ReadPage> Worker<R> {
         .await
     }
 
-    /// Hands each page on as soon as it is decoded, while the next one is fetched.
+    /// Passes each page to the sink as soon as it is decoded, while the next one is fetched.
     async fn page_by_page(
         &self,
         source: &Feed,
@@ -591,7 +590,7 @@ impl<R: ReadPage> Worker<R> {
                     }
                 }
                 Ok(None) => return Ok(()),
-                // a place that an earlier run left may lead nowhere by now, whatever is answered there
+                // a cursor of an earlier run may be invalid by now, with any answer
                 Err(error)
                     if (error.is_cured_by_beginning_again()
                         || (in_flight.resumed && error.is_no_page()))
@@ -616,7 +615,7 @@ impl<R: ReadPage> Worker<R> {
         }
     }
 
-    /// Hands the range on once it is known how often each of its records is there.
+    /// Passes the range to the sink when the number of occurrences of each record is known.
     async fn as_a_whole(
         &self,
         source: &Feed,
@@ -635,7 +634,7 @@ impl<R: ReadPage> Worker<R> {
                     answered = self.answered(pages.first_answer(), asked_at).await?;
                 }
                 if reading == 0 {
-                    held.grow(page.text.len()).await; // another reading adds little
+                    held.grow(page.text.len()).await; // another read adds little
                 }
                 if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
                     let said = format!("it shows more than {} MiB of records", reread::CAP >> 20);
@@ -659,8 +658,8 @@ impl<R: ReadPage> Worker<R> {
         Err(PullEnd::TooLarge(Refusal::TooLarge(said)))
     }
 
-    /// Tells when the range's first answer was given, if there was one and its clock is behind: no more than had happened
-    /// by then counts as pulled. Returns whether there was one.
+    /// Reports when the range's first answer was given, if there was one and its clock is behind: only events before
+    /// that instant count as pulled. Returns whether there was an answer.
     async fn answered(
         &self,
         first_answer: Option<FirstAnswer>,
@@ -677,7 +676,7 @@ impl<R: ReadPage> Worker<R> {
         Ok(true)
     }
 
-    /// Begins to decode a page that was received just now. `ids` are its records', for a provider that gives none.
+    /// Begins to decode a page that was just received. `ids` are those of its records, for a provider without ids.
     fn decode(
         &self,
         page: Page,
@@ -707,14 +706,14 @@ impl<R: ReadPage> Worker<R> {
         })
     }
 
-    /// Hands a page on when it is decoded. Returns the occurrences in its answer so far.
+    /// Passes a page to the sink when it is decoded. Returns the occurrences in its answer so far.
     async fn hand_on(&self, page: PendingPage<R::Made>) -> Result<Occurrences, PullEnd> {
         let (event, occurrences) = page.result().await.map_err(PullEnd::Failed)?;
         self.send(event).await?;
         Ok(occurrences)
     }
 
-    /// The sink is gone only if the run has failed.
+    /// Sends an event. The sink has only ended if the run has failed.
     async fn send(&self, arrival: WorkerEvent<R::Made>) -> Result<(), PullEnd> {
         self.arrivals
             .send(arrival)
