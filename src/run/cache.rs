@@ -1,9 +1,9 @@
-//! What a process keeps of its jobs from one run to the next, so that the lake needn't be asked again: how the last run
-//! left the log, and the ids of the partitions that it saw.
+//! The state that a process keeps between the runs of its jobs, to save requests to the lake: the newest commit of the
+//! last run, and the ids of the partitions that it used.
 //!
-//! The lake stays the index, and all of this may be lost at any time. What is kept of ids is committed ones only, and they
-//! hold for a run whose claim stands just above the last commit that they were kept at: then nobody else has landed
-//! anything since (design §4). A run that fails leaves nothing.
+//! The lake stays the index, and all of this state may be lost at any time. Only committed ids are kept, and they are
+//! valid only for a run whose claim directly follows the commit at which they were kept, because then no other run has
+//! landed anything since. A failed run keeps nothing. See docs/decisions/0004-deduplicate-by-the-lakes-own-files.md.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,40 +19,41 @@ use crate::table::EventIdHash;
 /// The ids of one partition.
 pub(super) type IdSet = HashSet<EventIdHash>;
 
-/// How many bytes of ids a daemon keeps, of all jobs together; the longest unused are let go first.
+/// The maximum size of the ids that a daemon keeps for all jobs together, in bytes. The least recently used partitions
+/// are dropped first.
 const BUDGET: usize = 64 << 20;
-/// A partition that so many runs of its job had no use for is let go: it is no longer a recent one. A job that is due
-/// each minute comes back to yesterday's once an hour, to settle it.
+/// The number of runs of a job without use of a partition after which the partition is dropped. A job that is due every
+/// minute uses yesterday's partition once an hour for a settle pass.
 const IDLE_RUNS: u64 = 100;
 
-/// What a process keeps of its jobs. Cheap to clone; clones share it.
+/// The state of a process's jobs between their runs. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct RunCache(Arc<Mutex<CachedIds>>);
 
 #[derive(Debug)]
 struct CachedIds {
-    /// How many bytes of ids may be kept.
+    /// The maximum size of the ids in bytes.
     most: usize,
     jobs: HashMap<String, JobCache>,
-    /// What the partitions of all jobs take up.
+    /// The size of the ids of all jobs in bytes.
     bytes: usize,
-    /// Counts uses, for their order.
+    /// A counter that orders uses.
     uses: u64,
 }
 
 #[derive(Debug, Default)]
 struct JobCache {
-    /// The run that this is for. Another one, that woke up late, neither takes nor gives.
+    /// The current run. A run that was suspended and continues late neither takes nor gives ids.
     run: Uuid,
-    /// How many there were.
+    /// The number of ids.
     runs: u64,
     left: Option<ReleasedHead>,
-    /// The commit at which the ids were kept: nothing while a run is under way, or after one that failed.
+    /// The commit at which the ids were kept; `None` during a run, or after a failed one.
     at: Option<Uuid>,
     partitions: HashMap<String, CachedPartition>,
-    /// The failed runs in a row, as far as this process knows.
+    /// The streak of failed runs that this process has seen.
     failing: Option<FailureStreak>,
-    /// The claim of another run that was seen last, and since when.
+    /// The last claim of another run that was seen, and since when.
     seen: Option<(Claim, Instant)>,
 }
 
@@ -71,7 +72,7 @@ impl Default for RunCache {
 }
 
 impl RunCache {
-    /// With room for so many bytes of ids.
+    /// Creates a cache for at most `most` bytes of ids.
     pub fn of(most: usize) -> Self {
         Self(Arc::new(Mutex::new(CachedIds {
             most,
@@ -82,16 +83,16 @@ impl RunCache {
     }
 
     fn kept(&self) -> MutexGuard<'_, CachedIds> {
-        // whoever panicked was in no middle of anything
+        // no critical section panics halfway
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the job's last run left its log; taken out, so that it serves one claim.
+    /// Takes the newest commit of the job's last run, so that it is used for one claim only.
     pub(super) fn left(&self, job: &str) -> Option<ReleasedHead> {
         self.kept().jobs.get_mut(job)?.left.take()
     }
 
-    /// Notes a claim of another run that keeps this process off.
+    /// Records another run's claim that keeps this process from running.
     pub(super) fn sees(&self, job: &str, claim: &Claim) {
         let mut kept = self.kept();
         let seen = &mut kept.jobs.entry(job.to_owned()).or_default().seen;
@@ -100,27 +101,27 @@ impl RunCache {
         }
     }
 
-    /// The claim that was seen last, if that was long enough ago for a claim of such a life to have run out by any clock:
-    /// who holds a job renews its claim in half that time.
+    /// Returns the claim that was seen last, if that was so long ago that it must have expired by any clock: a holder
+    /// renews its claim after half its lifetime.
     pub(super) fn outlived(&self, job: &str, life: TimeDelta) -> Option<Claim> {
         let kept = self.kept();
         let (claim, since) = kept.jobs.get(job)?.seen.as_ref()?;
         (TimeDelta::from_std(since.elapsed()).ok()? >= life).then(|| claim.clone())
     }
 
-    /// Notes the failed runs in a row as of now, also where the log can't be told.
+    /// Records the current streak of failed runs, even if it can't be written to the log.
     pub fn note_failing(&self, job: &str, failing: Option<FailureStreak>) {
         let mut kept = self.kept();
         kept.jobs.entry(job.to_owned()).or_default().failing = failing;
     }
 
-    /// The failed runs in a row: as the log has them, unless this process knows of a later one that the log doesn't have.
+    /// Returns the streak of failed runs: that of the log, unless this process knows of a later one.
     pub fn failing(&self, job: &str, newest: Option<&Commit>) -> Option<FailureStreak> {
         let logged = newest.and_then(|newest| newest.failing.as_ref());
         self.latest(job, newest.map(|newest| (newest.run, newest.at)), logged)
     }
 
-    /// The same, where the newest commit that is known was written by this run at this time.
+    /// Returns the streak of failed runs, if the newest known commit was written by this run at this time.
     pub(super) fn latest(
         &self,
         job: &str,
@@ -132,21 +133,22 @@ impl RunCache {
         let known = of.and_then(|of| of.failing.as_ref());
         let is_ours = |run: Uuid| of.is_some_and(|of| of.run == run);
         let is_as_new = |known: &&FailureStreak| {
-            // another process that has committed since then knows better
+            // the commit of another process since then is more recent
             newest.is_none_or(|(run, at)| is_ours(run) || at <= known.at)
                 || logged.is_some_and(|logged| (logged.run, logged.at) == (known.run, known.at))
         };
         known.filter(is_as_new).or(logged).cloned()
     }
 
-    /// The newest commit of the job's log as the last run of this process left it, if that is kept.
+    /// Returns the newest commit as of the last run of this process, if it is kept.
     pub fn newest(&self, job: &str) -> Option<Commit> {
         let kept = self.kept();
         let left = kept.jobs.get(job)?.left.as_ref()?;
         Some(left.newest().clone())
     }
 
-    /// A run begins, its claim just above the commit `follows`. What was kept at any other commit is let go.
+    /// Records that a run begins whose claim directly follows the commit `follows`. Ids kept at any other commit are
+    /// dropped.
     pub(super) fn begin(&self, job: &str, run: Uuid, follows: Option<Uuid>) {
         let mut kept = self.kept();
         let CachedIds { jobs, bytes, .. } = &mut *kept;
@@ -166,7 +168,7 @@ impl RunCache {
         });
     }
 
-    /// The run's ids of a partition, if they are kept; taken out.
+    /// Takes the ids of a partition for the run, if they are kept.
     pub(super) fn take(&self, job: &str, run: Uuid, partition: &str) -> Option<IdSet> {
         let mut kept = self.kept();
         let of = kept.jobs.get_mut(job).filter(|of| of.run == run)?;
@@ -175,7 +177,7 @@ impl RunCache {
         Some(partition.ids)
     }
 
-    /// Keeps ids of a partition; each of them must be committed.
+    /// Keeps the ids of a partition, all of which must be committed.
     pub(super) fn give(&self, job: &str, run: Uuid, name: String, ids: IdSet) {
         let mut kept = self.kept();
         let bytes = bytes_of(&name, &ids);
@@ -202,7 +204,7 @@ impl RunCache {
         }
     }
 
-    /// The run has ended well, with the commit `at`.
+    /// Records that the run has succeeded with the commit `at`.
     pub(super) fn end(&self, job: &str, run: Uuid, at: Uuid, left: Option<ReleasedHead>) {
         let mut kept = self.kept();
         if let Some(of) = kept.jobs.get_mut(job).filter(|of| of.run == run) {
@@ -213,7 +215,7 @@ impl RunCache {
 }
 
 impl CachedIds {
-    /// Lets the partition go that was unused for longest.
+    /// Drops the least recently used partition.
     fn let_one_go(&mut self) {
         let all = (self.jobs.iter()).flat_map(|(job, of)| {
             of.partitions
@@ -230,8 +232,8 @@ impl CachedIds {
     }
 }
 
-/// What a set takes up: a table of a power of two of places, at most seven eighths of them in use, with a byte of its own
-/// each; and its entry here.
+/// Returns the size of a set: a power of two of slots with a control byte each, at most seven eighths of them in use,
+/// and its entry here.
 fn bytes_of(name: &str, ids: &IdSet) -> usize {
     let places = ids.capacity() / 7 * 8 + 8;
     places * (size_of::<EventIdHash>() + 1) + name.len() + 200
@@ -241,7 +243,7 @@ fn bytes_of(name: &str, ids: &IdSet) -> usize {
 mod tests {
     use super::*;
 
-    /// Whatever time the claims name.
+    /// with any expiry in the claims
     #[tokio::test(start_paused = true)]
     async fn a_claim_that_is_seen_for_as_long_as_claims_live_is_outlived_unless_it_is_renewed() {
         let memory = RunCache::default();
@@ -267,7 +269,8 @@ mod tests {
         (0..count).map(id).collect()
     }
 
-    /// A run of `job` above the commit `follows`, that looks for these partitions, gives them back and ends with `at`.
+    /// Simulates a run of `job` after the commit `follows` that takes these partitions, returns them and ends with
+    /// `at`.
     fn run(
         memory: &RunCache,
         job: &str,
@@ -315,7 +318,7 @@ mod tests {
         memory.begin("a", next, Some(first));
         assert_eq!(memory.take("a", next, "x"), None);
         assert_eq!(memory.take("a", next, "y"), None);
-        // it wakes up
+        // it continues
         memory.give("a", failed, "y".to_owned(), ids("y", 10));
         memory.end("a", failed, first, None);
         assert_eq!(memory.take("a", next, "y"), None);
@@ -330,7 +333,7 @@ mod tests {
         for job in &jobs {
             let run = Uuid::now_v7();
             memory.begin(job, run, Some(at));
-            // some 9 MB
+            // about 9 MB
             memory.give(job, run, "x".to_owned(), IdSet::with_capacity(250_000));
             memory.end(job, run, at, None);
             assert!(memory.kept().bytes <= BUDGET);

@@ -1,4 +1,4 @@
-//! The commits of a run: its files are staged, committed and published, and the totals reported.
+//! The commits of a run: stages, commits and publishes its files, and reports the totals.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, PutPayload};
@@ -13,16 +13,16 @@ use crate::lake::{Commit, CommitChange, CommittedFile, JobLog, LakeError, Record
 use crate::metrics::CommitTotals;
 use crate::table::FinishedPart;
 
-/// How many parts are uploaded at a time.
+/// The number of parts that are uploaded concurrently.
 const UPLOADS: usize = 4;
 
 /// Makes a run's commits.
 pub(super) struct Committer<'a> {
     job: &'a Job,
     log: &'a JobLog,
-    /// The next file's number.
+    /// The number of the next file.
     n: u64,
-    /// What has been committed.
+    /// The committed totals.
     totals: RunTotals,
     observer: watch::Sender<RunTotals>,
 }
@@ -38,19 +38,19 @@ impl<'a> Committer<'a> {
         }
     }
 
-    /// What has been committed.
+    /// The committed totals.
     pub(super) fn totals(&self) -> RunTotals {
         self.totals
     }
 
-    /// Reports the totals, with what is pulled and not yet committed.
+    /// Reports the totals, including windows that aren't committed yet.
     pub(super) fn report(&self, uncommitted: RunTotals) {
         let mut totals = self.totals;
         totals += uncommitted;
         self.observer.send_replace(totals);
     }
 
-    /// Writes parts, and lines of quarantine, under keys that are this run's alone.
+    /// Stages parts and quarantine lines under keys that only this run uses.
     pub(super) async fn stage(
         &mut self,
         parts: Vec<(String, FinishedPart)>,
@@ -104,7 +104,7 @@ impl<'a> Committer<'a> {
             .await
     }
 
-    /// Commits a change and publishes its files. `totals` are of the windows that it lists.
+    /// Commits a change and publishes its files. `totals` are those of the windows that it lists.
     pub(super) async fn commit(
         &mut self,
         change: CommitChange,

@@ -1,4 +1,4 @@
-//! The CPU pool of a run: pages are decoded and row groups encoded on threads for blocking work.
+//! The CPU pool of a run, on which pages are decoded and row groups encoded: threads for blocking work.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use tokio::task::JoinHandle;
 
 use super::error::RunError;
 
-/// Bounds how many pages and row groups of a run are computed at a time. Clones share the bound.
+/// Bounds the number of concurrent tasks of a run. Clones share the bound.
 #[derive(Debug, Clone)]
 pub(crate) struct CpuPool(Arc<Semaphore>);
 
-/// Work that has begun on the pool. It runs to its end even if this is dropped.
+/// Work that has begun on the pool. It runs to its end even if this value is dropped.
 #[derive(Debug)]
 pub(super) struct ComputeTask<T>(JoinHandle<Result<T, RunError>>);
 
@@ -20,7 +20,7 @@ impl CpuPool {
         Self(Arc::new(Semaphore::new(at_a_time.max(1))))
     }
 
-    /// Begins `work` as soon as there is room.
+    /// Starts `work` as soon as there is room.
     pub(super) fn begin<T, E>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -43,7 +43,7 @@ impl<T> ComputeTask<T> {
         self.0.is_finished()
     }
 
-    /// Waits for the work's result. Fails with [`RunError::Panicked`] if the work panicked.
+    /// Waits for the result. Fails with [`RunError::Panicked`] if the work panicked.
     pub(super) async fn result(self) -> Result<T, RunError> {
         self.0.await?
     }

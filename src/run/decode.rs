@@ -1,4 +1,4 @@
-//! A page taken apart: its records read and made into rows, beside the run. Which of them land is the sink's to say.
+//! Decoding: parses a page's records and turns them into rows on the CPU pool. The sink decides which of them land.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,26 +10,26 @@ use crate::model::{PartitionColumn, Record, Timestamp};
 use crate::providers::Page;
 use crate::table::{EventIdHash, Room, RowBuilder, RowContext, RowError, partition_path};
 
-/// Within it, the partition of two records of one account is the same; in microseconds.
+/// Two records of an account in the same such interval have the same partition; in microseconds.
 const SAME_PARTITION: i64 = 3_600_000_000;
 
-/// A page that has arrived.
+/// A received page.
 #[derive(Debug)]
 pub(crate) struct ReceivedPage {
-    /// It.
+    /// The page.
     pub(crate) page: Page,
-    /// Its records' ids, for a provider that gives none.
+    /// The ids of its records, for a provider without ids.
     pub(crate) ids: Vec<Option<String>>,
-    /// When.
+    /// When it was received.
     pub(crate) at: Timestamp,
 }
 
-/// What is made of a page, beside the run.
+/// The result of decoding a page.
 pub(crate) trait ReadPage: Send + Sync + 'static {
-    /// What is made of it.
+    /// The decoded page.
     type Made: Send + 'static;
 
-    /// Reads a page's records. `twins` are those of the page's answer so far.
+    /// Decodes a page's records. `twins` are the occurrences in the page's answer so far.
     fn read(
         &self,
         received: &ReceivedPage,
@@ -37,44 +37,44 @@ pub(crate) trait ReadPage: Send + Sync + 'static {
     ) -> Result<Self::Made, RowError>;
 }
 
-/// Makes rows of a job's pages.
+/// Turns a job's pages into rows.
 #[derive(Debug)]
 pub(super) struct Decoder {
     job: Job,
-    /// What the last page took: the next one is like it.
+    /// The size of the last page's rows; the next page is similar.
     room: Mutex<Room>,
 }
 
-/// A page's records.
+/// The decoded records of a page.
 #[derive(Debug)]
 pub(super) struct DecodedPage {
-    /// Those that can be rows, in the page's order.
+    /// The keys of records that became rows, in the page's order.
     pub(super) keys: Vec<RowKey>,
     /// The rows, one for each key.
     pub(super) rows: RecordBatch,
-    /// The partitions that the keys point into.
+    /// The partitions to which the keys refer.
     pub(super) partitions: Vec<String>,
-    /// Those that can't be rows.
+    /// The records that can't become rows.
     pub(super) refused: Vec<RefusedRecord>,
     /// When the page was received.
     pub(super) received_at: Timestamp,
 }
 
-/// What decides whether a row lands.
+/// The part of a row that decides whether it lands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowKey {
     pub(super) id: EventIdHash,
     pub(super) event_time: Timestamp,
-    /// Which of [`DecodedPage::partitions`].
+    /// The index in [`DecodedPage::partitions`].
     pub(super) partition: usize,
 }
 
-/// A record that can't be a row.
+/// A record that can't become a row.
 #[derive(Debug)]
 pub(super) struct RefusedRecord {
-    /// As received.
+    /// The bytes as received.
     pub(super) raw: Vec<u8>,
-    /// Why not.
+    /// The reason.
     pub(super) reason: String,
 }
 
@@ -90,7 +90,7 @@ impl Decoder {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads a record that was in quarantine: the `number`th of those equal to it, where records have no ids.
+    /// Decodes a quarantined record: the `number`th of its equals, if records have no ids.
     pub(super) fn again(
         &self,
         raw: &str,
@@ -177,11 +177,11 @@ impl ReadPage for Decoder {
     }
 }
 
-/// The partitions of a page, each made once.
+/// The partitions of a page, each created once.
 #[derive(Default)]
 struct PagePartitions {
     paths: Vec<String>,
-    /// The last record's hour and account, and which of `paths` was its.
+    /// The last record's hour and account, and the index of its path.
     last: Option<(i64, String, usize)>,
 }
 

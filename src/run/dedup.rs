@@ -1,4 +1,5 @@
-//! The ids that the lake has, read from its own files: the lake is the index, there is no other state.
+//! De-duplication by the ids in the lake's own files, which are the only index. See
+//! docs/decisions/0004-deduplicate-by-the-lakes-own-files.md.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,30 +14,30 @@ use super::error::RunError;
 use crate::lake::{Lake, LakeError, layout};
 use crate::table::{EventIdHash, StoredIds};
 
-/// How many files are opened, or read, at a time.
+/// The number of files that are opened or read concurrently.
 const AT_A_TIME: usize = 4;
 
-/// The ids of one run: those of the lake's own files, partition by partition as they are needed, and the run's own.
+/// The ids of a run: those of the lake's files, read partition by partition on demand, and the run's own.
 #[derive(Debug)]
 pub(super) struct RunIds {
     lake: Lake,
     job: String,
     run: Uuid,
-    /// What the last commit or the one under way has touched. Others are in the process's memory, within its bounds.
+    /// The partitions touched by the last or the pending commit. Others are in the process's cache, within its bounds.
     partitions: HashMap<String, PartitionIds>,
     memory: RunCache,
 }
 
-/// The ids of one partition.
+/// The ids of a partition.
 #[derive(Debug, Default)]
 pub(super) struct PartitionIds {
     ids: IdSet,
-    /// Whether the commit under way may hold ids of it.
+    /// Whether the pending commit may contain ids of it.
     used: bool,
 }
 
 impl PartitionIds {
-    /// Takes an id in; `false` if it is there already.
+    /// Adds an id; returns `false` if it exists.
     pub(super) fn take(&mut self, id: EventIdHash) -> bool {
         self.used = true;
         self.ids.insert(id)
@@ -44,7 +45,7 @@ impl PartitionIds {
 }
 
 impl RunIds {
-    /// Of a run whose claim `memory` knows of.
+    /// Creates the ids of a run whose claim `memory` has recorded.
     pub(super) fn new(lake: Lake, job: &str, run: Uuid, memory: RunCache) -> Self {
         Self {
             lake,
@@ -55,7 +56,7 @@ impl RunIds {
         }
     }
 
-    /// The ids of a partition; read from the lake when it is first needed, unless they were kept.
+    /// Returns the ids of a partition; read from the lake on first use, unless they are cached.
     pub(super) async fn of(&mut self, partition: &str) -> Result<&mut PartitionIds, RunError> {
         if !self.partitions.contains_key(partition) {
             let ids = match self.memory.take(&self.job, self.run, partition) {
@@ -78,7 +79,8 @@ impl RunIds {
                     reason: error.to_string(),
                 })?;
         let files = files_of(&self.lake, &self.job, &folder).await?;
-        // all are opened before the first is read: the set is made as large as it gets, and is never there twice to grow
+        // all files are opened before the first is read, so that the set is allocated in its final size and never
+        // copied to grow
         let opened: Vec<StoredIds> = stream::iter(files)
             .map(|file| StoredIds::open(Arc::clone(&self.lake.files), file.location, file.size))
             .buffered(AT_A_TIME)
@@ -101,8 +103,8 @@ impl RunIds {
         Ok(ids)
     }
 
-    /// After a commit: the ids of partitions that it didn't touch go to the process's memory. Those that it did touch are
-    /// likely to be needed again.
+    /// Moves the ids of partitions that a commit didn't touch to the process's cache. Those that it touched are likely
+    /// to be needed again.
     pub(super) fn committed(&mut self) {
         self.keep_unused();
         self.partitions
@@ -110,7 +112,7 @@ impl RunIds {
             .for_each(|partition| partition.used = false);
     }
 
-    /// After the run's last commit: all that is committed goes there.
+    /// Moves all ids to the process's cache after the run's last commit.
     pub(super) fn leave(&mut self) {
         self.keep_unused();
     }
@@ -123,7 +125,7 @@ impl RunIds {
     }
 }
 
-/// The files of a job below a folder of the table.
+/// Lists the files of a job below a folder of the table.
 pub(crate) async fn files_of(
     lake: &Lake,
     job: &str,

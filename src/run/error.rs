@@ -1,4 +1,4 @@
-//! Why a run, or one of its streams, failed.
+//! Failures of a run or of one of its streams.
 
 use super::overlap::Overlap;
 use crate::client::ClientError;
@@ -9,16 +9,16 @@ use crate::run::feed::FeedError;
 use crate::table::{RowError, RowReadError};
 use crate::telemetry::said_of_panic;
 
-/// A failure of a run; each variant's own text says what and where.
+/// A failure of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The lake.
+    /// The lake failed.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// The provider.
+    /// The provider failed.
     #[error(transparent)]
     Source(#[from] FeedError),
-    /// A file of the lake can't be read back for de-duplication.
+    /// A file of the lake can't be read for de-duplication.
     #[error(transparent)]
     Read(#[from] RowReadError),
     /// Rows can't be encoded.
@@ -32,29 +32,29 @@ pub enum RunError {
     TooLarge {
         /// The window.
         range: crate::model::Range,
-        /// What the provider said.
+        /// The provider's message.
         source: crate::providers::Refusal,
     },
-    /// A range that is too recent for that is refused as too old.
+    /// A range was refused as too old, but is too recent for that.
     #[error(
         "the provider refuses as too old what lies before `{oldest}`, which is too recent to be taken for lost; it is tried \
          again, and lost once it is a week old or the provider says that age"
     )]
     HardlyTooOld {
-        /// The oldest instant that it gives.
+        /// The oldest instant that the provider serves.
         oldest: crate::model::Timestamp,
-        /// What the provider said.
+        /// The provider's message.
         source: crate::providers::Refusal,
     },
-    /// The provider no longer has what is to be verified.
+    /// The provider no longer serves the range to be verified.
     #[error(
         "the provider gives nothing before `{oldest}` any more, so what the lake has of that can't be verified"
     )]
     Forgotten {
-        /// The oldest instant that it gives.
+        /// The oldest instant that the provider serves.
         oldest: crate::model::Timestamp,
     },
-    /// The job's rows lie under another account or connection than it has now, and that is in their path.
+    /// The job's existing rows have a different account or connection in their path.
     #[error(
         "the job's rows lie under `{column}={was}`, and it would land under `{column}={is}` now: what is read again would \
          be there twice; set it back, or move the job to a lake of its own"
@@ -62,37 +62,37 @@ pub enum RunError {
     Moved {
         /// The column in the path.
         column: PartitionColumn,
-        /// What it was at the last commit.
+        /// The value at the last commit.
         was: String,
-        /// What it is now.
+        /// The current value.
         is: String,
     },
-    /// The provider writes the job's records otherwise than at its last commit, and their ids are made of their text.
+    /// The provider's representation of records, from which ids are derived, differs from that of the last commit.
     #[error(
         "the job's records were read with `{was}`, and would read otherwise with `{is}`: what is read again would be there \
          twice; set it back, or give what is read so to another job with a `start` of its own"
     )]
     Reworded {
-        /// What it was at the last commit.
+        /// The value at the last commit.
         was: String,
-        /// What it is now.
+        /// The current value.
         is: String,
     },
-    /// The log is that of another account: what that one has pulled would count as pulled of this one.
+    /// The log belongs to another account, whose coverage would count for this one.
     #[error(
         "the log `{log}` of job `{job}` is that of {was}, and the job pulls {is}: give it a log of its own"
     )]
     OtherLog {
         /// The job.
         job: String,
-        /// Its log.
+        /// The job's log.
         log: String,
-        /// Whose log it is.
+        /// The owner of the log.
         was: String,
-        /// Whose log it would be.
+        /// The job's own account.
         is: String,
     },
-    /// Another log of the lake has pulled what the job is about to pull.
+    /// Another log of the lake has pulled the data that the job is about to pull.
     #[error(
         "{overlap}, and job `{job}` would land it a second time: {to_do}; if these are two accounts, give each connection \
          its own `account_id`"
@@ -100,18 +100,18 @@ pub enum RunError {
     Overlap {
         /// The job.
         job: String,
-        /// What the other log has pulled.
+        /// The overlap with the other log.
         overlap: Box<Overlap>,
-        /// The ways out.
+        /// The advice.
         to_do: String,
     },
-    /// A task of the run panicked: a defect.
+    /// A task of the run panicked, which is a bug.
     #[error("the run panicked: {0}")]
     Panicked(&'static str),
 }
 
 impl From<tokio::task::JoinError> for RunError {
-    /// Without what the panic quotes.
+    /// Converts the error, without values quoted in the panic's message.
     fn from(ended: tokio::task::JoinError) -> Self {
         Self::Panicked(match ended.try_into_panic() {
             Ok(panic) => said_of_panic(&*panic),
@@ -121,7 +121,7 @@ impl From<tokio::task::JoinError> for RunError {
 }
 
 impl RunError {
-    /// What it means for the scheduler.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Lake(error) => error.kind(),
@@ -139,9 +139,9 @@ impl RunError {
         }
     }
 
-    /// Whether the run may still write to the log. Not if another run has it; not if a commit got no answer: what
-    /// is written after it would take back what it says of progress, should it have arrived; and not if a commit isn't
-    /// there, though the store said so: what is written after it would count as pulled what no commit lists.
+    /// Returns whether the run may still write to the log. It may not if another run holds the log; if a commit was not
+    /// answered, because a later commit would revert its progress if it has arrived; or if a commit is missing although
+    /// the store confirmed it, because a later commit would cover ranges whose files no commit lists.
     pub(super) fn leaves_the_log_known(&self) -> bool {
         let is_unknown = matches!(
             self,
@@ -150,7 +150,8 @@ impl RunError {
         self.kind() != FailureKind::Conflict && !is_unknown
     }
 
-    /// Whether it is no window's failure but the stream's: its sign-in, its rate limit, a host that can't be found.
+    /// Returns whether the failure affects the whole stream instead of a window: its sign-in, its rate limit, or an
+    /// unknown host.
     pub(super) fn stops_its_stream(&self) -> bool {
         if matches!(
             self.kind(),
@@ -172,7 +173,8 @@ impl RunError {
         }
     }
 
-    /// Whether a smaller range may do better: a gateway gave up, no answer came in time, or it broke off.
+    /// Returns whether a smaller range may succeed: a gateway timed out, no answer arrived in time, or the answer broke
+    /// off.
     pub(super) fn may_be_of_size(&self) -> bool {
         match self.of_feed() {
             Some(FeedError::Client(error)) => {
@@ -183,7 +185,7 @@ impl RunError {
         }
     }
 
-    /// Returns what failed in the feed, also where an answer broke off by it.
+    /// Returns the failure of the feed, including one that broke off an answer.
     fn of_feed(&self) -> Option<&FeedError> {
         let Self::Source(error) = self else {
             return None;
@@ -195,12 +197,12 @@ impl RunError {
         Some(error)
     }
 
-    /// Whether the client took it for an answer, and so hasn't tried again.
+    /// Returns whether the client treated it as an answer and therefore didn't retry.
     pub(super) fn is_an_answer(&self) -> bool {
         matches!(self, Self::Source(FeedError::Refused(_)))
     }
 
-    /// How long the provider asked to stay away.
+    /// Returns the pause that the provider requested.
     pub fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Source(FeedError::Client(error)) => error.retry_after(),

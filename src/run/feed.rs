@@ -1,4 +1,4 @@
-//! A provider's feed: the adapter says what to ask and what an answer means, the client asks.
+//! A provider's feed: the adapter creates requests and interprets answers, the client sends them.
 
 use std::collections::HashSet;
 use std::hash::Hasher as _;
@@ -22,52 +22,52 @@ use crate::providers::{
 };
 use crate::telemetry::error_chain;
 
-/// How many pages in a row may show the very same records, where records have ids.
+/// The number of pages in a row that may contain the same records, if records have ids.
 const SAME_AT_MOST: u32 = 3;
-/// How long it is taken for granted which streams there are, where the provider has to be asked. One that appears
-/// meanwhile loses nothing by that: it begins at the job's start.
+/// How long a list of streams from the provider is cached. A stream that appears meanwhile loses nothing, as it begins
+/// at the job's start.
 const STREAMS_LAST: Duration = Duration::from_hours(24);
 
-/// One job's feed.
+/// The feed of a job.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    /// What to ask and what answers mean.
+    /// Creates requests and interprets answers.
     pub adapter: Arc<dyn Adapter>,
-    /// Who asks; shared by all jobs of a connection, as they share its rate budget.
+    /// Sends requests; shared by all jobs of a connection, which share its rate budget.
     pub client: Client,
-    /// What streams there are, where the provider had to be asked; shared by all clones.
+    /// The streams, if the provider had to be asked; shared by all clones.
     named: Arc<Mutex<Option<NamedStreams>>>,
-    /// What answers taught the adapter; shared by all clones.
+    /// The state that the adapter derived from answers; shared by all clones.
     learned: Arc<Mutex<Learned>>,
 }
 
-/// The streams that a provider named.
+/// The streams that a provider listed.
 #[derive(Debug, Clone)]
 struct NamedStreams {
-    /// When it was asked.
+    /// When they were listed.
     at: Instant,
     streams: Vec<Stream>,
 }
 
-/// Why there is no page.
+/// The reason why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// The call has no answer.
+    /// The call wasn't answered.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The answer is no page.
+    /// The answer isn't a page.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The answer broke off after a part of it had been taken.
+    /// The answer broke off after a part of it had been processed.
     #[error("the answer broke off")]
     BrokenOff {
-        /// Why.
+        /// The cause.
         source: Box<FeedError>,
     },
 }
 
 impl FeedError {
-    /// What it means for the scheduler.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Client(error) => error.kind(),
@@ -78,12 +78,12 @@ impl FeedError {
 }
 
 impl FeedError {
-    /// Whether the answer can't be understood.
+    /// Returns whether the answer couldn't be parsed.
     pub fn is_no_page(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Failed { .. })) && self.kind() == FailureKind::Data
     }
 
-    /// Whether the range may go well from its start: its cursor is gone, or an answer broke off.
+    /// Returns whether the range may succeed from its start: its cursor expired, or an answer broke off.
     pub fn is_cured_by_beginning_again(&self) -> bool {
         matches!(
             self,
@@ -93,7 +93,7 @@ impl FeedError {
 }
 
 impl Feed {
-    /// A feed of which nothing is known yet.
+    /// Creates a feed without any cached state.
     pub fn new(adapter: Arc<dyn Adapter>, client: Client) -> Self {
         Self {
             adapter,
@@ -103,7 +103,7 @@ impl Feed {
         }
     }
 
-    /// The same feed, its calls made only while no other call of the connection waits.
+    /// Returns the feed with calls of low priority, which wait while any other call of the connection waits.
     #[must_use]
     pub fn yielding(&self) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Feed {
         }
     }
 
-    /// The same feed, its calls made once: what may pass isn't tried again.
+    /// Returns the feed without retries of transient failures.
     #[must_use]
     pub fn once(&self) -> Self {
         Self {
@@ -121,7 +121,8 @@ impl Feed {
         }
     }
 
-    /// The same feed, its calls tried again whatever may pass: also what is a question of size elsewhere.
+    /// Returns the feed with retries of all transient failures, including those that may be caused by the size of a
+    /// range.
     #[must_use]
     pub fn persisting(&self) -> Self {
         Self {
@@ -130,7 +131,7 @@ impl Feed {
         }
     }
 
-    /// The same feed, its requests counted there, too.
+    /// Returns the feed with its requests also counted in `calls`.
     #[must_use]
     pub fn counting(&self, calls: Calls) -> Self {
         Self {
@@ -139,7 +140,7 @@ impl Feed {
         }
     }
 
-    /// The same feed, its requests counted by themselves, and with the others'.
+    /// Returns the feed with its requests counted separately as well as in total.
     pub fn apart(&self) -> (Self, Calls) {
         let (client, calls) = self.client.apart();
         let feed = Self {
@@ -149,7 +150,7 @@ impl Feed {
         (feed, calls)
     }
 
-    /// The job's streams. Where the provider has to be asked, that is done once a day.
+    /// Returns the job's streams. If the provider has to be asked, the answer is cached for a day.
     pub async fn streams(&self, stop: &CancellationToken) -> Result<Vec<Stream>, FeedError> {
         let calls = self.adapter.stream_calls();
         if calls.is_empty() {
@@ -174,7 +175,8 @@ impl Feed {
         Ok(streams)
     }
 
-    /// Something failed that other streams may be the reason of: [`Feed::streams`] asks the provider again.
+    /// Drops the cached streams after a failure that changed streams may have caused, so that [`Feed::streams`] asks
+    /// the provider again.
     pub fn forget_streams(&self) {
         *self.named() = None;
     }
@@ -187,7 +189,7 @@ impl Feed {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a side query, and returns the page with its entries.
+    /// Sends a side query and returns the page with its entries.
     pub async fn entries(
         &self,
         queries: &dyn SideQueries,
@@ -197,12 +199,13 @@ impl Feed {
         self.closed(queries.entries(self.answer(call, stop).await?))
     }
 
-    /// What the adapter tells of an answer, fit to show: it may echo what was sent, and hold whatever the provider wrote.
+    /// Returns a remark of the adapter in displayable form: it may repeat credentials and contain any text of the
+    /// provider.
     fn shown(&self, text: &str) -> String {
         foreign::line(&self.client.redact(text)).into_owned()
     }
 
-    /// A refusal in words that are fit to show.
+    /// Returns a refusal in displayable form.
     fn closed<T>(&self, told: Result<T, Refusal>) -> Result<T, FeedError> {
         told.map_err(|refusal| {
             let redact = |text: String| self.shown(&text);
@@ -224,7 +227,7 @@ impl Feed {
         })
     }
 
-    /// The same for a page, which may tell something, too.
+    /// Returns a page with its remarks in displayable form.
     fn closed_page(&self, told: Result<Page, Refusal>) -> Result<Page, FeedError> {
         let mut page = self.closed(told)?;
         page.remark = page.remark.map(|remark| self.shown(&remark));
@@ -232,7 +235,7 @@ impl Feed {
         Ok(page)
     }
 
-    /// Begins to read what is asked for, at `cursor` or at the range's start.
+    /// Begins to read a range, at `cursor` or at its start.
     pub fn read(&self, ask: &PageRequest, cursor: Option<Cursor>) -> RangeReader<'_> {
         RangeReader {
             source: self,
@@ -245,7 +248,7 @@ impl Feed {
         }
     }
 
-    /// The answer to a single call.
+    /// Returns the answer to a single call.
     async fn answer(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, FeedError> {
         let answer = self.client.send(call, stop).await?;
         match self.oddity(&answer) {
@@ -257,7 +260,7 @@ impl Feed {
         }
     }
 
-    /// What an answer is that is no JSON at all, and what that means: a redirect, or nothing.
+    /// Returns the refusal for an answer without JSON: a redirect, or an empty answer.
     fn oddity(&self, answer: &Answer) -> Option<(FailureKind, String)> {
         if let Some(leads) = self.client.leads(answer) {
             return Some((FailureKind::Config, leads));
@@ -267,25 +270,25 @@ impl Feed {
     }
 }
 
-/// A range being read: its pages, one after the other.
+/// The pages of a range, one after the other.
 #[derive(Debug)]
 pub struct RangeReader<'a> {
     source: &'a Feed,
     ask: PageRequest,
     cursor: Option<Cursor>,
-    /// Every place it has been at, but for those that it waited at.
+    /// Every cursor so far, except those at which it waited.
     been: HashSet<String>,
-    /// How many records the last page had, and a hash of them; and how many pages in a row have had the same.
+    /// The number of records on the last page, their hash, and the number of pages in a row with the same.
     last: Option<((usize, u64), u32)>,
-    /// Once there was an answer: its `Date`, if it says one.
+    /// The first answer and its `Date`, if any.
     first_answer: Option<FirstAnswer>,
     at: ReadPosition,
 }
 
-/// The first answer that a reading got.
+/// The first answer to a range's requests.
 #[derive(Debug, Clone, Copy)]
 pub struct FirstAnswer {
-    /// Its `Date`, if it has one that can be read.
+    /// The answer's `Date`, if it has a valid one.
     pub date: Option<Timestamp>,
 }
 
@@ -297,22 +300,22 @@ impl FirstAnswer {
     }
 }
 
-/// Where a reading is.
+/// The position of a reader.
 #[derive(Debug)]
 enum ReadPosition {
-    /// Before the next call, which is to wait so long.
+    /// Before the next call, after this wait.
     Call { wait: Option<Duration> },
-    /// In an answer that is taken apart while it arrives.
+    /// In an answer that is parsed while it arrives.
     Body(Box<PendingAnswer>),
-    /// Behind the last page.
+    /// After the last page.
     End,
 }
 
-/// An answer on its way.
+/// An answer that is being received.
 struct PendingAnswer {
     body: ResponseBody,
     splitter: Box<dyn Splitter>,
-    /// Whether nothing of it has been taken yet.
+    /// Whether nothing of it has been processed yet.
     begins: bool,
 }
 
@@ -324,24 +327,24 @@ impl std::fmt::Debug for PendingAnswer {
     }
 }
 
-/// A page, or a part of one that is very large.
+/// A page, or a part of a very large page.
 #[derive(Debug)]
 pub struct PagePiece {
-    /// It.
+    /// The page.
     pub page: Page,
-    /// Whether it begins an answer.
+    /// Whether it is the first part of an answer.
     pub begins: bool,
 }
 
 impl RangeReader<'_> {
-    /// Once there was an answer: when the first one was given, by the API's clock, if it says so.
+    /// Returns the time of the first answer by the API's clock, if there was an answer with a `Date`.
     pub fn first_answer(&self) -> Option<FirstAnswer> {
         self.first_answer
     }
 
-    /// The next page; nothing after the last one.
+    /// Returns the next page, or `None` after the last one.
     ///
-    /// A download that can't be fetched is an answer like any other: a 502, which its adapter knows how to do without.
+    /// A download that can't be fetched becomes a 502, so that the adapter can continue without it.
     pub async fn next(&mut self, stop: &CancellationToken) -> Result<Option<PagePiece>, FeedError> {
         match std::mem::replace(&mut self.at, ReadPosition::End) {
             ReadPosition::End => Ok(None),
@@ -395,7 +398,7 @@ impl RangeReader<'_> {
             Err(error @ ClientError::BodyTooLarge { .. }) => {
                 return Err(Refusal::TooLarge(error.to_string()).into());
             }
-            // a network that lets calls to the API out may shut off whatever host holds a download
+            // a network that permits calls to the API may block the host of a download
             Err(error)
                 if matches!(call.target, Target::Download { .. })
                     && !matches!(error, ClientError::Stopped) =>
@@ -411,20 +414,20 @@ impl RangeReader<'_> {
         };
         (self.first_answer).get_or_insert_with(|| FirstAnswer::of(&answer.headers));
         let (status, oddity) = (answer.status, self.source.oddity(&answer));
-        // a refusal may come with a status that says all is well, and the wait that it asks for with it
+        // a refusal, and the wait that it requests, can come with status 200
         let asks = Some(&answer.headers).filter(|headers| headers.contains_key(RETRY_AFTER));
         let asks = asks.filter(|_| answer.status.is_success()).cloned();
         self.ask.learned.clone_from(&self.source.learned());
         let page = adapter.page(&self.ask, self.cursor.as_ref(), answer);
         let page = match (page, oddity) {
-            // an answer that isn't one says nothing else
+            // an answer without JSON has no other meaning
             (Err(Refusal::Failed { .. }), Some((kind, odd))) => {
                 return Err(failed(
                     kind,
                     format!("the provider answered {status}: {odd}"),
                 ));
             }
-            // there was no cursor to refuse: what was asked for doesn't exist there
+            // there was no cursor to refuse, so the requested resource doesn't exist
             (Err(Refusal::CursorGone(said)), _) if self.cursor.is_none() => {
                 return Err(failed(FailureKind::Config, self.source.shown(&said)));
             }
@@ -442,7 +445,7 @@ impl RangeReader<'_> {
         Ok(Some(PagePiece { page, begins: true }))
     }
 
-    /// The records that are complete with the body's next bytes, or with its end.
+    /// Returns the records that are complete after the body's next bytes or its end.
     async fn rest_of(
         &mut self,
         mut arriving: Box<PendingAnswer>,
@@ -463,8 +466,8 @@ impl RangeReader<'_> {
         Ok(Some(PagePiece { page, begins }))
     }
 
-    /// A range has an end, whatever the provider says: its pages lead nowhere twice, are not all the same, and are not
-    /// more than any range has.
+    /// Ensures that a range ends with any provider: no cursor repeats, not all pages are equal, and the number of pages
+    /// is bounded.
     fn go_on_from(&mut self, page: &Page) -> Result<(), FeedError> {
         let Some(next) = &page.next else {
             return Ok(());
@@ -489,7 +492,7 @@ impl RangeReader<'_> {
         Ok(())
     }
 
-    /// Whether page after page is the same. Of records without ids, equal ones may be many.
+    /// Returns whether pages repeat. Only checked for records with ids, as others can be equal.
     fn is_stuck(&mut self, page: &Page) -> bool {
         if !self.source.adapter.has_ids() || page.records.is_empty() {
             return false;

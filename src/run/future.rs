@@ -1,5 +1,5 @@
-//! What a log says of time that hasn't happened: a clock that was ahead wrote it. Pure functions that find it, and take
-//! it out, so that it is planned again.
+//! Log entries in the future, which were written by a clock that was ahead. Pure functions find and remove them, so
+//! that the ranges are planned again.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::lake::Progress;
 use crate::model::{Range, RangeSet, Timestamp};
 use crate::run::plan::{Policy, failed_at};
 
-/// The last instant that a log mentions as past: the end of what it calls pulled, refused or failed, or when that was
-/// asked for.
+/// Returns the last instant that a log mentions as past: the end of its pulled, refused or failed ranges, or the time
+/// of their requests.
 pub fn latest(
     progress: &BTreeMap<String, Progress>,
     planned_at: Option<Timestamp>,
@@ -29,10 +29,10 @@ pub fn latest(
     of_streams.chain(planned_at).max()
 }
 
-/// Takes out what can't have been pulled by `now`, if there is any such thing. Returns whether there was.
+/// Removes entries that can't have been pulled by `now`. Returns whether there were any.
 ///
-/// Whoever wrote that has judged settle passes by a wrong clock, too: what was pulled so shortly before `now` that no
-/// pass over it can have been due yet is to be read again by each pass.
+/// The same wrong clock also decided about settle passes. Ranges pulled so shortly before `now` that no pass can have
+/// been due are therefore re-read by each pass.
 pub fn void(progress: &mut BTreeMap<String, Progress>, now: Timestamp, policy: &Policy) -> bool {
     let mut found = false;
     for progress in progress.values_mut() {
@@ -87,7 +87,7 @@ fn void_stream(progress: &mut Progress, now: Timestamp, policy: &Policy) -> bool
     true
 }
 
-/// Takes out of the set what lies beyond `end`. Returns whether there was anything.
+/// Removes ranges after `end` from the set. Returns whether there were any.
 fn cut(set: &mut RangeSet, end: Timestamp) -> bool {
     let last = set.iter().next_back().map(|last| last.to());
     let beyond = last.and_then(|last| Range::new(end, last));
@@ -105,7 +105,7 @@ mod tests {
     use crate::run::plan;
     use crate::run::plan::tests::{at, policy, range};
 
-    /// Does all that is due by a clock that shows `now`.
+    /// Completes all work that is due by a clock that shows `now`.
     fn run(progress: &mut Progress, now: i64) {
         let tasks: Vec<_> = plan::due(progress, at(now), &policy()).collect();
         for task in tasks {
@@ -174,7 +174,7 @@ mod tests {
             kind: None,
             error: "down".to_owned(),
         };
-        // by the second failure a range waits for a minute
+        // after the second failure a range waits for a minute
         let waits = failed(0, 60, 2, 560);
         let mut progress = one(Progress {
             coverage: [range(60, 300)].into_iter().collect(),
@@ -199,7 +199,7 @@ mod tests {
         let once = progress.clone();
         assert!(!void(&mut progress, at(500), &policy()), "once is enough");
         assert_eq!(progress, once);
-        // each of the three kinds alone is enough to be found
+        // each of the three kinds is found alone
         for (unobtainable, failed) in [
             (Some(range(490, 600)), None),
             (None, Some(failed(0, 60, 3, 5_000))),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     proptest! {
-        /// What right clocks wrote stays as it is, however often it is looked at.
+        /// Entries written by correct clocks never change.
         #[test]
         fn what_right_clocks_wrote_stays(mut ticks in prop::collection::vec(1_i64..5_000, 1..12)) {
             ticks.sort_unstable();
@@ -230,8 +230,8 @@ mod tests {
             }
         }
 
-        /// After one run by a clock that was ahead, right ones read each instant again after it happened, and each
-        /// settle pass over what was not due yet is still made.
+        /// After a run with a clock that was ahead, runs with correct clocks re-read each instant after it happened,
+        /// and each settle pass that wasn't due yet still takes place.
         #[test]
         fn what_a_clock_that_was_ahead_wrote_is_planned_again(
             before in 1_i64..2_000, ahead in 61_i64..100_000, after in 0_i64..2_000,
@@ -240,7 +240,7 @@ mod tests {
             run(&mut progress, before);
             let mut right = progress.clone();
             run(&mut progress, before + ahead);
-            let now = before + after.min(50); // read before much time has passed
+            let now = before + after.min(50); // re-read before much time has passed
             let mut read = one(progress);
             void(&mut read, at(now), &policy());
             let read = read.remove("s").unwrap();

@@ -1,5 +1,5 @@
-//! What stands for a record's id, and what two readings of a record have in common: the same for what lands and for what
-//! is compared with the lake.
+//! The ids of records without one, and the content that is stable between reads of a record: the same for landing and
+//! for comparisons with the lake.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use crate::model::{Record, hex};
 use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
 
-/// A record with its text, or its bytes and the reason why it can't be read.
+/// A record with its text, or the bytes and the reason why it can't be parsed.
 pub(crate) type Read<'p> = Result<(&'p str, Record<'p>), (&'p [u8], String)>;
 
-/// Of the records without id in one answer: how many there were of each.
+/// The number of each record without an id in one answer.
 pub(crate) type Occurrences = HashMap<String, usize>;
 
-/// Reads a page's records: each with its text, or its bytes and the reason why it can't be read. `ids` are theirs, for a
-/// provider that gives none; `twins` are those of the page's answer so far.
+/// Parses a page's records: each with its text, or its bytes and the reason why it can't be parsed. `ids` are those of
+/// the records, for a provider without ids; `twins` are the occurrences in the page's answer so far.
 pub(crate) fn read_all<'p>(
     adapter: &dyn Adapter,
     page: &'p Page,
@@ -37,7 +37,7 @@ pub(crate) fn read_all<'p>(
     })
 }
 
-/// Why a record of these bytes can't be read.
+/// Returns the reason why a record with these bytes can't be parsed.
 fn not_utf8(bytes: &[u8]) -> String {
     let place = match std::str::from_utf8(bytes) {
         Ok(_) => bytes.len(),
@@ -47,8 +47,8 @@ fn not_utf8(bytes: &[u8]) -> String {
     format!("the record is not UTF-8: byte {place} of it is `0x{byte:02x}`")
 }
 
-/// Reads a record. One without an id gets a hash of its content for one, if it has none yet (`id`); equal ones of an
-/// answer are twins.
+/// Parses a record. A record without an id gets the given `id`, or a hash of its content; equal records of an answer
+/// are numbered.
 fn read<'p>(
     adapter: &dyn Adapter,
     raw: &'p str,
@@ -69,7 +69,7 @@ fn read<'p>(
     Ok(record)
 }
 
-/// Reads a record that was in quarantine: the `number`th of those equal to it, if it is told by its content.
+/// Parses a quarantined record: the `number`th of its equals, if it is identified by its content.
 pub(crate) fn read_again<'p>(adapter: &dyn Adapter, raw: &'p str, number: usize) -> Read<'p> {
     let read = || {
         let mut record = adapter.record(raw)?;
@@ -85,10 +85,10 @@ fn hash(adapter: &dyn Adapter, raw: &str) -> Result<String, String> {
     canonical_hash(&adapter.lasting(raw)).map_err(|error| crate::telemetry::error_chain(&error))
 }
 
-/// A hash of what a record says, without what its provider resolves at each reading; of its bytes, if it is no JSON that
-/// can be told apart otherwise.
+/// Returns a hash of a record's content, without values that the provider resolves at each read; or a hash of its
+/// bytes, if it isn't JSON.
 pub(crate) fn content(adapter: &dyn Adapter, raw: &str) -> u128 {
     let hash =
         canonical_hash(&adapter.lasting(raw)).unwrap_or_else(|_| hex(&Sha256::digest(raw)[..16]));
-    u128::from_str_radix(&hash, 16).unwrap_or_default() // 32 digits, either way
+    u128::from_str_radix(&hash, 16).unwrap_or_default() // always 32 digits
 }

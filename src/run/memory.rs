@@ -1,21 +1,22 @@
-//! One budget of bytes for all runs of a process: whatever the volume, and however many jobs are due at once, what they
-//! hold together stays within it.
+//! The memory budget of all runs of a process, which bounds the bytes that they hold together with any volume and any
+//! number of concurrent jobs.
 //!
-//! Pages that have arrived wait for room before they are decoded; a sink never waits for any, so they always get it.
-//! Open parts are committed once they fill their run's share, so the more runs there are, the smaller their files.
-//! Not counted: an answer on its way, at most [`body_cap`](crate::client::ClientLimits::body_cap) for each window in flight.
+//! Received pages wait for room before they are decoded. A sink never waits for room, so that pages always get it
+//! eventually. Open parts are committed when they fill their run's share, so more concurrent runs have smaller files.
+//! An answer that is being received isn't counted; it takes at most [`body_cap`](crate::client::ClientLimits::body_cap)
+//! for each window in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What all pages from their arrival until they are written may have of text, in KiB.
+/// The maximum text of all pages from their arrival until they are written, in KiB.
 const PAGES_KIB: u32 = 64 << 10;
-/// What the open parts of all runs may have together, in bytes, unless `target_file_size` is more than that.
+/// The maximum size of the open parts of all runs in bytes, unless `target_file_size` is larger.
 const PARTS: u64 = 256 << 20;
 
-/// The budget; clones share it.
+/// The memory budget. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget(Arc<BudgetState>);
 
@@ -23,13 +24,13 @@ pub struct MemoryBudget(Arc<BudgetState>);
 struct BudgetState {
     pages: Arc<Semaphore>,
     pages_kib: u32,
-    /// Whoever needs more than there is while it holds something may take it, one at a time: else several could wait
-    /// for each other.
+    /// The overdraft: a holder that needs more than is available may take it, one at a time. Otherwise several holders
+    /// could wait for each other.
     overdraft: Arc<Semaphore>,
     runs: AtomicU64,
 }
 
-/// Bytes of the budget, until it is dropped.
+/// Reserved bytes of the budget; returned on drop.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: MemoryBudget,
@@ -37,7 +38,7 @@ pub(crate) struct Reservation {
     overdraft: Option<OwnedSemaphorePermit>,
 }
 
-/// A run, as long as it lasts.
+/// A registered run; unregistered on drop.
 #[derive(Debug)]
 pub(super) struct RunShare(MemoryBudget);
 
@@ -57,7 +58,7 @@ impl MemoryBudget {
         }))
     }
 
-    /// Waits until there is room for so many bytes. More than the whole budget has to have it alone.
+    /// Waits until `bytes` are available. A request for more than the whole budget gets all of it alone.
     pub(super) async fn hold(&self, bytes: usize) -> Reservation {
         let permits = kib(bytes).min(self.0.pages_kib);
         let permits = Arc::clone(&self.0.pages).acquire_many_owned(permits).await;
@@ -67,7 +68,7 @@ impl MemoryBudget {
         }
     }
 
-    /// No bytes yet.
+    /// Returns a reservation of no bytes.
     pub(super) fn nothing(&self) -> Reservation {
         Reservation {
             budget: self.clone(),
@@ -76,7 +77,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Counts a run in.
+    /// Registers a run.
     pub(super) fn run(&self) -> RunShare {
         self.0.runs.fetch_add(1, Ordering::Relaxed);
         RunShare(self.clone())
@@ -88,8 +89,8 @@ fn kib(bytes: usize) -> u32 {
 }
 
 impl Reservation {
-    /// Holds more than before. Waits, if there is no room, until the overdraft is free; from then on it has all that it
-    /// needs.
+    /// Enlarges the reservation. If there is no room, waits for the overdraft; with the overdraft, the reservation gets
+    /// everything it needs.
     pub(super) async fn grow(&mut self, bytes: usize) {
         if self.overdraft.is_some() {
             return;
@@ -106,7 +107,7 @@ impl Reservation {
 }
 
 impl RunShare {
-    /// How many bytes this run's open parts may have, which shall be files of so many.
+    /// Returns the maximum size of this run's open parts for this target file size, in bytes.
     pub(super) fn share(&self, target_file_size: u64) -> u64 {
         let runs = self.0.0.runs.load(Ordering::Relaxed).max(1);
         target_file_size.min(PARTS.max(target_file_size) / runs)

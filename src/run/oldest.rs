@@ -1,4 +1,5 @@
-//! The oldest instant that a provider gives, found in few calls: what it says may name it, and most keep whole days.
+//! The search for the oldest instant that a provider still serves, in few calls: its message may name the limit, and
+//! most providers keep whole days.
 
 use std::collections::VecDeque;
 
@@ -6,13 +7,13 @@ use chrono::{DateTime, TimeDelta};
 
 use crate::model::Timestamp;
 
-/// How far a limit that moves with the clock is kept away from: clocks differ, and a range's pages take their time.
+/// The margin to a limit that moves with the clock, as clocks differ and reading a range takes time.
 const MARGIN: TimeDelta = TimeDelta::seconds(30);
 const DAY: TimeDelta = TimeDelta::days(1);
-/// More than any search needs.
+/// The maximum number of calls, more than any search needs.
 const MOST: u32 = 40;
 
-/// A search between an instant that was refused as too old and the newest that can be asked for.
+/// A search between an instant that was refused as too old and the newest that can be requested.
 #[derive(Debug)]
 pub(super) struct OldestSearch {
     refused: Timestamp,
@@ -25,8 +26,7 @@ pub(super) struct OldestSearch {
 }
 
 impl OldestSearch {
-    /// `said` are instants that the refusal may mean; `grain` is the least length that can be asked for, zero if any
-    /// will do.
+    /// `said` are instants that the refusal may name; `grain` is the provider's grain, zero if it has none.
     pub(super) fn new(
         refused: Timestamp,
         newest: Timestamp,
@@ -37,7 +37,7 @@ impl OldestSearch {
         let second = TimeDelta::seconds(1);
         let now = floor(now, second);
         let hint = |&said: &Timestamp| {
-            // an age is a limit that moves with the clock, a date is one that stays
+            // an age is a limit that moves with the clock, a date is a fixed one
             let ago = now - floor(said, second);
             let is_age = is_whole(ago, TimeDelta::hours(1));
             let margin = if is_age {
@@ -58,7 +58,7 @@ impl OldestSearch {
         }
     }
 
-    /// The instant from which on the provider is to be asked next; none once the search is over.
+    /// Returns the instant to request next; `None` when the search has ended.
     pub(super) fn next(&mut self) -> Option<Timestamp> {
         if self.asked >= MOST {
             return None;
@@ -103,7 +103,7 @@ impl OldestSearch {
             .or_else(|| Some(self.whole(next)).filter(between))
     }
 
-    /// Whether the instant was answered, when the provider was asked for what follows it.
+    /// Records whether a request from this instant on was answered.
     pub(super) fn note(&mut self, at: Timestamp, is_answered: bool) {
         if is_answered {
             self.answered = Some(self.answered.map_or(at, |have| have.min(at)));
@@ -112,12 +112,12 @@ impl OldestSearch {
         }
     }
 
-    /// The oldest instant that was answered.
+    /// Returns the oldest instant that was answered.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.answered
     }
 
-    /// Whether it is a whole number of days ago, with the margin.
+    /// Returns whether the instant is a whole number of days ago, with the margin.
     fn is_of_age(&self, at: Timestamp) -> bool {
         is_whole(self.now + MARGIN - at, DAY)
     }
@@ -151,7 +151,7 @@ mod tests {
     const NOW: &str = "2026-11-30T12:34:56Z";
     const START: &str = "2025-06-01T00:00:00Z";
 
-    /// The oldest instant found, and in how many calls.
+    /// Returns the oldest instant found and the number of calls.
     fn find(limit: Timestamp, grain: TimeDelta, said: &[Timestamp]) -> (Option<Timestamp>, u32) {
         let now = at(NOW);
         let mut search =
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(oldest, Some(limit));
         assert!(calls <= 14, "{calls}");
         assert_eq!(find(limit, any, &[limit]), (Some(limit), 2));
-        // what is said may be wrong
+        // the message may be wrong
         let wrong = at("2026-01-01T00:00:00Z");
         assert_eq!(find(limit, any, &[wrong]).0, Some(limit));
         assert_eq!(
@@ -201,8 +201,8 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever the limit is, and whatever is said of it, it is found: nothing older than it counts as answered, and
-        /// not much that is newer is left out.
+        /// With any limit and any message, the limit is found: nothing older counts as answered, and little that is
+        /// newer is left out.
         #[test]
         fn the_limit_is_found(
             back in 300_i64..47_000_000,

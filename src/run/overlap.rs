@@ -1,4 +1,5 @@
-//! Whether another log of the lake has pulled what a job is about to pull: a renamed job would land all of it again.
+//! Detection of other logs in the lake that have already pulled the same data: a renamed job would land all of it
+//! again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,37 +15,37 @@ use crate::model::{Range, Timestamp};
 use crate::providers::Stream;
 use crate::text;
 
-/// How many logs are read at a time.
+/// The number of logs that are read concurrently.
 const AT_A_TIME: usize = 16;
-/// How many hexadecimal digits the hash of a stream's filters has.
+/// The number of hexadecimal digits in the hash of a stream's filters.
 const FILTERS_HASH: usize = 8;
 
-/// What tells the account of a job from others, and the job's own configuration from logs of other origin.
+/// The attributes that distinguish a job's account, and the logs of its own configuration from others.
 #[derive(Debug, Clone, Default)]
 pub struct Neighbours {
-    /// Where the provider's API is.
+    /// The host of the provider's API.
     pub host: Option<String>,
-    /// A hash of who signs in there, or of the account that is named.
+    /// A hash of the signed-in client or user, or of the named account.
     pub user: Option<String>,
-    /// The logs of all jobs of the configuration. It was checked that no two of these jobs pull the same stream.
+    /// The logs of all jobs of the configuration. No two of these jobs pull the same stream, as `validate` has checked.
     pub logs: Arc<BTreeMap<String, Origin>>,
 }
 
-/// A stream of another log that would be landed a second time.
+/// The streams of another log that would land a second time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlap {
     /// The other log.
     pub log: String,
-    /// The streams of it.
+    /// Its streams.
     pub streams: Vec<String>,
-    /// Where what it has pulled of them ends; none while a run is at it.
+    /// The end of its coverage of these streams; `None` while a run is pulling them.
     pub until: Option<Timestamp>,
     /// Whether another job of the configuration has that log.
     pub is_configured: bool,
 }
 
 impl Overlap {
-    /// What to do about it.
+    /// Returns the advice.
     pub(super) fn to_do(&self, job: &str) -> String {
         let log = &self.log;
         let way = if self.is_configured {
@@ -86,12 +87,12 @@ impl fmt::Display for Overlap {
     }
 }
 
-/// An error if another log of the lake has pulled, or is pulling, what the job is about to pull for the first time; or if
-/// the job's own log is another account's.
+/// Fails if another log of the lake has pulled, or is pulling, the data that the job is about to pull for the first
+/// time; or if the job's own log belongs to another account.
 ///
-/// Makes no request unless there is such a thing: a stream that the job's own log doesn't know, or ranges before the
-/// first that it was checked for. `newest` is that log's newest commit. Without `streams`, only the provider knows them,
-/// and any may be among them.
+/// Makes no request unless the job has a stream that its own log doesn't contain, or ranges before the first that was
+/// checked. `newest` is that log's newest commit. Without `streams`, which then only the provider can list, any stream
+/// is possible.
 pub async fn refuse_overlap(
     job: &Job,
     newest: Option<&Commit>,
@@ -105,7 +106,7 @@ pub async fn refuse_overlap(
     if wanted.is_empty() {
         return Ok(());
     }
-    // in a box: a run hardly ever needs the room
+    // boxed, because a run rarely needs it
     match Box::pin(find(job, &wanted)).await? {
         Some(overlap) => Err(RunError::Overlap {
             job: job.name.clone(),
@@ -116,7 +117,7 @@ pub async fn refuse_overlap(
     }
 }
 
-/// The first instant that the job may pull.
+/// Returns the first instant that the job may pull.
 pub(super) fn first_of(job: &Job, mode: &RunMode) -> Timestamp {
     match mode {
         RunMode::Due => job.policy.start,
@@ -124,7 +125,7 @@ pub(super) fn first_of(job: &Job, mode: &RunMode) -> Timestamp {
     }
 }
 
-/// By stream, the ranges that a log has never been checked for. The stream `None` is any stream.
+/// The ranges for which a log has never been checked, by stream. The stream `None` is any stream.
 #[derive(Debug, PartialEq, Eq)]
 struct UncheckedRanges(BTreeMap<Option<String>, Range>);
 
@@ -137,7 +138,7 @@ impl UncheckedRanges {
             let any = ever.filter(|_| is_new).map(|ever| (None, ever));
             return Self(any.into_iter().collect());
         }
-        // a log of an earlier version doesn't say, and is taken to have been checked
+        // a log of an earlier version has no such mark and counts as checked
         let checked_from = newest.and_then(|newest| newest.origin.as_ref()?.from);
         let before = Range::new(from, checked_from.unwrap_or(from));
         let wanted = streams.iter().filter_map(|stream| {
@@ -152,7 +153,7 @@ impl UncheckedRanges {
         self.0.is_empty()
     }
 
-    /// The ranges that are wanted of what is `theirs`, a stream of another log.
+    /// Returns the wanted ranges of `theirs`, a stream of another log.
     fn ranges<'a>(
         &'a self,
         theirs: &'a str,
@@ -190,14 +191,14 @@ async fn find(job: &Job, wanted: &UncheckedRanges) -> Result<Option<Overlap>, La
     Ok(found.into_iter().flatten().next())
 }
 
-/// What `newest`, the newest commit of another log of the same account, has of what is wanted.
+/// Returns the wanted streams that `newest`, the newest commit of another log of the same account, has pulled.
 fn overlap(
     log: String,
     newest: &Commit,
     wanted: &UncheckedRanges,
     is_configured: bool,
 ) -> Option<Overlap> {
-    // jobs of one configuration have different filters, if they have a feed in common
+    // jobs of one configuration that share a feed have different filters
     let is_same = if is_configured {
         |a: &str, b: &str| a == b
     } else {
@@ -246,8 +247,8 @@ fn overlap(
     })
 }
 
-/// Whether two jobs pull the same account. An account's own id isn't always known: then what the configuration calls it
-/// counts, at one host or on a connection of one name.
+/// Returns whether two logs belong to the same account. If the account's own id is unknown, its name in the
+/// configuration decides, at the same host or on a connection of the same name.
 pub(super) fn is_same_account(one: &Origin, other: &Origin) -> bool {
     if let (Some(one), Some(other)) = (&one.provider, &other.provider)
         && one != other
@@ -258,19 +259,19 @@ pub(super) fn is_same_account(one: &Origin, other: &Origin) -> bool {
     let is_same_id = one.account_id == other.account_id;
     let (one, other) = ((&one.host, &one.user), (&other.host, &other.user));
     let ((Some(_), Some(_)), (Some(_), Some(_))) = (one, other) else {
-        return is_same_name || is_same_id; // one of them is of an earlier version
+        return is_same_name || is_same_id; // one of them was written by an earlier version
     };
     one == other || is_same_id && (is_same_name || one.0 == other.0)
 }
 
-/// What the configuration calls an account.
+/// Returns the account's name in the configuration.
 pub(super) fn account(of: &Origin) -> String {
     let provider = of.provider.as_deref().unwrap_or("a provider");
     let (connection, account) = (&of.connection, &of.account_id);
     format!("{provider}, connection `{connection}`, account `{account}`")
 }
 
-/// Whether two streams are of the same feed, whatever their filters.
+/// Returns whether two streams belong to the same feed, with any filters.
 fn is_same_feed(one: &str, other: &str) -> bool {
     let feed = |stream: &str| {
         let (feed, hash) = stream.rsplit_once('#')?;
@@ -314,7 +315,7 @@ mod tests {
             (["main", "acme", "h", "u2"], false), // the way out
             (["other", "other", "h", "u2"], false),
             (["other", "other", "h2", "u"], false),
-            // of an earlier version
+            // written by an earlier version
             (["main", "main", "", ""], true),
             (["other", "main", "", ""], true),
             (["other", "other", "", ""], false),
@@ -363,7 +364,7 @@ mod tests {
         newest
             .progress
             .insert("a".to_owned(), lake::Progress::default());
-        // of an earlier version
+        // written by an earlier version
         assert!(of(&newest, &[stream("a")], start).is_empty());
         newest.origin = Some(Origin {
             from: Some(start),

@@ -20,29 +20,29 @@ pub(super) struct ProgressTracker<'a> {
     /// The streams that the job pulls.
     streams: Vec<String>,
     by_stream: BTreeMap<String, Progress>,
-    /// Earlier records are not asked for, though the first window's bounds may show them.
+    /// The job's start. Earlier records aren't requested, although the first window's bounds may return them.
     wanted_from: Timestamp,
-    /// From where on the log was checked against others of its account.
+    /// The instant from which the log was checked for overlaps with other logs of its account.
     checked_from: Option<Timestamp>,
     /// The run's "now" in planning.
     now: Timestamp,
     /// The range of a backfill.
     backfill: Option<Range>,
-    /// Whether a range that failed, or can't be had, is not committed yet.
+    /// Whether a failed or unobtainable range isn't committed yet.
     has_missed: bool,
 }
 
-/// How a record relates to what is asked for and to what was pulled before.
+/// The relation of a record to the requested range and to earlier pulls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Admission {
     /// Whether an earlier pull of its range did not see it.
     pub(super) late: bool,
-    /// Whether it lies outside the bounds that were asked.
+    /// Whether it is outside the requested bounds.
     pub(super) outside: bool,
 }
 
 impl<'a> ProgressTracker<'a> {
-    /// The progress that the newest commit records.
+    /// Creates the progress recorded by the newest commit.
     pub(super) fn new(job: &'a Job, newest: Commit) -> Self {
         Self {
             job,
@@ -64,7 +64,7 @@ impl<'a> ProgressTracker<'a> {
         &self.streams
     }
 
-    /// Whose log this is, for the next commit.
+    /// The account of the log, for the next commit.
     pub(super) fn origin(&self) -> Origin {
         Origin {
             from: self.checked_from,
@@ -72,12 +72,12 @@ impl<'a> ProgressTracker<'a> {
         }
     }
 
-    /// Removes what lies beyond `now`, which a wrong clock wrote.
+    /// Removes entries after `now`, which a wrong clock wrote.
     pub(super) fn void(&mut self, now: Timestamp) {
         future::void(&mut self.by_stream, now, &self.job.policy);
     }
 
-    /// Begins a run over these streams. Every stream has an entry from its first run on; a refetch is noted, so that a
+    /// Begins a run over these streams. Every stream gets an entry in its first run; a refetch is recorded, so that a
     /// repeated one continues.
     pub(super) fn begin(&mut self, streams: &[Stream], mode: RunMode) {
         self.streams.clear();
@@ -97,13 +97,12 @@ impl<'a> ProgressTracker<'a> {
         }
     }
 
-    /// Notes the instant as of which the run plans: what fails is tried again some time after it.
+    /// Records the run's "now" in planning; the back-off of failed ranges counts from it.
     pub(super) fn plans_at(&mut self, now: Timestamp) {
         self.now = now;
     }
 
-    /// Notes that a window is begun. A place in a range that is begun anew, or in a larger one that it was halved from, is
-    /// void.
+    /// Records that a window begins. Cursors of a restarted range, or of a larger range that was halved, are dropped.
     pub(super) fn begin_window(&mut self, window: &InFlight) {
         let progress = self.by_stream.entry(window.stream.clone()).or_default();
         progress
@@ -111,13 +110,13 @@ impl<'a> ProgressTracker<'a> {
             .retain(|open| open.range.intersection(&window.range).is_none());
     }
 
-    /// Notes that a window is no longer pulled: the next run continues where it stood.
+    /// Records that a window is no longer pulled; the next run continues from its position.
     pub(super) fn leave_open(&mut self, window: &InFlight) {
         let progress = self.by_stream.entry(window.stream.clone()).or_default();
         progress.open.extend(window.unfinished());
     }
 
-    /// Notes that a window was pulled to its last page. Returns the range that counts as pulled, if any.
+    /// Records that a window was pulled to its last page. Returns the range that counts as pulled, if any.
     pub(super) fn finish_window(
         &mut self,
         window: &InFlight,
@@ -129,7 +128,7 @@ impl<'a> ProgressTracker<'a> {
         counts
     }
 
-    /// Notes that a range failed though its provider is alive.
+    /// Records that a range failed although its provider works.
     pub(super) fn miss(&mut self, missed: &MissedRange) {
         let MissedRange {
             stream,
@@ -143,7 +142,7 @@ impl<'a> ProgressTracker<'a> {
         self.has_missed = true;
     }
 
-    /// Notes that the provider gives nothing before the end of a range: of all that the run wants of that.
+    /// Records that the provider serves nothing before the end of a range, for all ranges that the run wants.
     pub(super) fn pass_over(&mut self, too_old: &TooOld) {
         let TooOld {
             stream,
@@ -185,14 +184,14 @@ impl<'a> ProgressTracker<'a> {
         }
     }
 
-    /// Says whether a record of this time may be written now; `None` if it waits for its own range.
+    /// Returns whether a record of this time may be written now; `None` if it waits for its own range.
     pub(super) fn admits(&self, window: &InFlight, at: Timestamp) -> Option<Admission> {
         let outside = !window.asked.contains(at);
         let progress = self.by_stream.get(&window.stream);
         let late = progress.is_some_and(|progress| progress.coverage.contains(at));
         let never = progress.is_some_and(|progress| progress.unobtainable.contains(at));
-        // what lies before the range, or in a range that was pulled, isn't waited for: whoever files a record a moment
-        // after the time that it shows doesn't show it to that time's own range
+        // a record before the range, or in a pulled range, doesn't wait: a provider that files a record a moment after
+        // its event time doesn't return it for the range of that time
         let to_come = at >= window.range.to() || at < self.wanted_from;
         (!to_come || late || never || outside).then_some(Admission { late, outside })
     }
@@ -201,13 +200,13 @@ impl<'a> ProgressTracker<'a> {
         self.has_missed
     }
 
-    /// The progress for a commit.
+    /// Returns the progress for a commit.
     pub(super) fn cut(&mut self) -> BTreeMap<String, Progress> {
         self.has_missed = false;
         self.by_stream.clone()
     }
 
-    /// The slowest stream's watermark.
+    /// Returns the watermark of the slowest stream.
     pub(super) fn watermark(&self) -> Option<Timestamp> {
         let current = (self.by_stream.iter()).filter(|(stream, _)| self.streams.contains(stream));
         plan::watermark(current, &self.job.policy)

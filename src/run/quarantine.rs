@@ -1,4 +1,4 @@
-//! What a run adds to the quarantine of its job.
+//! The additions of a run to the quarantine of its job.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::lake::quarantine::{self, QuarantineLine};
 use crate::lake::{Lake, LakeError};
 use crate::model::{Range, Timestamp};
 
-/// What was put there, without the text.
+/// The quarantined records without their text.
 #[derive(Debug)]
 struct KnownLine {
     stream: String,
@@ -23,35 +23,35 @@ struct KnownLine {
 pub(super) struct RunQuarantine {
     lake: Lake,
     job: String,
-    /// What is in the lake's quarantine or on its way; read when the first unreadable record arrives.
+    /// The records in the lake's quarantine or waiting for it; read when the first unreadable record arrives.
     held: HeldRecords,
     is_read: bool,
     open: Vec<u8>,
     lines: u64,
 }
 
-/// Unreadable records that are known, and what of them each range in flight has shown.
+/// The known unreadable records, and how many of them each range in flight has returned.
 #[derive(Debug, Default)]
 pub(crate) struct HeldRecords {
-    /// By id.
+    /// The known records by id.
     known: HashMap<String, Vec<KnownLine>>,
-    /// By slot and id: how many its range has shown.
+    /// The number of occurrences in a slot's range, by slot and id.
     shown: HashMap<usize, HashMap<String, usize>>,
 }
 
 impl HeldRecords {
-    /// Reads what is in the lake's quarantine.
+    /// Reads the lake's quarantine.
     pub(crate) async fn read(&mut self, lake: &Lake, job: &str) -> Result<(), RunError> {
         self.known = read(lake, job).await?;
         Ok(())
     }
 
-    /// A slot begins a range.
+    /// Records that a slot begins a range.
     pub(crate) fn begin(&mut self, slot: usize) {
         self.shown.remove(&slot);
     }
 
-    /// Takes note of an unreadable record that a range shows; whether that is one more than were known of that range.
+    /// Counts an unreadable record of a range. Returns whether it exceeds the known ones of that range.
     pub(crate) fn adds(
         &mut self,
         slot: usize,
@@ -66,7 +66,7 @@ impl HeldRecords {
         if *shown <= known.iter().filter(|line| line.counts_for(of)).count() {
             return false;
         }
-        // a range that is begun again in this run, or halved, shows it again
+        // a range that restarts in this run, or is halved, returns it again
         known.push(KnownLine {
             stream: of.stream.clone(),
             asked: of.asked,
@@ -88,13 +88,13 @@ impl RunQuarantine {
         }
     }
 
-    /// A slot begins a range.
+    /// Records that a slot begins a range.
     pub(crate) fn begin(&mut self, slot: usize) {
         self.held.begin(slot);
     }
 
-    /// Takes an unreadable record, unless its range has it in quarantine already: a re-read adds only what exceeds
-    /// that. Says whether it is new there.
+    /// Adds an unreadable record, unless its range has it in quarantine already: a re-read adds only records in excess
+    /// of that. Returns whether it was added.
     pub(super) async fn take(
         &mut self,
         slot: usize,
@@ -123,12 +123,12 @@ impl RunQuarantine {
         Ok(true)
     }
 
-    /// How many bytes wait.
+    /// Returns the size of the waiting lines in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.open.len()
     }
 
-    /// The lines that wait, and how many.
+    /// Takes the waiting lines and their number.
     pub(super) fn flush(&mut self) -> Option<(Vec<u8>, u64)> {
         let lines = std::mem::take(&mut self.lines);
         (lines > 0).then(|| (std::mem::take(&mut self.open), lines))
@@ -136,16 +136,16 @@ impl RunQuarantine {
 }
 
 impl KnownLine {
-    /// Whether a range may show this one: it asks for instants that were asked for when it was found. A range that goes
-    /// on from a cursor doesn't show what its earlier part has put here.
+    /// Returns whether a range may return this record: it overlaps the range in which the record was found. A range
+    /// that continues from a cursor doesn't return the records of its earlier part.
     fn counts_for(&self, of: &InFlight) -> bool {
         let own = of.resumed && self.asked == of.asked && self.pulled_at >= of.asked_at;
         self.stream == of.stream && self.asked.intersection(&of.asked).is_some() && !own
     }
 }
 
-/// All lines of a job's quarantine, acknowledged or not: a re-read shows them again. A line that isn't ours is left
-/// alone: it can't be told what it stands for.
+/// Reads all lines of a job's quarantine, including acknowledged ones, because a re-read returns these records again.
+/// Foreign lines are skipped.
 async fn read(lake: &Lake, job: &str) -> Result<HashMap<String, Vec<KnownLine>>, RunError> {
     let mut known: HashMap<String, Vec<KnownLine>> = HashMap::new();
     quarantine::read(lake, job, |found| match found.line {

@@ -1,4 +1,4 @@
-//! Step 1 of a run, its rest: what earlier runs committed is published, and what of it is lost is pulled again.
+//! Recovery: publishes the commits of earlier runs, and uncovers ranges whose committed files are lost.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::model::{Range, RangeSet, Timestamp};
 use crate::run::plan;
 use crate::text;
 
-/// Finishes what earlier runs committed. What they committed and the store has lost since becomes uncovered, in a commit
-/// of its own: whatever happens to this run, the log no longer says that it was pulled.
+/// Publishes the commits of earlier runs. Ranges whose committed files the store has lost are uncovered in a commit of
+/// their own, so that the log no longer claims them, even if this run fails.
 pub(super) async fn recover(job: &Job, log: &JobLog) -> Result<(), RunError> {
     let damage = log.recover().await?;
     if damage.is_empty() {
@@ -49,7 +49,7 @@ fn remark(damage: &Damage) -> String {
     )
 }
 
-/// What to do about what is lost before the job's start, as no run pulls that.
+/// Returns the advice for lost rows before the job's start, which no run pulls.
 fn by_hand(job: &Job, of: &Pulled, passed: &RangeSet) -> Option<String> {
     let said = before_start(&job.name, job.policy.start, of.range, passed)?;
     let (job, stream) = (&job.name, &of.stream);
@@ -68,7 +68,7 @@ fn before_start(job: &str, start: Timestamp, range: Range, passed: &RangeSet) ->
     ))
 }
 
-/// Nothing was pulled of it, but why it will be is worth a word.
+/// an entry without counts, which explains why the range will be pulled again
 fn again(of: &Pulled, remarks: Vec<String>) -> Pulled {
     Pulled {
         stream: of.stream.clone(),

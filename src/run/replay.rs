@@ -1,8 +1,8 @@
-//! Tries what is in quarantine again with the present adapter, and lands what it can read now.
+//! Replay: parses quarantined records again with the current adapter, and lands those that it can parse.
 //!
-//! A replay is a run like any other: claim, recover, de-duplicate against the lake's own ids, stage, commit, publish.
-//! Only then are the lines acknowledged. A crash in between leaves lines open whose records are in the lake: replayed
-//! again they are duplicates, and are acknowledged.
+//! A replay works like a run: claim, recover, de-duplicate against the lake's own ids, stage, commit, publish. Only
+//! then are the lines acknowledged. A crash before that leaves open lines whose records are in the lake; the next
+//! replay finds duplicates and acknowledges them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,43 +23,43 @@ use crate::lake::quarantine::{self, Acknowledged, AcknowledgedBy, FoundLine, Lin
 use crate::lake::{JobLog, LakeError, Pulled, RecordCounts, Work};
 use crate::model::{Range, Timestamp};
 
-/// How many lines are committed and acknowledged at once.
+/// The number of lines that are committed and acknowledged together.
 const AT_ONCE: usize = 10_000;
 
-/// What a replay did.
+/// The report of a replay.
 #[derive(Debug)]
 pub struct Replayed {
-    /// Each line that was tried, and what became of it.
+    /// Each replayed line with its outcome.
     pub lines: Vec<ReplayedLine>,
-    /// Whether it was stopped before it had tried all of them.
+    /// Whether the replay was stopped before the last line.
     pub unfinished: bool,
 }
 
-/// A line that was tried again.
+/// A replayed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayedLine {
-    /// Where it lies.
+    /// The line's location.
     pub place: LinePlace,
-    /// Its id.
+    /// The line's id.
     pub id: String,
-    /// What became of it.
+    /// The outcome.
     pub became: LineOutcome,
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineOutcome {
-    /// A row; the line is acknowledged.
+    /// The record landed as a row; the line is acknowledged.
     Landed,
-    /// The lake had the row; the line is acknowledged.
+    /// The lake already had the row; the line is acknowledged.
     Duplicate,
-    /// Nothing: it can still not be read, and why; the line stays open.
+    /// The record still can't be parsed, for this reason; the line stays open.
     Unreadable(String),
 }
 
-/// Tries open lines of the job's quarantine again: these, or all of them.
+/// Replays open lines of the job's quarantine: the given ones, or all.
 ///
-/// Coverage, watermarks and what is to be settled stay as they are. Lines that were acknowledged meanwhile are left out.
+/// Coverage, watermarks and pending settle passes don't change. Lines that were acknowledged meanwhile are skipped.
 pub async fn replay(
     job: &Job,
     these: Option<&BTreeSet<LinePlace>>,
@@ -81,7 +81,7 @@ async fn under_claim(
     recover::recover(job, log).await?;
     job.refuse_if_moved(&log.newest().await)?;
 
-    // read under the claim: another replay may have been here, and recovery may have published lines
+    // read under the claim, as another replay may have acknowledged lines and recovery may have published some
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
     let told = options.tally.clone();
@@ -118,7 +118,7 @@ async fn under_claim(
     })
 }
 
-/// What was landed of one range.
+/// The landed records of a range.
 #[derive(Debug, Default)]
 struct ReplayedRange {
     counts: RecordCounts,
@@ -129,9 +129,9 @@ struct Replay<'a> {
     job: &'a Job,
     sink: Sink<'a>,
     summary: &'a mut SummaryBuilder,
-    /// What was landed since the last commit, by stream and bounds.
+    /// The landed records since the last commit, by stream and bounds.
     pulled: BTreeMap<(String, Range), ReplayedRange>,
-    /// Lines whose records are in the lake once the next commit is published.
+    /// The lines whose records are in the lake when the next commit is published.
     done: Vec<(LinePlace, String)>,
     tried: Vec<ReplayedLine>,
 }
@@ -143,7 +143,7 @@ impl Replay<'_> {
         } = found;
         let became = match line {
             Err(reason) => LineOutcome::Unreadable(format!("the line itself is damaged: {reason}")),
-            // its text is not what was received
+            // its text differs from the received bytes
             Ok(line) if line.raw_base64.is_some() => LineOutcome::Unreadable(line.reason),
             Ok(line) => {
                 let put = self
@@ -178,7 +178,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Commits and publishes what was landed, and only then acknowledges its lines.
+    /// Commits and publishes the landed records, and only then acknowledges their lines.
     async fn commit(&mut self) -> Result<(), RunError> {
         let pulled = std::mem::take(&mut self.pulled).into_iter();
         let new = pulled.filter(|(_, landed)| landed.counts.new > 0);
@@ -213,11 +213,11 @@ struct SameBytes {
     asked: Range,
 }
 
-/// Which of equal records each line holds, from 1; lines that aren't told hold the first.
+/// Returns the number of each line among equal records, from 1. Lines that aren't in the result have the number 1.
 ///
-/// A range that shows a record so many times has put as many lines there, by one reading or several: lines of ranges that
-/// overlap have different numbers, as far as a re-read of such a range will number its records. Acknowledged lines
-/// count: a line's number never changes, whatever is replayed before it.
+/// A range that returned a record several times has added as many lines, in one or several reads. Lines of overlapping
+/// ranges therefore have different numbers, consistent with the numbers in a re-read of such a range. Acknowledged
+/// lines count, so a line's number never changes, independent of other replays.
 async fn numbers(
     lake: &crate::lake::Lake,
     job: &str,
@@ -253,8 +253,8 @@ async fn numbers(
     Ok(numbers)
 }
 
-/// The lines of one stream with the same bytes, each with its number, in the order in which they were found: the least
-/// that no earlier line of a range that overlaps has.
+/// Numbers the lines of one stream with the same bytes in the order in which they were found: each gets the smallest
+/// number that no earlier line of an overlapping range has.
 fn numbered(mut twins: Vec<SameBytes>) -> Vec<(SameBytes, usize)> {
     twins.sort();
     let mut numbers: Vec<usize> = Vec::with_capacity(twins.len());
@@ -310,7 +310,7 @@ mod tests {
     }
 
     proptest! {
-        /// All lines that hold one instant have numbers of their own, and what is found later changes none.
+        /// All lines whose ranges contain one instant have different numbers, and later lines change none.
         #[test]
         fn lines_of_one_instant_have_numbers_of_their_own(
             ranges in prop::collection::vec((0_i64..20, 1_i64..10), 1..12),

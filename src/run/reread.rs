@@ -1,9 +1,9 @@
-//! A range whose records have no ids, read to its end before any of it lands.
+//! Ranges of records without ids, which are read to their end before any record lands.
 //!
-//! Such records are told apart by what they say, and equal ones by how many there are. Equal rows on one page are
-//! twins. Equal rows on two pages may be one row that moved, as rows of one instant come in no certain order; then
-//! another one was passed over. So the range is read again with pages cut elsewhere: of an instant whose rows are all
-//! on one page, all is known.
+//! Such records are distinguished by their content, and equal records by their number. Equal rows on one page are
+//! different events. Equal rows on two pages may be one row that moved, as rows of the same instant have no defined
+//! order; another row was then missed. Therefore the range is read again with different page boundaries: an instant
+//! whose rows are all on one page is complete. See docs/decisions/0005-occurrences-of-equal-records.md.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,15 +14,15 @@ use crate::model::{Timestamp, hex};
 use crate::providers::Page;
 use crate::table::canonical_hash;
 
-/// How often a range is read before it counts as too large to stand still.
+/// The number of reads after which a range counts as too large to be stable.
 pub(super) const READINGS: u32 = 3;
-/// How much text a range may show, in bytes; all of it is held until its end.
+/// The maximum size of a range's text in bytes; all of it is held until the end.
 pub(super) const CAP: usize = 64 << 20;
 
-/// What all readings of a range have shown.
+/// The result of all reads of a range.
 #[derive(Debug, Default)]
 pub(super) struct RepeatedRead {
-    /// Which record is where in `seen`, by the hash of what it says.
+    /// The indices in `seen`, by the hash of the content.
     places: HashMap<String, usize>,
     seen: Vec<SeenRecord>,
     bytes: usize,
@@ -30,45 +30,45 @@ pub(super) struct RepeatedRead {
     total_binds: bool,
     moved: bool,
     rows: u64,
-    /// What the first page said of itself that had something to say.
+    /// The first page's remarks, if any page had remarks.
     remark: Option<String>,
-    /// Which records are first and last on each page of this reading.
+    /// The first and last record of each page of this read.
     edges: Vec<(usize, usize)>,
     readings: u32,
 }
 
-/// One record, and how many there are of it.
+/// A record and its number of occurrences.
 #[derive(Debug)]
 struct SeenRecord {
-    /// The hash; nothing for what has none and can't become a row.
+    /// The hash; `None` for a record that can't become a row.
     id: Option<String>,
-    /// As received, as many as any reading has shown.
+    /// The texts as received, as many as any read returned.
     raws: Vec<String>,
-    /// The bytes of each, if they aren't UTF-8.
+    /// The bytes of each occurrence, if they aren't UTF-8.
     foreign: Option<Vec<u8>>,
-    /// The most on one page of any reading: so many there are at least.
+    /// The largest number on one page of any read, which is a lower bound.
     on_one_page: usize,
-    /// How many the last reading showed in which no page was cut at this record's instant: so many there are.
+    /// The number in the last read in which no page boundary was at this record's instant, which is exact.
     certain: Option<usize>,
-    /// In this reading, and on how many of its pages.
+    /// The number in this read, and the number of its pages with the record.
     now: usize,
     pages_now: usize,
-    /// In the reading before.
+    /// The number in the previous read.
     before: usize,
 }
 
-/// What a reading has come to.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) enum ReadVerdict {
-    /// The range's rows, each as often as it is there, with ids (none for what can't become a row).
+    /// The range's rows with the right number of occurrences and ids (`None` for a record that can't become a row).
     Rows(Page, Vec<Option<String>>),
-    /// It has to be read again; why.
+    /// The range has to be read again, for this reason.
     Again(String),
 }
 
 impl RepeatedRead {
-    /// Takes in the next page of this reading; `lasting` is what two readings of a record have in common. `false` if the
-    /// range shows more than can be held.
+    /// Adds the next page of this read; `lasting` returns the content that is stable between reads. Returns `false` if
+    /// the range has more text than can be held.
     pub(super) fn take(
         &mut self,
         page: &Page,
@@ -133,14 +133,14 @@ impl RepeatedRead {
         place
     }
 
-    /// The reading has come to its end. `time_of` is when a record happened, if it can be read.
+    /// Ends the read. `time_of` returns a record's event time, if it can be parsed.
     ///
-    /// It is accepted by itself if the provider's count stood still and no record was on two pages: then none was passed
-    /// over. Else each record is there as often as the last reading showed that didn't cut a page at its instant. Where
-    /// all of them did, it is there as often as it was on one page, or in the end as often as the last two readings
-    /// showed it, if they are alike: one record that moves may make up in number for one not shown. That is accepted if
-    /// it adds up to what the provider counts; and what two readings show alike is, if the provider counts fewer. Where
-    /// it counts more, the rest may be what it shows only of a smaller range, so nothing is accepted.
+    /// A single read is accepted if the provider's count didn't change and no record was on two pages, because then no
+    /// record was missed. Otherwise, the number of a record's occurrences is that of the last read without a page
+    /// boundary at its instant. If all reads had one, it is the number on one page, or finally the number in the last
+    /// two reads if they are equal: a record that moved may make up for one that was missed. The result is accepted if
+    /// it adds up to the provider's count, or if two equal reads exceed it. If the provider counts more, it may return
+    /// the rest only for a smaller range, so nothing is accepted.
     pub(super) fn end_of_reading(
         &mut self,
         time_of: impl Fn(&str) -> Option<Timestamp>,
@@ -156,20 +156,20 @@ impl RepeatedRead {
             .map(|seen| seen.raws.first().and_then(|raw| time_of(raw)))
             .collect();
         let cut_at = self.cut_at(&times);
-        // in order of time, a row is on two pages only where they meet
+        // in the order of time, a row is on two pages only at their boundary
         let has_moved = |(seen, time): (&SeenRecord, &Option<Timestamp>)| {
             is_split(seen) && time.is_some() && !cut_at.contains(time)
         };
         self.moved |= self.seen.iter().zip(&times).any(has_moved);
         if !self.moved {
-            // a reading that shows less than is counted is of nothing the whole
+            // a read with fewer rows than the provider counts is complete for no instant
             for (seen, time) in self.seen.iter_mut().zip(&times) {
                 if !cut_at.contains(time) && self.rows >= counted {
                     seen.certain = Some(seen.now);
                 }
             }
             let is_alike = |seen: &SeenRecord| seen.now == seen.before;
-            // more rows of an instant than fit on a page are cut whatever the size: their readings must be alike
+            // an instant with more rows than fit on a page always has a boundary, so its reads have to be equal
             let agreed = self.readings == READINGS
                 && (self.seen.iter()).all(|seen| seen.certain.is_some() || is_alike(seen));
             let sure = |seen: &SeenRecord| match seen.certain {
@@ -208,7 +208,8 @@ impl RepeatedRead {
         ReadVerdict::Again(why)
     }
 
-    /// The instants at which this reading's pages meet. Beside a record whose time can't be read, it may be either one.
+    /// Returns the instants at the page boundaries of this read. Next to a record whose time can't be parsed, both
+    /// neighbours count.
     fn cut_at(&self, times: &[Option<Timestamp>]) -> HashSet<Option<Timestamp>> {
         let mut cut_at = HashSet::new();
         for pages in self.edges.windows(2) {
@@ -222,7 +223,7 @@ impl RepeatedRead {
         cut_at
     }
 
-    /// One page of all rows, twins numbered.
+    /// Returns all rows as one page, with equal records numbered.
     fn rows(
         &mut self,
         count: impl Fn(&SeenRecord) -> usize,
@@ -252,7 +253,7 @@ impl RepeatedRead {
     }
 }
 
-/// The id of the first, second, ... of equal records.
+/// Returns the id of the first, second, … of equal records.
 pub(super) fn twin(hash: &str, number: usize) -> String {
     if number == 1 {
         hash.to_owned()
@@ -271,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    /// Records are written `[second,name]`.
+    /// records are written as `[second,name]`
     fn time_of(raw: &str) -> Option<Timestamp> {
         let (second, _): (i64, i64) = serde_json::from_str(raw).ok()?;
         DateTime::from_timestamp(second, 0)
@@ -299,7 +300,7 @@ mod tests {
             .collect()
     }
 
-    /// What a page holds; each row has an id of its own.
+    /// Returns the content of a page; each row has its own id.
     fn taken(page: Page, ids: Vec<Option<String>>) -> Rows {
         assert_eq!(page.records.len(), ids.len());
         let mut ids: Vec<String> = ids.into_iter().flatten().collect();
@@ -313,7 +314,7 @@ mod tests {
         rows
     }
 
-    /// One reading: its pages, all with the provider's count.
+    /// A read: its pages, all with the provider's count.
     fn read(whole: &mut RepeatedRead, pages: &[&[&str]], total: Option<u64>) -> Option<Rows> {
         for records in pages {
             assert!(whole.take(&page(records, total), |raw| Cow::Borrowed(raw)));
@@ -385,7 +386,7 @@ mod tests {
             let other: [&[&str]; 2] = [&["[1,0]", "[2,0]", "[2,1]"], &["[4,0]"]];
             assert_eq!(read(&mut whole, &other, total), Some(all.clone()));
 
-            // no reading is whole by itself, both together are
+            // neither read is complete, but both together are
             let mut whole = RepeatedRead::default();
             assert_eq!(read(&mut whole, &moved, total), None);
             let other: [&[&str]; 2] = [&["[1,0]", "[2,1]"], &["[2,1]", "[4,0]"]];
@@ -540,7 +541,7 @@ mod tests {
         let pages: [&[&str]; 2] = [&["null", "[1,0]"], &["[2,0]", "null"]];
         let all = rows(&[("null", 2), ("[1,0]", 1), ("[2,0]", 1)]);
         assert_eq!(read(&mut RepeatedRead::default(), &pages, None), Some(all));
-        // beside one of them, what is on two pages needn't have moved
+        // next to such a record, a row on two pages hasn't necessarily moved
         let mut whole = RepeatedRead::default();
         let pages: [&[&str]; 2] = [&["[1,0]", "[2,0]"], &["null", "[2,0]"]];
         for _ in 1..READINGS {
@@ -571,7 +572,7 @@ mod tests {
         assert!(!whole.take(&page(&[&half], None), |raw| Cow::Borrowed(raw)));
     }
 
-    /// One page of a list in order of time, whose rows of one instant come in the order that the seed has for them.
+    /// Returns a page of a list in the order of time, whose rows of the same instant are ordered by the seed.
     fn cut(times: &[(i64, u8)], seed: u64, size: usize, number: usize) -> Vec<String> {
         let mut list: Vec<(i64, u64, u8)> = (0_u64..)
             .zip(times)
@@ -590,8 +591,8 @@ mod tests {
     }
 
     proptest! {
-        /// Rows of one instant, true twins among them, come in another order with every page. If each instant is whole
-        /// on a page of some reading, what is accepted is the truth.
+        /// Rows of the same instant, including equal ones, are reordered for every page. If each instant is complete on
+        /// a page of some read, the accepted result is correct.
         #[test]
         fn whatever_moves_within_an_instant_the_truth_is_found(
             times in prop::collection::vec((0_i64..12, 0_u8..3), 0..30),

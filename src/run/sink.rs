@@ -1,8 +1,8 @@
-//! What becomes of the pages that the workers bring: new rows go to the open Parquet files, which are committed.
+//! The sink of a run: writes new rows of the workers' pages to open Parquet files, and commits these.
 //!
-//! All windows in flight share one sink. A commit is a cut through everything that has arrived: it lists every open part
-//! and says of each window how far it is, so no cursor passes a record that no commit lists, and a record that two
-//! windows show is written by one of them and committed before either counts as pulled.
+//! All windows in flight share the sink. A commit is a cut through everything that has arrived: it lists every open
+//! part and the progress of each window. Therefore no cursor passes a record that no commit lists, and a record that
+//! occurs in two windows is written once and committed before either window counts as pulled.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ use crate::lake::{CommitChange, JobLog, Pulled};
 use crate::model::Timestamp;
 use crate::table::{self, PartSpec};
 
-/// How old the last commit gets while there is something to commit: what a crash may cost.
+/// The maximum age of the last commit while there is something to commit, which bounds the work lost in a crash.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
-/// What the allocator takes beside what is counted: a third, as measured over row groups that come and go.
+/// The allocator's overhead relative to the counted bytes: a third, as measured with row groups of changing sizes.
 const ALLOCATOR: usize = 3;
 
 /// Writes the pages of one run.
@@ -47,21 +47,21 @@ pub(super) struct Sink<'a> {
     committed_at: Instant,
 }
 
-/// What became of a record that can be read.
+/// The outcome of a record that can be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
-    /// It is in the open part of this date.
+    /// It was written to the open part of this date.
     New(NaiveDate),
-    /// The lake has it, or the open part.
+    /// The lake or an open part has it already.
     Duplicate,
-    /// It can't be a row; why.
+    /// It can't become a row, for this reason.
     Refused(String),
 }
 
-/// A row that is written if the lake lacks it.
+/// A row that is written unless the lake has it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
-    /// The row's place in its page.
+    /// The row's index in its page.
     row: u32,
     pub(super) key: RowKey,
     pub(super) admission: Admission,
@@ -102,12 +102,12 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// What has been committed.
+    /// The committed totals.
     pub(super) fn totals(&self) -> RunTotals {
         self.committer.totals()
     }
 
-    /// Takes an event of a worker.
+    /// Handles an event of a worker.
     pub(super) async fn take(&mut self, event: WorkerEvent<DecodedPage>) -> Result<(), RunError> {
         match event {
             WorkerEvent::Began(slot, window) => {
@@ -152,7 +152,7 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Writes a page: rows that its window may write, and the lake lacks, go to the open parts.
+    /// Writes the rows of a page that belong to its window and aren't in the lake to the open parts.
     async fn write(&mut self, slot: usize, page: DecodedPage) -> Result<(), RunError> {
         let Some(of) = self.windows.get_mut(slot) else {
             return Ok(());
@@ -202,8 +202,8 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Lands a record that was in quarantine: the `number`th of those equal to it, where records have no ids. It wasn't
-    /// late: an earlier pull did see it. What is refused can still not be read, and nothing has become of it.
+    /// Lands a quarantined record: the `number`th of its equals, if records have no ids. It doesn't count as late, as
+    /// an earlier pull has seen it. A refused record still can't be parsed and stays as it was.
     pub(super) async fn land_again(
         &mut self,
         raw: &str,
@@ -214,7 +214,7 @@ impl<'a> Sink<'a> {
         if let Some(refused) = page.refused.into_iter().next() {
             return Ok(WriteOutcome::Refused(refused.reason));
         }
-        let mut day = pulled_at.date_naive(); // whatever: there is a row
+        let mut day = pulled_at.date_naive(); // always replaced, as there is a row
         for (key, partition) in page.keys.iter().zip(&page.partitions) {
             day = key.event_time.date_naive();
             if !self.ids.of(partition).await?.take(key.id) {
@@ -226,17 +226,17 @@ impl<'a> Sink<'a> {
         Ok(WriteOutcome::New(day))
     }
 
-    /// Notes what was done under a claim besides pulling, for the next commit.
+    /// Records work done under the claim other than pulling, for the next commit.
     pub(super) fn note_all(&mut self, pulled: impl IntoIterator<Item = Pulled>) {
         self.windows.add_all(pulled);
     }
 
-    /// When the last commit is so old that what there is has to be committed.
+    /// Returns when the last commit is so old that pending work has to be committed.
     pub(super) fn deadline(&self) -> Instant {
         self.committed_at + COMMIT_EVERY
     }
 
-    /// Whether the open parts are full.
+    /// Returns whether the open parts are full.
     pub(super) fn is_full(&self) -> bool {
         let open = self.writer.bytes() + self.quarantine.bytes();
         let open = open + open / ALLOCATOR;
@@ -244,7 +244,7 @@ impl<'a> Sink<'a> {
         u64::try_from(open).is_ok_and(|open| open >= share)
     }
 
-    /// Commits every open part and the quarantine with where every window stands, if there is anything to commit.
+    /// Commits every open part and the quarantine with the progress of every window, if there is anything to commit.
     pub(super) async fn commit(&mut self, summary: &mut SummaryBuilder) -> Result<(), RunError> {
         self.committed_at = Instant::now();
         if self.has_something() {

@@ -10,19 +10,19 @@ use crate::lake::{FailureStreak, Pulled, RunEnd, RunFailure, RunSummary};
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
 
-/// The most bytes of an error's text that a commit keeps: what a provider says can be a page.
+/// The maximum size of an error's text in a commit in bytes, as a provider's message can be a whole page.
 const TEXT_CAP: usize = 2_000;
-/// The most failures that a commit keeps: a provider may refuse a thousand windows one by one.
+/// The maximum number of failures in a commit, as a provider may refuse a thousand windows one by one.
 const FAILURES: usize = 100;
 
-/// The summary of one run, as far as it is known.
+/// The summary of a run, as far as it is known.
 #[derive(Debug)]
 pub(super) struct SummaryBuilder {
-    /// All requests that are sent for the run.
+    /// All requests sent for the run.
     pub(super) calls: Calls,
     /// The summary, except for `calls` and `retries`.
     summary: RunSummary,
-    /// Requests that the run's commits count, and how many of these were retries.
+    /// The requests counted in the run's commits, and how many of these were retries.
     counted: (u64, u64),
     run: Uuid,
     /// Whether the schedule started the run: only such runs begin, continue or end a streak.
@@ -32,7 +32,7 @@ pub(super) struct SummaryBuilder {
 }
 
 impl SummaryBuilder {
-    /// Of a run that begins after these failed runs.
+    /// Creates the summary of a run that begins after these failed runs.
     pub(super) fn new(
         run: Uuid,
         started_at: Timestamp,
@@ -55,12 +55,12 @@ impl SummaryBuilder {
         }
     }
 
-    /// Notes that these are committed, and with them the requests that they count.
+    /// Records that these ranges are committed, with the requests that they count.
     pub(super) fn committed(&mut self, pulled: &[Pulled]) {
         self.counted = self.with(pulled);
     }
 
-    /// Notes how the run came to the end of its plan, or was stopped before it.
+    /// Records how the run completed its plan, or was stopped before.
     pub(super) fn pulled(&mut self, failures: &[StreamFailure], unfinished: bool) {
         self.summary.unfinished = unfinished;
         self.summary.failures = (failures.iter().take(FAILURES))
@@ -74,12 +74,12 @@ impl SummaryBuilder {
             .collect();
     }
 
-    /// Notes that the run failed as a whole.
+    /// Records that the run failed as a whole.
     pub(super) fn fail(&mut self, error: &RunError) {
         self.summary.failures.push(failed(error));
     }
 
-    /// Returns what the run's last commit records, if that commit lists these.
+    /// Returns the summary for the run's last commit, if that commit lists these ranges.
     pub(super) fn end(&self, uncommitted: &[Pulled]) -> RunEnd {
         let ((sent, again), (calls, retries)) = (self.calls.all(), self.with(uncommitted));
         let summary = RunSummary {
@@ -96,7 +96,7 @@ impl SummaryBuilder {
         RunEnd { summary, failing }
     }
 
-    /// Requests that commits count, if these are committed too.
+    /// Returns the requests counted in commits, if these ranges are committed too.
     fn with(&self, pulled: &[Pulled]) -> (u64, u64) {
         (pulled.iter()).fold(self.counted, |(calls, retries), pulled| {
             (calls + pulled.calls, retries + pulled.retries)
@@ -104,7 +104,7 @@ impl SummaryBuilder {
     }
 }
 
-/// A failure of a whole run, as commits keep it.
+/// Returns a failure of a whole run, as recorded in commits.
 pub(super) fn failed(error: &RunError) -> RunFailure {
     let retry_after = error.retry_after();
     RunFailure {

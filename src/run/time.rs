@@ -1,4 +1,4 @@
-//! What a run takes for now: the clocks that it sees, judged.
+//! The time of a run: its clocks, and which of them are trusted.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::model::{Range, Timestamp};
 use crate::providers::{PageRequest, Stream};
 use crate::telemetry::error_chain;
 
-/// How long an API is asked for nothing but the time.
+/// The timeout of a request that only determines the API's time.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is now by all clocks that can be heard of: the least of those that are believed. The provider is asked for a page
-/// if nothing else has shown its API's clock. Says which clocks are off.
+/// Returns the current time: the earliest of the trusted clocks. Requests a page from the provider if its API's clock
+/// is unknown. Logs the clocks that are wrong.
 pub async fn now(job: &Job, stop: &CancellationToken) -> Timestamp {
     let time = Time::of(job, Clock::System);
-    // what can't be read now is told by whoever needs it
+    // a failure is reported by the caller that needs the answer
     let streams = job.source.streams(stop).await.unwrap_or_default();
     if time.api.at(Instant::now()).is_none() {
         let once = job.source.once();
@@ -44,10 +44,10 @@ pub(crate) struct Time {
     api: RemoteClock,
 }
 
-/// A moment that has passed, to be judged again when more clocks are known.
+/// A past moment, whose time is determined again when more clocks are known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
-    /// By this machine's clock.
+    /// The local clock.
     local: Timestamp,
     instant: Instant,
 }
@@ -68,12 +68,12 @@ impl Time {
         }
     }
 
-    /// What the clocks show now. As of another time, no clock is judged.
+    /// Returns the trusted time now. With `--as-of`, that time.
     pub(super) fn judged(&self) -> JudgedTime {
         self.judged_at(Self::moment())
     }
 
-    /// What they showed at a moment, by all that is known of them now.
+    /// Returns the trusted time of a moment, by the clocks known now.
     pub(super) fn judged_at(&self, moment: Moment) -> JudgedTime {
         match self.clock {
             Clock::System => self.really_at(moment),
@@ -98,8 +98,8 @@ impl Time {
         self.judged().now
     }
 
-    /// Up to when an answer that was asked for at `asked_at` shows what has happened: to its `Date`, if that is earlier,
-    /// and its clock is believed.
+    /// Returns the instant up to which an answer to a request of `asked_at` is complete: its `Date`, if that is earlier
+    /// and its clock is trusted.
     pub(super) fn answered(&self, asked_at: Timestamp, date: Option<Timestamp>) -> Timestamp {
         match date {
             Some(date) if date >= BUILT && self.judged().believes(ClockOwner::Api) => {
@@ -109,7 +109,7 @@ impl Time {
         }
     }
 
-    /// When what arrives just now was received: really, whatever a run takes for now in planning.
+    /// Returns the real time of receipt now, independent of the run's "now" in planning.
     pub(super) fn received(&self) -> Timestamp {
         match self.clock {
             Clock::System => self.now(),
@@ -117,8 +117,8 @@ impl Time {
         }
     }
 
-    /// What the log says of the last plan, which took `now` for now at this moment: when it was, and this machine's clock
-    /// then, where that is off. From there the next tick is counted, so clocks that agree make no difference.
+    /// Returns the log's entries for the last plan, whose "now" was `now` at this moment: its time, and the local clock
+    /// if that was wrong. The next tick is counted from there, so clocks that agree make no difference.
     pub(super) fn plan(&self, moment: Moment, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
         match self.clock {
             Clock::AsOf(_) => (now, None),
@@ -127,10 +127,11 @@ impl Time {
         }
     }
 
-    /// Beyond which instant what the log says is void, if it says anything of a time that hasn't happened: a clock that was
-    /// ahead wrote it, and two others agree that it isn't that late yet. With one clock nobody can say which is wrong.
+    /// Returns the instant after which entries of the log are void, if it has entries in the future: a clock that was
+    /// ahead wrote them, and two other clocks agree on an earlier time. With a single other clock, it is unknown which
+    /// one is wrong.
     ///
-    /// Where no other clock is known yet, the provider is asked for a page, for the `Date` of its answer.
+    /// If no other clock is known yet, requests a page from the provider for the `Date` of its answer.
     pub(super) async fn limit(
         &self,
         log: &JobLog,
@@ -166,7 +167,7 @@ impl Time {
         })
     }
 
-    /// Reads the beginning of the least window before now, only to see what the API's clock shows.
+    /// Requests the start of the smallest window before now, only for the API's clock.
     async fn ask_the_api(
         &self,
         policy: &Policy,
@@ -189,7 +190,7 @@ impl Time {
         }
     }
 
-    /// Notes in the log how the clocks differ, if there is something to compare.
+    /// Records the differences of the clocks for the log, if they can be compared.
     pub(super) async fn note(&self, log: &JobLog) {
         let in_a_folder = log.is_in_a_folder();
         let judged = self.judged();
@@ -199,7 +200,7 @@ impl Time {
         let now = Instant::now();
         let known = [
             (ClockOwner::Local, true),
-            // a folder's is looked at with each claim
+            // a folder's clock is checked with each claim
             (
                 ClockOwner::Store,
                 in_a_folder || self.store.at(now).is_some(),
@@ -213,7 +214,7 @@ impl Time {
         log.note_clocks(judged.skews, &known, judged.now).await;
     }
 
-    /// Says which clocks are off.
+    /// Logs the clocks that are wrong.
     pub(super) fn warn(&self, job: &str) {
         for skew in self.judged().skews {
             tracing::warn!(job, ahead_seconds = skew.ahead_seconds, "{skew}");

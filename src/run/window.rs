@@ -1,4 +1,4 @@
-//! The windows of a run: what each has added since the last commit.
+//! The windows of a run, with the additions of each since the last commit.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use super::worker::InFlight;
 use crate::lake::{self, OpenRange, Progress, Pulled, RecordCounts};
 use crate::model::{Range, Timestamp};
 
-/// The windows in flight, and what others have added since the last commit.
+/// The windows in flight, and the additions of others since the last commit.
 #[derive(Default)]
 pub(super) struct Windows {
-    /// By slot.
+    /// The windows in flight by slot.
     in_flight: BTreeMap<usize, WindowStats>,
-    /// What windows that are no longer in flight have added.
+    /// The additions of windows that are no longer in flight.
     pulled: Vec<Pulled>,
-    /// Windows pulled to their last page, and the event time that they cover.
+    /// The number of windows pulled to their last page, and the event time that they cover.
     finished: u64,
     covered: TimeDelta,
 }
@@ -32,12 +32,12 @@ impl Windows {
         self.in_flight.get_mut(&slot)
     }
 
-    /// Takes out the window of a slot, to be finished or put down.
+    /// Removes the window of a slot, to be finished or dropped.
     pub(super) fn take(&mut self, slot: usize) -> Option<WindowStats> {
         self.in_flight.remove(&slot)
     }
 
-    /// Keeps what a window added that is no longer pulled.
+    /// Keeps the additions of a window that is no longer pulled.
     pub(super) fn put_down(&mut self, mut window: WindowStats) {
         let pulled = window.pulled(false);
         if says_something(&pulled) {
@@ -45,7 +45,8 @@ impl Windows {
         }
     }
 
-    /// Keeps what a window added that was pulled to its last page, and of its range what counts as pulled.
+    /// Keeps the additions of a window that was pulled to its last page, with the part of its range that counts as
+    /// pulled.
     pub(super) fn finish(&mut self, mut window: WindowStats, counts: Option<Range>) {
         if let Some(pulled) = counts {
             self.finished += 1;
@@ -56,12 +57,12 @@ impl Windows {
         self.add(pulled);
     }
 
-    /// Adds what was done under the claim besides pulling.
+    /// Adds work done under the claim other than pulling.
     pub(super) fn add_all(&mut self, pulled: impl IntoIterator<Item = Pulled>) {
         self.pulled.extend(pulled);
     }
 
-    /// Ranges of one stream that touch become one entry: the commit of a first load would list thousands.
+    /// Merges adjacent ranges of a stream into one entry, as the commit of a first load would list thousands.
     fn add(&mut self, pulled: Pulled) {
         let goes_on = |have: &&mut Pulled| {
             have.stream == pulled.stream
@@ -93,7 +94,7 @@ impl Windows {
             || self.in_flight.values().any(WindowStats::has_something)
     }
 
-    /// What windows that are no longer in flight have added since the last commit.
+    /// The additions since the last commit of windows that are no longer in flight.
     pub(super) fn uncommitted(&self) -> RunTotals {
         let mut totals = RunTotals {
             windows: self.finished,
@@ -104,8 +105,8 @@ impl Windows {
         totals
     }
 
-    /// Takes what was added since the last commit, and adds where each window stands to `progress`. The run's last commit
-    /// also counts the requests of windows that added nothing.
+    /// Takes the additions since the last commit, and adds the position of each window to `progress`. The run's last
+    /// commit also counts the requests of windows that added nothing.
     pub(super) fn cut(
         &mut self,
         progress: &mut BTreeMap<String, Progress>,
@@ -132,15 +133,15 @@ impl Windows {
     }
 }
 
-/// A window in flight, and what it has added since the last commit.
+/// A window in flight, with its additions since the last commit.
 pub(super) struct WindowStats {
     pub(super) window: InFlight,
     pub(super) counts: RecordCounts,
     /// The provider's own count for the whole range, if it returns one.
     pub(super) total: Option<u64>,
-    /// What an operator should know.
+    /// Remarks for the operator.
     remarks: Vec<String>,
-    /// The new rows by date, and the late ones by how late they were.
+    /// The new rows by date, and the late ones by delay.
     days: BTreeMap<NaiveDate, u64>,
     delays: BTreeMap<u64, u64>,
 }
@@ -164,7 +165,7 @@ impl WindowStats {
         }
     }
 
-    /// Counts new rows of a page that was received at this instant.
+    /// Counts the new rows of a page that was received at this instant.
     pub(super) fn count_new(&mut self, new: &[Candidate], received_at: Timestamp) {
         self.counts.new += new.len() as u64;
         self.counts.late += new.iter().filter(|row| row.admission.late).count() as u64;
@@ -179,8 +180,8 @@ impl WindowStats {
         self.counts != RecordCounts::default() || !self.remarks.is_empty()
     }
 
-    /// What has been added since the last commit, also by a range that then fails or is begun again: what lies outside
-    /// is no news to its next reading.
+    /// Returns the additions since the last commit, including those of a range that then fails or restarts, whose next
+    /// read finds rows outside its bounds as duplicates.
     fn pulled(&mut self, finished: bool) -> Pulled {
         if self.counts.outside > 0 {
             self.remark(format!(
@@ -205,7 +206,7 @@ impl WindowStats {
     }
 }
 
-/// Whether there is a reason to commit it now: requests alone are none.
+/// Returns whether the additions need a commit now; requests alone don't.
 fn is_worth_a_commit(pulled: &Pulled) -> bool {
     pulled.finished || pulled.counts != RecordCounts::default() || !pulled.remarks.is_empty()
 }
@@ -214,7 +215,7 @@ fn says_something(pulled: &Pulled) -> bool {
     is_worth_a_commit(pulled) || pulled.calls > 0
 }
 
-/// Counts times by their UTC date; most of a page are of the same.
+/// Counts times by their UTC date; most times of a page have the same date.
 fn count_days(days: &mut BTreeMap<NaiveDate, u64>, times: impl Iterator<Item = Timestamp>) {
     const DAY_MICROS: i64 = 86_400_000_000;
     let mut run: Option<(i64, Timestamp, u64)> = None;
@@ -240,7 +241,7 @@ fn add_up<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
 }
 
 impl InFlight {
-    /// Where to go on, if its provider has a place to go on from.
+    /// Returns the cursor from which to continue, if the provider has cursors.
     pub(super) fn unfinished(&self) -> Option<OpenRange> {
         Some(OpenRange {
             range: self.range,

@@ -1,4 +1,4 @@
-//! The open parts of a run. Their row groups are encoded beside it, several at a time.
+//! The open parts of a run. Their row groups are encoded on the CPU pool, several at a time.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,18 +13,18 @@ pub(super) struct FanoutWriter {
     spec: PartSpec,
     cpu: CpuPool,
     open: BTreeMap<String, PartWriter>,
-    /// Row groups on their way, in the order in which they were given out.
+    /// The row groups that are being encoded, in their order.
     encoding: VecDeque<PendingGroup>,
 }
 
-/// A row group on its way.
+/// A row group that is being encoded.
 struct PendingGroup {
     partition: String,
     bytes: usize,
     task: ComputeTask<EncodedGroup>,
 }
 
-/// How many row groups may be on their way; each holds its rows.
+/// The maximum number of row groups that are being encoded; each holds its rows.
 const ON_THEIR_WAY: usize = 2;
 
 impl FanoutWriter {
@@ -60,13 +60,13 @@ impl FanoutWriter {
         Ok(())
     }
 
-    /// The memory that they hold.
+    /// Returns the memory held by the parts in bytes.
     pub(super) fn bytes(&self) -> usize {
         let encoding: usize = self.encoding.iter().map(|group| group.bytes).sum();
         self.open.values().map(PartWriter::bytes).sum::<usize>() + encoding
     }
 
-    /// All of them as whole files, by partition.
+    /// Finishes all parts. Returns the files by partition.
     pub(super) async fn finish(&mut self) -> Result<Vec<(String, FinishedPart)>, RunError> {
         let partitions: Vec<String> = self.open.keys().cloned().collect();
         for partition in &partitions {
@@ -93,7 +93,7 @@ impl FanoutWriter {
         });
     }
 
-    /// Adds the row groups that are encoded to their parts, and waits until no more than so many are on their way.
+    /// Adds encoded row groups to their parts, and waits until at most `at_most` are being encoded.
     async fn take_back(&mut self, at_most: usize) -> Result<(), RunError> {
         while let Some(first) = self.encoding.front()
             && (first.task.is_finished() || self.encoding.len() > at_most)
