@@ -1,4 +1,4 @@
-//! Who holds a job: this process, and whether another one still lives.
+//! The holders of claims: this process, and whether another process is still alive.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -8,19 +8,20 @@ use chrono::TimeDelta;
 use super::commit::{Claim, Process};
 use crate::model::Timestamp;
 
-/// This machine's boot and this process's namespace of process ids: two processes that share both can see each other.
-/// A host name wouldn't do: machines and containers may share one.
+/// This machine's boot id and this process's namespace of process ids: two processes with the same values can see each
+/// other. Host names can't be used, as machines and containers may share one.
 static PLACE: LazyLock<Option<String>> = LazyLock::new(|| {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), namespace.display()))
 });
 
-/// A claim that has longer to live than this was made by a clock that is ahead; claims last half a minute.
+/// The longest plausible remaining lifetime of a claim, which lasts half a minute. A longer one was written by a clock
+/// that is ahead.
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
 
 impl Claim {
-    /// This process's claim until `expires_at`.
+    /// Returns this process's claim until `expires_at`.
     pub fn of_this_process(expires_at: Timestamp) -> Self {
         let pid = std::process::id();
         let host = gethostname::gethostname().to_string_lossy().into_owned();
@@ -36,14 +37,15 @@ impl Claim {
         }
     }
 
-    /// Whether it still keeps others off: not expired, not held by a process that is known to be dead, and not from a
-    /// clock so far ahead that nobody could wait for it.
+    /// Returns whether the claim is still valid: not expired, not held by a process that is known to be dead, and not
+    /// from a clock that is so far ahead that waiting is impractical.
     pub fn is_live(&self, now: Timestamp) -> bool {
         let left = self.expires_at - now;
         TimeDelta::zero() < left && left <= LONGEST && !self.holder_is_dead()
     }
 
-    /// Only `/proc` can tell; where it can't, the holder counts as alive and the claim runs out by itself.
+    /// Returns whether the holder is known to be dead, by `/proc`. If that is unknown, the holder counts as alive until
+    /// the claim expires.
     fn holder_is_dead(&self) -> bool {
         self.process.as_ref().is_some_and(|holder| {
             Some(&holder.place) == PLACE.as_ref() && started(self.pid) != Some(holder.started)
@@ -51,10 +53,11 @@ impl Claim {
     }
 }
 
-/// When a process was started, in clock ticks since boot: tells it from a later one with the same id.
+/// Returns when a process was started, in clock ticks since boot, which distinguishes it from a later one with the same
+/// id.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the second field is the program's name in parentheses, which may hold spaces and parentheses itself
+    // the second field is the program's name in parentheses, which may itself contain spaces and parentheses
     let after_name = &stat[stat.rfind(')')? + 1..];
     after_name.split_whitespace().nth(19)?.parse().ok()
 }
@@ -81,7 +84,7 @@ mod tests {
         let now = real_now();
         let mine = Claim::of_this_process(now + TimeDelta::seconds(30));
         let Some(process) = mine.process.clone() else {
-            return; // no /proc on this system: the claim runs out by itself
+            return; // no /proc on this system: the claim expires
         };
         let with = |process: Process| Claim {
             process: Some(process),

@@ -1,4 +1,4 @@
-//! One entry of a job's log: the checkpoint. Its JSON is read by people and by later versions.
+//! An entry of a job's commit log, which is the checkpoint. Its JSON is read by people and by other versions.
 
 use std::collections::BTreeMap;
 
@@ -15,168 +15,168 @@ use crate::model::{Cursor, FailureKind, Range, RangeSet, Timestamp};
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
-/// By how much a row can be late, in seconds: a minute, 5, 15, an hour, 6, a day, 3, a week.
+/// The classes of delays of late rows, in seconds: 1, 5 and 15 minutes, 1 and 6 hours, 1 and 3 days, a week.
 pub const DELAYS: [u64; 8] = [60, 300, 900, 3_600, 21_600, 86_400, 259_200, 604_800];
 
-/// One entry of a job's commit log.
+/// An entry of a job's commit log.
 ///
-/// Only the newest commit's `progress` counts; the `files` of every commit after `published_through` are still to be
-/// published.
+/// Only the newest commit's `progress` is valid. The `files` of every commit after `published_through` may not be
+/// published yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     /// [`FORMAT`].
     pub format: u32,
     /// The number in its key.
     pub version: u64,
-    /// This commit's own id: tells an answer that was lost from a rival's commit.
+    /// The commit's own id, which distinguishes a lost answer from a rival's commit.
     pub id: Uuid,
     /// The run that wrote it.
     pub run: Uuid,
     /// The job.
     pub job: String,
-    /// Why it was written.
+    /// The kind of commit.
     pub kind: CommitKind,
-    /// When, by the writer's real clock.
+    /// When it was written, by the writer's real clock.
     pub at: Timestamp,
-    /// Who holds the job, and until when; nobody once a run has ended.
+    /// The holder of the job and the claim's expiry; `None` after the end of a run.
     pub claim: Option<Claim>,
     /// All commits up to this one are known to be published.
     pub published_through: u64,
-    /// The instant up to which the last scheduled run planned, once it had gone through its plan.
+    /// The instant up to which the last scheduled run that completed its plan had planned.
     pub planned_at: Option<Timestamp>,
-    /// This machine's clock at that instant, where it differed from that.
+    /// The local clock at that instant, if it differed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_by: Option<Timestamp>,
-    /// The clocks that were off when a run last compared them.
+    /// The clocks that were wrong when a run last compared them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clocks: Vec<Skew>,
-    /// Whose log it pulls, as its rows and their folders have it.
+    /// The account, connection and provider, as in its rows and their folders.
     #[serde(default)]
     pub origin: Option<Origin>,
-    /// The streams that the job pulls; `progress` remembers others, should they come back.
+    /// The streams that the job pulls; `progress` also keeps former ones, in case they return.
     #[serde(default)]
     pub streams: Vec<String>,
-    /// What this commit adds.
+    /// The additions of this commit by range.
     pub pulled: Vec<Pulled>,
     /// The files of this commit.
     pub files: Vec<CommittedFile>,
-    /// Where every stream stands after this commit.
+    /// The progress of every stream after this commit.
     pub progress: BTreeMap<String, Progress>,
-    /// What the run says of itself, in its last commit.
+    /// The run's summary, in its last commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<RunSummary>,
-    /// The scheduled runs that failed in a row up to the last one that has ended; none if that one succeeded.
+    /// The streak of failed scheduled runs up to the last finished one; `None` if that one succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<FailureStreak>,
 }
 
 impl Commit {
-    /// Where the streams that the job pulls stand.
+    /// Returns the progress of the job's current streams.
     pub fn current(&self) -> impl Iterator<Item = (&String, &Progress)> {
         self.progress
             .iter()
             .filter(|(stream, _)| self.streams.contains(stream))
     }
 
-    /// From where the job's next tick is counted, by this machine's clock; none if it never ran, or if what the log says
-    /// lies beyond `now`: nobody waits for an instant that a wrong clock wrote.
+    /// Returns the instant from which the job's next tick is computed, by the local clock. `None` if it never ran, or
+    /// if the log's instant is after `now`, as written by a wrong clock.
     pub fn counted_from(&self, now: Timestamp) -> Option<Timestamp> {
         let planned = self.planned_by.or(self.planned_at);
         planned.filter(|at| *at <= now + TOLERANCE)
     }
 }
 
-/// Why a commit was written.
+/// The kind of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommitKind {
-    /// A run takes the job.
+    /// A run claims the job.
     Claim,
-    /// A run keeps the job.
+    /// A run renews its claim.
     Renewal,
-    /// A run lands what it pulled.
+    /// A run lands pulled records.
     Data,
-    /// A run leaves the job.
+    /// A run releases its claim.
     Release,
 }
 
-/// Whose log a job pulls.
+/// The account, connection and provider of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The provider's kind.
+    /// The kind of provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The connection's name.
     pub connection: String,
-    /// The account, where records don't name it themselves.
+    /// The account, for records that don't contain it.
     pub account_id: String,
-    /// What the text of records depends on, where ids are made of that.
+    /// The settings on which the text of records depends, if ids are derived from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wording: Option<String>,
-    /// Where the provider's API is.
+    /// The host of the provider's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// A hash of who signs in there, or of the account that is named.
+    /// A hash of the signed-in client or user, or of the named account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// From where on it was checked that no other log of the account has pulled what this one pulls.
+    /// The instant from which it was checked that no other log of the account has pulled the same data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
 }
 
-/// Who holds a job until when. It only saves work: safety rests on create-if-absent.
+/// The holder of a job and the claim's expiry. Claims only save work; safety rests on create-if-absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// By the holder's real clock.
+    /// The expiry by the holder's real clock.
     pub expires_at: Timestamp,
-    /// The holder's host name, for people.
+    /// The holder's host name, for display.
     pub host: String,
     /// The holder's process id on that host.
     pub pid: u32,
-    /// What tells that process from any other, where the system says: the boot of its machine, its process namespace,
-    /// and when it was started.
+    /// The identity of that process, if the system provides it: the boot of its machine, its process namespace, and its
+    /// start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
 }
 
-/// A process, as Linux tells it from any other.
+/// The identity of a process on Linux.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// The boot of the machine, and the namespace in which the process id counts.
+    /// The boot id of the machine, and the namespace of the process id.
     pub place: String,
-    /// When it was started, in clock ticks since that boot.
+    /// The start time in clock ticks since that boot.
     pub started: u64,
 }
 
-/// What one commit adds to one range.
+/// The additions of a commit to a range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulled {
     /// The stream.
     pub stream: String,
     /// The range.
     pub range: Range,
-    /// Why it was pulled.
+    /// The kind of work.
     pub work: Work,
-    /// Whether this commit takes it to its last page.
+    /// Whether the range was pulled to its last page with this commit.
     pub finished: bool,
-    /// What this commit adds, not the range's whole.
+    /// The counts of this commit, not of the whole range.
     pub counts: RecordCounts,
-    /// The provider's own count for the whole range, where it gives one.
+    /// The provider's own count for the whole range, if it returns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_total: Option<u64>,
-    /// What an operator should know of it.
+    /// Remarks for the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
     /// The new rows by the UTC date of their event time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub days: BTreeMap<NaiveDate, u64>,
-    /// The late rows by how late they were: the least of [`DELAYS`] that isn't below, in seconds; [`u64::MAX`] beyond.
+    /// The late rows by delay: the smallest of [`DELAYS`] that isn't below it, in seconds; [`u64::MAX`] beyond.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delays: BTreeMap<u64, u64>,
-    /// Requests sent for it since the run's last commit that named it, retries included.
+    /// The requests sent for it since the run's last commit that listed it, including retries.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub calls: u64,
-    /// Of these, how many were sent again after a passing failure.
+    /// The number of these that were retries after a transient failure.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u64,
 }
@@ -186,49 +186,49 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The key of [`Pulled::delays`] for a row that is so late, in milliseconds.
+/// Returns the key of [`Pulled::delays`] for a row with this delay in milliseconds.
 pub fn delay(late_by_ms: i64) -> u64 {
     let late = u64::try_from(late_by_ms).unwrap_or_default();
     let least = DELAYS.into_iter().find(|delay| late <= delay * 1_000);
     least.unwrap_or(u64::MAX)
 }
 
-/// What a run says of itself when it gives the job up.
+/// The summary of a run in its last commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
-    /// When it took the job, by its real clock.
+    /// When it claimed the job, by its real clock.
     pub started_at: Timestamp,
-    /// Whether it was stopped, or its turn was over, while work was left that it could have done.
+    /// Whether it left work because it was stopped or its time was over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfinished: bool,
-    /// Requests sent for the run that no [`Pulled`] of its commits counts, retries included.
+    /// The requests sent for the run that aren't counted in any [`Pulled`] of its commits, including retries.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub calls: u64,
-    /// Of these, how many were sent again after a passing failure.
+    /// The number of these that were retries after a transient failure.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u64,
-    /// What failed.
+    /// The failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<RunFailure>,
 }
 
-/// Why a stream didn't get further, or a run as a whole.
+/// A failure of a stream, or of a run as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFailure {
-    /// The stream; none if the run failed as a whole.
+    /// The stream; `None` if the run failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
-    /// The range that failed, with the stream.
+    /// The failed range, if a stream failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
-    /// Why it was pulled, with the stream, as far as this version knows the word.
+    /// The kind of work, if a stream failed and this version knows the kind.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "known"
     )]
     pub work: Option<Work>,
-    /// What kind of failure, as far as this version knows the word.
+    /// The kind of failure, if this version knows it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -237,19 +237,19 @@ pub struct RunFailure {
     pub kind: Option<FailureKind>,
     /// The failure with its causes.
     pub error: String,
-    /// How long the provider asked to be left alone, in seconds.
+    /// The pause that the provider requested, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
-    /// Whether it was the lake that failed, not the provider.
+    /// Whether the lake failed instead of the provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_lake: bool,
-    /// Whether its stream went on with other ranges: the provider works, and this range alone is tried again later.
+    /// Whether its stream continued with other ranges: the provider works, and only this range is retried later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub went_on: bool,
 }
 
-/// A word of this version, or nothing: what is only told must not keep a version that is rolled back to from reading the
-/// rest of a commit.
+/// Deserialises a value that is only reported. Unknown values become `None`, so that an older version can still read
+/// the commit after a rollback.
 pub(super) fn known<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
@@ -260,25 +260,25 @@ pub(super) fn known<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     }))
 }
 
-/// Why a range is pulled.
+/// The kind of work on a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// For the first time.
+    /// A first pull.
     Pull,
-    /// Again, for late arrivals.
+    /// A settle pass for late arrivals.
     Settle,
-    /// By hand.
+    /// A manual backfill.
     Backfill,
-    /// Not at all: records that were in quarantine are tried again.
+    /// A replay of quarantined records, which pulls nothing.
     Replay,
 }
 
 impl Work {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Pull, Self::Settle, Self::Backfill, Self::Replay];
 
-    /// As commits and tables have it.
+    /// Returns the name in commits and tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "pull",
@@ -289,22 +289,22 @@ impl Work {
     }
 }
 
-/// Records of a range, by what became of them: `fetched` is the sum of the others.
+/// The records of a range by outcome; `fetched` is the sum of `new`, `duplicate`, `quarantined` and `waiting`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordCounts {
-    /// Received.
+    /// The received records.
     pub fetched: u64,
-    /// Landed.
+    /// The landed records.
     pub new: u64,
-    /// In the lake already, in its quarantine too, or earlier in this run.
+    /// The records that were already in the lake or its quarantine, or seen earlier in this run.
     pub duplicate: u64,
-    /// Unreadable, put in quarantine now.
+    /// The unreadable records that were added to the quarantine.
     pub quarantined: u64,
-    /// Inside the bounds that were asked but not in the range: they wait for their own range.
+    /// The records inside the requested bounds but not in the range, which wait for their own range.
     pub waiting: u64,
-    /// Of the new ones: outside the bounds that were asked.
+    /// The new records outside the requested bounds.
     pub outside: u64,
-    /// Of the new ones: not seen by an earlier pull of their range.
+    /// The new records that an earlier pull of their range didn't return.
     pub late: u64,
 }
 
@@ -320,20 +320,20 @@ impl std::ops::AddAssign for RecordCounts {
     }
 }
 
-/// A file that a commit lists: where it is staged and the key under which it is published, for ever the same.
+/// A file of a commit: its staging key, and its final key, which never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedFile {
-    /// Its key until it is published.
+    /// The key until it is published.
     pub staged: String,
-    /// Its final key.
+    /// The final key.
     pub key: String,
-    /// Rows, or lines of quarantine.
+    /// The number of rows, or of quarantine lines.
     pub rows: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub bytes: u64,
 }
 
-/// Where one stream stands.
+/// The progress of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The end of the last contiguous range, from the job's start, that was pulled to its last page.
@@ -342,30 +342,30 @@ pub struct Progress {
     /// Everything that was pulled to its last page.
     #[serde(default)]
     pub coverage: RangeSet,
-    /// Per settle delay in seconds: what that pass has still to read again.
+    /// The ranges that each settle pass has yet to re-read, by delay in seconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unsettled: BTreeMap<u64, RangeSet>,
-    /// Unfinished ranges, each with the place to go on from.
+    /// The unfinished ranges, each with its cursor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<OpenRange>,
-    /// The window in seconds to which ranges are narrowed after one proved too large.
+    /// The reduced window in seconds, after a range was too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
-    /// What a `backfill --refetch` has still to read again.
+    /// The ranges that a `backfill --refetch` has yet to re-read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refetch: Option<Refetch>,
-    /// Ranges that failed while others of the stream could be pulled, each with the time of its next try. In order of
-    /// time; those of one kind of work don't overlap.
+    /// The ranges that failed while others of the stream could be pulled, each with the time of its next attempt. In
+    /// the order of time; ranges of the same kind of work don't overlap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedRange>,
-    /// Everything that the provider refused as too old and that was never pulled: it isn't asked for any more, and the
-    /// watermark passes it.
+    /// The ranges that the provider refused as too old and that were never pulled. They are no longer requested, and
+    /// the watermark passes them.
     #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
     pub unobtainable: RangeSet,
 }
 
 impl Progress {
-    /// Everything that need not be pulled any more: what was pulled, and what can't be.
+    /// Returns the ranges that don't have to be pulled: those that were pulled, and those that can't be.
     #[must_use]
     pub fn passed(&self) -> RangeSet {
         let mut passed = self.coverage.clone();
@@ -381,13 +381,13 @@ impl Progress {
 pub struct FailedRange {
     /// The range.
     pub range: Range,
-    /// Why it was pulled.
+    /// The kind of work.
     pub work: Work,
-    /// How often it has failed.
+    /// The number of failures.
     pub attempts: u32,
-    /// Not before this it is tried again.
+    /// The instant before which it isn't retried.
     pub retry_at: Timestamp,
-    /// What kind of failure the last one was, as far as this version knows the word.
+    /// The kind of the last failure, if this version knows it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -403,19 +403,19 @@ pub struct FailedRange {
 pub struct OpenRange {
     /// The whole range.
     pub range: Range,
-    /// Why it is pulled.
+    /// The kind of work.
     pub work: Work,
-    /// When its first page was asked for.
+    /// When its first page was requested.
     pub asked_at: Timestamp,
-    /// Where to go on: behind every record that this commit or an earlier one lists.
+    /// The cursor from which to continue, after all records that this commit or an earlier one lists.
     pub cursor: Cursor,
 }
 
-/// A refetch that goes on when its command is repeated.
+/// A refetch that continues when its command is repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refetch {
-    /// The range that the command named.
+    /// The range of the command.
     pub range: Range,
-    /// What of it is still to be read again.
+    /// The parts that have yet to be re-read.
     pub left: RangeSet,
 }

@@ -1,4 +1,4 @@
-//! Every object key of a lake, and nothing else that makes one.
+//! The object keys of a lake. No other module creates keys.
 
 use chrono::NaiveDate;
 use object_store::path::Path;
@@ -6,21 +6,21 @@ use uuid::Uuid;
 
 /// The table that users query.
 pub const TABLE: &str = "audit_events";
-/// The table of what runs did.
+/// The table of the history of runs.
 pub const RUNS_TABLE: &str = "audit_runs";
-/// Where the lake keeps what is not for queries.
+/// The folder of objects that aren't for queries.
 const INTERNAL: &str = "_auditlake";
-/// What the folders of [`RUNS_TABLE`] begin with.
+/// The prefix of the folders in [`RUNS_TABLE`].
 const RUN_DATE: &str = "run_date=";
 
-/// The keys of one lake, below its prefix.
+/// The keys of a lake, below its prefix.
 #[derive(Debug, Clone)]
 pub struct Layout {
     root: Path,
 }
 
 impl Layout {
-    /// The keys below `root` (the path of the lake's URL).
+    /// Creates the keys below `root`, the path of the lake's URL.
     pub fn new(root: Path) -> Self {
         Self { root }
     }
@@ -30,7 +30,7 @@ impl Layout {
         self.internal().join("lake.json")
     }
 
-    /// `_auditlake/LAKE.JSON`: found only in a store that takes it for [`Layout::lake_file`].
+    /// `_auditlake/LAKE.JSON`: found only in a store that doesn't distinguish it from [`Layout::lake_file`].
     pub fn lake_file_in_capitals(&self) -> Path {
         self.internal().join("LAKE.JSON")
     }
@@ -48,7 +48,7 @@ impl Layout {
         Path::parse(format!("{}/{partition}", self.table()))
     }
 
-    /// `audit_events/<partition>/<job>-<run>-<n>.parquet`: the run's id makes it unique for ever.
+    /// `audit_events/<partition>/<job>-<run>-<n>.parquet`: unique because of the run's id.
     ///
     /// # Errors
     /// As [`Layout::partition`].
@@ -91,7 +91,7 @@ impl Layout {
         self.internal().join("jobs")
     }
 
-    /// `_auditlake/probe/<uuid>`: what `check` writes, and deletes again.
+    /// `_auditlake/probe/<uuid>`: temporary objects of `check` and of every start.
     pub fn probe(&self, id: Uuid) -> Path {
         self.internal().join("probe").join(id.to_string())
     }
@@ -115,7 +115,7 @@ impl Layout {
     }
 }
 
-/// Whether a file name in the table is that of `job`, and not of a job whose name only begins alike.
+/// Returns whether a file name in the table belongs to `job`, and not to a job whose name begins with that name.
 pub fn is_of_job(file_name: &str, job: &str) -> bool {
     file_name
         .strip_suffix(".parquet")
@@ -124,20 +124,20 @@ pub fn is_of_job(file_name: &str, job: &str) -> bool {
         .is_some_and(|(run, n)| Uuid::try_parse(run).is_ok() && n.parse::<u64>().is_ok())
 }
 
-/// Whether a name in the quarantine's folder is that of a file of ours.
+/// Returns whether a name in the quarantine's folder is that of a quarantine file.
 pub fn is_quarantined(name: &str) -> bool {
     name.strip_suffix(".jsonl")
         .and_then(|stem| stem.rsplit_once('-'))
         .is_some_and(|(run, n)| Uuid::try_parse(run).is_ok() && n.parse::<u64>().is_ok())
 }
 
-/// Whether a name in the folder of acknowledgements is that of a file of ours.
+/// Returns whether a name in the folder of acknowledgements is that of an acknowledgement file.
 pub fn is_acknowledgement(name: &str) -> bool {
     name.strip_suffix(".jsonl")
         .is_some_and(|id| Uuid::try_parse(id).is_ok())
 }
 
-/// What follows `folder/` in a key.
+/// Returns the part of a key after `folder/`.
 pub fn name_in(folder: &Path, key: &Path) -> String {
     let Some(parts) = key.prefix_match(folder) else {
         return key.to_string();
@@ -146,7 +146,7 @@ pub fn name_in(folder: &Path, key: &Path) -> String {
     parts.join("/")
 }
 
-/// The keys of one job's log, staging and quarantine.
+/// The keys of a job's log, staging and quarantine.
 #[derive(Debug, Clone)]
 pub struct JobLayout {
     root: Path,
@@ -170,7 +170,7 @@ impl JobLayout {
         self.commits().join(format!("{version:020}.json"))
     }
 
-    /// `_auditlake/jobs/<job>/latest.json`: a hint where listing the log may start.
+    /// `_auditlake/jobs/<job>/latest.json`: a hint from where to list the log.
     pub fn latest(&self) -> Path {
         self.root.clone().join("latest.json")
     }
@@ -180,7 +180,7 @@ impl JobLayout {
         self.root.clone().join("staging")
     }
 
-    /// `_auditlake/jobs/<job>/staging/<run>/<n>.staged`: no engine takes it for Parquet.
+    /// `_auditlake/jobs/<job>/staging/<run>/<n>.staged`: a name that query engines don't recognise as Parquet.
     pub fn staged(&self, run: Uuid, n: u64) -> Path {
         self.staging()
             .join(run.to_string())
@@ -202,7 +202,8 @@ impl JobLayout {
         self.damaged.clone()
     }
 
-    /// `_auditlake/damaged/<job>/<file>.damaged`, for what is left of the file at `key`: no engine takes it for Parquet.
+    /// `_auditlake/damaged/<job>/<file>.damaged` for the remains of the file at `key`: a name that query engines don't
+    /// recognise as Parquet.
     pub fn damaged(&self, key: &Path) -> Path {
         let name = key.filename().unwrap_or_default();
         self.damaged.clone().join(format!("{name}.damaged"))
@@ -219,7 +220,7 @@ impl JobLayout {
     }
 }
 
-/// The version in the key of a commit that lies in `folder`; `None` for any other object, there or deeper.
+/// Returns the version in the key of a commit in `folder`; `None` for any other object, including those in subfolders.
 pub fn version_of(folder: &Path, key: &Path) -> Option<u64> {
     let mut parts = key.prefix_match(folder)?;
     let name = parts.next().filter(|_| parts.next().is_none())?;

@@ -1,8 +1,8 @@
-//! A job's commit log under one run: claim, recover, commit, renew, release (design §4).
+//! A job's commit log as used by a run: claim, recover, commit, renew, release.
 //!
-//! The order of the requests here is load-bearing: an exhaustive model of it explored three and four runs with crashes,
-//! pauses, lost answers and pruning, and every shortcut lost or doubled rows. Where a step can't move, the code says
-//! why.
+//! The order of the requests is essential. The exhaustive model in `crates/protocol-model` explores it with several
+//! runs, crashes, pauses, lost answers and pruning, and every shortcut loses or doubles rows. Comments explain why a
+//! step can't move; see also docs/decisions/0002-order-of-claim-and-recovery.md.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -27,32 +27,33 @@ use crate::clock::real_now;
 use crate::clocks::{ClockOwner, Skew};
 use crate::model::{FailureKind, RangeSet, Timestamp};
 
-/// How often a commit without a clear answer is tried.
+/// The number of attempts at a commit without a clear answer.
 const ATTEMPTS: u32 = 6;
-/// The log's hint is written, and its old entries are pruned, once in so many commits.
+/// The number of commits between two updates of the log's hint, with which old entries are pruned.
 const HOUSEKEEPING_EVERY: u64 = 64;
-/// How long a commit is kept once it no longer matters.
+/// How long a commit is kept after it is no longer needed.
 const KEEP: TimeDelta = TimeDelta::days(30);
 
-/// One run of a job.
+/// The identity of a run.
 #[derive(Debug, Clone)]
 pub struct LogRun {
-    /// A `UUIDv7`: every key that the run writes carries it, so that nothing ever overwrites.
+    /// A `UUIDv7`, which is part of every key that the run writes, so that nothing is ever overwritten.
     pub id: Uuid,
     /// The job.
     pub job: String,
-    /// How long a claim keeps other runs off; renewed by each commit and at half its life.
+    /// The lifetime of a claim; renewed by each commit and after half of it.
     pub claim_life: TimeDelta,
-    /// Whose log the job pulls: what its first commit says.
+    /// The account, connection and provider of the job, for its first commit.
     pub origin: Option<Origin>,
-    /// The streams that it pulls, as far as they are known: for its first commit, too.
+    /// The streams that it pulls, as far as they are known, also for its first commit.
     pub streams: Vec<String>,
-    /// A claim that was seen for longer than claims live: it keeps nobody off, whatever the clock of its holder says.
+    /// A claim that was seen for longer than the lifetime of claims, and is therefore void independent of its holder's
+    /// clock.
     pub outlived: Option<Claim>,
 }
 
 impl LogRun {
-    /// A new run of `job`.
+    /// Creates a new run of `job`.
     pub fn new(job: &str, claim_life: TimeDelta) -> Self {
         Self {
             id: Uuid::now_v7(),
@@ -65,48 +66,48 @@ impl LogRun {
     }
 }
 
-/// What came of trying to take a job.
+/// The result of an attempt to claim a job.
 #[derive(Debug)]
 pub enum ClaimOutcome {
-    /// It is this run's.
+    /// This run holds the claim.
     Mine(Box<JobLog>),
-    /// Another run has it.
+    /// Another run holds the claim.
     Held(Claim),
 }
 
-/// How a run left a job's log: with its own commit the newest, and all published. The process that made it may claim the
-/// job again from there, as if it had found that commit just now.
+/// The state in which a run left a job's log: its own commit is the newest, and everything is published. The same
+/// process may claim the job again from there, as if it had just found that commit.
 #[derive(Debug, Clone)]
 pub struct ReleasedHead {
-    /// Without what it lists.
+    /// The newest commit, without its ranges and files.
     newest: Commit,
-    /// What the store calls the object: another one in its place is not this commit, whatever its number.
+    /// The object's e-tag: a different object under the same key isn't this commit.
     e_tag: String,
     hint: u64,
 }
 
 impl ReleasedHead {
-    /// That commit, without what it lists.
+    /// Returns that commit, without its ranges and files.
     pub fn newest(&self) -> &Commit {
         &self.newest
     }
 }
 
-/// Files of an earlier run's commit that can't be published: the store, or somebody, lost them.
+/// Files of an earlier run's commit that can't be published because they are lost.
 #[derive(Debug)]
 pub struct Damage {
     /// The commit that lists them.
     pub commit: Commit,
     /// The lost files.
     pub files: Vec<CommittedFile>,
-    /// What each stream had been pulled of before that commit.
+    /// The coverage of each stream before that commit.
     pub before: BTreeMap<String, RangeSet>,
-    /// Whether rows are lost, and whether lines of quarantine are.
+    /// Whether rows are lost, and whether quarantine lines are.
     lost: (bool, bool),
 }
 
 impl Damage {
-    /// The entries of the commit whose records may be in the lost files.
+    /// Returns the entries of the commit whose records may be in the lost files.
     pub fn pulled(&self) -> impl Iterator<Item = &Pulled> {
         let (rows, lines) = self.lost;
         (self.commit.pulled.iter()).filter(move |pulled| {
@@ -115,17 +116,17 @@ impl Damage {
     }
 }
 
-/// A commit of this run, with what tells its object from another one under the same key.
+/// A commit of this run, with the attributes that distinguish its object from others under the same key.
 #[derive(Debug, Clone)]
 struct OwnCommit {
     commit: Commit,
-    /// What the store calls it, where it said so.
+    /// The object's e-tag, if the store returned one.
     e_tag: Option<String>,
-    /// Its size.
+    /// The object's size.
     bytes: u64,
 }
 
-/// A job's log, held by one run.
+/// A job's log, held by a run.
 #[derive(Debug)]
 pub struct JobLog {
     lake: Lake,
@@ -133,54 +134,55 @@ pub struct JobLog {
     run: LogRun,
     /// The commit below the claim.
     found: (u64, Uuid),
-    /// The run that wrote it, and when.
+    /// The run that wrote that commit, and when.
     found_of: (Uuid, Timestamp),
-    /// Whether this process made that commit, and nobody has committed since: then it has nothing to recover.
+    /// Whether this process made that commit and no one has committed since, so that there is nothing to recover.
     goes_on: bool,
-    /// Locked for as long as a commit is under way: a run commits one at a time, renewals too.
+    /// Locked during a commit: a run makes one commit at a time, including renewals.
     head: Mutex<Head>,
 }
 
 #[derive(Debug)]
 struct Head {
-    /// This run's newest commit; before the claim, the commit that was found.
+    /// This run's newest commit, or the commit that was found before the claim.
     newest: Commit,
-    /// What this run knows to be published. A renewal records it as it is, and so never names an unpublished commit.
+    /// The commit up to which this run knows everything to be published. A renewal records it unchanged, and so never
+    /// includes an unpublished commit.
     published: u64,
-    /// Where the hint points.
+    /// The version in the hint.
     hint: u64,
-    /// What the store calls the object of `newest`, where it said so, and its size.
+    /// The e-tag of the object of `newest`, if the store returned one, and its size.
     e_tag: Option<String>,
     bytes: u64,
-    /// Whether files may be committed that this run doesn't know to be published.
+    /// Whether there may be committed files that this run doesn't know to be published.
     unpublished: bool,
-    /// The least of the clocks that the run believes, when it last compared them.
+    /// The earliest of the clocks that the run trusts, when it last compared them.
     now: Option<Timestamp>,
 }
 
-/// What a data commit changes.
+/// The changes of a data commit.
 #[derive(Debug, Default)]
 pub struct CommitChange {
-    /// Whose log the job pulls.
+    /// The account, connection and provider of the job.
     pub origin: Option<Origin>,
     /// The streams that the job pulls.
     pub streams: Vec<String>,
-    /// What was pulled since the last one.
+    /// The ranges pulled since the last commit.
     pub pulled: Vec<Pulled>,
-    /// Staged files, to be published.
+    /// The staged files to publish.
     pub files: Vec<CommittedFile>,
-    /// Where every stream stands now.
+    /// The progress of every stream.
     pub progress: BTreeMap<String, Progress>,
-    /// Set once a scheduled run has gone through its plan.
+    /// Set when a scheduled run has completed its plan.
     pub planned_at: Option<Timestamp>,
-    /// This machine's clock at that instant, where it differed from that.
+    /// The local clock at that instant, if it differed.
     pub planned_by: Option<Timestamp>,
-    /// How the run ends, if it ends with this commit. Without files nothing is left to do under the claim then: the same
-    /// commit gives it up and records this.
+    /// The run's end, if this is its last commit. If the commit has no files, nothing is left to do under the claim, so
+    /// the same commit also releases it.
     pub end: Option<RunEnd>,
 }
 
-/// How a run ends: recorded by the commit that gives its claim up.
+/// The end of a run, recorded by the commit that releases its claim.
 #[derive(Debug, Clone)]
 pub struct RunEnd {
     /// The run's summary.
@@ -189,25 +191,25 @@ pub struct RunEnd {
     pub failing: Option<FailureStreak>,
 }
 
-/// Where listing the log may start. Only a hint: nothing is concluded from it.
+/// The version from which to list the log. Only a hint, from which nothing else is concluded.
 #[derive(Debug, Serialize, Deserialize)]
 struct ListingHint {
     version: u64,
 }
 
-/// The newest commit of a job's log, or nothing if there is none.
+/// Returns the newest commit of a job's log, or `None` if there is none.
 pub async fn newest(lake: &Lake, job: &str) -> Result<Option<Commit>, LakeError> {
     Ok(find_newest(lake, &lake.layout.job(job)).await?.0)
 }
 
-/// The commits up to `newest` whose files are not all published: a run is at it, or died over it, and the job's next run
-/// publishes them.
+/// Returns the commits up to `newest` whose files may not be published: a run is publishing them or was interrupted,
+/// and the job's next run publishes them.
 pub async fn unpublished(lake: &Lake, newest: &Commit) -> Result<Vec<Commit>, LakeError> {
     let keys = lake.layout.job(&newest.job);
     let mut found = Vec::new();
     for version in newest.published_through + 1..=newest.version {
         let Some(commit) = read_commit(lake, &keys, version).await? else {
-            continue; // pruned meanwhile: published
+            continue; // pruned meanwhile, so it is published
         };
         for file in &commit.files {
             if !publish::is_published(lake, file).await? {
@@ -226,7 +228,7 @@ async fn find_newest(lake: &Lake, keys: &JobLayout) -> Result<(Option<Commit>, u
         .map_or(0, |hint| hint.version);
     let mut version = newest_version(lake, keys, hint).await?;
     if version.is_none() && hint > 0 {
-        hint = 0; // the log was deleted, or restored from before the hint
+        hint = 0; // the log was deleted, or restored to a state before the hint
         version = newest_version(lake, keys, hint).await?;
     }
     let Some(version) = version else {
@@ -234,12 +236,12 @@ async fn find_newest(lake: &Lake, keys: &JobLayout) -> Result<(Option<Commit>, u
     };
     match read_commit(lake, keys, version).await? {
         Some(commit) => Ok((Some(commit), hint)),
-        // pruned since the list was made, so there is a newer one
+        // pruned since the listing, so there is a newer one
         None => Err(LakeError::TakenOver { version }),
     }
 }
 
-/// The highest version in the log from `from` on.
+/// Returns the highest version in the log from `from` on.
 async fn newest_version(
     lake: &Lake,
     keys: &JobLayout,
@@ -249,7 +251,7 @@ async fn newest_version(
     Ok(newest.map(|(version, _)| version))
 }
 
-/// The same, with what the store calls the object.
+/// Returns the highest version in the log from `from` on, with the object's e-tag.
 async fn newest_object(
     lake: &Lake,
     keys: &JobLayout,
@@ -263,7 +265,7 @@ async fn newest_object(
         .map_err(LakeError::at("list", &keys.commits()))
 }
 
-/// The objects of the log from `from` on, each with its version.
+/// Lists the objects of the log from `from` on, each with its version.
 fn objects(
     lake: &Lake,
     keys: &JobLayout,
@@ -277,14 +279,14 @@ fn objects(
         None => lake.store.list(Some(&folder)),
     };
     listing.try_filter_map(move |object| {
-        // some servers list from the beginning, whatever they are asked
+        // some servers ignore the offset and list from the beginning
         let version = layout::version_of(&folder, &object.location);
         let version = version.filter(|&version| version >= from);
         std::future::ready(Ok(version.map(|version| (version, object))))
     })
 }
 
-/// A commit; one that was copied here from elsewhere isn't taken for the one that belongs here.
+/// Reads a commit. A commit that was copied from another log is refused.
 pub(super) async fn read_commit(
     lake: &Lake,
     keys: &JobLayout,
@@ -305,7 +307,7 @@ pub(super) async fn read_commit(
 }
 
 impl JobLog {
-    /// Takes the job for `run`, unless a live claim of another run is on it.
+    /// Claims the job for `run`, unless another run has a live claim.
     pub async fn claim(lake: &Lake, run: LogRun) -> Result<ClaimOutcome, LakeError> {
         let keys = lake.layout.job(&run.job);
         let (found, hint) = find_newest(lake, &keys).await?;
@@ -323,7 +325,7 @@ impl JobLog {
         let log = Self::above(lake, run, found, published, hint);
         match log.append(CommitKind::Claim, CommitChange::default()).await {
             Ok(_) => Ok(ClaimOutcome::Mine(Box::new(log))),
-            // a rival was faster by one request
+            // a rival was faster
             Err(LakeError::TakenOver { version }) => {
                 match read_commit(lake, &log.keys, version).await? {
                     Some(Commit {
@@ -336,11 +338,12 @@ impl JobLog {
         }
     }
 
-    /// The same for a process that knows how it `left` the log, in fewer requests: if a listing shows that commit to be
-    /// the newest still, it needn't be read. Otherwise whatever the process knew is void.
+    /// Claims the job for a process that knows how it `left` the log, with fewer requests: if a listing shows that
+    /// commit to be the newest still, it isn't read again. Otherwise that knowledge is dropped.
     ///
-    /// Nothing is concluded from the listing but where the next commit goes: whoever commits between it and the claim, or
-    /// did and has pruned it, is found out by the claim's own create, and by the listing in [`JobLog::recover`].
+    /// The listing only determines the version of the next commit. A rival that commits between the listing and the
+    /// claim, or that has committed and pruned before, is detected by the claim's own create and by the listing in
+    /// [`JobLog::recover`].
     pub async fn claim_again(
         lake: &Lake,
         run: LogRun,
@@ -355,7 +358,7 @@ impl JobLog {
         if !is_ours {
             return Self::claim(lake, run).await;
         }
-        // it lists no files, and all before it is published
+        // it lists no files, and everything before it is published
         let mut log = Self::above(lake, run.clone(), left.newest, version, left.hint);
         log.goes_on = true;
         match log.append(CommitKind::Claim, CommitChange::default()).await {
@@ -365,7 +368,7 @@ impl JobLog {
         }
     }
 
-    /// A log that `run` is about to claim.
+    /// Creates the log that `run` is about to claim.
     fn above(lake: &Lake, run: LogRun, found: Commit, published: u64, hint: u64) -> Self {
         Self {
             lake: lake.clone(),
@@ -386,34 +389,34 @@ impl JobLog {
         }
     }
 
-    /// The id of the commit just below this run's claim, right after the claim.
+    /// Returns the id of the commit directly before this run's claim. Only valid right after the claim.
     pub async fn follows(&self) -> Option<Uuid> {
         let (version, id) = self.found;
         (self.head.lock().await.newest.version == version + 1).then_some(id)
     }
 
-    /// The run that wrote the commit below this run's claim, and when.
+    /// Returns the run that wrote the commit before this run's claim, and when.
     pub fn found_of(&self) -> (Uuid, Timestamp) {
         self.found_of
     }
 
-    /// Finishes what earlier runs committed and clears what they didn't; only then may the lake's ids be read.
+    /// Publishes the commits of earlier runs and deletes files that they didn't commit. Only then may the lake's ids be
+    /// read.
     ///
     /// The order matters:
     /// - commits to publish are read *before* the log is listed: a rival could publish and prune in between, and the
     ///   list is what tells that the job is still ours;
     /// - staging is listed *before* the log too, and nothing that appears later is deleted: what a later run stages is
     ///   not garbage;
-    /// - deletion comes *after* publishing, as the same listing shows files that those commits list.
+    /// - deletion comes *after* publishing, as the same listing includes files of those commits.
     ///
-    /// Returns the committed files that can't be published, as no whole copy of them is left. Until the caller has
-    /// committed that their ranges are to be pulled again, nothing this run commits says that they are published: a run
-    /// that dies before leaves it to the next.
+    /// Returns the committed files that can't be published, because no complete copy of them is left. Until the caller
+    /// has committed that their ranges are to be pulled again, no commit of this run records them as published, so that
+    /// the next run handles them if this one dies.
     ///
-    /// A run that goes on where its own process left the log has nothing to read or to publish, and leaves staging alone:
-    /// whatever lies there is listed by no commit of its own, and to delete it is never needed for more than room. It
-    /// still lists the log, and stops unless the job is its own. Once in 64 commits a run goes the whole
-    /// way.
+    /// A run that continues where its own process left the log has nothing to read or publish, and doesn't clean up
+    /// staging: no commit of its own lists those files, and deleting them only saves space. It still lists the log, and
+    /// stops unless it holds the job. Every 64 commits, a run performs all steps.
     pub async fn recover(&self) -> Result<Vec<Damage>, LakeError> {
         let claimed = self.head.lock().await.made();
         if self.goes_on {
@@ -426,7 +429,7 @@ impl JobLog {
         let abandoned = self.staged_by_others().await?;
         let half_written = self.lake.half_written(&self.keys.staging());
         self.stop_unless_newest(&claimed).await?;
-        // the job is ours, so nobody has pruned these: without one of them its rows would be missing for good
+        // this run holds the job, so no rival has pruned these; if one is missing, its rows are lost
         for version in first + 1..version {
             if unpublished.iter().all(|commit| commit.version != version) {
                 return Err(LakeError::Unreadable {
@@ -448,7 +451,7 @@ impl JobLog {
         }
         publish::delete(&self.lake, abandoned).await?;
         for file in half_written {
-            // they take up room, no more; the folder goes with the last of them
+            // they only take up space; the folder is removed with the last of them
             let _ = std::fs::remove_file(&file);
             let _ = file.parent().map(std::fs::remove_dir);
         }
@@ -475,12 +478,12 @@ impl JobLog {
         })
     }
 
-    /// Commits the change and publishes its files; the run's only task that commits data calls it. The one conditional
-    /// request in here is the commit point.
+    /// Commits the change and publishes its files. Called by the run's only task that commits data. Its one conditional
+    /// request is the commit point.
     pub async fn commit(&self, change: CommitChange) -> Result<Commit, LakeError> {
         let made = self.append(CommitKind::Data, change).await?;
         if !made.commit.files.is_empty() {
-            // listing the log, not just looking for version + 1: that one may have been pruned already
+            // the log is listed, because version + 1 alone may already have been pruned
             self.stop_unless_newest(&made).await?;
             publish::publish_new(&self.lake, &made.commit.files).await?;
         }
@@ -488,15 +491,15 @@ impl JobLog {
         Ok(made.commit)
     }
 
-    /// Keeps the claim alive until it is lost; returns why.
+    /// Renews the claim until it is lost. Returns the reason.
     pub async fn keep_alive(&self) -> LakeError {
         loop {
             let Some(renew_in) = self.time_to_half_life().await else {
-                return std::future::pending().await; // the run's last commit has given it up
+                return std::future::pending().await; // the run's last commit has released it
             };
             tokio::time::sleep(renew_in).await;
             if self.time_to_half_life().await != Some(Duration::ZERO) {
-                continue; // a data commit has renewed it meanwhile
+                continue; // renewed by a data commit meanwhile
             }
             match self
                 .append(CommitKind::Renewal, CommitChange::default())
@@ -515,8 +518,8 @@ impl JobLog {
         }
     }
 
-    /// Notes how the clocks that the run sees differ, for the next commit; `now` is the least that it believes. What an
-    /// earlier run found of a clock that this one doesn't know stays.
+    /// Records the differences of the run's clocks for the next commit; `now` is the earliest trusted one. Entries of
+    /// an earlier run about a clock that this run doesn't know are kept.
     pub async fn note_clocks(&self, mut skews: Vec<Skew>, known: &[ClockOwner], now: Timestamp) {
         let mut head = self.head.lock().await;
         let is_unknown = |whose: &ClockOwner| !known.contains(whose);
@@ -526,14 +529,14 @@ impl JobLog {
         head.now = Some(now);
     }
 
-    /// Takes what the log says of the last plan for unsaid: it lies beyond now.
+    /// Removes the log's entries about the last plan, which are in the future.
     pub async fn void_plan(&self) {
         let newest = &mut self.head.lock().await.newest;
         (newest.planned_at, newest.planned_by) = (None, None);
     }
 
-    /// Ends the claim, so that the next run needn't wait for it to expire. Says how the log was left, if the next run of
-    /// this process may go on from there.
+    /// Releases the claim, so that the next run doesn't have to wait until it expires. Returns the state of the log, if
+    /// the next run of this process may continue from there.
     pub async fn release(&self, end: Option<RunEnd>) -> Result<Option<ReleasedHead>, LakeError> {
         if self.head.lock().await.newest.claim.is_some() {
             let change = CommitChange {
@@ -565,7 +568,7 @@ impl JobLog {
             if let Some(now) = now {
                 self.prune(&newest, now - KEEP).await?;
             }
-            return Ok(None); // the next run looks at everything again
+            return Ok(None); // the next run performs all steps
         }
         Ok(e_tag.map(|e_tag| ReleasedHead {
             newest: Commit {
@@ -579,22 +582,22 @@ impl JobLog {
         }))
     }
 
-    /// The newest commit of this run.
+    /// Returns the newest commit of this run.
     pub async fn newest(&self) -> Commit {
         self.head.lock().await.newest.clone()
     }
 
-    /// Whether it lies in a folder of this machine.
+    /// Returns whether the lake is in a folder of this machine.
     pub fn is_in_a_folder(&self) -> bool {
         self.lake.is_in_a_folder()
     }
 
-    /// The run that holds the log.
+    /// Returns the run that holds the log.
     pub fn run(&self) -> &LogRun {
         &self.run
     }
 
-    /// Creates the next commit if nobody else has.
+    /// Creates the next commit, unless a rival has.
     async fn append(
         &self,
         kind: CommitKind,
@@ -602,12 +605,12 @@ impl JobLog {
     ) -> Result<OwnCommit, LakeError> {
         let mut head = self.head.lock().await;
         if kind == CommitKind::Renewal && head.newest.claim.is_none() {
-            return Ok(head.made()); // the run's last commit has given the claim up meanwhile
+            return Ok(head.made()); // the run's last commit has released the claim meanwhile
         }
         let end = change.end.take();
         let ends = kind == CommitKind::Release || end.is_some() && change.files.is_empty();
         head.unpublished |= !change.files.is_empty();
-        let id = Uuid::now_v7(); // of this commit, whatever number it gets and however often it is sent
+        let id = Uuid::now_v7(); // the commit's id, with any version and any number of attempts
         let mut commit = head.next(&self.run, kind, id, change);
         if let Some(end) = end.filter(|_| ends) {
             commit.ended = Some(end.summary);
@@ -642,7 +645,7 @@ impl JobLog {
                 Err(error) if error.kind() != FailureKind::Transient => return Err(error),
                 created => created,
             };
-            // it exists, or there was no answer: only the object itself can tell
+            // it exists, or there was no answer: only the object itself can show which
             let failure = match (
                 read_commit(&self.lake, &self.keys, commit.version).await,
                 created,
@@ -652,7 +655,7 @@ impl JobLog {
                     head.e_tag = None;
                     return Ok(head.made());
                 }
-                // a renewal of ours whose answer was lost: take the next number
+                // a renewal of this run whose answer was lost: take the next version
                 (Ok(Some(found)), _) if found.run == self.run.id => {
                     commit.version += 1;
                     continue;
@@ -662,7 +665,7 @@ impl JobLog {
                         version: found.version,
                     });
                 }
-                (Ok(None), Ok(_)) => continue, // it was there and is gone: as good as never there
+                (Ok(None), Ok(_)) => continue, // it has disappeared: treated as if it had never existed
                 (Ok(None), Err(error)) | (Err(error), _) => error,
             };
             if attempt == ATTEMPTS {
@@ -680,8 +683,9 @@ impl JobLog {
         })
     }
 
-    /// Stops a run that is no longer the newest: its successor publishes what it committed, and may have pruned it. Nor
-    /// does one go on whose own commit isn't there: the store has let a rival overwrite it, or has never written it.
+    /// Stops a run whose commit is no longer the newest, because its successor publishes its commits and may have
+    /// pruned them. Also stops a run whose own commit doesn't exist, because the store let a rival overwrite it or
+    /// never wrote it.
     async fn stop_unless_newest(&self, own: &OwnCommit) -> Result<(), LakeError> {
         let version = own.commit.version;
         let listed: Vec<(u64, ObjectMeta)> = objects(&self.lake, &self.keys, version)
@@ -693,7 +697,7 @@ impl JobLog {
         let shown = listed.iter().find(|(listed, _)| *listed == version);
         match shown {
             Some((_, object)) if own.is(object) => {}
-            // a store that says nothing of tags, or quotes them otherwise: the object itself tells
+            // a store without e-tags, or with different quoting: the object itself decides
             Some(_) => match read_commit(&self.lake, &self.keys, version).await {
                 Ok(Some(found)) if found.id == own.commit.id => {}
                 Ok(_) => return Err(LakeError::TakenOver { version }),
@@ -709,13 +713,14 @@ impl JobLog {
             return Ok(());
         }
         match read_commit(&self.lake, &self.keys, newest).await? {
-            Some(newer) if newer.run == self.run.id => Ok(()), // a renewal, just now
+            Some(newer) if newer.run == self.run.id => Ok(()), // a renewal meanwhile
             _ => Err(LakeError::TakenOver { version: newest }),
         }
     }
 
-    /// Writes a commit of this run once more, which the store said it had created, and then didn't show, or not whole.
-    /// While the claim lasts it is nobody else's: who finds it cut goes no further, and who finds nothing creates it.
+    /// Writes a commit of this run again, which the store confirmed but doesn't show, or shows truncated. While the
+    /// claim lasts, the key is this run's: a rival that finds a truncated commit stops, and one that finds nothing
+    /// creates its own.
     async fn write_again(&self, own: &Commit, mode: PutMode) -> Result<(), LakeError> {
         let key = self.keys.commit(own.version);
         let is_ours = (own.claim.as_ref()).is_some_and(|claim| real_now() < claim.expires_at);
@@ -723,7 +728,7 @@ impl JobLog {
             tracing::warn!(commit = %key, "the store answered that it wrote this, and didn't; it is written again");
             let payload = to_json(own, &key)?;
             let written = self.lake.store.put_opts(&key, payload, mode.into()).await;
-            // whatever it says of that: what is there now tells
+            // the answer is ignored; the object shows the result
             match read_commit(&self.lake, &self.keys, own.version).await {
                 Ok(Some(found)) if found.id == own.id => return Ok(()),
                 Ok(Some(found)) => {
@@ -745,7 +750,7 @@ impl JobLog {
         head.unpublished = false;
     }
 
-    /// Nothing once the claim is given up.
+    /// Returns `None` after the claim was released.
     async fn time_to_half_life(&self) -> Option<Duration> {
         let head = self.head.lock().await;
         let left = head.newest.claim.as_ref()?.expires_at - real_now();
@@ -759,7 +764,7 @@ impl JobLog {
         )
     }
 
-    /// The commits after `after` and before `before` that still exist.
+    /// Reads the commits after `after` and before `before` that still exist.
     async fn commits_between(&self, after: u64, before: u64) -> Result<Vec<Commit>, LakeError> {
         stream::iter(after + 1..before)
             .map(|version| read_commit(&self.lake, &self.keys, version))
@@ -782,8 +787,9 @@ impl JobLog {
             .map_err(LakeError::at("list", &folder))
     }
 
-    /// Deletes commits that were last touched before `before`, up to what `newest` itself records as published: a run
-    /// that only *knows* more, and hasn't said so in the log, would take from a successor what that has still to read.
+    /// Deletes commits that were last modified before `before`, up to the version that `newest` itself records as
+    /// published. If a run deleted more, based on knowledge that isn't in the log, a successor would miss commits that
+    /// it has to read.
     async fn prune(&self, newest: &Commit, before: Timestamp) -> Result<(), LakeError> {
         let folder = self.keys.commits();
         let old: Vec<Path> = self
@@ -807,14 +813,14 @@ impl JobLog {
     }
 }
 
-/// Whether a store means the same object: some quote what they list otherwise than what they answer.
+/// Returns whether two e-tags are equal. Some stores quote them differently in listings and in answers.
 fn is_same_tag(one: &str, other: &str) -> bool {
     let bare = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
     bare(one) == bare(other)
 }
 
 impl OwnCommit {
-    /// Whether a listing shows its object, and no other one in its place.
+    /// Returns whether a listing contains this object, and not a different one under the same key.
     fn is(&self, object: &ObjectMeta) -> bool {
         let same = |own: &String, shown: &String| is_same_tag(own, shown);
         let tags = self.e_tag.as_ref().zip(object.e_tag.as_ref());
@@ -831,7 +837,7 @@ impl Head {
         }
     }
 
-    /// The commit after the newest; what the change doesn't name stays as it was.
+    /// Returns the commit after the newest; values that the change doesn't contain stay the same.
     fn next(&self, run: &LogRun, kind: CommitKind, id: Uuid, change: CommitChange) -> Commit {
         let data = kind == CommitKind::Data;
         Commit {
@@ -869,7 +875,7 @@ impl Head {
     }
 }
 
-/// What stands before commit 1.
+/// Returns the state before commit 1.
 fn before_the_first(run: &LogRun) -> Commit {
     Commit {
         format: FORMAT,

@@ -1,4 +1,4 @@
-//! The logs of a lake, and the table that is made of them, as others than a job's runs read and write them.
+//! Access to the logs of a lake, and to the table `audit_runs` derived from them, for callers other than a job's runs.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,16 @@ use super::log::read_commit;
 use super::open::Lake;
 use super::publish;
 
-/// An entry of a log, as a listing shows it.
+/// An entry of a log in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     /// The number in its key.
     pub number: u64,
-    /// What the store calls the object: another one in its place has another name.
+    /// The object's e-tag, which differs for another object under the same key.
     pub e_tag: Option<String>,
 }
 
-/// The jobs that have a folder in the lake, configured or not, by name. One request for a thousand of them.
+/// Lists the names of all jobs with a folder in the lake, configured or not. One request per thousand.
 pub async fn jobs(lake: &Lake) -> Result<Vec<String>, LakeError> {
     let folder = lake.layout.jobs();
     let listed = lake
@@ -39,7 +39,7 @@ pub async fn jobs(lake: &Lake) -> Result<Vec<String>, LakeError> {
     Ok(names)
 }
 
-/// The entries of a job's log from `from` on, in order. One request for a thousand of them.
+/// Lists the entries of a job's log from `from` on, in order. One request per thousand.
 pub async fn versions(lake: &Lake, job: &str, from: u64) -> Result<Vec<Version>, LakeError> {
     let keys = lake.layout.job(job);
     let folder = keys.commits();
@@ -64,12 +64,12 @@ pub async fn versions(lake: &Lake, job: &str, from: u64) -> Result<Vec<Version>,
     Ok(versions)
 }
 
-/// A commit; nothing if there is none, or it was pruned.
+/// Reads a commit; `None` if it doesn't exist or was pruned.
 pub async fn commit(lake: &Lake, job: &str, version: u64) -> Result<Option<Commit>, LakeError> {
     read_commit(lake, &lake.layout.job(job), version).await
 }
 
-/// The days of which the table `audit_runs` has a file.
+/// Lists the days for which the table `audit_runs` has a file.
 pub async fn days_of_runs(lake: &Lake) -> Result<BTreeSet<NaiveDate>, LakeError> {
     let folder = lake.layout.runs_table();
     lake.store
@@ -80,12 +80,12 @@ pub async fn days_of_runs(lake: &Lake) -> Result<BTreeSet<NaiveDate>, LakeError>
         .map_err(LakeError::at("list", &folder))
 }
 
-/// The file of a day of the table `audit_runs`.
+/// Reads the file of a day of the table `audit_runs`.
 pub async fn read_runs(lake: &Lake, date: NaiveDate) -> Result<Option<Bytes>, LakeError> {
     lake.read_file(&lake.layout.runs_of(date)).await
 }
 
-/// Creates the file of a day of the table `audit_runs`; `false` if there is one already, which stays as it is.
+/// Creates the file of a day of the table `audit_runs`; returns `false` if there is one, which stays unchanged.
 pub async fn create_runs(
     lake: &Lake,
     date: NaiveDate,
@@ -95,7 +95,7 @@ pub async fn create_runs(
     let (key, length) = (lake.layout.runs_of(date), payload.content_length() as u64);
     let created = lake.create(&key, payload).await?;
     if created && publish::size(lake, &key).await? != Some(length) {
-        // nobody has read it, and a day that can't be read would be in the way of all that follow
+        // no one has read it, and an unreadable day would block all later ones
         publish::delete(lake, vec![key.clone()]).await?;
         return Err(LakeError::NotWritten {
             key: key.to_string(),

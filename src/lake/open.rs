@@ -1,4 +1,4 @@
-//! Opens a lake: the store behind its URL, its layout file, and proof that the store keeps create-if-absent.
+//! Opening a lake: the store of its URL, its layout file, and the test that the store supports create-if-absent.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,11 +35,10 @@ use crate::model::{FailureKind, Timestamp};
 use crate::secret::{Redactor, Secret};
 use crate::telemetry::{error_chain, raw_error_chain};
 
-/// How long a request of the log may take before it is sent again: a claim lasts 30 s and is renewed after 15, so an
-/// answer that never comes must be given up in time for another attempt.
+/// The timeout of requests to the log. A claim lasts 30 s and is renewed after 15 s, so a request without an answer has
+/// to end in time for another attempt.
 const ANSWER: &str = "10s";
-/// How long a file may be on its way: the largest that is usual, 128 MiB, needs 3.6 Mbit/s then. Claims are renewed
-/// meanwhile.
+/// The timeout of file transfers: the largest usual file, 128 MiB, then needs 3.6 Mbit/s. Claims are renewed meanwhile.
 const TRANSFER: &str = "5m";
 
 /// The layout that this version writes.
@@ -48,19 +47,19 @@ const FORMAT: u32 = 1;
 /// An open lake. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
-    /// The store; every key below [`Lake::layout`]. What doesn't answer a request within ten seconds is asked again.
+    /// The store; all keys are from [`Lake::layout`]. Requests that aren't answered within ten seconds are retried.
     pub store: Arc<dyn ObjectStore>,
-    /// The same store for whole files, which may take longer on their way.
+    /// The same store for whole files, with a longer timeout.
     pub files: Arc<dyn ObjectStore>,
     /// The keys.
     pub layout: Layout,
-    /// The store's clock, as its answers show it. That of a folder is known only where it shows another time than this
-    /// machine's own clock: as a rule they are the same, and one clock doesn't confirm itself.
+    /// The store's clock as shown by its answers. A folder's clock is known only if it differs from the local clock:
+    /// usually both are the same clock, which can't confirm itself.
     pub clock: RemoteClock,
     url: String,
-    /// Of a lake in a folder: the folder.
+    /// The folder, for a lake in a folder.
     folder: Option<PathBuf>,
-    /// Whether it is for invented events.
+    /// Whether the lake is for the demo's invented events.
     demo: bool,
 }
 
@@ -69,21 +68,21 @@ pub struct Lake {
 struct LakeFile {
     format: u32,
     partition_by: Vec<String>,
-    /// Whether `demo` made it, so that its events are invented.
+    /// Whether `demo` created it, so that its events are invented.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     demo: bool,
 }
 
 impl Lake {
-    /// The lake behind `url`. Makes no request; the folder of a `file://` lake is made if it isn't there.
+    /// Opens the lake at `url`. Makes no request; creates the folder of a `file://` lake if it doesn't exist.
     ///
-    /// Store credentials come from the environment as the cloud's own tools have them; `options` (`object_store`'s own
-    /// keys) override. A relative `file://` URL counts from the working directory.
+    /// Store credentials come from the environment as for the cloud's own tools; `options` (`object_store`'s own keys)
+    /// override them. A relative `file://` URL is relative to the working directory.
     pub fn at(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, LakeError> {
         Self::reach(url, options, None, StorePatience::Long)
     }
 
-    /// The same, trusting the certificates in `ca_file` too, and as patient as it says with a store that fails.
+    /// Opens the lake at `url`, also trusting the certificates in `ca_file`, with this patience for a failing store.
     pub fn reach(
         url: &str,
         options: &BTreeMap<String, Secret>,
@@ -129,7 +128,7 @@ impl Lake {
         }
     }
 
-    /// A lake in a folder of this machine. What stands after `file://` is its path, taken as it is.
+    /// Opens a lake in a folder of this machine. The part of the URL after `file://` is its path, used verbatim.
     fn in_folder(url: &str) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Url {
             url: url.to_owned(),
@@ -145,7 +144,7 @@ impl Lake {
                 if answer.verdict.kind == FailureKind::Config {
                     return Err(refuse(answer.to_string()));
                 }
-                // each request says what is wrong, until it isn't any more
+                // each request reports the problem until it is solved
                 Folder::later(root.clone())
             }
         };
@@ -156,7 +155,7 @@ impl Lake {
         })
     }
 
-    /// A lake in a store that is already open, below `root`.
+    /// Creates a lake in an open store, below `root`.
     pub fn in_store(url: &str, store: Arc<dyn ObjectStore>, root: Path) -> Self {
         Self {
             files: Arc::clone(&store),
@@ -169,14 +168,13 @@ impl Lake {
         }
     }
 
-    /// The same place as a lake of invented events, which no other lake is taken for.
+    /// Returns the lake as one of the demo's invented events, which is kept apart from other lakes.
     #[must_use]
     pub fn of_demo(self) -> Self {
         Self { demo: true, ..self }
     }
 
-    /// Whether what lies in a file system's `folder` is a lake that `demo` has made; an error if there is none, or it
-    /// can't be read.
+    /// Returns whether `folder` is a lake created by `demo`. Fails if it isn't a lake, or can't be read.
     pub fn is_of_demo(folder: &std::path::Path) -> io::Result<bool> {
         let key = Layout::new(Path::default()).lake_file();
         let bytes = std::fs::read(folder.join(key.as_ref()))?;
@@ -184,7 +182,7 @@ impl Lake {
         Ok(file.is_ok_and(|file| file.demo))
     }
 
-    /// The same lake, whose requests are counted from now on.
+    /// Returns the lake with its requests counted.
     #[must_use]
     pub fn counted(self, metrics: &metrics::StoreMetrics) -> Self {
         let counted = |store| Arc::new(metered(store, metrics.clone()));
@@ -195,13 +193,13 @@ impl Lake {
         }
     }
 
-    /// Whether it lies in a folder of this machine.
+    /// Returns whether the lake is in a folder of this machine.
     pub(super) fn is_in_a_folder(&self) -> bool {
         self.folder.is_some()
     }
 
-    /// In a folder, files that a crash left half written below `key`: their names end in `#` and a number, and the store
-    /// doesn't show them.
+    /// Returns the files in a lake's folder that a crash left partially written below `key`. Their names end in `#` and
+    /// a number, and the store doesn't list them.
     pub(super) fn half_written(&self, key: &Path) -> Vec<PathBuf> {
         let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
         let Some(folder) = &self.folder else {
@@ -214,9 +212,8 @@ impl Lake {
             .collect()
     }
 
-    /// An error if this lake lies in a folder, and what lies there now isn't a lake any more. Looked at before each
-    /// commit, as the folders that one needs are made by the way: it would begin a log in an empty place, and say there
-    /// that what is gone has been pulled.
+    /// Fails if this lake is in a folder that is no longer a lake. Checked before each commit, because missing folders
+    /// are created implicitly: a commit would begin a log in an empty folder that claims deleted data as pulled.
     pub(super) fn is_still_there(&self) -> Result<(), LakeError> {
         let is_gone = |folder: &PathBuf| {
             let file = folder.join(self.layout.lake_file().as_ref());
@@ -230,7 +227,7 @@ impl Lake {
         Ok(())
     }
 
-    /// The least of this machine's clock and the store's, if that is known.
+    /// Returns the earlier of the local clock and the store's, if that is known.
     pub fn now(&self) -> Timestamp {
         let local = real_now();
         let store = self.clock.at(Instant::now());
@@ -238,8 +235,8 @@ impl Lake {
         (store.filter(|store| *store >= BUILT)).map_or(local, |store| store.min(local))
     }
 
-    /// In a folder, looks at when an object of ours that was just written was so by the folder's own clock: another
-    /// machine may serve the folder.
+    /// Reads the modification time of an object just written in a folder, as another machine with a different clock may
+    /// serve the folder.
     pub(super) fn see_clock(&self, key: &Path, sent: Instant) {
         let Some(folder) = &self.folder else { return };
         let written = std::fs::metadata(folder.join(key.as_ref())).and_then(|file| file.modified());
@@ -252,13 +249,13 @@ impl Lake {
         }
     }
 
-    /// The lake's URL, as configured.
+    /// Returns the lake's URL as configured.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes sure that the lake is laid out as `partition_by` says (a new lake becomes so), and that its store refuses
-    /// to create an object that exists, also one that is being created. All of it is needed before the first claim.
+    /// Ensures that the lake has the layout `partition_by`, which a new lake gets, and that its store refuses to create
+    /// an object that exists or is being created. Required before the first claim.
     pub async fn prepare(&self, partition_by: &[String]) -> Result<(), LakeError> {
         let key = self.layout.lake_file();
         if !self.is_laid_out(partition_by).await? {
@@ -275,7 +272,7 @@ impl Lake {
                 });
             }
         }
-        // what is there is written again as it is: a store that ignores the condition does no harm, and is found out
+        // writes the existing content again, so that a store that ignores the condition is detected without harm
         let have = self.read(&key).await?.unwrap_or_default();
         if self.create(&key, have.into()).await? {
             return Err(LakeError::NoConditionalCreate {
@@ -291,11 +288,11 @@ impl Lake {
                 url: self.url.clone(),
             });
         }
-        // what is tried one after the other doesn't find out a store that looks and then writes
+        // sequential requests don't detect a store that first checks and then writes
         probe::race_once(self).await
     }
 
-    /// Whether there is a lake, laid out so; an error if it is laid out otherwise. Only reads.
+    /// Returns whether there is a lake with this layout. Fails if its layout differs. Only reads.
     pub async fn is_laid_out(&self, partition_by: &[String]) -> Result<bool, LakeError> {
         let key = self.layout.lake_file();
         let Some(bytes) = self.read(&key).await? else {
@@ -318,22 +315,22 @@ impl Lake {
         })
     }
 
-    /// The object's bytes, or nothing if there is none.
+    /// Reads an object; `None` if it doesn't exist.
     pub(super) async fn read(&self, key: &Path) -> Result<Option<bytes::Bytes>, LakeError> {
         read_from(&self.store, key).await
     }
 
-    /// The same of a whole file, which may take longer on its way.
+    /// Reads a whole file, with a longer timeout; `None` if it doesn't exist.
     pub(super) async fn read_file(&self, key: &Path) -> Result<Option<bytes::Bytes>, LakeError> {
         read_from(&self.files, key).await
     }
 
-    /// Creates the object; `false` if there is one already.
+    /// Creates an object; returns `false` if it exists.
     pub(super) async fn create(&self, key: &Path, payload: PutPayload) -> Result<bool, LakeError> {
         Ok(self.create_object(key, payload).await?.is_some())
     }
 
-    /// The same, with what the store says of the new object; nothing if there is one already.
+    /// Creates an object and returns the store's answer; `None` if it exists.
     pub(super) async fn create_object(
         &self,
         key: &Path,
@@ -345,13 +342,13 @@ impl Lake {
             .await
         {
             Ok(put) => Ok(Some(put)),
-            // S3 says so while another request for the key is under way; whether there will be an object is open
+            // S3's answer while another request for the key is in progress, whose result is unknown
             Err(error @ object_store::Error::AlreadyExists { .. })
                 if error.to_string().contains("ConditionalRequestConflict") =>
             {
                 Err(LakeError::at("write", key)(error))
             }
-            // some say 409 to anything that they can't do now
+            // some stores answer 409 to anything that they can't do now
             Err(error @ object_store::Error::AlreadyExists { .. })
                 if answer_in(&error).is_some_and(StoreAnswer::is_other_conflict) =>
             {
@@ -380,12 +377,12 @@ async fn read_from(
     ))
 }
 
-/// How long a store that fails is tried again.
+/// How long requests to a failing store are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorePatience {
-    /// Long enough for a store that slows us down; claims are renewed meanwhile.
+    /// Long enough for a store that throttles requests; claims are renewed meanwhile.
     Long,
-    /// Some seconds, for somebody who waits.
+    /// A few seconds, for a waiting user.
     Brief,
 }
 
@@ -403,7 +400,7 @@ impl StorePatience {
     }
 }
 
-/// The store's settings: `given` over those of the environment. The error names all that can't be used.
+/// Returns the store's settings: `given` ones override those of the environment. The error lists all unusable ones.
 fn settings_of(kind: StoreKind, given: &BTreeMap<String, Secret>) -> Result<StoreSettings, String> {
     let mut options = StoreSettings::new();
     for (key, value) in given {
@@ -416,7 +413,7 @@ fn settings_of(kind: StoreKind, given: &BTreeMap<String, Secret>) -> Result<Stor
         options.insert(canonical, StoreSetting { origin, value });
     }
     let variable = |name: &str| {
-        // what isn't Unicode stays recognisable as such, so that it is refused rather than passed over
+        // values that aren't Unicode are kept recognisable, so that they are refused instead of ignored
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     };
     let environment = options::of_environment(kind, &variable);
@@ -426,14 +423,14 @@ fn settings_of(kind: StoreKind, given: &BTreeMap<String, Secret>) -> Result<Stor
     })
 }
 
-/// The prefix of a lake's keys: what stands after the bucket in its URL, as it is.
+/// Returns the prefix of a lake's keys: the part of its URL after the bucket, verbatim.
 fn prefix_of(url: &str) -> Result<Path, String> {
     let (_, rest) = url.split_once("://").unwrap_or_default();
     let prefix = rest.split_once('/').map_or("", |(_, prefix)| prefix);
     Path::parse(prefix).map_err(|error| error.to_string())
 }
 
-/// A cloud's store that is being opened.
+/// A cloud store that is being opened.
 struct Opening<'a> {
     url: &'a str,
     kind: StoreKind,
@@ -445,7 +442,7 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// The lake with its two stores, which share their credentials.
+    /// Builds the lake with its two stores, which share their credentials.
     fn open(&self) -> Result<Lake, String> {
         crate::tls::install();
         let prefix = prefix_of(self.url)?;
@@ -464,7 +461,7 @@ impl Opening<'_> {
                     }
                     builder
                 };
-                // an option that can't be used may be told with its value
+                // the error may contain the value of an unusable option
                 let hide = |error: object_store::Error| {
                     self.hidden.apply(&raw_error_chain(&error)).into_owned()
                 };
@@ -511,7 +508,7 @@ impl Opening<'_> {
         })
     }
 
-    /// The lake's URL without its path, which is none of the store's client's business.
+    /// Returns the lake's URL without its path, which the store's client doesn't need.
     fn bucket_url(&self) -> String {
         let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
         let bucket = rest.split('/').next().unwrap_or_default();
@@ -519,7 +516,7 @@ impl Opening<'_> {
     }
 }
 
-/// A metadata service is asked twice at most: it is next door.
+/// Returns the retry settings for a metadata service, which is local and asked at most twice.
 fn of_metadata() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),
@@ -528,7 +525,7 @@ fn of_metadata() -> RetryConfig {
     }
 }
 
-/// An object of ours as JSON text with a newline: people read these.
+/// Serialises an object as indented JSON with a newline, for human readers.
 pub(super) fn to_json<T: Serialize>(value: &T, key: &Path) -> Result<PutPayload, LakeError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| LakeError::Unreadable {
         key: key.to_string(),
@@ -538,7 +535,7 @@ pub(super) fn to_json<T: Serialize>(value: &T, key: &Path) -> Result<PutPayload,
     Ok(text.into())
 }
 
-/// Reads an object of ours; its `format` is looked at first, so that a newer one is recognised, never guessed at.
+/// Parses an object. Its `format` is checked first, so that a newer one is refused instead of misread.
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(
     bytes: &[u8],
     key: &Path,
@@ -593,7 +590,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_folds_cases_is_refused_at_start() {
         let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
-        // as if the layout file were found by this name too
+        // as if the layout file were also found by this name
         let capitals = lake.layout.lake_file_in_capitals();
         lake.create(&capitals, "{}".into()).await.unwrap();
         let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();

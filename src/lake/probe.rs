@@ -1,6 +1,6 @@
-//! Tries what a lake needs of its store, on objects of its own that are taken away again.
+//! Probes of the store operations that a lake needs, on temporary objects.
 //!
-//! Nothing here needs the lake to be laid out, and nothing lays it out.
+//! Probes neither need nor create the lake's layout.
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
@@ -14,37 +14,37 @@ use super::publish::delete;
 use crate::clock::real_now;
 use crate::model::Timestamp;
 
-/// What was tried, and what came of it.
+/// A probe and its outcome.
 #[derive(Debug)]
 pub struct ProbeResult {
-    /// What was tried.
+    /// The probe.
     pub probe: StoreProbe,
-    /// What was done, or why it can't be.
+    /// The outcome.
     pub outcome: ProbeOutcome,
 }
 
-/// What can be tried.
+/// A probe of a store operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreProbe {
-    /// The layout file is read, if there is one.
+    /// Reads the layout file, if there is one.
     Layout,
-    /// An object is written and read back.
+    /// Writes an object and reads it back.
     Write,
-    /// An object is created only if absent, twice: the second time has to be refused and to change nothing. And of several
-    /// creators at the same time exactly one has to win.
+    /// Creates an object if absent, twice: the second attempt has to be refused without changing anything. Of several
+    /// concurrent creators, exactly one has to win.
     ConditionalCreate,
-    /// What was written isn't found under the same name in capitals.
+    /// Ensures that an object isn't found under the same name in capitals.
     Case,
-    /// A listing shows what was written, and nothing else.
+    /// Ensures that a listing shows exactly the written objects.
     List,
-    /// An object is copied on the store's side, and the copy has its bytes.
+    /// Copies an object on the store's side and compares the copy.
     Copy,
-    /// All of it is deleted, and no longer there.
+    /// Deletes all objects and ensures that they are gone.
     Delete,
 }
 
 impl StoreProbe {
-    /// In words.
+    /// Returns the probe's description.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Layout => "layout",
@@ -58,23 +58,23 @@ impl StoreProbe {
     }
 }
 
-/// What came of a probe.
+/// The outcome of a probe.
 #[derive(Debug)]
 pub enum ProbeOutcome {
-    /// It works; what was done.
+    /// It works, with a description.
     Works(String),
-    /// It doesn't.
+    /// It fails.
     Fails(LakeError),
-    /// It couldn't be tried, as what it needs has failed.
+    /// It wasn't tried, as a probe that it needs has failed.
     Untried(&'static str),
 }
 
-/// A clock that is further off than this is worth a word. Stores tell whole seconds, and an answer takes its time.
+/// The difference of clocks above which it is reported. Stores return whole seconds, and answers take time.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
-/// How many creators race for one key.
+/// The number of creators that race for a key.
 const CREATORS: usize = 4;
-/// How often they do so in `check`: the first race makes the connections that the others find open.
+/// The number of races in `check`: the first one opens the connections that the others use.
 const RACES: usize = 3;
 
 /// The objects of one probe.
@@ -86,7 +86,8 @@ struct ProbeObjects {
     raced: [Path; RACES],
 }
 
-/// Tries everything. Whatever fails, the rest is tried as far as it can be, and the probe's objects are deleted.
+/// Runs all probes. After a failure, the others are still tried as far as possible, and the temporary objects are
+/// deleted.
 pub async fn probe(lake: &Lake, partition_by: &[String]) -> Vec<ProbeResult> {
     let folder = lake.layout.probe(Uuid::now_v7());
     let objects = ProbeObjects {
@@ -185,7 +186,7 @@ async fn write(lake: &Lake, key: &Path) -> Result<String, LakeError> {
     ))
 }
 
-/// By how much the store's clock is ahead, if that is much.
+/// Returns by how much the store's clock is ahead, if the difference is relevant.
 fn skew(meta: &ObjectMeta, before: Timestamp, after: Timestamp) -> Option<TimeDelta> {
     let said = meta.last_modified;
     let ahead = if said > after {
@@ -196,8 +197,8 @@ fn skew(meta: &ObjectMeta, before: Timestamp, after: Timestamp) -> Option<TimeDe
     (ahead.abs() > SKEW).then_some(ahead)
 }
 
-/// Lets several creators race for one key: exactly one may win. A store that looks and then writes passes whatever is
-/// tried one after the other.
+/// Lets several creators race for a key, of which exactly one may win. Sequential requests don't detect a store that
+/// first checks and then writes.
 async fn race(lake: &Lake, key: &Path) -> Result<(), LakeError> {
     let texts: [String; CREATORS] = std::array::from_fn(|n| text(key, &format!("creator {n}")));
     let creators = (texts.iter()).map(|text| lake.create(key, text.clone().into()));
@@ -231,7 +232,7 @@ async fn race(lake: &Lake, key: &Path) -> Result<(), LakeError> {
     }
 }
 
-/// The same once, for a lake that is about to be used; leaves nothing behind if the store deletes.
+/// Runs one race for a lake that is about to be used. Leaves no object behind if the store can delete.
 pub(super) async fn race_once(lake: &Lake) -> Result<(), LakeError> {
     let key = lake.layout.probe(Uuid::now_v7()).join("raced");
     let raced = race(lake, &key).await;
@@ -244,7 +245,8 @@ pub(super) async fn race_once(lake: &Lake) -> Result<(), LakeError> {
 async fn create(lake: &Lake, key: &Path, raced: &[Path]) -> Result<String, LakeError> {
     let first = text(key, "first");
     if !lake.create(key, first.clone().into()).await? {
-        // its name is new: an answer of ours that was lost, or a store that refuses whatever is conditional
+        // the name is new, so either the answer to the first attempt was lost, or the store refuses all conditional
+        // requests
         let there = lake.read(key).await?;
         if there.is_none_or(|there| there != first) {
             return Err(unproven(
@@ -310,7 +312,7 @@ async fn copy(lake: &Lake, from: &Path, to: &Path) -> Result<String, LakeError> 
     Ok("an object was copied, and the copy has its bytes".to_owned())
 }
 
-/// Deletes whatever may be there; an answer may have been lost, so it is tried for all, in any case.
+/// Deletes all possible objects, as an answer may have been lost.
 async fn delete_all(lake: &Lake, objects: &ProbeObjects) -> Result<String, LakeError> {
     let all = [&objects.written, &objects.created, &objects.copied];
     let all = all.into_iter().chain(&objects.raced);
@@ -349,7 +351,7 @@ async fn expect(lake: &Lake, key: &Path, bytes: &[u8], what: &str) -> Result<(),
     Err(unproven(key, &format!("{what} {why}")))
 }
 
-/// Each object's bytes are its own, so that no mix-up passes.
+/// Returns the content of an object, which is unique, so that mix-ups are detected.
 fn text(key: &Path, what: &str) -> String {
     format!("{what} by `auditlake check` at {key}; may be deleted\n")
 }
@@ -378,20 +380,20 @@ mod tests {
 
     use super::*;
 
-    /// What is wrong with a store.
+    /// A defect of a store.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum StoreFault {
         Nothing,
-        /// It overwrites what it is told to create only if absent.
+        /// It overwrites objects that should be created only if absent.
         IgnoresCondition,
-        /// It says that there is an object already, whatever there is.
+        /// It always answers that the object exists.
         RefusesAllCreates,
-        /// It refuses the second create, but has overwritten all the same.
+        /// It refuses the second create, but overwrites the object.
         OverwritesAndRefuses,
-        /// The answer to the first create is lost: the store has tried again by itself.
+        /// The answer to the first create is lost, and the store's client retries.
         LosesAnswerOfCreate,
         FoldsCase,
-        /// It looks whether there is an object, and writes after a while.
+        /// It checks whether there is an object, and writes later.
         LooksThenWrites,
         HidesFromLists,
         CopiesNothing,
@@ -522,7 +524,7 @@ mod tests {
         }
     }
 
-    /// Which probes fail, which aren't tried, what the first failure says, and what is left in the store.
+    /// Returns the failed probes, the untried ones, the first error, and the remaining objects.
     async fn probed(wrong: StoreFault) -> (String, String, usize) {
         let store = Arc::new(Odd {
             store: InMemory::new(),
@@ -554,7 +556,7 @@ mod tests {
             probed(StoreFault::Nothing).await,
             (String::new(), String::new(), 0)
         );
-        // a create that was sent twice by the store's client is told from a rival's
+        // a create that the store's client sent twice is distinguished from a rival's
         assert_eq!(
             probed(StoreFault::LosesAnswerOfCreate).await,
             (String::new(), String::new(), 0)
@@ -582,7 +584,7 @@ mod tests {
             first.contains("told 4 of 4 creators of one object"),
             "{first}"
         );
-        // nor does such a store get past the start of a run
+        // a run doesn't start with such a store either
         let store = Arc::new(Odd {
             store: InMemory::new(),
             wrong: StoreFault::LooksThenWrites,
@@ -614,7 +616,7 @@ mod tests {
                 "layout write conditional create (case of names) (list) (copy) delete",
                 0,
             ),
-            // what can't be taken away is told
+            // objects that can't be deleted are reported
             (StoreFault::MayNotDelete, "delete", 6),
             (StoreFault::KeepsWhatIsDeleted, "delete", 6),
         ] {

@@ -1,4 +1,4 @@
-//! From staging to the keys that users query. Every step may be repeated.
+//! Publishing: from staging to the keys that users query. Every step is idempotent.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::error::LakeError;
 use super::layout::JobLayout;
 use super::open::Lake;
 
-/// How many copies, deletes or reads of one run are under way at a time.
+/// The number of concurrent copies, deletions or reads of a run.
 pub(super) const AT_A_TIME: usize = 8;
 
-/// How long to wait for a copy to appear, or to be whole, before it is made again. Thirteen seconds together: a copy that
-/// the store calls pending is waited for in `http.rs`, up to a minute.
+/// The waits for a copy to appear completely before it is made again, thirteen seconds in total. A copy that the store
+/// reports as pending is waited for in `http.rs`, for up to a minute.
 const PAUSES: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
@@ -25,12 +25,13 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(9),
 ];
 
-/// Copies each staged file, on the server's side, to its final key, looks whether it arrived, and then deletes the staged
-/// ones; of files that an earlier run committed, and may have published. Returns those that can't be published, because
-/// no whole copy of them is left; what is left is put aside.
+/// Publishes files that an earlier run committed and may already have published: copies each staged file to its final
+/// key on the server's side, verifies the copy, and then deletes the staged files. Returns the files that can't be
+/// published because no complete copy is left; their remains are moved aside.
 ///
-/// Copy before delete, so that a crash in between leaves both, never neither. The final key carries run and number, so
-/// an object of the committed size there is the same file, and is left as it is. One of another size is copied again.
+/// Files are copied before they are deleted, so that a crash in between leaves both copies. The final key contains run
+/// and number, so an object of the committed size there is the same file and is kept. An object of another size is
+/// copied again. See docs/decisions/0003-look-before-deleting.md.
 pub(super) async fn publish<'a>(
     lake: &Lake,
     keys: &JobLayout,
@@ -59,8 +60,8 @@ pub(super) async fn publish<'a>(
     Ok(lost.map(|(file, _)| file).collect())
 }
 
-/// The same for files of this run's own commit, while the job is its own: nobody has published them yet, so no final key
-/// is looked at first. A file that can't be published is an error; the next run recovers from it.
+/// Publishes the files of this run's own commit while the run holds the job: no one has published them yet, so the
+/// final keys aren't checked first. A file that can't be published is an error, from which the next run recovers.
 pub(super) async fn publish_new(lake: &Lake, files: &[CommittedFile]) -> Result<(), LakeError> {
     stream::iter(files.iter().map(Ok))
         .try_for_each_concurrent(AT_A_TIME, async |file| copy(lake, file).await)
@@ -68,12 +69,12 @@ pub(super) async fn publish_new(lake: &Lake, files: &[CommittedFile]) -> Result<
     delete_staged(lake, files).await
 }
 
-/// Whether the object at the file's final key has the size that its commit says.
+/// Returns whether the object at the file's final key has the committed size.
 pub(super) async fn is_published(lake: &Lake, file: &CommittedFile) -> Result<bool, LakeError> {
     Ok(size(lake, &key_of(&file.key)?).await? == Some(file.bytes))
 }
 
-/// A key that a commit names.
+/// Parses a key in a commit.
 pub(super) fn key_of(text: &str) -> Result<Path, LakeError> {
     Path::parse(text).map_err(|error| LakeError::Unreadable {
         key: text.to_owned(),
@@ -81,28 +82,29 @@ pub(super) fn key_of(text: &str) -> Result<Path, LakeError> {
     })
 }
 
-/// Copies one staged file and returns once the copy is there, whole.
+/// Copies a staged file and returns when the copy is complete.
 ///
-/// A store's answer alone proves nothing: some answer 200 with an error in the body, or before the copy is made.
+/// The store's answer alone proves nothing: some stores answer 200 with an error in the body, or before the copy
+/// exists.
 async fn copy(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
     let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
     let mut found = None;
     for pause in PAUSES {
-        // on a local disk a plain copy goes by a temporary file in the table's folder, where a crash would leave it for
-        // whoever reads all that lies there
+        // on a local disk, a plain copy uses a temporary file in the table's folder, which a crash would leave for
+        // readers of the whole folder
         let copied = if lake.is_in_a_folder() {
             lake.files.copy_if_not_exists(&staged, &key).await
         } else {
             lake.files.copy(&staged, &key).await
         };
         match copied {
-            // what is there already, or is being copied, is looked at like any other copy
+            // an existing copy, or one in progress, is verified like any other
             Ok(())
             | Err(
                 object_store::Error::NotFound { .. } | object_store::Error::AlreadyExists { .. },
             ) => {}
             Err(error) => {
-                // its answer may be all that was lost
+                // only its answer may have been lost
                 if matches!(size(lake, &key).await, Ok(Some(found)) if found == file.bytes) {
                     return Ok(());
                 }
@@ -114,7 +116,7 @@ async fn copy(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
             return Ok(());
         }
         if size(lake, &staged).await? != Some(file.bytes) {
-            // a rival may have published it between the two looks
+            // a rival may have published it between the two checks
             found = size(lake, &key).await?;
             return if found == Some(file.bytes) {
                 Ok(())
@@ -128,7 +130,7 @@ async fn copy(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
             return Ok(());
         }
         if lake.is_in_a_folder() && found.is_some() {
-            delete(lake, vec![key.clone()]).await?; // a link isn't made over it, and the staged file is whole
+            delete(lake, vec![key.clone()]).await?; // a link doesn't replace it, and the staged file is complete
         }
     }
     Err(LakeError::NotCopied {
@@ -141,7 +143,7 @@ async fn copy(lake: &Lake, file: &CommittedFile) -> Result<(), LakeError> {
     })
 }
 
-/// No whole copy of the file is left; `found` is the size of what lies at its final key.
+/// Returns the error for a file without any complete copy; `found` is the size of the object at its final key.
 fn lost(file: &CommittedFile, found: Option<u64>) -> LakeError {
     let (staged, key) = (file.staged.clone(), file.key.clone());
     match found {
@@ -154,8 +156,8 @@ fn lost(file: &CommittedFile, found: Option<u64>) -> LakeError {
     }
 }
 
-/// Moves what is left of a file out of the table, to where it marks the damage until somebody deletes it. By reading and
-/// writing it: nothing here relies on the store's copies.
+/// Moves the remains of a file out of the table, where they indicate the damage until an operator deletes them. Reads
+/// and writes the object, so as not to rely on the store's copies.
 async fn put_aside(lake: &Lake, keys: &JobLayout, file: &CommittedFile) -> Result<(), LakeError> {
     let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
     let aside = keys.damaged(&key);
@@ -168,7 +170,7 @@ async fn put_aside(lake: &Lake, keys: &JobLayout, file: &CommittedFile) -> Resul
         "a committed file is lost: what is left of it is put aside, and its ranges are pulled again"
     );
     let length = rest.len() as u64;
-    // one that is there already was put aside by a run that got no further
+    // an existing one was moved aside by an interrupted run
     if lake.create(&aside, rest.into()).await? && size(lake, &aside).await? != Some(length) {
         return Err(LakeError::NotWritten {
             key: aside.to_string(),
@@ -183,7 +185,7 @@ async fn put_aside(lake: &Lake, keys: &JobLayout, file: &CommittedFile) -> Resul
     Ok(())
 }
 
-/// The keys of a job's damaged files that were put aside, until somebody deletes them.
+/// Returns the keys of a job's damaged files that were moved aside and not yet deleted.
 pub async fn damaged(lake: &Lake, job: &str) -> Result<Vec<String>, LakeError> {
     let folder = lake.layout.job(job).damaged_files();
     let listing = lake.store.list(Some(&folder));
@@ -202,7 +204,7 @@ async fn delete_staged(lake: &Lake, files: &[CommittedFile]) -> Result<(), LakeE
     delete(lake, staged?).await
 }
 
-/// The object's size; nothing if there is none.
+/// Returns the object's size; `None` if it doesn't exist.
 pub(super) async fn size(lake: &Lake, key: &Path) -> Result<Option<u64>, LakeError> {
     match lake.store.head(key).await {
         Ok(meta) => Ok(Some(meta.size)),
@@ -211,7 +213,7 @@ pub(super) async fn size(lake: &Lake, key: &Path) -> Result<Option<u64>, LakeErr
     }
 }
 
-/// Deletes objects, up to a thousand in one request where the store can; one that is gone already is fine.
+/// Deletes objects, up to a thousand per request if the store supports it. Missing objects are ignored.
 pub(super) async fn delete(lake: &Lake, keys: Vec<Path>) -> Result<(), LakeError> {
     let Some(first) = keys.first().cloned() else {
         return Ok(());
@@ -226,7 +228,7 @@ pub(super) async fn delete(lake: &Lake, keys: Vec<Path>) -> Result<(), LakeError
         }
         Ok(())
     };
-    // `object_store` panics if S3 answers with an error for a key that it wasn't asked to delete
+    // `object_store` panics if S3 answers with an error for a key that wasn't in the request
     let deleted = AssertUnwindSafe(delete).catch_unwind().await;
     deleted
         .unwrap_or_else(|_| {

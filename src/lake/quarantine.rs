@@ -1,8 +1,8 @@
 //! The lake's quarantine: files of unreadable records, one JSON object a line, and the acknowledgements of lines.
 //!
-//! Neither is ever changed. A line is open until another file says otherwise: an acknowledgement names exactly one line,
-//! by its file, its number and its hash, so a new appearance of the same bytes is open again. A line that isn't ours is
-//! reported and counts as open: nobody knows what it stands for.
+//! Neither is ever changed. A line is open until an acknowledgement in another file refers to it by file, number and
+//! hash, so a new occurrence of the same bytes is open again. Foreign lines are reported and count as open, as their
+//! meaning is unknown.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -25,24 +25,24 @@ use super::open::Lake;
 use super::publish;
 use crate::model::{Range, Timestamp, hex};
 
-/// How many acknowledgements one file holds.
+/// The maximum number of acknowledgements in a file.
 const LINES_A_FILE: usize = 10_000;
 
 /// One unreadable record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineLine {
-    /// Hash of the record's bytes.
+    /// The hash of the record's bytes.
     pub id: String,
-    /// The text as received. Of a record that isn't UTF-8, its text with U+FFFD in the place of what can't be read.
+    /// The text as received. For a record that isn't UTF-8, invalid bytes are replaced with U+FFFD.
     pub raw: String,
     /// The bytes of a record that isn't UTF-8, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
-    /// Why it couldn't be read.
+    /// The reason why it couldn't be parsed.
     pub reason: String,
-    /// The stream that showed it.
+    /// The stream that returned it.
     pub stream: String,
-    /// The bounds that were asked.
+    /// The requested bounds.
     #[serde(flatten)]
     pub asked: AskedRange,
     /// When it was received.
@@ -76,7 +76,7 @@ impl From<AskedRange> for FromTo {
 }
 
 impl QuarantineLine {
-    /// The line of a record.
+    /// Creates the line of a record.
     pub fn new(
         raw: impl AsRef<[u8]>,
         reason: String,
@@ -99,7 +99,7 @@ impl QuarantineLine {
 }
 
 impl QuarantineLine {
-    /// The record's bytes as received, unless the line was altered.
+    /// Returns the record's bytes as received, unless the line was altered.
     fn bytes(&self) -> Option<Cow<'_, [u8]>> {
         match &self.raw_base64 {
             None => Some(Cow::Borrowed(self.raw.as_bytes())),
@@ -108,17 +108,17 @@ impl QuarantineLine {
     }
 }
 
-/// The id of a record: a hash of its bytes, 32 hexadecimal digits.
+/// Returns the id of a record: a hash of its bytes, 32 hexadecimal digits.
 pub fn id_of(raw: &[u8]) -> String {
     hex(&Sha256::digest(raw)[..16])
 }
 
-/// Where a line lies. What lies there never changes.
+/// The location of a line, whose content never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinePlace {
     /// The file's name in the quarantine's folder.
     pub file: String,
-    /// From 1; empty lines count.
+    /// The line's number from 1; empty lines count.
     pub line: u64,
 }
 
@@ -141,20 +141,20 @@ impl FromStr for LinePlace {
     }
 }
 
-/// A line, where it lies, and what it holds.
+/// A line with its location and content.
 #[derive(Debug)]
 pub struct FoundLine<'a> {
-    /// Where.
+    /// The location.
     pub place: LinePlace,
-    /// The hash of the record's bytes; of a line that isn't ours, of the line itself.
+    /// The hash of the record's bytes; for a foreign line, of the line itself.
     pub id: String,
     /// The line's own bytes.
     pub bytes: &'a [u8],
-    /// What it holds, or why that can't be told.
+    /// The record, or the reason why the line can't be parsed.
     pub line: Result<QuarantineLine, String>,
 }
 
-/// One file of a job's quarantine.
+/// A file of a job's quarantine.
 #[derive(Debug)]
 pub struct QuarantineFile {
     name: String,
@@ -162,12 +162,12 @@ pub struct QuarantineFile {
 }
 
 impl QuarantineFile {
-    /// Its content; nothing if it is gone.
+    /// Reads the content; `None` if the file is gone.
     pub async fn read(&self, lake: &Lake) -> Result<bytes::Bytes, LakeError> {
         Ok(lake.read_file(&self.key).await?.unwrap_or_default())
     }
 
-    /// The lines of its content.
+    /// Returns the lines of the content.
     pub fn lines<'a>(&'a self, content: &'a [u8]) -> impl Iterator<Item = FoundLine<'a>> {
         let is_ours = layout::is_quarantined(&self.name);
         numbered(content).map(move |(number, bytes)| {
@@ -201,19 +201,19 @@ fn parse(bytes: &[u8]) -> Result<QuarantineLine, String> {
     }
 }
 
-/// The lines that aren't empty, numbered from 1.
+/// Returns the lines that aren't empty, with numbers from 1.
 fn numbered(content: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     (1..)
         .zip(content.split(|&byte| byte == b'\n'))
         .filter(|(_, line)| !line.is_empty())
 }
 
-/// The files of a job's quarantine, by name.
+/// Lists the files of a job's quarantine by name.
 pub async fn files(lake: &Lake, job: &str) -> Result<Vec<QuarantineFile>, LakeError> {
     in_folder(lake, &lake.layout.job(job).quarantine()).await
 }
 
-/// Gives each line of a job's quarantine to `take`, one file in memory at a time.
+/// Passes each line of a job's quarantine to `take`, with one file in memory at a time.
 pub async fn read(
     lake: &Lake,
     job: &str,
@@ -241,17 +241,17 @@ async fn in_folder(lake: &Lake, folder: &Path) -> Result<Vec<QuarantineFile>, La
     Ok(files)
 }
 
-/// What acknowledged a line.
+/// The origin of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AcknowledgedBy {
-    /// Somebody, by hand.
+    /// A user.
     Ack,
-    /// A replay: the lake has its record.
+    /// A replay: the record is in the lake.
     Replay,
 }
 
-/// Says of one line that it is done with.
+/// The acknowledgement of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     /// The quarantine file's name.
@@ -262,17 +262,17 @@ pub struct Acknowledgement {
     pub id: String,
     /// What acknowledged it.
     pub by: AcknowledgedBy,
-    /// Who did: `user@host`, as the operating system names the process's user and its machine.
+    /// The user, as `user@host` according to the operating system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
-    /// What somebody had to say.
+    /// The user's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When.
+    /// When it was acknowledged.
     pub at: Timestamp,
 }
 
-/// Gives each acknowledgement of a job's quarantine to `take`. One that isn't ours acknowledges nothing, and is logged.
+/// Passes each acknowledgement of a job's quarantine to `take`. Foreign ones acknowledge nothing and are logged.
 pub async fn read_acknowledgements(
     lake: &Lake,
     job: &str,
@@ -296,14 +296,14 @@ pub async fn read_acknowledgements(
     Ok(())
 }
 
-/// Which lines of a job's quarantine are acknowledged.
+/// The acknowledged lines of a job's quarantine.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
     by_file: HashMap<String, HashMap<u64, Vec<(String, AcknowledgedBy)>>>,
 }
 
 impl Acknowledged {
-    /// All that is acknowledged now.
+    /// Reads all current acknowledgements.
     pub async fn read(lake: &Lake, job: &str) -> Result<Self, LakeError> {
         let mut all = Self::default();
         read_acknowledgements(lake, job, |one| {
@@ -314,7 +314,7 @@ impl Acknowledged {
         Ok(all)
     }
 
-    /// What acknowledged the line, if anything has; a replay counts for more than a hand.
+    /// Returns the origin of the line's acknowledgement, if any; a replay takes precedence over a user.
     pub fn by(&self, place: &LinePlace, id: &str) -> Option<AcknowledgedBy> {
         let of_line = self.by_file.get(&place.file)?.get(&place.line)?;
         let mut by = of_line.iter().filter(|(of, _)| of == id).map(|(_, by)| *by);
@@ -325,29 +325,29 @@ impl Acknowledged {
         }))
     }
 
-    /// Whether nothing has acknowledged the line.
+    /// Returns whether the line isn't acknowledged.
     pub fn is_open(&self, found: &FoundLine<'_>) -> bool {
         self.by(&found.place, &found.id).is_none()
     }
 }
 
-/// How many reasons [`count`] tells apart.
+/// The maximum number of reasons that [`count`] distinguishes.
 const REASONS: usize = 50;
 
-/// How many lines a job's quarantine has, and what else was put aside.
+/// The counts of a job's quarantine, and its damaged files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineCounts {
-    /// Not acknowledged; with the lines that aren't ours.
+    /// The open lines, including foreign ones.
     pub open: u64,
-    /// Acknowledged.
+    /// The acknowledged lines.
     pub acknowledged: u64,
-    /// The open ones by their reasons; those of reasons beyond the first fifty aren't in it.
+    /// The open lines by reason, for the first fifty reasons.
     pub reasons: BTreeMap<String, u64>,
-    /// The keys of what was left of committed files that the store lost, until somebody deletes them.
+    /// The keys of the remains of committed files that the store lost, until an operator deletes them.
     pub damaged: Vec<String>,
 }
 
-/// Counts the lines of a job's quarantine, the open ones by their reasons, too.
+/// Counts the lines of a job's quarantine, and the open ones by reason.
 pub async fn count(lake: &Lake, job: &str) -> Result<LineCounts, LakeError> {
     let acknowledged = Acknowledged::read(lake, job).await?;
     let mut counts = LineCounts {
@@ -371,7 +371,7 @@ pub async fn count(lake: &Lake, job: &str) -> Result<LineCounts, LakeError> {
     Ok(counts)
 }
 
-/// The user of this process and its machine, `user@host`; `uid 1000@host` where the system has no name for the user.
+/// Returns the user of this process and its machine as `user@host`, or `uid 1000@host` if the user has no name.
 fn who() -> String {
     let host = gethostname::gethostname();
     let user = fs::metadata("/proc/self").ok().map(|process| process.uid());
@@ -391,7 +391,7 @@ fn user_name(uid: u32) -> Option<String> {
     })
 }
 
-/// Acknowledges lines, in files of their own, in the name of this process's user. A line may be acknowledged twice; that changes nothing.
+/// Acknowledges lines in separate files, in the name of this process's user. Acknowledging a line twice has no effect.
 pub async fn acknowledge(
     lake: &Lake,
     job: &str,
@@ -421,7 +421,7 @@ pub async fn acknowledge(
             text.push(b'\n');
         }
         let length = text.len() as u64;
-        // nobody else makes this key: what exists there is ours, and only its answer was lost
+        // no one else uses this key: an existing object means that only the answer was lost
         let _: bool = lake.create(&key, text.into()).await?;
         if publish::size(lake, &key).await? != Some(length) {
             return Err(LakeError::NotWritten {

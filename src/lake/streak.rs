@@ -1,4 +1,4 @@
-//! A streak of failed runs: kept in the job's log, so that every process knows of it and of the next attempt.
+//! A streak of failed runs, kept in the job's log, so that every process knows the next attempt.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -7,45 +7,45 @@ use uuid::Uuid;
 use super::commit::{RunFailure, RunSummary, known};
 use crate::model::{FailureKind, Timestamp};
 
-/// Shortest and longest pause after a failed run; doubled with each further failure in a row.
+/// The shortest and longest pause after a failed run; doubled with each further failure in a row.
 const FAILURE_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::seconds(10), TimeDelta::minutes(5));
-/// The same after credentials were refused.
+/// The shortest and longest pause after credentials were refused.
 const AUTH_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(1));
-/// The longest pause that a provider may ask for.
+/// The longest pause that a provider can request.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(365);
-/// How many streams a streak names.
+/// The number of streams listed in a streak.
 const STREAMS: usize = 20;
 
-/// The scheduled runs of a job that failed in a row, up to its newest one.
+/// The consecutive failed scheduled runs of a job, up to the newest one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureStreak {
     /// When the first of them failed.
     pub since: Timestamp,
     /// When the last of them failed.
     pub at: Timestamp,
-    /// The last of them.
+    /// The id of the last of them.
     pub run: Uuid,
-    /// Number of failed runs in a row.
+    /// The number of failed runs in a row.
     pub runs: u32,
-    /// The kind of the last run's failure: refused credentials, if there are any, else its first failure's.
+    /// The kind of the last run's failure: refused credentials, if there are any, or that of its first failure.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "known"
     )]
     pub kind: Option<FailureKind>,
-    /// Whether it was the lake that failed, not the provider.
+    /// Whether the lake failed instead of the provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_lake: bool,
     /// That failure with its causes.
     pub error: String,
-    /// The streams that failed in the last run, the first twenty of them; none if it failed as a whole.
+    /// The first twenty streams that failed in the last run; empty if it failed as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<String>,
-    /// Number of streams that failed in the last run.
+    /// The number of streams that failed in the last run.
     #[serde(default)]
     pub failed_streams: u64,
-    /// Until when the provider asked to be left alone.
+    /// The end of the pause that the provider requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_until: Option<Timestamp>,
     /// The next scheduled run begins at the job's first tick that is not before this instant.
@@ -53,15 +53,15 @@ pub struct FailureStreak {
 }
 
 impl FailureStreak {
-    /// Returns the streak after a run that ended at `now`; none if the run succeeded. A run that was stopped before it had
-    /// finished, without a failure, changes nothing.
+    /// Returns the streak after a run that ended at `now`; `None` if the run succeeded. A run that was stopped without
+    /// a failure before it had finished changes nothing.
     pub fn after(
         previous: Option<&Self>,
         run: Uuid,
         ended: &RunSummary,
         now: Timestamp,
     ) -> Option<Self> {
-        // a range that failed while its stream went on has a back-off of its own
+        // a range that failed while its stream continued has a back-off of its own
         let failures = || ended.failures.iter().filter(|failed| !failed.went_on);
         let Some(first) = failures().next() else {
             return previous.filter(|_| ended.unfinished).cloned();
@@ -97,14 +97,14 @@ impl FailureStreak {
         })
     }
 
-    /// The instant before which no run begins. It is never further from `now` than the pause is long, whatever clock wrote
-    /// the streak.
+    /// Returns the instant before which no run begins. It is never further from `now` than the length of the pause,
+    /// even if a wrong clock wrote the streak.
     pub fn not_before(&self, now: Timestamp) -> Timestamp {
         self.retry_at.min(now + (self.retry_at - self.at))
     }
 
-    /// The streak as a process that has just started observes it: the pause that the provider asked for, but only the
-    /// shortest one of its own, since the configuration or the credentials may have been corrected meanwhile.
+    /// Returns the streak as observed by a process that has just started: the pause requested by the provider, but only
+    /// the shortest own pause, as the configuration or the credentials may have been corrected meanwhile.
     #[must_use]
     pub fn at_start(self) -> Self {
         let shortest = self.at + pause_of(self.kind).0;
