@@ -1,4 +1,4 @@
-//! What a store's refusal means: does it pass by itself, and what would help at this kind of store.
+//! Classification of store errors: whether a failure is transient, and advice for this kind of store.
 
 use std::error::Error;
 use std::fmt;
@@ -10,12 +10,12 @@ use super::options::StoreKind;
 use crate::model::FailureKind;
 use crate::telemetry::causes;
 
-/// What a refusal or a failure means.
+/// The meaning of a refusal or a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoreVerdict {
-    /// For the scheduler.
+    /// The kind of failure.
     pub(super) kind: FailureKind,
-    /// What to do, where the store's own words don't say it.
+    /// The advice, if the store's own message doesn't contain it.
     pub(super) advice: Option<&'static str>,
 }
 
@@ -30,11 +30,11 @@ const fn plainly(kind: FailureKind) -> StoreVerdict {
     StoreVerdict { kind, advice: None }
 }
 
-/// What a store answered to a request, or why there is no answer. Its text holds no secret.
+/// A store's answer to a request, or the reason why there is none. Its text contains no secret.
 #[derive(Debug)]
 pub(super) struct StoreAnswer {
     said: String,
-    /// The store's own word for it, like `NoSuchBucket`.
+    /// The store's own code, such as `NoSuchBucket`.
     pub(super) code: Option<String>,
     /// The HTTP status, if there was an answer.
     pub(super) status: Option<u16>,
@@ -42,7 +42,7 @@ pub(super) struct StoreAnswer {
 }
 
 impl StoreAnswer {
-    /// What `error` means at this kind of store; `shown` is its text, closed.
+    /// Classifies `error` for this kind of store; `shown` is its redacted text.
     pub(super) fn of(store: StoreKind, error: &(dyn Error + 'static), shown: String) -> Self {
         let mut whole = String::new();
         let mut refused = None;
@@ -52,7 +52,7 @@ impl StoreAnswer {
                     said: shown,
                     code: None,
                     status: None,
-                    verdict: plainly(FailureKind::Auth), // it says itself what was looked for
+                    verdict: plainly(FailureKind::Auth), // its message lists where credentials were searched
                 };
             }
             if let Some(found) = error.downcast_ref::<FinalRefusal>() {
@@ -83,7 +83,7 @@ impl StoreAnswer {
         }
     }
 
-    /// Whether the store says that there is no bucket or container, rather than no object.
+    /// Returns whether the bucket or container is missing, instead of an object.
     pub(super) fn lacks_bucket(&self) -> bool {
         matches!(
             self.code.as_deref(),
@@ -91,7 +91,7 @@ impl StoreAnswer {
         )
     }
 
-    /// Whether an answer that was taken for "there is one already" says something else.
+    /// Returns whether an answer that was read as "the object exists" has another meaning.
     pub(super) fn is_other_conflict(&self) -> bool {
         self.status == Some(409)
             && self.code.as_deref().is_some_and(|code| {
@@ -146,8 +146,8 @@ const KMS_KEY: StoreVerdict = is(
     "the key that encrypts the bucket can't be used: check that it exists, is enabled and is in the bucket's region",
 );
 
-/// What an answer means, by the store's kind, the HTTP status, the store's code and its words. A table: the first row
-/// that fits.
+/// Classifies an answer by the store's kind, the HTTP status, the store's code and its message. A table whose first
+/// matching row applies.
 pub(super) fn classify(
     store: StoreKind,
     status: Option<u16>,
@@ -325,7 +325,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
             FailureKind::Config,
             "the bucket bills who asks: that isn't supported",
         ),
-        // what S3 says with a 400 and doesn't mean
+        // codes that S3 sends with 400, although the request is valid
         "RequestTimeout"
         | "IncompleteBody"
         | "BadDigest"
@@ -348,7 +348,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
     })
 }
 
-/// Why no answer came.
+/// Classifies a request without an answer.
 fn without_answer(said: &str) -> StoreVerdict {
     let says = |words: &str| said.contains(words);
     if says("invalid peer certificate") {
@@ -391,7 +391,7 @@ fn without_answer(said: &str) -> StoreVerdict {
     plainly(FailureKind::Transient)
 }
 
-/// What a failure of the disk means.
+/// Classifies a failure of the disk.
 pub(super) fn of_disk(error: &io::Error) -> StoreVerdict {
     use io::ErrorKind as Disk;
     match error.kind() {
@@ -427,13 +427,14 @@ pub(super) fn of_disk(error: &io::Error) -> StoreVerdict {
     }
 }
 
-/// The status in the words of `object_store`.
+/// Returns the status in a message of `object_store`.
 fn status_in(said: &str) -> Option<u16> {
     let (_, rest) = said.split_once("status code: ")?;
     rest.get(..3)?.parse().ok()
 }
 
-/// The store's code: an element of an XML error, a member of a JSON one, or in the words of `object_store`.
+/// Returns the store's code: an element of an XML error, a member of a JSON error, or a part of a message of
+/// `object_store`.
 pub(super) fn code_in(said: &str) -> Option<String> {
     let between = |begin: &str, end: &str| {
         let (_, rest) = said.split_once(begin)?;
@@ -642,7 +643,7 @@ mod tests {
                     "{shown}"
                 ),
             }
-            // names of one cloud mean nothing to the others
+            // names of one cloud have no meaning for the others
             let said = verdict.advice.unwrap_or_default();
             assert!(
                 store == S3 || !said.contains("aws_") && !said.contains("s3:"),

@@ -1,9 +1,10 @@
-//! Azure's connection strings, as its portal and its tools give them.
+//! Azure's connection strings, as its portal and its tools show them.
 
-/// The account of the emulator, and its key: public, the same everywhere.
+/// The setting for the emulator, whose account and key are public.
 const EMULATOR: &str = "UseDevelopmentStorage";
 
-/// The settings in a connection string, by canonical key. The error is a predicate and holds nothing of the text.
+/// Parses a connection string into settings by canonical key. The error is a predicate and contains nothing of the
+/// text.
 pub(super) fn from_connection_string(text: &str) -> Result<Vec<(&'static str, String)>, String> {
     let form = "is not a connection string; it reads `AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net`";
     if text.chars().any(char::is_control) || !text.is_ascii() {
@@ -55,7 +56,7 @@ pub(super) fn from_connection_string(text: &str) -> Result<Vec<(&'static str, St
         );
     }
     if endpoint.starts_with("http://") {
-        settings.push(("allow_http", "true".to_owned())); // it says so itself
+        settings.push(("allow_http", "true".to_owned())); // the endpoint has no TLS
     }
     settings.push(("azure_storage_account_name", account));
     settings.push(("azure_storage_endpoint", endpoint));

@@ -1,4 +1,4 @@
-//! Where a store's credentials come from: profiles of the AWS tools, and a metadata service that may be silent.
+//! The source of a store's credentials: profiles of the AWS tools, and a metadata service that may not answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use super::options::{
     StoreSetting, StoreSettings, check,
 };
 
-/// There are no credentials; says what was looked for.
+/// No credentials were found. The message lists where they were searched.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NoCredentials(String);
@@ -32,24 +32,24 @@ impl NoCredentials {
     }
 }
 
-/// How long a machine's metadata service may take: it is next door, or it isn't there.
+/// The timeout of a machine's metadata service, which is local or missing.
 const METADATA: Duration = Duration::from_secs(5);
-/// How long its silence is remembered, so that not every request waits for it again.
+/// How long a missing answer is remembered, so that not every request waits again.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Where the credentials come from.
+/// The source of credentials.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum CredentialSource {
-    /// From the settings, or from what they name. Nothing is left to the machine.
+    /// The settings, or files and services that they name. The machine's metadata service isn't used.
     Given,
-    /// From a profile, whose files are read again for each request, as tools renew what is in them.
+    /// A profile, whose files are read for each request, as tools renew their content.
     Profile(ProfileFiles),
-    /// Nothing is configured: the machine's metadata service may have some.
+    /// The machine's metadata service, as nothing is configured.
     Machine,
 }
 
 impl CredentialSource {
-    /// What no message may show of the credentials that it names, as they are now.
+    /// Returns the current secrets of this source, which no message may contain.
     pub(super) fn secrets(&self) -> Vec<String> {
         let Self::Profile(files) = self else {
             return Vec::new();
@@ -67,8 +67,8 @@ impl CredentialSource {
     }
 }
 
-/// Says where the credentials of these settings come from. A profile's own settings (region, endpoint, role) are added.
-/// The error says what can't be used.
+/// Determines the source of credentials for these settings. A profile's own settings (region, endpoint, role) are
+/// added. The error describes unusable settings.
 pub(super) fn find(
     store: StoreKind,
     settings: &mut StoreSettings,
@@ -229,7 +229,7 @@ fn find_s3(
     Ok(machine_or_given(settings, false))
 }
 
-/// An error if the file that a setting names can't be read.
+/// Fails if the file of a setting can't be read.
 fn readable(settings: &StoreSettings, key: &str) -> std::result::Result<(), String> {
     let Some(setting) = settings.get(key) else {
         return Ok(());
@@ -254,7 +254,7 @@ fn machine_or_given(settings: &StoreSettings, given: bool) -> CredentialSource {
     }
 }
 
-/// The files of the AWS tools, and the profile that counts.
+/// The files of the AWS tools, and the selected profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProfileFiles {
     credentials: Option<PathBuf>,
@@ -315,8 +315,8 @@ impl ProfileFiles {
         )
     }
 
-    /// The profile, what the file of credentials says first; `None` if there is none. Fails if a file is there and can't
-    /// be read.
+    /// Reads the profile, in which the credentials file takes precedence; `None` if it doesn't exist. Fails if a file
+    /// exists but can't be read.
     fn read(&self) -> std::result::Result<Option<Profile>, String> {
         let mut found: Option<Profile> = None;
         for path in [&self.config, &self.credentials].into_iter().flatten() {
@@ -353,7 +353,7 @@ impl ProfileFiles {
     }
 }
 
-/// The sections of an INI file as the AWS tools write it, by the profile's name.
+/// Parses the sections of an INI file of the AWS tools, by the profile's name.
 fn sections(text: &str) -> BTreeMap<String, Profile> {
     let mut all: BTreeMap<String, Profile> = BTreeMap::new();
     let mut name = None;
@@ -400,9 +400,9 @@ impl CredentialProvider for ProfileFiles {
     }
 }
 
-/// A credential whose parts can be looked at before a library puts them into a header.
+/// A credential whose parts are checked before a library puts them into a header.
 pub(super) trait Checked {
-    /// What can't stand in a header.
+    /// Returns the first part that isn't valid in a header.
     fn problem(&self) -> Option<String>;
 }
 
@@ -440,10 +440,10 @@ impl Checked for GcpCredential {
     }
 }
 
-/// Credentials that are looked at before use, and not waited for endlessly.
+/// Credentials that are checked before use, with a timeout.
 pub(super) struct Bounded<T> {
     provider: Arc<dyn CredentialProvider<Credential = T>>,
-    /// Of a machine's metadata service: which credentials were looked for before.
+    /// For a machine's metadata service: where credentials were searched before.
     looked_for: Option<&'static str>,
     silent: Mutex<Option<(Instant, NoCredentials)>>,
 }
@@ -466,7 +466,7 @@ impl<T> Bounded<T> {
         }
     }
 
-    /// What was said a moment ago of a service that doesn't answer.
+    /// The recent error of a service that doesn't answer.
     fn remembered(&self) -> Option<NoCredentials> {
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, said) = silent.as_ref()?;
@@ -512,7 +512,7 @@ impl<T: Checked + Send + Sync + 'static> CredentialProvider for Bounded<T> {
     }
 }
 
-/// Which credentials were looked for, in vain, before the machine was asked.
+/// Returns where credentials were searched in vain before the machine's metadata service.
 pub(super) fn looked_for(store: StoreKind) -> &'static str {
     match store {
         StoreKind::S3 => {
@@ -608,7 +608,7 @@ mod tests {
             "{error}"
         );
 
-        // without a name it is the default one; keys of the environment go before
+        // without a name, the default profile is used; keys of the environment take precedence
         let (found, settings, _home) = with(keys, config, &[]);
         assert!(matches!(found, Ok(CredentialSource::Profile(files)) if files.name == "default"));
         assert_eq!(settings[REGION].value, "eu-west-1");

@@ -1,4 +1,4 @@
-//! What can go wrong with a lake.
+//! The failures of a lake.
 
 use object_store::path::Path;
 
@@ -7,7 +7,7 @@ use super::options::StoreKind;
 use crate::model::{FailureKind, Timestamp};
 use crate::telemetry::causes;
 
-/// A failure of the lake, with the key it happened at.
+/// A failure of the lake, with the affected key.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// The store refused or failed.
@@ -17,15 +17,15 @@ pub enum LakeError {
         action: &'static str,
         /// The object or prefix.
         key: String,
-        /// The store's own words.
+        /// The store's error.
         source: object_store::Error,
     },
     /// The lake's URL or its options are not usable.
     #[error("the lake `{url}` can't be opened: {reason}")]
     Url {
-        /// As configured.
+        /// The URL as configured.
         url: String,
-        /// What is wrong and what would work.
+        /// The problem, and what would work.
         reason: String,
     },
     /// The store ignores `If-None-Match: *`.
@@ -38,7 +38,7 @@ pub enum LakeError {
         /// The lake.
         url: String,
     },
-    /// The store takes names that differ by case only for one.
+    /// The store doesn't distinguish names by case.
     #[error(
         "the store behind `{url}` takes names that differ by case only for one, so that accounts `A` and `a` would share a \
          folder, and jobs a log; use object storage, or a disk that tells cases apart"
@@ -47,15 +47,15 @@ pub enum LakeError {
         /// The lake.
         url: String,
     },
-    /// The store answers, but not as a lake needs it.
+    /// The store's behaviour doesn't meet the lake's requirements.
     #[error("the store doesn't do what a lake needs, seen at `{key}`: {reason}; use another store")]
     Unproven {
         /// The object or prefix.
         key: String,
-        /// What it does.
+        /// The observed behaviour.
         reason: String,
     },
-    /// The lake was laid out in another way than the configuration says.
+    /// The lake's layout differs from the configuration.
     #[error(
         "the lake `{url}` is partitioned by [{have}], jobs.yaml says [{want}]: set `partition_by` back, or give the new \
          layout a new lake `url` and pull again"
@@ -63,12 +63,12 @@ pub enum LakeError {
     OtherLayout {
         /// The lake.
         url: String,
-        /// How the lake is laid out.
+        /// The lake's layout.
         have: String,
-        /// What the configuration asks for.
+        /// The configured layout.
         want: String,
     },
-    /// Invented events don't belong among real ones.
+    /// The demo's invented events and real events can't share a lake.
     #[error("{}", match .is_demo {
         true => format!("the lake `{url}` is that of a `demo`, and its events are invented: give these jobs another lake `url`"),
         false => format!("the lake `{url}` is not one of a `demo`: give the demo a folder of its own"),
@@ -76,7 +76,7 @@ pub enum LakeError {
     Demo {
         /// The lake.
         url: String,
-        /// Whether its events are the invented ones.
+        /// Whether the lake is the demo's.
         is_demo: bool,
     },
     /// An object was written by a newer version.
@@ -91,31 +91,31 @@ pub enum LakeError {
         /// The newest that this version reads.
         known: u32,
     },
-    /// An object of ours isn't what it should be. Nothing is guessed.
+    /// An object doesn't have the expected content.
     #[error("`{key}` is not what auditlake writes there: {reason}; move it away to go on")]
     Unreadable {
         /// The object.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// Another run's commit is newer than ours: it owns the job now, and publishes what we committed.
+    /// Another run's commit is newer: that run holds the job now, and publishes this run's commits.
     #[error("another run took the job over (commit {version}); this run stops")]
     TakenOver {
         /// The rival's commit.
         version: u64,
     },
-    /// This run's claim ran out on its own clock before it could commit.
+    /// This run's claim expired by its own clock before it could commit.
     #[error(
         "this run's claim expired at {at} before it could commit; the next run pulls the rest again"
     )]
     ClaimExpired {
         /// When.
         at: Timestamp,
-        /// What the store said when it was tried.
+        /// The store's last error.
         source: Option<Box<LakeError>>,
     },
-    /// The folder that the lake lies in isn't what it was when it was opened: removed, or its disk unmounted.
+    /// The lake's folder was removed, or its disk unmounted, since the lake was opened.
     #[error(
         "the lake `{url}` is gone: its folder was removed or its disk unmounted while it was in use; a log that began \
          anew there would count as pulled what isn't there"
@@ -124,14 +124,14 @@ pub enum LakeError {
         /// The lake.
         url: String,
     },
-    /// A commit was sent, and it can't be told whether it arrived.
+    /// A commit was sent, but it is unknown whether it was created.
     #[error(
         "commit {version} got no clear answer after {attempts} attempts; the next run finds out"
     )]
     NoAnswer {
         /// The commit.
         version: u64,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
         /// The last failure.
         source: Box<LakeError>,
@@ -142,38 +142,38 @@ pub enum LakeError {
          than auditlake deleted it; the next run pulls its ranges again"
     )]
     FileVanished {
-        /// Where it was staged.
+        /// The staged key.
         staged: String,
-        /// Where it belongs.
+        /// The final key.
         key: String,
     },
-    /// A committed file isn't whole, and there is no whole one to copy.
+    /// A committed file is incomplete, and no complete copy exists.
     #[error(
         "the committed file `{key}` has {found} bytes instead of {bytes}, and no whole copy of it is staged: the store \
          lost a part of it, or something other than auditlake changed it; the next run pulls its ranges again"
     )]
     FileDamaged {
-        /// Where it belongs.
+        /// The final key.
         key: String,
-        /// The size that its commit says.
+        /// The committed size.
         bytes: u64,
-        /// The size that it has.
+        /// The actual size.
         found: u64,
     },
-    /// The store says that it copied a file, and it didn't.
+    /// The store confirmed a copy that doesn't exist.
     #[error(
         "the store answered that it copied `{staged}` to `{key}`, but that {found}; the staged file is \
          kept, and the next run copies it again"
     )]
     NotCopied {
-        /// Where it is staged.
+        /// The staged key.
         staged: String,
-        /// Where it belongs.
+        /// The final key.
         key: String,
-        /// What is there, as the verb of the sentence.
+        /// The state of the final key, as the predicate of the sentence.
         found: String,
     },
-    /// The store says that it wrote an object, and it didn't, or not all of it.
+    /// The store confirmed a write that is missing or incomplete.
     #[error(
         "the store answered that it wrote `{key}`, but that isn't there, or isn't whole; it is tried again"
     )]
@@ -181,7 +181,7 @@ pub enum LakeError {
         /// The object.
         key: String,
     },
-    /// The store says that it deleted an object, and it didn't.
+    /// The store confirmed a deletion of an object that still exists.
     #[error(
         "the store answered that it deleted `{key}`, but that is still there; it is tried again"
     )]
@@ -198,15 +198,15 @@ pub enum LakeError {
     RacyCreate {
         /// The lake.
         url: String,
-        /// How many were told so.
+        /// The number of creators that succeeded.
         winners: usize,
-        /// How many there were.
+        /// The number of creators.
         creators: usize,
     },
 }
 
 impl LakeError {
-    /// For `map_err` at a store call.
+    /// Returns a function for `map_err` at a store call.
     pub(crate) fn at<'a>(
         action: &'static str,
         key: &'a Path,
@@ -218,7 +218,7 @@ impl LakeError {
         }
     }
 
-    /// Whether it says itself what to do.
+    /// Returns whether its message contains the advice.
     pub fn has_advice(&self) -> bool {
         let Self::Store { source, .. } = self else {
             return true;
@@ -226,7 +226,7 @@ impl LakeError {
         answer_in(source).is_some_and(|answer| answer.verdict.advice.is_some())
     }
 
-    /// What it means for the scheduler.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Store { source, .. } => kind_of(source),
@@ -251,13 +251,13 @@ impl LakeError {
     }
 }
 
-/// The answer that an error holds, if a store of ours made it.
+/// Returns the classified answer in an error of this module's stores.
 pub(super) fn answer_in(error: &object_store::Error) -> Option<&StoreAnswer> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// What a store's failure means. Stores of this module say it themselves; of others, the kind of the error and what the
-/// disk says count.
+/// Classifies a store's failure. Errors of this module's stores are already classified; for others, the kind of the
+/// error and the disk's error count.
 fn kind_of(error: &object_store::Error) -> FailureKind {
     use object_store::Error as Store;
     if let Some(answer) = answer_in(error) {

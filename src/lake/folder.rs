@@ -1,8 +1,8 @@
 //! A store in a folder of this machine.
 //!
-//! It is `object_store`'s, with two differences. The folder is made when it is needed, so that a disk that isn't there yet
-//! can be waited for. And it does without hard links where the file system has none (FAT, some network and user-space
-//! file systems): then an object is created by a rename that replaces nothing.
+//! It wraps the store of `object_store`, with two differences. The folder is created on demand, so that a disk may be
+//! mounted later. And if the file system has no hard links (FAT, some network and user-space file systems), objects are
+//! created by a rename that replaces nothing.
 
 use std::fmt;
 use std::fs::File;
@@ -27,17 +27,17 @@ use uuid::Uuid;
 
 use crate::telemetry::causes;
 
-/// A folder as a store.
+/// A store in a folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
     local: OnceLock<LocalFileSystem>,
-    /// Whether hard links were seen to fail.
+    /// Whether hard links have failed.
     has_no_links: Arc<AtomicBool>,
 }
 
 impl Folder {
-    /// The folder at `root`, an absolute path. It is made now, if that can be done.
+    /// Opens the folder at `root`, an absolute path, and creates it if possible.
     pub(super) fn new(root: PathBuf) -> Result<Self> {
         let folder = Self {
             root,
@@ -48,7 +48,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The same where it can't be made yet: each request tries again.
+    /// Opens a folder that can't be created yet; each request tries again.
     pub(super) fn later(root: PathBuf) -> Self {
         Self {
             root,
@@ -63,12 +63,12 @@ impl Folder {
         }
         std::fs::create_dir_all(&self.root).map_err(disk)?;
         let local = LocalFileSystem::new_with_prefix(&self.root)?
-            .with_automatic_cleanup(true) // a run's staging folder goes with its last file
-            .with_fsync(true); // a commit that was answered survives a power cut
+            .with_automatic_cleanup(true) // a run's staging folder is removed with its last file
+            .with_fsync(true); // a confirmed commit survives a power failure
         Ok(self.local.get_or_init(|| local))
     }
 
-    /// Creates a file with these bytes, unless there is one of that name: whole or not at all, and without hard links.
+    /// Creates a file with these bytes, unless it exists: atomically, and without hard links.
     async fn create_by_rename(&self, location: &Path, payload: PutPayload) -> Result<PutResult> {
         let local = self.local()?;
         let path = local.path_to_filesystem(location)?;
@@ -83,13 +83,13 @@ impl Folder {
                     .map_err(io::Error::from)
             });
             if let Err(error) = renamed {
-                drop(std::fs::remove_file(&staged)); // the error says what matters
+                drop(std::fs::remove_file(&staged)); // the original error is returned
                 return Err(match error.kind() {
                     io::ErrorKind::AlreadyExists => Error::AlreadyExists {
                         path: key,
                         source: Box::new(error),
                     },
-                    // the file system doesn't know this kind of rename either
+                    // the file system doesn't support this kind of rename either
                     io::ErrorKind::InvalidInput => disk(io::ErrorKind::Unsupported.into()),
                     _ => disk(error),
                 });
@@ -105,7 +105,7 @@ impl Folder {
         })
     }
 
-    /// Copies by reading and writing; the copy appears whole, in place of what was there.
+    /// Copies by reading and writing; the complete copy atomically replaces an existing file.
     async fn copy_by_bytes(&self, from: &Path, to: &Path) -> Result<()> {
         let local = self.local()?;
         let (source, target) = (
@@ -125,7 +125,7 @@ impl Folder {
             let written = write_staged(&staged, |file| io::copy(&mut read, file).map(drop));
             let renamed = written.and_then(|()| std::fs::rename(&staged, &target));
             if let Err(error) = renamed {
-                drop(std::fs::remove_file(&staged)); // the error says what matters
+                drop(std::fs::remove_file(&staged)); // the original error is returned
                 return Err(disk(error));
             }
             sync_parent(&target).map_err(disk)
@@ -133,10 +133,10 @@ impl Folder {
         .await
     }
 
-    /// Whether a request failed because the file system has no hard links; remembered.
+    /// Returns whether a request failed because the file system has no hard links, and remembers that.
     fn lacks_links(&self, error: &Error) -> bool {
         let lacks = of_disk(error).is_some_and(|error| {
-            // EPERM is what Linux says of a file system without links; EACCES is a matter of rights
+            // Linux returns EPERM for a file system without links; EACCES is about permissions
             error.kind() == io::ErrorKind::Unsupported
                 || error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error())
         });
@@ -147,7 +147,7 @@ impl Folder {
     }
 }
 
-/// The failure of the disk in an error.
+/// Returns the disk's failure in an error.
 fn of_disk(error: &Error) -> Option<&io::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
@@ -165,14 +165,15 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await?
 }
 
-/// A name beside `path` that no listing shows: like those of `object_store`, it ends in `#` and a number.
+/// Returns a temporary name next to `path` that no listing shows: like those of `object_store`, it ends in `#` and a
+/// number.
 fn staged_beside(path: &FsPath) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!("#{}", Uuid::now_v7().as_u128()));
     name.into()
 }
 
-/// Writes a new file, to the disk.
+/// Writes a new file and flushes it to the disk.
 fn write_staged(
     staged: &FsPath,
     write: impl FnOnce(&mut File) -> io::Result<()>,
@@ -185,7 +186,7 @@ fn write_staged(
     file.sync_all()
 }
 
-/// Makes the name of a file survive a power cut.
+/// Flushes a file's directory, so that its name survives a power failure.
 fn sync_parent(path: &FsPath) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
@@ -199,7 +200,7 @@ impl fmt::Display for Folder {
     }
 }
 
-/// Every method is passed on but those that need hard links.
+/// Delegates every method except those that need hard links.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Folder {

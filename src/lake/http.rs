@@ -1,7 +1,7 @@
-//! The HTTP client under a store: as `object_store` makes it, but it follows no redirect.
+//! The HTTP client of a store: like `object_store`'s own, but without redirects.
 //!
-//! A redirect would take what signs a request to whatever host it names: only `Authorization` is left behind on the way,
-//! not a session's token. And it would be of no use, as a signature is for one host.
+//! A redirect would send credentials to a foreign host: only `Authorization` would be removed, but not a session token.
+//! It would also be useless, as a signature is valid for one host.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,12 +22,12 @@ use super::answer::code_in;
 use super::options::{check, flag, length};
 use crate::clock::RemoteClock;
 
-/// Makes such clients.
+/// Creates such clients.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NoRedirects {
-    /// Certificates to trust beside the system's.
+    /// Certificates to trust in addition to the system's.
     pub(super) ca_file: Option<PathBuf>,
-    /// What the store's clock shows, as each answer's `Date` has it.
+    /// The store's clock, by the `Date` of each answer.
     pub(super) clock: RemoteClock,
 }
 
@@ -57,9 +57,8 @@ fn certificates(path: &std::path::Path) -> std::result::Result<Vec<Certificate>,
     Certificate::from_pem_bundle(&pem).map_err(|_| format!("the ca_file `{shown}` isn't PEM"))
 }
 
-/// Azure may answer that it accepted a copy, and make it later. Until then the object is there, as it will be or empty:
-/// this client says of it that it can't be had yet, which the store waits for as for any passing failure, or that it
-/// isn't there, if the copy has failed.
+/// Azure may accept a copy and perform it later. Until then the object exists, complete or empty. This client reports a
+/// pending copy as a transient failure, so that the store retries, and a failed copy as a missing object.
 #[derive(Debug)]
 struct Settled<S>(S);
 
@@ -82,8 +81,8 @@ impl<S: HttpService> HttpService for Settled<S> {
     }
 }
 
-/// A client by all of the store's options but `randomize_addresses` (addresses are taken as the system gives them). An
-/// option that can't be read is an error: without its time-outs, a client waits for ever.
+/// Creates a client with all options of the store except `randomize_addresses` (addresses are used in the system's
+/// order). An unreadable option is an error, as a client without timeouts would wait forever.
 fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String> {
     let text = |key: Key| match options.get_config_value(&key) {
         None => Ok(None),
@@ -148,8 +147,7 @@ fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String
     Ok(builder)
 }
 
-/// An answer that will be the same however often the request is sent, but that `object_store` would send again, or of
-/// which it would drop what it says.
+/// An answer that retries can't change, but whose request `object_store` would retry, or whose message it would drop.
 #[derive(Debug)]
 pub(super) struct FinalRefusal {
     pub(super) status: u16,
@@ -157,7 +155,7 @@ pub(super) struct FinalRefusal {
     reason: &'static str,
     said: String,
     region: Option<String>,
-    /// The host that it sends to instead.
+    /// The host to which it redirects.
     host: Option<String>,
 }
 
@@ -178,7 +176,7 @@ impl fmt::Display for FinalRefusal {
 
 impl std::error::Error for FinalRefusal {}
 
-/// Whether sending a request again can't change its answer, though `object_store` would.
+/// Returns whether retries can't change an answer, although `object_store` would retry.
 fn is_final(status: StatusCode) -> bool {
     (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
         || matches!(
@@ -187,7 +185,7 @@ fn is_final(status: StatusCode) -> bool {
         )
 }
 
-/// A client whose final refusals are errors.
+/// A client that turns final refusals into errors.
 #[derive(Debug)]
 struct AnswerService(reqwest::Client, RemoteClock);
 
@@ -209,7 +207,7 @@ impl HttpService for AnswerService {
         let region = header("x-amz-bucket-region");
         let host =
             header("location").and_then(|to| Some(Url::parse(&to).ok()?.host_str()?.to_owned()));
-        let body = body.bytes().await.unwrap_or_default(); // it only explains
+        let body = body.bytes().await.unwrap_or_default(); // only an explanation
         let said = String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned();
         let refused = FinalRefusal {
             status: status.as_u16(),
@@ -291,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Answers HEAD with this status of a copy.
+    /// answers HEAD with this status of a copy
     #[derive(Debug)]
     struct Copied(Option<&'static str>);
 

@@ -1,4 +1,4 @@
-//! A store whose requests are counted.
+//! A store with metrics of its requests.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use object_store::{Error, ObjectStore, Result};
 use super::wrapped::{StoreHooks, WrappedStore};
 use crate::metrics::{Operation, StoreMetrics};
 
-/// A store behind which requests are counted, each once, however often the store tried it. An upload's parts aren't
-/// counted one by one.
+/// Wraps a store so that its requests are counted, each once regardless of retries. The parts of an upload aren't
+/// counted separately.
 pub(super) fn metered(
     store: Arc<dyn ObjectStore>,
     metrics: StoreMetrics,
@@ -43,7 +43,7 @@ impl StoreHooks for StoreMetrics {
     }
 }
 
-/// What the commit log asks about may be absent, or there already: that is an answer.
+/// missing and existing objects are regular answers for the commit log
 fn note<T>(metrics: &StoreMetrics, operation: Operation, ended: &Result<T>) {
     match ended {
         Ok(_)

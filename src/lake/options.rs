@@ -1,7 +1,7 @@
-//! A store's settings: which keys and environment variables it knows, and which values can be read.
+//! A store's settings: its keys and environment variables, and the validation of their values.
 //!
-//! Pure functions. Every setting is checked before a library sees it: `object_store` ignores some values that it can't
-//! read, and panics on others.
+//! Pure functions. Every setting is checked before it is passed to a library, as `object_store` ignores some invalid
+//! values and panics on others.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,10 +17,10 @@ use url::Url;
 
 use super::azure;
 
-/// The kind of store that a lake lies in.
+/// The kind of a lake's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
-    /// Amazon S3, and what speaks its protocol.
+    /// Amazon S3 and compatible stores.
     S3,
     /// Google Cloud Storage.
     Gcs,
@@ -33,7 +33,7 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    /// The kind of store behind a lake's URL.
+    /// Returns the kind of store of a lake's URL.
     pub fn of(url: &str) -> Option<Self> {
         match url.split_once("://")?.0 {
             "s3" => Some(Self::S3),
@@ -45,7 +45,7 @@ impl StoreKind {
         }
     }
 
-    /// What the names of its environment variables begin with, in lower case.
+    /// Returns the prefixes of its environment variables, in lower case.
     fn prefix(self) -> Option<&'static str> {
         match self {
             Self::S3 => Some("aws_"),
@@ -55,7 +55,7 @@ impl StoreKind {
         }
     }
 
-    /// What the URLs of its lakes begin with.
+    /// Returns the prefix of its URLs.
     pub fn scheme(self) -> &'static str {
         match self {
             Self::S3 => "s3",
@@ -66,7 +66,7 @@ impl StoreKind {
         }
     }
 
-    /// Keys to name as examples in a message.
+    /// Returns example keys for messages.
     pub fn examples(self) -> &'static str {
         match self {
             Self::S3 => "aws_endpoint, aws_region, aws_allow_http, aws_access_key_id",
@@ -90,12 +90,12 @@ pub(super) const PROFILE: &str = "aws_profile";
 pub(super) const CREDENTIALS_FILE: &str = "aws_shared_credentials_file";
 /// The AWS tools' files.
 pub(super) const CONFIG_FILE: &str = "aws_config_file";
-/// Certificates to trust beside the system's.
+/// Certificates to trust in addition to the system's.
 pub const CA_FILE: &str = "ca_file";
-/// The text that Azure's portal gives.
+/// The connection string from Azure's portal.
 pub(super) const CONNECTION_STRING: &str = "azure_storage_connection_string";
 
-/// Keys that aren't `object_store`'s: those of the clouds' own tools, and what they stand for.
+/// The keys of the clouds' own tools that `object_store` doesn't know, with their canonical keys.
 const OWN: [(StoreKind, &str, &str); 11] = [
     (StoreKind::S3, "aws_ca_bundle", CA_FILE),
     (StoreKind::S3, "aws_profile", PROFILE),
@@ -138,7 +138,7 @@ const OWN: [(StoreKind, &str, &str); 11] = [
     ),
 ];
 
-/// Keys that a variable may be named after, beside the canonical ones.
+/// Additional keys for environment variables.
 const ALIASES: [&str; 22] = [
     "aws_default_region",
     "aws_endpoint_url",
@@ -164,32 +164,32 @@ const ALIASES: [&str; 22] = [
     "aws_endpoint",
 ];
 
-/// How the value of a key is written.
+/// The form of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ValueForm {
     Flag,
     Length,
     Count,
     FrameSize,
-    /// `http://` or `https://`, a host, perhaps a path.
+    /// `http://` or `https://`, a host, and optionally a path.
     Url,
     Proxy,
-    /// A credential: no message shows it, and it has to fit in an HTTP header.
+    /// A credential, which is never shown and has to be valid in an HTTP header.
     Credential,
-    /// A credential in base64 that decodes to so many bytes, or to any number.
+    /// A credential in base64 that decodes to this number of bytes, or to any.
     Base64(Option<usize>),
     /// A service account's JSON.
     AccountJson,
     ConnectionString,
-    /// Goes into a header as it is.
+    /// Text that becomes a header.
     Header,
-    /// Goes into a host's name.
+    /// A part of a host name.
     Name,
-    /// A path of this machine's, to certificates in PEM.
+    /// A local path to certificates in PEM.
     CaFile,
-    /// A path of this machine's, to Google's JSON of one of these types.
+    /// A local path to Google's JSON of one of these types.
     AccountFile(&'static [&'static str]),
-    /// A path of this machine's, to a file that may come later.
+    /// A local path to a file that may be created later.
     Path,
     /// A path on a host.
     UrlPath,
@@ -197,7 +197,7 @@ enum ValueForm {
     Choice(&'static [&'static str]),
     ConditionalPut,
     CopyIfNotExists,
-    /// The lake's URL has it.
+    /// A key that is part of the lake's URL.
     InUrl,
     Text,
 }
@@ -215,7 +215,7 @@ impl ValueForm {
     }
 }
 
-/// The one name of a key that has several, whatever its case; `None` if the store doesn't know it.
+/// Returns the canonical name of a key in any case; `None` if the store doesn't know it.
 pub fn canonical(store: StoreKind, key: &str) -> Option<String> {
     let key = key.to_ascii_lowercase();
     let own = OWN.iter().find(|(of, own, _)| *of == store && *own == key);
@@ -234,12 +234,12 @@ pub fn canonical(store: StoreKind, key: &str) -> Option<String> {
     })
 }
 
-/// Whether the value of this canonical key is a secret.
+/// Returns whether the value of this canonical key is a secret.
 pub fn is_secret(key: &str) -> bool {
     form(key).is_secret()
 }
 
-/// By canonical key. The keys of the stores and of the HTTP client are all different.
+/// Returns the form of a canonical key. The keys of all stores and of the HTTP client differ.
 fn form(key: &str) -> ValueForm {
     match key {
         "allow_http"
@@ -335,8 +335,8 @@ fn form(key: &str) -> ValueForm {
     }
 }
 
-/// Whether a value can be read, by canonical key. The error is a predicate: it begins with a verb whose subject is the
-/// value, and doesn't hold it.
+/// Validates the value of a canonical key. The error is a predicate: it begins with a verb whose subject is the value,
+/// which it doesn't contain.
 pub fn check(key: &str, value: &str) -> Result<(), String> {
     let or = |fits: bool, else_: &str| if fits { Ok(()) } else { Err(else_.to_owned()) };
     if value.contains('\0') {
@@ -411,7 +411,7 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// As `object_store` reads it.
+/// Parses a flag like `object_store`.
 pub(super) fn flag(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "on" | "yes" | "y" => Some(true),
@@ -420,7 +420,7 @@ pub(super) fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A sum of numbers with units, like `30s`, `1m 30s`, `500ms` or `2 minutes`: as `object_store` reads and shows it.
+/// Parses a sum of numbers with units, such as `30s`, `1m 30s`, `500ms` or `2 minutes`, like `object_store`.
 pub(super) fn length(text: &str) -> Option<Duration> {
     let mut whole = Duration::ZERO;
     let mut rest = text.trim();
@@ -450,7 +450,7 @@ pub(super) fn length(text: &str) -> Option<Duration> {
     (whole <= Duration::from_hours(24 * 365)).then_some(whole)
 }
 
-/// Whether a text can stand in an HTTP header.
+/// Validates a text for an HTTP header.
 fn in_header(text: &str) -> Result<(), String> {
     let problem = if text.ends_with(['\n', '\r']) {
         "ends with a line break"
@@ -470,7 +470,7 @@ fn in_header(text: &str) -> Result<(), String> {
 
 fn url(text: &str) -> Result<(), String> {
     let parsed = Url::parse(text).ok();
-    // some of the stores' clients read it by another library, which is stricter
+    // some stores' clients parse it with a different, stricter library
     let fits = parsed.as_ref().is_some_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
@@ -542,7 +542,7 @@ fn account_file(path: &str, types: &[&str]) -> Result<(), String> {
                 .flat_map(char::escape_debug)
                 .collect::<String>()
         )),
-        // the emulators' have no type
+        // those of emulators have no type
         _ => Ok(()),
     }
 }
@@ -574,7 +574,7 @@ fn file_problem(error: &std::io::Error) -> String {
     }
 }
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingOrigin {
     /// A key in `storage_options`.
@@ -595,10 +595,10 @@ impl fmt::Display for SettingOrigin {
     }
 }
 
-/// A value and where it comes from.
+/// A value with its origin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreSetting {
-    /// Where it comes from.
+    /// The origin.
     pub origin: SettingOrigin,
     /// The value; possibly a secret.
     pub value: String,
@@ -613,14 +613,14 @@ impl fmt::Debug for StoreSetting {
 /// All settings of a store, by canonical key.
 pub type StoreSettings = BTreeMap<String, StoreSetting>;
 
-/// A setting that can't be used. Its text holds no secret.
+/// An unusable setting. Its text contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    /// The setting at fault.
+    /// The affected setting.
     pub origin: SettingOrigin,
-    /// Its value, where that is no secret.
+    /// Its value, if that isn't a secret.
     pub shown: Option<String>,
-    /// What is wrong with it, as a predicate.
+    /// The problem as a predicate.
     pub why: String,
 }
 
@@ -641,7 +641,7 @@ impl Unusable {
         }
     }
 
-    /// The setting at fault, with its value where that may be shown.
+    /// Returns the affected setting, with its value if that may be shown.
     pub fn subject(&self) -> String {
         match &self.shown {
             Some(shown) => format!("{} (`{shown}`)", self.origin),
@@ -656,8 +656,8 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// The environment variables that the store reads, each with its canonical key; where two mean the same, the one that
-/// counts comes last.
+/// Returns the environment variables that the store reads, each with its canonical key. Of several with the same key,
+/// the last takes precedence.
 fn variables(store: StoreKind) -> Vec<(String, String)> {
     let Some(prefix) = store.prefix() else {
         return Vec::new();
@@ -682,9 +682,9 @@ fn variables(store: StoreKind) -> Vec<(String, String)> {
     let mut known: Vec<(String, String)> = names
         .into_iter()
         .filter_map(|name| Some((name.to_ascii_uppercase(), canonical(store, &name)?)))
-        .filter(|(_, key)| form(key) != ValueForm::InUrl) // the lake's URL counts
+        .filter(|(_, key)| form(key) != ValueForm::InUrl) // the lake's URL takes precedence
         .collect();
-    // the more special of two counts
+    // the more specific one takes precedence
     known.sort_by_key(|(name, _)| match name.as_str() {
         "AWS_DEFAULT_REGION" | "AWS_ENDPOINT" => 0,
         "AWS_ENDPOINT_URL_S3" => 2,
@@ -713,7 +713,7 @@ fn variables(store: StoreKind) -> Vec<(String, String)> {
     known
 }
 
-/// The HTTP client's keys.
+/// Returns the HTTP client's keys.
 const CLIENT: [&str; 20] = [
     "allow_http",
     "allow_invalid_certificates",
@@ -737,7 +737,7 @@ const CLIENT: [&str; 20] = [
     "user_agent",
 ];
 
-/// The stores' own canonical keys.
+/// Returns the stores' own canonical keys.
 const CANONICAL: [&str; 60] = [
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
@@ -801,7 +801,7 @@ const CANONICAL: [&str; 60] = [
     "azure_storage_encryption_key",
 ];
 
-/// What the environment has for the store; empty variables are as good as not set.
+/// Returns the store's settings in the environment; empty variables count as unset.
 pub fn of_environment(
     store: StoreKind,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -809,7 +809,7 @@ pub fn of_environment(
     let set = |(name, key): (String, String)| {
         let value = variable(&name).filter(|value| !value.is_empty())?;
         let value = match name.as_str() {
-            // the emulator's tools leave out the scheme
+            // the emulator's tools omit the scheme
             "STORAGE_EMULATOR_HOST" if !value.contains("://") => format!("http://{value}"),
             _ => value,
         };
@@ -824,8 +824,8 @@ pub fn of_environment(
     variables(store).into_iter().filter_map(set).collect()
 }
 
-/// The store's settings: those of the environment, overridden by `options` (by canonical key). Every value was checked,
-/// and all that is wrong is found.
+/// Returns the store's settings: those of the environment, overridden by `options` (by canonical key). All values are
+/// checked, and the error lists all problems.
 pub fn settings(
     store: StoreKind,
     options: StoreSettings,
@@ -833,7 +833,7 @@ pub fn settings(
 ) -> Result<StoreSettings, Vec<Unusable>> {
     let mut all: StoreSettings = environment.into_iter().collect();
     if options.contains_key(ACCESS_KEY_ID) {
-        // a session's token belongs to the key that it came with
+        // a session token belongs to the key that was issued with it
         all.remove(SESSION_TOKEN);
         if options.contains_key(SECRET_ACCESS_KEY) {
             all.remove(PROFILE);
@@ -867,7 +867,7 @@ pub fn settings(
     }
 }
 
-/// What is wrong with settings taken together, each being right by itself.
+/// Returns the problems of settings that are valid alone but not together.
 pub fn contradictions(store: StoreKind, all: &StoreSettings) -> Vec<Unusable> {
     let is_yes = |key: &str| {
         all.get(key)
@@ -885,7 +885,7 @@ pub fn contradictions(store: StoreKind, all: &StoreSettings) -> Vec<Unusable> {
         all.get(key)
             .is_some_and(|setting| setting.value.to_ascii_lowercase().starts_with("http://"))
     };
-    // Google's client allows http by itself
+    // Google's client allows http without a setting
     if store != StoreKind::Gcs && !is_yes("allow_http") && !is_yes("azure_storage_use_emulator") {
         for key in [S3_ENDPOINT, "azure_storage_endpoint"] {
             if plain(key) {
@@ -906,7 +906,7 @@ pub fn contradictions(store: StoreKind, all: &StoreSettings) -> Vec<Unusable> {
         ("aws_sse_kms_key_id", "aws_server_side_encryption"),
         ("aws_sse_customer_key_base64", "aws_server_side_encryption"),
     ] {
-        // a session's token alone may stand in the environment for other tools
+        // a session token alone may be in the environment for other tools
         let matters = match all.get(key).map(|setting| &setting.origin) {
             Some(SettingOrigin::Variable(_)) => {
                 key != SESSION_TOKEN && key != "aws_web_identity_token_file"

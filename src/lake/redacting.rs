@@ -1,4 +1,4 @@
-//! A store whose errors hold no secret: what a store says of a refused request may echo its credentials.
+//! A store whose errors contain no secrets: the message of a refused request may repeat its credentials.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::metrics::Operation;
 use crate::secret::Redactor;
 use crate::telemetry::raw_error_chain;
 
-/// What in a key's name says that its value is a secret, or as good as one.
+/// The parts of key names that mark secret values.
 const SECRET: [&str; 6] = ["key", "secret", "token", "password", "credential", "sas"];
-/// Keys whose values are known to be none, though they are named so: switches, names, and paths of files, which people
-/// need to see to find what is wrong.
+/// The keys whose values aren't secret in spite of their names: switches, names and file paths, which users need to see
+/// to solve problems.
 const PLAIN: [&str; 8] = [
     "skip_signature",
     "disable_tagging",
@@ -34,10 +34,10 @@ const PLAIN: [&str; 8] = [
     "credentials_relative_uri",
     "fabric_token_service_url",
 ];
-/// Of an XML error these are worth showing. Others hold key ids, tokens, and what was signed.
+/// The elements of an XML error that are shown. Others contain key ids, tokens, and signed text.
 const SHOWN: [&str; 3] = ["Code", "Message", "RequestId"];
 
-/// What is secret among a store's settings, and in the environment from which it may take others, and `more`.
+/// Returns a redactor for the secrets in a store's settings, in the environment, and in `more`.
 pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Redactor {
     let environment = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
@@ -57,7 +57,7 @@ pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Redactor {
         if is_secret && value.len() >= 4 {
             secrets.push(value.clone());
         } else if let Some((user, password)) = login_of(&value) {
-            // a proxy's
+            // a proxy's credentials
             secrets.push(format!("{user}:{password}"));
             secrets.push(
                 percent_decode_str(&password)
@@ -66,7 +66,7 @@ pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Redactor {
             );
             secrets.push(password);
         }
-        // a service account's JSON: its key may be told by its lines
+        // a service account's JSON: single lines of its key may be shown
         if is_secret && let Ok(serde_json::Value::Object(members)) = serde_json::from_str(&value) {
             let texts = members.into_iter().filter(|(key, _)| key.contains("key"));
             secrets.extend(texts.filter_map(|(_, text)| Some(text.as_str()?.to_owned())));
@@ -75,14 +75,14 @@ pub(super) fn hidden(settings: &StoreSettings, more: Vec<String>) -> Redactor {
     Redactor::new(secrets.iter().map(String::as_str))
 }
 
-/// The user and the password in a URL, as they stand there.
+/// Returns the user and the password in a URL, verbatim.
 fn login_of(text: &str) -> Option<(String, String)> {
     let url = Url::parse(text).ok()?;
     let password = url.password().filter(|password| !password.is_empty())?;
     Some((url.username().to_owned(), password.to_owned()))
 }
 
-/// A store behind which no error shows what is secret; `hidden` is what no text may show.
+/// Wraps a store so that no error contains the secrets of `hidden`.
 pub(super) fn redacting(
     kind: StoreKind,
     store: Arc<dyn ObjectStore>,
@@ -91,14 +91,14 @@ pub(super) fn redacting(
     WrappedStore::new(store, ErrorRedactor { kind, hidden })
 }
 
-/// Redacts errors by the kind of the store that made them.
+/// Redacts and classifies the errors of a kind of store.
 #[derive(Debug, Clone)]
 pub(super) struct ErrorRedactor {
     kind: StoreKind,
     hidden: Redactor,
 }
 
-/// A panic in the store's library is an error of its request, and no more.
+/// Turns a panic in the store's library into an error of the request.
 impl StoreHooks for ErrorRedactor {
     async fn request<T: Send>(
         &self,
@@ -143,7 +143,7 @@ fn panicked() -> Error {
     }
 }
 
-/// What an error says and means, without what is secret; its kind stays.
+/// Redacts and classifies an error; its variant stays the same.
 fn close(redactor: &ErrorRedactor, error: Error) -> Error {
     type Source = Box<dyn std::error::Error + Send + Sync>;
     let told = |source: Source| -> Source {
@@ -182,12 +182,12 @@ fn close(redactor: &ErrorRedactor, error: Error) -> Error {
             path,
             source: told(source),
         },
-        // these hold a path, a name, or a task's end
+        // these contain a path, a name, or the end of a task
         error @ (Error::InvalidPath { .. }
         | Error::JoinError { .. }
         | Error::NotImplemented { .. }
         | Error::UnknownConfigurationKey { .. }) => error,
-        // whatever may be added
+        // variants that may be added
         error => Error::Generic {
             store: "lake",
             source: told(Box::new(error)),
@@ -195,14 +195,14 @@ fn close(redactor: &ErrorRedactor, error: Error) -> Error {
     }
 }
 
-/// An error and its causes as one text.
+/// Returns an error and its causes as one text.
 fn told(hidden: &Redactor, error: &(dyn std::error::Error + 'static)) -> String {
     hidden
         .apply(&in_short(&raw_error_chain(error)))
         .into_owned()
 }
 
-/// The text with an XML document in it cut down to what says what is wrong.
+/// Reduces an XML document in a text to the elements that describe the problem.
 fn in_short(text: &str) -> String {
     let begin = text.find("<?xml").or_else(|| text.find("<Error>"));
     let Some(begin) = begin else {

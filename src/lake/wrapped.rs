@@ -1,5 +1,4 @@
-//! A store around which something is done with every request: the delegation that [`super::redacting`] and
-//! [`super::metered`] share.
+//! A store with hooks around every request: the delegation shared by [`super::redacting`] and [`super::metered`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use object_store::{
 
 use crate::metrics::Operation;
 
-/// What is done with every request to a store.
+/// The hooks around the requests to a store.
 pub(super) trait StoreHooks: fmt::Debug + Send + Sync + 'static {
     /// Sends a request.
     fn request<T: Send>(
@@ -24,19 +23,19 @@ pub(super) trait StoreHooks: fmt::Debug + Send + Sync + 'static {
         request: impl Future<Output = Result<T>> + Send,
     ) -> impl Future<Output = Result<T>> + Send;
 
-    /// Passes on what a request yields bit by bit.
+    /// Wraps the stream of a listing.
     fn stream<T: Send + 'static>(
         &self,
         operation: Operation,
         stream: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>>;
 
-    /// Passes on the body of an object.
+    /// Wraps the body of an object.
     fn body(&self, body: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
         body
     }
 
-    /// Passes on an upload that was begun.
+    /// Wraps an upload.
     fn upload(&self, upload: Box<dyn MultipartUpload>) -> Box<dyn MultipartUpload> {
         upload
     }
@@ -61,7 +60,7 @@ impl<H> fmt::Display for WrappedStore<H> {
     }
 }
 
-/// Every method is passed on: the store's own ways of doing them are the fast ones.
+/// Delegates every method, as the store's own implementations are faster than the defaults.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<H: StoreHooks> ObjectStore for WrappedStore<H> {
