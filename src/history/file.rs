@@ -1,4 +1,4 @@
-//! The table `audit_runs`: its columns, and a day's file of it.
+//! The table `audit_runs`: its columns, and the file of a day.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,16 +30,16 @@ use crate::model::{FailureKind, Range, Timestamp};
 use crate::table::column::{self, Column, ColumnSource, element, list_of};
 use crate::table::ddl::{self, DdlColumn, PathColumn, Table};
 
-/// Grows by one whenever a column is added; columns are never changed or removed.
+/// The version of the schema, increased with each added column. Columns are never changed or removed.
 const SCHEMA_VERSION: u32 = 1;
 
-/// The most rows of a row group.
+/// The maximum number of rows of a row group.
 const GROUP_ROWS: usize = 32_768;
 
-/// Where in the footer stands up to which commit of each job the file's rows go.
+/// The key in the footer of the last commit of each job whose rows are in the file.
 const THROUGH: &str = "auditlake.through";
 
-/// Where a column's value comes from; the kind of value fixes the column's type.
+/// The source of a column's value; its variant determines the column's type.
 #[derive(Debug)]
 enum RunValue {
     Text(fn(&RunRow) -> Option<String>),
@@ -247,7 +247,7 @@ impl RunValue {
     }
 }
 
-/// A list of structs a row: each key with its number of records.
+/// A list of structs per row: each key with its number of records.
 fn sums<K, B: arrow::array::ArrayBuilder>(
     fields: Fields,
     keys: B,
@@ -293,7 +293,7 @@ fn delay_fields() -> Fields {
     ])
 }
 
-/// The table that lies in `location`, whose first day is `since` or later.
+/// Returns the DDL of the table in `location` whose first day is `since` or later.
 pub fn table(location: String, since: NaiveDate) -> Table {
     let run_date = PathColumn {
         name: "run_date",
@@ -310,11 +310,11 @@ pub fn table(location: String, since: NaiveDate) -> Table {
     }
 }
 
-/// The last commit of a job whose rows a file has: the next file goes on from there.
+/// The last commit of a job whose rows are in a file. The next file continues from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CommitMark {
     pub(super) version: u64,
-    /// Another commit under that number means that the log was begun anew.
+    /// The commit's id. A different commit with that version means that the log was restarted.
     pub(super) id: Uuid,
     pub(super) at: Timestamp,
 }
@@ -329,24 +329,24 @@ impl CommitMark {
     }
 }
 
-/// Up to which commit of each job.
+/// The last commit of each job.
 pub(super) type CommitMarks = BTreeMap<String, CommitMark>;
 
-/// A day's file cannot be written, or read.
+/// A day's file can't be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Not as Parquet.
+    /// It isn't valid Parquet.
     #[error("the file is no Parquet file of the table `audit_runs`")]
     Parquet(#[from] ParquetError),
-    /// Its columns aren't what they should be.
+    /// Its columns don't have the expected types.
     #[error("the file's columns are not those of the table `audit_runs`")]
     Arrow(#[from] ArrowError),
-    /// Its footer lacks up to which commits it goes.
+    /// Its footer has no last commits.
     #[error("the file's footer doesn't say up to which commits it goes")]
     Footer,
 }
 
-/// A day's file in the making. It holds the rows of one row group, and of the others what is encoded.
+/// A day's file under construction. It holds the rows of one row group, and the encoded bytes of the others.
 pub(super) struct RunFileWriter {
     parquet: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
@@ -354,8 +354,8 @@ pub(super) struct RunFileWriter {
 }
 
 impl RunFileWriter {
-    /// Without Arrow's own copy of the schema in the footer: engines that know Arrow then read the types from the
-    /// Parquet schema, as all the others do.
+    /// Creates the file without Arrow's own copy of the schema in the footer, so that engines that support Arrow read
+    /// the types from the Parquet schema, like all others.
     pub(super) fn new() -> Result<Self, FileError> {
         let properties = WriterProperties::builder()
             .set_created_by(concat!("auditlake ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -400,7 +400,7 @@ impl RunFileWriter {
     }
 }
 
-/// Up to which commits a file goes.
+/// Returns the last commits in a file's footer.
 pub(super) fn through(file: Bytes) -> Result<CommitMarks, FileError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let footer = reader.metadata().file_metadata().key_value_metadata();
@@ -410,7 +410,7 @@ pub(super) fn through(file: Bytes) -> Result<CommitMarks, FileError> {
     through.ok_or(FileError::Footer)
 }
 
-/// The rows of a file, also of one whose columns are more or fewer than ours. A row that says no run is passed over.
+/// Reads the rows of a file, including one with more or fewer columns. Rows without a run are skipped.
 pub(super) fn rows(file: Bytes) -> Result<Vec<RunRow>, FileError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
     let mut rows = Vec::new();
@@ -422,7 +422,7 @@ pub(super) fn rows(file: Bytes) -> Result<Vec<RunRow>, FileError> {
     Ok(rows)
 }
 
-/// What a file has of our columns.
+/// The known columns of a file.
 struct RunBatch<'a>(&'a RecordBatch);
 
 impl RunBatch<'_> {
@@ -537,7 +537,7 @@ fn date(days_since_epoch: i32) -> Option<NaiveDate> {
 mod tests {
     use super::*;
 
-    /// Every engine has a word for each type; nothing of Arrow's own shines through.
+    /// every engine has a name for each type, and none of the types is Arrow's own
     #[test]
     fn table_in_words() {
         let since = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default();

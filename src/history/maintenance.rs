@@ -1,4 +1,4 @@
-//! Keeps the table `audit_runs` of a lake: some minutes after midnight, and at the start.
+//! The task that maintains the table `audit_runs` of a lake, a few minutes after midnight and at the start.
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use tokio_util::sync::CancellationToken;
@@ -10,14 +10,15 @@ use crate::model::Timestamp;
 use crate::telemetry::error_chain;
 use crate::timer::WakeTimer;
 
-/// Over how many seconds replicas spread, so that mostly one of them reads the logs: the others find the file.
+/// The period in seconds over which replicas are spread, so that usually only one reads the logs and the others find
+/// the file.
 const SPREAD_S: i64 = 600;
-/// How soon a day that could not be written is tried again: doubled each time, up to the second.
+/// The pause before a failed day is retried, doubled each time up to the second value.
 const PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(10), TimeDelta::hours(1));
-/// Logs are kept for 30 days: a day that isn't written after so many of them is about to be lost.
+/// The age in days at which an unwritten day is about to be lost, as logs are kept for 30 days.
 const PATIENCE_DAYS: i64 = 25;
 
-/// Writes each day's file when the day is over, until `stop` is cancelled. What fails is said, and tried again.
+/// Writes each day's file after the end of the day, until `stop` is cancelled. Failures are logged and retried.
 pub async fn keep(lake: Lake, alarm: WakeTimer, stop: CancellationToken) {
     let spread = TimeDelta::seconds(rand::random_range(0..SPREAD_S));
     let mut failures = 0;
@@ -52,7 +53,7 @@ pub async fn keep(lake: Lake, alarm: WakeTimer, stop: CancellationToken) {
     }
 }
 
-/// The first instant after `now` at which a day's file is to be written.
+/// Returns the first instant after `now` at which a day's file is due.
 fn after_midnight(now: Timestamp, spread: TimeDelta) -> Timestamp {
     let of = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc() + MARGIN + spread;
     let today = of(now.date_naive());
@@ -63,8 +64,8 @@ fn after_midnight(now: Timestamp, spread: TimeDelta) -> Timestamp {
     }
 }
 
-/// When the oldest commit was made that no file of the table tells of, if its log is about to be pruned. One request while
-/// the table is young; else one for its newest file and some for each job.
+/// Returns the time of the oldest commit that isn't in any file of the table, if its log is about to be pruned. One
+/// request while the table is recent; otherwise one for its newest file and a few per job.
 pub async fn about_to_be_lost(
     lake: &Lake,
     now: Timestamp,

@@ -1,8 +1,9 @@
-//! The files of the table `audit_runs`, made of the commit logs: one a day, written once, by whoever comes first.
+//! The files of the table `audit_runs`, derived from the commit logs: one per day, written once by the first replica.
 //!
-//! Each file says in its footer up to which commit of each job it goes, and the next one goes on from there. So every
-//! commit's rows are in one file, whichever replica wrote which file, and whatever their clocks say: the time of a commit
-//! only decides where a day ends. A time to come ends none: a clock that is ahead would keep back all that follows.
+//! The footer of each file has the last commit of each job, and the next file continues from there. Therefore every
+//! commit's rows are in exactly one file, with any replicas and any clocks: the time of a commit only determines the
+//! end of a day. A time in the future ends no day, as otherwise a clock that is ahead would hold back all later
+//! commits. See docs/decisions/0008-derived-tables-are-projections.md.
 
 use bytes::Bytes;
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
@@ -14,30 +15,30 @@ use crate::lake::{self, Commit, Lake, LakeError};
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
 
-/// How long after its end a day's file is written: a commit is sent within a minute of the time that it names, and
-/// clocks differ. What comes later is in the next day's file.
+/// How long after the end of a day its file is written: a commit is sent within a minute of its time, and clocks
+/// differ. Later commits are in the next day's file.
 pub const MARGIN: TimeDelta = TimeDelta::minutes(15);
 
-/// How many commits are read at a time.
+/// The number of commits that are read concurrently.
 const AT_A_TIME: usize = 8;
-/// After how many runs their rows are encoded.
+/// The number of runs after which their rows are encoded.
 const RUNS_AT_ONCE: usize = 512;
 
-/// Why the table isn't up to date.
+/// The reason why the table isn't up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The lake.
+    /// The lake failed.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// A day's file.
+    /// A day's file can't be written or read.
     #[error("the file of {day}")]
     File {
         /// The day.
         day: NaiveDate,
-        /// What is wrong with it.
+        /// The cause.
         source: FileError,
     },
-    /// A day's file is gone just after it was seen.
+    /// A day's file disappeared after it was listed.
     #[error("the file of {day} is gone")]
     Gone {
         /// The day.
@@ -45,28 +46,28 @@ pub enum BuildError {
     },
 }
 
-/// A day that was written.
+/// A written day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Built {
     /// The day.
     pub day: NaiveDate,
-    /// How many rows its file has.
+    /// The number of rows of its file.
     pub rows: usize,
 }
 
-/// Writes the files of all days that are over, from the newest file on; without any, from the first commit on. A day
-/// without commits gets none.
+/// Writes the files of all past days, from the newest file on, or from the first commit on. A day without commits gets
+/// no file.
 ///
-/// Beside a listing of the table it makes, for each day that is written, another one, one request to read the file before
-/// it, one for a thousand jobs, and for each job one for a thousand commits and one for each commit of the day and the one before. It
-/// holds one job's runs at a time.
+/// Requests: a listing of the table; for each written day another listing, a read of the previous file, one per
+/// thousand jobs, and for each job one per thousand commits and one for each commit of that day and the previous one.
+/// Holds one job's runs at a time.
 pub async fn build(lake: &Lake, now: Timestamp) -> Result<Vec<Built>, BuildError> {
     let mut built = Vec::new();
     while !build_on(lake, now, &mut built).await? {}
     Ok(built)
 }
 
-/// Goes on from the newest file, until all is written; or another replica goes ahead: then `false`.
+/// Continues from the newest file until everything is written. Returns `false` if another replica was faster.
 async fn build_on(lake: &Lake, now: Timestamp, built: &mut Vec<Built>) -> Result<bool, BuildError> {
     let mut newest = newest_day(lake, now).await?;
     let mut through = through_of(lake, newest).await?;
@@ -88,7 +89,7 @@ async fn build_on(lake: &Lake, now: Timestamp, built: &mut Vec<Built>) -> Result
             let of_day = |source| BuildError::File { day, source };
             let file = gathered.writer.finish(&gathered.through).map_err(of_day)?;
             if newest_day(lake, now).await? != newest {
-                // a later day's file may have commits that came late, and were of this day: they would be there twice
+                // a later day's file may have late commits of this day, which would be there twice
                 return Ok(false);
             }
             if lake::create_runs(lake, day, file.into()).await? {
@@ -96,7 +97,7 @@ async fn build_on(lake: &Lake, now: Timestamp, built: &mut Vec<Built>) -> Result
                 built.push(Built { day, rows });
                 tracing::info!(%day, rows, "wrote a day of the table audit_runs");
             } else {
-                through = read_through(lake, day).await?; // another replica's, whatever it has
+                through = read_through(lake, day).await?; // the file of another replica
             }
             newest = Some(day);
         }
@@ -106,7 +107,7 @@ async fn build_on(lake: &Lake, now: Timestamp, built: &mut Vec<Built>) -> Result
     Ok(true)
 }
 
-/// The newest day that is over, [`MARGIN`] included.
+/// Returns the newest day that ended at least [`MARGIN`] ago.
 pub(super) fn last_day(now: Timestamp) -> NaiveDate {
     (now - MARGIN).date_naive() - Days::new(1)
 }
@@ -115,7 +116,8 @@ pub(super) fn following(day: NaiveDate) -> NaiveDate {
     day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX)
 }
 
-/// The table's newest day. One that is still to come was written by a clock far ahead, or by hand: no day waits for it.
+/// Returns the table's newest day. A day in the future was written by a clock that is far ahead, or by hand, and is
+/// ignored.
 pub(super) async fn newest_day(
     lake: &Lake,
     now: Timestamp,
@@ -124,7 +126,7 @@ pub(super) async fn newest_day(
     Ok(days.range(..=now.date_naive()).next_back().copied())
 }
 
-/// When the oldest commit was made that no file tells of, `newest` being the table's newest day.
+/// Returns the time of the oldest commit that isn't in any file; `newest` is the table's newest day.
 pub(super) async fn oldest_unwritten(
     lake: &Lake,
     newest: Option<NaiveDate>,
@@ -134,8 +136,8 @@ pub(super) async fn oldest_unwritten(
     Ok(first_after(lake, &through, now).await?)
 }
 
-/// When the oldest commit after `through` was made. Those that name a time to come count if there are no others: as of
-/// the last day that is over.
+/// Returns the time of the oldest commit after `through`. If there are only commits with a time in the future, returns
+/// the last past day.
 async fn first_after(
     lake: &Lake,
     through: &CommitMarks,
@@ -158,7 +160,7 @@ async fn first_after(
     Ok(first.or_else(|| is_one_ahead.then(last)))
 }
 
-/// Whether a commit names a time to come, beyond what clocks may differ by.
+/// Returns whether a commit's time is in the future, beyond the tolerance of clocks.
 fn is_ahead(commit: &Commit, now: Timestamp) -> bool {
     commit.at > now + MARGIN
 }
@@ -175,15 +177,15 @@ async fn read_through(lake: &Lake, day: NaiveDate) -> Result<CommitMarks, BuildE
     file::through(file).map_err(|source| BuildError::File { day, source })
 }
 
-/// What there is of a day.
+/// The rows of a day.
 struct DayRows {
     writer: RunFileWriter,
     through: CommitMarks,
-    /// When the first commit was made that comes after the day.
+    /// The time of the first commit after the day.
     next: Option<Timestamp>,
 }
 
-/// The rows of all commits after `through` that were made before the end of `day`, or name a time that is still to come.
+/// Reads the rows of all commits after `through` with a time before the end of `day`, or in the future.
 async fn gather(
     lake: &Lake,
     day: NaiveDate,
@@ -193,7 +195,7 @@ async fn gather(
     let of_day = |source| BuildError::File { day, source };
     let end = following(day).and_time(NaiveTime::MIN).and_utc();
     let mut writer = RunFileWriter::new().map_err(of_day)?;
-    // a job whose log is away today may come back
+    // a job whose log is missing today may return
     let (mut new_through, mut next) = (through.clone(), None::<Timestamp>);
     for job in lake::jobs(lake).await? {
         let mut mark = through.get(&job).cloned();
@@ -224,8 +226,8 @@ async fn gather(
     })
 }
 
-/// A job's commits after this one, in their order. If it isn't in the log any more, and wasn't pruned, the log was begun
-/// anew or brought back from a copy: then those that were made later.
+/// Reads a job's commits after this one in order. If it is no longer in the log and wasn't pruned, the log was
+/// restarted or restored from a copy; then later commits by time are read.
 async fn commits<'a>(
     lake: &'a Lake,
     job: &'a str,
@@ -240,9 +242,9 @@ async fn commits<'a>(
         .try_filter(move |commit| std::future::ready(since.is_none_or(|since| commit.at > since))))
 }
 
-/// The log's versions after this commit; all of them if there is none. If the log was begun anew or brought back from a
-/// copy, all of them too, and the time after which commits count. `e_tag` is what the store called the commit when it was
-/// read, if that is known: then it need not be read again.
+/// Returns the log's versions after this commit, or all without one. If the log was restarted or restored from a copy,
+/// returns all versions and the time after which commits count. `e_tag` is the commit's e-tag when it was read, if
+/// known, which saves reading it again.
 pub(super) async fn versions_after(
     lake: &Lake,
     job: &str,
@@ -268,13 +270,13 @@ pub(super) async fn versions_after(
     Ok((lake::versions(lake, job, 0).await?, Some(mark.at)))
 }
 
-/// Whether the log still has this commit under its number, or has just pruned it.
+/// Returns whether the log still has this commit under its version, or has just pruned it.
 async fn is_there(lake: &Lake, job: &str, mark: &CommitMark) -> Result<bool, LakeError> {
     let there = read(lake, job, mark.version).await?;
     Ok(there.is_none_or(|there| there.id == mark.id))
 }
 
-/// A commit; nothing if it was pruned, or is damaged: that is said, and hides no other one's rows.
+/// Reads a commit; `None` if it was pruned, or is damaged, which is logged and doesn't hide the rows of others.
 pub(super) async fn read(
     lake: &Lake,
     job: &str,

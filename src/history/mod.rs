@@ -1,7 +1,7 @@
-//! What runs did: the rows of the table `audit_runs`, and what they add up to by run and by day.
+//! The history of runs: the rows of the table `audit_runs`, and their sums by run and by day.
 //!
-//! A row is one range of one stream that one run pulled, or at which it failed. Rows of days that are over lie in the
-//! table, one file a day; those of today are read from the commit logs, of which the table is made.
+//! A row is a range of a stream that a run pulled, or at which it failed. Rows of past days are in the table, one file
+//! per day; those of today are read from the commit logs, from which the table is derived.
 
 mod file;
 mod maintenance;
@@ -31,78 +31,77 @@ pub use reader::{HistoryReader, HistorySnapshot};
 pub use recorded::RecordedRun;
 pub use runs::RunFold;
 
-/// What became of a range in a run.
+/// The outcome of a range in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RangeOutcome {
     /// Pulled to its last page.
     Finished,
-    /// Pulled in part: a later run goes on.
+    /// Partly pulled; a later run continues.
     Unfinished,
-    /// Not pulled further, for the error that the row names; tried again at the next tick.
+    /// Failed with the error in the row; retried later.
     Failed,
-    /// The run ended without a word: it was killed, or lost its lake. A later run goes on.
+    /// The run ended without a final commit: it was killed, or lost its lake. A later run continues.
     Lost,
 }
 
-/// One range of one stream in one run.
+/// A range of a stream in a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunRow {
     /// The job.
     pub job: String,
-    /// The provider's kind, where the log tells.
+    /// The kind of provider, if the log has it.
     pub provider: Option<String>,
-    /// The connection's name, where the log tells.
+    /// The connection's name, if the log has it.
     pub connection: Option<String>,
     /// The run.
     pub run: Uuid,
-    /// When the run took the job.
+    /// When the run claimed the job.
     pub started_at: Timestamp,
-    /// When the run gave the job up; of one that is under way or lost, its last commit.
+    /// When the run released the job; for a current or lost run, the time of its last commit.
     pub ended_at: Timestamp,
-    /// The stream; none for a run that found nothing to do, or failed before it knew its streams.
+    /// The stream; `None` for a run that found nothing to do, or failed before it knew its streams.
     pub stream: Option<String>,
-    /// The range, with the stream.
+    /// The range, if there is a stream.
     pub range: Option<Range>,
-    /// Why it was pulled.
+    /// The kind of work.
     pub work: Option<Work>,
-    /// What became of it.
+    /// The outcome.
     pub outcome: RangeOutcome,
-    /// What became of its records.
+    /// The counts of records.
     pub counts: RecordCounts,
-    /// Requests sent for it, retries included.
+    /// The requests sent for it, including retries.
     pub calls: u64,
-    /// Of these, how many were sent again after a passing failure.
+    /// The number of these that were retries after a transient failure.
     pub retries: u64,
     /// The new rows by the UTC date of their event time.
     pub days: BTreeMap<NaiveDate, u64>,
-    /// The late rows by how late they were: the least of [`DELAYS`] that isn't below, in seconds; `u64::MAX` beyond.
+    /// The late rows by delay: the smallest of [`DELAYS`] that isn't below it, in seconds; `u64::MAX` beyond.
     pub delays: BTreeMap<u64, u64>,
-    /// What kind of failure.
+    /// The kind of failure.
     pub error_kind: Option<FailureKind>,
     /// The failure with its causes.
     pub error: Option<String>,
-    /// What an operator should know of it.
+    /// Remarks for the operator.
     pub remarks: Vec<String>,
 }
 
-/// What is known of the runs of a lake's jobs.
+/// The history of the runs of a lake's jobs.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The newest rows, some 50,000, in the order of their runs' ids, the oldest first. Before them, for each day of the table, one row for what the day's
-    /// runs did alike: of ranges that touch, of one stream, with one outcome.
+    /// The newest rows, about 50,000, in the order of their runs' ids, oldest first. For older days of the table, one
+    /// row sums up the runs of a day with adjacent ranges of one stream and the same outcome.
     pub rows: Vec<RunRow>,
 }
 
 impl History {
-    /// The history of a lake as it is `now`: the last 400 days of the table, and what the logs have beyond it. Who looks
-    /// again keeps a [`HistoryReader`].
+    /// Reads the history of a lake as of `now`: the last 400 days of the table, and newer commits of the logs. For
+    /// repeated reads, use a [`HistoryReader`].
     pub async fn load(lake: &Lake, now: Timestamp) -> Arc<HistorySnapshot> {
         HistoryReader::new(lake.clone()).read(now).await
     }
 
-    /// Returns up to `limit` runs of the job with this log, or of all jobs, that are older than `before`: the newest
-    /// first.
+    /// Returns up to `limit` runs older than `before` of the job with this log, or of all jobs, newest first.
     pub fn runs(
         &self,
         log: Option<&str>,
@@ -110,7 +109,7 @@ impl History {
         limit: usize,
     ) -> Vec<RecordedRun<'_>> {
         let mut runs: BTreeMap<Uuid, RecordedRun<'_>> = BTreeMap::new();
-        // rows, and ids of runs, which are UUIDv7, are in order of time
+        // rows and ids of runs (UUIDv7) are in the order of time
         let wanted = (self.rows.iter().rev())
             .filter(|row| log.is_none_or(|log| row.job == log))
             .filter(|row| before.is_none_or(|before| row.run < before));
@@ -129,7 +128,7 @@ impl RangeOutcome {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Finished, Self::Unfinished, Self::Failed, Self::Lost];
 
-    /// As the table has it.
+    /// Returns the name in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -139,7 +138,7 @@ impl RangeOutcome {
         }
     }
 
-    /// The one that asks more for a look.
+    /// Returns the worse of two outcomes.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let rank = |outcome| match outcome {

@@ -1,4 +1,4 @@
-//! What is known of the runs of a lake's jobs, for those who look again and again.
+//! A reader with a cache of the history of a lake's jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use crate::lake::{self, Lake, LakeError, Version};
 use crate::model::Timestamp;
 use crate::telemetry::error_chain;
 
-/// How many days of the table are read.
+/// The number of days of the table that are read.
 const DAYS: u64 = 400;
-/// How many rows are kept as they are; older ones are condensed, day by day.
+/// The number of rows that are kept unchanged; older ones are rolled up by day.
 const ROWS: usize = 50_000;
-/// How many condensed rows are kept beside them; the oldest days are left out.
+/// The number of rolled-up rows that are kept in addition; the oldest days are dropped.
 const CONDENSED: usize = 100_000;
-/// How many commits of a job are read that the table doesn't have yet: two days of one every 15 s are 11,520. Of a log
-/// that nobody has made a table of there are more: those are left to whoever makes it.
+/// The maximum number of commits of a job that are read beyond the table: two days with one every 15 s have 11,520. A
+/// log without a table has more, which are left to the task that writes the table.
 const COMMITS: usize = 12_000;
-/// How long what was read is good for, and how much longer for each job: a thousand jobs cost some twenty requests a
-/// second while somebody looks.
+/// How long a snapshot is valid, and how much longer for each job: for a thousand jobs, viewers cause about twenty
+/// requests per second.
 const GOOD_FOR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(50));
-/// How many requests are under way at a time.
+/// The number of concurrent requests.
 const AT_A_TIME: usize = 8;
 
-/// Reads the history of a lake and keeps what it read: files of the table never change, and of the logs only what was
-/// added since is read. Holds 400 days, but no more than some 150,000 rows. Cheap to clone; clones share it.
+/// Reads the history of a lake and caches it: files of the table never change, and only new entries of the logs are
+/// read. Holds 400 days, but at most about 150,000 rows. Cheap to clone; clones share the cache.
 #[derive(Debug, Clone)]
 pub struct HistoryReader {
     lake: Lake,
@@ -43,23 +43,23 @@ pub struct HistoryReader {
 
 #[derive(Debug, Default)]
 struct CachedHistory {
-    /// The files that were read, by day.
+    /// The cached files by day.
     days: BTreeMap<NaiveDate, DayFile>,
-    /// Up to which commits the newest file goes that can be read, and of which day it is.
+    /// The last commits in the newest readable file, and its day.
     through: (Option<NaiveDate>, CommitMarks),
-    /// What the table doesn't have yet.
+    /// The rows that the table doesn't have yet.
     jobs: BTreeMap<String, LogTail>,
     known: Arc<HistorySnapshot>,
-    /// When it has to be looked at again.
+    /// When the snapshot expires.
     look_at: Option<Instant>,
 }
 
-/// What was read.
+/// A snapshot of the history.
 #[derive(Debug, Default)]
 pub struct HistorySnapshot {
-    /// What runs did.
+    /// The history.
     pub history: History,
-    /// What could not be read: the history lacks it.
+    /// The parts that couldn't be read and are missing.
     pub problems: Vec<String>,
 }
 
@@ -74,19 +74,19 @@ struct DayFile {
 /// A job's log since the newest file.
 #[derive(Debug, Default)]
 struct LogTail {
-    /// The newest commit that was read, and what the store calls it.
+    /// The newest commit that was read, and its e-tag.
     mark: Option<(CommitMark, Option<String>)>,
-    /// Rows of runs that are over, the newest last; the first ones may be condensed.
+    /// The rows of finished runs, newest last; the first ones may be rolled up.
     over: Vec<RunRow>,
     /// The newest run.
     runs: RunFold,
-    /// How many commits were left out: the oldest.
+    /// The number of oldest commits that were omitted.
     left_out: usize,
     problem: Option<String>,
 }
 
 impl HistoryReader {
-    /// A reader that has read nothing.
+    /// Creates a reader with an empty cache.
     pub fn new(lake: Lake) -> Self {
         Self {
             lake,
@@ -94,9 +94,9 @@ impl HistoryReader {
         }
     }
 
-    /// What is known `now`. It makes no request if it was asked just before. What can't be read is told in
-    /// [`HistorySnapshot::problems`], and what was read before is still there. It reads on when the caller leaves: of a large lake
-    /// he who asks again finds it read.
+    /// Returns the history as of `now`. Makes no request if the snapshot is still valid. Parts that can't be read are
+    /// listed in [`HistorySnapshot::problems`], and previously read rows are kept. Reading continues if the caller
+    /// gives up, so that a retry for a large lake finds it cached.
     pub async fn read(&self, now: Timestamp) -> Arc<HistorySnapshot> {
         let reader = self.clone();
         match tokio::spawn(async move { reader.read_here(now).await }).await {
@@ -132,7 +132,7 @@ impl CachedHistory {
     async fn read_table(&mut self, lake: &Lake, now: Timestamp) -> Result<(), BuildError> {
         let first = now.date_naive() - Days::new(DAYS);
         let mut days: BTreeSet<NaiveDate> = lake::days_of_runs(lake).await?;
-        days.retain(|day| *day <= now.date_naive()); // nor does who builds the table go on from a day to come
+        days.retain(|day| *day <= now.date_naive()); // as in writing the table, days in the future are ignored
         self.days
             .retain(|day, _| *day >= first && days.contains(day));
         let new: Vec<NaiveDate> = (days.into_iter().rev())
@@ -145,7 +145,7 @@ impl CachedHistory {
             if Some(day) > self.through.0
                 && let Ok(through) = file::through(file.clone())
             {
-                // what it has is no longer the logs' to tell
+                // the logs' rows for it are dropped
                 self.through = (Some(day), through);
                 self.jobs.clear();
             }
@@ -155,14 +155,14 @@ impl CachedHistory {
         Ok(())
     }
 
-    /// Condenses the oldest days, and leaves out what is too much even so.
+    /// Rolls up the oldest days, and drops days beyond the limit.
     fn make_room(&mut self, mut room: usize, mut condensed_room: usize) {
         for day in self.days.values_mut().rev() {
             if !day.is_condensed && day.rows.len() <= room {
                 room -= day.rows.len();
                 continue;
             }
-            room = 0; // what is older isn't shown in more detail
+            room = 0; // older days aren't shown in more detail
             if !day.is_condensed {
                 day.rows = condensed(std::mem::take(&mut day.rows));
                 day.is_condensed = true;
@@ -174,7 +174,7 @@ impl CachedHistory {
         }
     }
 
-    /// Reads what was committed since.
+    /// Reads new commits.
     async fn read_logs(&mut self, lake: &Lake) -> Result<(), LakeError> {
         let names: BTreeSet<String> = lake::jobs(lake).await?.into_iter().collect();
         self.jobs.retain(|name, _| names.contains(name));
@@ -216,7 +216,7 @@ impl CachedHistory {
                 ));
             }
         }
-        // a run's id is in order of time
+        // ids of runs are in the order of time
         rows.sort_by_key(|row| row.run);
         HistorySnapshot {
             history: History { rows },
@@ -241,8 +241,8 @@ impl DayFile {
 }
 
 impl LogTail {
-    /// Reads what was added, but no more than the newest `commits`, and keeps some `most` rows of it. Each request is one
-    /// of `requests`.
+    /// Reads new commits, at most the newest `commits`, and keeps about `most` rows of them. `requests` bounds the
+    /// concurrent requests.
     async fn read_on(
         &mut self,
         lake: &Lake,

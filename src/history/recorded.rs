@@ -1,4 +1,4 @@
-//! A run as the history recorded it: the sum of its rows.
+//! A run in the history: the sum of its rows.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use super::{RangeOutcome, RunRow};
 use crate::lake::{RecordCounts, Work};
 use crate::model::{FailureKind, Timestamp};
 
-/// One run of one job, as every surface shows it.
+/// A run of a job, as shown on every surface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedRun<'a> {
     /// The job's log.
     pub log: &'a str,
-    /// Id of the run.
+    /// The run's id.
     pub id: Uuid,
-    /// When the run took the job.
+    /// When the run claimed the job.
     pub started_at: Timestamp,
-    /// When the run released the job; of a run that is under way or lost, its last commit.
+    /// When the run released the job; for a current or lost run, the time of its last commit.
     pub ended_at: Timestamp,
     /// The worst outcome of its rows.
     pub outcome: RangeOutcome,
-    /// Counts of its records.
+    /// The counts of its records.
     pub counts: RecordCounts,
-    /// Requests sent, retries included.
+    /// The requests sent, including retries.
     pub calls: u64,
-    /// Of these, retries.
+    /// The number of retries among them.
     pub retries: u64,
-    /// Its rows, in the order in which they were added.
+    /// Its rows in the order in which they were added.
     pub rows: Vec<&'a RunRow>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> RecordedRun<'a> {
         run.rows.push(row);
     }
 
-    /// Why its ranges were pulled: `pull, settle`.
+    /// Returns the kinds of work, such as `pull, settle`.
     pub fn works(&self) -> String {
         let mut works: Vec<Work> = self.rows.iter().filter_map(|row| row.work).collect();
         works.sort_unstable();
@@ -66,7 +66,7 @@ impl<'a> RecordedRun<'a> {
         works.join(", ")
     }
 
-    /// Its first failure: its kind, and its text with the causes.
+    /// Returns the kind and the text of its first failure, with the causes.
     pub fn error(&self) -> Option<(Option<FailureKind>, &'a str)> {
         self.rows
             .iter()

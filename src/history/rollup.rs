@@ -1,12 +1,12 @@
-//! A day's rows in few: for those who look at months.
+//! The roll-up of a day's rows, for views of months.
 
 use std::collections::BTreeMap;
 
 use super::RunRow;
 use crate::model::Range;
 
-/// One row for all that the same job, stream and kind of work came to, as far as the ranges touch; with the newest run's
-/// id and error. What they add up to stays the same.
+/// Merges rows of the same job, stream and kind of work with adjacent ranges into one row, with the newest run's id and
+/// error. Sums don't change.
 pub(super) fn condensed(rows: Vec<RunRow>) -> Vec<RunRow> {
     let mut groups: BTreeMap<_, Vec<RunRow>> = BTreeMap::new();
     for row in rows {
@@ -66,7 +66,7 @@ fn take(sum: &mut RunRow, row: RunRow) {
     sum.remarks.extend(row.remarks);
 }
 
-/// Without their number: what is condensed once more would count as one.
+/// Returns the texts without repetition counts, so that repeated roll-ups don't count them as different.
 fn told((mut row, is_sum): (RunRow, bool)) -> RunRow {
     if is_sum {
         row.remarks.push("summed up from several rows".to_owned());
@@ -148,7 +148,7 @@ mod tests {
         let told = vec!["summed up from several rows".to_owned()];
         assert!(remarks.contains(&told));
         assert!(few.iter().any(|row| row.error.is_some()));
-        // once more, with a row between those that didn't touch
+        // again, with a row between those that weren't adjacent
         let again = condensed(few.into_iter().chain([row(1, 3, 6, 1)]).collect());
         let all = row(1, 0, 7, 0).range;
         let whole = again.iter().find(|row| row.range == all);

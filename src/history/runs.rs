@@ -1,4 +1,4 @@
-//! From the commits of a job to the rows of its runs.
+//! The derivation of the rows of runs from a job's commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use super::{RangeOutcome, RunRow};
 use crate::lake::{Claim, Commit, CommitKind, Pulled, RecordCounts, RunFailure, RunSummary, Work};
 use crate::model::{Range, Timestamp};
 
-/// The runs of one job, taken from its commits in their order.
+/// The runs of a job, derived from its commits in order.
 ///
-/// Whatever is taken is in the rows, once: their sums are those of the commits, however many of them are taken at a
-/// time. So the rows of a day are made of the commits of that day alone.
+/// Every added commit is in the rows exactly once: their sums are those of the commits, with any number of commits at a
+/// time. Therefore the rows of a day are derived from the commits of that day alone.
 #[derive(Debug, Clone, Default)]
 pub struct RunFold {
     runs: Vec<FoldedRun>,
 }
 
-/// One run, as far as its commits were taken.
+/// A run, as far as its commits were added.
 #[derive(Debug, Clone)]
 struct FoldedRun {
     job: String,
@@ -27,18 +27,18 @@ struct FoldedRun {
     connection: Option<String>,
     started_at: Timestamp,
     last_at: Timestamp,
-    /// What of each stream was pulled, and why.
+    /// The pulled ranges by stream and kind of work.
     parts: BTreeMap<(String, Work), Vec<RangePart>>,
-    /// Of its newest commit: whether it holds the job.
+    /// Whether its newest commit holds a claim.
     claim: Option<Claim>,
     ended: Option<RunSummary>,
-    /// Whether another run has taken the job since.
+    /// Whether another run has claimed the job since.
     is_followed: bool,
-    /// Whether it has made a commit since that isn't taken.
+    /// Whether it has a later commit that isn't added.
     goes_on: bool,
 }
 
-/// A range, and what became of its records.
+/// A range with the counts of its records.
 #[derive(Debug, Clone)]
 struct RangePart {
     range: Range,
@@ -57,7 +57,7 @@ struct Sums {
 }
 
 impl RunFold {
-    /// Takes the job's next commit.
+    /// Adds the job's next commit.
     pub fn take(&mut self, commit: Commit) {
         self.see(commit.run);
         if self.runs.last().is_none_or(|run| run.id != commit.run) {
@@ -68,7 +68,7 @@ impl RunFold {
         }
     }
 
-    /// The job's next commit is that of `run`, and isn't taken.
+    /// Records that the job's next commit belongs to `run` and isn't added.
     pub fn see(&mut self, run: Uuid) {
         if let Some(last) = self.runs.last_mut() {
             last.is_followed |= last.id != run;
@@ -76,22 +76,22 @@ impl RunFold {
         }
     }
 
-    /// How many runs there are.
+    /// Returns the number of runs.
     pub fn len(&self) -> usize {
         self.runs.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no runs.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// The rows, in the order of the runs. A run that holds the job `now` has those of its ranges so far.
+    /// Returns the rows in the order of the runs. A run that holds the job `now` has the rows of its ranges so far.
     pub fn rows(&self, now: Timestamp) -> impl Iterator<Item = RunRow> {
         self.runs.iter().flat_map(move |run| run.rows(now))
     }
 
-    /// Takes out the runs that no further commit can change.
+    /// Removes and returns the runs that no further commit can change.
     pub fn take_over(&mut self, now: Timestamp) -> Vec<RunRow> {
         let over = self.runs.iter().take_while(|run| run.is_followed).count();
         let over: Vec<FoldedRun> = self.runs.drain(..over).collect();
@@ -137,8 +137,8 @@ impl FoldedRun {
         }
     }
 
-    /// Ranges that touch become one, as in the commits themselves; what was pulled of a range before it was finished
-    /// becomes part of it.
+    /// Merges adjacent ranges, as in the commits; the parts of a range that were pulled before it was finished become
+    /// part of it.
     fn pulled(&mut self, pulled: Pulled) {
         let parts = self
             .parts
@@ -146,7 +146,7 @@ impl FoldedRun {
             .or_default();
         let mut new = RangePart::of(pulled);
         if new.finished {
-            // by growing it may come to touch others
+            // the enlarged range may be adjacent to others
             while let Some(place) = parts.iter().position(|part| part.belongs_to(&new)) {
                 let part = parts.swap_remove(place);
                 new.range = new.range.hull(&part.range);
@@ -163,7 +163,7 @@ impl FoldedRun {
         }
     }
 
-    /// Whether it has ended without a word.
+    /// Returns whether the run ended without a final commit.
     fn is_lost(&self, now: Timestamp) -> bool {
         let has_gone = |claim: &Claim| self.is_followed || !claim.is_live(now);
         !self.goes_on && self.claim.as_ref().is_some_and(has_gone)
@@ -205,7 +205,7 @@ impl FoldedRun {
             row.fail(failed);
             rows.push(row);
         }
-        // what is the run's as a whole
+        // the values of the run as a whole
         let (calls, retries) =
             (self.ended.as_ref()).map_or((0, 0), |ended| (ended.calls, ended.retries));
         let lost = self.is_lost(now).then_some(RangeOutcome::Lost);
@@ -229,7 +229,7 @@ impl FoldedRun {
         rows
     }
 
-    /// A row without a range.
+    /// Returns a row without a range.
     fn row(&self, outcome: RangeOutcome) -> RunRow {
         RunRow {
             job: self.job.clone(),
@@ -278,7 +278,7 @@ impl RangePart {
         }
     }
 
-    /// Whether it is one with a range that was finished: it touches it, or is an unfinished part of it.
+    /// Returns whether it can be merged with a finished range: it is adjacent to it, or an unfinished part of it.
     fn belongs_to(&self, finished: &Self) -> bool {
         let (one, other) = (self.range, finished.range);
         if self.finished {
@@ -315,7 +315,7 @@ fn contains(whole: Range, part: Range) -> bool {
     whole.from() <= part.from() && part.to() <= whole.to()
 }
 
-/// When a run began, as its id has it: a `UUIDv7`.
+/// Returns when a run began, by its id, a `UUIDv7`.
 fn started(run: Uuid) -> Option<Timestamp> {
     let (seconds, nanos) = run.get_timestamp()?.to_unix();
     let micros = nanos / 1_000 * 1_000;
@@ -426,7 +426,7 @@ mod tests {
         runs.rows(at(now)).collect()
     }
 
-    /// What of a row says what became of what: stream and range, outcome, new rows, calls.
+    /// Returns the compared parts of a row: stream and range, outcome, new rows, calls.
     type Told<'a> = (Option<&'a str>, Option<Range>, RangeOutcome, u64, u64);
 
     fn told(rows: &[RunRow]) -> Vec<Told<'_>> {
@@ -521,7 +521,7 @@ mod tests {
         let mut followed = log.clone();
         followed.push(commit(other, 9, CommitKind::Claim));
         assert_eq!(told(&rows(followed, 9)), [lost, open]);
-        // the next commit is another file's: it still says what became of this run
+        // the next commit is in another file, but still determines the end of this run
         let mut runs = RunFold::default();
         log.into_iter().for_each(|commit| runs.take(commit));
         runs.see(one);
@@ -536,7 +536,7 @@ mod tests {
         let mut release = commit(run, 1, CommitKind::Release);
         let claim = commit(run, 0, CommitKind::Claim);
         let nothing = (None, None, RangeOutcome::Finished, 0, 0);
-        // as versions before this one ended
+        // the end of a run in earlier versions
         assert_eq!(
             told(&rows(vec![claim.clone(), release.clone()], 9)),
             [nothing]
@@ -556,7 +556,7 @@ mod tests {
             told(&rows(vec![claim.clone(), release], 9)),
             [stopped, done]
         );
-        assert_eq!(told(&rows(vec![claim], 9)), []); // it is under way
+        assert_eq!(told(&rows(vec![claim], 9)), []); // it is in progress
     }
 
     #[test]
@@ -635,10 +635,10 @@ mod tests {
         )
     }
 
-    /// How many calls no commit told of, and what failed: the run, or one of two streams, and where.
+    /// The calls that no commit counted, and the failure: of the run, or of one of two streams with its range.
     type End = (u64, Vec<(u8, i64)>);
 
-    /// The commits of a run but for its claim, with one failure of each stream at most, and of the run.
+    /// The commits of a run except its claim, with at most one failure per stream and of the run.
     fn any_run() -> impl Strategy<Value = (Vec<Vec<Pulled>>, Option<End>)> {
         let failures = prop::collection::btree_map(0_u8..3, 0_i64..20, 0..3);
         let failures = failures.prop_map(|failures| failures.into_iter().collect());
@@ -649,7 +649,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing that commits say is lost or doubled in the rows, wherever the day's end cuts them.
+        /// No content of commits is lost or doubled in the rows, with the end of the day anywhere.
         #[test]
         fn sums_are_kept(runs in prop::collection::vec(any_run(), 1..5), cut in any::<prop::sample::Index>()) {
             let (mut commits, mut second) = (Vec::new(), 0);
@@ -685,7 +685,7 @@ mod tests {
             let mut both = rows(today.to_vec(), 0);
             both.extend(rows(tomorrow.to_vec(), 0));
             prop_assert_eq!(sum_of_rows(&both), sum_of_commits(&commits));
-            // what is over first and what is left then are the whole
+            // the finished runs and the rest are the whole
             let mut piecemeal = RunFold::default();
             let mut over = Vec::new();
             for commit in commits {

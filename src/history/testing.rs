@@ -14,7 +14,7 @@ pub(super) fn date(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, day).unwrap()
 }
 
-/// A range of hours of a day, pulled to its end by a run of its own.
+/// Returns a range of hours of a day, pulled to its end by a separate run.
 pub(crate) fn row(day: u32, from: u32, to: u32, new: u64) -> RunRow {
     let at = |hour| date(day).and_hms_opt(hour, 0, 0).unwrap().and_utc();
     RunRow {

@@ -1,4 +1,4 @@
-//! The words that every layer shares: kinds of failure, ranges of time, the record, the call.
+//! The types shared by all layers: kinds of failure, ranges of time, and the record.
 
 mod hex;
 mod partition;
@@ -15,31 +15,31 @@ pub use record::{Activity, Outcome, PropertyChange, Record};
 /// An instant in UTC, whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 
-/// The place to go on from inside a range; opaque outside its adapter.
+/// The position inside a range from which to continue; opaque outside its adapter.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub String);
 
-/// What a failure means for whoever schedules the next try; the scheduler looks at nothing else.
+/// The kind of a failure, which alone determines when the scheduler tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// May pass by itself: network, 5xx, time-outs.
+    /// A failure that may pass by itself: network, 5xx, timeouts.
     Transient,
-    /// The provider asked to come back later.
+    /// The provider requested a pause.
     RateLimited,
-    /// Credentials or permission.
+    /// Credentials or permissions were refused.
     Auth,
     /// The configuration is wrong for this provider or lake.
     Config,
-    /// What the provider sent, or the size of what was asked, can't be handled.
+    /// An answer of the provider, or the size of a range, can't be handled.
     Data,
-    /// Another run took over.
+    /// Another run took the job over.
     Conflict,
 }
 
 impl FailureKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Transient,
         Self::RateLimited,

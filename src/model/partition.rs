@@ -1,29 +1,29 @@
-//! By what the lake can be split into folders.
+//! The columns by which the lake can be partitioned.
 
 use std::fmt;
 
-/// A column that can stand in the path of a file, as `name=value`.
+/// A column that can be in the path of a file, as `name=value`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionColumn {
-    /// The provider's kind, as in `jobs.yaml`.
+    /// The kind of provider, as in `jobs.yaml`.
     Provider,
     /// The connection's name.
     Connection,
-    /// The account whose log it is.
+    /// The account.
     AccountId,
     /// The UTC date of the event.
     EventDate,
-    /// The UTC month of the event, `2026-11`; only ever in the path.
+    /// The UTC month of the event, `2026-11`; only in the path.
     EventMonth,
-    /// The UTC hour of the event, `00` to `23`; only ever in the path.
+    /// The UTC hour of the event, `00` to `23`; only in the path.
     EventHour,
 }
 
 impl PartitionColumn {
-    /// All of them.
+    /// All columns.
     pub const ALL: [Self; 6] = [
         Self::Provider,
         Self::Connection,
@@ -33,13 +33,13 @@ impl PartitionColumn {
         Self::EventHour,
     ];
 
-    /// Whether it tells when the event happened, so that only few files can hold an event of a given time. The hour
-    /// alone doesn't: it is the same every day.
+    /// Returns whether the column limits the files that can contain an event of a given time. The hour alone doesn't,
+    /// as it is the same every day.
     pub const fn is_time(self) -> bool {
         matches!(self, Self::EventDate | Self::EventMonth)
     }
 
-    /// Its name in the path, in `jobs.yaml` and in the table.
+    /// Returns the name in the path, in `jobs.yaml` and in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Provider => "provider",

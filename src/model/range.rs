@@ -1,4 +1,4 @@
-//! Half-open ranges of event time, and sets of them: the algebra under planning and coverage.
+//! Half-open ranges of event time, and sets of them: the algebra of planning and coverage.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// A half-open range `[from, to)` of event time; never empty.
+/// A half-open range `[from, to)` of event time. Never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "(Timestamp, Timestamp)", into = "(Timestamp, Timestamp)")]
 pub struct Range {
@@ -15,7 +15,7 @@ pub struct Range {
     to: Timestamp,
 }
 
-/// A range was to end before it begins.
+/// A range's end is before its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a range must end after it begins: from `{from}` to `{to}`")]
 pub struct EmptyRange {
@@ -38,37 +38,37 @@ impl From<Range> for (Timestamp, Timestamp) {
 }
 
 impl Range {
-    /// `[from, to)`, or nothing if that is empty.
+    /// Returns `[from, to)`; `None` if it is empty.
     pub fn new(from: Timestamp, to: Timestamp) -> Option<Self> {
         (from < to).then_some(Self { from, to })
     }
 
-    /// The first instant in it.
+    /// Returns the first instant of the range.
     pub fn from(&self) -> Timestamp {
         self.from
     }
 
-    /// The first instant after it.
+    /// Returns the first instant after the range.
     pub fn to(&self) -> Timestamp {
         self.to
     }
 
-    /// How long it is.
+    /// Returns the length.
     pub fn length(&self) -> TimeDelta {
         self.to - self.from
     }
 
-    /// Whether the instant lies in it.
+    /// Returns whether the range contains the instant.
     pub fn contains(&self, instant: Timestamp) -> bool {
         self.from <= instant && instant < self.to
     }
 
-    /// What both have in common.
+    /// Returns the intersection of both ranges.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         Self::new(self.from.max(other.from), self.to.min(other.to))
     }
 
-    /// The smallest range that holds both.
+    /// Returns the smallest range that contains both.
     #[must_use]
     pub fn hull(&self, other: &Self) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Range {
         }
     }
 
-    /// Its first half, on a whole second; nothing if it can't be halved into pieces of at least `least`.
+    /// Returns the first half, which ends on a whole second; `None` if the halves would be shorter than `least`.
     pub fn first_half(&self, least: TimeDelta) -> Option<Self> {
         let half = TimeDelta::seconds(self.length().num_seconds() / 2);
         (half >= least && half > TimeDelta::zero())
@@ -85,7 +85,7 @@ impl Range {
             .flatten()
     }
 
-    /// The consecutive pieces of at most `length` that make it up, the first one beginning where it does.
+    /// Splits the range into consecutive pieces of at most `length`, from its start on.
     pub fn pieces(self, length: TimeDelta) -> impl Iterator<Item = Self> {
         let mut from = self.from;
         std::iter::from_fn(move || {
@@ -104,7 +104,7 @@ impl fmt::Display for Range {
     }
 }
 
-/// A set of instants, kept as the fewest disjoint ranges in order.
+/// A set of instants, as the smallest number of disjoint ranges in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Range>", into = "Vec<Range>")]
 pub struct RangeSet {
@@ -132,17 +132,17 @@ impl FromIterator<Range> for RangeSet {
 }
 
 impl RangeSet {
-    /// Whether nothing is in it.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// Its ranges: disjoint, not even touching, in order.
+    /// Returns the ranges in order, which are neither overlapping nor adjacent.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range> + '_ {
         self.ranges.iter().copied()
     }
 
-    /// Whether the instant is in it.
+    /// Returns whether the set contains the instant.
     pub fn contains(&self, instant: Timestamp) -> bool {
         let next = self.ranges.partition_point(|range| range.to <= instant);
         self.ranges
@@ -150,12 +150,12 @@ impl RangeSet {
             .is_some_and(|range| range.contains(instant))
     }
 
-    /// Whether all of the range is in it.
+    /// Returns whether the set contains the whole range.
     pub fn covers(&self, range: Range) -> bool {
         self.within(range).iter().eq([range])
     }
 
-    /// Where the unbroken run that begins at `from` ends; `from` itself if it isn't in the set.
+    /// Returns the end of the contiguous range that begins at `from`; `from` itself if it isn't in the set.
     pub fn contiguous_end(&self, from: Timestamp) -> Timestamp {
         let next = self.ranges.partition_point(|range| range.to <= from);
         self.ranges
@@ -164,7 +164,7 @@ impl RangeSet {
             .map_or(from, |range| range.to)
     }
 
-    /// Adds all of `range`.
+    /// Adds `range`.
     pub fn insert(&mut self, range: Range) {
         let first = self.ranges.partition_point(|have| have.to < range.from);
         let last = self.ranges.partition_point(|have| have.from <= range.to);
@@ -176,7 +176,7 @@ impl RangeSet {
         self.ranges.splice(first..last, [whole]);
     }
 
-    /// Takes all of `range` out.
+    /// Removes `range`.
     pub fn remove(&mut self, range: Range) {
         self.ranges = self
             .ranges
@@ -191,7 +191,7 @@ impl RangeSet {
             .collect();
     }
 
-    /// What of `range` is in the set.
+    /// Returns the parts of `range` that are in the set.
     #[must_use]
     pub fn within(&self, range: Range) -> Self {
         let ranges = self
@@ -202,7 +202,7 @@ impl RangeSet {
         Self { ranges }
     }
 
-    /// What of `range` isn't in the set.
+    /// Returns the parts of `range` that aren't in the set.
     #[must_use]
     pub fn missing(&self, range: Range) -> Self {
         let mut missing = Self {

@@ -1,20 +1,20 @@
-//! How often a provider may be called.
+//! The rate at which a provider may be called.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// So many requests in so much time.
+/// A number of requests per period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many.
+    /// The number of requests.
     pub requests: NonZeroU32,
-    /// In how much time.
+    /// The period.
     pub per: Duration,
 }
 
 impl RateLimit {
-    /// So many requests in so many seconds.
+    /// Creates a limit of `requests` per `seconds`.
     pub const fn per_seconds(requests: NonZeroU32, seconds: u64) -> Self {
         Self {
             requests,
@@ -23,7 +23,7 @@ impl RateLimit {
     }
 }
 
-/// `300/min`, as in jobs.yaml.
+/// Formats as in jobs.yaml: `300/min`.
 impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.per.as_secs() {

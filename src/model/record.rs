@@ -1,65 +1,65 @@
-//! One audit event, as an adapter reads it out of the provider's JSON.
+//! An audit event, as parsed by an adapter from the provider's JSON.
 
 use std::borrow::Cow;
 
 use super::Timestamp;
 
-/// One row of `audit_events` but for what the run itself adds (account, connection, job, `ingested_at`, `late_by_ms`).
+/// A row of `audit_events`, without the columns that the run adds (account, connection, job, `ingested_at`,
+/// `late_by_ms`).
 ///
-/// It borrows from the page's text wherever the JSON needed no unescaping. An empty string from a provider that means
-/// "nothing" is `None` here.
+/// Borrows from the page's text where the JSON needs no unescaping. An empty string that means "no value" is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The provider's id. Empty where it gave none: the pipeline then puts a hash of the record, true twins numbered.
+    /// The provider's id. Empty if there is none: the run then uses a hash of the record, with equal records numbered.
     pub event_id: Cow<'a, str>,
     /// When it happened.
     pub event_time: Timestamp,
-    /// The account whose log this is, where the record says so.
+    /// The account, if the record contains it.
     pub account_id: Option<Cow<'a, str>>,
     /// The provider's own verb.
     pub action: Option<Cow<'a, str>>,
-    /// The verb, normalised.
+    /// The normalised verb.
     pub activity: Activity,
-    /// How it ended, normalised.
+    /// The normalised outcome.
     pub outcome: Outcome,
-    /// Why it ended so, as text.
+    /// The reason for the outcome, as text.
     pub outcome_reason: Option<Cow<'a, str>>,
-    /// The part of the provider that was touched.
+    /// The affected part of the provider.
     pub service: Option<Cow<'a, str>>,
-    /// The type of what was touched.
+    /// The type of the affected entity.
     pub entity_type: Option<Cow<'a, str>>,
-    /// The id of what was touched.
+    /// The id of the affected entity.
     pub entity_id: Option<Cow<'a, str>>,
-    /// The name of what was touched.
+    /// The name of the affected entity.
     pub entity_name: Option<Cow<'a, str>>,
-    /// Who did it: id.
+    /// The actor's id.
     pub actor_id: Option<Cow<'a, str>>,
-    /// Who did it: display name.
+    /// The actor's display name.
     pub actor_name: Option<Cow<'a, str>>,
-    /// Who did it: login name.
+    /// The actor's login name.
     pub actor_login: Option<Cow<'a, str>>,
-    /// Who did it: `user`, `client`, `system` or `vendor`.
+    /// The kind of actor: `user`, `client`, `system` or `vendor`.
     pub actor_type: Option<&'static str>,
-    /// The API client or application key that was used.
+    /// The API client or application key.
     pub client_id: Option<Cow<'a, str>>,
-    /// The browser or program that was used.
+    /// The browser or program.
     pub user_agent: Option<Cow<'a, str>>,
-    /// The session it belongs to.
+    /// The session.
     pub session_id: Option<Cow<'a, str>>,
-    /// What ties the audits of one user action together.
+    /// The id common to the audits of one user action.
     pub transaction_id: Option<Cow<'a, str>>,
-    /// Where it came from; empty, never absent.
+    /// The source addresses; empty if there are none.
     pub client_ips: Vec<Cow<'a, str>>,
-    /// Human text.
+    /// A text for people.
     pub message: Option<Cow<'a, str>>,
-    /// What changed; empty, never absent.
+    /// The changed properties; empty if there are none.
     pub changes: Vec<PropertyChange<'a>>,
-    /// The provider's remaining context, keys unique; empty, never absent.
+    /// The provider's remaining context with unique keys; empty if there is none.
     pub attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl Record<'_> {
-    /// An event of which nothing but its time is known.
+    /// Returns an event without any values except its time.
     pub fn at(event_time: Timestamp) -> Self {
         Self {
             event_id: Cow::default(),
@@ -89,46 +89,46 @@ impl Record<'_> {
     }
 }
 
-/// One property that changed.
+/// A changed property.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PropertyChange<'a> {
     /// The property's name or path.
     pub property: Option<Cow<'a, str>>,
-    /// The type of the entity that changed, where it isn't the record's.
+    /// The type of the changed entity, if it isn't the record's.
     pub entity_type: Option<Cow<'a, str>>,
-    /// The id of the entity that changed, where it isn't the record's.
+    /// The id of the changed entity, if it isn't the record's.
     pub entity_id: Option<Cow<'a, str>>,
-    /// Values before.
+    /// The values before the change.
     pub old_values: Vec<Cow<'a, str>>,
-    /// Values after.
+    /// The values after the change.
     pub new_values: Vec<Cow<'a, str>>,
 }
 
 /// The normalised verb (column `activity`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// Something new exists.
+    /// Something was created.
     Create,
-    /// Something was looked at or exported.
+    /// Something was viewed or exported.
     Read,
-    /// Something changed.
+    /// Something was changed.
     Update,
-    /// Something is gone.
+    /// Something was deleted.
     Delete,
-    /// Somebody signed in, or tried to.
+    /// Someone signed in, or tried to.
     Login,
-    /// Somebody signed out.
+    /// Someone signed out.
     Logout,
-    /// Something was switched on.
+    /// Something was enabled.
     Enable,
-    /// Something was switched off.
+    /// Something was disabled.
     Disable,
-    /// Any other verb; `action` has it.
+    /// Any other verb, which is in `action`.
     Other,
 }
 
 impl Activity {
-    /// As it stands in the column.
+    /// Returns the value of the column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -147,18 +147,18 @@ impl Activity {
 /// The normalised outcome (column `outcome`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// The action succeeded.
     Success,
-    /// It was refused or failed.
+    /// The action was refused or failed.
     Failure,
-    /// It was done with a warning.
+    /// The action succeeded with a warning.
     Warning,
-    /// The provider doesn't say, or says something unknown.
+    /// The provider's value is missing or unknown.
     Unknown,
 }
 
 impl Outcome {
-    /// As it stands in the column.
+    /// Returns the value of the column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",

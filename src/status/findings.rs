@@ -12,7 +12,7 @@ use crate::model::{FailureKind, Range, Timestamp};
 use crate::run::future;
 use crate::text;
 
-/// How many streams a line names.
+/// The number of streams that are listed by name.
 const NAMED: usize = 3;
 
 /// The kinds of problems that need attention, the worst first.
@@ -28,18 +28,18 @@ pub enum FindingKind {
     Gap,
     /// Clocks disagree.
     Clock,
-    /// A range was never pulled, and the provider no longer gives it.
+    /// A range was never pulled, and the provider no longer serves it.
     Lost,
     /// The watermark is too old.
     Stale,
-    /// Unreadable records wait.
+    /// Unreadable records are in quarantine.
     Quarantine,
     /// The store lost committed files; their ranges were pulled again.
     Damaged,
 }
 
 impl FindingKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Unreadable,
         Self::Refused,
@@ -52,7 +52,7 @@ impl FindingKind {
         Self::Damaged,
     ];
 
-    /// As `status`, the API and the metrics have it.
+    /// Returns the name in `status`, the API and the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -67,7 +67,7 @@ impl FindingKind {
         }
     }
 
-    /// Whether rows are missing or can't be pulled, rather than late or unread.
+    /// Returns whether rows are missing or can't be pulled, as opposed to late or unreadable ones.
     pub fn is_bad(self) -> bool {
         !matches!(
             self,
@@ -85,13 +85,13 @@ impl fmt::Display for FindingKind {
 /// A problem that needs attention, with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which kind.
+    /// The kind of problem.
     pub kind: FindingKind,
     /// The job.
     pub job: String,
-    /// What was found, in words that go on after the job's name.
+    /// The problem, as a text that continues after the job's name.
     pub what: String,
-    /// What would help.
+    /// The advice.
     pub to_do: String,
 }
 
@@ -131,7 +131,7 @@ impl JobStatus {
         }
     }
 
-    /// The failed runs; refused credentials are a finding of their own besides.
+    /// Adds the failed runs, and a separate finding for refused credentials.
     fn failing_findings(&self, now: Timestamp) -> Vec<Finding> {
         let Some(failing) = &self.failing else {
             return Vec::new();
@@ -144,7 +144,7 @@ impl JobStatus {
         failing_findings(&self.job, &self.connection, failing, &next)
     }
 
-    /// The gaps alone: one finding for each range.
+    /// Returns only the gaps, one finding for each range.
     pub fn gap_findings(&self) -> Vec<Finding> {
         let mut by_range: BTreeMap<Range, Vec<&str>> = BTreeMap::new();
         for (stream, gap) in &self.gaps {
@@ -164,8 +164,8 @@ impl JobStatus {
         by_range.into_iter().map(finding).collect()
     }
 
-    /// The clocks that were off when the last run compared them, and a log that was written by a clock which was ahead of
-    /// this machine's.
+    /// Adds the clocks that were wrong when the last run compared them, and a log written by a clock ahead of the local
+    /// one.
     fn clock_findings(&self, now: Timestamp) -> Vec<Finding> {
         let Some(newest) = &self.newest else {
             return Vec::new();
@@ -178,7 +178,7 @@ impl JobStatus {
             )
         });
         let mut findings: Vec<Finding> = skews.collect();
-        let written_at = newest.clocks.is_empty().then_some(newest.at); // else that says it already
+        let written_at = newest.clocks.is_empty().then_some(newest.at); // otherwise reported above
         let mentioned = future::latest(&newest.progress, newest.planned_at);
         let ahead = (written_at.max(mentioned)).map_or_else(TimeDelta::zero, |latest| latest - now);
         if ahead > TOLERANCE {
@@ -199,7 +199,7 @@ impl JobStatus {
         findings
     }
 
-    /// Why a gap of these streams was passed over, as far as the log says.
+    /// Returns the reason why a gap of these streams was passed over, as far as it is in the log.
     fn why_not(&self, gap: Range, streams: &[&str]) -> String {
         let failed = (self.newest.iter())
             .flat_map(Commit::current)
@@ -217,7 +217,7 @@ impl JobStatus {
         )
     }
 
-    /// What the provider no longer gives: one finding for each range.
+    /// Adds the ranges that the provider no longer serves, one finding for each.
     fn lost_findings(&self) -> Vec<Finding> {
         let mut by_range: BTreeMap<(Range, Timestamp), Vec<&str>> = BTreeMap::new();
         for (stream, range, oldest) in &self.lost {
@@ -299,8 +299,8 @@ impl JobStatus {
 }
 
 impl LastKnownStatus {
-    /// All problems that need attention, the worst first: those of the status that was last read, and why it can't be
-    /// read now.
+    /// Returns all problems that need attention, the worst first: those of the last known status, and the reason why it
+    /// can't be read now.
     pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let never_read = self.last.is_none().then_some("it was never read");
         let problem = self.unreadable.as_deref().or(never_read);
@@ -314,7 +314,7 @@ impl LastKnownStatus {
     }
 }
 
-/// A job whose log can't be read.
+/// Returns the finding for a job whose log can't be read.
 fn unreadable(job: &str, problem: &str) -> Finding {
     Finding {
         kind: FindingKind::Unreadable,
@@ -324,7 +324,7 @@ fn unreadable(job: &str, problem: &str) -> Finding {
     }
 }
 
-/// A streak of failed runs; refused credentials are a finding of their own besides.
+/// Adds a streak of failed runs, and a separate finding for refused credentials.
 fn failing_findings(
     job: &str,
     connection: &str,

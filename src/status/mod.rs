@@ -1,5 +1,5 @@
-//! The status of a job, from its commit log, its quarantine and what this process knows beyond these, with the problems
-//! that need attention. Every surface shows this one.
+//! The status of a job with the problems that need attention, derived from its commit log, its quarantine, and the
+//! state of this process. All surfaces show this status.
 
 mod findings;
 
@@ -17,27 +17,27 @@ use crate::setup::ScheduledJob;
 
 pub use findings::{Finding, FindingKind};
 
-/// What a job is doing, in a word. The first that is true counts.
+/// The state of a job. The first matching state applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JobState {
     /// Its log can't be read.
     Unreadable,
-    /// Its last scheduled run failed; another one may be under way.
+    /// Its last scheduled run failed; another one may be in progress.
     Failing,
-    /// A run holds it.
+    /// A run holds the job.
     Running,
-    /// Nothing yet.
+    /// It never ran.
     NeverRan,
-    /// Its last run ended without recording it: it was killed, or lost its lake.
+    /// Its last run ended without a final commit: it was killed, or lost its lake.
     Interrupted,
-    /// It waits for a run that should have begun.
+    /// A due run hasn't begun.
     Due,
     /// It waits for its next tick.
     Idle,
 }
 
 impl JobState {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 7] = [
         Self::Unreadable,
         Self::Failing,
@@ -48,7 +48,7 @@ impl JobState {
         Self::Idle,
     ];
 
-    /// As the API and the metrics have it.
+    /// Returns the name in the API and the metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::NeverRan => "never_ran",
@@ -56,7 +56,7 @@ impl JobState {
         }
     }
 
-    /// As people read it.
+    /// Returns the display text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -70,7 +70,7 @@ impl JobState {
     }
 }
 
-/// The status of one job.
+/// The status of a job.
 #[derive(Debug, Clone)]
 pub struct JobStatus {
     /// The job's name.
@@ -79,22 +79,22 @@ pub struct JobStatus {
     pub connection: String,
     /// The lake's URL.
     pub lake: String,
-    /// Its newest commit; none if it never ran.
+    /// Its newest commit; `None` if it never ran.
     pub newest: Option<Commit>,
-    /// The slowest stream's.
+    /// The watermark of the slowest stream.
     pub watermark: Option<Timestamp>,
-    /// The streams whose watermark is too old; none if the job was never pulled.
+    /// The streams whose watermark is too old; empty if the job was never pulled.
     pub stale: Vec<String>,
-    /// Until when the slowest watermark is young enough.
+    /// The instant after which the slowest watermark is too old.
     pub fresh_until: Option<Timestamp>,
-    /// When it is due next, its pause after failures included; now, if it never ran.
+    /// When it is due next, including its pause after failures; now, if it never ran.
     pub next_run: Option<Timestamp>,
-    /// The scheduled runs that failed in a row up to the last one.
+    /// The streak of failed scheduled runs, up to the last one.
     pub failing: Option<FailureStreak>,
-    /// Ranges that lie before the horizon and aren't pulled, each with its stream.
+    /// The ranges before the horizon that weren't pulled, each with its stream.
     pub gaps: Vec<(String, Range)>,
-    /// Ranges from the job's start on that the provider refused as too old, each with its stream and with the oldest
-    /// instant that the provider gave.
+    /// The ranges from the job's start on that the provider refused as too old, each with its stream and with the
+    /// oldest instant that the provider served.
     pub lost: Vec<(String, Range, Timestamp)>,
     /// The job's start.
     pub start: Timestamp,
@@ -111,7 +111,7 @@ impl JobStatus {
         Ok(Self::of(scheduled, newest, quarantine, now))
     }
 
-    /// Returns the status of `scheduled` by its newest commit, what its process knows beyond that, and its quarantine.
+    /// Returns the status of `scheduled` from its newest commit, the state of this process, and its quarantine.
     pub fn of(
         scheduled: &ScheduledJob,
         newest: Option<Commit>,
@@ -157,13 +157,13 @@ impl JobStatus {
         }
     }
 
-    /// Who holds the job now.
+    /// Returns the current holder of the job.
     pub fn holder(&self, now: Timestamp) -> Option<&Claim> {
         let claim = self.newest.as_ref()?.claim.as_ref();
         claim.filter(|claim| claim.is_live(now))
     }
 
-    /// What the job is doing.
+    /// Returns the state of the job.
     pub fn state(&self, now: Timestamp) -> JobState {
         let Some(newest) = &self.newest else {
             return match self.failing {
@@ -184,12 +184,12 @@ impl JobStatus {
         }
     }
 
-    /// How old the watermark is; negative where it lies in the future.
+    /// Returns the age of the watermark; negative if it is in the future.
     pub fn lag(&self, now: Timestamp) -> Option<TimeDelta> {
         self.watermark.map(|watermark| now - watermark)
     }
 
-    /// Whether the watermark is too old.
+    /// Returns whether the watermark is too old.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.fresh_until.is_some_and(|until| until < now)
     }
@@ -236,23 +236,23 @@ impl JobStatus {
     }
 }
 
-/// The status of a job as far as it is known: the one that was last read, and why it can't be read now.
+/// The known status of a job: the last one read, and the reason why it can't be read now.
 #[derive(Debug, Clone)]
 pub struct LastKnownStatus {
     /// The job's name.
     pub job: String,
     /// The name of its connection.
     pub connection: String,
-    /// The status that was last read; none if it never was.
+    /// The last status that was read; `None` if it never was.
     pub last: Option<Arc<JobStatus>>,
-    /// Why it can't be read now.
+    /// The reason why it can't be read now.
     pub unreadable: Option<String>,
-    /// The failed runs in a row that this process knows of, where nothing was ever read.
+    /// The streak of failed runs in this process, if no status was ever read.
     pub failing: Option<FailureStreak>,
 }
 
 impl LastKnownStatus {
-    /// The status of a job that was read just now.
+    /// Creates the status of a job that was just read.
     pub fn read(status: Arc<JobStatus>) -> Self {
         Self {
             job: status.job.clone(),
@@ -263,7 +263,7 @@ impl LastKnownStatus {
         }
     }
 
-    /// The status of a job that can't be read now; `before` is the one that was last read.
+    /// Creates the status of a job that can't be read now; `before` is the last one read.
     pub fn unreadable(
         scheduled: &ScheduledJob,
         problem: String,
@@ -271,7 +271,7 @@ impl LastKnownStatus {
         now: Timestamp,
     ) -> Self {
         let job = &scheduled.job;
-        // with what this process knows of its runs since then
+        // with the runs of this process since then
         let last = before.map(|before| {
             let (newest, quarantine) = (before.newest.clone(), before.quarantine.clone());
             Arc::new(JobStatus::of(scheduled, newest, quarantine, now))
@@ -285,18 +285,18 @@ impl LastKnownStatus {
         }
     }
 
-    /// The status, if it can be read now.
+    /// Returns the status, if it can be read now.
     pub fn current(&self) -> Option<&JobStatus> {
         (self.last.as_deref()).filter(|_| self.unreadable.is_none())
     }
 
-    /// What the job is doing.
+    /// Returns the state of the job.
     pub fn state(&self, now: Timestamp) -> JobState {
         self.current()
             .map_or(JobState::Unreadable, |status| status.state(now))
     }
 
-    /// As `status --json` has it, with every stream.
+    /// Returns the JSON of `status --json`, with every stream.
     pub fn json(&self, now: Timestamp) -> serde_json::Value {
         let mut json =
             (self.current()).map_or_else(|| json!({ "job": self.job }), |status| status.json(now));

@@ -1,4 +1,4 @@
-//! What a provider shows, held against what the lake has: pure counting, no I/O.
+//! The comparison of a provider's events with the lake's: pure counting without I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
@@ -9,31 +9,31 @@ use serde::Serialize;
 use crate::model::{Range, Timestamp};
 use crate::table::EventIdHash;
 
-/// How many examples are kept of each finding and day.
+/// The number of examples per finding and day.
 const EXAMPLES: usize = 5;
-/// The longest id that is kept as it is; a longer one keeps its beginning and ends in a hash.
+/// The maximum length of an id that is kept verbatim; a longer one is shortened and ends in a hash.
 const LONGEST_ID: usize = 64;
 
-/// One event that was found to be wrong.
+/// An event with a discrepancy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Example {
-    /// When it happened; nothing of a record that can't be read.
+    /// When it happened; `None` for a record that can't be parsed.
     pub event_time: Option<Timestamp>,
-    /// Its id, shortened if it is very long; of a record that can't be read, the id that quarantine would give it.
+    /// Its id, shortened if it is very long; for a record that can't be parsed, its id in quarantine.
     pub event_id: String,
 }
 
-/// How many events were found to be wrong in one way, and the first few.
+/// The number of events with one kind of discrepancy, and the first few.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Discrepancies {
-    /// How many.
+    /// The number.
     pub count: u64,
-    /// The first of them, by time.
+    /// The first ones by time.
     pub examples: BTreeSet<Example>,
 }
 
 impl Discrepancies {
-    /// One more.
+    /// Adds an event.
     pub(super) fn add(&mut self, event_time: Option<Timestamp>, event_id: &str) {
         self.count += 1;
         self.examples.insert(Example {
@@ -43,7 +43,7 @@ impl Discrepancies {
         self.shorten();
     }
 
-    /// One less.
+    /// Removes an event.
     pub(super) fn take_back(&mut self, event_time: Timestamp, event_id: &str) {
         self.count = self.count.saturating_sub(1);
         self.examples.remove(&Example {
@@ -67,43 +67,43 @@ impl AddAssign<&Discrepancies> for Discrepancies {
     }
 }
 
-/// What was found of one UTC day of event time.
+/// The findings for a UTC day of event time.
 ///
-/// Every row is what the provider shows, or `extra`, `doubled`, `unjudged` or landed meanwhile; every record that is
-/// shown is a row, or `missing`. A row that is what the provider shows by its id, but not by its content, is `altered`.
+/// Every row matches a record of the provider, or is `extra`, `doubled`, `unjudged` or was landed meanwhile; every
+/// record matches a row, or is `missing`. A row that matches by its id but not by its content is `altered`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ComparedDay {
-    /// Events that the provider shows, of what was pulled.
+    /// The provider's events in the pulled ranges.
     pub shown: u64,
-    /// Rows in the lake.
+    /// The rows in the lake.
     pub rows: u64,
-    /// Events that the provider shows and the lake lacks.
+    /// The provider's events that aren't in the lake.
     pub missing: Discrepancies,
-    /// Events that the lake has and the provider doesn't show.
+    /// The lake's events that the provider doesn't return.
     pub extra: Discrepancies,
-    /// Events of which the lake says something else than the provider.
+    /// The events whose content in the lake differs from the provider's.
     pub altered: Discrepancies,
-    /// Rows too many: of an event that has three rows, two.
+    /// The excess rows: two for an event with three rows.
     pub doubled: Discrepancies,
-    /// Records that can't be read; `missing` has those that are not in quarantine.
+    /// The records that can't be parsed; those that aren't in quarantine are also `missing`.
     pub unreadable: u64,
-    /// Rows that the provider wasn't seen to show, where not all was read that could have shown them.
+    /// The rows without a matching record, if not everything was read that could have contained it.
     pub unjudged: u64,
 }
 
 impl ComparedDay {
-    /// Whether the lake differs from what the provider shows.
+    /// Returns whether the lake differs from the provider.
     pub fn differs(&self) -> bool {
         self.missing.count > 0 || self.differs_for_good()
     }
 
-    /// Whether it differs in a way that landing what is missing doesn't mend.
+    /// Returns whether there are differences that landing missing records doesn't repair.
     pub fn differs_for_good(&self) -> bool {
         self.extra.count + self.altered.count + self.doubled.count > 0
     }
 }
 
-/// Several days together.
+/// Adds the counts of another day.
 impl AddAssign<&ComparedDay> for ComparedDay {
     fn add_assign(&mut self, other: &ComparedDay) {
         self.shown += other.shown;
@@ -117,45 +117,45 @@ impl AddAssign<&ComparedDay> for ComparedDay {
     }
 }
 
-/// One event, as the provider shows it.
+/// An event of the provider.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProviderEvent<'a> {
-    /// Its id.
+    /// The event's id.
     pub(super) id: &'a str,
     /// When it happened.
     pub(super) at: Timestamp,
-    /// A hash of what it says.
+    /// The hash of its content.
     pub(super) content: u128,
 }
 
-/// What is to be concluded from a row that the provider doesn't show.
+/// The judgement of a row that the provider doesn't return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MissingRow {
     /// It is extra.
     Extra,
-    /// Nothing: not all was read that could have shown it.
+    /// It is unjudged: not everything was read that could have contained it.
     Unjudged,
-    /// Nothing: it was landed after the provider was asked.
+    /// It is ignored: it was landed after the request to the provider.
     Landed,
 }
 
-/// The events of one piece of time: first all that the provider shows, then all rows.
+/// The events of a piece of time: first all of the provider's, then all rows.
 ///
-/// It holds ids and hashes, no records.
+/// Holds ids and hashes, but no records.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     shown: HashMap<Box<str>, ShownEvent>,
-    /// Rows that the provider doesn't show.
+    /// The rows that the provider doesn't return.
     unshown: HashMap<Box<str>, MissingRow>,
     days: BTreeMap<NaiveDate, ComparedDay>,
 }
 
-/// An event that the provider shows, and what the lake has of it.
+/// An event of the provider, with its state in the lake.
 #[derive(Debug, Clone, Copy)]
 struct ShownEvent {
     at: Timestamp,
     content: u128,
-    /// Whether the lake must have it.
+    /// Whether the lake has to contain it.
     owed: bool,
     in_lake: LakeEvent,
 }
@@ -168,7 +168,7 @@ enum LakeEvent {
 }
 
 impl Comparison {
-    /// The provider shows this. `owed`: the lake must have it. Shown again, it is still one event.
+    /// Adds an event of the provider. `owed`: the lake has to contain it. A repeated event counts once.
     pub(super) fn show(&mut self, event: ProviderEvent<'_>, owed: bool) {
         let shown = self.shown.entry(key(event.id)).or_insert(ShownEvent {
             at: event.at,
@@ -179,17 +179,17 @@ impl Comparison {
         shown.owed |= owed;
     }
 
-    /// Whether the provider was seen to show this.
+    /// Returns whether the provider returned this event.
     pub(super) fn shows(&self, id: &str) -> bool {
         self.shown.contains_key(&*key(id))
     }
 
-    /// Whether the provider was seen to show anything.
+    /// Returns whether the provider returned any event.
     pub(super) fn is_empty(&self) -> bool {
         self.shown.is_empty()
     }
 
-    /// The lake has this row. `unshown` is asked if the provider doesn't show it.
+    /// Adds a row of the lake. `unshown` judges it if the provider didn't return it.
     pub(super) fn row(&mut self, row: ProviderEvent<'_>, unshown: impl FnOnce() -> MissingRow) {
         let key = key(row.id);
         let day = self.days.entry(row.at.date_naive()).or_default();
@@ -222,19 +222,19 @@ impl Comparison {
         }
     }
 
-    /// The events that count as extra.
+    /// Returns the events that count as extra.
     pub(super) fn extras(&self) -> impl Iterator<Item = EventIdHash> {
         let extras = (self.unshown.iter()).filter(|(_, unshown)| **unshown == MissingRow::Extra);
         extras.map(|(id, _)| EventIdHash::of(id))
     }
 
-    /// The events that the provider shows and the lake has, and when they happened.
+    /// Returns the events that both have, with their times.
     pub(super) fn found(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let found = (self.shown.iter()).filter(|(_, shown)| shown.in_lake != LakeEvent::Not);
         found.map(|(id, shown)| (&**id, shown.at))
     }
 
-    /// What was found, by day.
+    /// Returns the findings by day.
     pub(super) fn end(mut self) -> BTreeMap<NaiveDate, ComparedDay> {
         for (id, shown) in self.shown {
             if !shown.owed && shown.in_lake == LakeEvent::Not {
@@ -250,7 +250,7 @@ impl Comparison {
     }
 }
 
-/// What stands for an id: itself, unless it is so long that a day of them would not fit in memory.
+/// Returns the key of an id: the id itself, unless it is so long that a day of such ids wouldn't fit in memory.
 fn key(id: &str) -> Box<str> {
     if id.len() <= LONGEST_ID {
         return id.into();
@@ -259,7 +259,7 @@ fn key(id: &str) -> Box<str> {
     format!("{}~{:?}", &id[..beginning], EventIdHash::of(id)).into()
 }
 
-/// The UTC days that a range touches.
+/// Returns the UTC days that overlap a range.
 pub(super) fn days(range: Range) -> impl Iterator<Item = NaiveDate> {
     let first = range.from().date_naive();
     first
@@ -284,7 +284,7 @@ mod tests {
         i64::from(id) * 6
     }
 
-    /// Id, content, and whether it is owed; or how it stands if it isn't shown.
+    /// Id, content, and whether it is owed; or its judgement if it isn't returned.
     type Entry<T> = (u8, u8, T);
 
     fn entries<T: std::fmt::Debug + Clone>(
@@ -341,7 +341,7 @@ mod tests {
         ]
     }
 
-    /// The same, counted one id after another over plain lists.
+    /// The same result, counted id by id in plain lists.
     fn naive(shown: &[Entry<bool>], rows: &[Entry<MissingRow>]) -> BTreeMap<NaiveDate, Counts> {
         let mut days: BTreeMap<NaiveDate, Counts> = BTreeMap::new();
         for id in 0..12 {

@@ -1,9 +1,9 @@
-//! A range of the lake, held against what the provider shows of it now. Claims nothing, writes nothing.
+//! Verification: compares a range of the lake with the provider's current records. Neither claims nor writes.
 //!
-//! The range is read from the provider as a run reads it, by the same workers, and only then from the lake: what a run
-//! lands meanwhile is no missing event, and by the time it was pulled it is known for no extra one. A day is held at a
-//! time (a window where that is longer), and the day after it: a provider may file an event under another time than it
-//! shows, and what is asked of a day may show the end of the day before.
+//! The range is read from the provider by the workers of a run, and only then from the lake, so that an event that a
+//! run lands meanwhile isn't missing; by its time of receipt, it isn't extra either. A piece is a day, or a window if
+//! that is longer. Two consecutive pieces are held at a time: a provider may file an event under a time other than its
+//! own, and the answer for a day may contain the end of the previous day.
 
 mod comparison;
 mod page;
@@ -40,10 +40,10 @@ use crate::run::time::Time;
 use crate::run::worker::{InFlight, WorkerEvent, Workers};
 use crate::run::{Job, RunError, RunOptions, StreamFailure, plan};
 
-/// Holds what the lake has of `range` against what the provider shows of it.
+/// Compares the lake's rows in `range` with the provider's records.
 ///
-/// A stream or a file that can't be read leaves its part unverified; the rest goes on. The error is of what all of it
-/// needs: the job's log, the provider's list of streams.
+/// If a stream or a file can't be read, its part stays unverified and the rest continues. Fails only if the job's log
+/// or the provider's list of streams can't be read.
 pub async fn verify(
     job: &Job,
     range: Range,
@@ -55,7 +55,7 @@ pub async fn verify(
         let mut asked = 0;
         while asked < verifier.scope.pieces.len() && !verifier.verification.unfinished {
             verifier.ask(asked).await?;
-            // what is asked of a piece may show what belongs to the one before
+            // the answer for a piece may contain events of the previous one
             if asked > 0 {
                 verifier.compare(asked - 1).await;
             }
@@ -73,7 +73,7 @@ pub async fn verify(
 struct Verifier<'a> {
     job: &'a Job,
     options: &'a RunOptions,
-    /// When it began: what was landed later may be newer than what the provider was asked.
+    /// When it began. Rows landed later may be newer than the provider's answers.
     began: Timestamp,
     scope: Scope,
     reading: Reading,
@@ -85,7 +85,7 @@ struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     async fn new(job: &'a Job, asked: Range, options: &'a RunOptions) -> Result<Self, RunError> {
-        // a `Date` has whole seconds, so the clock behind it may be almost one further
+        // a `Date` has whole seconds, so its clock may be almost a second later
         let judged = Time::of(job, Clock::System).now() + chrono::TimeDelta::seconds(1);
         let began = real_now().min(judged);
         let newest = lake::newest(&job.lake, &job.log).await?;
@@ -116,7 +116,7 @@ impl<'a> Verifier<'a> {
         self.verification
     }
 
-    /// Reads a piece from the provider: of each stream what was pulled. A range that can't be understood is passed over.
+    /// Reads the pulled ranges of each stream in a piece from the provider. Ranges that can't be parsed are skipped.
     async fn ask(&mut self, piece: usize) -> Result<(), RunError> {
         let mut left = self.scope.pulled_of(self.scope.pieces[piece]);
         (self.reading).take_off_forgotten(&mut left, &mut self.verification);
@@ -135,7 +135,7 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// Reads these ranges from the provider, as far as they can be read.
+    /// Reads these ranges from the provider, as far as possible.
     async fn read_again(
         &mut self,
         ranges: &BTreeMap<String, RangeSet>,
@@ -192,14 +192,14 @@ impl<'a> Verifier<'a> {
                 self.reading.finish(slot, narrowed, &self.options.tally);
             }
             WorkerEvent::TooOld(too_old) => self.reading.forget(too_old),
-            // a failed range is among the failures, too; an answer's time matters only to what counts as pulled
+            // a failed range is also among the failures, and the time of an answer only matters for coverage
             WorkerEvent::Missed(_) | WorkerEvent::Answered(..) => {}
         }
         Ok(())
     }
 
-    /// What lies within the bounds that were asked is owed if it was pulled; what lies outside of them always is: it
-    /// waits for no range of its own.
+    /// Returns whether the lake has to contain an event: one inside the requested bounds if its range was pulled, one
+    /// outside of them always, as it doesn't wait for its own range.
     fn shown(&mut self, event: ProviderEvent<'_>, window: &InFlight, piece: usize) {
         let is_outside = !window.asked.contains(event.at);
         let owner = (self.scope.pieces).partition_point(|piece| piece.to() <= event.at);
@@ -213,7 +213,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// A record that can't be read should be in quarantine, if it was there to be pulled.
+    /// Checks a record that can't be parsed, which should be in quarantine if it was visible to a pull.
     async fn unreadable(
         &mut self,
         slot: usize,
@@ -226,7 +226,7 @@ impl<'a> Verifier<'a> {
             .unreadable
             .add(self.job, slot, window, id, received_at)
             .await?;
-        // it may be of any time that was asked for: if not all of that was pulled, of one that is still to come
+        // it may have any time within the request, including a range that wasn't pulled yet
         let may_be_of = Range::new(window.range.from(), window.asked.to());
         let is_owed = (self.scope.pulled.get(&window.stream).zip(may_be_of))
             .is_some_and(|(pulled, may_be_of)| pulled.covers(may_be_of));
@@ -240,12 +240,12 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// Reads a piece from the lake and holds it against what the provider has shown of it.
+    /// Reads a piece from the lake and compares it with the provider's events.
     async fn compare(&mut self, piece: usize) {
         let range = self.scope.pieces[piece];
         let mut comparison = self.pieces.take(piece);
         let (reading, scope) = (&self.reading, &self.scope);
-        // a row doesn't tell its stream: it is extra only if all of them were read there
+        // a row has no stream, so it is extra only if all streams were read at its time
         let is_judged = |at: Timestamp| {
             !scope.streams.is_empty()
                 && !scope.former.contains(at)
@@ -278,8 +278,8 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// What is filed elsewhere is looked for in its own day's partition. It doesn't count among that day's rows: the day
-    /// needn't be of the range, or is counted already. What counted as extra is not.
+    /// Looks up strays in the partition of their own day. They don't count among that day's rows, as the day may be
+    /// outside the range or already counted. Events that counted as extra no longer do.
     async fn look_strays_up(&mut self, piece: usize) {
         let Some((mut strays, stray_days)) = self.strays.take() else {
             return;

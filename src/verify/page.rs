@@ -1,4 +1,4 @@
-//! What a page shows, as far as it is compared with the lake.
+//! The content of a page, as far as it is compared with the lake.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::run::decode::{ReadPage, ReceivedPage};
 use crate::run::identity::{self, Occurrences};
 use crate::table::RowError;
 
-/// Reads pages for a comparison.
+/// Parses pages for a comparison.
 #[derive(Debug)]
 pub(super) struct ComparisonReader(pub(super) Arc<dyn Adapter>);
 
@@ -18,14 +18,14 @@ pub(super) struct ComparisonReader(pub(super) Arc<dyn Adapter>);
 #[derive(Debug, Default)]
 pub(super) struct ComparisonPage {
     events: Vec<(String, Timestamp, u128)>,
-    /// The ids, in quarantine, of what can't be read.
+    /// The quarantine ids of records that can't be parsed.
     pub(super) unreadable: Vec<String>,
     /// When the page was received.
     pub(super) received_at: Timestamp,
 }
 
 impl ComparisonPage {
-    /// The events that it shows.
+    /// The page's events.
     pub(super) fn events(&self) -> impl ExactSizeIterator<Item = ProviderEvent<'_>> {
         (self.events.iter()).map(|(id, at, content)| ProviderEvent {
             id,

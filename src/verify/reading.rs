@@ -1,4 +1,4 @@
-//! What was read again from the provider, and what it gives no answer about.
+//! The ranges that were re-read from the provider, and those that couldn't be.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -13,21 +13,21 @@ use crate::providers::Stream;
 use crate::run::worker::{InFlight, TooOld};
 use crate::run::{RunError, RunTotals, StreamFailure};
 
-/// A stream that gets no answer in so many pieces in a row is left alone.
+/// The number of pieces in a row without an answer after which a stream is skipped.
 const PATIENCE: u32 = 2;
-/// How often progress is reported.
+/// The interval of progress reports.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// The state of reading the range again.
+/// The state of re-reading the range.
 pub(super) struct Reading {
-    /// What has been read again to its last page, by stream.
+    /// The ranges that were re-read to their last page, by stream.
     pub(super) read: BTreeMap<String, RangeSet>,
     pub(super) narrowed: BTreeMap<String, TimeDelta>,
-    /// By slot.
+    /// The current ranges by slot.
     pub(super) in_flight: HashMap<usize, InFlight>,
-    /// In how many pieces in a row a stream got no answer; [`PATIENCE`] if it is left alone.
+    /// The number of pieces in a row without an answer, by stream; [`PATIENCE`] if the stream is skipped.
     silent: BTreeMap<String, u32>,
-    /// Before what the provider gives nothing any more, by stream, as far as that is known.
+    /// The oldest instant that the provider serves, by stream, as far as it is known.
     forgotten: BTreeMap<String, Timestamp>,
     pub(super) totals: RunTotals,
     reported_at: Instant,
@@ -46,7 +46,7 @@ impl Reading {
         }
     }
 
-    /// Notes that the range of a slot was read to its last page.
+    /// Records that the range of a slot was read to its last page.
     pub(super) fn finish(
         &mut self,
         slot: usize,
@@ -74,7 +74,7 @@ impl Reading {
         self.forgotten.insert(stream, range.to());
     }
 
-    /// Whether all these streams were read again at an instant.
+    /// Returns whether all these streams were re-read at an instant.
     pub(super) fn covers(&self, streams: &[Stream], at: Timestamp) -> bool {
         streams.iter().all(|stream| {
             let read = self.read.get(&stream.id);
@@ -82,7 +82,7 @@ impl Reading {
         })
     }
 
-    /// Takes off what has been read again.
+    /// Removes the ranges that were re-read.
     pub(super) fn take_off_read(&self, left: &mut BTreeMap<String, RangeSet>) {
         left.retain(|stream, left| {
             let read = self.read.get(stream);
@@ -93,7 +93,7 @@ impl Reading {
         });
     }
 
-    /// Takes off what the provider no longer gives, which can't be verified.
+    /// Removes the ranges that the provider no longer serves, which can't be verified.
     pub(super) fn take_off_forgotten(
         &self,
         left: &mut BTreeMap<String, RangeSet>,
@@ -121,7 +121,7 @@ impl Reading {
         left.retain(|_, left| !left.is_empty());
     }
 
-    /// Takes off streams that have failed in a way that is no better a day later; their ranges are unverified too.
+    /// Removes streams with permanent failures; their ranges are also unverified.
     pub(super) fn take_off_silent(
         &self,
         left: &mut BTreeMap<String, RangeSet>,
@@ -138,7 +138,7 @@ impl Reading {
         });
     }
 
-    /// Takes off what failed: a range that can't be understood, or all that is left of a stream that gives no answer.
+    /// Removes failed ranges: one that can't be parsed, or the rest of a stream without answers.
     pub(super) fn take_off_failed(
         &mut self,
         left: &mut BTreeMap<String, RangeSet>,

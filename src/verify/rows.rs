@@ -1,4 +1,4 @@
-//! The rows that the lake has of a job's days.
+//! The lake's rows of a job by day.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::run::dedup::files_of;
 use crate::run::{Job, RunError, identity};
 use crate::table::{StoredRow, partition_path, read_rows};
 
-/// A row as an event to be compared.
+/// A row as an event for the comparison.
 pub(super) fn event_of<'r>(adapter: &dyn Adapter, row: &StoredRow<'r>) -> ProviderEvent<'r> {
     ProviderEvent {
         id: row.event_id,
@@ -23,7 +23,7 @@ pub(super) fn event_of<'r>(adapter: &dyn Adapter, row: &StoredRow<'r>) -> Provid
     }
 }
 
-/// Gives each row of the job in the partitions of these days to `take`.
+/// Passes each row of the job in the partitions of these days to `take`.
 pub(super) async fn rows_of(
     job: &Job,
     days: impl Iterator<Item = NaiveDate> + Send,
@@ -44,8 +44,8 @@ pub(super) async fn rows_of(
     Ok(())
 }
 
-/// The folders of the table that may hold the job's rows of a day. A record may name an account of its own, so all
-/// accounts' folders count; within a day's folder, all hours'.
+/// Returns the folders of the table that may contain the job's rows of a day: those of all accounts, as records may
+/// contain their own account, and of all hours of the day.
 async fn folders(job: &Job, day: NaiveDate) -> Result<Vec<Path>, RunError> {
     let midnight = day.and_time(NaiveTime::MIN).and_utc();
     let mut folders = vec![job.lake.layout.table()];

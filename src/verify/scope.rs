@@ -1,4 +1,4 @@
-//! What of a range can be compared: what the job's log says of it.
+//! The scope of a verification: the parts of a range that can be compared, according to the job's log.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,24 @@ use crate::model::{Range, RangeSet, Timestamp};
 use crate::providers::Stream;
 use crate::run::{Job, plan};
 
-/// What is compared.
+/// The scope of a verification.
 pub(super) struct Scope {
-    /// The range, without what no run was to pull yet.
+    /// The range, without the part that isn't due yet.
     pub(super) range: Range,
-    /// What is held against the lake at a time.
+    /// The pieces that are compared one at a time.
     pub(super) pieces: Vec<Range>,
     pub(super) streams: Vec<Stream>,
-    /// What was pulled, by stream.
+    /// The pulled ranges by stream.
     pub(super) pulled: BTreeMap<String, RangeSet>,
-    /// What of the range was pulled of streams that the job no longer has.
+    /// The pulled ranges of former streams of the job.
     pub(super) former: RangeSet,
-    /// What of the range settle passes have still to read again.
+    /// The ranges that settle passes have yet to re-read.
     unsettled: RangeSet,
 }
 
 impl Scope {
-    /// Finds what of `asked` was pulled by `horizon`, and what wasn't, which the verification reports.
+    /// Determines the parts of `asked` that were pulled by `horizon`, and those that weren't, which the verification
+    /// reports.
     pub(super) async fn of(
         job: &Job,
         asked: Range,
@@ -85,7 +86,7 @@ impl Scope {
         Ok((scope, verification))
     }
 
-    /// What was pulled of a piece, by stream.
+    /// Returns the pulled ranges of a piece by stream.
     pub(super) fn pulled_of(&self, piece: Range) -> BTreeMap<String, RangeSet> {
         (self.pulled.iter())
             .map(|(stream, pulled)| (stream.clone(), pulled.within(piece)))
@@ -93,7 +94,7 @@ impl Scope {
             .collect()
     }
 
-    /// Adds what the log says that explains what was found.
+    /// Adds remarks from the log that explain the findings.
     pub(super) fn explain(&self, verification: &mut Verification) {
         let total = verification.total();
         if total.missing.count > 0 && !self.unsettled.is_empty() {
@@ -113,7 +114,7 @@ impl Scope {
     }
 }
 
-/// Notes what of a range was never pulled of a stream.
+/// Records the parts of a range that were never pulled for a stream.
 fn note_not_pulled(
     job: &Job,
     stream: &str,
@@ -147,7 +148,7 @@ fn note_not_pulled(
     }
 }
 
-/// What a reader should know of the log.
+/// Returns remarks about the log.
 async fn note_on_log(job: &Job, newest: Option<&Commit>) -> Result<Option<String>, LakeError> {
     let Some(newest) = newest else {
         return Ok(Some(format!(

@@ -1,4 +1,4 @@
-//! Events that the provider files elsewhere than under the time that they show, and that are in no open piece.
+//! Strays: events that the provider files under a time other than their own, and that are in no open piece.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::comparison::{Comparison, ProviderEvent};
 use crate::table::EventIdHash;
 
-/// The strays that were met and not looked up yet.
+/// The strays that weren't looked up yet.
 #[derive(Default)]
 pub(super) struct Strays {
     events: Comparison,
@@ -24,7 +24,7 @@ impl Strays {
         }
     }
 
-    /// Takes out those that were added since the last time, and their days, if there are any.
+    /// Takes the strays added since the last call, and their days, if there are any.
     pub(super) fn take(&mut self) -> Option<(Comparison, BTreeSet<NaiveDate>)> {
         let days = std::mem::take(&mut self.days);
         (!self.events.is_empty()).then(|| (std::mem::take(&mut self.events), days))

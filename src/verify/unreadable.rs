@@ -1,28 +1,28 @@
-//! Records that can't be read: they should be in the job's quarantine.
+//! Records that can't be parsed, which should be in the job's quarantine.
 
 use crate::model::Timestamp;
 use crate::run::quarantine::HeldRecords;
 use crate::run::worker::InFlight;
 use crate::run::{Job, RunError};
 
-/// The unreadable records that the provider shows.
+/// The provider's unreadable records.
 #[derive(Default)]
 pub(super) struct UnreadableRecords {
-    /// The job's quarantine, once an unreadable record was met.
+    /// The job's quarantine, read at the first unreadable record.
     quarantine: Option<HeldRecords>,
     met: HeldRecords,
 }
 
-/// What an unreadable record is news to.
+/// The state of an unreadable record.
 pub(super) struct Unreadable {
-    /// Whether it was met for the first time.
+    /// Whether it was encountered for the first time.
     pub(super) is_new: bool,
     /// Whether it isn't in quarantine.
     pub(super) is_missing: bool,
 }
 
 impl UnreadableRecords {
-    /// A slot begins a range.
+    /// Records that a slot begins a range.
     pub(super) fn begin(&mut self, slot: usize) {
         self.met.begin(slot);
         if let Some(quarantine) = &mut self.quarantine {
@@ -30,7 +30,7 @@ impl UnreadableRecords {
         }
     }
 
-    /// Notes an unreadable record that a range shows.
+    /// Records an unreadable record of a range.
     pub(super) async fn add(
         &mut self,
         job: &Job,

@@ -9,63 +9,63 @@ use crate::model::{Range, RangeSet};
 use crate::run::RunError;
 use crate::telemetry::error_chain;
 
-/// What a verification came to.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Verification {
-    /// What was to be verified.
+    /// The range to verify.
     pub range: Range,
-    /// What was found, by UTC day of event time; days of which nothing is known are not in it.
+    /// The findings by UTC day of event time, without days about which nothing is known.
     pub days: BTreeMap<NaiveDate, ComparedDay>,
-    /// What of the range the job should have pulled and hasn't, and of which streams. Nothing there was compared.
+    /// The ranges that the job should have pulled but hasn't, with their streams. They weren't compared.
     pub not_pulled: BTreeMap<Range, Vec<String>>,
-    /// The same, of what lies before the job's start.
+    /// The ranges before the job's start that weren't pulled, with their streams.
     pub before_start: BTreeMap<Range, Vec<String>>,
-    /// What of the range lies after now (by the options' clock) less the job's lag: no run was to pull it yet.
+    /// The part of the range after now (by the options' clock) minus the job's lag, which isn't due yet.
     pub too_new: Option<Range>,
-    /// What could not be verified, and why.
+    /// The parts that couldn't be verified, with the reasons.
     pub unverified: Vec<Unverified>,
-    /// What has to be read again to land what is missing.
+    /// The ranges to re-read in order to land missing records.
     pub to_repair: RangeSet,
-    /// What has to be verified again once `not_pulled` was pulled: whole days of it.
+    /// The whole days to verify again after `not_pulled` was pulled.
     pub to_pull: RangeSet,
-    /// What a reader of the counts should know.
+    /// Remarks about the counts.
     pub notes: Vec<String>,
-    /// Whether it was stopped before its end.
+    /// Whether the verification was stopped before its end.
     pub unfinished: bool,
 }
 
-/// A part of the range that could not be verified.
+/// A part of the range that couldn't be verified.
 #[derive(Debug)]
 pub struct Unverified {
-    /// The stream that could not be read; nothing if it was the lake.
+    /// The stream that couldn't be read; `None` if the lake couldn't be read.
     pub stream: Option<String>,
     /// The part.
     pub ranges: RangeSet,
-    /// Why, the first time.
+    /// The first failure.
     pub error: RunError,
 }
 
 impl Verification {
-    /// All days together.
+    /// Returns the sum of all days.
     pub fn total(&self) -> ComparedDay {
         let mut total = ComparedDay::default();
         self.days.values().for_each(|day| total += day);
         total
     }
 
-    /// Whether the lake is not what it should be.
+    /// Returns whether the lake has discrepancies.
     pub fn found_something(&self) -> bool {
         self.days.values().any(ComparedDay::differs) || !self.not_pulled.is_empty()
     }
 
-    /// What a repair has changed.
+    /// Returns the ranges that a repair changes.
     pub fn ranges_to_verify_again(&self) -> RangeSet {
         let ranges = self.to_repair.iter().chain(self.to_pull.iter());
         ranges.collect()
     }
 
-    /// What is to be said after a repair, `again` being the verifications of what it has changed. All that was missing
-    /// is of those ranges; what is extra, altered or doubled elsewhere stays so.
+    /// Returns the result after a repair; `again` are the verifications of the changed ranges, which contain everything
+    /// that was missing. Extra, altered and doubled events elsewhere stay.
     #[must_use]
     pub fn after_repair(mut self, again: Vec<Self>) -> Self {
         for verified in &again {
@@ -105,12 +105,12 @@ impl Verification {
         self
     }
 
-    /// Whether a part of the range could not be verified.
+    /// Returns whether a part of the range couldn't be verified.
     pub fn is_partial(&self) -> bool {
         self.unfinished || !self.unverified.is_empty()
     }
 
-    /// What fails alike is told once.
+    /// Merges equal failures.
     pub(super) fn leave_unverified(
         &mut self,
         stream: Option<String>,
