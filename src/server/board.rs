@@ -1,4 +1,4 @@
-//! What the server shows, read from the lake when it is asked for, and not more often than every few seconds.
+//! The server's data, read from the lake on demand, but at most every few seconds.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,18 +18,18 @@ use crate::single_flight::SingleFlight;
 use crate::status::{JobStatus, LastKnownStatus};
 use crate::telemetry::error_chain;
 
-/// How long what was read is shown before it is read again.
+/// How long data is shown before it is read again.
 const FRESH: Duration = Duration::from_secs(5);
-/// The same of whether the lake answers.
+/// How long the result of the lake's check is valid.
 const LAKE_FRESH: Duration = Duration::from_secs(30);
-/// How long the lake has for that.
+/// The timeout of that check.
 const LAKE_ANSWER: Duration = Duration::from_secs(10);
-/// Of the time, at most one part in so many goes into reading.
+/// The minimum ratio of total time to time spent reading.
 const REST: u32 = 10;
-/// How many jobs' logs are read at a time.
+/// The number of logs that are read concurrently.
 const AT_A_TIME: usize = 16;
 
-/// What is known of the jobs of one configuration.
+/// A cache of the status of a configuration's jobs.
 #[derive(Debug)]
 pub struct StatusCache {
     /// The jobs, in the configuration's order.
@@ -38,28 +38,28 @@ pub struct StatusCache {
     statuses: CacheSlot<Vec<StatusReading>>,
     history: history::HistoryReader,
     lake_answers: CacheSlot<Result<(), String>>,
-    /// Whether it did when it was last asked.
+    /// Whether the lake answered the last check.
     lake_answered: Arc<AtomicBool>,
-    /// The status of each job that was last read.
+    /// The last status of each job.
     last: Arc<std::sync::Mutex<HashMap<String, FreshStatus>>>,
 }
 
-/// A status, and when it was read.
+/// A status with the time when it was read.
 type FreshStatus = (Timestamp, Arc<JobStatus>);
 
-/// The status of one job, as far as it can be read.
+/// The status of a job, as far as it can be read.
 #[derive(Debug)]
 pub struct StatusReading {
     /// The job.
     pub scheduled: ScheduledJob,
-    /// Its status.
+    /// The job's status.
     pub status: Arc<LastKnownStatus>,
-    /// When that was last read: just now, if it can be.
+    /// When the status was last read.
     pub read_at: Option<Timestamp>,
 }
 
 impl StatusCache {
-    /// Of these jobs, which all land in `lake`. Reads nothing yet.
+    /// Creates a cache for these jobs, which all land in `lake`. Reads nothing yet.
     pub fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
         Self {
             jobs: jobs.into(),
@@ -72,12 +72,12 @@ impl StatusCache {
         }
     }
 
-    /// The lake.
+    /// Returns the lake.
     pub fn lake(&self) -> &Lake {
         &self.lake
     }
 
-    /// Whether the lake answered within the last half minute, and is laid out as the jobs need it; else what is wrong.
+    /// Returns whether the lake answered within the last half minute and has the layout of the jobs, or the problem.
     pub async fn lake_answers(&self) -> Result<(), String> {
         let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
         let answered = Arc::clone(&self.lake_answered);
@@ -92,12 +92,12 @@ impl StatusCache {
         (*self.lake_answers.get(ask).await).clone()
     }
 
-    /// Whether the lake answered when [`StatusCache::lake_answers`] last asked; asks nothing.
+    /// Returns whether the lake answered the last check of [`StatusCache::lake_answers`]. Makes no request.
     pub fn lake_answered(&self) -> bool {
         self.lake_answered.load(Ordering::Relaxed)
     }
 
-    /// Returns the status of each job, in the configuration's order, as of a few seconds ago.
+    /// Returns the status of each job as of a few seconds ago, in the configuration's order.
     pub async fn statuses(&self) -> Arc<Vec<StatusReading>> {
         let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
         let lake = self.lake.clone();
@@ -110,14 +110,14 @@ impl StatusCache {
         self.statuses.get(read).await
     }
 
-    /// What runs did, as of a few seconds ago. Errors are in [`history::HistorySnapshot::problems`]; what was read before
-    /// an error is kept.
+    /// Returns the history as of a few seconds ago. Errors are in [`history::HistorySnapshot::problems`]; data read
+    /// before an error is kept.
     pub async fn history(&self) -> Arc<history::HistorySnapshot> {
         self.history.read(real_now()).await
     }
 }
 
-/// How the lake is to be laid out.
+/// Returns the layout that the jobs need.
 fn layout(scheduled: &ScheduledJob) -> Vec<String> {
     let columns = scheduled.job.partition_by.iter();
     columns.map(|column| column.as_str().to_owned()).collect()
@@ -133,7 +133,7 @@ async fn answers(lake: &Lake, layout: &[String]) -> Result<(), String> {
 }
 
 impl StatusReading {
-    /// The status as it was read now, or else as it was last read, with what this process knows of its runs since then.
+    /// Returns the current status, or the last known one with the runs of this process since then.
     fn of(
         scheduled: ScheduledJob,
         read: Result<Arc<JobStatus>, String>,
@@ -171,7 +171,7 @@ async fn read_all(
         .map(|scheduled| async move {
             let status = JobStatus::read(&scheduled, now).await;
             let status = status.map_err(|error| error_chain(&error));
-            // where the lake is gone, no job seems to have run
+            // if the lake is gone, all jobs look as if they had never run
             let status = match status {
                 Ok(status) if status.newest.is_none() => {
                     let layout = layout(&scheduled);
@@ -186,10 +186,10 @@ async fn read_all(
         .await
 }
 
-/// What was read, and until when it is shown.
+/// A value with the instant until which it is shown.
 type CachedRead<T> = (Instant, Arc<T>);
 
-/// The place for it.
+/// A cached value.
 #[derive(Debug)]
 struct CacheSlot<T> {
     fresh: Duration,
@@ -197,14 +197,14 @@ struct CacheSlot<T> {
 }
 
 impl<T: Send + Sync + 'static> CacheSlot<T> {
-    /// What is read is shown for so long, or longer if reading takes long.
+    /// Creates a cache whose value is shown for `lifetime`, or longer if reading takes long.
     fn fresh_for(fresh: Duration) -> Self {
         let slot = Arc::default();
         Self { fresh, slot }
     }
 
-    /// What was read a moment ago, else what `read` brings. All who ask meanwhile wait for one reading, which goes on
-    /// when they leave.
+    /// Returns the cached value, or the result of `read`. Concurrent callers wait for a single read, which continues if
+    /// they give up.
     async fn get(&self, read: impl Future<Output = T> + Send + 'static) -> Arc<T> {
         let (slot, fresh) = (Arc::clone(&self.slot), self.fresh);
         let task = tokio::spawn(async move {
@@ -253,7 +253,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(4999)).await;
         assert_eq!(*get(0).await, 0);
         tokio::time::sleep(Duration::from_millis(1)).await;
-        // one that takes long isn't begun again soon, nor given up when nobody waits for it
+        // a slow read isn't repeated soon, and isn't cancelled when no caller waits for it
         let impatient = tokio::time::timeout(Duration::from_secs(1), get(3)).await;
         impatient.unwrap_err();
         assert_eq!(*get(3).await, 1);

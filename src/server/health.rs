@@ -1,4 +1,4 @@
-//! `/healthz` (200 while the process lives) and `/readyz` (200 while it can work, else 503 and why).
+//! `/healthz` (200 while the process is alive) and `/readyz` (200 while it can work, otherwise 503 with the reason).
 
 use axum::Router;
 use axum::extract::State;
@@ -7,8 +7,8 @@ use axum::routing::get;
 
 use super::{Readiness, Site};
 
-/// The paths that are answered by whatever name the server is called: a probe names an address, a service or nothing at
-/// all, and what is said there holds nothing of the lake's.
+/// The paths that are answered with any `Host`: probes send an address, a service name or nothing, and the answers
+/// contain no data of the lake.
 pub(super) const ANY_HOST: [&str; 2] = ["/healthz", "/readyz"];
 
 pub(super) fn routes() -> Router<Site> {
@@ -17,7 +17,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/readyz", get(readyz))
 }
 
-/// The configuration is read, the scheduler is up, and the lake answers, as of half a minute ago.
+/// Answers 200 if the configuration is loaded, the scheduler runs, and the lake answered within the last half minute.
 async fn readyz(State(site): State<Site>) -> (StatusCode, String) {
     let known = site.readiness.borrow().clone();
     let reason = match known {

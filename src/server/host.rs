@@ -1,7 +1,7 @@
-//! By which names the server may be called.
+//! The accepted values of `Host`.
 //!
-//! A page of a stranger's can make its own name resolve to this server's address (DNS rebinding), and the browser then
-//! lets it read the answers. It can't change the name that stands in `Host`.
+//! A foreign web page can make its own name resolve to this server's address (DNS rebinding), so that the browser lets
+//! it read the answers. It can't change the name in `Host`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use tokio::sync::watch;
 use super::health;
 use super::problem::ApiProblem;
 
-/// The names by which the server may be called, beside IP addresses and those of loopback.
+/// The accepted host names, in addition to IP addresses and those of loopback.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
     names: Vec<String>,
 }
 
 impl AllowedHosts {
-    /// These names; `*` is any.
+    /// Accepts these names; `*` accepts any.
     pub fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| plain(name)).collect();
         Self { names }
     }
 
-    /// Whether the server may be called so. A name that is an address can't be made to resolve elsewhere.
+    /// Returns whether a host is accepted. Addresses are, as they can't be made to resolve elsewhere.
     fn allow(&self, host: &str) -> bool {
         let host = plain(host);
         let address = host.trim_start_matches('[').trim_end_matches(']');
@@ -41,7 +41,7 @@ impl AllowedHosts {
     }
 }
 
-/// The same name in one spelling.
+/// Returns the normalised name.
 fn plain(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
@@ -68,7 +68,7 @@ pub(super) async fn check(
     ApiProblem::new(StatusCode::MISDIRECTED_REQUEST, said).into_response()
 }
 
-/// The host that the request names, without its port, if it names just one.
+/// Returns the host in the request without its port, if there is exactly one.
 fn host_of(headers: &HeaderMap) -> Option<String> {
     let mut all = headers.get_all(HOST).iter();
     let (one, None) = (all.next()?, all.next()) else {

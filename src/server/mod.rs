@@ -1,4 +1,4 @@
-//! The daemon's HTTP server: is it alive, is it ready, where do its jobs stand. It only reads.
+//! The daemon's HTTP server: health, readiness, and the status of jobs. Read-only.
 
 mod api;
 pub mod board;
@@ -39,11 +39,11 @@ use self::problem::ApiProblem;
 use crate::foreign::OutputForm;
 use crate::metrics::Metrics;
 
-/// How long an answer may take to be made.
+/// The timeout of a request.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How many are made at a time; who comes beyond that is sent away.
+/// The number of concurrent requests; further requests get 503.
 const AT_A_TIME: usize = 64;
-/// What each answer says of itself. A page may use its own style, script and images, and ask this server again.
+/// The headers of every answer. A page may use its own style, script and images, and send requests to this server.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -56,36 +56,36 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// What still keeps the daemon from doing its work.
+/// The readiness of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// Nothing: the configuration is read, the lake answers, the scheduler is up.
+    /// Ready: the configuration is loaded, the lake answers, and the scheduler runs.
     Ready,
-    /// This.
+    /// Not ready, for this reason.
     NotYet(String),
 }
 
-/// What answers are made of. Cheap to clone; clones share it.
+/// The state of the server. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// What is known of the jobs; another one once the configuration was read again.
+    /// The status of the jobs; replaced when the configuration is reloaded.
     pub board: watch::Receiver<Arc<StatusCache>>,
-    /// Whether the daemon can work.
+    /// The readiness of the daemon.
     pub readiness: watch::Receiver<Readiness>,
-    /// The names by which the server may be called.
+    /// The accepted host names.
     pub hosts: watch::Receiver<Arc<AllowedHosts>>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
 }
 
 impl Site {
-    /// What is known of the jobs of the configuration as it is now.
+    /// Returns the status cache of the current configuration.
     pub fn board(&self) -> Arc<StatusCache> {
         Arc::clone(&self.board.borrow())
     }
 }
 
-/// The listening address is taken, or not this machine's.
+/// The listening address is in use or isn't local.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on `{address}`; set `server.listen` to another address")]
 pub struct ListenError {
@@ -93,19 +93,19 @@ pub struct ListenError {
     source: std::io::Error,
 }
 
-/// Listens; nothing is answered before [`serve`].
+/// Binds the address. Nothing is answered before [`serve`].
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| ListenError { address, source })
 }
 
-/// Answers until `stop` is cancelled.
+/// Serves requests until `stop` is cancelled.
 pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
     serving::serve(&listener, &router(site), &serving::Bounds::default(), &stop).await;
 }
 
-/// All that the server answers.
+/// Returns the routes of the server.
 pub fn router(site: Site) -> Router {
     let hosts = site.hosts.clone();
     Router::new()
@@ -115,7 +115,7 @@ pub fn router(site: Site) -> Router {
             Arc::new(Semaphore::new(AT_A_TIME)),
             in_bounds,
         ))
-        // whoever asks whether the daemon is alive doesn't queue behind those who look at pages
+        // health checks don't wait for page requests
         .merge(health::routes())
         .merge(scrape::routes())
         .with_state(site)
@@ -125,7 +125,7 @@ pub fn router(site: Site) -> Router {
         .layer(from_fn(with_headers))
 }
 
-/// Nothing can be changed here.
+/// Refuses methods that aren't read-only.
 async fn only_reads(request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
@@ -138,7 +138,7 @@ async fn only_reads(request: Request, next: Next) -> Response {
     (allow, problem).into_response()
 }
 
-/// Few at a time, and none for long.
+/// Limits the number and the duration of requests.
 async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let refuse = |said: &'static str| {
         let soon = [(RETRY_AFTER, "5")];
@@ -152,7 +152,7 @@ async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: N
         .unwrap_or_else(|_| refuse("the answer took too long; try again in a moment"))
 }
 
-/// What is shown was written by whoever: it steers nothing, on a page or on the terminal of one who asks by `curl`.
+/// Sanitises bodies, which contain external text, for pages as well as for the terminal of a `curl` user.
 async fn fit_to_show(request: Request, next: Next) -> Response {
     let (mut head, body) = next.run(request).await.into_parts();
     let kind = head.headers.get(CONTENT_TYPE);
@@ -164,7 +164,7 @@ async fn fit_to_show(request: Request, next: Next) -> Response {
     } else {
         return Response::from_parts(head, body);
     };
-    // every body here was made whole before it was answered with
+    // every body was completed before the answer began
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -172,7 +172,7 @@ async fn fit_to_show(request: Request, next: Next) -> Response {
     let body = match shown.of(&text) {
         Cow::Borrowed(_) => Body::from(bytes),
         Cow::Owned(text) => {
-            head.headers.remove(CONTENT_LENGTH); // counted anew
+            head.headers.remove(CONTENT_LENGTH); // computed again
             Body::from(text)
         }
     };

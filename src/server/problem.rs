@@ -1,4 +1,4 @@
-//! Why there is no answer, as RFC 9457 has it.
+//! Error answers as in RFC 9457.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,16 +7,16 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Why there is no answer (RFC 9457, `application/problem+json`).
+/// The reason why a request failed (RFC 9457, `application/problem+json`).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ApiProblem {
-    /// The status in words.
+    /// The status as text.
     title: &'static str,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What is wrong here, and what would be right.
+    /// The problem, and what would be valid.
     detail: String,
 }
 

@@ -1,4 +1,4 @@
-//! `/metrics`, for Prometheus. Asks the lake for nothing.
+//! `/metrics` for Prometheus. Makes no request to the lake.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub(super) fn routes() -> Router<Site> {
 
 async fn metrics(State(site): State<Site>) -> Response {
     let (board, mut told) = (site.board(), BTreeSet::new());
-    // as `/readyz` last said: probes ask it
+    // the last result of `/readyz`, which probes request
     let is_ready = *site.readiness.borrow() == Readiness::Ready && board.lake_answered();
     site.metrics.ready(is_ready);
     (site.metrics).log_lines_dropped(telemetry::log_lines_dropped());

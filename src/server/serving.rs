@@ -1,5 +1,4 @@
-//! Connections: few at a time, and none for those who say nothing. Without these bounds whoever reaches the port could use
-//! up the process's descriptors, which the pulls need too.
+//! Limits on connections. Without them, clients could exhaust the process's file descriptors, which pulls need too.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,12 +15,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::telemetry::error_chain;
 
-/// How much the server puts up with.
+/// The limits on connections.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
-    /// How many connections are open at a time; others wait to be accepted.
+    /// The maximum number of open connections; others wait to be accepted.
     pub(super) connections: usize,
-    /// How long a connection may take to say what it asks, and be idle before the next time.
+    /// The timeout for receiving a request, and for an idle connection.
     pub(super) request: Duration,
 }
 
@@ -34,10 +33,10 @@ impl Default for Bounds {
     }
 }
 
-/// How long no connection is accepted after one could not be: most likely the process has no descriptor left.
+/// The pause after a connection couldn't be accepted, most likely because no file descriptor is left.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Answers until `stop` is cancelled and what was being answered is answered.
+/// Serves until `stop` is cancelled and the current requests are answered.
 pub(super) async fn serve(
     listener: &TcpListener,
     router: &Router,
@@ -120,7 +119,7 @@ mod tests {
             let router = Router::new().route("/", get(async || "here"));
             tokio::spawn(async move { serve(&listener, &router, &bounds, &stop).await })
         };
-        // one that begins to ask and stops there, and one that has been answered and stays
+        // a client that sends half a request, and one that stays connected after its answer
         for said in [
             "GET / HTTP/1.1\r\nHost: 127",
             "GET / HTTP/1.1\r\nHost: x\r\n\r\n",

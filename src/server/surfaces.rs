@@ -1,5 +1,5 @@
-//! Every surface shows the same status of a job: `status` and its JSON, the pages, the API and the metrics, for every kind
-//! of failure and every finding.
+//! Tests that every surface shows the same status of a job: `status` and its JSON, the pages, the API and the metrics,
+//! for every kind of failure and every finding.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
@@ -31,17 +31,17 @@ jobs:
   - {name: audits, connection: prod, schedule: '@hourly', start: 2026-03-01, max_staleness: 3650d}
 ";
 
-/// What happened to the job before anybody asks.
+/// The history of the job.
 #[derive(Debug, Clone, Copy)]
 enum Scenario {
     Nothing,
-    /// Its last runs failed so, as many times.
+    /// Its last runs failed with this kind, this number of times.
     Failed(FailureKind, u32),
-    /// The same, and the next run is under way.
+    /// Its last runs failed, and the next run is in progress.
     FailedAndRuns(FailureKind),
     /// It failed, then succeeded.
     FailedThenWell(FailureKind),
-    /// One of its two streams is refused; the other went on.
+    /// One of its two streams was refused, and the other continued.
     StreamRefused,
     /// Its run failed before it could write to the log.
     FailedUnlogged,
@@ -86,7 +86,7 @@ impl Place {
         }
     }
 
-    /// A whole run that ended so.
+    /// Makes a complete run with this end.
     async fn run(&self, coverage: &[(Timestamp, Timestamp)], failures: Vec<RunFailure>) {
         let log = self.claim(TimeDelta::seconds(30)).await;
         let ranges = coverage
@@ -184,7 +184,7 @@ impl Place {
         String::from_utf8(text).unwrap()
     }
 
-    /// What `status` works with, in a process of its own as far as the log can tell.
+    /// Returns the job as `status` sees it, as in a different process.
     async fn of_command(&self, now: Timestamp) -> LastKnownStatus {
         match JobStatus::read(&self.scheduled, now).await {
             Ok(status) => LastKnownStatus::read(Arc::new(status)),
@@ -290,7 +290,7 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
             ] {
                 assert_eq!(standing[theirs], ours, "{theirs} of {before:?}");
             }
-            // of a job that never planned it is now
+            // for a job that never planned, this is now
             let next: Timestamp = serde_json::from_value(json["next_run"].clone()).unwrap();
             if next > now {
                 assert_eq!(standing["next_run"], json["next_run"], "{before:?}");
@@ -346,7 +346,7 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
                 overview.contains(&format!("\">{kind}</span>")),
                 "{kind} of {before:?} in\n{overview}"
             );
-            // long ones are folded up
+            // long texts are collapsed
             let what = finding.what.chars().take(40);
             let what: String = what.take_while(|letter| *letter != '`').collect();
             assert!(overview.contains(&escaped(&what)), "{what} in\n{overview}");

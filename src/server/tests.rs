@@ -20,7 +20,7 @@ jobs:
   - {name: audits, connection: prod, schedule: '@hourly', start: 2026-03-01}
 ";
 
-/// A site of one job that never ran, on a lake that is laid out; ready, as far as its scheduler goes.
+/// Returns a site with a job that never ran, on a lake with its layout; ready except for its scheduler.
 pub(super) async fn site(allowed: &[&str]) -> (Site, watch::Sender<Readiness>) {
     let config = Config::parse("jobs.yaml", YAML, &|_| None).unwrap();
     let lake = Lake::at("memory://", &BTreeMap::new()).unwrap();
@@ -90,7 +90,7 @@ async fn it_answers_only_by_its_own_names_whatever_is_asked() {
             );
             assert_ne!(status, StatusCode::MISDIRECTED_REQUEST, "{path} at {host}");
         }
-        // probes name an address, a service, or nothing
+        // probes send an address, a service name, or nothing
         let is_probed = matches!(path, "/healthz" | "/readyz");
         for (host, refused) in [
             (Some("evil.example.com"), StatusCode::MISDIRECTED_REQUEST),
@@ -178,7 +178,7 @@ async fn whoever_asks_whether_it_lives_does_not_queue_behind_pages() {
     let (site, _readiness) = site(&[]).await;
     let router = router(site);
     let own = Some("localhost");
-    // as many as are answered at a time, all of them under way
+    // the maximum number of concurrent requests, all in progress
     let mut pages: Vec<_> = (0..=AT_A_TIME)
         .map(|_| Box::pin(ask(&router, Method::GET, "/api/v1/jobs", own)))
         .collect();

@@ -1,4 +1,4 @@
-//! `/api/v1/jobs`: where each job stands.
+//! `/api/v1/jobs`: the status of jobs.
 
 use std::collections::BTreeMap;
 
@@ -20,104 +20,104 @@ use crate::server::Site;
 use crate::server::board::StatusReading;
 use crate::status::{Finding, JobState, JobStatus};
 
-/// All jobs, in the configuration's order.
+/// All jobs in the configuration's order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Jobs)]
 pub(super) struct JobsBody {
-    /// When this was put together.
+    /// When this answer was generated.
     as_of: DateTime<Utc>,
     /// The jobs.
     jobs: Vec<JobBody>,
 }
 
-/// One job.
+/// A job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Job)]
 struct JobBody {
-    /// Its name.
+    /// The job's name.
     name: String,
-    /// The kind of its provider.
+    /// The kind of provider.
     provider: &'static str,
-    /// The account's name in the configuration.
+    /// The name of the connection in the configuration.
     connection: String,
-    /// What it is doing, in a word.
+    /// The state of the job.
     state: StateBody,
-    /// What somebody should look at, the worst first.
+    /// The problems that need attention, the worst first.
     findings: Vec<FindingBody>,
-    /// Where it stands; null if its log can't be read.
+    /// The status; null if the job's log can't be read.
     standing: Option<StatusBody>,
-    /// Why its log can't be read.
+    /// The reason why the log can't be read.
     error: Option<String>,
 }
 
-/// One job, with each of its streams.
+/// A job with each of its streams.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JobWithStreams)]
 pub(super) struct JobWithStreamsBody {
-    /// When this was put together.
+    /// When this answer was generated.
     as_of: DateTime<Utc>,
     /// The job.
     job: JobBody,
-    /// Its streams by name; none if it was never pulled.
+    /// The streams by name; empty if the job was never pulled.
     streams: BTreeMap<String, StreamBody>,
 }
 
-/// Whether somebody is at a job.
+/// The state of a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Activity)]
 enum StateBody {
     /// Its log can't be read.
     Unreadable,
-    /// Its last scheduled run failed; another one may be under way.
+    /// Its last scheduled run failed; another one may be in progress.
     Failing,
     /// It was never pulled.
     NeverRan,
-    /// Its last run ended without recording it: it was killed, or lost its lake.
+    /// Its last run ended without a final commit: it was killed, or lost its lake.
     Interrupted,
-    /// A run holds it.
+    /// A run is in progress.
     Running,
-    /// Its time has come.
+    /// A due run hasn't begun.
     Due,
-    /// It waits for its next run.
+    /// It waits for its next scheduled run.
     Idle,
 }
 
-/// Where a job stands.
+/// The status of a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JobState)]
 struct StatusBody {
-    /// Whether somebody is at it.
+    /// The state of the job.
     state: StateBody,
-    /// Up to which event time every stream was pulled without a gap.
+    /// The event time up to which every stream was pulled without a gap.
     watermark: Option<DateTime<Utc>>,
-    /// How far behind now that is.
+    /// The distance of the watermark from now.
     lag_seconds: Option<i64>,
-    /// Until when the watermark is young enough.
+    /// The instant after which the watermark is too old.
     fresh_until: Option<DateTime<Utc>>,
-    /// Whether that is over.
+    /// Whether the watermark is too old.
     stale: bool,
-    /// The streams for which it is.
+    /// The streams whose watermark is too old.
     stale_streams: Vec<String>,
-    /// When something was last committed.
+    /// The time of the last commit.
     last_commit: Option<DateTime<Utc>>,
-    /// When it is due next.
+    /// When the next run is due.
     next_run: Option<DateTime<Utc>>,
-    /// The scheduled runs that failed in a row up to the last one; null if that one succeeded.
+    /// The streak of failed scheduled runs, up to the last one; null if that one succeeded.
     failing: Option<FailingBody>,
-    /// Which process holds it.
+    /// The process that runs the job.
     holder: Option<HolderBody>,
-    /// What lies before its newest rows and was never pulled.
+    /// The ranges before the newest rows that were never pulled.
     gaps: Vec<GapBody>,
-    /// The unreadable records that wait for somebody.
+    /// The number of open quarantine records.
     quarantined: u64,
-    /// Those that were put aside or tried again.
+    /// The number of acknowledged or replayed quarantine records.
     acknowledged: u64,
-    /// What somebody should look at.
+    /// The problems that need attention.
     findings: Vec<FindingBody>,
 }
 
-/// Failed runs in a row.
+/// A streak of failed runs.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Failing)]
 struct FailingBody {
@@ -125,31 +125,31 @@ struct FailingBody {
     since: DateTime<Utc>,
     /// When the last of them failed.
     at: DateTime<Utc>,
-    /// How many there are.
+    /// The number of failed runs.
     runs: u32,
-    /// The last of them.
+    /// The id of the last of them.
     run: Uuid,
-    /// What kind of failure; null if it is not known.
+    /// The kind of failure; null if unknown.
     kind: Option<FailureKindBody>,
-    /// Whether it was the lake that failed, not the provider.
+    /// Whether the lake failed instead of the provider.
     at_lake: bool,
     /// The failure with its causes.
     error: String,
-    /// The streams that failed in the last run, the first twenty of them; none if it failed as a whole.
+    /// The first twenty streams that failed in the last run; empty if the run failed as a whole.
     streams: Vec<String>,
-    /// Number of streams that failed in the last run.
+    /// The number of streams that failed in the last run.
     failed_streams: u64,
 }
 
-/// Who runs a job.
+/// The process that runs a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Holder)]
 struct HolderBody {
-    /// The machine.
+    /// The host name.
     host: String,
-    /// The process.
+    /// The process id.
     pid: u32,
-    /// When its claim runs out, unless it is renewed.
+    /// When its claim expires, unless it is renewed.
     expires_at: DateTime<Utc>,
 }
 
@@ -163,33 +163,33 @@ struct GapBody {
     range: RangeBody,
 }
 
-/// Something that somebody should look at.
+/// A problem that needs attention.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Advice)]
 struct FindingBody {
     /// `unreadable`, `refused`, `failing`, `gap`, `stale` or `quarantine`.
     kind: &'static str,
-    /// What was found, in words that go on after the job's name.
+    /// The problem, as a text that continues after the job's name.
     what: String,
-    /// What would help.
+    /// The advice.
     to_do: String,
 }
 
-/// Where a stream stands.
+/// The progress of a stream.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stream)]
 struct StreamBody {
-    /// Up to which event time it was pulled without a gap.
+    /// The event time up to which it was pulled without a gap.
     watermark: Option<DateTime<Utc>>,
-    /// All that was pulled to its last page.
+    /// The ranges that were pulled to their last page.
     coverage: Vec<RangeBody>,
-    /// What is being pulled, or was left on the way.
+    /// The unfinished ranges.
     unfinished: Vec<RangeBody>,
-    /// What is to be read again, by the delay in seconds after which that is done.
+    /// The ranges to be re-read, by the delay of their settle pass in seconds.
     unsettled: BTreeMap<String, Vec<RangeBody>>,
 }
 
-/// Where every job stands.
+/// Returns the status of all jobs.
 #[utoipa::path(get, path = "/api/v1/jobs", responses((status = 200, description = "All jobs", body = JobsBody)))]
 pub(super) async fn jobs(State(site): State<Site>) -> Json<JobsBody> {
     let statuses = site.board().statuses().await;
@@ -199,7 +199,7 @@ pub(super) async fn jobs(State(site): State<Site>) -> Json<JobsBody> {
     Json(JobsBody { as_of, jobs })
 }
 
-/// Where one job stands, with its streams.
+/// Returns the status of a job with its streams.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{name}",

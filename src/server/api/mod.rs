@@ -1,6 +1,6 @@
-//! `/api/v1`: what the pages show, as JSON.
+//! `/api/v1`: the content of the pages as JSON.
 //!
-//! The types here are the API's own: what they are called stays, whatever becomes of those underneath.
+//! The API has its own types, whose names stay the same when internal types change.
 
 mod jobs;
 mod runs;
@@ -20,7 +20,7 @@ use super::problem::ApiProblem;
 use crate::lake;
 use crate::model;
 
-/// The description of all that is here.
+/// The description of the API.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -39,7 +39,7 @@ pub(super) fn routes() -> Router<Site> {
     router.route("/api/{*rest}", get(nothing))
 }
 
-/// Every path and what answers there; all of them are described.
+/// Returns the routes, all of which are described.
 fn table() -> [(&'static str, MethodRouter<Site>); 4] {
     [
         ("/api/v1/jobs", get(jobs::jobs)),
@@ -49,7 +49,7 @@ fn table() -> [(&'static str, MethodRouter<Site>); 4] {
     ]
 }
 
-/// This description.
+/// Returns this description.
 #[utoipa::path(
     get,
     path = "/api/v1/openapi.json",
@@ -70,9 +70,9 @@ async fn nothing() -> ApiProblem {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Range)]
 struct RangeBody {
-    /// Its first instant.
+    /// The first instant of the range.
     from: DateTime<Utc>,
-    /// The first instant after it.
+    /// The first instant after the range.
     to: DateTime<Utc>,
 }
 
@@ -85,23 +85,23 @@ impl From<model::Range> for RangeBody {
     }
 }
 
-/// What became of records.
+/// The counts of records.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Counts)]
 struct CountsBody {
-    /// All that the provider showed: new, duplicate, quarantined and waiting ones.
+    /// All received records: new, duplicate, quarantined and waiting ones.
     fetched: u64,
-    /// Those that the lake didn't have.
+    /// The records that weren't in the lake.
     new: u64,
-    /// Those that it had.
+    /// The records that were already in the lake.
     duplicate: u64,
-    /// Those that can't be read.
+    /// The records that can't be parsed.
     quarantined: u64,
-    /// Those that belong to a neighbouring range, which will bring them.
+    /// The records that belong to a neighbouring range and will land with it.
     waiting: u64,
-    /// Of the new ones: outside the bounds that were asked.
+    /// The new records outside the requested bounds.
     outside: u64,
-    /// Of the new ones: an earlier pull of their range didn't see them.
+    /// The new records that an earlier pull of their range didn't return.
     late: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/runs`: what runs did.
+//! `/api/v1/runs`: the history of runs.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -15,136 +15,136 @@ use crate::lake;
 use crate::model;
 use crate::server::Site;
 
-/// How many runs are shown unless the question says otherwise, and how many at most.
+/// The default and the maximum number of runs in an answer.
 const USUAL: u32 = 50;
 const MOST: u32 = 500;
 
-/// Which runs.
+/// The requested runs.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunsQuery {
-    /// Of this job only.
+    /// Only runs of this job.
     job: Option<String>,
-    /// So many at most.
+    /// The maximum number of runs.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u32>,
-    /// Those that are older than this one: `next` of an earlier answer.
+    /// Only runs older than this one: `next` of an earlier answer.
     before: Option<Uuid>,
 }
 
-/// Some runs, the newest first.
+/// A page of runs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Runs)]
 pub(super) struct RunsBody {
     /// The runs.
     runs: Vec<RunBody>,
-    /// Where the older ones begin: for `before`. Null if there are none.
+    /// The value of `before` for older runs; null if there are none.
     next: Option<Uuid>,
-    /// What of the history can't be read: runs may be missing here.
+    /// The parts of the history that can't be read, so that runs may be missing.
     problems: Vec<String>,
 }
 
-/// One run.
+/// A run.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Run)]
 struct RunBody {
-    /// Its id, a UUID of version 7: later ones are larger.
+    /// The run's id, a UUID of version 7: later ids are larger.
     id: Uuid,
     /// The job.
     job: String,
-    /// When it took the job.
+    /// When the run claimed the job.
     started_at: DateTime<Utc>,
-    /// When it gave the job up; of one that is under way or lost, its last commit.
+    /// When the run released the job; for a current or lost run, the time of its last commit.
     ended_at: DateTime<Utc>,
-    /// The worst of its ranges.
+    /// The worst outcome of its ranges.
     outcome: OutcomeBody,
-    /// What became of its records.
+    /// The counts of records.
     counts: CountsBody,
-    /// Requests sent, retries included.
+    /// The requests sent, including retries.
     calls: u64,
-    /// Of these, how many were sent again after a passing failure.
+    /// The number of these that were retries after a transient failure.
     retries: u64,
-    /// Its ranges.
+    /// The run's ranges.
     ranges: Vec<RunRangeBody>,
 }
 
-/// One range of one stream in a run.
+/// A range of a stream in a run.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RangeOfRun)]
 struct RunRangeBody {
     /// The stream; null for a run that found nothing to do, or failed before it knew its streams.
     stream: Option<String>,
-    /// The range, with the stream.
+    /// The range, if there is a stream.
     range: Option<RangeBody>,
-    /// Why it was pulled.
+    /// The kind of work.
     work: Option<WorkBody>,
-    /// What became of it.
+    /// The outcome.
     outcome: OutcomeBody,
-    /// What became of its records.
+    /// The counts of records.
     counts: CountsBody,
-    /// Requests sent for it, retries included.
+    /// The requests sent for it, including retries.
     calls: u64,
-    /// Of these, how many were sent again after a passing failure.
+    /// The number of these that were retries after a transient failure.
     retries: u64,
-    /// What kind of failure.
+    /// The kind of failure.
     error_kind: Option<FailureKindBody>,
     /// The failure with its causes.
     error: Option<String>,
-    /// What an operator should know of it.
+    /// Remarks for the operator.
     remarks: Vec<String>,
 }
 
-/// What became of a range, or of a run.
+/// The outcome of a range or a run.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Outcome)]
 enum OutcomeBody {
     /// Pulled to its last page.
     Finished,
-    /// Pulled in part: a later run goes on.
+    /// Partly pulled; a later run continues.
     Unfinished,
-    /// Not pulled further, for an error; tried again at the next tick.
+    /// Failed with an error; retried later.
     Failed,
-    /// The run ended without a word: it was killed, or lost its lake. A later run goes on.
+    /// The run ended without a final commit: it was killed, or lost its lake. A later run continues.
     Lost,
 }
 
-/// Why a range was pulled.
+/// The kind of work on a range.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Work)]
 enum WorkBody {
-    /// For the first time.
+    /// A first pull.
     Pull,
-    /// Again, for late records.
+    /// A settle pass for late records.
     Settle,
-    /// As somebody asked.
+    /// A manual backfill.
     Backfill,
-    /// Out of quarantine.
+    /// A replay of quarantined records.
     Replay,
 }
 
-/// What a failure means.
+/// The kind of a failure.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Kind)]
 pub(super) enum FailureKindBody {
-    /// May pass by itself.
+    /// It may pass by itself.
     Transient,
-    /// The provider asked to come back later.
+    /// The provider requested a pause.
     RateLimited,
-    /// Credentials or permission.
+    /// Credentials or permissions were refused.
     Auth,
     /// The configuration is wrong for this provider or lake.
     Config,
-    /// What the provider sent can't be handled.
+    /// An answer of the provider can't be handled.
     Data,
-    /// Another run took over.
+    /// Another run took the job over.
     Conflict,
 }
 
-/// What runs did, the newest first.
+/// Returns the history of runs, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/runs",
@@ -177,18 +177,18 @@ pub(super) async fn runs(
     };
     let known = board.history().await;
     let limit = limit as usize;
-    // one more tells whether there are older ones
+    // an additional one shows whether there are older ones
     let runs = known.history.runs(log, before, limit + 1);
     if runs.is_empty() {
         let problem = match known.problems.first() {
             Some(problem) => Err(problem.clone()),
-            None => board.lake_answers().await, // a place without a lake has no runs either
+            None => board.lake_answers().await, // without a lake, there are no runs either
         };
         problem.map_err(|problem| ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, problem))?;
     }
     let mut page = RunsBody::page(&runs, limit);
     for run in &mut page.runs {
-        // the history knows logs; one that no job has any more keeps its name
+        // the history has logs; a log without a job keeps its name
         let its = (board.jobs.iter()).find(|scheduled| scheduled.job.log == run.job);
         if let Some(its) = its {
             run.job.clone_from(&its.job.name);
@@ -199,7 +199,7 @@ pub(super) async fn runs(
 }
 
 impl RunsBody {
-    /// So many of the runs, which are in order.
+    /// Returns a page of the runs, which are in order.
     fn page(runs: &[RecordedRun<'_>], limit: usize) -> Self {
         let next = (runs.get(limit).and(runs.get(limit.saturating_sub(1)))).map(|last| last.id);
         Self {

@@ -11,7 +11,7 @@ fn every_path_is_described() {
     assert_eq!(described, there);
 }
 
-/// Clients that are generated from the description use these names.
+/// Generated clients use these names.
 #[test]
 fn components_keep_their_names() {
     let components = Description::openapi().components;

@@ -1,7 +1,7 @@
-//! How late records arrive, and what that says of `lag` and `settle`.
+//! The delays of late records, and advice about `lag` and `settle`.
 //!
-//! A row is late if an earlier pull of its range didn't see it. Its delay is an upper bound: the time from the event to
-//! the reading that found it. What no pass reads again can't be seen at all.
+//! A row is late if an earlier pull of its range didn't return it. Its delay, from the event to the read that found it,
+//! is an upper bound. Records that no settle pass re-reads aren't found at all.
 
 use std::collections::BTreeMap;
 
@@ -13,42 +13,42 @@ use crate::model::Timestamp;
 use crate::run::plan::Policy;
 use crate::text;
 
-/// How far back runs are looked at.
+/// The period of runs that are evaluated.
 pub(super) const WATCHED: TimeDelta = TimeDelta::days(30);
-/// How long passes must have been made before their silence says something.
+/// The minimum period of settle passes before a lack of late rows is meaningful.
 const ENOUGH: TimeDelta = TimeDelta::days(3);
-/// What is suggested as the next pass: the first that is later.
+/// The suggested delays of a further pass: the first that is later.
 const LADDER: [u64; 7] = [900, 3_600, 21_600, 86_400, 259_200, 604_800, 2_592_000];
-/// The share of late rows, in per cent, from which `lag` is worth a word.
+/// The share of late rows in per cent above which a larger `lag` is suggested.
 const MUCH: u64 = 1;
 
-/// What the runs of the last [`WATCHED`] saw of late rows.
+/// The late rows in runs of the last [`WATCHED`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Arrivals {
-    /// New rows.
+    /// The new rows.
     pub(super) rows: u64,
-    /// Late rows by how late they were, as [`RunRow::delays`] has them.
+    /// The late rows by delay, as in [`RunRow::delays`].
     pub(super) delays: BTreeMap<u64, u64>,
-    /// Of these, those that settle passes found; others came with pulls of neighbouring ranges, or with a backfill.
+    /// The late rows found by settle passes. Others came with pulls of neighbouring ranges, or with a backfill.
     pub(super) by_passes: BTreeMap<u64, u64>,
-    /// Records that settle passes read again.
+    /// The records re-read by settle passes.
     pub(super) read_again: u64,
-    /// For how long the job has been watched.
+    /// The period covered by the evaluated runs.
     pub(super) watched: TimeDelta,
 }
 
-/// How a piece of advice is meant.
+/// The kind of advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AdviceTone {
     /// Nothing to do.
     Fine,
-    /// Something to change, or to think of.
+    /// A change to make or consider.
     Consider,
-    /// The data don't tell.
+    /// The data are insufficient.
     Unknown,
 }
 
-/// What the data say of `lag` or `settle`.
+/// Advice about `lag` or `settle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LagAdvice {
     pub(super) tone: AdviceTone,
@@ -56,7 +56,7 @@ pub(super) struct LagAdvice {
 }
 
 impl Arrivals {
-    /// Takes in what a run did to a range.
+    /// Adds a row of a run.
     pub(super) fn take(&mut self, row: &RunRow, now: Timestamp) {
         self.rows += row.counts.new;
         for (delay, rows) in &row.delays {
@@ -71,7 +71,7 @@ impl Arrivals {
         self.watched = self.watched.max(now - row.started_at);
     }
 
-    /// Takes in those of another job.
+    /// Adds the late rows of another job.
     pub(super) fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         for (delay, rows) in &other.delays {
@@ -84,17 +84,17 @@ impl Arrivals {
         self.watched = self.watched.max(other.watched);
     }
 
-    /// The late rows.
+    /// Returns the number of late rows.
     pub(super) fn late(&self) -> u64 {
         self.delays.values().sum()
     }
 
-    /// Those that may be later than `delay` seconds.
+    /// Returns the number of rows that may be later than `delay` seconds.
     fn later_than(&self, delay: u64) -> u64 {
         later_than(&self.delays, delay)
     }
 
-    /// What the latest that settle passes found say at most: `6h`; none if there are none.
+    /// Returns the upper bound of the latest row found by settle passes, such as `6h`; `None` without such rows.
     fn latest(&self) -> Option<String> {
         let (bound, _) = self.by_passes.iter().rfind(|(_, rows)| **rows > 0)?;
         Some(match *bound {
@@ -109,7 +109,7 @@ fn later_than(delays: &BTreeMap<u64, u64>, delay: u64) -> u64 {
     later.map(|(_, rows)| rows).sum()
 }
 
-/// The part of `whole`: `1.3 %`, `under 0.01 %`.
+/// Formats a share of `whole`: `1.3 %`, `under 0.01 %`.
 pub(super) fn share(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
         return "0\u{a0}%".to_owned();
@@ -122,7 +122,7 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// What `arrivals` say of the policy.
+/// Returns the advice about the policy.
 pub(super) fn advise(policy: &Policy, arrivals: &Arrivals) -> Vec<LagAdvice> {
     let mut advice = vec![of_settle(policy, arrivals)];
     advice.extend(of_lag(policy, arrivals));
@@ -254,7 +254,8 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
     )
 }
 
-/// Late rows cost calls, not rows; where there are many, the first pull comes too soon.
+/// Returns the advice about `lag`. Late rows cause additional calls, but are never lost; if there are many, the first
+/// pull is too early.
 fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<LagAdvice> {
     let late = arrivals.late();
     if late.saturating_mul(100) < arrivals.rows.saturating_mul(MUCH) || late == 0 {
@@ -283,7 +284,7 @@ fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<LagAdvice> {
     })
 }
 
-/// The least of the delays that are told apart above `delay`.
+/// Returns the smallest distinguished delay above `delay`.
 fn bound_above(delay: u64) -> u64 {
     DELAYS
         .into_iter()
@@ -307,7 +308,7 @@ fn list(passes: &[u64]) -> String {
     format!("[{}]", passes.join(", "))
 }
 
-/// `90m`, `24h`, `3d`: as jobs.yaml has it.
+/// Formats a delay as in jobs.yaml: `90m`, `24h`, `3d`.
 pub(super) fn words(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -376,9 +377,9 @@ mod tests {
             @"Consider: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 3d late. The last pass, after 24h, still finds rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 3d."
         );
         insta::assert_snapshot!(said(&[24 * HOUR], &seen(90_000, &[(u64::MAX, 1)], 30)), @"Consider: `settle: [24h]` found 1 late row in 30 days, more than 7d late. The last pass, after 24h, still finds rows (1 of them): what comes after it isn't seen. Add a later one, e.g. 3d.");
-        // two passes within one step of the figures
+        // two passes within one class of delays
         insta::assert_snapshot!(said(&[HOUR, 2 * HOUR], &seen(90_000, &[(6 * HOUR, 3)], 30)), @"Consider: `settle: [1h, 2h]` found 3 late rows in 30 days, the latest at most 6h late. The passes after 1h and 2h, which these figures don't tell apart, still find rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 6h.");
-        // nothing later on the ladder
+        // no later class
         insta::assert_snapshot!(said(&[2_592_000], &seen(90_000, &[(u64::MAX, 3)], 30)), @"Consider: `settle: [30d]` found 3 late rows in 30 days, the latest more than 7d late. The last pass, after 30d, still finds rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 60d.");
     }
 
@@ -394,7 +395,7 @@ mod tests {
         insta::assert_snapshot!(said(&[HOUR], &never_read_again), @"Unknown: No pass of `settle: [1h]` has read a record again in 30 days. Too early to tell whether the passes are enough.");
     }
 
-    /// A provider that is asked for whole days shows what belongs to the day before, too.
+    /// A provider that accepts only whole days also returns records of the previous day.
     #[test]
     fn what_a_neighbouring_pull_found_is_not_credited_to_the_passes() {
         let no_pass_yet = Arrivals {

@@ -1,7 +1,7 @@
-//! The coverage calendar: what each day of a job is like, and how that looks.
+//! The coverage calendar: the state of each day of a job, and its display.
 //!
-//! A day is whole, or it isn't: part of it lies in a hole, isn't pulled yet, or is still to come. Colour says how many
-//! rows it has; every other state has a sign and words besides.
+//! A day is complete, or a part of it is in a hole, isn't pulled yet, or is in the future. Colour shows the number of
+//! rows; every other state also has a sign and a text.
 
 use std::fmt::Write as _;
 
@@ -16,49 +16,49 @@ use crate::model::{Range, RangeSet, Timestamp};
 use crate::run::plan;
 use crate::text;
 
-/// Up to how many days have room to be drawn larger.
+/// The number of days up to which cells are drawn larger.
 const WIDE: usize = 42;
-/// How many streams a cell names.
+/// The number of streams listed in a cell.
 const NAMED: usize = 3;
 
-/// What a day is like.
+/// The state of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DayState {
     /// Before the job's start, and not pulled.
     Before,
     /// Not yet begun.
     Ahead,
-    /// Nothing of it is pulled yet, which is as it should be.
+    /// Nothing of it is due yet.
     ToCome,
-    /// Pulled, as far as it has gone by.
+    /// Pulled, as far as it has passed.
     Covered,
-    /// Some of it was never pulled, and can't be: the provider refused it as too old.
+    /// A part was never pulled and can't be: the provider refused it as too old.
     Lost,
-    /// Some of it isn't pulled, and should be.
+    /// A part isn't pulled, but should be.
     Behind,
-    /// Some of it was passed over: what lies after it was pulled.
+    /// A part was passed over: later ranges were pulled.
     Hole,
 }
 
-/// One day of one job.
+/// A day of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CalendarDay {
     pub(super) date: NaiveDate,
     pub(super) state: DayState,
-    /// New rows of that day; none if the history doesn't reach back to when it was pulled.
+    /// The new rows of that day; `None` if the history doesn't reach back to its pull.
     pub(super) rows: Option<u64>,
-    /// How much of it isn't pulled, up to the horizon; of a lost day, how much of it can't be.
+    /// The duration that isn't pulled, up to the horizon; for a lost day, the duration that can't be.
     missing: TimeDelta,
-    /// The streams of which that is true.
+    /// The number of affected streams.
     lacking: usize,
-    /// The first few of them.
+    /// The first few affected streams.
     named: Vec<String>,
-    /// When the last pass over it is due, if some are.
+    /// When the last settle pass over it is due, if any.
     settled_at: Option<Timestamp>,
 }
 
 impl CalendarDay {
-    /// What is to be seen of it, in words: what a cell's title says.
+    /// Returns the description of the day, for the cell's title.
     pub(super) fn words(&self) -> String {
         let mut words = format!("{}: ", self.date);
         let said = match self.state {
@@ -109,7 +109,7 @@ impl CalendarDay {
         words
     }
 
-    /// The sign that stands for its state; nothing for what colour and number say.
+    /// Returns the sign of its state; empty if colour and number are enough.
     pub(super) fn sign(&self) -> &'static str {
         match self.state {
             DayState::Hole => "!",
@@ -121,7 +121,7 @@ impl CalendarDay {
         }
     }
 
-    /// Its class: state, how many rows beside `most`, and whether it is unsettled.
+    /// Returns its CSS classes: the state, the number of rows relative to `most`, and whether it is unsettled.
     fn class(&self, most: u64) -> &'static str {
         let unsettled = self.settled_at.is_some();
         match (self.state, self.rows) {
@@ -149,14 +149,14 @@ impl CalendarDay {
     }
 }
 
-/// From 0, no rows, to 4, `most` of them or more.
+/// Returns a level from 0, no rows, to 4, `most` or more.
 fn level(rows: u64, most: u64) -> u64 {
     (0..4)
         .find(|level| u128::from(rows) * 4 <= u128::from(most) * u128::from(*level))
         .unwrap_or(4)
 }
 
-/// The days of `weeks` whole weeks, Monday to Sunday, the last of which holds `now`.
+/// Returns the days of `weeks` whole weeks, Monday to Sunday, ending with the week of `now`.
 pub(super) fn span(now: Timestamp, weeks: u32) -> (NaiveDate, NaiveDate) {
     let today = now.date_naive();
     let monday = today - Days::new(today.weekday().num_days_from_monday().into());
@@ -172,24 +172,24 @@ fn whole(date: NaiveDate) -> Option<Range> {
     Range::new(midnight(date), midnight(date + Days::new(1)))
 }
 
-/// What a job's commit says of days, all streams together.
+/// The state of a job's ranges, all streams together.
 #[derive(Default)]
 struct Coverage {
-    /// What any stream has.
+    /// The ranges that any stream has.
     any: RangeSet,
-    /// What any stream lacks, from the start to the horizon.
+    /// The ranges that any stream lacks, from the start to the horizon.
     missing: RangeSet,
-    /// The same by stream.
+    /// The same ranges by stream.
     by_stream: Vec<(String, RangeSet)>,
-    /// Of that, what lies before something that the stream has.
+    /// The missing ranges before a range that the stream has.
     inner: RangeSet,
-    /// What was passed over.
+    /// The ranges that were passed over.
     holes: RangeSet,
-    /// What the provider refused as too old, from the start on.
+    /// The ranges that the provider refused as too old, from the start on.
     lost: RangeSet,
-    /// The same by stream.
+    /// The same ranges by stream.
     lost_by_stream: Vec<(String, RangeSet)>,
-    /// Per settle delay in seconds: what any stream has still to read again.
+    /// The ranges that any stream has yet to re-read, by settle delay in seconds.
     unsettled: Vec<(u64, RangeSet)>,
 }
 
@@ -257,7 +257,7 @@ impl Coverage {
     }
 }
 
-/// The days `first..=last` of one job.
+/// Returns the days `first..=last` of a job.
 pub(super) fn days(
     look: &Look<'_>,
     account: Option<&JobHistory<'_>>,
@@ -281,7 +281,7 @@ pub(super) fn days(
             {
                 DayState::Before
             } else if !coverage.inner.within(day).is_empty() {
-                // a run that catches up fills windows in any order
+                // a run that catches up pulls windows in any order
                 if is_stale {
                     DayState::Behind
                 } else {
@@ -323,14 +323,15 @@ pub(super) fn days(
         .collect()
 }
 
-/// These days without the weeks before the first of which there is anything to say, but at least the last `least` of them.
+/// Returns these days without the weeks before the first one with a state, but at least the last `least` weeks.
 pub(super) fn since_start(days: &[CalendarDay], least: usize) -> &[CalendarDay] {
     let told = days.iter().position(|day| day.state != DayState::Before);
     let first = told.map_or(days.len(), |day| day / 7 * 7);
     &days[first.min(days.len().saturating_sub(7 * least))..]
 }
 
-/// How many rows a busy day has: of the days that have any, one in ten has more. A single large one doesn't pale all others.
+/// Returns the number of rows of a busy day: one in ten of the days with rows has more. So a single large day doesn't
+/// make all others pale.
 fn busy(days: &[CalendarDay]) -> u64 {
     let mut rows: Vec<u64> = days
         .iter()
@@ -343,7 +344,7 @@ fn busy(days: &[CalendarDay]) -> u64 {
         .unwrap_or(0)
 }
 
-/// Days across, jobs down: each with its name's markup. Every row has the same days.
+/// Renders jobs as rows, each with its name's markup, and days as columns. Every row has the same days.
 pub(super) fn of_jobs(rows: &[(Markup, Vec<CalendarDay>)]) -> Markup {
     let Some((_, days)) = rows.first() else {
         return html! {};
@@ -374,7 +375,7 @@ pub(super) fn of_jobs(rows: &[(Markup, Vec<CalendarDay>)]) -> Markup {
     }
 }
 
-/// One job: weeks down, the newest first, weekdays across, every number to be read.
+/// Renders a job with weeks as rows, newest first, and weekdays as columns, with all numbers.
 pub(super) fn of_job(days: &[CalendarDay]) -> Markup {
     let most = busy(days);
     html! {
@@ -402,7 +403,7 @@ pub(super) fn of_job(days: &[CalendarDay]) -> Markup {
     }
 }
 
-/// A day's numbers, in few words.
+/// Returns a day's numbers as a short text.
 fn in_cell(day: &CalendarDay) -> Markup {
     html! {
         @match (day.state, day.rows) {
@@ -418,7 +419,7 @@ fn in_cell(day: &CalendarDay) -> Markup {
     }
 }
 
-/// What the colours and signs mean.
+/// Renders the legend of colours and signs.
 pub(super) fn legend() -> Markup {
     let sign = |class: &str, sign: &str, words: &str| {
         html! { li { span class={ "cell " (class) } aria-hidden="true" { (sign) } " " (words) } }

@@ -1,4 +1,4 @@
-//! What stands around every page.
+//! The frame around every page.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -6,12 +6,13 @@ use super::view::{Look, View};
 use super::words;
 use crate::text;
 
-/// How often a page reads itself again, in seconds; without JavaScript more seldom, as that loses the reader's place.
+/// The interval in seconds at which a page reloads; longer without JavaScript, as a full reload loses the scroll
+/// position.
 const EVERY: (u32, u32) = (5, 30);
-/// How many problems with the history are told.
+/// The number of problems with the history that are shown.
 const PROBLEMS: usize = 3;
 
-/// A whole page.
+/// Renders a whole page.
 pub(super) fn page(title: &str, view: &View<'_>, crumbs: &Markup, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -51,7 +52,7 @@ pub(super) fn page(title: &str, view: &View<'_>, crumbs: &Markup, content: &Mark
     }
 }
 
-/// What of these jobs can't be read now, and how old is what is shown in its place.
+/// Renders which of these jobs can't be read now, and the age of the data shown instead.
 pub(super) fn unreadable(view: &View<'_>, looks: &[Look<'_>]) -> Markup {
     let down: Vec<_> = (looks.iter())
         .filter_map(|look| Some((look, look.status.unreadable.as_deref()?)))

@@ -1,4 +1,4 @@
-//! `/jobs/{name}`: one job, and the pieces that the overview shares.
+//! `/jobs/{name}`: the page of a job, and parts shared with the overview.
 
 use std::collections::BTreeMap;
 
@@ -15,33 +15,33 @@ use crate::model::{Range, Timestamp};
 use crate::status::{Finding, FindingKind, JobState, JobStatus};
 use crate::text;
 
-/// How many weeks the calendar shows.
+/// The number of weeks in the calendar.
 const WEEKS: u32 = 26;
-/// How many of them at least, also of a job that began later.
+/// The minimum number of weeks, also for a job that began later.
 const LEAST_WEEKS: usize = 4;
-/// How many streams are shown without being asked for.
+/// The number of streams that are shown initially.
 const STREAMS: usize = 6;
-/// How many runs a page shows.
+/// The number of runs on a page.
 const RUNS: usize = 50;
-/// From how many characters on a text is folded up.
+/// The number of characters above which a text is collapsed.
 const LONG: usize = 400;
 
-/// What stands in a path as it is.
+/// The characters that aren't escaped in a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Which part of it is asked for.
+/// The query of the page.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct JobQuery {
-    /// Of the runs, from 1.
+    /// The page of runs, from 1.
     pub(super) page: Option<usize>,
     pub(super) weeks: Option<u32>,
 }
 
-/// Where a job's page is.
+/// Returns the URL of a job's page.
 pub(super) fn link(name: &str) -> String {
     format!("/jobs/{}", utf8_percent_encode(name, SEGMENT))
 }
@@ -93,20 +93,20 @@ pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: JobQuery) -> Markup
     frame::page(look.name(), view, &crumbs, &content)
 }
 
-/// How a job is, in a sign and a word.
+/// Renders a job's badge: a sign and a word.
 pub(super) fn badge(verdict: StateLabel) -> Markup {
     let (sign, word) = verdict.words();
     html! { span class={ "badge " (verdict.class()) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
 }
 
-/// What it is doing.
+/// Renders the job's state.
 pub(super) fn activity(look: &Look<'_>, now: Timestamp) -> Markup {
     let status = look.status.current();
     let is_held = status.is_some_and(|status| status.holder(now).is_some());
     html! {
         @match status.map(|status| status.state(now)) {
             _ if is_held => { span.activity.running { "running" } }
-            // the badge says so
+            // shown by the badge
             None | Some(JobState::Failing) => {}
             Some(state) => { span.activity { (state.as_str()) } }
         }
@@ -143,7 +143,7 @@ pub(super) fn next_run(look: &Look<'_>, now: Timestamp) -> Markup {
     }
 }
 
-/// What is left of its connection's rate budget.
+/// The rest of the connection's rate budget.
 pub(super) fn budget(look: &Look<'_>) -> Markup {
     let budget = look.budget;
     let per = arrivals::words(budget.per.as_secs().max(1));
@@ -156,7 +156,7 @@ pub(super) fn budget(look: &Look<'_>) -> Markup {
     }
 }
 
-/// A finding's words, long ones folded up.
+/// Renders a finding; a long text is collapsed.
 pub(super) fn finding(finding: &Finding) -> Markup {
     html! {
         span class={ "kind " (if finding.kind.is_bad() { "bad" } else { "warn" }) } { (finding.kind) }
@@ -165,7 +165,7 @@ pub(super) fn finding(finding: &Finding) -> Markup {
     }
 }
 
-/// A text; if it is long, the rest opens.
+/// Renders a text; a long one can be expanded.
 fn folded(text: &str, id: &str) -> Markup {
     let cut = text.char_indices().nth(LONG).map(|(at, _)| at);
     html! {
@@ -216,7 +216,7 @@ fn facts(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> M
     }
 }
 
-/// The delays of its settle passes, in seconds.
+/// Returns the delays of the settle passes in seconds.
 fn passes(look: &Look<'_>) -> Vec<u64> {
     let settle = look.policy.settle.iter();
     settle
@@ -224,7 +224,7 @@ fn passes(look: &Look<'_>) -> Vec<u64> {
         .collect()
 }
 
-/// The newest failure in full, and how things went on.
+/// Renders the newest failure in full, and what happened since.
 fn failure(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) -> Markup {
     if let Some(failing) = look.last().and_then(|status| status.failing.as_ref()) {
         return failing_now(look, failing, account, now);
@@ -247,14 +247,14 @@ fn failure(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) ->
     }
 }
 
-/// The failed runs in a row up to the last one.
+/// Renders the streak of failed runs.
 fn failing_now(
     look: &Look<'_>,
     failing: &FailureStreak,
     account: Option<&JobHistory<'_>>,
     now: Timestamp,
 ) -> Markup {
-    // one that couldn't be recorded has no page
+    // a run that couldn't be recorded has no page
     let has_page = account.is_some_and(|account| account.runs().any(|run| run.id == failing.run));
     html! {
         section.notice.bad aria-labelledby="error" {
@@ -281,7 +281,7 @@ fn failing_now(
 
 fn todo(look: &Look<'_>, now: Timestamp) -> Markup {
     let findings: Vec<Finding> = (look.status.findings(now).into_iter())
-        .filter(|finding| !matches!(finding.kind, FindingKind::Failing | FindingKind::Unreadable)) // said in full above
+        .filter(|finding| !matches!(finding.kind, FindingKind::Failing | FindingKind::Unreadable)) // shown in full above
         .collect();
     html! {
         @if !findings.is_empty() {
@@ -312,7 +312,7 @@ fn delays(look: &Look<'_>, account: Option<&JobHistory<'_>>) -> Markup {
     }
 }
 
-/// Text in which what stands between backticks is code.
+/// Renders a text, with the parts between backticks as code.
 fn code(text: &str) -> Markup {
     html! {
         @for (at, piece) in text.split('`').enumerate() {
@@ -321,7 +321,7 @@ fn code(text: &str) -> Markup {
     }
 }
 
-/// Gaps, and what is under way.
+/// Renders gaps and unfinished ranges.
 fn ranges(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
     let open: Vec<(&String, &OpenRange)> = (status.newest.iter())
         .flat_map(Commit::current)
@@ -365,7 +365,7 @@ fn ranges(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
     }
 }
 
-/// Every stream, the slowest first.
+/// Renders all streams, the slowest first.
 fn streams(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
     let mut streams: Vec<(&String, &Progress)> =
         status.newest.iter().flat_map(Commit::current).collect();

@@ -1,4 +1,4 @@
-//! What runs did, by job and in one pass: what the pages say of days, delays and runs.
+//! The history of runs by job, computed in one pass: days, delays and runs for the pages.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,43 +13,43 @@ use crate::model::{FailureKind, RangeSet, Timestamp};
 /// The runs of all jobs.
 #[derive(Debug, Default)]
 pub(super) struct Ledger<'a> {
-    /// By the name of the log.
+    /// The histories by the name of the log.
     jobs: HashMap<&'a str, JobHistory<'a>>,
 }
 
-/// What the runs of one job did.
+/// The history of a job's runs.
 #[derive(Debug, Default)]
 pub(super) struct JobHistory<'a> {
-    /// New rows by the UTC date of their event time.
+    /// The new rows by the UTC date of their event time.
     pub(super) days: BTreeMap<NaiveDate, u64>,
-    /// The ranges whose runs are known. What was pulled before the history begins isn't in it.
+    /// The ranges whose runs are in the history.
     pub(super) known: RangeSet,
-    /// How late rows arrived.
+    /// The late rows.
     pub(super) arrivals: Arrivals,
-    /// New rows of the runs that ended within the last day, and within the last 30.
+    /// The new rows of runs that ended within the last day, and within the last 30 days.
     pub(super) lately: (u64, u64),
     runs: BTreeMap<Uuid, RecordedRun<'a>>,
 }
 
-/// A failure of a job's runs, with how things went on.
+/// The newest failure of a job's runs, and what happened since.
 #[derive(Debug, PartialEq)]
 pub(super) struct FailureEpisode<'a> {
-    /// When the newest run that failed did so.
+    /// When the newest failed run failed.
     pub(super) at: Timestamp,
-    /// That run.
+    /// The id of that run.
     pub(super) run: Uuid,
-    /// What kind of failure.
+    /// The kind of failure.
     pub(super) kind: Option<FailureKind>,
     /// The failure with its causes.
     pub(super) error: &'a str,
-    /// How many runs in a row failed up to then.
+    /// The number of failed runs in a row up to then.
     pub(super) in_a_row: usize,
-    /// How many runs ended well since then.
+    /// The number of successful runs since then.
     pub(super) well_since: usize,
 }
 
 impl<'a> Ledger<'a> {
-    /// All that `history` has, read once.
+    /// Evaluates `history` in one pass.
     pub(super) fn of(history: &'a History, now: Timestamp) -> Self {
         let mut jobs: HashMap<&str, JobHistory<'_>> = HashMap::new();
         for row in &history.rows {
@@ -58,12 +58,12 @@ impl<'a> Ledger<'a> {
         Self { jobs }
     }
 
-    /// The runs of the job with this log; none, if nothing is known of any.
+    /// Returns the runs of the job with this log; empty if there are none.
     pub(super) fn job(&self, log: &str) -> Option<&JobHistory<'a>> {
         self.jobs.get(log)
     }
 
-    /// One run, with the name of its log.
+    /// Returns a run with the name of its log.
     pub(super) fn run(&self, id: Uuid) -> Option<(&'a str, &RecordedRun<'a>)> {
         self.jobs
             .iter()
@@ -76,7 +76,7 @@ impl<'a> JobHistory<'a> {
         for (day, rows) in &row.days {
             *self.days.entry(*day).or_default() += rows;
         }
-        // what was only read again has rows of which nothing is known here
+        // a range that was only re-read has rows from runs outside the history
         let is_first = match row.work {
             Some(Work::Pull) => true,
             Some(Work::Backfill) => row.counts.duplicate == 0,
@@ -96,12 +96,12 @@ impl<'a> JobHistory<'a> {
         RecordedRun::add_to(&mut self.runs, row);
     }
 
-    /// Its runs, the newest first: their ids are in order of time.
+    /// Returns the runs, newest first, as their ids are in the order of time.
     pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &RecordedRun<'a>> {
         self.runs.values().rev()
     }
 
-    /// The newest failure, if any is known.
+    /// Returns the newest failure, if there is one.
     pub(super) fn failing(&self) -> Option<FailureEpisode<'a>> {
         let failed = |run: &&RecordedRun<'_>| run.outcome == RangeOutcome::Failed;
         let well_since = self.runs().take_while(|run| !failed(run)).count();

@@ -1,5 +1,5 @@
-//! The pages for people: all jobs, a job, a run. Server-rendered; they need no script, and are given a small one that
-//! keeps them fresh.
+//! The pages: all jobs, a job, a run. They are server-rendered and work without JavaScript; a small script keeps them
+//! up to date.
 
 mod arrivals;
 mod calendar;
@@ -37,14 +37,14 @@ use crate::model::Timestamp;
 use crate::setup::ScheduledJob;
 use crate::status::JobStatus;
 
-/// The most weeks that a calendar shows.
+/// The maximum number of weeks in a calendar.
 const MOST_WEEKS: u32 = 53;
 
 pub(super) fn routes() -> Router<Site> {
     let asset = |kind: &'static str, text: &'static str| {
         let headers: [(HeaderName, HeaderValue); 2] = [
             (CONTENT_TYPE, HeaderValue::from_static(kind)),
-            (CACHE_CONTROL, HeaderValue::from_static("no-cache")), // a newer daemon may have another
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")), // a newer daemon may have a different one
         ];
         get(async move || (headers, text))
     };
@@ -69,7 +69,7 @@ pub(super) fn routes() -> Router<Site> {
         )
 }
 
-/// What may stand behind the `?`; what can't be read is left out, as a link that is half right is better than none.
+/// The parameters of a page's query. Invalid ones are ignored, so that a partly wrong link still works.
 #[derive(Debug, Default, Deserialize)]
 struct PageQuery {
     page: Option<String>,
@@ -88,7 +88,7 @@ impl PageQuery {
     }
 }
 
-/// What the board knows, kept while a page is made of it.
+/// The data of a page while it is rendered.
 struct PageData {
     statuses: Arc<Vec<StatusReading>>,
     history: Arc<history::HistorySnapshot>,
@@ -131,7 +131,7 @@ impl PageData {
     }
 }
 
-/// Whether the newest range of a stream is older than a watermark may be.
+/// Returns whether the newest range of a stream is older than a watermark may be.
 fn is_tail_late(scheduled: &ScheduledJob, status: &JobStatus, now: Timestamp) -> bool {
     let is_late = |end| scheduled.fresh_until(end).is_some_and(|until| until < now);
     let newest = status.newest.as_ref();

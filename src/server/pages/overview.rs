@@ -1,4 +1,4 @@
-//! `/`: all jobs.
+//! `/`: the overview of all jobs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,22 +12,23 @@ use super::{calendar, frame, job, plot, words};
 use crate::status::FindingKind;
 use crate::text;
 
-/// How many jobs a page shows.
+/// The number of jobs on a page.
 const A_PAGE: usize = 200;
-/// How many weeks the calendar shows, and of how many jobs at most; of more, fewer weeks, so that the page stays small.
+/// The number of weeks in the calendar, and the number of jobs up to which it applies; with more jobs, there are fewer
+/// weeks, so that the page stays small.
 const WEEKS: (u32, usize, u32) = (12, 50, 4);
-/// How many weeks it shows at least, also of jobs that began later.
+/// The minimum number of weeks, also for jobs that began later.
 const LEAST_WEEKS: usize = 4;
-/// How many findings are told at the top.
+/// The number of findings at the top.
 const FINDINGS: usize = 20;
 
-/// Which part of it is asked for.
+/// The query of the page.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OverviewQuery {
-    /// From 1.
+    /// The page number from 1.
     pub(super) page: Option<usize>,
     pub(super) weeks: Option<u32>,
-    /// Only jobs that somebody should look at.
+    /// Whether to show only jobs that need attention.
     pub(super) attention: bool,
 }
 
@@ -76,7 +77,7 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
         })
         .collect();
 
-    // the weeks before any of them began say nothing, unless they are asked for
+    // weeks before the start of all jobs are omitted, unless requested
     let told = rows.iter().map(|(_, days)| match choice.weeks {
         Some(_) => days.len(),
         None => calendar::since_start(days, LEAST_WEEKS).len(),
@@ -115,7 +116,7 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
     frame::page("All jobs", view, &html! {}, &content)
 }
 
-/// Is the feed whole? In one sentence.
+/// Renders one sentence about whether the feed is complete.
 fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: OverviewQuery) -> Markup {
     let running = (view.jobs.iter())
         .filter(|look| {
@@ -144,7 +145,7 @@ fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: OverviewQuery
 fn findings(view: &View<'_>) -> Markup {
     let all: Vec<_> = (view.jobs.iter())
         .flat_map(|look| look.status.findings(view.now))
-        .filter(|finding| finding.kind != FindingKind::Unreadable) // said once, above
+        .filter(|finding| finding.kind != FindingKind::Unreadable) // shown once, above
         .collect();
     html! {
         @if !all.is_empty() {
@@ -211,7 +212,7 @@ fn lately(rows: Option<u64>) -> String {
     rows.map_or_else(|| "–".to_owned(), text::count)
 }
 
-/// Rows a day and delays of all jobs together.
+/// Renders the rows per day and the delays of all jobs together.
 fn figures(view: &View<'_>, span: (NaiveDate, NaiveDate)) -> Markup {
     let mut days: BTreeMap<NaiveDate, u64> = BTreeMap::new();
     let mut arrivals = Arrivals::default();

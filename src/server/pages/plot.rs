@@ -1,4 +1,4 @@
-//! Plots, drawn here: SVG for shapes, HTML for words, so that both scale.
+//! Plots: SVG for shapes and HTML for text, so that both scale.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use crate::history::DELAYS;
 use crate::model::Timestamp;
 use crate::text;
 
-/// The height of a plot of days, in its own units.
+/// The height of a plot of days in its own units.
 const HEIGHT: u64 = 100;
 
-/// Rows by day as bars over the days of `span`; `holes` are marked over the whole height.
+/// Renders rows by day as bars over the days of `span`, with `holes` marked over the whole height.
 pub(super) fn days(
     days: &BTreeMap<NaiveDate, u64>,
     holes: &[NaiveDate],
@@ -62,7 +62,7 @@ pub(super) fn days(
     }
 }
 
-/// How high `rows` stand where `top` is the whole height; what isn't nothing is seen.
+/// Returns the height of a bar of `rows`, where `top` is the whole height; nonzero values are visible.
 fn scaled(rows: u64, top: u64) -> u64 {
     if rows == 0 || top == 0 {
         return 0;
@@ -71,7 +71,7 @@ fn scaled(rows: u64, top: u64) -> u64 {
     u64::try_from(height).unwrap_or(HEIGHT).clamp(2, HEIGHT)
 }
 
-/// The next of 1, 2, 5, 10, 20, 50, …
+/// Returns the next of 1, 2, 5, 10, 20, 50, …
 fn round_up(number: u64) -> u64 {
     let mut power = 1_u64;
     loop {
@@ -85,7 +85,7 @@ fn round_up(number: u64) -> u64 {
     }
 }
 
-/// Late rows by how late they were; `passes` are the delays in seconds after which ranges are read again.
+/// Renders late rows by delay; `passes` are the delays of settle passes in seconds.
 pub(super) fn delays(arrivals: &Arrivals, passes: &[u64]) -> Markup {
     let late = arrivals.late();
     let most = arrivals.delays.values().copied().max().unwrap_or(0);
@@ -147,7 +147,7 @@ fn step(from: u64, to: u64) -> String {
     }
 }
 
-/// The days of `span` in which something isn't pulled.
+/// Returns the days of `span` with ranges that weren't pulled.
 pub(super) fn marked(days: &[super::calendar::CalendarDay]) -> Vec<NaiveDate> {
     days.iter()
         .filter(|day| day.state == super::calendar::DayState::Hole)

@@ -1,4 +1,4 @@
-//! `/runs/{run}`: one run, range by range.
+//! `/runs/{run}`: the page of a run with its ranges.
 
 use chrono::TimeDelta;
 use maud::{Markup, html};
@@ -10,15 +10,15 @@ use crate::history::{RangeOutcome, RecordedRun, RunRow};
 use crate::lake::Work;
 use crate::text;
 
-/// How many ranges a page shows without being asked for more.
+/// The number of ranges that are shown initially.
 const RANGES: usize = 200;
 
-/// Where a run's page is.
+/// Returns the URL of a run's page.
 pub(super) fn link(run: Uuid) -> String {
     format!("/runs/{run}")
 }
 
-/// What became of it, in a sign and a word.
+/// Renders the outcome: a sign and a word.
 pub(super) fn outcome(outcome: RangeOutcome) -> Markup {
     let (class, sign, word) = match outcome {
         RangeOutcome::Finished => ("good", "✓", "finished"),
@@ -75,7 +75,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &RecordedRun<'_>) -> Markup 
     frame::page(&format!("Run of {job}"), view, &crumbs, &content)
 }
 
-/// Each failure once, with the streams that had it.
+/// Renders each failure once, with its streams.
 fn errors(run: &RecordedRun<'_>) -> Markup {
     let mut errors: Vec<(String, Vec<&str>)> = Vec::new();
     for row in &run.rows {

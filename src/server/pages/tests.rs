@@ -1,4 +1,4 @@
-//! Pages drawn from data that stand for what a lake may hold.
+//! Tests of pages rendered from typical data.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ fn progress(coverage: &[Range]) -> Progress {
     }
 }
 
-/// A job's newest commit, with these streams.
+/// Returns a job's newest commit with these streams.
 fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
     Commit {
         format: FORMAT,
@@ -78,7 +78,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
     }
 }
 
-/// Where a job with that commit stands.
+/// Returns the status of a job with that commit.
 fn status(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
     let mut gaps = Vec::new();
     let mut watermark = None;
@@ -140,7 +140,7 @@ fn view<'a>(jobs: Vec<Look<'a>>, history: &'a History) -> View<'a> {
     }
 }
 
-/// A run's row: `new` rows of `range`.
+/// Returns a row of a run: `new` rows of `range`.
 fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> RunRow {
     RunRow {
         job: job.to_owned(),
@@ -168,7 +168,7 @@ fn row(job: &str, run: u128, stream: &str, range: Range, new: u64) -> RunRow {
     }
 }
 
-/// A job without fault: three weeks of two streams, some late rows, one error long ago.
+/// Returns a healthy job: three weeks of two streams, a few late rows, and an error long ago.
 fn lived_in(job: &str) -> Vec<RunRow> {
     let mut rows = Vec::new();
     let first = at("2026-11-02T00:00:00Z");
@@ -208,7 +208,7 @@ fn all() -> Range {
     range("2026-11-02T00:00:00Z", "2026-11-20T11:43:00Z")
 }
 
-/// A stream of which all is pulled, and the last day is to be read again.
+/// Returns a stream that is completely pulled, whose last day is to be re-read.
 fn settling() -> Progress {
     let since = |from: &str| {
         [Range::new(at(from), all().to()).unwrap()]
@@ -228,7 +228,7 @@ fn settled(name: &str) -> Commit {
     commit(name, vec![("Routing", settling()), ("Quality", settling())])
 }
 
-/// Jobs of every kind, under their names.
+/// Returns jobs in every state, by name.
 fn statuses(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
     let holed = progress(&[
         range("2026-11-02T00:00:00Z", "2026-11-09T06:00:00Z"),
@@ -292,7 +292,7 @@ const REFUSED: &str = "the sign-in was refused: 401 of `POST https://login.mypur
                        invalid_client";
 const FAILED: Uuid = Uuid::from_u128(90_000);
 
-/// What their runs did.
+/// Returns the history of their runs.
 fn happened() -> History {
     let mut rows = Vec::new();
     for (at, name) in NAMES
@@ -317,7 +317,7 @@ fn happened() -> History {
     History { rows }
 }
 
-/// Draws every page of jobs of every kind.
+/// Renders every page of jobs in every state.
 fn draw() -> BTreeMap<String, String> {
     let (policy, later) = (
         policy(),
@@ -408,7 +408,7 @@ fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
     assert!(first.unwrap() < second.unwrap());
 }
 
-/// The words of each day of one job since 2026-11-02.
+/// Returns the description of each day of a job since 2026-11-02.
 fn told(status: Option<&JobStatus>, history: &History, now: &str) -> Vec<String> {
     let (policy, now) = (policy(), at(now));
     let mut look = look("audits", &policy, status);
@@ -466,7 +466,7 @@ fn a_day_says_what_it_is_like() {
 ");
 }
 
-/// What the provider gives no more is no hole: nobody can fill it. A later start accepts it.
+/// A range that the provider no longer serves isn't a hole, as it can't be filled. A later `start` accepts it.
 #[test]
 fn a_day_that_the_provider_gives_no_more_is_lost() {
     let mut stream = progress(&[range("2026-11-06T12:00:00Z", "2026-11-20T11:43:00Z")]);
@@ -546,7 +546,7 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
 ");
 }
 
-/// A run that failed so as a whole.
+/// Returns a run that failed as a whole with this kind.
 fn failed_so(kind: FailureKind) -> RunSummary {
     RunSummary {
         started_at: at(NOW),
@@ -566,7 +566,7 @@ fn failed_so(kind: FailureKind) -> RunSummary {
     }
 }
 
-/// What a provider, or whoever writes into a lake, may say.
+/// Texts from a provider, or from anyone who can write to a lake.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u{202e}\u{0}";
 
 #[test]
@@ -620,7 +620,7 @@ fn text_from_outside_stays_text() {
         assert!(text.contains("&lt;script&gt;alert(1)"), "it is told");
         assert_eq!(text.matches("<script").count(), 1, "the page's own");
         assert_eq!(text.matches("<img").count(), 0);
-        // no attribute ends early: each tag's quotes come in pairs
+        // no attribute ends early: the quotes of each tag are paired
         for tag in text
             .split('<')
             .skip(1)
@@ -636,7 +636,7 @@ fn text_from_outside_stays_text() {
     }
 }
 
-/// A page of many jobs stays small: it shows them two hundred at a time.
+/// A page of many jobs stays small, with two hundred at a time.
 #[test]
 fn a_thousand_jobs_come_in_pages() {
     let policy = policy();
@@ -706,11 +706,11 @@ fn a_small_page_is_as_it_was() {
         },
     )
     .into_string();
-    // a tag a line, so that a change can be read
+    // one tag per line, for readable diffs
     insta::assert_snapshot!(text.replace('<', "\n<").replace("\n</", "</"));
 }
 
-/// Runs in their order: how they ended.
+/// Returns the outcomes of runs in order.
 fn ended(outcomes: &[RangeOutcome]) -> History {
     let rows = outcomes.iter().enumerate().map(|(at, outcome)| RunRow {
         outcome: *outcome,

@@ -1,4 +1,4 @@
-//! What pages are made of: plain data, read before anything is drawn.
+//! The data of pages, read before anything is rendered.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::model::Timestamp;
 use crate::run::plan::Policy;
 use crate::status::{FindingKind, JobStatus, LastKnownStatus};
 
-/// All that a page may show.
+/// The data of all pages.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     /// When it was read.
@@ -17,44 +17,44 @@ pub(super) struct View<'a> {
     pub(super) lake: &'a str,
     /// Every job, in the configuration's order.
     pub(super) jobs: Vec<Look<'a>>,
-    /// What runs did.
+    /// The history of runs.
     pub(super) ledger: Ledger<'a>,
-    /// What of that can't be read now.
+    /// The parts of the history that can't be read now.
     pub(super) history_problems: &'a [String],
 }
 
-/// One job.
+/// A job.
 #[derive(Debug)]
 pub(super) struct Look<'a> {
-    /// Under which its runs stand in the history.
+    /// The name of the job's log, under which its runs are in the history.
     pub(super) log: &'a str,
     pub(super) provider: &'a str,
-    /// When it is due: expression and zone.
+    /// The schedule: expression and zone.
     pub(super) schedule: String,
     pub(super) policy: &'a Policy,
     /// Its status.
     pub(super) status: Arc<LastKnownStatus>,
-    /// Whether a stream's newest range is too old: its next one should have been pulled by now.
+    /// Whether a stream's newest range is too old: the next one should have been pulled by now.
     pub(super) is_tail_late: bool,
     /// When its status was last read.
     pub(super) read_at: Option<Timestamp>,
-    /// What is left of its connection's rate budget.
+    /// The rest of the connection's rate budget.
     pub(super) budget: RateLimitStatus,
 }
 
-/// What is to be said of a job in a word.
+/// The summary of a job in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StateLabel {
     /// Its worst finding.
     Found(FindingKind),
-    /// It never ran, and needn't have.
+    /// It never ran and wasn't due yet.
     New,
     /// Nothing is missing.
     Whole,
 }
 
 impl StateLabel {
-    /// Its sign and its word.
+    /// Returns the sign and the word.
     pub(super) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Found(FindingKind::Unreadable) => ("?", "unreadable"),
@@ -67,7 +67,7 @@ impl StateLabel {
         }
     }
 
-    /// Its class: how bad it is.
+    /// Returns the CSS class, by severity.
     pub(super) fn class(self) -> &'static str {
         match self {
             Self::Found(kind) if kind.is_bad() => "bad",
@@ -77,7 +77,7 @@ impl StateLabel {
         }
     }
 
-    /// Whether somebody should look.
+    /// Returns whether the job needs attention.
     pub(super) fn needs_a_look(self) -> bool {
         matches!(self, Self::Found(_))
     }
@@ -89,17 +89,17 @@ impl Look<'_> {
         &self.status.job
     }
 
-    /// Its status when that was last read.
+    /// Returns the last known status.
     pub(super) fn last(&self) -> Option<&JobStatus> {
         self.status.last.as_deref()
     }
 
-    /// Whether its watermark is too old.
+    /// Returns whether the watermark is too old.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
         self.last().is_some_and(|last| last.is_stale(now))
     }
 
-    /// Its state in a word.
+    /// Returns the state in a word.
     pub(super) fn verdict(&self, now: Timestamp) -> StateLabel {
         let worst = (self.status.findings(now).first()).map(|finding| finding.kind);
         let is_new = self.last().is_some_and(|last| last.newest.is_none());

@@ -1,4 +1,4 @@
-//! How times and numbers read on a page.
+//! The formatting of times and numbers on pages.
 
 use chrono::TimeDelta;
 use maud::{Markup, html};
@@ -6,12 +6,12 @@ use maud::{Markup, html};
 use crate::model::Timestamp;
 use crate::text;
 
-/// `2026-11-20 08:00`: a time in UTC, as the whole page is.
+/// Formats a time in UTC, as on the whole page: `2026-11-20 08:00`.
 pub(super) fn minute(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M").to_string()
 }
 
-/// How long before or after `now`: `3h 4m ago`, `in 12m 3s`.
+/// Formats the distance from `now`: `3h 4m ago`, `in 12m 3s`.
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     let length = at - now;
     if length.num_seconds().abs() == 0 {
@@ -23,14 +23,14 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A time, and how far off it is.
+/// Renders a time and its distance from now.
 pub(super) fn moment(at: Timestamp, now: Timestamp) -> Markup {
     html! {
         time datetime=(text::time(at)) title=(text::time(at)) { (relative(at, now)) }
     }
 }
 
-/// A time to the minute, how far off it is in its title.
+/// Renders a time to the minute, with its distance from now in the title.
 pub(super) fn clock(at: Timestamp, now: Timestamp) -> Markup {
     html! {
         time datetime=(text::time(at)) title=(relative(at, now)) { (minute(at)) }
