@@ -1,4 +1,4 @@
-//! What is counted of a connection to a provider.
+//! The metrics of a connection to a provider.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{Metrics, seconds};
 use crate::model::Timestamp;
 
 impl Families {
-    /// A connection's own.
+    /// The families of a connection's metrics.
     pub(super) fn connection(
         &self,
         provider: &'static str,
@@ -31,7 +31,7 @@ impl Families {
     }
 }
 
-/// What is counted of one connection. Cheap to clone; clones share it.
+/// The metrics of a connection. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
 pub struct ConnectionMetrics(Arc<OfConnection>);
 
@@ -49,7 +49,7 @@ struct OfConnection {
     budget_paused_until: Gauge,
 }
 
-/// Counts for nobody.
+/// Returns metrics that aren't exported.
 impl Default for ConnectionMetrics {
     fn default() -> Self {
         Metrics::default().connection("", "")
@@ -57,7 +57,7 @@ impl Default for ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// A request was sent, and answered with this status or not at all.
+    /// Records a request that was answered with this status, or not at all.
     pub fn sent(&self, status: Option<u16>, took: Duration) {
         let of = &*self.0;
         let status = status_label(status);
@@ -69,38 +69,38 @@ impl ConnectionMetrics {
         of.request_duration.observe(took.as_secs_f64());
     }
 
-    /// A request is sent again.
+    /// Records a retry.
     pub fn retried(&self) {
         self.0.retries.inc();
     }
 
-    /// A sign-in begins.
+    /// Records a sign-in.
     pub fn signs_in(&self) {
         self.0.sign_ins.inc();
     }
 
-    /// A request has waited so long for the rate budget.
+    /// Records how long a request waited for the rate budget.
     pub fn waited(&self, time: Duration) {
         self.0.budget_wait.inc_by(time.as_secs_f64());
     }
 
-    /// So many requests may be sent a second.
+    /// Sets the permitted requests per second.
     pub fn pace(&self, per_second: f64) {
         self.0.budget_rate.set(per_second);
     }
 
-    /// So many requests are left now.
+    /// Sets the requests that are currently left.
     pub fn left(&self, requests: u32) {
         self.0.budget_left.set(requests.into());
     }
 
-    /// Nothing is sent until then.
+    /// Sets the instant until which no request is sent.
     pub fn paused_until(&self, instant: Timestamp) {
         self.0.budget_paused_until.set(seconds(instant));
     }
 }
 
-/// What the providers' statuses are called: those that HTTP knows classes of, and one word for all others.
+/// Returns the label of a status: itself, or one value for all statuses outside HTTP's classes.
 fn status_label(status: Option<u16>) -> String {
     match status {
         None => "none".to_owned(),

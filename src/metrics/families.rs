@@ -1,4 +1,4 @@
-//! The table of all metrics, and what it is made of: families of series, one for each set of values of the labels.
+//! The table of all metrics: families of series, with one series for each set of label values.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
@@ -16,12 +16,12 @@ pub(super) type Seconds = counter::Counter<f64, AtomicU64>;
 pub(super) type Gauge = gauge::Gauge<f64, AtomicU64>;
 type Labels = Vec<(&'static str, String)>;
 
-/// A family of series, one for each set of values of its labels.
+/// A family of series, with one for each set of label values.
 #[derive(Debug)]
 pub(super) struct Metric<M> {
     labels: &'static [&'static str],
     family: Family<Labels, M, fn() -> M>,
-    /// The sets of values that have a series.
+    /// Returns the sets of label values that have a series.
     known: Mutex<BTreeSet<Vec<String>>>,
 }
 
@@ -34,7 +34,7 @@ impl<M: Clone + TypedMetric> Metric<M> {
         self.family.get_or_create_owned(&set)
     }
 
-    /// Forgets all series whose first labels have these values.
+    /// Removes all series whose first labels have these values.
     pub(super) fn forget(&self, values: &[&str]) {
         self.known().retain(|known| {
             let stays = !values
@@ -61,7 +61,7 @@ impl<M: Clone + TypedMetric> Metric<M> {
     }
 }
 
-/// Where metrics are entered before anything is counted.
+/// The registry of metrics.
 #[derive(Debug, Default)]
 pub(super) struct MetricRegistry {
     pub(super) registry: Registry,
@@ -75,7 +75,7 @@ impl MetricRegistry {
         Family<Labels, M, fn() -> M>: registry::Metric,
     {
         let family = Family::new_with_constructor(make);
-        // the suffix of a counter is the encoder's to add
+        // the encoder adds the suffix of a counter
         let name = about.name.strip_suffix("_total").unwrap_or(about.name);
         let help = about.help.trim_end_matches('.');
         self.registry.register(name, help, family.clone());
@@ -109,7 +109,7 @@ macro_rules! families {
                 }
             }
 
-            /// Forgets all series whose first labels are these, with these values.
+            /// Removes all series whose first labels are these, with these values.
             pub(super) fn forget(&self, labels: &[&str], values: &[&str]) {
                 $(if self.$field.labels.starts_with(labels) {
                     self.$field.forget(values);
@@ -121,9 +121,9 @@ macro_rules! families {
     (@make $kind:ident ($bounds:expr)) => { $kind::new($bounds) };
 }
 
-/// Upper bounds of a run's length, in seconds: from a look that finds nothing to a first load of half a day.
+/// Upper bounds of a run's duration in seconds: from a run without work to a first load of half a day.
 const RUN_BUCKETS: [f64; 8] = [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0];
-/// Upper bounds of a request's length, in seconds.
+/// Upper bounds of a request's duration in seconds.
 const REQUEST_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
 /// The labels of a job.
 pub(super) const JOB: &[&str] = &["job_name"];

@@ -1,4 +1,4 @@
-//! What is counted of a job.
+//! The metrics of a job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{Metrics, ScrapedStatus, flag, seconds};
 use crate::model::{FailureKind, Timestamp};
 
 impl Families {
-    /// A job's own. Its counters are there from now on, at zero.
+    /// The families of a job's metrics.
     pub(super) fn job(&self, name: &str, metrics: &Metrics) -> JobMetrics {
         JobMetrics(Arc::new(JobLabels {
             new: self.records.of(&[name, "new"]),
@@ -52,16 +52,16 @@ impl Families {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {
-    /// Nothing failed, and all was done.
+    /// Nothing failed, and all work was done.
     Succeeded,
-    /// A stream failed, or the whole.
+    /// A stream or the whole run failed.
     Failed,
-    /// It was stopped on the way.
+    /// It was stopped early.
     Unfinished,
-    /// Another process holds the job: it was not begun.
+    /// Another process holds the job, so it didn't begin.
     Held,
 }
 
@@ -78,26 +78,26 @@ impl RunEnd {
     }
 }
 
-/// What a commit adds.
+/// The additions of a commit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CommitTotals {
-    /// Records that the lake did not have.
+    /// The records that weren't in the lake.
     pub new: u64,
-    /// Those that it had.
+    /// The records that were already in the lake.
     pub duplicate: u64,
-    /// Those that can't be read.
+    /// The records that can't be parsed.
     pub quarantined: u64,
-    /// Those that belong to another range.
+    /// The records that belong to another range.
     pub waiting: u64,
-    /// Of the new ones: an earlier pull of their range did not see them.
+    /// The new records that an earlier pull of their range didn't return.
     pub late: u64,
-    /// Files.
+    /// The number of files.
     pub files: u64,
-    /// Their size.
+    /// The size of the files in bytes.
     pub bytes: u64,
 }
 
-/// What is counted of one job. Cheap to clone; clones share it.
+/// The metrics of a job. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
 pub struct JobMetrics(Arc<JobLabels>);
 
@@ -122,7 +122,7 @@ struct JobLabels {
     failures: [Counter; 6],
 }
 
-/// Counts for nobody.
+/// Returns metrics that aren't exported.
 impl Default for JobMetrics {
     fn default() -> Self {
         Metrics::default().job("")
@@ -130,7 +130,7 @@ impl Default for JobMetrics {
 }
 
 impl JobMetrics {
-    /// A commit was made.
+    /// Records a commit.
     pub fn committed(&self, landed: CommitTotals) {
         let job = &*self.0;
         job.commits.inc();
@@ -144,7 +144,7 @@ impl JobMetrics {
         job.bytes.inc_by(landed.bytes);
     }
 
-    /// So the job stands: its slowest stream's watermark, and how many ranges were left out.
+    /// Sets the watermark of the slowest stream and the number of gaps.
     pub fn stands(&self, watermark: Option<Timestamp>, gaps: usize) {
         let (all, name) = (&self.0.all, &*self.0.name);
         let families = all.families();
@@ -155,33 +155,33 @@ impl JobMetrics {
         families.gaps.of(&[name]).set(gaps as f64);
     }
 
-    /// So the job stands as a whole, from now on.
+    /// Sets the status of the job.
     pub fn shows(&self, status: Arc<dyn ScrapedStatus>) {
         self.0.all.note_status(&self.0.name, status);
     }
 
-    /// A run succeeded then, as the log has it.
+    /// Sets the time of the last successful run, by the log.
     pub fn succeeded_at(&self, at: Option<Timestamp>) {
         self.at(|all| &all.last_success, at);
     }
 
-    /// Until then the watermark is young enough.
+    /// Sets the instant after which the watermark is too old.
     pub fn fresh_until(&self, until: Option<Timestamp>) {
         self.at(|all| &all.fresh_until, until);
     }
 
-    /// Then the job runs next, or never.
+    /// Sets when the job runs next, if ever.
     pub fn next_run(&self, at: Option<Timestamp>) {
         self.at(|all| &all.next_run, at);
     }
 
-    /// This process runs the job until what is returned is dropped.
+    /// Marks the job as running in this process until the result is dropped.
     pub fn running(&self) -> impl Drop + Send + use<> {
         self.0.running.set(1.0);
         RunningGuard(self.0.running.clone())
     }
 
-    /// A run ended so after that time.
+    /// Records the end and the duration of a run.
     pub fn ended(&self, ended: RunEnd, after: Duration, now: Timestamp) {
         let job = &*self.0;
         job.runs[ended as usize].inc();
@@ -193,7 +193,7 @@ impl JobMetrics {
         }
     }
 
-    /// A stream, or a whole run, failed so.
+    /// Records the failure of a stream or a whole run.
     pub fn failed(&self, kind: FailureKind) {
         let of_kind = FailureKind::ALL.iter().position(|of| *of == kind);
         if let Some(failures) = of_kind.and_then(|at| self.0.failures.get(at)) {

@@ -1,7 +1,7 @@
-//! What the daemon counts of itself, in Prometheus' text form.
+//! The daemon's metrics in Prometheus' text format.
 //!
-//! A [`Metrics`] is handed down to whoever counts; there is no global one. All label values are bounded: names that the
-//! configuration gives, and words of this program. Nothing here asks the lake: a scrape shows what runs have told.
+//! [`Metrics`] are passed down to the callers; there is no global registry. All label values are bounded: names in the
+//! configuration, and fixed values. A scrape makes no request to the lake and shows the values recorded by runs.
 
 mod connection;
 mod families;
@@ -22,20 +22,20 @@ pub use self::store::{Operation, StoreMetrics};
 use self::families::{CONNECTION, Families, JOB, MetricRegistry};
 use crate::model::Timestamp;
 
-/// All that is counted. Cheap to clone; clones share it.
+/// All metrics. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<MetricsInner>);
 
-/// What one metric is, for those who read of it.
+/// The description of a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricHelp {
-    /// As samples have it; those of a histogram add `_bucket`, `_sum` and `_count`.
+    /// The name in samples; those of a histogram add `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
     /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The help text.
     pub help: &'static str,
 }
 
@@ -43,29 +43,29 @@ pub struct MetricHelp {
 struct MetricsInner {
     registry: Registry,
     catalogue: Vec<MetricHelp>,
-    /// The jobs that are counted.
+    /// The jobs with metrics.
     jobs: Mutex<BTreeMap<String, ScrapedJob>>,
     connections: Mutex<BTreeSet<(&'static str, String)>>,
 
     families: Families,
 }
 
-/// What a scrape works out anew for a job: it changes with time.
+/// The values of a job that are computed for each scrape, as they change with time.
 #[derive(Debug, Default)]
 struct ScrapedJob {
     watermark: Option<Timestamp>,
     status: Option<Arc<dyn ScrapedStatus>>,
 }
 
-/// The status of a job, which the model that all surfaces share works out for the time of a scrape.
+/// The status of a job at the time of a scrape, from the model shared by all surfaces.
 pub trait ScrapedStatus: std::fmt::Debug + Send + Sync {
-    /// Every state that a job can be in, and whether this one is.
+    /// Every state, and whether the job is in it.
     fn states(&self, now: Timestamp) -> Vec<(&'static str, bool)>;
-    /// Every kind of finding, and how many there are.
+    /// Every kind of finding with its number.
     fn findings(&self, now: Timestamp) -> Vec<(&'static str, u64)>;
-    /// How many records in quarantine nobody has dealt with; none if that is not known.
+    /// The number of open quarantine records; `None` if unknown.
     fn open_records(&self) -> Option<u64>;
-    /// How many scheduled runs failed in a row.
+    /// The number of failed scheduled runs in a row.
     fn failed_runs(&self) -> u64;
 }
 
@@ -90,45 +90,45 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All metrics there are.
+    /// Returns the descriptions of all metrics.
     pub fn catalogue(&self) -> &[MetricHelp] {
         &self.0.catalogue
     }
 
-    /// Whether the daemon can work.
+    /// Sets whether the daemon can work.
     pub fn ready(&self, is_ready: bool) {
         self.0.families.ready.of(&[]).set(flag(is_ready));
     }
 
-    /// Whether the configuration was taken when it was last read.
+    /// Sets whether the configuration was accepted when it was last loaded.
     pub fn reloaded(&self, was_taken: bool) {
         self.0.families.reloaded.of(&[]).set(flag(was_taken));
     }
 
-    /// So many lines of the log were dropped until now.
+    /// Sets the number of log lines dropped so far.
     pub fn log_lines_dropped(&self, until_now: u64) {
         let counter = self.0.families.log_lines_dropped.of(&[]);
         counter.inc_by(until_now.saturating_sub(counter.get()));
     }
 
-    /// What is counted of a job. Its counters are there from now on, at zero.
+    /// Returns the metrics of a job. Its counters exist from then on, at zero.
     pub fn job(&self, name: &str) -> JobMetrics {
         self.0.jobs().entry(name.to_owned()).or_default();
         self.0.families.job(name, self)
     }
 
-    /// What is counted of a connection.
+    /// Returns the metrics of a connection.
     pub fn connection(&self, provider: &'static str, name: &str) -> ConnectionMetrics {
         self.0.connections().insert((provider, name.to_owned()));
         self.0.families.connection(provider, name, self)
     }
 
-    /// What is counted of the lake's store.
+    /// Returns the metrics of the lake's store.
     pub fn store(&self) -> StoreMetrics {
         self.0.families.store()
     }
 
-    /// Forgets all jobs and connections but these: what the configuration no longer names is no longer shown.
+    /// Removes the metrics of all jobs and connections except these, which are in the configuration.
     pub fn keep(&self, jobs: &BTreeSet<&str>, connections: &BTreeSet<(&'static str, &str)>) {
         let all = &*self.0;
         all.jobs().retain(|name, _| {
@@ -147,7 +147,7 @@ impl Metrics {
         });
     }
 
-    /// Everything, in Prometheus' text format 0.0.4, at this time.
+    /// Returns all metrics at this time in Prometheus' text format 0.0.4.
     pub fn text(&self, now: Timestamp) -> String {
         let all = &*self.0;
         for (name, shown) in &*all.jobs() {
@@ -159,13 +159,13 @@ impl Metrics {
             }
         }
         let mut open_metrics = String::new();
-        // an error only says that a text can't be written to
+        // writing to a string doesn't fail
         let _ = text::encode_registry(&mut open_metrics, &all.registry);
         let counters: BTreeSet<&str> = (all.catalogue.iter())
             .filter_map(|about| about.name.strip_suffix("_total"))
             .collect();
         let mut text = String::with_capacity(open_metrics.len());
-        // OpenMetrics names a family of counters without the suffix that its samples have, the text format with it
+        // OpenMetrics names a family of counters without the suffix of its samples, the text format with it
         for line in open_metrics.lines() {
             let head = ["# HELP ", "# TYPE "].iter().find_map(|head| {
                 let (name, rest) = line.strip_prefix(head)?.split_once(' ')?;
@@ -187,7 +187,7 @@ impl Metrics {
         &self.0.families
     }
 
-    /// The lag grows from there; of a job that was forgotten, nothing does.
+    /// Sets the watermark from which the lag grows; ignored for a removed job.
     fn note_watermark(&self, job: &str, watermark: Timestamp) {
         if let Some(shown) = self.0.jobs().get_mut(job) {
             shown.watermark = Some(watermark);
@@ -215,7 +215,7 @@ fn flag(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 #[expect(
     clippy::cast_precision_loss,
     reason = "to the microsecond until the year 2255"
@@ -238,7 +238,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A job whose runs fail, with two gaps and records in quarantine.
+    /// Returns a job whose runs fail, with two gaps and records in quarantine.
     #[derive(Debug)]
     struct FailingJob;
 
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    /// One of everything.
+    /// Records one of each event.
     fn full() -> Metrics {
         let metrics = Metrics::default();
         let job = metrics.job("audits");

@@ -1,4 +1,4 @@
-//! What is counted of the lake's store.
+//! The metrics of the lake's store.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ impl Families {
 /// A kind of request to the lake's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Reads an object, or what is known of it.
+    /// Reads an object or its metadata.
     Get,
-    /// Writes one.
+    /// Writes an object.
     Put,
-    /// Lists what there is.
+    /// Lists objects.
     List,
-    /// Copies one, or gives it another name.
+    /// Copies or renames an object.
     Copy,
-    /// Deletes some.
+    /// Deletes objects.
     Delete,
 }
 
@@ -43,17 +43,17 @@ impl Operation {
     }
 }
 
-/// What is counted of the lake's store. Cheap to clone; clones share it.
+/// The metrics of the lake's store. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
 pub struct StoreMetrics(Arc<[(Counter, Counter); 5]>);
 
 impl StoreMetrics {
-    /// A request is sent.
+    /// Records a request.
     pub fn asked(&self, operation: Operation) {
         self.0[operation as usize].0.inc();
     }
 
-    /// A request failed.
+    /// Records a failed request.
     pub fn failed(&self, operation: Operation) {
         self.0[operation as usize].1.inc();
     }

@@ -1,4 +1,4 @@
-//! Ids for records that have none: a hash of what the record says, however it is written.
+//! Ids for records without one: a hash of the record's canonical form.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 
 use crate::model::hex;
 
-/// How deep a record may nest; `serde_json` itself allows as much.
+/// The maximum nesting depth of a record, the same as in `serde_json`.
 const MAX_DEPTH: usize = 128;
 
 /// A record has no canonical form.
 #[derive(Debug, thiserror::Error)]
 pub enum CanonicalError {
-    /// It isn't JSON, or has text that isn't Unicode (a lone surrogate).
+    /// It isn't JSON, or contains text that isn't Unicode (a lone surrogate).
     #[error("the record is not valid JSON")]
     Invalid(#[from] serde_json::Error),
     /// It nests too deep.
@@ -21,12 +21,12 @@ pub enum CanonicalError {
     TooDeep,
 }
 
-/// The hash of a record's canonical form: 32 hexadecimal digits, the first half of a SHA-256.
+/// Returns the hash of a record's canonical form: 32 hexadecimal digits, the first half of a SHA-256.
 ///
-/// Equal for two texts if and only if they are the same JSON value: whitespace, the order of keys and the way a string
-/// is escaped don't count. Numbers are equal if their exact decimal values are (`1`, `1.0`, `10e-1`; `0`, `-0`); none
-/// goes through a double, so 9007199254740993 isn't 9007199254740992. An exponent beyond 64 bits is taken as written.
-/// Of a key that occurs twice the last value counts. A missing key isn't a null, and `1` isn't `"1"`.
+/// The hashes of two texts are equal if and only if they are the same JSON value: white space, the order of keys and
+/// the escaping of strings don't matter. Numbers are equal if their exact decimal values are (`1`, `1.0`, `10e-1`; `0`,
+/// `-0`); they aren't converted to doubles, so 9007199254740993 isn't 9007199254740992. An exponent beyond 64 bits is
+/// used verbatim. If a key is repeated, its last value counts. A missing key isn't a null, and `1` isn't `"1"`.
 pub fn canonical_hash(raw: &str) -> Result<String, CanonicalError> {
     if is_too_deep(raw) {
         return Err(CanonicalError::TooDeep);
@@ -37,8 +37,8 @@ pub fn canonical_hash(raw: &str) -> Result<String, CanonicalError> {
     Ok(hex(&digest[..16]))
 }
 
-/// Whether brackets are open within more of them than may be. One look at each byte: the levels that are allowed would be
-/// scanned one by one before the next is found to be too deep.
+/// Returns whether brackets are nested too deeply, in one pass. Otherwise, all permitted levels would be scanned one by
+/// one before the excess is found.
 fn is_too_deep(raw: &str) -> bool {
     let (mut open, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in raw.bytes() {
@@ -62,7 +62,7 @@ fn is_too_deep(raw: &str) -> bool {
     false
 }
 
-/// Each level is scanned anew, so the time is bounded by [`MAX_DEPTH`] times the length.
+/// Appends the canonical form. Each level is scanned again, so the time is bounded by [`MAX_DEPTH`] times the length.
 fn push_value(out: &mut String, value: &RawValue, depth: usize) -> Result<(), CanonicalError> {
     let text = value.get();
     if depth > MAX_DEPTH {
@@ -105,7 +105,7 @@ fn push_string(out: &mut String, text: &str) -> Result<(), CanonicalError> {
     Ok(())
 }
 
-/// Writes `digits e exponent`, the digits without zeros at either end.
+/// Appends `digits e exponent`, with the digits without leading and trailing zeros.
 fn push_number(out: &mut String, text: &str) {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(unsigned) => ("-", unsigned),
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_hash_never_changes_between_versions() {
-        // ids in the lake were made with it
+        // ids in existing lakes depend on it
         let record = r#"{"b":[1.50,true,null],"a":"\u00e9 \"x\"","c":{"z":-0,"y":12e3}}"#;
         let canonical = r#"{"a":"é \"x\"","b":[15e-1,true,null],"c":{"y":12e3,"z":0}}"#;
         assert_eq!(
@@ -290,7 +290,7 @@ mod tests {
         })
     }
 
-    /// Writes a value in one of its many ways, by the coin.
+    /// Writes a value in a random form.
     fn written(json: &Json, coin: &mut impl FnMut() -> bool) -> String {
         let space = if coin() { " \n" } else { "" };
         let text = match json {

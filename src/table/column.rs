@@ -1,30 +1,30 @@
-//! What the columns of every table of the lake have in common.
+//! The columns of the lake's tables: what both tables share.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-/// One column: its name, what it means, and where its value comes from.
+/// A column: its name, its meaning, and the source of its values.
 #[derive(Debug)]
 pub(crate) struct Column<V> {
-    /// As engines see it.
+    /// The name in engines.
     pub(crate) name: &'static str,
-    /// In one sentence, without an apostrophe.
+    /// The meaning in one sentence, without an apostrophe.
     pub(crate) meaning: &'static str,
-    /// Never null. Lists and maps always are: they are empty instead.
+    /// Whether it is never null. Lists and maps never are; they are empty instead.
     pub(crate) required: bool,
-    /// Where its value comes from.
+    /// The source of its values.
     pub(crate) value: V,
 }
 
-/// Where a column's value comes from; the kind of value fixes the column's type.
+/// The source of a column's values; its variant determines the column's type.
 pub(crate) trait ColumnSource {
     /// Returns the Arrow type of the values.
     fn data_type(&self) -> DataType;
 }
 
 impl<V> Column<V> {
-    /// A column that is never null.
+    /// Returns a column that is never null.
     pub(crate) const fn required(name: &'static str, meaning: &'static str, value: V) -> Self {
         Self {
             name,
@@ -34,7 +34,7 @@ impl<V> Column<V> {
         }
     }
 
-    /// A column that may be null.
+    /// Returns a column that may be null.
     pub(crate) const fn optional(name: &'static str, meaning: &'static str, value: V) -> Self {
         Self {
             name,
@@ -59,17 +59,17 @@ pub(crate) fn schema<'a, V: ColumnSource + 'a>(
     Arc::new(Schema::new(fields))
 }
 
-/// The type of an instant.
+/// Returns the type of an instant.
 pub(crate) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// Field of a list's elements, named as the Parquet format has it; never null.
+/// Returns the field of a list's elements, named as in the Parquet format; never null.
 pub(crate) fn element(data_type: DataType) -> Field {
     Field::new("element", data_type, false)
 }
 
-/// The type of a list.
+/// Returns the type of a list.
 pub(crate) fn list_of(data_type: DataType) -> DataType {
     DataType::List(Arc::new(element(data_type)))
 }

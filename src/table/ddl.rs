@@ -1,4 +1,4 @@
-//! The tables as others read them: text, JSON, and the statements that create it in a query engine.
+//! Descriptions of the tables: text, JSON, and the statements that create them in query engines.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::column::{Column, ColumnSource};
 use super::schema::{COLUMNS, SCHEMA_VERSION, TABLE_NAME, TypeName};
 use crate::model::PartitionColumn;
 
-/// A query engine with a language of its own.
+/// A query engine with its own SQL dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// `DuckDB`: a view.
@@ -21,35 +21,35 @@ pub enum Engine {
     Trino,
     /// Athena: an external table whose partitions are computed, never crawled.
     Athena,
-    /// `ClickHouse`: a table over the files, which it lists anew for each query.
+    /// `ClickHouse`: a table over the files, which are listed for each query.
     ClickHouse,
 }
 
-/// A table, and where it lies.
+/// A table and its location.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// What engines call it, and its folder in the lake.
+    /// The name in engines, and the folder in the lake.
     pub name: &'static str,
-    /// Of its columns.
+    /// The version of its schema.
     pub schema_version: u32,
-    /// Its columns, in order. A file leaves out those that its path has.
+    /// Its columns in order. Files omit the columns of their path.
     pub columns: Vec<DdlColumn>,
-    /// The columns in the path, outermost first; some of them may be in no file.
+    /// The columns in the path, outermost first; some exist only there.
     pub path: Vec<PathColumn>,
-    /// Its folder, as a URL or a path that the engine understands.
+    /// Its folder as a URL or path for the engine.
     pub location: String,
 }
 
 /// A column.
 #[derive(Debug, Clone)]
 pub struct DdlColumn {
-    /// As engines see it.
+    /// The name in engines.
     pub name: &'static str,
-    /// Its type.
+    /// The column's type.
     pub data_type: DataType,
-    /// Never null.
+    /// Whether it is never null.
     pub required: bool,
-    /// What it means, in one sentence, without an apostrophe.
+    /// The meaning in one sentence, without an apostrophe.
     pub meaning: &'static str,
 }
 
@@ -67,32 +67,32 @@ impl DdlColumn {
 /// A column in the path.
 #[derive(Debug, Clone)]
 pub struct PathColumn {
-    /// As engines see it.
+    /// The name in engines.
     pub name: &'static str,
-    /// The type that engines are told. Never leave it to them to guess: `account_id=007` would become a number.
+    /// The declared type. It is never inferred by engines, as `account_id=007` would become a number.
     pub data_type: DataType,
-    /// What it means, in one sentence, without an apostrophe.
+    /// The meaning in one sentence, without an apostrophe.
     pub meaning: &'static str,
-    /// How Athena finds its values: the keys of its projection.
+    /// How Athena determines its values: the keys of its projection.
     pub projection: Vec<(&'static str, String)>,
 }
 
-/// Where the table `audit_events` lies and how it is split.
+/// The location and partitioning of the table `audit_events`.
 #[derive(Debug, Clone)]
 pub struct TableLayout<'a> {
-    /// Its folder, as a URL or a path that the engine understands.
+    /// Its folder as a URL or path for the engine.
     pub location: &'a str,
     /// The columns in the path, outermost first.
     pub partition_by: &'a [PartitionColumn],
-    /// Values that a partition column can have, where they are known. Athena lists them; for a column of unknown values
-    /// it demands a value in each query.
+    /// The possible values of a partition column, if known. Athena lists them; for a column with unknown values, it
+    /// requires a value in each query.
     pub known_values: &'a [(PartitionColumn, Vec<String>)],
-    /// Before which Athena looks for no event.
+    /// The instant before which Athena searches for no event.
     pub since: NaiveDate,
 }
 
 impl Table {
-    /// The table `audit_events`.
+    /// Returns the table `audit_events`.
     pub fn events(layout: &TableLayout<'_>) -> Self {
         let path = layout.partition_by.iter().map(|&column| PathColumn {
             name: column.as_str(),
@@ -121,12 +121,12 @@ impl Table {
         (self.columns.iter()).filter(|column| !self.is_in_path(column))
     }
 
-    /// The names of the columns in the path.
+    /// Returns the names of the columns in the path.
     fn path_names(&self) -> Vec<&'static str> {
         self.path.iter().map(|column| column.name).collect()
     }
 
-    /// The columns of the files, and those that only the path has.
+    /// Returns the columns of the files, and those that only the path has.
     fn described(&self) -> impl Iterator<Item = Described> {
         let path_only = (self.path.iter())
             .filter(|own| self.columns.iter().all(|column| column.name != own.name));
@@ -148,7 +148,7 @@ impl Table {
     }
 }
 
-/// How Athena finds the days of a column: from `since` on, and one more than now, as a clock may be ahead.
+/// Returns how Athena determines the days of a column: from `since` to one day after now, as a clock may be ahead.
 pub fn days_since(since: NaiveDate) -> Vec<(&'static str, String)> {
     vec![
         ("type", "date".to_owned()),
@@ -159,7 +159,7 @@ pub fn days_since(since: NaiveDate) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A column as it is described.
+/// Returns the description of a column.
 struct Described {
     name: &'static str,
     type_name: String,
@@ -168,7 +168,7 @@ struct Described {
     meaning: &'static str,
 }
 
-/// The columns as text, two lines for each.
+/// Returns the columns as text, two lines for each.
 pub fn as_text(table: &Table) -> String {
     let mut text = format!(
         "{}, schema version {}\n\n",
@@ -187,7 +187,7 @@ pub fn as_text(table: &Table) -> String {
     text
 }
 
-/// The columns as a table in Markdown.
+/// Returns the columns as a Markdown table.
 pub fn as_markdown(table: &Table) -> String {
     let mut text = "| column | type | null | meaning |\n|---|---|---|---|\n".to_owned();
     for column in table.described() {
@@ -207,7 +207,7 @@ pub fn as_markdown(table: &Table) -> String {
     text
 }
 
-/// The columns as JSON.
+/// Returns the columns as JSON.
 pub fn as_json(table: &Table) -> String {
     let columns: Vec<Value> = (table.described())
         .map(|column| {
@@ -228,7 +228,7 @@ pub fn as_json(table: &Table) -> String {
     format!("{described:#}\n")
 }
 
-/// The statements that make the table known to an engine.
+/// Returns the statements that create the table in an engine.
 pub fn ddl(engine: Engine, table: &Table) -> String {
     match engine {
         Engine::DuckDb => duckdb(table),
@@ -262,7 +262,7 @@ fn path_meaning(column: PartitionColumn) -> &'static str {
     }
 }
 
-/// How an engine writes an Arrow type.
+/// Returns an engine's name for an Arrow type.
 fn type_in(engine: Engine, data_type: &DataType) -> String {
     use Engine::{Athena, ClickHouse, DuckDb, Spark, Trino};
     let nested = |field: &Field| type_in(engine, field.data_type());
@@ -325,7 +325,8 @@ fn list_in(engine: Engine, fields: &Fields, comma: &str) -> String {
     types.join(comma)
 }
 
-/// How `ClickHouse` writes an Arrow type. What may be null says so there, and lists, maps and structs never may.
+/// Returns the name of an Arrow type in `ClickHouse`, where nullable types are marked, and lists, maps and structs
+/// can't be null.
 fn clickhouse_type(data_type: &DataType, nullable: bool) -> String {
     let of = |field: &Field| clickhouse_type(field.data_type(), field.is_nullable());
     let plain = match data_type {
@@ -357,12 +358,12 @@ fn clickhouse_type(data_type: &DataType, nullable: bool) -> String {
     }
 }
 
-/// A string literal of standard SQL.
+/// Returns a string literal of standard SQL.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A string literal of Hive and Spark.
+/// Returns a string literal of Hive and Spark.
 fn hive_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
@@ -404,7 +405,7 @@ fn spark(table: &Table) -> String {
         .map(|own| column(own.name, &own.data_type, own.meaning))
         .chain((table.path.iter()).map(|own| column(own.name, &own.data_type, own.meaning)));
     let columns = lines(columns);
-    // Hadoop's own S3 client knows `s3a` only, and whoever offers `s3` takes that too
+    // Hadoop's own S3 client only supports `s3a`, and services with `s3` accept that too
     let location = match table.location().strip_prefix("s3://") {
         Some(rest) => hive_quoted(&format!("s3a://{rest}")),
         None => hive_quoted(table.location()),
@@ -472,7 +473,7 @@ fn athena(table: &Table) -> String {
     let mut properties = vec!["  'parquet.compression' = 'ZSTD'".to_owned()];
     if !table.path.is_empty() {
         let partitions = table.path.iter().map(|own| {
-            // a projected date is a string column in all that Athena documents
+            // a projected date is a string column in all of Athena's documentation
             let data_type = match &own.data_type {
                 DataType::Date32 => &DataType::Utf8,
                 other => other,
@@ -493,7 +494,7 @@ fn athena(table: &Table) -> String {
             }
             let _ = write!(template, "/{name}=${{{name}}}");
         }
-        // with its slash, or `account_id=a` finds what is in `account_id=ab`
+        // with its slash, as `account_id=a` would also match `account_id=ab`
         template.push('/');
         let template = hive_quoted(&template);
         properties.push(format!("  'storage.location.template' = {template}"));
@@ -524,7 +525,7 @@ fn clickhouse(table: &Table) -> String {
     let location = table.location();
     let location = location.strip_prefix("file://").unwrap_or(location);
     let engine = match location.split_once("://") {
-        // it can't know the account
+        // the values of the account are unknown
         Some(("az", rest)) => {
             let (container, path) = rest.split_once('/').unwrap_or((rest, ""));
             format!(
@@ -554,7 +555,7 @@ fn clickhouse(table: &Table) -> String {
     )
 }
 
-/// How Athena finds a column's partitions. A provider's clock may be ahead, so a day more than now.
+/// Returns how Athena determines a column's partitions, up to a day after now, as a provider's clock may be ahead.
 fn projection(column: PartitionColumn, layout: &TableLayout<'_>) -> Vec<(&'static str, String)> {
     let known = (layout.known_values.iter()).find(|(known, _)| *known == column);
     match column {

@@ -1,5 +1,4 @@
-//! What is read back from files that are already in the lake: the ids that de-duplication is held against, and the
-//! records that `verify` compares.
+//! Reading files of the lake: the ids for de-duplication, and the records for `verify`.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -28,20 +27,20 @@ const EVENT_TIME: &str = "event_time";
 const RAW: &str = "raw";
 const INGESTED_AT: &str = "ingested_at";
 
-/// Read from a file's end at once; holds the footer of most files.
+/// The bytes read from a file's end at first, which contain the footer of most files.
 const FOOTER_BYTES: usize = 64 << 10;
 
-/// Rows decoded at once.
+/// The number of rows that are decoded together.
 const BATCH_ROWS: usize = 8_192;
 
-/// What stands for an event id in memory: the first 128 bits of its SHA-256.
+/// The representation of an event id in memory: the first 128 bits of its SHA-256.
 ///
-/// Ids come from outside; nobody can make two that collide, which would hide one of the events.
+/// As ids are external, the hash has to be collision-resistant: a collision would hide an event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventIdHash([u8; 16]);
 
 impl EventIdHash {
-    /// The hash of an id.
+    /// Returns the hash of an id.
     pub fn of(event_id: &str) -> Self {
         let digest = Sha256::digest(event_id);
         let mut hash = [0; 16];
@@ -56,29 +55,29 @@ impl fmt::Debug for EventIdHash {
     }
 }
 
-/// A file of the lake could not be read back.
+/// A file of the lake couldn't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RowReadError {
-    /// It isn't one of this table's files.
+    /// It isn't a file of this table.
     #[error("`{path}` has no column `{column}` as this table has it, so it isn't one of its files")]
     NoColumn {
-        /// Where it is.
+        /// The file's path.
         path: Path,
-        /// What is missing, null, or of another type.
+        /// The part that is missing, null, or of another type.
         column: &'static str,
     },
     /// The store failed, or the file is damaged.
     #[error("can't read `{path}`")]
     Parquet {
-        /// Where it is.
+        /// The file's path.
         path: Path,
-        /// Why not.
+        /// The cause.
         source: ParquetError,
     },
 }
 
 impl RowReadError {
-    /// What it means for the next try.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         let Self::Parquet { source, .. } = self else {
             return FailureKind::Data;
@@ -97,10 +96,10 @@ impl RowReadError {
     }
 }
 
-/// One row, as far as it tells whether the provider still says the same.
+/// The parts of a row that `verify` compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredRow<'a> {
-    /// Its id.
+    /// The event's id.
     pub event_id: &'a str,
     /// When it happened.
     pub event_time: Timestamp,
@@ -110,8 +109,8 @@ pub struct StoredRow<'a> {
     pub ingested_at: Timestamp,
 }
 
-/// A file of the lake of which only the event ids are read: the footer, and the one column. Any file with a column
-/// `event_id` will do, whatever version its schema has.
+/// A file of the lake of which only the footer and the column `event_id` are read. Supports any schema version with
+/// that column.
 pub struct StoredIds {
     path: Path,
     rows: usize,
@@ -132,7 +131,7 @@ impl StoredIds {
         size: u64,
     ) -> Result<Self, RowReadError> {
         let (rows, batches) = open(store, &path, size, &[EVENT_ID]).await?;
-        // each id takes a byte at least: a footer that is damaged can't make anybody reserve what isn't there
+        // each id takes at least a byte, so a damaged footer can't cause an excessive allocation
         let rows = usize::try_from(rows.min(size)).unwrap_or(0);
         Ok(Self {
             path,
@@ -141,12 +140,12 @@ impl StoredIds {
         })
     }
 
-    /// How many rows there are, as far as the footer can be believed.
+    /// Returns the number of rows according to the footer, at most the plausible one.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Reads the ids, one row group after another, and holds no more than that column of one row group.
+    /// Reads the ids, one row group after another, holding at most that column of one row group.
     pub fn hashes(self) -> impl Stream<Item = Result<Vec<EventIdHash>, RowReadError>> + Send {
         let Self { path, batches, .. } = self;
         batches.map(move |batch| {
@@ -157,9 +156,9 @@ impl StoredIds {
     }
 }
 
-/// Gives each row of the file at `path`, `size` bytes long, to `take`, in the order of the file.
+/// Passes each row of the file at `path` with `size` bytes to `take`, in the order of the file.
 ///
-/// Reads the four columns that it needs, one row group after another.
+/// Reads four columns, one row group after another.
 pub async fn read_rows(
     store: Arc<dyn ObjectStore>,
     path: &Path,
@@ -188,7 +187,7 @@ pub async fn read_rows(
 
 type Batches = ParquetRecordBatchStream<StoredFile>;
 
-/// How many rows the file has, and the columns of them.
+/// Returns the number of rows and the column chunks of the file.
 async fn open(
     store: Arc<dyn ObjectStore>,
     path: &Path,
@@ -258,7 +257,7 @@ fn unreadable(path: &Path, source: ParquetError) -> RowReadError {
     }
 }
 
-/// A Parquet file in the store, as the Parquet reader wants it.
+/// A Parquet file in the store, as input for the Parquet reader.
 struct StoredFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
@@ -343,7 +342,7 @@ mod tests {
         ids.iter().map(|id| EventIdHash::of(id)).collect()
     }
 
-    /// Two row groups, ids in the order of the file.
+    /// Returns a file with two row groups and ordered ids.
     fn file() -> (Vec<u8>, Vec<String>) {
         let mut part = PartWriter::new(PartSpec {
             partition_by: Vec::new(),

@@ -1,8 +1,8 @@
-//! The table `audit_events`: its columns, its rows, its Parquet files, and what is read back from them.
+//! The table `audit_events`: its columns, its rows, its Parquet files, and reading them back.
 //!
-//! [`schema`] lists the columns once, in the form of `column`; [`ddl`] shows them to engines, [`rows`] builds them, [`part`] encodes them,
-//! [`partition`] says in which folder they lie, [`ids`] reads the ids back, [`canonical`] makes ids where the
-//! provider has none. Nothing here does I/O but [`ids`].
+//! [`schema`] lists the columns once, in the form of `column`; [`ddl`] describes them for engines, [`rows`] builds
+//! them, [`part`] encodes them, [`partition`] determines their folder, [`ids`] reads ids back, and [`canonical`]
+//! creates ids for records without one. Only [`ids`] does I/O.
 
 pub mod canonical;
 pub(crate) mod column;

@@ -1,4 +1,4 @@
-//! One Parquet file, made in memory.
+//! Writing a Parquet file in memory.
 
 use std::{collections::VecDeque, fmt, io};
 
@@ -31,35 +31,35 @@ use super::{
 };
 use crate::model::PartitionColumn;
 
-/// The most rows of a row group.
+/// The maximum number of rows of a row group.
 const GROUP_ROWS: usize = 32_768;
 
-/// How full the buffer gets before it becomes a row group, but for the record that makes it full.
+/// The buffer's size at which it becomes a row group, excluding the record that fills it.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// How large a page of a column gets. The encoder holds several times that, and copies it on the way: a quarter of the
-/// usual 1 MiB saves a twentieth of a run's memory, for files that are a hundredth larger.
+/// The size of a column's pages. The encoder holds several times that and copies it: a quarter of the usual 1 MiB saves
+/// 5 % of a run's memory, with files that are 1 % larger.
 const PAGE_BYTES: usize = 256 << 10;
 
-/// In which blocks the file grows.
+/// The size of the blocks in which the file grows.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// What all parts of one run share.
+/// The attributes shared by all parts of a run.
 #[derive(Debug, Clone)]
 pub struct PartSpec {
-    /// The columns in the path, which the file leaves out.
+    /// The columns in the path, which the file omits.
     pub partition_by: Vec<PartitionColumn>,
-    /// The job that pulls; goes into the footer.
+    /// The job, for the footer.
     pub job: String,
-    /// The run that pulls; goes into the footer.
+    /// The run, for the footer.
     pub run: String,
 }
 
 /// An open Parquet file of one partition.
 ///
-/// Rows wait until they fill a row group. [`PartWriter::group`] then gives it out to be encoded, on whatever thread, and
-/// [`PartWriter::add`] takes it back: row groups may be encoded at the same time, and are added in the order in which they
-/// were given out.
+/// Rows wait until they fill a row group. [`PartWriter::group`] then returns it for encoding on any thread, and
+/// [`PartWriter::add`] takes it back. Row groups may be encoded concurrently, and are added in the order in which they
+/// were returned.
 pub struct PartWriter {
     spec: PartSpec,
     schema: SchemaRef,
@@ -72,21 +72,21 @@ pub struct PartWriter {
     group_bytes: usize,
 }
 
-/// Rows that wait for their row group, and the memory that they hold.
+/// Rows that wait for their row group, with their memory.
 struct BufferedRows {
     rows: RecordBatch,
     bytes: usize,
 }
 
-/// The file itself, once it has a row group.
+/// The file, once it has a row group.
 struct PartFile {
     writer: SerializedFileWriter<Blocks>,
     columns: ArrowRowGroupWriterFactory,
-    /// How many row groups were given out.
+    /// The number of row groups that were returned for encoding.
     groups: usize,
 }
 
-/// The rows of one row group, to be encoded: tens of milliseconds of work.
+/// The rows of a row group to encode, which takes tens of milliseconds.
 pub struct Group {
     schema: SchemaRef,
     rows: Vec<RecordBatch>,
@@ -94,22 +94,22 @@ pub struct Group {
     bytes: usize,
 }
 
-/// A row group, encoded.
+/// An encoded row group.
 pub struct EncodedGroup {
     columns: Vec<ArrowColumnChunk>,
 }
 
-/// A whole Parquet file.
+/// A complete Parquet file.
 #[derive(Debug, Clone)]
 pub struct FinishedPart {
-    /// Its bytes, in the blocks in which they were made: one run of memory would need twice as much on the way.
+    /// Its bytes in the blocks in which they were written. Contiguous memory would temporarily need twice as much.
     pub payload: PutPayload,
-    /// How many rows it has, at least one.
+    /// The number of rows, at least one.
     pub rows: u64,
 }
 
 impl PartWriter {
-    /// A file without rows; it holds next to no memory.
+    /// Creates a file without rows, which holds almost no memory.
     pub fn new(spec: PartSpec) -> Self {
         Self {
             schema: schema::file_schema(&spec.partition_by),
@@ -124,14 +124,14 @@ impl PartWriter {
         }
     }
 
-    /// With row groups of at most so many rows.
+    /// Limits the number of rows of row groups.
     #[cfg(test)]
     pub(super) fn with_group_rows(self, group_rows: usize) -> Self {
         Self { group_rows, ..self }
     }
 
-    /// Adds rows, as [`RowBuilder`](super::RowBuilder) made them for this partitioning. They keep what they share of
-    /// larger arrays alive.
+    /// Adds rows, as built by [`RowBuilder`](super::RowBuilder) for this partitioning. They keep shared larger arrays
+    /// alive.
     pub fn push(&mut self, rows: RecordBatch) {
         self.rows += rows.num_rows() as u64;
         self.waiting_rows += rows.num_rows();
@@ -140,7 +140,7 @@ impl PartWriter {
         self.waiting.push_back(BufferedRows { rows, bytes });
     }
 
-    /// Gives out the rows of the next row group, if there are enough of them.
+    /// Returns the rows of the next row group for encoding, if there are enough.
     pub fn group(&mut self) -> Result<Option<Group>, RowError> {
         if self.waiting_rows >= self.group_rows || self.waiting_bytes >= self.group_bytes {
             self.next_group()
@@ -149,7 +149,7 @@ impl PartWriter {
         }
     }
 
-    /// Gives out the rows of the next row group, however few; nothing if no row waits.
+    /// Returns the rows of the next row group for encoding, with any number of rows; `None` if no row waits.
     pub fn next_group(&mut self) -> Result<Option<Group>, RowError> {
         let (mut rows, mut bytes, mut room) = (Vec::new(), 0, self.group_rows);
         while room > 0
@@ -157,7 +157,7 @@ impl PartWriter {
         {
             let all = next.rows.num_rows();
             if all > room && !rows.is_empty() && all <= self.group_rows {
-                self.waiting.push_front(next); // whole pages are in order of time, more often than not
+                self.waiting.push_front(next); // whole pages are usually in the order of time
                 break;
             }
             if all > room {
@@ -196,10 +196,10 @@ impl PartWriter {
         }))
     }
 
-    /// Adds a row group that was encoded; the one that was given out first comes first.
+    /// Adds an encoded row group. Row groups are added in the order in which they were returned.
     pub fn add(&mut self, group: EncodedGroup) -> Result<(), RowError> {
         let Some(file) = &mut self.file else {
-            return Ok(()); // it was given out by another part
+            return Ok(()); // it belongs to another part
         };
         let mut writer = file.writer.next_row_group()?;
         for column in group.columns {
@@ -209,20 +209,20 @@ impl PartWriter {
         Ok(())
     }
 
-    /// The memory that its rows hold, those that were given out aside. The finished file is larger than this, encoded
-    /// row groups included, by no more than its footer.
+    /// Returns the memory held by its rows, except those returned for encoding. The finished file, including encoded
+    /// row groups, is larger than this only by its footer.
     pub fn bytes(&self) -> usize {
         self.waiting_bytes + self.encoded_bytes()
     }
 
-    /// How large the file is so far.
+    /// Returns the size of the file so far.
     pub fn encoded_bytes(&self) -> usize {
         self.file
             .as_ref()
             .map_or(0, |file| file.writer.bytes_written())
     }
 
-    /// The whole file; nothing if no row was pushed. What still waits is encoded here.
+    /// Returns the complete file; `None` if no row was pushed. Encodes waiting rows.
     pub fn finish(mut self) -> Result<Option<FinishedPart>, RowError> {
         while let Some(group) = self.next_group()? {
             self.add(group.encode()?)?;
@@ -236,8 +236,8 @@ impl PartWriter {
         }))
     }
 
-    /// Without Arrow's own copy of the schema in the footer: engines that know Arrow then read the types from the
-    /// Parquet schema, as all the others do.
+    /// Opens the file without Arrow's own copy of the schema in the footer, so that engines that support Arrow read the
+    /// types from the Parquet schema, like all others.
     fn open(&self) -> Result<PartFile, RowError> {
         let options = ArrowWriterOptions::new()
             .with_properties(self.properties()?)
@@ -290,13 +290,13 @@ impl PartWriter {
 }
 
 impl Group {
-    /// The memory that its rows hold.
+    /// Returns the memory held by its rows.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Encodes it, sorted by `event_time`; rows of the same time keep their order. Holds one column twice, if the rows
-    /// have to be sorted, and gives each up as it goes.
+    /// Encodes the rows, sorted by `event_time`; rows with equal times keep their order. If they have to be sorted,
+    /// holds one column twice at a time, and frees each column when it is encoded.
     pub fn encode(self) -> Result<EncodedGroup, RowError> {
         let order = order(&self.rows.iter().map(times).collect::<Vec<_>>());
         let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.schema.fields().len()];
@@ -328,16 +328,16 @@ impl Group {
     }
 }
 
-/// In which order rows are to be written.
+/// The order in which rows are written.
 enum Order {
     /// Batch after batch, in this order.
     Batches(Vec<usize>),
-    /// Row after row: of which batch, and which of its rows.
+    /// Row after row, each with the index of its batch and its index there.
     Rows(Vec<(usize, usize)>),
 }
 
-/// The order of time; rows of the same time keep their order. Pages are mostly in order, each by itself and one after
-/// the other in its window, and then nothing has to be copied.
+/// Returns the order of time; rows with equal times keep their order. Pages are usually in order, each by itself and
+/// within their window, so that nothing has to be copied.
 fn order(times: &[&[i64]]) -> Order {
     let mut batches: Vec<usize> = (0..times.len()).collect();
     batches.sort_by_key(|&batch| times[batch].first());
@@ -371,14 +371,15 @@ fn in_order(arrays: &[ArrayRef], order: &Order) -> Result<Vec<ArrayRef>, RowErro
     })
 }
 
-/// The `event_time`s of rows as [`RowBuilder`](super::RowBuilder) makes them, which always have that column.
+/// Returns the `event_time`s of rows built by [`RowBuilder`](super::RowBuilder), which always have that column.
 fn times(rows: &RecordBatch) -> &[i64] {
     (rows.column_by_name("event_time"))
         .and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>())
         .map_or(&[], |times| times.values())
 }
 
-/// `event_time`, ascending. No column before it nests, so its place among the columns is its place among the leaves.
+/// Returns `event_time`, ascending. No column before it is nested, so its index among the columns is that among the
+/// leaves.
 fn sorting_columns(partition_by: &[PartitionColumn]) -> Option<Vec<SortingColumn>> {
     let place = schema::file_columns(partition_by).position(|column| column.name == "event_time");
     let column_idx = place.and_then(|place| i32::try_from(place).ok())?;
@@ -413,7 +414,7 @@ impl fmt::Debug for EncodedGroup {
     }
 }
 
-/// The file's bytes, never moved once written.
+/// The file's bytes, which are never moved.
 struct Blocks(PutPayloadMut);
 
 impl io::Write for Blocks {
@@ -535,7 +536,7 @@ mod tests {
     }
 
     proptest! {
-        /// Batches of any size, in any order of time, groups encoded as they fill or all at the end.
+        /// Batches of any size and order, with row groups encoded when full or all at the end.
         #[test]
         fn rows_of_a_group_are_in_order_of_time_and_those_of_one_time_in_order_of_arrival(
             batches in prop::collection::vec((prop::collection::vec(0_i64..6, 1..9), any::<bool>()), 1..9),

@@ -1,4 +1,4 @@
-//! In which folder of the table a row lies.
+//! The folder of a row in the table.
 
 use std::fmt::Write as _;
 
@@ -6,17 +6,19 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{PartitionColumn, Timestamp};
 
-/// What Hive writes for a value that is null or empty; engines read null.
+/// Hive's text for a null or empty value, which engines read as null.
 pub const DEFAULT_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// Bytes of an escaped value, so that `name=value` stays a file name on every disk (255 bytes at most).
+/// The maximum size of an escaped value in bytes, so that `name=value` is a valid file name on every disk (at most 255
+/// bytes).
 const LONGEST_VALUE: usize = 200;
 
-/// Where the rows of these values lie below the table's folder: `provider=genesys_cloud/event_date=2026-11-20`.
+/// Returns the path of the rows with these values below the table's folder:
+/// `provider=genesys_cloud/event_date=2026-11-20`.
 ///
-/// Values are escaped as Hive and Spark do it, so each is one path segment, is never `.` or `..`, and differs from
-/// every other value's. Give the result to [`object_store::path::Path::parse`], never to its `from`, which would
-/// escape once more. A value too long for a file name keeps its beginning and ends in `~` and a hash.
+/// Values are escaped as in Hive and Spark, so that each is one path segment, is never `.` or `..`, and is unique. The
+/// result has to be parsed with [`object_store::path::Path::parse`], as `from` would escape it again. A value that is
+/// too long for a file name is shortened and ends in `~` and a hash.
 pub fn partition_path(
     columns: &[PartitionColumn],
     provider: &str,
@@ -53,7 +55,7 @@ fn push_escaped(path: &mut String, value: &str) {
         return;
     }
     let value = match value.strip_prefix('_') {
-        // the literal text is not the absence of a value
+        // the literal text differs from a missing value
         Some(rest) if value == DEFAULT_PARTITION => {
             path.push_str("%5F");
             rest
@@ -85,8 +87,9 @@ fn push_escaped(path: &mut String, value: &str) {
     }
 }
 
-/// What Hive and Spark escape; `~`, which marks a shortened value; and what is no character outside of ASCII, which not
-/// every store can list. Other Unicode stays as it is: Spark reads an escape as one character, not as a byte of one.
+/// Returns whether a character is escaped: those that Hive and Spark escape; `~`, which marks a shortened value; and
+/// non-ASCII code points that aren't characters, which some stores can't list. Other Unicode isn't escaped, as Spark
+/// reads an escape as a character instead of a byte.
 fn is_escaped(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,4 +1,4 @@
-//! From records to Arrow columns.
+//! The conversion of records to Arrow columns.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -19,26 +19,26 @@ use super::column;
 use super::schema::{self, Attribute, ColumnValue};
 use crate::model::{FailureKind, PartitionColumn, PropertyChange, Record, Timestamp};
 
-/// The most text that one builder takes, so that no column comes near the 2 GiB that 32-bit offsets reach.
+/// The maximum text in a builder in bytes, far below the 2 GiB limit of 32-bit offsets in a column.
 const MAX_BYTES: usize = 1 << 30;
 
-/// For how much JSON room is made ahead, in bytes.
+/// The largest page for which capacity is reserved, in bytes.
 const MOST_ROOM: usize = 4 << 20;
 
-/// For how many texts of a list in each row room is made ahead.
+/// The maximum number of texts per list for which capacity is reserved.
 const MOST_TEXTS: usize = 16;
 
-/// What a cell costs beside its text: its offset.
+/// The size of a cell in addition to its text: its offset.
 const CELL_BYTES: usize = size_of::<u32>();
 
-/// What the run adds to each record.
+/// The values that the run adds to each record.
 #[derive(Debug, Clone, Copy)]
 pub struct RowContext<'a> {
-    /// The provider's kind, as in `jobs.yaml`.
+    /// The kind of provider, as in `jobs.yaml`.
     pub provider: &'a str,
     /// The connection's name.
     pub connection: &'a str,
-    /// The account whose log it is, where the record doesn't say.
+    /// The account, for records that don't contain it.
     pub account_id: &'a str,
     /// The job's name.
     pub job: &'a str,
@@ -47,7 +47,7 @@ pub struct RowContext<'a> {
 }
 
 impl<'a> RowContext<'a> {
-    /// The account that the row shows, in its column and in its path: the record's own, else the connection's.
+    /// Returns the account in the row's column and path: the record's own, or the connection's.
     pub fn account_id<'r>(&self, record: &'r Record<'_>) -> &'r str
     where
         'a: 'r,
@@ -56,7 +56,7 @@ impl<'a> RowContext<'a> {
     }
 }
 
-/// All that the columns of one row are made from.
+/// The source of a row's columns.
 #[derive(Debug)]
 pub(super) struct TableRow<'a> {
     pub(super) record: &'a Record<'a>,
@@ -65,45 +65,45 @@ pub(super) struct TableRow<'a> {
     pub(super) late_by_ms: Option<i64>,
 }
 
-/// Rows could not be built or encoded.
+/// Rows couldn't be built or encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// The record is larger than what columns can hold; it was not taken.
+    /// The record is too large for the columns and wasn't added.
     #[error(
         "the record `{event_id}` takes {bytes} bytes as a row: at most {most} bytes of rows fit together"
     )]
     TooLarge {
-        /// Its id, shortened.
+        /// The record's id, shortened.
         event_id: String,
-        /// Its size as a row.
+        /// The record's size as a row.
         bytes: usize,
-        /// What would fit.
+        /// The maximum size.
         most: usize,
     },
-    /// Columns that don't fit the schema: a defect.
+    /// The columns don't match the schema, which is a bug.
     #[error("the rows don't make a batch")]
     Arrow(#[from] ArrowError),
-    /// The batch could not be encoded: a defect.
+    /// The batch couldn't be encoded, which is a bug.
     #[error("the rows don't make a Parquet file")]
     Parquet(#[from] parquet::errors::ParquetError),
 }
 
 impl RowError {
-    /// What it means for the next try.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         FailureKind::Data
     }
 }
 
-/// How much room rows take.
+/// The capacity used by rows.
 #[derive(Debug, Clone, Default)]
 pub struct Room {
     rows: usize,
-    /// Of each text column, down to those in lists: how many texts, and their bytes together.
+    /// The number of texts and their total size in bytes for each text column, including nested ones.
     texts: Vec<(usize, usize)>,
 }
 
-/// Rows on their way into one batch.
+/// A builder of a batch of rows.
 #[derive(Debug)]
 pub struct RowBuilder {
     schema: SchemaRef,
@@ -114,7 +114,7 @@ pub struct RowBuilder {
 }
 
 impl RowBuilder {
-    /// No rows yet, of files whose path has `partition_by`. Holds next to no memory until the first row.
+    /// Creates a builder for files whose path has `partition_by`. Holds almost no memory until the first row.
     pub fn new(partition_by: &[PartitionColumn]) -> Self {
         Self {
             schema: schema::file_schema(partition_by),
@@ -127,8 +127,9 @@ impl RowBuilder {
         }
     }
 
-    /// With room for so many rows of so many bytes of JSON, if they are like those of another builder: pages of one feed
-    /// are alike. Where they aren't, that is no more than their JSON could fill, and nothing for a very large page.
+    /// Reserves capacity for this number of rows and bytes of JSON, assuming that they are similar to those of another
+    /// builder, as pages of one feed are. Reserves at most as much as their JSON could fill, and nothing for a very
+    /// large page.
     #[must_use]
     pub fn with_room(mut self, rows: usize, raw_bytes: usize, like: &Room) -> Self {
         if raw_bytes > MOST_ROOM {
@@ -143,7 +144,7 @@ impl RowBuilder {
         self
     }
 
-    /// The room that its rows take.
+    /// Returns the capacity used by its rows.
     pub fn room(&mut self) -> Room {
         let texts = self.columns.iter_mut().flat_map(|(_, cells)| cells.texts());
         Room {
@@ -154,7 +155,7 @@ impl RowBuilder {
         }
     }
 
-    /// Adds a row. One that can't be added leaves the builder as it was.
+    /// Adds a row. If that fails, the builder is unchanged.
     pub fn push(
         &mut self,
         record: &Record<'_>,
@@ -184,7 +185,7 @@ impl RowBuilder {
         Ok(())
     }
 
-    /// Takes the rows as one batch, in the order in which they were pushed.
+    /// Takes the rows as a batch, in the order in which they were pushed.
     pub fn finish(&mut self) -> Result<RecordBatch, RowError> {
         self.filled = 0;
         self.rows = 0;
@@ -201,8 +202,8 @@ impl RowBuilder {
     }
 }
 
-/// Of a batch's rows those with these numbers, in this order, each with its `late_by_ms`. All of them, if none is late,
-/// are shared rather than copied.
+/// Returns the rows of a batch with these indices in this order, each with its `late_by_ms`. If all rows are picked and
+/// none is late, they are shared instead of copied.
 pub fn pick(rows: &RecordBatch, picked: &[(u32, Option<i64>)]) -> Result<RecordBatch, RowError> {
     let late: Int64Array = picked.iter().map(|&(_, late)| late).collect();
     let all = (0..).zip(picked).all(|(row, &(this, _))| this == row);
@@ -248,10 +249,10 @@ fn size_of_texts(texts: &[Cow<'_, str>]) -> usize {
     texts.iter().map(|text| CELL_BYTES + text.len()).sum()
 }
 
-/// One column's cells so far, of the kind of its [`ColumnValue`].
+/// The cells of a column so far, in the variant of its [`ColumnValue`].
 ///
-/// Not Arrow's own builders: those don't tell what they hold, and start with room for 1024 rows in each column, which
-/// many open partitions can't afford.
+/// Arrow's own builders aren't used, because they don't report their memory, and reserve 1024 rows per column, which is
+/// too much for many open partitions.
 #[derive(Debug)]
 enum Cells {
     Text(TextCells),
@@ -305,7 +306,7 @@ impl Cells {
             (Self::Texts(cells), ColumnValue::Texts(get)) => cells.push(get(row)),
             (Self::Changes(cells), ColumnValue::Changes(get)) => cells.push(get(row)),
             (Self::Attributes(cells), ColumnValue::Attributes(get)) => cells.push(get(row)),
-            // both come from the same `Value`; were it otherwise, the batch would be refused for a short column
+            // both come from the same `Value`; otherwise, the batch would be refused because of a short column
             _ => {}
         }
     }
@@ -327,18 +328,18 @@ impl Cells {
     }
 }
 
-/// Arrow's date: days since 1970-01-01, of the date in UTC.
+/// Returns the UTC date as in Arrow: days since 1970-01-01.
 fn days_since_epoch(time: Timestamp) -> i32 {
     const EPOCH_DAY_FROM_CE: i32 = 719_163;
     time.date_naive().num_days_from_ce() - EPOCH_DAY_FROM_CE
 }
 
-/// How long each cell is; made into offsets at the end.
+/// The length of each cell; converted to offsets at the end.
 #[derive(Debug, Default)]
 struct Lengths(Vec<u32>);
 
 impl Lengths {
-    /// A length beyond 32 bits, which [`MAX_BYTES`] keeps out, would be refused in `finish`.
+    /// Adds a length. One beyond 32 bits, which [`MAX_BYTES`] prevents, would be refused in `finish`.
     fn push(&mut self, length: usize) {
         self.0.push(u32::try_from(length).unwrap_or(u32::MAX));
     }
@@ -376,7 +377,7 @@ impl TextCells {
     }
 
     fn finish(mut self) -> Result<ArrayRef, ArrowError> {
-        self.joined.shrink_to_fit(); // rows may wait long for their row group
+        self.joined.shrink_to_fit(); // rows may wait a long time for their row group
         let joined = Buffer::from_vec(self.joined.into_bytes());
         Ok(Arc::new(StringArray::try_new(
             self.lengths.finish()?,
@@ -448,12 +449,12 @@ struct Attributes {
     lengths: Lengths,
     keys: TextCells,
     values: TextCells,
-    /// The order of one row's keys, while it is pushed.
+    /// The order of a row's keys while it is pushed.
     order: Vec<usize>,
 }
 
 impl Attributes {
-    /// Keys in order, each once: of a key that comes twice the last value counts, as in most readers of JSON.
+    /// Adds keys in order, each once: if a key is repeated, its last value counts, as in most JSON parsers.
     fn push(&mut self, attributes: &[Attribute<'_>]) {
         let key = |index: usize| &attributes[index].0;
         self.order.clear();

@@ -1,4 +1,4 @@
-//! The columns of `audit_events`: the one list that files, DDL and documentation are made from.
+//! The columns of `audit_events`: the only list, from which files, DDL and documentation are derived.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -8,18 +8,18 @@ use super::column::{self, Column, ColumnSource, list_of};
 use super::rows::TableRow;
 use crate::model::{PartitionColumn, PropertyChange, Timestamp};
 
-/// What engines call the table, and its folder in the lake.
+/// The table's name in engines, and its folder in the lake.
 pub const TABLE_NAME: &str = "audit_events";
 
-/// Grows by one whenever a column is added; columns are never changed or removed.
+/// The version of the schema, increased with each added column. Columns are never changed or removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
 type TextOf = for<'a> fn(&'a TableRow<'a>) -> Option<&'a str>;
 
-/// A key and its value.
+/// A key with its value.
 pub(super) type Attribute<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// Where a column's value comes from; the kind of value fixes the column's type.
+/// The source of a column's values; its variant determines the column's type.
 #[derive(Debug)]
 pub(super) enum ColumnValue {
     Text(TextOf),
@@ -35,7 +35,7 @@ const fn text(name: &'static str, meaning: &'static str, get: TextOf) -> Column<
     Column::optional(name, meaning, ColumnValue::Text(get))
 }
 
-/// The table's columns, in order. A file leaves out those that its path has.
+/// The table's columns in order. Files omit the columns of their path.
 pub(super) static COLUMNS: [Column<ColumnValue>; 30] = [
     Column::required(
         "event_id",
@@ -177,7 +177,7 @@ impl ColumnSource for ColumnValue {
     }
 }
 
-/// The struct in `changes`, in the order of [`PropertyChange`].
+/// Returns the fields of the struct in `changes`, in the order of [`PropertyChange`].
 pub(super) fn change_fields() -> Fields {
     Fields::from(vec![
         Field::new("property", DataType::Utf8, true),
@@ -188,12 +188,12 @@ pub(super) fn change_fields() -> Fields {
     ])
 }
 
-/// An entry of `attributes`, named as the Parquet format has it.
+/// Returns an entry of `attributes`, named as in the Parquet format.
 pub(super) fn attribute_entry() -> Field {
     Field::new("key_value", DataType::Struct(attribute_fields()), false)
 }
 
-/// What an entry of `attributes` has, named as the Parquet format has it.
+/// Returns the fields of an entry of `attributes`, named as in the Parquet format.
 pub(super) fn attribute_fields() -> Fields {
     Fields::from(vec![
         Field::new("key", DataType::Utf8, false),
@@ -201,7 +201,7 @@ pub(super) fn attribute_fields() -> Fields {
     ])
 }
 
-/// The columns that a file has whose path has `partition_by`.
+/// Returns the columns of a file whose path has `partition_by`.
 pub(super) fn file_columns(
     partition_by: &[PartitionColumn],
 ) -> impl Iterator<Item = &'static Column<ColumnValue>> {
@@ -209,12 +209,12 @@ pub(super) fn file_columns(
     (COLUMNS.iter()).filter(move |column| !is_in_path(column.name))
 }
 
-/// The Arrow schema of a file whose path has `partition_by`.
+/// Returns the Arrow schema of a file whose path has `partition_by`.
 pub fn file_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
     column::schema(file_columns(partition_by))
 }
 
-/// A type as the documentation writes it: `list<string>`, `timestamp(us, UTC)`.
+/// Formats a type as in the documentation: `list<string>`, `timestamp(us, UTC)`.
 pub(super) struct TypeName<'a>(pub(super) &'a DataType);
 
 impl fmt::Display for TypeName<'_> {

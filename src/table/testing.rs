@@ -1,4 +1,4 @@
-//! Records to test with, and rows read back as JSON to compare with.
+//! Records for tests, and rows read back as JSON.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -32,7 +32,7 @@ pub(super) fn context() -> RowContext<'static> {
     }
 }
 
-/// A record that says only when it happened.
+/// Returns a record with only a time.
 pub(super) fn record(event_id: &str, second: i64) -> Record<'static> {
     Record {
         event_id: event_id.to_owned().into(),
@@ -40,7 +40,7 @@ pub(super) fn record(event_id: &str, second: i64) -> Record<'static> {
     }
 }
 
-/// A record as a batch of one row.
+/// Returns a record as a batch of one row.
 pub(super) fn row(
     record: &Record<'_>,
     partition_by: &[PartitionColumn],
@@ -52,7 +52,7 @@ pub(super) fn row(
     rows.finish().unwrap()
 }
 
-/// Any text that Rust can hold, mostly of a few characters: controls, NUL, all planes of Unicode.
+/// Generates any valid text, usually of a few characters: control characters, NUL, all planes of Unicode.
 pub(super) fn any_text() -> impl Strategy<Value = Cow<'static, str>> {
     prop::collection::vec(any::<char>(), 0..12)
         .prop_map(|characters| Cow::Owned(characters.into_iter().collect()))
@@ -115,7 +115,7 @@ prop_compose! {
     }
 }
 
-/// The row that a record must become, written down apart from the list of columns.
+/// Returns the expected row of a record, independent of the list of columns.
 pub(super) fn expected(record: &Record<'_>, raw: &str, late_by_ms: Option<i64>) -> Value {
     let change = |change: &PropertyChange<'_>| {
         json!({
@@ -163,7 +163,7 @@ pub(super) fn expected(record: &Record<'_>, raw: &str, late_by_ms: Option<i64>) 
     })
 }
 
-/// The rows of a batch: times and dates as numbers, maps as lists of pairs.
+/// Returns the rows of a batch, with times and dates as numbers and maps as lists of pairs.
 pub(super) fn rows_of(batch: &RecordBatch) -> Vec<Value> {
     (0..batch.num_rows())
         .map(|row| {

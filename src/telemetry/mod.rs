@@ -1,4 +1,4 @@
-//! Logs and traces: what is written to stderr, how errors read in it, and what goes to a collector.
+//! Logs and traces: output to stderr, the text of errors, and the export to a collector.
 
 mod traces;
 mod writer;
@@ -27,22 +27,22 @@ pub use self::writer::log_lines_dropped;
 
 use self::traces::Traces;
 
-/// Whether logs are JSON.
+/// Whether log lines are JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
-/// What stands at the end of stderr, if a bar does.
+/// The progress bar at the end of stderr, if any.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What runs beside the program to tell of it; tells the rest when dropped.
+/// The background tasks of logs and traces, which are flushed on drop.
 #[derive(Debug)]
 #[must_use]
 pub struct Telemetry {
@@ -51,16 +51,17 @@ pub struct Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        // its end may have something to say
+        // its shutdown may log a message
         drop(self.traces.take());
         writer::flush();
     }
 }
 
-/// Starts logging to stderr: warnings always, what runs do unless `quiet`, requests with `-v`, all of ours with `-vv`.
-/// `RUST_LOG` overrides. With colours if `colour`. Where `OTEL_EXPORTER_OTLP_ENDPOINT` or its kind is set, spans go there.
-/// If `drops`, a reader of stderr who doesn't keep up costs lines, which are counted, and never time.
-/// Called once, by the binary, outside of its runtime; so is dropping what it returns.
+/// Starts logging to stderr: warnings always, the progress of runs unless `quiet`, requests with `-v`, and everything
+/// of auditlake with `-vv`. `RUST_LOG` overrides that. Uses colours if `colour`. Exports spans if
+/// `OTEL_EXPORTER_OTLP_ENDPOINT` or a related variable is set. If `drops`, lines are dropped and counted when the
+/// reader of stderr is too slow; otherwise writers wait.
+/// Called once by the binary outside of its runtime, where the result also has to be dropped.
 pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bool) -> Telemetry {
     let level = match verbose {
         0 if quiet => "warn",
@@ -86,7 +87,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bo
     };
     let traces = Traces::of_environment();
     let spans = traces.as_ref().ok().and_then(Option::as_ref).map(|traces| {
-        // all of our spans, whatever is logged; what is logged is not sent
+        // all spans of auditlake, independent of the log level; log lines aren't exported
         let ours = filter_fn(|of| of.is_span() && of.target().starts_with("auditlake"));
         tracing_opentelemetry::layer()
             .with_tracer(traces.tracer())
@@ -95,7 +96,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bo
             .with_tracked_inactivity(false)
             .with_filter(ours)
     });
-    // an error only says that logging has begun already
+    // an error only means that logging has already started
     let _ = registry()
         .with(lines.with_filter(filter))
         .with(spans)
@@ -108,7 +109,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bo
     }
 }
 
-/// Says on stderr what went wrong, whatever is logged: as a line of JSON where logs are that.
+/// Writes an error to stderr, independent of the log level; as a line of JSON if logs are JSON.
 pub fn complain(message: &str) {
     writer::write(&said("error", message));
 }
@@ -121,7 +122,7 @@ fn dropped(lines: u64) -> Vec<u8> {
     )
 }
 
-/// A line of this program that isn't logged.
+/// Writes a line of output that isn't a log line.
 fn said(level: &str, message: &str) -> Vec<u8> {
     let line = if JSON.load(Ordering::Relaxed) {
         let at = real_now().to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -136,12 +137,12 @@ fn said(level: &str, message: &str) -> Vec<u8> {
     format!("{line}\n").into_bytes()
 }
 
-/// From now on what is written to stderr stands above this bar, or above none.
+/// Sets the progress bar above which later output to stderr appears, or none.
 pub fn write_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// Called by the thread that writes, and by nobody else once there is one.
+/// Writes above the bar. Only called by the writer thread, once there is one.
 fn write_to_stderr(bytes: &[u8]) -> io::Result<()> {
     let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let write = || writer::write_all(io::stderr(), bytes);
@@ -151,11 +152,11 @@ fn write_to_stderr(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Lines of the log on their way to standard error. Whatever was put into one, it stays one line, and steers nothing.
+/// Log lines for standard error. With any content, each stays a single line without control characters.
 struct LogLines(OutputForm);
 
 impl io::Write for LogLines {
-    /// Takes a whole line at a time, as `tracing-subscriber` gives it.
+    /// Accepts a whole line at a time, as passed by `tracing-subscriber`.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let shown = self.0.line_of(&String::from_utf8_lossy(line));
         writer::write(shown.as_bytes());
@@ -167,7 +168,7 @@ impl io::Write for LogLines {
     }
 }
 
-/// What a panic says, if it is the program's own words. Others are withheld: a panic may quote what it stumbled over.
+/// Returns a panic's message if it is a static text. Other messages are withheld, as they may quote data.
 pub fn said_of_panic(payload: &(dyn Any + Send)) -> &'static str {
     own_words(payload)
 }
@@ -177,7 +178,7 @@ fn own_words(payload: &dyn Any) -> &'static str {
     literal.unwrap_or("its message is withheld, as it may quote what was read")
 }
 
-/// Makes panics be said as any other complaint, with their place.
+/// Reports panics like other errors, with their location.
 fn tell_of_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = own_words(panic.payload());
@@ -191,13 +192,13 @@ fn tell_of_panics() {
 
 /// Returns an error and its causes in one line: `can't write `x`: permission denied`.
 ///
-/// A cause that the text contains already is left out. Control characters from a provider or a store are escaped, and
-/// long texts are cut.
+/// A cause whose text is already contained is omitted. Control characters from a provider or a store are escaped, and
+/// long texts are shortened.
 pub fn error_chain(error: &dyn Error) -> String {
     foreign::line(&raw_error_chain(error)).into_owned()
 }
 
-/// Returns an error and its causes as they are, joined by colons: for a caller that shortens or redacts them.
+/// Returns an error and its causes verbatim, joined by colons, for a caller that shortens or redacts them.
 pub fn raw_error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     for cause in error.source().into_iter().flat_map(causes) {

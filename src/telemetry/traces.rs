@@ -1,4 +1,4 @@
-//! Traces over OTLP, where OpenTelemetry's standard variables ask for them.
+//! Traces over OTLP, enabled by OpenTelemetry's standard variables.
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,15 +15,15 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::tls;
 
-/// How long the last spans have to get out at the end.
+/// The timeout for exporting the last spans at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// What sends spans; sends the last of them when dropped.
+/// The exporter of spans, which is flushed on drop.
 #[derive(Debug)]
 pub(super) struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// What the environment asks for, if it does; an error if that can't be had.
+    /// Creates the exporter configured by the environment, if any. Fails if the configuration is invalid.
     pub(super) fn of_environment() -> Result<Option<Self>, String> {
         let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -64,7 +64,7 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        // an exporter that failed has said so
+        // a failed exporter has already logged its error
         let _ = self.0.shutdown_with_timeout(FLUSH);
     }
 }
@@ -77,7 +77,7 @@ fn client() -> Result<reqwest::blocking::Client, Box<dyn std::error::Error>> {
     Ok(client.build()?)
 }
 
-/// Whom the spans are of; what the environment says goes first.
+/// Returns the resource of the spans; the environment takes precedence.
 fn resource(is_named: bool) -> Resource {
     let given = Resource::builder().build();
     let has = |key: &'static str| given.iter().any(|(have, _)| have.as_str() == key);
@@ -94,7 +94,7 @@ fn resource(is_named: bool) -> Resource {
     resource.build()
 }
 
-/// An exporter whose failure is said once, until it works again.
+/// An exporter whose failure is logged once, until it works again.
 #[derive(Debug)]
 struct ExportStatus {
     exporter: SpanExporter,
@@ -127,7 +127,7 @@ impl trace::SpanExporter for ExportStatus {
     }
 }
 
-/// Writes the trace's id into the span's field `trace_id`, from where log lines show it. Does nothing without traces.
+/// Records the trace's id in the span's field `trace_id`, so that log lines show it. Does nothing without traces.
 pub fn note_trace(span: &Span) {
     let trace = span.context().span().span_context().trace_id();
     if trace != TraceId::INVALID {

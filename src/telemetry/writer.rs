@@ -1,4 +1,4 @@
-//! What writes to stderr: a thread with a queue, so that a reader who stops reading stops nobody but that thread.
+//! The writer to stderr: a thread with a queue, so that a stalled reader only blocks that thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,63 +6,63 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many bytes wait at most.
+/// The maximum size of the queue in bytes.
 const ROOM: usize = 1 << 20;
-/// What a line takes beside its bytes.
+/// The overhead of a line in bytes.
 const LINE: usize = 64;
-/// How long one write may take before the reader counts as gone.
+/// The duration of a write after which the reader counts as stalled.
 const STALLED: Duration = Duration::from_secs(3);
-/// How long the last lines have to get out at the end.
+/// The timeout for writing the last lines at the end.
 const FLUSH: Duration = Duration::from_secs(5);
-/// How soon a descriptor that doesn't block is tried again.
+/// The pause before a non-blocking descriptor is tried again.
 const BUSY: Duration = Duration::from_millis(20);
 
-/// The one of this process, once logging has begun.
+/// The writer of this process, once logging has started.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
-/// Lines that were dropped since the process began.
+/// The number of lines dropped since the start of the process.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines of the log were dropped so far, as nobody read stderr.
+/// Returns the number of log lines dropped so far because stderr wasn't read.
 pub fn log_lines_dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// Starts the thread of this process. Without `drops_at_once`, whoever writes a line waits until it is written, so that
-/// none is lost and all that a command prints keeps its order, unless the reader has stalled.
+/// Starts the thread of this process. Without `drops_at_once`, a caller waits until its line is written, so that no
+/// line is lost and a command's output keeps its order, unless the reader has stalled.
 pub(super) fn start(drops_at_once: bool, say_dropped: fn(u64) -> Vec<u8>) {
     let sink = |bytes: &[u8]| super::write_to_stderr(bytes);
     if let Some(writer) = LogWriter::start(drops_at_once, sink, say_dropped) {
-        // a second one is never asked for
+        // never called twice
         let _ = WRITER.set(writer);
     }
 }
 
-/// Writes a whole line, or several.
+/// Writes one or more whole lines.
 pub(super) fn write(bytes: &[u8]) {
     match WRITER.get() {
         Some(writer) => writer.write(bytes),
         None => {
-            // nowhere else to say so
+            // there is no other place to report this
             let _ = super::write_to_stderr(bytes);
         }
     }
 }
 
-/// Waits until all is written, or the reader has stalled.
+/// Waits until everything is written, or the reader has stalled.
 pub(super) fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush();
     }
 }
 
-/// Writes all of it to `to`, however often that takes.
+/// Writes everything to `to`, with as many attempts as necessary.
 pub(super) fn write_all(mut to: impl io::Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // somebody has made the descriptor non-blocking, and its reader is slow
+            // the descriptor was made non-blocking, and its reader is slow
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(BUSY),
             Err(error) => return Err(error),
         }
@@ -80,9 +80,9 @@ struct LogWriter {
 #[derive(Debug, Default)]
 struct LineQueue {
     state: Mutex<LineQueueState>,
-    /// A line has come.
+    /// Notified when a line was added.
     filled: Condvar,
-    /// A line has been written.
+    /// Notified when a line was written.
     written: Condvar,
 }
 
@@ -90,17 +90,17 @@ struct LineQueue {
 struct LineQueueState {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lines taken and lines written so far, those that were dropped left out.
+    /// The numbers of accepted and of written lines, without dropped ones.
     taken: u64,
     done: u64,
-    /// Since when one line is being written.
+    /// The start of the current write.
     writing_since: Option<Instant>,
-    /// Lines dropped of which nothing was said yet.
+    /// The number of dropped lines that weren't reported yet.
     dropped: u64,
 }
 
 impl LineQueueState {
-    /// Whether the reader seems to have gone.
+    /// Whether the reader has stalled.
     fn has_stalled(&self) -> bool {
         (self.writing_since).is_some_and(|since| since.elapsed() >= STALLED)
     }
@@ -115,7 +115,7 @@ impl LogWriter {
         let queue = Arc::<LineQueue>::default();
         let shared = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("log".to_owned());
-        // without a thread, lines are written where they are said
+        // without a thread, the caller writes the lines
         (thread.spawn(move || shared.keep_writing(sink, say_dropped))).ok()?;
         Some(Self {
             queue,
@@ -152,7 +152,7 @@ impl LineQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until so many lines are written, the reader has stalled, or it is `until`.
+    /// Waits until `lines` are written, the reader has stalled, or it is `until`.
     fn wait(&self, mut state: MutexGuard<'_, LineQueueState>, lines: u64, until: Instant) {
         while state.done < lines && !state.has_stalled() {
             let now = Instant::now();
@@ -185,7 +185,7 @@ impl LineQueue {
             if !was_written {
                 DROPPED.fetch_add(1, Ordering::Relaxed);
             } else if state.dropped > 0 {
-                // as soon as somebody reads again, and before what came later
+                // as soon as the reader continues, and before later lines
                 let said = say_dropped(std::mem::take(&mut state.dropped));
                 state.bytes += said.len() + LINE;
                 state.taken += 1;
@@ -206,7 +206,7 @@ mod tests {
 
     type Gate = (Sender<()>, Receiver<Vec<u8>>);
 
-    /// What is written here waits until it is let through.
+    /// A writer that blocks until it is released.
     fn gated() -> (Gate, impl Fn(&[u8]) -> io::Result<()>) {
         let ((open, gate), (out, lines)) = (channel::<()>(), channel());
         let sink = move |bytes: &[u8]| {
@@ -233,7 +233,7 @@ mod tests {
         assert!(begun.elapsed() < STALLED, "{:?}", begun.elapsed());
         let before = log_lines_dropped();
         assert!(before >= 30, "{before}");
-        // read again: what waited, and how much didn't
+        // the reader continues: the queued lines, and the number of dropped ones
         for _ in 0..200 {
             let _ = open.send(());
         }
