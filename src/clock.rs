@@ -1,4 +1,4 @@
-//! The only place that reads the wall clock, and what is heard of other machines' clocks.
+//! The wall clock, which is only read here, and the clocks of other machines.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use http::header::{AGE, DATE};
 use crate::clocks::{ClockReading, ClockReadings, JudgedTime, judge};
 use crate::model::Timestamp;
 
-/// An instant at which this version wasn't built yet: a clock that shows an earlier one is wrong.
+/// An instant before this version was built: a clock that shows an earlier time is wrong.
 ///
-/// Coarse on purpose: a clock that is some days off is judged by the others. A release moves it forward.
+/// Intentionally coarse: a clock that is a few days off is detected by the others. Moved forward with each release.
 pub const BUILT: Timestamp = match DateTime::from_timestamp(1_767_225_600, 0) {
     Some(at) => at, // 2026-01-01
     None => DateTime::<Utc>::UNIX_EPOCH,
 };
 
-/// Tells the time: real, or as of a fixed instant (`--as-of`, demo, tests).
+/// A clock: the real one, or a fixed instant (`--as-of`, demo, tests).
 ///
-/// Only planning looks at it. Claims keep to [`real_now`], whatever a run takes for now.
+/// Only used for planning. Claims always use [`real_now`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Clock {
     /// The machine's clock.
@@ -30,13 +30,13 @@ pub enum Clock {
     AsOf(Timestamp),
 }
 
-/// The machine's clock in whole microseconds, the precision of the table and of the commit log.
+/// Returns the time of the machine's clock in whole microseconds, the precision of the table and of the commit log.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn real_now() -> Timestamp {
     whole_micros(Utc::now())
 }
 
-/// Judges this machine's clock now beside those of others, as far as they have been heard of.
+/// Compares the local clock with the others, as far as they are known.
 pub fn judged(store: Option<&RemoteClock>, api: Option<&RemoteClock>) -> JudgedTime {
     let (local, instant) = (real_now(), Instant::now());
     let at = |clock: Option<&RemoteClock>| clock.and_then(|clock| clock.at(instant));
@@ -52,30 +52,30 @@ fn whole_micros(at: Timestamp) -> Timestamp {
     at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos() % 1_000))
 }
 
-/// The clock of another machine, as its last answer showed it; between answers it goes on by this machine's monotonic
-/// clock, which nobody sets. Clones share it.
+/// The clock of another machine, as shown by its last answer. Between answers it advances by this machine's monotonic
+/// clock, which can't be set. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct RemoteClock(Arc<Mutex<Option<ClockSample>>>);
 
-/// What a clock showed at some moment between two instants.
+/// The reading of a clock at a moment between two instants.
 #[derive(Debug, Clone, Copy)]
 struct ClockSample {
     shown: Timestamp,
-    /// By how much `shown` may be rounded down.
+    /// The amount by which `shown` may be rounded down.
     precision: TimeDelta,
     sent: Instant,
     received: Instant,
 }
 
 impl RemoteClock {
-    /// Notes the `Date` of an answer, which was just received, to a request that was sent at `sent`.
+    /// Records the `Date` of an answer that was just received to a request sent at `sent`.
     pub fn hear(&self, headers: &HeaderMap, sent: Instant) {
         if let Some(shown) = date_of(headers) {
             self.note(shown, TimeDelta::seconds(1), sent);
         }
     }
 
-    /// Notes what it showed at some moment between `sent` and now.
+    /// Records its reading at a moment between `sent` and now.
     pub fn note(&self, shown: Timestamp, precision: TimeDelta, sent: Instant) {
         *self.lock() = Some(ClockSample {
             shown: whole_micros(shown),
@@ -85,12 +85,12 @@ impl RemoteClock {
         });
     }
 
-    /// Forgets what it showed.
+    /// Drops the reading.
     pub fn forget(&self) {
         *self.lock() = None;
     }
 
-    /// What it shows at an instant, before or after it was heard of; nothing if it never was.
+    /// Returns its time at an instant before or after the reading; `None` without one.
     pub fn at(&self, instant: Instant) -> Option<ClockReading> {
         let heard = (*self.lock())?;
         Some(ClockReading {
@@ -107,7 +107,7 @@ impl RemoteClock {
     }
 }
 
-/// The time from one instant to another, which may be the earlier one.
+/// Returns the time from one instant to another, which may be earlier.
 fn since(from: Instant, to: Instant) -> TimeDelta {
     let length = |length: Duration| {
         let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
@@ -119,7 +119,7 @@ fn since(from: Instant, to: Instant) -> TimeDelta {
     }
 }
 
-/// The `Date` of an answer, unless a cache kept it for a while and says so by `Age`.
+/// Returns the `Date` of an answer, unless a cache has stored the answer, as shown by `Age`.
 pub fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     if headers.contains_key(AGE) {
         return None;
@@ -127,7 +127,7 @@ pub fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(DATE)?.to_str().ok()?)
 }
 
-/// A date in any of HTTP's three forms.
+/// Parses a date in any of HTTP's three forms.
 fn http_date(text: &str) -> Option<Timestamp> {
     if let Ok(date) = DateTime::parse_from_rfc2822(text) {
         return Some(date.to_utc());
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(before.latest, shown - TimeDelta::seconds(3_599));
     }
 
-    /// Who forgets to move [`BUILT`] forward for years loses what it is for; it must never be in the future.
+    /// [`BUILT`] has to be moved forward occasionally to be useful, and must never be in the future.
     #[test]
     fn what_is_taken_for_the_time_of_the_build_is_not_older_than_a_year_at_a_release() {
         assert!(BUILT < real_now());

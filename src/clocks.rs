@@ -1,7 +1,8 @@
-//! Which clocks are believed: pure functions from what the clocks show at one instant to what a run takes for now.
+//! The trust in clocks: pure functions that derive a run's "now" from the readings of clocks at one instant.
 //!
-//! A run sees up to three clocks: this machine's, the store's and the API's. None of them is believed alone. Now is the
-//! least of those that are believed, so that a range is never taken for pulled before its events have happened.
+//! A run has up to three clocks: the local one, the store's and the API's. None of them is trusted alone. Now is the
+//! earliest of the trusted clocks, so that a range never counts as pulled before its events have happened. See
+//! docs/decisions/0007-three-clocks.md.
 
 use std::fmt;
 
@@ -11,27 +12,27 @@ use serde::{Deserialize, Serialize};
 use crate::model::Timestamp;
 use crate::text;
 
-/// Clocks that differ by no more than this agree: a `Date` has whole seconds, and answers take their time.
+/// The difference up to which clocks agree: a `Date` has whole seconds, and answers take time.
 pub const TOLERANCE: TimeDelta = TimeDelta::minutes(1);
-/// A clock that is further behind two others that agree is ignored.
+/// The difference above which a clock that is behind two agreeing ones is ignored.
 const FAR_BEHIND: TimeDelta = TimeDelta::days(1);
 
-/// Whose clock.
+/// The owner of a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClockOwner {
-    /// This machine's.
+    /// The local clock.
     Local,
-    /// That of the store in which the lake lies.
+    /// The clock of the lake's store.
     Store,
-    /// That of the provider's API.
+    /// The clock of the provider's API.
     Api,
-    /// One that a later version knows.
+    /// A clock of a later version.
     #[serde(other)]
     Unknown,
 }
 
-/// `the local clock`, `the store's clock`, `the API's clock`.
+/// Formats as `the local clock`, `the store's clock`, `the API's clock`.
 impl fmt::Display for ClockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -43,17 +44,17 @@ impl fmt::Display for ClockOwner {
     }
 }
 
-/// What a clock shows at one instant, as closely as that is known.
+/// The reading of a clock at an instant, within known bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The earliest time that it may show.
+    /// The earliest possible time.
     pub earliest: Timestamp,
-    /// The latest.
+    /// The latest possible time.
     pub latest: Timestamp,
 }
 
 impl ClockReading {
-    /// The reading of a clock that is at hand.
+    /// Returns the reading of a local clock.
     pub fn exact(at: Timestamp) -> Self {
         Self {
             earliest: at,
@@ -61,7 +62,8 @@ impl ClockReading {
         }
     }
 
-    /// By how much this clock is certainly ahead of another; negative if it is behind, zero if neither is certain.
+    /// Returns by how much this clock is certainly ahead of another; negative if it is behind, zero if neither is
+    /// certain.
     fn ahead_of(self, other: Self) -> TimeDelta {
         let (ahead, behind) = (self.earliest - other.latest, other.earliest - self.latest);
         if ahead > TimeDelta::zero() {
@@ -76,18 +78,18 @@ impl ClockReading {
     }
 }
 
-/// What the clocks show at one instant; nothing where one isn't known.
+/// The readings of the clocks at an instant; `None` for unknown ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReadings {
-    /// This machine's.
+    /// The local clock.
     pub local: Timestamp,
-    /// The store's.
+    /// The store's clock.
     pub store: Option<ClockReading>,
-    /// The API's.
+    /// The API's clock.
     pub api: Option<ClockReading>,
 }
 
-/// Why a clock is ignored.
+/// The reason why a clock is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IgnoredBecause {
@@ -95,27 +97,27 @@ pub enum IgnoredBecause {
     BeforeBuild,
     /// It is more than a day behind two others that agree.
     FarBehind,
-    /// For a reason that a later version knows.
+    /// A reason of a later version.
     #[serde(other)]
     Unknown,
 }
 
-/// A clock that is off.
+/// A wrong clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skew {
     /// The clock.
     pub clock: ClockOwner,
     /// By how much it is ahead; negative if it is behind.
     pub ahead_seconds: i64,
-    /// Of which clocks; of none if no other is known, and then of the day on which the program was built.
+    /// The clocks compared with it; empty if no other is known, and then compared with the build date.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of: Vec<ClockOwner>,
-    /// Why it is ignored, if it is.
+    /// The reason why it is ignored, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored: Option<IgnoredBecause>,
 }
 
-/// `the local clock is 3d ahead of the API's clock`, and what follows from it if it is ignored.
+/// Formats as `the local clock is 3d ahead of the API's clock`, with the consequence if it is ignored.
 impl fmt::Display for Skew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = if self.ahead_seconds < 0 {
@@ -123,7 +125,7 @@ impl fmt::Display for Skew {
         } else {
             "ahead of"
         };
-        // answers take their time: more than this can't be told
+        // answers take time, so the precision is limited
         let off = self.ahead_seconds.unsigned_abs();
         let unit = if off < 3_600 { 5 } else { 60 };
         let off = i64::try_from((off + unit / 2) / unit * unit).ok();
@@ -152,26 +154,26 @@ impl fmt::Display for Skew {
     }
 }
 
-/// What to take for now.
+/// The judgement of the clocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedTime {
-    /// The least of the clocks that are believed.
+    /// The earliest of the trusted clocks.
     pub now: Timestamp,
-    /// The latest of the clocks that agree with another one: what lies beyond it hasn't happened.
+    /// The latest of the clocks that agree with another one: later events haven't happened.
     pub agreed: Option<Timestamp>,
-    /// The clocks that are off.
+    /// The wrong clocks.
     pub skews: Vec<Skew>,
 }
 
 impl JudgedTime {
-    /// Whether this clock's time counts.
+    /// Returns whether this clock is trusted.
     pub fn believes(&self, clock: ClockOwner) -> bool {
         let is_ignored = |skew: &Skew| skew.clock == clock && skew.ignored.is_some();
         !self.skews.iter().any(is_ignored)
     }
 }
 
-/// Judges the clocks. `built` is a time at which the program wasn't built yet.
+/// Judges the clocks. `built` is a time before the program was built.
 pub fn judge(readings: &ClockReadings, built: Timestamp) -> JudgedTime {
     let local = Some(ClockReading::exact(readings.local));
     let known = [
@@ -211,7 +213,7 @@ pub fn judge(readings: &ClockReadings, built: Timestamp) -> JudgedTime {
     });
     let agreed = agreeing.map(|(_, reading)| reading.earliest).max();
     let least = believed.iter().map(|(_, reading)| reading.earliest).min();
-    // if no clock can be right, the latest is nearest to it
+    // if no clock can be right, the latest is nearest to the truth
     let latest = || known.iter().map(|(_, reading)| reading.earliest).max();
     JudgedTime {
         now: least.or_else(latest).unwrap_or(readings.local),
@@ -220,7 +222,7 @@ pub fn judge(readings: &ClockReadings, built: Timestamp) -> JudgedTime {
     }
 }
 
-/// Of three clocks the one that is off while the others agree, with its place.
+/// Returns the clock that is wrong while the other two agree, with its index.
 fn odd_one_out(clocks: &[(ClockOwner, ClockReading)]) -> Option<(usize, Skew)> {
     let [a, b, c] = clocks else { return None };
     for (at, odd, one, other) in [(0, a, b, c), (1, b, a, c), (2, c, a, b)] {
@@ -244,7 +246,7 @@ fn odd_one_out(clocks: &[(ClockOwner, ClockReading)]) -> Option<(usize, Skew)> {
     None
 }
 
-/// Each clock's difference to the first, where nobody can say which of them is off.
+/// Returns each clock's difference to the first, if it is unknown which one is wrong.
 fn differences(clocks: &[(ClockOwner, ClockReading)]) -> Vec<Skew> {
     let Some(((first, reading), others)) = clocks.split_first() else {
         return Vec::new();
@@ -277,7 +279,7 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    /// Judges clocks that are off by so many seconds.
+    /// Judges clocks with these errors in seconds.
     fn judged(local: i64, store: Option<i64>, api: Option<i64>) -> JudgedTime {
         let reading = |off: i64| ClockReading::exact(at(NOW + off));
         let readings = ClockReadings {
@@ -288,7 +290,7 @@ mod tests {
         judge(&readings, at(9_000 * DAY))
     }
 
-    /// Now and the agreed now in seconds, and what is off.
+    /// Returns now and the agreed now in seconds, and the wrong clocks.
     fn of(judged: &JudgedTime) -> (i64, Option<i64>, String) {
         let off = |at: Timestamp| at.timestamp() - NOW;
         let skews = judged.skews.iter().map(|skew| {
@@ -391,7 +393,7 @@ mod tests {
         let alone = judged(-2_000 * DAY, None, None);
         assert_eq!(of(&alone).2, "Local -86400000  BeforeBuild");
         assert_eq!(alone.now, at(NOW - 2_000 * DAY));
-        // of two that can't be right, the later is nearer to it
+        // of two that can't be right, the later is nearer to the truth
         let both = judged(-2_000 * DAY, None, Some(-3_000 * DAY));
         assert_eq!(both.now, at(NOW - 2_000 * DAY));
         assert!(!both.believes(ClockOwner::Api) && both.agreed.is_none());
@@ -423,8 +425,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever one of three clocks shows, what is taken for now is never later than what the two others show, and
-        /// earlier by more than a day only where these don't agree; what has happened by both is never void.
+        /// With any reading of one of three clocks, now is never later than the other two, and earlier by more than a
+        /// day only if these don't agree; events that have happened by both are never void.
         #[test]
         fn one_wrong_clock_does_no_more_than_delay(
             wrong in -400 * DAY..400 * DAY,
@@ -448,7 +450,7 @@ mod tests {
             }
         }
 
-        /// Two clocks never void anything by disagreeing, and now is the earlier of them.
+        /// Two disagreeing clocks void nothing, and now is the earlier of them.
         #[test]
         fn of_two_clocks_the_earlier_counts(local in -400 * DAY..400 * DAY, api in -400 * DAY..400 * DAY) {
             let judged = judged(local, None, Some(api));

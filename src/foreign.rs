@@ -1,22 +1,22 @@
-//! Text that others wrote, made fit to show: what a provider, a store, a proxy or a file says may steer a terminal, forge a
-//! line of a log, or read otherwise than it is.
+//! Sanitising of external text for display: text of a provider, a store, a proxy or a file may control a terminal,
+//! forge log lines, or look different from its content.
 //!
-//! [`line()`] is for text that becomes part of a message: errors, reasons, names. [`OutputForm`] is the last line of defence, for
-//! what is about to leave for a terminal, a log or a page. Text that is data (a record in the lake, a JSON document) is
-//! never changed: in JSON such characters are escaped, which reads the same.
+//! [`line()`] is for text that becomes part of a message: errors, reasons, names. [`OutputForm`] is the last line of
+//! defence, for output to a terminal, a log or a page. Data (a record in the lake, a JSON document) is never changed;
+//! in JSON, such characters are escaped, which keeps the content.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// The most characters of a text that a message shows.
+/// The maximum length of a text in a message, in characters.
 const LONGEST: usize = 2_000;
-/// The most marks that are shown on one letter: more than any language has, and fewer than cover the lines around.
+/// The maximum number of combining marks on a letter: more than any language uses, and too few to cover adjacent lines.
 const MARKS: usize = 4;
 
-/// Whether a character has no shape of its own, but changes how those around it are shown, or where: controls, marks of
-/// direction, joiners and other characters of no width, tags, separators of lines, noncharacters.
+/// Returns whether a character is invisible but changes the display of others: control characters, direction marks,
+/// joiners and other zero-width characters, tags, line separators, noncharacters.
 pub fn is_unseen(character: char) -> bool {
     let code = u32::from(character);
     character.is_control()
@@ -29,8 +29,8 @@ pub fn is_unseen(character: char) -> bool {
         || code & 0xfffe == 0xfffe
 }
 
-/// The text as one line of characters that show themselves: controls and separators become spaces, what has no shape is
-/// left out, marks don't pile up, and of a very long text the length of the rest is told.
+/// Returns the text as one line of visible characters: control characters and separators become spaces, invisible
+/// characters are removed, combining marks are limited, and a very long text is shortened, with the length of the rest.
 pub fn line(text: &str) -> Cow<'_, str> {
     if is_plain(text, false) && text.len() <= LONGEST {
         return Cow::Borrowed(text);
@@ -51,19 +51,19 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// What may leave for a surface.
+/// The form of output to a surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputForm {
     /// Lines of text.
     Text,
-    /// The same with our own colours in it.
+    /// Lines of text with auditlake's own colours.
     Painted,
-    /// JSON: each such character is escaped, so that the document says the same.
+    /// JSON: such characters are escaped, so that the content stays the same.
     Json,
 }
 
 impl OutputForm {
-    /// The text as it may leave. Its line breaks stay, as our own texts have them.
+    /// Returns the sanitised text. Line breaks are kept, as auditlake's own texts contain them.
     pub fn of(self, text: &str) -> Cow<'_, str> {
         if is_plain(text, true) {
             return Cow::Borrowed(text);
@@ -95,7 +95,7 @@ impl OutputForm {
         Cow::Owned(shown)
     }
 
-    /// The same for one line with its line break: it has no other.
+    /// Returns a sanitised line, with its line break but no other.
     pub fn line_of(self, line: &str) -> String {
         let (text, end) = match line.strip_suffix('\n') {
             Some(text) => (text, "\n"),
@@ -109,13 +109,13 @@ impl OutputForm {
     }
 }
 
-/// Whether nothing of it needs a look: printable ASCII, and line breaks if they may stand.
+/// Returns whether the text needs no sanitising: printable ASCII, and line breaks if permitted.
 fn is_plain(text: &str, lines: bool) -> bool {
     text.bytes()
         .all(|byte| matches!(byte, b' '..=b'~') || (lines && byte == b'\n'))
 }
 
-/// What stands in the place of a character, if something does.
+/// Returns the replacement of a character, if any.
 fn replaced(character: char) -> Option<char> {
     match character {
         '\u{2028}' | '\u{2029}' => Some(' '),
@@ -125,12 +125,12 @@ fn replaced(character: char) -> Option<char> {
     }
 }
 
-/// Counts the marks on a letter.
+/// Counts the combining marks on a letter.
 #[derive(Debug, Default)]
 struct Marks(usize);
 
 impl Marks {
-    /// Whether the character still has its place.
+    /// Returns whether the character is kept.
     fn fit(&mut self, character: char) -> bool {
         if character.width() != Some(0) {
             self.0 = 0;
@@ -141,7 +141,8 @@ impl Marks {
     }
 }
 
-/// The colour that the text begins with, if it is one that a log or a table of ours has: none that blinks or hides.
+/// Returns the colour code at the start of the text, if it is one of those used in logs and tables, none of which
+/// blinks or hides text.
 fn colour(text: &str) -> Option<&str> {
     let codes = text.strip_prefix("\u{1b}[")?;
     let (codes, _) = codes.split_once('m')?;
@@ -157,7 +158,7 @@ fn colour(text: &str) -> Option<&str> {
         .then(|| &text[..codes.len() + "\u{1b}[m".len()])
 }
 
-/// As JSON escapes it, in two halves where it is beyond 16 bits.
+/// Escapes a character as in JSON, as a surrogate pair beyond 16 bits.
 fn escape(character: char, into: &mut String) {
     for half in character.encode_utf16(&mut [0; 2]) {
         // writing to a string doesn't fail
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// A text, and what is shown of it in a line.
+    /// A text, and how it is shown in a line.
     const ODD: &[(&str, &str)] = &[
         ("\u{1b}[2J\u{1b}[1;1Hgone", " [2J [1;1Hgone"),
         (

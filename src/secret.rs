@@ -1,4 +1,4 @@
-//! Secrets, redacted by type from the configuration to the header that carries them.
+//! Secrets, redacted by type from the configuration to the header that contains them.
 
 mod redactor;
 
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 pub use redactor::Redactor;
 
-/// A string that is never shown: `Debug` prints `[redacted]`, there is no `Display` and no `Serialize`.
+/// A string that is never shown: `Debug` prints `[redacted]`, and there is no `Display` or `Serialize`.
 ///
-/// It may stand for a file (`${file:PATH}`), which [`Secret::reveal`] reads anew each time, so that a secret can be
-/// rotated under a running daemon.
+/// It may refer to a file (`${file:PATH}`), which [`Secret::reveal`] reads each time, so that a secret can be rotated
+/// while the daemon runs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     parts: Vec<SecretPart>,
@@ -22,26 +22,26 @@ enum SecretPart {
     File(PathBuf),
 }
 
-/// A secret that is of no use. No variant holds its text.
+/// An unusable secret. No variant contains its text.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Its file can't be read.
     #[error("the secret file `{}` can't be read", path.display())]
     Unreadable {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It holds a control character, most likely a line break at its end: no credential does.
+    /// It contains a control character, most likely a line break at its end, which is never part of a credential.
     #[error("{} holds a line break or another control character, which no credential has", named(file.as_deref()))]
     Unfit {
-        /// The file that it came from, if it did.
+        /// The file that contains it, if any.
         file: Option<PathBuf>,
     },
 }
 
-/// What a secret is called in a message.
+/// Returns the description of a secret in a message.
 fn named(file: Option<&Path>) -> String {
     match file {
         Some(file) => format!("the secret file `{}`", file.display()),
@@ -50,28 +50,28 @@ fn named(file: Option<&Path>) -> String {
 }
 
 impl Secret {
-    /// A secret that is this text.
+    /// Creates a secret with this text.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             parts: vec![SecretPart::Text(text.into())],
         }
     }
 
-    /// A secret that is the content of a file, without one trailing newline.
+    /// Creates a secret with the content of a file, without one trailing newline.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
             parts: vec![SecretPart::File(path.into())],
         }
     }
 
-    /// This secret followed by another, for scalars like `user:${file:/run/secrets/token}`.
+    /// Returns this secret followed by another, for scalars such as `user:${file:/run/secrets/token}`.
     #[must_use]
     pub fn then(mut self, next: Self) -> Self {
         self.parts.extend(next.parts);
         self
     }
 
-    /// The secret's text; its files are read now.
+    /// Returns the secret's text. Reads its files.
     pub fn reveal(&self) -> Result<String, SecretError> {
         let mut whole = String::new();
         for part in &self.parts {
@@ -90,7 +90,7 @@ impl Secret {
         Ok(whole)
     }
 
-    /// The text of a secret that is sent as a credential: one that holds no control character.
+    /// Returns the text of a secret that is sent as a credential. Fails if it contains a control character.
     pub fn credential(&self) -> Result<String, SecretError> {
         let text = self.reveal()?;
         if text.contains(char::is_control) {
@@ -100,7 +100,7 @@ impl Secret {
         Ok(text)
     }
 
-    /// The first file that it stands for, if it stands for one.
+    /// Returns the first file to which it refers, if any.
     pub fn file_name(&self) -> Option<&Path> {
         self.parts.iter().find_map(|part| match part {
             SecretPart::File(path) => Some(path.as_path()),

@@ -1,31 +1,31 @@
-//! Work that one caller at a time does for all who wait for it.
+//! Single flight: work that one caller does for all waiting callers.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// State that one caller at a time renews. Whoever waited meanwhile finds it renewed, or shares the failure.
+/// State that one caller at a time renews. Callers that waited meanwhile find it renewed, or share the failure.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T, E> {
     state: Mutex<Flights<T, E>>,
-    /// How many flights have ended, well or not.
+    /// The number of finished flights, including failed ones.
     ended: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Flights<T, E> {
     value: T,
-    /// How the last flight failed, if it did.
+    /// The failure of the last flight, if it failed.
     failure: Option<E>,
 }
 
-/// The turn of one caller, for as long as it lives.
+/// The turn of a caller, until dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<'a, T, E> {
     state: MutexGuard<'a, Flights<T, E>>,
     ended: &'a AtomicU64,
-    /// How many flights had ended when the caller came.
+    /// The number of finished flights when the caller arrived.
     came: u64,
 }
 
@@ -42,7 +42,7 @@ impl<T: Default, E> Default for SingleFlight<T, E> {
 }
 
 impl<T, E: Clone> SingleFlight<T, E> {
-    /// Waits until nobody else is at it.
+    /// Waits until no other caller has the turn.
     pub(crate) async fn turn(&self) -> Turn<'_, T, E> {
         let came = self.ended.load(Ordering::Acquire);
         Turn {
@@ -54,14 +54,15 @@ impl<T, E: Clone> SingleFlight<T, E> {
 }
 
 impl<T, E: Clone> Turn<'_, T, E> {
-    /// Returns the failure of the last flight, if that was under way when this caller came: it was also this caller's.
+    /// Returns the failure of the last flight, if it was in progress when this caller arrived, which therefore shares
+    /// it.
     pub(crate) fn shared_failure(&self) -> Option<E> {
         let is_shared = self.ended.load(Ordering::Acquire) > self.came;
         self.state.failure.clone().filter(|_| is_shared)
     }
 
-    /// Notes how a flight ended, and returns its number. One that its caller gave up isn't noted: whoever waits begins
-    /// another.
+    /// Records the end of a flight, and returns its number. A flight that its caller abandoned isn't recorded, so that
+    /// the next caller begins another.
     pub(crate) fn end(&mut self, failure: Option<E>) -> u64 {
         self.state.failure = failure;
         self.ended.fetch_add(1, Ordering::Release)

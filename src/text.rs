@@ -1,15 +1,15 @@
-//! How numbers, times and lengths read to people.
+//! The formatting of numbers, times and durations.
 
 use chrono::{SecondsFormat, TimeDelta};
 
 use crate::model::Timestamp;
 
-/// `2026-11-20T08:00:00Z`
+/// Formats a time: `2026-11-20T08:00:00Z`.
 pub fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// `3d 4h`, `2m 10s`: the two largest units; `-3d 4h` if it is negative.
+/// Formats a duration with its two largest units: `3d 4h`, `2m 10s`; `-3d 4h` if it is negative.
 pub fn length(length: TimeDelta) -> String {
     if length.num_seconds() < 0 {
         return format!("-{}", self::length(-length));
@@ -32,7 +32,7 @@ pub fn length(length: TimeDelta) -> String {
     }
 }
 
-/// `12,345`
+/// Formats a number: `12,345`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -45,7 +45,7 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// `1 job`, `12,345 jobs`, `2 retries`
+/// Formats a number with a noun: `1 job`, `12,345 jobs`, `2 retries`.
 pub fn counted(number: u64, what: &str) -> String {
     match what.strip_suffix("ry") {
         _ if number == 1 => format!("1 {what}"),

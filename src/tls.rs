@@ -1,4 +1,4 @@
-//! The TLS provider of the whole process, and what its clients share of TLS.
+//! The TLS provider of the process, and the TLS configuration shared by its clients.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,26 +9,25 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-/// How long the system's certificates are taken as they were read. All clients of one configuration are made within it,
-/// and one that is read again by SIGHUP sees what has changed meanwhile.
+/// How long the system's certificates are cached. All clients of a configuration are created within this time, and a
+/// configuration that is reloaded by SIGHUP sees changed certificates.
 const AS_READ: Duration = Duration::from_secs(30);
 
-/// When the system's certificates were last read, and what came of it.
+/// When the system's certificates were last read, and the result.
 static SHARED: Mutex<Option<(Instant, ClientConfig)>> = Mutex::new(None);
 
-/// Makes *ring* the process's TLS provider, unless one is already installed.
+/// Installs *ring* as the process's TLS provider, unless one is installed.
 ///
-/// Everything that opens a TLS connection (the HTTP client, the object store) calls it first; it may be called any
-/// number of times, from any thread.
+/// Called by everything that opens TLS connections (the HTTP client, the object store); idempotent and thread-safe.
 pub fn install() {
-    // an error only says that a provider is already there
+    // an error only means that a provider is already installed
     drop(ring::default_provider().install_default());
 }
 
-/// TLS as reqwest sets it up, trusting what the system trusts, with HTTP/2 and HTTP/1.1.
+/// Returns the TLS configuration like reqwest's, with the system's trust, HTTP/2 and HTTP/1.1.
 ///
-/// All that ask share one set of certificates and one cache of sessions: read by each client for itself, the set costs
-/// 10 ms and 200 kB a time. Fails if the system has no certificates.
+/// All clients share one set of certificates and one session cache; a separate set per client would take 10 ms and 200
+/// kB each. Fails if the system has no certificates.
 pub fn shared() -> Result<ClientConfig, rustls::Error> {
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((read, config)) = &*shared
@@ -42,7 +41,7 @@ pub fn shared() -> Result<ClientConfig, rustls::Error> {
     let verifier = Verifier::new(Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .dangerous() // to have another verifier than rustls's own; it is the one that reqwest has
+        .dangerous() // for a verifier other than rustls's own; it is reqwest's
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = ["h2", "http/1.1"]
@@ -52,7 +51,7 @@ pub fn shared() -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// The certificates in a PEM file, all of which can be trusted; else what is wrong with it, as what follows its name.
+/// Returns the certificates in a PEM file. The error is the problem, as a text that follows the file's name.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()

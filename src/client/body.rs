@@ -1,4 +1,4 @@
-//! Reading a body within its cap, and what of an error's body is worth showing.
+//! Reading bodies within a size limit, and excerpts of error bodies for messages.
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -9,29 +9,29 @@ use super::error::Cause;
 use crate::foreign;
 use crate::secret::Redactor;
 
-/// How much of an error's body is looked at, in bytes.
+/// The size of an error's body that is read, in bytes.
 pub(super) const ERROR_CAP: u64 = 64 * 1024;
 
-/// How much of it is shown, in characters.
+/// The length of the excerpt in characters.
 const EXCERPT: usize = 200;
 
-/// Why a body isn't there.
+/// The reason why a body can't be read.
 #[derive(Debug)]
 pub(super) enum BodyError {
     TooLarge,
     Broken(reqwest::Error),
     Late(Elapsed),
-    /// It was packed, and can't be unpacked.
+    /// It is compressed and can't be decompressed.
     Packed(Cause),
 }
 
-/// The whole body; refused before it is read where its announced length is over the cap, else as soon as it passes it.
+/// Reads the whole body. Fails before reading if its announced length exceeds the limit, or as soon as it does.
 pub(super) async fn read(mut response: reqwest::Response, cap: u64) -> Result<Bytes, BodyError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > cap {
         return Err(BodyError::TooLarge);
     }
-    // an announced length is believed only so far
+    // an announced length is only trusted up to a limit
     let room = usize::try_from(announced.min(1 << 20)).unwrap_or(0);
     let mut body = BytesMut::with_capacity(room);
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
@@ -43,7 +43,7 @@ pub(super) async fn read(mut response: reqwest::Response, cap: u64) -> Result<By
     Ok(body.freeze())
 }
 
-/// As much of an error's body as can be had and is worth having.
+/// Reads as much of an error's body as is available, up to a limit.
 pub(super) async fn read_some(mut response: reqwest::Response) -> Bytes {
     let mut body = BytesMut::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -55,7 +55,7 @@ pub(super) async fn read_some(mut response: reqwest::Response) -> Bytes {
     body.freeze()
 }
 
-/// Hides a URL's query and its values, but for short ones that are no secret.
+/// Redacts a URL's query and its values, except short ones that aren't secret.
 pub(super) fn hidden_query(url: &Url) -> Redactor {
     let values: Vec<String> = url
         .query_pairs()
@@ -66,8 +66,8 @@ pub(super) fn hidden_query(url: &Url) -> Redactor {
     Redactor::new(values.iter().map(String::as_str))
 }
 
-/// What an error's body says, short and printable: the provider's message, code and correlation id where it is JSON,
-/// the title where it is a page, else its beginning.
+/// Returns a short printable excerpt of an error's body: the provider's message, code and correlation id for JSON, the
+/// title of a page, or its beginning.
 pub(super) fn excerpt(body: &[u8], hidden: &Redactor) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     if let Ok(Value::Object(error)) = serde_json::from_str(&text)
@@ -86,7 +86,7 @@ pub(super) fn excerpt(body: &[u8], hidden: &Redactor) -> Option<String> {
 }
 
 fn from_json(error: &serde_json::Map<String, Value>, hidden: &Redactor) -> Option<String> {
-    // {"error": {"message": ..., "code": ...}} is the same, one level down
+    // {"error": {"message": ..., "code": ...}} has the same members one level down
     if let Some(Value::Object(inner)) = error.get("error") {
         return from_json(inner, hidden);
     }
@@ -118,13 +118,13 @@ fn from_json(error: &serde_json::Map<String, Value>, hidden: &Redactor) -> Optio
     Some(message.map_or_else(|| aside.clone(), |message| format!("{message} ({aside})")))
 }
 
-/// Whether a body is a page for people, where JSON was asked for.
+/// Returns whether a body is an HTML page instead of the requested JSON.
 pub(super) fn is_page(body: &[u8]) -> bool {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     body.trim_ascii_start().starts_with(b"<")
 }
 
-/// The text of the first such element.
+/// Returns the text of the first such element.
 fn element<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
     let lower = text.to_ascii_lowercase();
     let open = lower.find(&format!("<{tag}"))?;
@@ -133,7 +133,7 @@ fn element<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
     Some(&text[from..to])
 }
 
-/// One line of printable characters without a full stop at its end, or nothing.
+/// Returns one line of printable characters without a full stop at its end; `None` if it is empty.
 fn clean(text: &str) -> Option<String> {
     let printable: String = foreign::line(text)
         .chars()

@@ -1,12 +1,12 @@
-//! What one run, or one window of it, has sent: a connection serves several at a time.
+//! Counts of the requests of a run or a window, as a connection serves several at a time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// Counts the requests that are sent for somebody: calls, downloads, and the sign-ins and look-ups that a call of theirs
-/// was the first to need. Clones share it.
+/// Counts the requests of a caller: calls, downloads, and the sign-ins and look-ups that its calls were the first to
+/// need. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<CallCounts>);
 
@@ -19,7 +19,7 @@ struct CallCounts {
 }
 
 impl Calls {
-    /// A part of these: what it counts, these count, too.
+    /// Returns a part of these counts; its requests are also counted here.
     pub(super) fn part(&self) -> Self {
         Self(Arc::new(CallCounts {
             whole: Some(self.clone()),
@@ -27,7 +27,7 @@ impl Calls {
         }))
     }
 
-    /// How many were sent, each attempt counted, and how many of these were sent again after a passing failure.
+    /// Returns the number of requests, including retries, and the number of retries.
     pub fn all(&self) -> (u64, u64) {
         let CallCounts { sent, retries, .. } = &*self.0;
         (
@@ -36,7 +36,7 @@ impl Calls {
         )
     }
 
-    /// The same of those that were not taken yet; each is taken once.
+    /// Takes the same numbers since the last call.
     pub fn take(&self) -> (u64, u64) {
         let CallCounts {
             sent,
@@ -62,10 +62,10 @@ impl Calls {
     }
 }
 
-/// On whose behalf a request is sent.
+/// The caller of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller<'a> {
-    /// Cancelled when they no longer want it.
+    /// Cancelled when the caller no longer needs the answer.
     pub(super) stop: &'a CancellationToken,
     pub(super) calls: Option<&'a Calls>,
 }

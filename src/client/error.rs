@@ -1,4 +1,4 @@
-//! What can go wrong with a call, and what that means for whoever schedules the next try.
+//! The failures of calls, and their kinds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use url::Url;
 use crate::model::FailureKind;
 use crate::secret::SecretError;
 
-/// Why a call has no answer.
+/// The reason why a call has no answer.
 ///
-/// No variant holds a credential, a header's value or a URL's query: all of it may be printed.
+/// No variant contains a credential, a header's value or a URL's query, so all errors may be printed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
     /// The caller's token was cancelled.
     #[error("stopped")]
     Stopped,
-    /// The connection's settings can't work.
+    /// The connection's settings are invalid.
     #[error("connection `{connection}`: {problem}")]
     Settings {
         /// The connection's name.
         connection: String,
-        /// What is wrong, with the value and what would be right.
+        /// The problem, with the value and what would be valid.
         problem: String,
-        /// The underlying failure, where there is one.
+        /// The underlying failure, if any.
         source: Option<Cause>,
     },
     /// A secret of the connection can't be read.
@@ -33,135 +33,135 @@ pub enum ClientError {
     Secret {
         /// The connection's name.
         connection: String,
-        /// Which file, and why.
+        /// The file and the cause.
         source: Arc<SecretError>,
     },
-    /// The call's target isn't one that the client may go to. Nothing was sent.
+    /// The client may not send requests to the call's target. Nothing was sent.
     #[error("{problem}")]
     Forbidden {
-        /// What is wrong with the target.
+        /// The problem with the target.
         problem: String,
     },
-    /// The answer's body is over the cap; whoever asked for a range asks for less.
+    /// The answer's body exceeds the size limit; a smaller range may succeed.
     #[error("the body of {request} is larger than {cap} bytes")]
     BodyTooLarge {
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// The cap in bytes.
+        /// The limit in bytes.
         cap: u64,
     },
-    /// The provider asked for a pause that is longer than a run should wait.
+    /// The provider requested a pause that is longer than a run waits.
     #[error("{request} has to wait another {} s, as the provider asked{tried}", retry_after.as_secs_f64().ceil())]
     RateLimited {
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// How long the pause still lasts.
+        /// The rest of the pause.
         retry_after: Duration,
-        /// What was tried; attempts are 0 if the pause was already known.
+        /// The attempts; 0 if the pause was already known.
         tried: Attempts,
     },
-    /// Every attempt failed in a way that may pass by itself.
+    /// Every attempt failed with a transient error.
     #[error("gave up on {request}{tried}")]
     GaveUp {
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// What was tried, and how the last attempt ended.
+        /// The attempts, and the result of the last one.
         tried: Attempts,
-        /// How long the provider's last answer asked to wait.
+        /// The wait requested by the provider's last answer.
         retry_after: Option<Duration>,
-        /// Whether it was a sign-in or a look-up, without which no call can be made.
+        /// Whether it was a sign-in or a look-up, without which no call is possible.
         of_sign_in: bool,
-        /// Why the last attempt has no answer, if it has none.
+        /// The reason why the last attempt has no answer, if so.
         source: Option<Cause>,
     },
     /// The sign-in was refused, or a call was refused with a fresh token.
     #[error("{request} was refused{tried}{}", blocked(tried))]
     Auth {
-        /// What was refused.
+        /// The refused request.
         request: Request,
-        /// The status and what the provider said.
+        /// The status and the provider's message.
         tried: Attempts,
     },
-    /// The sign-in's answer isn't one of a token endpoint.
+    /// The answer to a sign-in isn't a token response.
     #[error("{request} isn't answered like a sign-in{tried}")]
     SignIn {
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// The status and what was said.
+        /// The status and an excerpt.
         tried: Attempts,
     },
-    /// A streamed body ended before its end. What came of it counts for nothing.
+    /// A streamed body broke off. Its received part is dropped.
     #[error("the answer to {request} broke off after {received} bytes")]
     Broken {
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// How much had come.
+        /// The number of received bytes.
         received: u64,
-        /// How it broke.
+        /// The cause.
         source: Cause,
     },
-    /// The look-up of a service's host has no answer.
+    /// The look-up of a service's host wasn't answered.
     #[error("the host of `{service}` can't be looked up")]
     LookUp {
         /// The service.
         service: &'static str,
-        /// Why not.
+        /// The cause.
         source: Arc<ClientError>,
     },
-    /// The look-up of a service's host was answered, but not with a host.
+    /// The answer to the look-up of a service contains no host.
     #[error("{request} names no host for `{service}`{tried}")]
     NoHost {
         /// The service.
         service: &'static str,
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// The status and what was said.
+        /// The status and an excerpt.
         tried: Attempts,
     },
-    /// A proxy refused.
+    /// A proxy refused the request.
     #[error("{request} is refused by the proxy{}, status {}: {advice}", named(proxy.as_deref()), status.as_u16())]
     Proxy {
-        /// What was to be sent.
+        /// The request.
         request: Request,
-        /// Which one, if one is set.
+        /// The proxy, if one is configured.
         proxy: Option<String>,
-        /// What it answered.
+        /// The proxy's answer.
         status: StatusCode,
-        /// What may be done about it.
+        /// The advice.
         advice: &'static str,
     },
-    /// The answer leads elsewhere, where nothing is sent.
+    /// The answer is a redirect, which isn't followed.
     #[error("{request} is answered by a redirect {}, status {}; none is followed", leading(target.as_deref()), status.as_u16())]
     Redirected {
-        /// What was asked.
+        /// The request.
         request: Request,
-        /// 3xx.
+        /// The status, 3xx.
         status: StatusCode,
-        /// Scheme, host and port of where it leads, as far as it says so.
+        /// The scheme, host and port of its target, if given.
         target: Option<String>,
     },
-    /// The server's certificate isn't trusted, or isn't for this host.
+    /// The server's certificate isn't trusted, or isn't valid for this host.
     #[error("{request} can't be sent: the server's certificate isn't accepted; {advice}")]
     Certificate {
-        /// What was to be sent.
+        /// The request.
         request: Request,
-        /// What may be done about it.
+        /// The advice.
         advice: &'static str,
-        /// Why not.
+        /// The cause.
         source: Cause,
     },
 }
 
-/// The failure underneath; shared, because concurrent callers share the outcome of one sign-in.
+/// The underlying failure; shared, because concurrent callers share the result of a sign-in.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 impl ClientError {
-    /// What the failure means for the scheduler.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Stopped | Self::Broken { .. } => FailureKind::Transient,
             Self::LookUp { source, .. } => source.kind(),
-            // where a gateway answers, the credentials weren't looked at
+            // if a gateway answered, the credentials weren't checked
             Self::SignIn { tried, .. } if tried.what == Some(PAGE) => FailureKind::Transient,
             Self::NoHost { tried, .. } => match tried.status {
                 Some(status) if status.is_server_error() => FailureKind::Transient,
@@ -188,7 +188,7 @@ impl ClientError {
         }
     }
 
-    /// How long the provider asked to wait before the next call, counted from when this error was made.
+    /// Returns the wait requested by the provider, counted from the creation of this error.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
@@ -199,7 +199,7 @@ impl ClientError {
     }
 }
 
-/// A request as errors and logs show it: the method, and the URL without user, query and fragment.
+/// A request as shown in errors and logs: the method, and the URL without user, query and fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request(Arc<str>);
 
@@ -209,19 +209,19 @@ impl Request {
     }
 }
 
-/// GET `https://api.example.com/v2/audits`.
+/// Formats as ``GET `https://api.example.com/v2/audits` ``.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// The URL's scheme, host, port and path.
+/// Returns the URL's scheme, host, port and path.
 pub(super) fn bare(url: &Url) -> String {
     origin(url) + url.path()
 }
 
-/// The URL's scheme, host and port.
+/// Returns the URL's scheme, host and port.
 pub(super) fn origin(url: &Url) -> String {
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if let Some(port) = url.port() {
@@ -231,25 +231,25 @@ pub(super) fn origin(url: &Url) -> String {
     text
 }
 
-/// What stands in the place of an answer where a gateway answers.
+/// The description of a gateway's answer.
 pub(super) const PAGE: &str = "a web page";
 
-/// What was tried before giving up.
+/// The attempts of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many requests were sent.
+    /// The number of requests sent.
     pub attempts: u32,
-    /// Since the first of them, pacing included.
+    /// The time since the first of them, including waits for the rate budget.
     pub elapsed: Duration,
-    /// Of the last answer, if there was one.
+    /// The status of the last answer, if there was one.
     pub status: Option<StatusCode>,
-    /// A short, cleaned excerpt of what that answer said.
+    /// A short, sanitised excerpt of that answer.
     pub said: Option<String>,
-    /// What is odd about it, where its status says that all is well: `an empty body`.
+    /// The problem of an answer with a successful status, such as `an empty body`.
     pub what: Option<&'static str>,
 }
 
-/// ` after 3 attempts in 1.5 s: status 503, the provider says ...`; nothing if nothing was tried.
+/// Formats as ` after 3 attempts in 1.5 s: status 503, the provider says ...`; empty if there were no attempts.
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.attempts > 1 {
@@ -269,7 +269,7 @@ impl fmt::Display for Attempts {
     }
 }
 
-/// What a refusal's status says that its text may not.
+/// Returns the meaning of a refusal's status.
 fn blocked(tried: &Attempts) -> &'static str {
     match tried.status {
         Some(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS) => " (the account is blocked)",
@@ -277,7 +277,7 @@ fn blocked(tried: &Attempts) -> &'static str {
     }
 }
 
-/// Where a redirect leads.
+/// Formats the target of a redirect.
 fn leading(target: Option<&str>) -> String {
     match target {
         Some(target) => format!("to `{target}`"),
@@ -285,7 +285,7 @@ fn leading(target: Option<&str>) -> String {
     }
 }
 
-/// A proxy's name behind its title.
+/// Formats a proxy's name.
 fn named(proxy: Option<&str>) -> String {
     proxy.map_or_else(String::new, |proxy| format!(" `{proxy}`"))
 }

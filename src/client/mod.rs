@@ -1,7 +1,7 @@
-//! The HTTP client of one connection: sign-in, rate budget, retries, caps, and where requests may go.
+//! The HTTP client of a connection: sign-in, rate budget, retries, size limits, and permitted hosts.
 //!
-//! [`Client::send`] is the whole of it, and [`Client::open`] the same for bodies without bound. What may pass by itself is retried inside; what comes out is an answer for the
-//! adapter or an error whose [`kind`](ClientError::kind) says what it means.
+//! [`Client::send`] sends a call, and [`Client::open`] does the same for bodies of unlimited size. Transient failures
+//! are retried; the result is an answer for the adapter, or an error with a [`kind`](ClientError::kind).
 
 mod auth;
 mod body;
@@ -52,66 +52,66 @@ use crate::metrics;
 use crate::providers::{Answer, Call, Endpoint, ServiceHost, Target};
 use crate::secret::{Redactor, Secret};
 
-/// What stands in a path as it is; all else is percent-encoded (RFC 3986, unreserved).
+/// The characters that aren't percent-encoded in a path (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// What a connection's client is made of.
+/// The settings of a client.
 #[derive(Clone)]
 pub struct ClientSettings {
     /// The connection's name, for logs and errors.
     pub connection: String,
     /// The provider's name, for logs.
     pub provider: &'static str,
-    /// Where the API is, and how to sign in.
+    /// The API's URL, and how to sign in.
     pub endpoint: Endpoint,
-    /// The account's whole rate budget: so many requests in any stretch of that length.
+    /// The account's whole rate budget: the number of requests in any period of that length.
     pub rate_limit: (u32, Duration),
-    /// How many daemons share that budget.
+    /// The number of daemons that share that budget.
     pub replicas: NonZeroU32,
-    /// An HTTP proxy's URL, read once; without it, the system's environment decides, except for an API on this host.
+    /// The URL of an HTTP proxy, read once. Without it, the environment decides, except for an API on this host.
     pub proxy: Option<Secret>,
-    /// A PEM file of certificates to trust besides the system's.
+    /// A PEM file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// Whether http and, for downloads, internal addresses are allowed.
     pub allow_http: bool,
-    /// Time-outs, caps and retry limits.
+    /// Timeouts, size limits and retry limits.
     pub limits: ClientLimits,
-    /// Who is told of requests.
+    /// The metrics of requests.
     pub metrics: metrics::ConnectionMetrics,
 }
 
-/// Where the client's patience ends.
+/// The limits of a client.
 #[derive(Debug, Clone)]
 pub struct ClientLimits {
-    /// For a connection to stand, TLS included.
+    /// The timeout for opening a connection, including TLS.
     pub connect_timeout: Duration,
-    /// Between two reads of an answer, its first included.
+    /// The timeout between two reads of an answer, including the first.
     pub read_timeout: Duration,
-    /// For a request and its whole answer.
+    /// The timeout for a request and its whole answer.
     pub total_timeout: Duration,
-    /// The same for one whose body is streamed, whoever reads it included.
+    /// The timeout for a request whose body is streamed, including the time of its reader.
     pub stream_timeout: Duration,
-    /// How long a request under way may go on after the caller's stop; a streamed body ends at once.
+    /// How long a request may continue after the caller's stop; a streamed body ends at once.
     pub drain: Duration,
-    /// The largest body, in bytes; a streamed one has no bound.
+    /// The maximum size of a body in bytes; streamed bodies are unlimited.
     pub body_cap: u64,
-    /// The most pages of one range: one that has more is asked for in smaller ranges.
+    /// The maximum number of pages of a range; a range with more is requested in smaller ranges.
     pub pages: usize,
-    /// How often a call is sent at most, the first time included.
+    /// The maximum number of attempts of a call.
     pub attempts: u32,
-    /// How long a call's attempts and the waits between them take at most, queueing for the rate budget not included.
+    /// The maximum duration of a call's attempts and the waits between them, excluding waits for the rate budget.
     pub elapsed: Duration,
-    /// The first wait is uniform between zero and this; the cap doubles each time.
+    /// The limit of the first wait, which is uniform between zero and this. The limit doubles each time.
     pub first_backoff: Duration,
-    /// The cap of that cap.
+    /// The maximum of that limit.
     pub longest_backoff: Duration,
-    /// The longest pause that the provider may ask for and that is waited for; a longer one is the caller's.
+    /// The longest requested pause that is waited for; a longer one is returned to the caller.
     pub longest_wait: Duration,
-    /// How long a refused sign-in, or a refused user and password, isn't tried again with the same secrets.
+    /// How long a refused sign-in, or a refused user and password, isn't retried with the same secrets.
     pub refusal_memory: Duration,
 }
 
@@ -135,37 +135,37 @@ impl Default for ClientLimits {
     }
 }
 
-/// How many requests a client has made since it exists.
+/// The numbers of requests that a client has made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Sent, whatever became of them: calls, downloads, sign-ins, look-ups, each attempt counted.
+    /// All requests, including failed ones and retries: calls, downloads, sign-ins and look-ups.
     pub sent: u64,
-    /// Sent again after a passing failure.
+    /// Retries after a transient failure.
     pub retries: u64,
-    /// Answered by 429.
+    /// Requests answered with 429.
     pub rate_limited: u64,
-    /// Sign-ins begun, renewals included; keeping a session up isn't one.
+    /// Sign-ins, including renewals, but not the refresh of a session.
     pub sign_ins: u64,
 }
 
-/// The client of one connection, shared by all its jobs: one token, one rate budget. Cheap to clone.
+/// The client of a connection, shared by all its jobs, with one token and one rate budget. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<ClientInner>,
     rank: Priority,
     calls: Option<Calls>,
-    /// Whether what may pass is sent again.
+    /// Which transient failures are retried.
     effort: RetryMode,
 }
 
-/// Whether a call whose failure may pass is sent again.
+/// Which transient failures of a call are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RetryMode {
-    /// Not at all.
+    /// None.
     Once,
-    /// Unless its failure is an answer.
+    /// All except those that are answers.
     Usual,
-    /// Whatever its failure.
+    /// All.
     Full,
 }
 
@@ -178,10 +178,10 @@ struct ClientInner {
 }
 
 impl Client {
-    /// Checks the settings and makes a client; sends nothing.
+    /// Validates the settings and creates a client. Sends nothing.
     ///
-    /// Fails with [`ClientError::Settings`] if credentials would go to a host that isn't trusted or over http without
-    /// leave, if the rate budget is nothing, or if the proxy or the certificates can't be used.
+    /// Fails with [`ClientError::Settings`] if credentials would be sent to an untrusted host or over http without
+    /// permission, if the rate budget is zero, or if the proxy or the certificates can't be used.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
         let (http, proxies) = setup::check(&settings)
             .and_then(|()| setup::http_client(&settings))
@@ -236,8 +236,8 @@ impl Client {
         })
     }
 
-    /// The same client, of the same budget, whose calls wait as long as any other call of the connection does. What
-    /// serves all of them (a sign-in, the look-up of a host) doesn't.
+    /// Returns the client, with the same budget, with calls of low priority, which wait while any other call of the
+    /// connection waits. Requests for all callers (a sign-in, the look-up of a host) don't.
     #[must_use]
     pub fn yielding(&self) -> Self {
         Self {
@@ -246,7 +246,7 @@ impl Client {
         }
     }
 
-    /// The same client, of the same budget, whose calls are sent once: what may pass isn't sent again.
+    /// Returns the client, with the same budget, without retries of transient failures.
     #[must_use]
     pub fn once(&self) -> Self {
         Self {
@@ -255,7 +255,7 @@ impl Client {
         }
     }
 
-    /// The same client, of the same budget, to whom a 504 is never an answer but a failure that may pass.
+    /// Returns the client, with the same budget, with a 504 always treated as a transient failure.
     #[must_use]
     pub fn persisting(&self) -> Self {
         Self {
@@ -264,7 +264,7 @@ impl Client {
         }
     }
 
-    /// The same client, of the same budget, whose requests are counted there, too.
+    /// Returns the client, with the same budget, with its requests also counted in `calls`.
     #[must_use]
     pub fn counting(&self, calls: Calls) -> Self {
         Self {
@@ -273,28 +273,28 @@ impl Client {
         }
     }
 
-    /// The same client, its requests counted by themselves, and with the others'.
+    /// Returns the client with its requests counted separately as well as in total.
     pub fn apart(&self) -> (Self, Calls) {
         let calls = self.calls.as_ref().map_or_else(Calls::default, Calls::part);
         (self.counting(calls.clone()), calls)
     }
 
-    /// Sends a call, signed if it goes to the API, bare if it is a download, and returns its answer, whole.
+    /// Sends a call and returns its whole answer. Calls to the API have credentials, downloads don't.
     ///
-    /// Any status is an answer but those that are retried inside (408, 429, 500, 502, 503, 504 unless
+    /// Every status is an answer, except those that are retried (408, 429, 500, 502, 503, 504 unless
     /// [`Call::gateway_timeout_is_answer`]) and a 401 of the API, after which the token is renewed once, if that may
-    /// help. Calls must be safe to repeat. Redirects are answers and never followed. `{account}` in the path is the
-    /// endpoint's account.
+    /// help. Calls must be idempotent. Redirects are answers and never followed. `{account}` in the path is replaced
+    /// with the endpoint's account.
     ///
-    /// When `stop` is cancelled every wait ends at once with [`ClientError::Stopped`]; a request under way may finish
-    /// within [`ClientLimits::drain`], and its answer is returned. Dropping the future is safe at any point, too.
+    /// When `stop` is cancelled, every wait ends at once with [`ClientError::Stopped`]. A request in flight may finish
+    /// within [`ClientLimits::drain`], and its answer is returned. Dropping the future is always safe.
     pub async fn send(&self, call: &Call, stop: &CancellationToken) -> Result<Answer, ClientError> {
         self.take(call, stop).await
     }
 
-    /// Sends a call as [`Client::send`] does, but a 2xx answer's body isn't read: it is the caller's, and has no cap.
+    /// Sends a call like [`Client::send`], but leaves the body of a 2xx answer to the caller, without a size limit.
     ///
-    /// A body that breaks is [`ClientError::Broken`] and not asked for again: what of it was read is of no use then.
+    /// A body that breaks off is [`ClientError::Broken`] and isn't retried; its received part is useless.
     pub async fn open(
         &self,
         call: &Call,
@@ -303,14 +303,14 @@ impl Client {
         self.take(call, stop).await
     }
 
-    /// Signs in, if that takes a call of its own and hasn't been done; else sends nothing.
+    /// Signs in, if that takes a separate request and hasn't been done.
     pub async fn sign_in(&self, stop: &CancellationToken) -> Result<(), ClientError> {
         let ClientInner { resolver, auth, .. } = &*self.inner;
         auth.token(resolver, None, self.by(stop)).await.map(drop)
     }
 
-    /// The text without the connection's secrets, those of its last sign-ins and what they brought: for what is told of
-    /// an answer, which may echo what was sent.
+    /// Returns the text of an answer, which may repeat the request, without the connection's secrets, including those
+    /// of its last sign-ins and their tokens.
     pub fn redact(&self, text: &str) -> String {
         let text = self.inner.auth.redact(text);
         self.inner
@@ -321,7 +321,7 @@ impl Client {
             .into_owned()
     }
 
-    /// Where a redirect leads, in words; nothing for another answer. None is ever followed.
+    /// Returns a description of a redirect's target; `None` for other answers. Redirects are never followed.
     pub fn leads(&self, answer: &Answer) -> Option<String> {
         if !answer.status.is_redirection() {
             return None;
@@ -334,33 +334,33 @@ impl Client {
         Some(leads)
     }
 
-    /// Lets the connection rest as an answer asks which its adapter found to be a refusal, though its status doesn't say so.
+    /// Pauses the connection as requested by an answer that its adapter classified as a refusal in spite of its status.
     pub fn rest_after(&self, headers: &http::HeaderMap) {
         self.inner.resolver.transport.rest_after(headers);
     }
 
-    /// The API's clock, as the `Date` of its answers shows it. Sign-ins, look-ups and downloads come from other hosts.
+    /// Returns the API's clock, by the `Date` of its answers. Sign-ins, look-ups and downloads come from other hosts.
     pub fn clock(&self) -> RemoteClock {
         self.inner.resolver.transport.clock.clone()
     }
 
-    /// The most pages of one range.
+    /// Returns the maximum number of pages of a range.
     pub fn pages_at_most(&self) -> usize {
         self.inner.resolver.transport.limits.pages
     }
 
-    /// What was sent up to now.
+    /// Returns the numbers of requests so far.
     pub fn requests(&self) -> Requests {
         self.inner.resolver.transport.counts.snapshot()
     }
 
-    /// How much of the rate budget is left, for whoever wants to see it: takes nothing, and delays nobody. A process that has just
-    /// begun knows of no other's requests but by what the provider's headers say.
+    /// Returns the rest of the rate budget for display, without taking any of it. A new process only knows the requests
+    /// of others from the provider's headers.
     pub fn budget(&self) -> RateLimitStatus {
         self.inner.resolver.transport.pacer.budget()
     }
 
-    /// Tells the metrics how much of the rate budget is left now.
+    /// Records the rest of the rate budget in the metrics.
     pub fn tell_of_budget(&self) {
         self.inner.resolver.transport.tell_of_budget();
     }
@@ -374,7 +374,7 @@ impl Client {
         match &call.target {
             Target::Api { path, query } => {
                 let path = self.path(path)?;
-                // before anything is sent: another host makes no difference to it
+                // checked before anything is sent; it doesn't depend on the host
                 url_policy::api_url(setup::asked(&self.inner.api), &path, query)
                     .map_err(forbidden)?;
                 self.take_signed(call, &path, query, stop).await
@@ -398,7 +398,7 @@ impl Client {
         }
     }
 
-    /// The path with the account where it stands for it.
+    /// Returns the path with the account inserted.
     fn path(&self, path: &str) -> Result<String, ClientError> {
         const ACCOUNT: &str = "{account}";
         if !path.contains(ACCOUNT) {
@@ -445,7 +445,7 @@ impl Client {
                     refused = Some(token);
                     continue;
                 }
-                // what else it says is its adapter's to read
+                // its adapter interprets the rest
                 return Ok(got);
             }
             let answer = got
@@ -475,7 +475,7 @@ impl Client {
         }
     }
 
-    /// A call with this token; without one it is a download, outside the provider's budget.
+    /// Sends a call with this token; without one, it is a download, outside the provider's budget.
     fn outgoing<'a>(
         &'a self,
         call: &'a Call,
@@ -513,7 +513,7 @@ impl Client {
     }
 }
 
-/// Without what a URL before its check may hold: a password.
+/// Formats a URL that wasn't validated yet without its password.
 fn shown(place: &ServiceHost) -> String {
     match place {
         ServiceHost::At(url) => error::bare(url),

@@ -1,4 +1,4 @@
-//! How long a header asks to wait, in whatever form a server writes it.
+//! Parsing of requested pauses in headers, in all forms that servers use.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use http::header::{DATE, RETRY_AFTER};
 
 use crate::model::Timestamp;
 
-/// As long as an instant can be moved without care; no provider means more.
+/// The maximum pause, which can safely be added to an instant.
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 10);
 
-/// What the lengths in an answer's headers are read against.
+/// The context in which an answer's headers are parsed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeaderContext<'h> {
     headers: &'h HeaderMap,
-    /// When the answer was made: by its own `Date`, so that the two clocks need not agree, else by ours.
+    /// The time of the answer: its own `Date`, so that the clocks don't have to agree, or the local clock.
     from: Timestamp,
-    /// What is waited for where a length is given and can't be read.
+    /// The pause for an unreadable value.
     unreadable: Duration,
 }
 
 impl<'h> HeaderContext<'h> {
-    /// An answer's headers, which arrived `now`.
+    /// Returns the context of headers that arrived `now`.
     pub(super) fn new(headers: &'h HeaderMap, now: Timestamp, unreadable: Duration) -> Self {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         Self {
@@ -33,34 +33,35 @@ impl<'h> HeaderContext<'h> {
         }
     }
 
-    /// `Retry-After`, where the answer has one.
+    /// Returns `Retry-After`, if the answer has it.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.length(RETRY_AFTER.as_str())
     }
 
-    /// The longest wait that these headers of one name ask for, in whole seconds, rounded up; nothing if there is none.
+    /// Returns the longest pause in these headers of one name, in whole seconds, rounded up; `None` if there is none.
     ///
-    /// Read are seconds with or without a fraction or a unit, epoch seconds and their milli-, micro- and nanoseconds, HTTP's
-    /// dates, RFC 3339, ISO 8601 durations and `h:mm:ss`, quoted or not, and lists of them. Instants that are past are no
-    /// wait. What can't be read, negative lengths among it, is the wait for what is unreadable: it was meant to be one.
+    /// Supported are seconds with or without a fraction or a unit, epoch seconds, milli-, micro- and nanoseconds, HTTP
+    /// dates, RFC 3339, ISO 8601 durations and `h:mm:ss`, quoted or not, and lists of them. Past instants mean no
+    /// pause. Unreadable values, including negative ones, mean the pause for unreadable values, as a pause was
+    /// intended.
     pub(super) fn length(&self, name: &str) -> Option<Duration> {
         self.values(name).map(|value| self.length_of(&value)).max()
     }
 
-    /// The values of all headers of this name.
+    /// Returns the values of all headers of this name.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = Cow<'h, str>> {
         let values = self.headers.get_all(name).iter();
         values.map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// The longest wait that a text names: the value of a header, or of a member in one.
+    /// Returns the longest pause in a text: the value of a header, or of a member in one.
     pub(super) fn length_of(&self, text: &str) -> Duration {
         self.one(text)
             .or_else(|| self.several(text))
             .unwrap_or(self.unreadable)
     }
 
-    /// A list's longest; a date has a comma of its own.
+    /// Returns the longest pause in a list; a date also contains a comma.
     fn several(&self, text: &str) -> Option<Duration> {
         let mut parts = text.split(',').peekable();
         let mut longest = None;
@@ -88,13 +89,13 @@ impl<'h> HeaderContext<'h> {
             .or_else(|| duration(&text.to_ascii_lowercase()).map(whole))
     }
 
-    /// Until a date, from when the answer was made.
+    /// Returns the pause until a date, from the time of the answer.
     fn until(&self, text: &str) -> Option<Duration> {
         let wait = date_time(bare(text))? - self.from;
         Some(whole(wait.as_seconds_f64()))
     }
 
-    /// Seconds that are no length, as it would be one of decades, but an instant.
+    /// Parses seconds that are an instant, because as a duration they would be decades.
     fn without_epoch(&self, seconds: f64) -> f64 {
         let now = self.from.timestamp_micros();
         #[expect(
@@ -110,32 +111,32 @@ impl<'h> HeaderContext<'h> {
     }
 }
 
-/// The epoch seconds that are instants and not lengths: from 2001 on, before the next century.
+/// The range of epoch seconds that are treated as instants: from 2001 to the end of the century.
 const EPOCH: std::ops::Range<f64> = 1e9..4_102_444_800.0;
 
-/// Seconds as a wait: whole ones, never less than was said, and none where they are over.
+/// Returns seconds as a pause: rounded up to whole seconds, and zero if negative.
 fn whole(seconds: f64) -> Duration {
     let bounded = seconds.ceil().clamp(0.0, LONGEST.as_secs_f64());
     Duration::from_secs_f64(bounded)
 }
 
-/// Without space, quotes and parameters around it.
+/// Returns the text without surrounding white space, quotes and parameters.
 fn bare(text: &str) -> &str {
     let text = text.split(';').next().unwrap_or_default();
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
 }
 
-/// A number of seconds that isn't negative.
+/// Parses a non-negative number of seconds.
 fn seconds(text: &str) -> Option<f64> {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    // `inf` and `nan` are numbers, too
+    // `inf` and `nan` are also parsed as numbers
     if !digits.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-')) {
         return None;
     }
     digits.parse().ok().filter(|seconds: &f64| *seconds >= 0.0)
 }
 
-/// `30s`, `1 min 30 sec`, `120 seconds`, `pt1m30s`, `0:01:30`: seconds.
+/// Parses durations such as `30s`, `1 min 30 sec`, `120 seconds`, `pt1m30s` and `0:01:30` into seconds.
 fn duration(text: &str) -> Option<f64> {
     if text.contains(':') {
         let parts: Vec<f64> = text.split(':').map(seconds).collect::<Option<_>>()?;
@@ -169,15 +170,15 @@ fn unit(name: &str) -> Option<f64> {
     })
 }
 
-/// A date and time: HTTP's three forms and what servers make of them, whatever their case and day of the week, and RFC 3339
-/// with a space or a `T`. Without a zone it is UTC.
+/// Parses a date and time: HTTP's three forms and common variants, in any case and with any day of the week, and RFC
+/// 3339 with a space or a `T`. Without a zone, it is UTC.
 fn date_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
         return Some(date.to_utc());
     }
     let upper = text.to_ascii_uppercase();
-    // what the day of the week is, the date says
+    // the date determines the day of the week
     let rest = match upper.find(|c: char| !c.is_ascii_alphabetic()) {
         Some(end) if is_weekday(&upper[..end]) => upper[end..].trim_start_matches([',', ' ']),
         _ => &upper,
@@ -232,7 +233,7 @@ mod tests {
 
     const UNREADABLE: u64 = 77;
 
-    /// By a clock of ours that shows Sun, 06 Nov 1994 08:49:37 GMT.
+    /// Parses with a local clock that shows Sun, 06 Nov 1994 08:49:37 GMT.
     fn asked(pairs: &[(&'static str, &str)]) -> Option<u64> {
         let headers = pairs
             .iter()
@@ -315,11 +316,11 @@ mod tests {
             assert_eq!(after(date), Some(60), "{date}");
         }
         assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0), "past");
-        // the server's clock is ahead of ours by 50 s
+        // the server's clock is 50 s ahead of the local one
         let date = ("date", "Sun, 06 Nov 1994 08:50:27 GMT");
         let until = ("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT");
         assert_eq!(asked(&[until, date]), Some(10));
-        // an epoch, by a clock of this century
+        // epoch seconds, with a clock of this century
         let date = ("date", "2026-11-20T00:00:00Z");
         for epoch in [
             "1795132812",

@@ -1,4 +1,4 @@
-//! The proxy between here and a provider: which one a request goes through, and what its refusals mean.
+//! Proxies: which one a request uses, and the meaning of its refusals.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use url::Url;
 use super::error::Cause;
 use crate::foreign;
 
-/// The variables that name a proxy, for https and for all.
+/// The environment variables of proxies, for https and for all schemes.
 const VARIABLES: [&str; 6] = [
     "HTTPS_PROXY",
     "https_proxy",
@@ -22,32 +22,32 @@ const VARIABLES: [&str; 6] = [
     "ALL_PROXY",
     "all_proxy",
 ];
-/// The most bytes of a proxy's answer that are read.
+/// The maximum size of a proxy's answer that is read, in bytes.
 const ANSWER: usize = 8 * 1024;
 
-/// Which proxy requests go through.
+/// The proxy of requests.
 #[derive(Debug, Default)]
 pub(super) struct Proxies(Option<Matcher>);
 
 impl Proxies {
-    /// This one for all requests.
+    /// The configured proxy for all requests.
     pub(super) fn all(url: &str) -> Self {
         Self(Some(Matcher::builder().all(url.to_owned()).build()))
     }
 
-    /// Those that the environment names.
+    /// The proxies in the environment.
     pub(super) fn of_environment() -> Self {
         Self(Some(Matcher::from_env()))
     }
 
-    /// The one for this URL.
+    /// Returns the proxy for this URL.
     pub(super) fn of(&self, url: &Url) -> Option<Proxy> {
         let uri: Uri = url.as_str().parse().ok()?;
         self.0.as_ref()?.intercept(&uri).map(Proxy)
     }
 }
 
-/// Why the proxy that the environment names for this URL can't be used, in words.
+/// Returns the reason why the environment's proxy for this URL can't be used.
 pub(super) fn unusable_of_environment(url: &Url) -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let no_proxy = set("NO_PROXY").or_else(|| set("no_proxy"));
@@ -67,7 +67,7 @@ pub(super) fn unusable_of_environment(url: &Url) -> Option<String> {
     Some(format!("the proxy of the environment's `{name}` {why}"))
 }
 
-/// Why a proxy's URL can't be used; without the URL, which may hold a password.
+/// Returns the reason why a proxy's URL can't be used, without the URL, which may contain a password.
 pub(super) fn unusable(url: &str) -> Option<String> {
     let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
@@ -76,7 +76,7 @@ pub(super) fn unusable(url: &str) -> Option<String> {
             "is of the scheme `{shown}`, which isn't supported; use an http or https proxy"
         ));
     }
-    // a host and a port alone are taken for http
+    // a host and a port alone mean http
     let whole = if url.contains("://") {
         Url::parse(url)
     } else {
@@ -85,10 +85,10 @@ pub(super) fn unusable(url: &str) -> Option<String> {
     (!whole.is_ok_and(|url| url.has_host())).then(|| "isn't an http or https url".to_owned())
 }
 
-/// One of them.
+/// Returns the value of one of these variables.
 pub(super) struct Proxy(Intercept);
 
-/// `http://host:port`, without its credentials.
+/// Returns `http://host:port` without credentials.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uri = self.0.uri();
@@ -98,18 +98,18 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// What a proxy makes of a request that has no answer.
+/// The role of a proxy in a request without an answer.
 pub(super) enum ProxyRefusal {
-    /// It answered, and won't do it.
+    /// It refused the request permanently.
     Status(StatusCode),
-    /// It may do it another time: in words.
+    /// It refused the request temporarily, with this description.
     Passing(String),
 }
 
 impl Proxy {
-    /// What the failure says of the proxy; nothing if it is about what lies behind.
+    /// Returns the proxy's role in a failure; `None` if the failure is behind the proxy.
     ///
-    /// Which status a refused tunnel was answered with is asked once more, as the failure doesn't tell.
+    /// The status of a refused tunnel is determined by another request, as the failure doesn't contain it.
     pub(super) async fn blame(
         &self,
         error: &Cause,
@@ -135,7 +135,7 @@ impl Proxy {
         Some(ProxyRefusal::Passing(format!("the proxy `{self}` {what}")))
     }
 
-    /// The status with which it answers to CONNECT, over plain http.
+    /// Returns the status of the proxy's answer to CONNECT over plain http.
     async fn connect(&self, to: &Url) -> Option<StatusCode> {
         let uri = self.0.uri();
         if uri.scheme_str() != Some("http") {
@@ -167,7 +167,7 @@ impl Proxy {
     }
 }
 
-/// What to do about a proxy's refusal.
+/// Returns the advice about a proxy's refusal.
 pub(super) fn advice(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -178,7 +178,7 @@ pub(super) fn advice(status: StatusCode) -> &'static str {
     }
 }
 
-/// Whether a proxy that answers so may do it another time.
+/// Returns whether a proxy's refusal with this status is temporary.
 pub(super) fn may_pass(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
@@ -187,7 +187,7 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
         )
 }
 
-/// What the tunnel through a proxy failed by. The type that says it isn't public.
+/// Returns the failure of a tunnel through a proxy. Its own type isn't public.
 fn tunnel_error(error: &(dyn Error + 'static)) -> Option<String> {
     let said = error.to_string();
     if said.starts_with("tunnel error: ") {

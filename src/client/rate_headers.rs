@@ -1,30 +1,30 @@
-//! What a provider's headers say about its own count of requests.
+//! Rate limit headers: the provider's own count of requests.
 
 use std::time::Duration;
 
 use super::pause::HeaderContext;
 use crate::providers::RateHeaderNames;
 
-/// What an answer's headers say about the provider's own count.
+/// The rate limit in an answer's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateLimitHeaders {
-    /// Requests allowed per `window`; 0 if that isn't said.
+    /// The requests allowed per `window`; 0 if unknown.
     pub(super) allowed: u32,
-    /// How long the provider's window is.
+    /// The length of the provider's window.
     pub(super) window: Duration,
-    /// For how long nothing is left, if nothing is.
+    /// How long no request is left, if none is.
     pub(super) spent_for: Option<Duration>,
 }
 
-/// A window or a reset of more seconds isn't believed: nothing would ever correct it. A longer reset is taken for so long,
-/// and then asked for again.
+/// The maximum trusted window or reset in seconds, as nothing would ever correct a larger one. After a longer reset, a
+/// request is sent after this time.
 const LONGEST: u32 = 3600;
 
 impl RateLimitHeaders {
-    /// Reads a provider's `own` headers, those of the IETF's drafts, and their predecessors (`X-RateLimit-...`).
+    /// Parses a provider's `own` headers, those of the IETF drafts, and their predecessors (`X-RateLimit-...`).
     ///
-    /// Where nothing says how much is left, nothing is if the answer `refused` the request for there being too many.
-    /// A reset that can't be read is the wait for what is unreadable.
+    /// Without a count of remaining requests, none is left if the answer `refused` the request as one too many. An
+    /// unreadable reset means the pause for unreadable values.
     pub(super) fn read(
         reading: &HeaderContext<'_>,
         own: Option<&RateHeaderNames>,
@@ -41,7 +41,7 @@ impl RateLimitHeaders {
         }))
     }
 
-    /// Nothing but how long nothing is left.
+    /// Returns limits that only contain how long no request is left.
     fn spent(spent_for: Option<Duration>) -> Option<Self> {
         spent_for.map(|_| Self {
             allowed: 0,
@@ -51,7 +51,7 @@ impl RateLimitHeaders {
     }
 }
 
-/// The provider's own headers, as its adapter names them.
+/// The provider's own headers, as named by its adapter.
 fn of_names(
     reading: &HeaderContext<'_>,
     own: &RateHeaderNames,
@@ -76,10 +76,10 @@ fn of_names(
     }
 }
 
-/// draft-ietf-httpapi-ratelimit-headers before 08, as Avaya announces it: `RateLimit-Remaining` requests are left
-/// until `RateLimit-Reset` seconds from now, under quotas like `100;w=60` in `RateLimit-Policy` or, in the oldest
-/// drafts, in `RateLimit-Limit`. Of several quotas the slowest holds in the long run. So do the quotas of later drafts:
-/// `"default";q=100;w=60`.
+/// Parses draft-ietf-httpapi-ratelimit-headers before 08, as documented by Avaya: `RateLimit-Remaining` requests are
+/// left until `RateLimit-Reset` seconds from now, with quotas such as `100;w=60` in `RateLimit-Policy` or, in the
+/// oldest drafts, in `RateLimit-Limit`. Of several quotas, the slowest applies in the long run. Also parses the quotas
+/// of later drafts: `"default";q=100;w=60`.
 fn of_fields(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let quota = ["ratelimit-policy", "ratelimit-limit"]
         .into_iter()
@@ -98,8 +98,8 @@ fn of_fields(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHead
     }
 }
 
-/// The drafts' single field: `limit=100, remaining=0, reset=50` in 07, `"default";r=0;t=50` since 08, a member for each
-/// policy.
+/// Parses the drafts' single field: `limit=100, remaining=0, reset=50` in 07, `"default";r=0;t=50` since 08, with a
+/// member for each policy.
 fn of_policies(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let all: Vec<String> = members(reading, "ratelimit").collect();
     let named = |name: &str| {
@@ -122,7 +122,7 @@ fn of_policies(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHe
     RateLimitHeaders::spent(spent_for.map(bounded))
 }
 
-/// What everybody else says: how many are left, and in how many seconds or at what epoch there are more.
+/// Parses the common headers: the number of remaining requests, and the seconds or the epoch of the reset.
 fn of_others(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHeaders> {
     let spent = ["x-ratelimit", "x-rate-limit"]
         .into_iter()
@@ -134,7 +134,7 @@ fn of_others(reading: &HeaderContext<'_>, refused: bool) -> Option<RateLimitHead
     RateLimitHeaders::spent(spent.max())
 }
 
-/// Until the reset, if nothing is left; nothing where no reset is given.
+/// Returns the time until the reset, if no request is left; `None` without a reset.
 fn spent_for(
     reading: &HeaderContext<'_>,
     left: Option<f64>,
@@ -145,7 +145,7 @@ fn spent_for(
     reset.map(bounded)
 }
 
-/// Less than one request.
+/// Returns whether less than one request is left.
 fn is_spent(left: Option<f64>, refused: bool) -> bool {
     left.map_or(refused, |left| left < 1.0)
 }
@@ -154,7 +154,7 @@ fn bounded(reset: Duration) -> Duration {
     reset.min(Duration::from_secs(LONGEST.into()))
 }
 
-/// All numbers that headers of this name list.
+/// Returns all numbers in headers of this name.
 fn numbers(reading: &HeaderContext<'_>, name: &str) -> impl Iterator<Item = f64> {
     let numbers: Vec<f64> = members(reading, name)
         .filter_map(|member| number(&member))
@@ -172,7 +172,7 @@ fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// Without its fraction, at most what fits.
+/// Returns the integer part, saturated.
 fn whole(number: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -183,7 +183,7 @@ fn whole(number: f64) -> u32 {
     whole
 }
 
-/// The members of the lists that headers of this name hold; a comma in quotes separates none.
+/// Returns the list members in headers of this name; commas in quotes don't separate.
 fn members(reading: &HeaderContext<'_>, name: &str) -> impl Iterator<Item = String> {
     let mut members = Vec::new();
     for value in reading.values(name) {
@@ -202,7 +202,7 @@ fn members(reading: &HeaderContext<'_>, name: &str) -> impl Iterator<Item = Stri
     members.into_iter()
 }
 
-/// A parameter behind a member: `60` of `100;w=60`.
+/// Returns a parameter of a member: `60` of `100;w=60`.
 fn parameter<'m>(member: &'m str, name: &str) -> Option<&'m str> {
     member.split(';').skip(1).find_map(|parameter| {
         let (key, value) = parameter.split_once('=')?;
@@ -210,7 +210,7 @@ fn parameter<'m>(member: &'m str, name: &str) -> Option<&'m str> {
     })
 }
 
-/// `100;w=60`, `"default";q=100;w=60`: so many requests in so many seconds, neither of them 0.
+/// Parses `100;w=60` or `"default";q=100;w=60`: requests per seconds, both nonzero.
 fn quota(member: &str) -> Option<(u32, Duration)> {
     let of_requests =
         parameter(member, "qu").is_none_or(|unit| unit.trim_matches('"') == "requests");
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::client::tests::OWN_HEADERS;
 
-    /// At 2026-11-20T00:00:00Z, where 77 s stand for what can't be read.
+    /// Parses at 2026-11-20T00:00:00Z, with 77 s for unreadable values.
     fn read(pairs: &[(&str, &str)], refused: bool) -> Option<RateLimitHeaders> {
         let headers = pairs
             .iter()
@@ -359,7 +359,7 @@ mod tests {
                     "{nothing}"
                 );
             }
-            // it can't be told how many are left: none where the answer is that there were too many
+            // the number of remaining requests is unknown: none if the answer refused one too many
             assert_eq!(draft(&[(left, "?"), (reset, "9")]), None);
             assert_eq!(
                 read(&[(left, "?"), (reset, "9")], true),
@@ -403,7 +403,7 @@ mod tests {
             draft(&[(allowed, "99999999999999999999")]),
             said(u32::MAX, 60, None)
         );
-        // the longest of what two families say
+        // the longest of two families' pauses
         let both = [
             (allowed, "3"),
             (count, "3"),

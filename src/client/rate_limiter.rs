@@ -1,4 +1,4 @@
-//! The rate budget of one connection: a token bucket, corrected by what the provider's headers say.
+//! The rate limiter of a connection: a token bucket, corrected by the provider's headers.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,19 +11,21 @@ use tokio::time::Instant;
 use super::rate_headers::RateLimitHeaders;
 use super::sliding_window::SlidingWindow;
 
-/// How fast requests may follow one another.
+/// The pace of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct RequestPace {
-    /// Between two requests, in the long run.
+    /// The interval between two requests in the long run.
     spacing: Duration,
-    /// How far a request may run ahead of that: 1 % of the window, which is the burst, and makes up for what woke late.
+    /// How far a request may be ahead of that interval: 1 % of the window. This is the burst, which compensates for
+    /// late wake-ups.
     ahead: Duration,
 }
 
 impl RequestPace {
-    /// A share of `limit` requests per `window`: no window of that length holds more than the share, rounded up, and
-    /// at full load 98 % of it is used. For that the spacing is stretched by 2 %: by what a burst may run ahead, and by as
-    /// much again, as requests don't arrive in the rhythm in which they are sent: the first of them waits for TLS.
+    /// Returns the pace for a share of `limit` requests per `window`: no window of that length contains more than the
+    /// share, rounded up, and 98 % of it is used at full load. Intervals are 2 % longer than the average: 1 % for the
+    /// burst, and 1 % because requests don't arrive at the intervals at which they are sent, as the first one waits for
+    /// TLS.
     fn new(limit: u32, window: Duration, replicas: NonZeroU32) -> Self {
         let ahead = window / 100;
         let alone = window.saturating_add(2 * ahead) / limit.max(1);
@@ -35,7 +37,7 @@ impl RequestPace {
         }
     }
 
-    /// The slower of both.
+    /// Returns the slower of both.
     fn and(self, other: Self) -> Self {
         Self {
             spacing: self.spacing.max(other.spacing),
@@ -44,31 +46,31 @@ impl RequestPace {
     }
 }
 
-/// How much of a connection's rate budget is left.
+/// The state of a connection's rate budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimitStatus {
-    /// This daemon's share of the requests that the account may make within any stretch of `per`; less where the
-    /// provider says that it allows less.
+    /// This daemon's share of the requests that the account may make within any period of `per`, or less if the
+    /// provider's headers state less.
     pub limit: u32,
-    /// The length of that stretch.
+    /// The length of that period.
     pub per: Duration,
-    /// What of `limit` is left now: at least so much, as requests are counted for up to a sixtieth of `per` too long.
-    /// Zero while the provider wants a pause.
+    /// The rest of `limit`: a lower bound, as requests are counted for up to a sixtieth of `per` too long. Zero during
+    /// a requested pause.
     pub left: u32,
-    /// How long the pause that the provider asked for still lasts; zero if it asked for none.
+    /// The rest of the pause requested by the provider; zero without one.
     pub pause: Duration,
 }
 
-/// The bucket itself: pure, in time since an origin of the caller's choice that never goes back.
+/// The token bucket as a pure state; times are relative to an origin chosen by the caller, and monotonic.
 #[derive(Debug)]
 struct TokenBucket {
     configured: RequestPace,
     pace: RequestPace,
     replicas: NonZeroU32,
-    /// The configured share, and the window it is for.
+    /// The configured share and its window.
     share: (u32, Duration),
     spent: SlidingWindow,
-    /// When the next request is due at an even spacing.
+    /// When the next request is due at even intervals.
     due: Duration,
     paused_until: Duration,
 }
@@ -87,8 +89,8 @@ impl TokenBucket {
         }
     }
 
-    /// Takes one request out of the budget if that is possible now, and returns zero; else returns how long to wait
-    /// before asking again, and takes nothing.
+    /// Takes a request from the budget if possible, and returns zero. Otherwise returns how long to wait before the
+    /// next attempt, and takes nothing.
     fn reserve(&mut self, now: Duration) -> Duration {
         let earliest = self
             .due
@@ -102,7 +104,7 @@ impl TokenBucket {
         wait
     }
 
-    /// How much is left.
+    /// Returns the rest of the budget.
     fn look(&self, now: Duration) -> RateLimitStatus {
         let (share, per) = self.share;
         let limit = if self.pace == self.configured {
@@ -125,18 +127,18 @@ impl TokenBucket {
         }
     }
 
-    /// How long the current pause still lasts.
+    /// Returns the rest of the current pause.
     fn pause(&self, now: Duration) -> Duration {
         self.paused_until.saturating_sub(now)
     }
 
-    /// Lets nothing through for `wait`; a longer pause stays as it is.
+    /// Pauses for `wait`; a longer pause is kept.
     fn pause_for(&mut self, now: Duration, wait: Duration) {
         self.paused_until = self.paused_until.max(now.saturating_add(wait));
     }
 
-    /// Takes over what the provider says: its pace where that is slower than the configured one, back to the
-    /// configured one where it isn't, and a pause where nothing is left.
+    /// Applies the provider's headers: its pace if that is slower than the configured one, otherwise the configured
+    /// one, and a pause if no request is left.
     fn correct(&mut self, now: Duration, said: RateLimitHeaders) {
         if said.allowed > 0 {
             let theirs = RequestPace::new(said.allowed, said.window, self.replicas);
@@ -152,37 +154,37 @@ impl TokenBucket {
     }
 }
 
-/// Who goes first.
+/// The priority of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// Whoever comes first.
+    /// Served in order of arrival.
     Prompt,
-    /// Whoever comes first once nobody of the other rank waits.
+    /// Served in order of arrival while no caller of normal priority waits.
     Yielding,
 }
 
-/// The bucket with its queues: of each rank, first come, first served.
+/// The bucket with a queue for each priority, served in order of arrival.
 ///
-/// Whoever gives up waiting takes nothing out of the budget.
+/// A caller that gives up waiting takes nothing from the budget.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     bucket: Mutex<TokenBucket>,
     prompt: WaitQueue,
     yielding: WaitQueue,
-    /// Pauses, corrections, and nobody of the first rank being left.
+    /// Notified of pauses, corrections, and when no caller of normal priority is left.
     changed: Notify,
     origin: Instant,
 }
 
-/// Those of one rank who wait.
+/// The waiting callers of a priority.
 #[derive(Debug, Default)]
 struct WaitQueue {
-    /// Held by the one whose turn it is.
+    /// Held by the caller whose turn it is.
     turn: tokio::sync::Mutex<()>,
     count: AtomicUsize,
 }
 
-/// One of them, until dropped.
+/// A waiting caller, until dropped.
 struct Waiter<'a> {
     queue: &'a WaitQueue,
     changed: &'a Notify,
@@ -203,12 +205,12 @@ impl Drop for Waiter<'_> {
     }
 }
 
-/// The provider asked for a pause that lasts longer than the caller wants to wait.
+/// The provider requested a pause that is longer than the caller waits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Paused(pub(super) Duration);
 
 impl RateLimiter {
-    /// A share of `limit` requests `per` that time.
+    /// Creates a limiter for a share of `limit` requests per `per`.
     pub(super) fn new(limit: u32, per: Duration, replicas: NonZeroU32) -> Self {
         Self {
             bucket: Mutex::new(TokenBucket::new(limit, per, replicas)),
@@ -224,9 +226,9 @@ impl RateLimiter {
         act(&mut bucket, self.origin.elapsed())
     }
 
-    /// Waits for its turn and for the budget, and takes one request out of it.
+    /// Waits for the caller's turn and for the budget, and takes one request from it.
     ///
-    /// Fails at once, also while waiting, if a pause lasts longer than `longest`.
+    /// Fails at once, even while waiting, if a pause is longer than `longest`.
     pub(super) async fn take(&self, rank: Priority, longest: Duration) -> Result<(), Paused> {
         self.check(longest)?;
         let queue = match rank {
@@ -253,7 +255,7 @@ impl RateLimiter {
         }
     }
 
-    /// How much is left now; takes nothing.
+    /// Returns the rest of the budget without taking any.
     pub(super) fn budget(&self) -> RateLimitStatus {
         self.with(|bucket, now| bucket.look(now))
     }
@@ -266,18 +268,18 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// How many requests go through in a second, in the long run.
+    /// Returns the permitted requests per second in the long run.
     pub(super) fn per_second(&self) -> f64 {
         1.0 / self.with(|bucket, _| bucket.pace.spacing.as_secs_f64())
     }
 
-    /// Lets nothing through for `wait`, whoever waits already.
+    /// Pauses for `wait`, including callers that already wait.
     pub(super) fn pause_for(&self, wait: Duration) {
         self.with(|bucket, now| bucket.pause_for(now, wait));
         self.changed.notify_waiters();
     }
 
-    /// Takes over what an answer's headers say.
+    /// Applies an answer's headers.
     pub(super) fn observe(&self, said: RateLimitHeaders) {
         self.with(|bucket, now| bucket.correct(now, said));
         self.changed.notify_waiters();
@@ -322,7 +324,7 @@ mod tests {
         .collect()
     }
 
-    /// Takes requests until `end`, each after another's idle time, waking late by `late` each time.
+    /// Takes requests until `end`, each after an idle time, waking late by `late` each time.
     fn drive(
         bucket: &mut TokenBucket,
         mut now: Duration,
@@ -402,8 +404,8 @@ mod tests {
         }
     }
 
-    /// How many of these calls a provider refuses that allows `limit` of them per window: by windows that begin with a
-    /// call, by one that slides, and by a bucket that holds `burst` of them.
+    /// Returns how many of these calls a provider refuses that allows `limit` of them per window, with windows that
+    /// begin with a call, with a sliding window, and with a bucket of `burst` calls.
     fn refused(mut arrivals: Vec<Duration>, limit: u32, burst: u32) -> [usize; 3] {
         arrivals.sort();
         let (mut begun, mut count, mut fixed) = (None, 0, 0);
@@ -426,7 +428,7 @@ mod tests {
     }
 
     proptest! {
-        /// Requests take up to half a second longer than others to get to the provider.
+        /// Requests take up to half a second longer than others to reach the provider.
         #[test]
         fn a_provider_that_counts_arrivals_refuses_none(
             limit in prop_oneof![Just(60_u32), Just(300), 20_u32..1_000],
@@ -438,7 +440,7 @@ mod tests {
             let taken = drive(&mut bucket, Duration::ZERO, 5 * MINUTE, &idle, Duration::ZERO);
             let arrives = |(&at, &way): (&Duration, &u64)| at + Duration::from_millis(way);
             let arrivals: Vec<Duration> = taken.iter().zip(ways.iter().cycle()).map(arrives).collect();
-            // what may come at once: a burst, and what overtakes
+            // concurrent requests: a burst, and overtaking ones
             let burst = limit / 100 + limit / 120 + 3;
             prop_assert_eq!(refused(arrivals, limit, burst), [0; 3]);
         }
@@ -486,13 +488,13 @@ mod tests {
         assert!(left(&bucket, 2 * MINUTE) <= 150 - taken + 1);
         assert!(left(&bucket, 2 * MINUTE + MINUTE / 2) >= 70);
         assert_eq!(left(&bucket, 4 * MINUTE), 150);
-        // what was asked for in vain takes nothing
+        // a failed attempt takes nothing
         bucket.pause_for(4 * MINUTE, MINUTE / 2);
         assert_eq!(bucket.reserve(4 * MINUTE), MINUTE / 2);
         let look = bucket.look(4 * MINUTE);
         assert_eq!((look.left, look.pause), (0, MINUTE / 2));
         assert_eq!(left(&bucket, 5 * MINUTE), 150);
-        // a provider that allows less is believed
+        // a lower limit of the provider is applied
         bucket.correct(5 * MINUTE, read(&headers(0, 60, 60)).unwrap());
         assert!((25..=30).contains(&bucket.look(5 * MINUTE).limit));
     }
@@ -619,11 +621,11 @@ mod tests {
         take(Priority::Prompt, "first");
         take(Priority::Prompt, "second");
         tokio::task::yield_now().await;
-        gone.abort(); // whoever leaves is waited for no longer
+        gone.abort(); // a caller that gives up is no longer waited for
         for name in ["first", "second", "yielding", "last"] {
             assert_eq!(order.recv().await, Some(name));
         }
-        // nor does the one who yields hold up anybody who comes while he sleeps
+        // a sleeping caller of low priority doesn't delay later ones
         let yielding = take(Priority::Yielding, "yielding");
         tokio::time::sleep(Duration::from_millis(500)).await;
         take(Priority::Prompt, "overtakes");

@@ -1,4 +1,4 @@
-//! A request as it goes out, and what is made of its answer.
+//! A prepared request, and the classification of its answer.
 
 use std::time::Duration;
 
@@ -17,20 +17,21 @@ use super::unpack;
 use crate::providers::Answer;
 use crate::secret::Redactor;
 
-/// Whose rate budget a request is part of.
+/// The rate budget of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Traffic {
-    /// The connection's: it waits for its turn, obeys and causes pauses, and the answer's headers correct the budget.
+    /// The connection's budget: the request waits for its turn, obeys and causes pauses, and the answer's headers
+    /// correct the budget.
     Api,
-    /// The connection's, too, but the answer's headers speak of another count: a sign-in.
+    /// The connection's budget, but the answer's headers are about a different count: a sign-in.
     Login,
-    /// The same for the look-up of a host.
+    /// As for a sign-in, for the look-up of a host.
     Directory,
-    /// Nobody's that is known: a download.
+    /// No known budget: a download.
     Elsewhere,
 }
 
-/// One request as it goes out, and how its answers are taken.
+/// A prepared request, and how its answers are handled.
 pub(super) struct PreparedRequest<'a> {
     pub(super) request: Request,
     pub(super) method: &'a Method,
@@ -38,34 +39,35 @@ pub(super) struct PreparedRequest<'a> {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
     pub(super) to: Traffic,
-    /// Who else of the connection goes first.
+    /// The priority among the connection's requests.
     pub(super) rank: Priority,
-    /// Sent again after a passing failure.
+    /// Whether it is retried after a transient failure.
     pub(super) retried: bool,
     pub(super) body_cap: u64,
     pub(super) gateway_timeout_is_answer: bool,
-    /// Who counts it, beside the connection.
+    /// The counts of its caller.
     pub(super) calls: Option<&'a Calls>,
-    /// What an excerpt of the answer must not show.
+    /// The secrets that an excerpt of the answer must not contain.
     pub(super) hidden: &'a Redactor,
-    /// What a whole answer is, whose status isn't a passing failure.
+    /// Classifies a complete answer whose status isn't a transient failure.
     pub(super) judge: fn(&Answer) -> ResponseVerdict,
 }
 
-/// What an answer is that its status may not show.
+/// The classification of an answer beyond its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResponseVerdict {
     /// An answer.
     Answer,
-    /// An answer, unless its headers ask for another try.
+    /// An answer, unless its headers request a retry.
     Unclear,
-    /// A failure that may pass, and what is odd about it.
+    /// A transient failure, with its description.
     Passing(Option<&'static str>),
-    /// Too much was asked for; it is left alone for at least so long.
+    /// A refusal for too many requests, with the minimum pause.
     Limited(Duration),
 }
 
-/// The answer to a call for data: a part of a JSON document was meant to be more. An empty one is its adapter's to judge.
+/// Classifies the answer to a call for data: an incomplete JSON document is a transient failure. The adapter judges an
+/// empty answer.
 pub(super) fn judge_data(answer: &Answer) -> ResponseVerdict {
     let body = answer.body.trim_ascii();
     let ends_well = body.ends_with(b"}") || body.ends_with(b"]");
@@ -75,7 +77,7 @@ pub(super) fn judge_data(answer: &Answer) -> ResponseVerdict {
     ResponseVerdict::Answer
 }
 
-/// The answer to the look-up of a host: not one, where a gateway answers.
+/// Classifies the answer to the look-up of a host: a gateway's answer is a transient failure.
 pub(super) fn judge_look_up(answer: &Answer) -> ResponseVerdict {
     if !answer.status.is_success() {
         return ResponseVerdict::Unclear;
@@ -89,7 +91,7 @@ pub(super) fn judge_look_up(answer: &Answer) -> ResponseVerdict {
     }
 }
 
-/// Whether an object or a list ends before its end.
+/// Returns whether an object or a list is incomplete.
 pub(super) fn is_cut(json: &[u8]) -> bool {
     let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
     let begins = json.starts_with(b"{") || json.starts_with(b"[");
@@ -97,7 +99,7 @@ pub(super) fn is_cut(json: &[u8]) -> bool {
 }
 
 impl<'a> PreparedRequest<'a> {
-    /// A bare request, tried again after passing failures, whose answer has no body; it yields to nobody.
+    /// Creates a request without credentials or body of normal priority, which is retried after transient failures.
     pub(super) fn new(method: &'a Method, url: Url, to: Traffic, hidden: &'a Redactor) -> Self {
         Self {
             request: Request::new(method, &url),
@@ -116,30 +118,30 @@ impl<'a> PreparedRequest<'a> {
         }
     }
 
-    /// The same request, to another host.
+    /// Returns the request for another host.
     pub(super) fn redirect(&mut self, url: Url) {
         self.request = Request::new(self.method, &url);
         self.url = url;
     }
 }
 
-/// How a request gets to its host, and where it goes if that stops answering.
+/// The route of a request to its host, and to another host if that stops answering.
 pub(super) trait Route: Send {
-    /// Returns the URL on the host that serves instead; nothing if that is the same host, or isn't known.
+    /// Returns the URL on the replacement host; `None` if it is the same host or unknown.
     fn turn(
         &mut self,
         url: &Url,
         by: Caller<'_>,
     ) -> impl Future<Output = Result<Option<Url>, ClientError>> + Send;
 
-    /// Whether another host may ever serve instead.
+    /// Returns whether another host may replace this one.
     fn may_turn(&self) -> bool;
 
-    /// Notes that the request was given up.
+    /// Records that the request failed.
     fn give_up(&self);
 }
 
-/// The way to a host that is known for good.
+/// The route to a fixed host.
 impl Route for () {
     async fn turn(&mut self, _: &Url, _: Caller<'_>) -> Result<Option<Url>, ClientError> {
         Ok(None)
@@ -152,12 +154,12 @@ impl Route for () {
     fn give_up(&self) {}
 }
 
-/// What is made of an answer that isn't a passing failure.
+/// The result type of an answer that isn't a transient failure.
 pub(super) trait FromResponse: Send + Sized {
-    /// How long a request and all of its answer may take.
+    /// Returns the timeout for a request and its whole answer.
     fn timeout(limits: &ClientLimits) -> Duration;
 
-    /// Takes the answer to `out`, which began so and whose body is in `response`.
+    /// Handles the answer to `out` with this head, whose body is in `response`.
     fn take(
         head: (StatusCode, HeaderMap),
         response: reqwest::Response,
@@ -167,7 +169,7 @@ pub(super) trait FromResponse: Send + Sized {
 
     fn status(&self) -> StatusCode;
 
-    /// The answer where it is there whole.
+    /// Returns the complete answer.
     fn whole(&self) -> Option<&Answer>;
 }
 
@@ -184,7 +186,7 @@ impl FromResponse for Answer {
     ) -> Result<Self, BodyError> {
         let body = body::read(response, out.body_cap).await?;
         let (headers, body) = match out.to {
-            // a download is its adapter's to unpack, which knows what it is
+            // the adapter decompresses a download, as it knows its format
             Traffic::Elsewhere => (headers, body),
             _ => unpack::whole(headers, body, out.body_cap).await?,
         };

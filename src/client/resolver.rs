@@ -1,4 +1,4 @@
-//! Hosts that a provider names when asked: looked up once, and anew when one stops answering.
+//! The resolver of hosts that a provider's look-up returns: cached, and looked up again when a host stops answering.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,25 +16,25 @@ use super::url_policy;
 use crate::providers::{Answer, DiscoveredHost, ServiceHost};
 use crate::single_flight::SingleFlight;
 
-/// What a look-up's answer may measure, in bytes.
+/// The maximum size of a look-up's answer in bytes.
 const ANSWER_CAP: u64 = 64 * 1024;
 
-/// The hosts of one connection, over its transport: one look-up at a time per service, whose outcome all who wait share.
+/// The hosts of a connection: one look-up at a time per service, whose result is shared by all waiting callers.
 pub(super) struct HostResolver {
     pub(super) transport: Transport,
     trusted_hosts: Vec<String>,
     allow_http: bool,
-    /// By service and question.
+    /// The hosts by service and request.
     services: Mutex<BTreeMap<(&'static str, String), Arc<ServiceLookup>>>,
 }
 
-/// Where a request goes, and the way there.
+/// The resolved URL of a request, and its route.
 pub(super) struct ResolvedUrl<'a> {
     pub(super) url: Url,
     pub(super) route: LookedUp<'a>,
 }
 
-/// The way to a host, and which look-up named it, if one did.
+/// The route to a host, and the number of the look-up that returned it, if any.
 pub(super) struct LookedUp<'a> {
     resolver: &'a HostResolver,
     named: Option<(&'a DiscoveredHost, u64)>,
@@ -42,14 +42,14 @@ pub(super) struct LookedUp<'a> {
 
 #[derive(Debug, Default)]
 struct ServiceLookup {
-    /// What was named last, if it hasn't been forgotten since.
+    /// Returns the last host of a service, unless it was dropped.
     found: Mutex<Option<ResolvedHost>>,
     flight: SingleFlight<(), ClientError>,
 }
 
 #[derive(Debug, Clone)]
 struct ResolvedHost {
-    /// Scheme, host and port.
+    /// Returns the scheme, host and port.
     host: Url,
     number: u64,
 }
@@ -64,7 +64,7 @@ impl ServiceLookup {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    /// Forgets what this look-up named; a later one's answer stays.
+    /// Drops the host returned by this look-up; that of a later one is kept.
     fn forget(&self, number: u64) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.as_ref().is_some_and(|found| found.number == number) {
@@ -83,7 +83,7 @@ impl HostResolver {
         }
     }
 
-    /// Returns the place's URL; looks its host up if that isn't known.
+    /// Returns the URL of a service; looks its host up if necessary.
     pub(super) async fn find<'a>(
         &'a self,
         place: &'a ServiceHost,
@@ -93,7 +93,7 @@ impl HostResolver {
             ServiceHost::At(url) => (url.clone(), None),
             ServiceHost::Named(named) => {
                 let found = self.host(named, true, by).await?;
-                // the path was checked with the settings
+                // the path was validated with the settings
                 let url = url_policy::with_path(&found.host, &named.path)
                     .map_err(|problem| self.transport.settings(problem))?;
                 (url, Some((named, found.number)))
@@ -135,7 +135,7 @@ impl HostResolver {
         }
         let outcome = self.look_up(named, retried, by).await;
         if matches!(outcome, Err(ClientError::Stopped)) {
-            return Err(ClientError::Stopped); // this caller's alone: whoever waits looks up
+            return Err(ClientError::Stopped); // only this caller: the next one looks up
         }
         let number = turn.end(outcome.as_ref().err().cloned());
         let found = ResolvedHost {
@@ -203,8 +203,8 @@ impl HostResolver {
 }
 
 impl Route for LookedUp<'_> {
-    /// Forgets the host that has stopped answering, and looks it up again, once. If that fails the request stays where it
-    /// was: whoever comes next looks up again.
+    /// Drops a host that stopped answering, and looks it up again once. If that fails, the request stays with its host,
+    /// and the next caller looks up again.
     async fn turn(&mut self, url: &Url, by: Caller<'_>) -> Result<Option<Url>, ClientError> {
         let Some((named, number)) = &mut self.named else {
             return Ok(None);

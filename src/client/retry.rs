@@ -1,4 +1,4 @@
-//! What is worth another try, and when. The only file that may use `backoff` (see deny.toml).
+//! Retries: which failures are retried, and when. The only file that may use `backoff` (see deny.toml).
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use super::ClientLimits;
 
-/// Whether a status is a passing failure: HTTP's own, and what gateways say of a server that they can't reach or that takes
-/// too long (520 to 527, 529, 530, 598, 599).
+/// Returns whether a status is a transient failure: HTTP's own, and those of gateways for a server that is unreachable
+/// or too slow (520 to 527, 529, 530, 598, 599).
 pub(super) fn is_transient(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
@@ -17,7 +17,7 @@ pub(super) fn is_transient(status: StatusCode) -> bool {
     )
 }
 
-/// The retries of one call: counts its attempts and says how long to wait before the next.
+/// The retries of a call: counts its attempts and computes the waits.
 #[derive(Debug)]
 pub(super) struct Retries {
     backoff: ExponentialBackoff,
@@ -26,9 +26,9 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// `attempts` and `elapsed` of the limits, the first attempt included.
+    /// Creates the retries with the limits on attempts, including the first, and on elapsed time.
     pub(super) fn new(limits: &ClientLimits) -> Self {
-        // a factor of 1 spreads an interval over [0, 2 * interval]: half the cap gives full jitter up to the cap
+        // a factor of 1 spreads an interval over [0, 2 * interval], so half the limit gives full jitter up to the limit
         let backoff = ExponentialBackoffBuilder::new()
             .with_initial_interval(limits.first_backoff.min(limits.longest_backoff) / 2)
             .with_max_interval(limits.longest_backoff / 2)
@@ -43,11 +43,10 @@ impl Retries {
         }
     }
 
-    /// After an attempt that took `took`: how long to wait before the next, or nothing if the limits are reached.
+    /// Returns how long to wait after an attempt that took `took`; `None` if the limits are reached.
     ///
-    /// What the server `asked` for is never shortened; without it, or if that is 0, the wait is uniform in
-    /// `[rest, rest + cap]`, where the cap doubles with each attempt. Time spent queueing for the rate budget isn't
-    /// counted.
+    /// A pause that the server `asked` for is never shortened. Without one, or if it is 0, the wait is uniform in
+    /// `[rest, rest + cap]`, where the cap doubles with each attempt. Waits for the rate budget aren't counted.
     pub(super) fn next(
         &mut self,
         took: Duration,

@@ -1,4 +1,4 @@
-//! From a connection's settings to what sends its requests.
+//! Creating a connection's transport from its settings.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::providers::{Endpoint, ServiceHost, SignIn};
 use crate::secret::{Redactor, Secret};
 use crate::tls;
 
-/// The most headers that an answer may have: some gateways add many.
+/// The maximum number of headers in an answer; some gateways add many.
 const MOST_HEADERS: usize = 1_024;
-/// The most bytes of headers that an answer may have over HTTP/2, as over HTTP/1.
+/// The maximum size of an answer's headers over HTTP/2 in bytes, the same as over HTTP/1.
 const HEADER_BYTES: u32 = 400 * 1024;
 
-/// The place itself, or where it is asked for.
+/// Returns the URL of a service, or of its look-up.
 pub(super) fn asked(place: &ServiceHost) -> &Url {
     match place {
         ServiceHost::At(url) => url,
@@ -27,10 +27,10 @@ pub(super) fn asked(place: &ServiceHost) -> &Url {
     }
 }
 
-/// A problem with the settings, and what is underneath.
+/// A problem with the settings, and its cause.
 pub(super) type SetupProblem = (String, Option<Cause>);
 
-/// Refuses what can't work, or would bring credentials where they may not go.
+/// Refuses invalid settings, and those that would send credentials to hosts that aren't permitted.
 pub(super) fn check(settings: &ClientSettings) -> Result<(), SetupProblem> {
     let plain = |problem| (problem, None);
     let Endpoint {
@@ -134,7 +134,7 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, SetupProblem> 
     Ok(certificates)
 }
 
-/// What is secret about a proxy: all of its URL that signs in to it, as it stands there and decoded.
+/// Returns the secrets of a proxy: the credentials in its URL, verbatim and decoded.
 pub(super) fn hidden(proxy: &Secret) -> Redactor {
     let url = proxy.reveal().ok().and_then(|url| Url::parse(&url).ok());
     let Some((user, password)) = url
@@ -148,7 +148,7 @@ pub(super) fn hidden(proxy: &Secret) -> Redactor {
     Redactor::new([password, decoded(password).as_str(), pair.as_str()])
 }
 
-/// The proxy; the error never holds its URL, which may hold a password.
+/// Creates the proxy. The error never contains its URL, which may contain a password.
 fn proxy_of(secret: &Secret) -> Result<(reqwest::Proxy, Proxies), SetupProblem> {
     let text = secret.reveal().map_err(|error| {
         let problem = "the proxy's url can't be read".to_owned();

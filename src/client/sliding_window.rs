@@ -1,16 +1,16 @@
-//! How many requests were taken from a rate budget within its last window.
+//! A count of the requests taken from a rate budget within its last window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Into how many slots a window is cut to count what was taken within it.
+/// The number of slots into which a window is divided.
 const SLOTS: u32 = 60;
 
-/// How many requests were taken lately, by slots of time.
+/// The recent requests by slots of time.
 #[derive(Debug)]
 pub(super) struct SlidingWindow {
     slot: Duration,
-    /// The slots in which any were taken, the oldest first: the slot's number and how many.
+    /// The slots with requests, oldest first: the slot's number and its count.
     counts: VecDeque<(u128, u32)>,
 }
 
@@ -22,12 +22,12 @@ impl SlidingWindow {
         }
     }
 
-    /// The number of the slot that holds `now`.
+    /// Returns the number of the slot that contains `now`.
     fn number(&self, now: Duration) -> u128 {
         now.as_nanos() / self.slot.as_nanos()
     }
 
-    /// Counts one that is taken now.
+    /// Counts a request taken now.
     pub(super) fn note(&mut self, now: Duration) {
         let slot = self.number(now);
         match self.counts.back_mut() {
@@ -40,14 +40,14 @@ impl SlidingWindow {
         }
     }
 
-    /// How many were taken within the window that ends now.
+    /// Returns the number of requests within the window that ends now.
     pub(super) fn within(&self, now: Duration) -> u32 {
         let oldest = self.number(now).saturating_sub(SLOTS.into());
         let recent = self.counts.iter().filter(|(slot, _)| *slot >= oldest);
         recent.map(|(_, count)| count).sum()
     }
 
-    /// How many slots it remembers.
+    /// Returns the number of stored slots.
     #[cfg(test)]
     pub(super) fn slots(&self) -> usize {
         self.counts.len()

@@ -1,4 +1,4 @@
-//! An answer whose body is read while it arrives.
+//! Streamed answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,29 +11,29 @@ use super::error::{Cause, ClientError, Request};
 use super::unpack::{self, BodyDecoder};
 use crate::providers::Answer;
 
-/// What [`Client::open`](super::Client::open) brings.
+/// The result of [`Client::open`](super::Client::open).
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one a call, and moved once")]
 pub enum OpenResponse {
-    /// An answer of another status than 2xx, or 204, which has no body: whole.
+    /// A complete answer with a status other than 2xx, or with 204, which has no body.
     Answer(Answer),
-    /// Another 2xx answer, whose body is on its way.
+    /// Any other 2xx answer, whose body is streamed.
     Body(ResponseBody),
 }
 
-/// A body that arrives.
+/// A streamed body.
 ///
-/// Dropping it before its end closes its connection.
+/// Dropping it before its end closes the connection.
 pub struct ResponseBody {
-    /// 2xx.
+    /// The status, 2xx.
     pub status: StatusCode,
-    /// As received.
+    /// The headers as received.
     pub headers: HeaderMap,
     request: Request,
     response: Box<reqwest::Response>,
     unpacking: BodyDecoder,
     received: u64,
-    /// How it broke, if it did: what is left of it then is no end.
+    /// The error, if the body broke off.
     broken: Option<ClientError>,
 }
 
@@ -55,12 +55,12 @@ impl ResponseBody {
         }
     }
 
-    /// The next bytes, unpacked if the body is compressed, none at the body's end, which is never a place where it only broke off.
+    /// Returns the next bytes, decompressed if necessary; `None` only at the real end of the body.
     ///
-    /// Fails with [`ClientError::Broken`] if the body breaks, if nothing comes for
+    /// Fails with [`ClientError::Broken`] if the body breaks off, if nothing arrives for
     /// [`ClientLimits::read_timeout`](super::ClientLimits::read_timeout), or if the whole takes longer than
-    /// [`ClientLimits::stream_timeout`](super::ClientLimits::stream_timeout), and at once with [`ClientError::Stopped`] when `stop`
-    /// is cancelled. Nothing is asked for again. Dropping the future loses no bytes.
+    /// [`ClientLimits::stream_timeout`](super::ClientLimits::stream_timeout), and at once with [`ClientError::Stopped`]
+    /// when `stop` is cancelled. Nothing is retried. Dropping the future loses no bytes.
     pub async fn chunk(&mut self, stop: &CancellationToken) -> Result<Option<Bytes>, ClientError> {
         if let Some(error) = &self.broken {
             return Err(error.clone());

@@ -1,4 +1,4 @@
-//! One request until it is answered: pacing, attempts, drain.
+//! The transport of a connection: sends a request until it is answered, with rate limit, retries and drain.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,25 +29,25 @@ use crate::metrics;
 use crate::providers::{RetryHints, TransientFailure};
 use crate::secret::Redactor;
 
-/// What all requests of a connection share.
+/// The state shared by all requests of a connection.
 pub(super) struct Transport {
     pub(super) connection: String,
     pub(super) provider: &'static str,
     pub(super) http: reqwest::Client,
-    /// What stands between here and there.
+    /// The proxy, if any.
     pub(super) proxies: Proxies,
     pub(super) pacer: RateLimiter,
     pub(super) manners: RetryHints,
     pub(super) limits: ClientLimits,
     pub(super) counts: RequestCounts,
     pub(super) metrics: metrics::ConnectionMetrics,
-    /// What no excerpt may show, whatever was sent: a proxy's password.
+    /// Secrets that no excerpt of any request may contain: a proxy's password.
     pub(super) hidden: Redactor,
-    /// The API's, as its answers show it.
+    /// The API's clock, as shown by its answers.
     pub(super) clock: RemoteClock,
 }
 
-/// See [`Requests`].
+/// The counts behind [`Requests`].
 #[derive(Debug, Default)]
 pub(super) struct RequestCounts {
     sent: AtomicU64,
@@ -72,42 +72,42 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How one attempt ended.
+/// The result of an attempt.
 enum AttemptOutcome<T> {
     Taken(T),
     TooLarge,
     Passing(TransientResponse),
     Broken(reqwest::Error),
     Late(Cause),
-    /// A proxy wants credentials.
+    /// A proxy requires credentials.
     ByProxy,
 }
 
-/// An answer after which the same request may fare better.
+/// An answer after which a retry may succeed.
 struct TransientResponse {
     status: StatusCode,
     body: Bytes,
-    /// How long it asks to wait.
+    /// The requested wait.
     asked: Option<Duration>,
-    /// What is odd about an answer whose status says that all is well.
+    /// The problem of an answer with a successful status.
     what: Option<&'static str>,
 }
 
-/// How often one call has failed in ways that may pass.
+/// The transient failures of a call.
 #[derive(Default)]
 struct FailureCounts {
-    /// By 429.
+    /// The failures with 429.
     limited: u32,
-    /// By another status.
+    /// The failures with another status.
     failed: u32,
-    /// In a row, without an answer, since the host was looked up anew.
+    /// The failures without an answer in a row, since the host was last looked up.
     unanswered: u32,
 }
 
 impl Transport {
-    /// Sends it, again after passing failures, and takes the first answer that isn't one.
+    /// Sends a request, with retries after transient failures, and handles the first other answer.
     ///
-    /// After two attempts without any answer the route may lead to another host.
+    /// After two attempts without any answer, the route may change to another host.
     pub(super) async fn send<T: FromResponse>(
         &self,
         out: &mut PreparedRequest<'_>,
@@ -139,7 +139,7 @@ impl Transport {
                 }
                 AttemptOutcome::Passing(passing) => {
                     tried.status = Some(passing.status);
-                    // half an answer isn't an error's text, and may hold a token or records
+                    // a partial answer isn't an error message, and may contain a token or records
                     tried.said = Some(&passing.body)
                         .filter(|_| passing.what.is_none_or(|what| what == PAGE))
                         .and_then(|body| body::excerpt(body, out.hidden));
@@ -161,7 +161,7 @@ impl Transport {
             }
             let wait = retries.next(started.elapsed(), asked, rest);
             let Some(wait) = wait.filter(|_| out.retried) else {
-                // an old host may also answer that it is down, forever
+                // an old host may also answer forever that it is down
                 if tried.status != Some(StatusCode::TOO_MANY_REQUESTS) {
                     route.give_up();
                 }
@@ -188,7 +188,7 @@ impl Transport {
         }
     }
 
-    /// How long the provider is to be left alone after this failure, by its manners.
+    /// Returns the pause after this failure, by the provider's retry hints.
     fn rest(
         &self,
         out: &PreparedRequest<'_>,
@@ -214,7 +214,7 @@ impl Transport {
         rest.min(self.limits.longest_wait)
     }
 
-    /// Pauses the connection as the answer asks; an error if that is longer than a call waits.
+    /// Pauses the connection as requested by the answer. Fails if the pause is longer than a call waits.
     fn pause(
         &self,
         out: &PreparedRequest<'_>,
@@ -258,7 +258,7 @@ impl Transport {
             "trying again"
         );
         if out.to != Traffic::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
-            // the budget is the connection's: nobody else's call would fare better
+            // the budget is the connection's, so no other call would succeed
             self.pacer.pause_for(wait.min(self.limits.longest_wait));
             self.tell_of_budget();
         }
@@ -268,7 +268,7 @@ impl Transport {
         }
     }
 
-    /// Settings that can't be used.
+    /// Returns the error for unusable settings.
     pub(super) fn settings(&self, problem: String) -> ClientError {
         ClientError::Settings {
             connection: self.connection.clone(),
@@ -306,7 +306,7 @@ impl Transport {
         taken
     }
 
-    /// The budget may be another now.
+    /// Records that the budget may have changed.
     pub(super) fn tell_of_budget(&self) {
         self.metrics.pace(self.pacer.per_second());
         let budget = self.pacer.budget();
@@ -316,7 +316,7 @@ impl Transport {
         }
     }
 
-    /// One attempt; once `stop` is cancelled it has the drain time to finish.
+    /// Makes an attempt, which may finish within the drain time after `stop` is cancelled.
     async fn attempt<T: FromResponse>(
         &self,
         out: &PreparedRequest<'_>,
@@ -374,7 +374,7 @@ impl Transport {
         Ok(ended)
     }
 
-    /// By OpenTelemetry's conventions for HTTP clients; without the query, which may be a credential.
+    /// attributes by OpenTelemetry's conventions for HTTP clients, without the query, which may be a credential
     fn span(&self, out: &PreparedRequest<'_>, attempt: u32) -> tracing::Span {
         use tracing::field::Empty;
         let url = &out.url;
@@ -419,8 +419,8 @@ impl Transport {
         }
         let asked = self.asked(out, status, &headers);
         let is_answer = out.gateway_timeout_is_answer && status == StatusCode::GATEWAY_TIMEOUT;
-        // what asks to be tried later would else be taken for what it says of permissions or conflicts. A token's refusal
-        // is cured by another token, and what a sign-in's refusal is, its own words say
+        // otherwise, a request to retry later would be read as a refused permission or a conflict. A refused token is
+        // replaced, and the refusal of a sign-in is classified by its message
         let may_wait = asked.is_some()
             && (status.is_client_error() || status.is_server_error())
             && status != StatusCode::UNAUTHORIZED
@@ -430,7 +430,7 @@ impl Transport {
             let some = tokio::time::timeout(self.limits.total_timeout, some).await;
             return AttemptOutcome::Passing(TransientResponse {
                 status,
-                // what didn't come in time isn't worth having
+                // a late answer isn't used
                 body: some.unwrap_or_default(),
                 asked,
                 what: None,
@@ -445,8 +445,8 @@ impl Transport {
         }
     }
 
-    /// How long an answer asks to wait, by `Retry-After`, else by what it says of the rate budget; that of the connection
-    /// is corrected by the way. Only one that isn't a success is heard.
+    /// Returns the wait requested by an answer that isn't a success, by `Retry-After` or its rate limit headers, which
+    /// also correct the connection's budget.
     fn asked(
         &self,
         out: &PreparedRequest<'_>,
@@ -478,7 +478,7 @@ impl Transport {
         asked
     }
 
-    /// Lets the connection rest as these headers ask, if they do.
+    /// Pauses the connection as requested by these headers, if at all.
     pub(super) fn rest_after(&self, headers: &HeaderMap) {
         let reading = HeaderContext::new(headers, clock::real_now(), self.limits.longest_backoff);
         if let Some(asked) = reading.retry_after() {
@@ -486,13 +486,13 @@ impl Transport {
         }
     }
 
-    /// Lets the connection rest for so long.
+    /// Pauses the connection.
     pub(super) fn rest_for(&self, pause: Duration) {
         self.pacer.pause_for(pause);
         self.tell_of_budget();
     }
 
-    /// The answer, unless it is one that passes though its status doesn't say so.
+    /// Returns the answer, unless it is a transient failure in spite of its status.
     fn judged<T: FromResponse>(
         out: &PreparedRequest<'_>,
         taken: T,
@@ -521,8 +521,8 @@ impl Transport {
     }
 }
 
-/// The redirect of a sign-in or a look-up, which is never followed: where it leads is for people to judge. That of a call
-/// is its adapter's to understand.
+/// Returns the error for the redirect of a sign-in or a look-up, which is never followed. The adapter interprets the
+/// redirect of a call.
 fn redirected<T: FromResponse>(out: &PreparedRequest<'_>, taken: &T) -> Option<ClientError> {
     let asks_for_data = matches!(out.to, Traffic::Api | Traffic::Elsewhere);
     let answer = taken
@@ -535,7 +535,7 @@ fn redirected<T: FromResponse>(out: &PreparedRequest<'_>, taken: &T) -> Option<C
     })
 }
 
-/// Scheme, host and port of where a redirect leads, as far as it says so.
+/// Returns the scheme, host and port of a redirect's target, if given.
 pub(super) fn target(headers: &HeaderMap, from: &Url) -> Option<String> {
     let location = headers.get(LOCATION)?.to_str().ok()?;
     let url = from.join(location).ok().filter(Url::has_host)?;
@@ -543,7 +543,7 @@ pub(super) fn target(headers: &HeaderMap, from: &Url) -> Option<String> {
 }
 
 impl Transport {
-    /// The error, if it may pass, with what may be done should it not; a proxy's refusal is one that doesn't.
+    /// Returns a transient error with advice in case it persists; a proxy's refusal is permanent.
     async fn passing(
         &self,
         out: &PreparedRequest<'_>,
@@ -564,7 +564,7 @@ impl Transport {
                 format!("the proxy `{proxy}` answered {status}")
             }
             Some(proxy::ProxyRefusal::Passing(advice)) => advice,
-            // without a tunnel, whoever couldn't be reached is the proxy
+            // without a tunnel, the unreachable host is the proxy
             None if is_connect && out.url.scheme() == "http" => {
                 format!("the proxy `{proxy}` can't be reached")
             }
@@ -576,7 +576,7 @@ impl Transport {
         }))
     }
 
-    /// What a proxy, and nobody else, answers.
+    /// Returns whether only a proxy answers with this status.
     fn refused_by_proxy(&self, out: &PreparedRequest<'_>) -> ClientError {
         let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         match self.proxies.of(&out.url) {
@@ -600,7 +600,7 @@ fn refused_by(proxy: &Proxy, out: &PreparedRequest<'_>, status: StatusCode) -> C
     }
 }
 
-/// The error, if it may pass, with what may be done should it not.
+/// Returns a transient error with advice in case it persists.
 fn passing(out: &PreparedRequest<'_>, error: reqwest::Error) -> Result<Cause, ClientError> {
     let tls = tls_error(&error);
     if let Some(rustls::Error::InvalidCertificate(why)) = tls {
@@ -630,7 +630,7 @@ fn passing(out: &PreparedRequest<'_>, error: reqwest::Error) -> Result<Cause, Cl
     Ok(Arc::new(error))
 }
 
-/// An error, and what may be done about it.
+/// An error with advice.
 #[derive(Debug, thiserror::Error)]
 #[error("{advice}")]
 struct RetryAdvice {
@@ -656,18 +656,18 @@ fn advice(why: &rustls::CertificateError) -> &'static str {
     }
 }
 
-/// Whether what came back is no HTTP at all.
+/// Returns whether the answer isn't HTTP.
 fn is_no_http(error: &(dyn std::error::Error + 'static)) -> bool {
     let is_hyper = error.to_string() == "invalid HTTP version parsed";
     is_hyper || error.source().is_some_and(is_no_http)
 }
 
-/// What TLS has to say of a failure. That about a certificate doesn't pass by trying again.
+/// Returns the TLS error of a failure. A certificate error is permanent.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(tls);
     }
-    // an I/O error's source is its inner error's source: the inner error itself has to be asked for
+    // an I/O error's source is its inner error's source, so the inner error has to be accessed explicitly
     let inner = error
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);

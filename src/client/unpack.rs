@@ -1,5 +1,5 @@
-//! Undoes what a proxy or a gateway does to a body that nobody asked for: compression, and encodings of text other than
-//! UTF-8. What can't be undone stays as it is, headers and all, for its reader to name.
+//! Decoding of bodies: compression and text encodings other than UTF-8, which proxies and gateways may apply without
+//! being asked. A body that can't be decoded stays unchanged with its headers, so that its reader can describe it.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use http::{HeaderMap, HeaderValue};
 use super::body::BodyError;
 use super::error::Cause;
 
-/// How gzip begins.
+/// The first bytes of gzip.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// How a body is packed.
+/// The compression of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ContentEncoding {
     Gzip,
     Deflate,
 }
 
-/// The body of an answer that is text, unpacked within `cap` bytes, in UTF-8 where it says how it is encoded; and its
-/// headers, without those that spoke of the packed one.
+/// Returns the body of a textual answer, decompressed within `cap` bytes and in UTF-8 if its encoding is declared, with
+/// its headers except those about the compressed body.
 ///
-/// One that breaks off inside its packing is [`BodyError::Packed`].
+/// A truncated compressed body is [`BodyError::Packed`].
 pub(super) async fn whole(
     mut headers: HeaderMap,
     body: Bytes,
@@ -35,7 +35,7 @@ pub(super) async fn whole(
     let packings = packings(&headers, &body);
     if !packings.is_empty() {
         let packed = body.clone();
-        // some hundred milliseconds for the largest
+        // several hundred milliseconds for the largest
         let unpacking = tokio::task::spawn_blocking(move || unpacked(packed, &packings, cap));
         let unpacked = unpacking
             .await
@@ -54,7 +54,7 @@ pub(super) async fn whole(
     Ok((headers, body))
 }
 
-/// How it is packed, the outermost first: by its header, or by how it begins. None if one of the ways isn't known.
+/// Returns the compressions, outermost first, by the header or the first bytes; `None` if one of them is unknown.
 fn packings(headers: &HeaderMap, body: &[u8]) -> Vec<ContentEncoding> {
     let named: Vec<String> = headers
         .get_all(CONTENT_ENCODING)
@@ -75,7 +75,7 @@ fn packings(headers: &HeaderMap, body: &[u8]) -> Vec<ContentEncoding> {
     known.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-/// Without its packings; nothing if it isn't packed so.
+/// Returns the decompressed body; `None` if it isn't compressed that way.
 fn unpacked(
     body: Bytes,
     packings: &[ContentEncoding],
@@ -84,10 +84,10 @@ fn unpacked(
     let mut body = body;
     for packing in packings {
         let unpacked = match packing {
-            // announced and not done
+            // declared, but not compressed
             ContentEncoding::Gzip if !body.starts_with(GZIP) => return Ok(None),
             ContentEncoding::Gzip => read(MultiGzDecoder::new(&*body), cap),
-            // what the name stands for is zlib's form; some send the bare one
+            // the name means zlib's format; some servers send raw deflate
             ContentEncoding::Deflate => match read(ZlibDecoder::new(&*body), cap) {
                 Err(BodyError::Packed(_)) => match read(DeflateDecoder::new(&*body), cap) {
                     Err(BodyError::Packed(_)) => return Ok(None),
@@ -117,19 +117,19 @@ fn packed_error(error: io::Error) -> BodyError {
     BodyError::Packed(packed(error))
 }
 
-/// Why a packed body can't be read.
+/// The reason why a compressed body can't be read.
 pub(super) fn packed(source: io::Error) -> Cause {
     Arc::new(EncodingError { source })
 }
 
-/// A packed body that ends or breaks inside.
+/// A truncated or damaged compressed body.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is compressed, which wasn't asked for, and breaks off inside")]
 struct EncodingError {
     source: io::Error,
 }
 
-/// The text in UTF-8, if it is in UTF-16 or, by its content type, in an encoding of one byte a letter.
+/// Returns the text in UTF-8, if it is UTF-16 or, by its content type, in a single-byte encoding.
 fn in_utf8(content_type: Option<&HeaderValue>, body: &[u8]) -> Option<String> {
     let charset = content_type
         .and_then(|kind| kind.to_str().ok())
@@ -146,7 +146,7 @@ fn in_utf8(content_type: Option<&HeaderValue>, body: &[u8]) -> Option<String> {
         let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
         rest.is_empty().then_some(text)
     };
-    // a mark of order, else how JSON begins, whose first two characters are ASCII
+    // a byte order mark, or the start of JSON, whose first two characters are ASCII
     match body {
         [0xff, 0xfe, rest @ ..] => return wide(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => return wide(rest, u16::from_be_bytes),
@@ -168,12 +168,13 @@ fn in_utf8(content_type: Option<&HeaderValue>, body: &[u8]) -> Option<String> {
             | "cp1252"
             | "iso-8859-15"
     );
-    // many say so of what is UTF-8
+    // often declared for UTF-8
     (is_latin && std::str::from_utf8(body).is_err())
         .then(|| body.iter().copied().map(latin).collect())
 }
 
-/// A byte of windows-1252, which is ISO 8859-1 but for 27 letters in the place of controls that no text has (WHATWG).
+/// Decodes a byte of windows-1252, which is ISO 8859-1 with 27 characters instead of unused control characters
+/// (WHATWG).
 fn latin(byte: u8) -> char {
     const LETTERS: [char; 32] = [
         '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}',
@@ -188,25 +189,25 @@ fn latin(byte: u8) -> char {
     }
 }
 
-/// Unpacks a body while it arrives.
+/// A streaming decoder of a body.
 pub(super) struct BodyDecoder(DecoderState);
 
 enum DecoderState {
-    /// Nothing of it has come yet; so it is packed by its headers.
+    /// No byte has arrived yet; the headers declare this compression.
     Unknown(HeaderMap),
-    /// As it comes.
+    /// The body isn't compressed.
     Plain,
     Gzip(Box<flate2::write::MultiGzDecoder<Vec<u8>>>),
     Deflate(Box<flate2::write::ZlibDecoder<Vec<u8>>>),
 }
 
 impl BodyDecoder {
-    /// For the body of an answer with these headers.
+    /// Creates a decoder for the body of an answer with these headers.
     pub(super) fn new(headers: &HeaderMap) -> Self {
         Self(DecoderState::Unknown(headers.clone()))
     }
 
-    /// What these bytes are unpacked; perhaps nothing yet.
+    /// Decodes these bytes; the result may be empty.
     pub(super) fn feed(&mut self, bytes: Bytes) -> io::Result<Bytes> {
         if let DecoderState::Unknown(headers) = &self.0 {
             self.0 = match packings(headers, &bytes)[..] {
@@ -234,7 +235,7 @@ impl BodyDecoder {
         }
     }
 
-    /// The body has ended: its last bytes.
+    /// Ends the body; returns its last bytes.
     pub(super) fn end(&mut self) -> io::Result<Bytes> {
         match std::mem::replace(&mut self.0, DecoderState::Plain) {
             DecoderState::Unknown(_) | DecoderState::Plain => Ok(Bytes::new()),
@@ -377,7 +378,7 @@ mod tests {
         ] {
             let mut unpacking = BodyDecoder::new(&headers(&[(CONTENT_ENCODING, encoding)]));
             let mut whole = Vec::new();
-            // gzip is known by its first two bytes
+            // gzip is recognised by its first two bytes
             for piece in body.chunks(3) {
                 whole.extend(unpacking.feed(Bytes::copy_from_slice(piece)).unwrap());
             }

@@ -1,11 +1,12 @@
-//! Where the client may go, and with what.
+//! The policy of URLs: the hosts to which requests and credentials may be sent.
 //!
-//! Credentials go to the endpoint's API host and to where it signs in, and these must be trusted by name, also where a
-//! look-up names them. A look-up itself carries none. A download goes wherever the provider says, but bare: no credentials, no cookies, no redirects.
+//! Credentials are sent to the endpoint's API host and its sign-in host, which have to be trusted by name, even if a
+//! look-up returned them. A look-up has no credentials. A download is requested from any host that the provider names,
+//! but without credentials, cookies or redirects.
 //!
-//! Not covered for downloads: a name that resolves to a loopback or private address (an object store behind a private
-//! endpoint of one's own network is legitimate), and whatever a proxy resolves by itself. A name that resolves to a
-//! link-local or metadata address is refused by [`GuardedDns`].
+//! Not covered for downloads: names that resolve to a loopback or private address (an object store with a private
+//! endpoint in one's own network is legitimate), and names resolved by a proxy. Names that resolve to a link-local or
+//! metadata address are refused by [`GuardedDns`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,7 +17,7 @@ use url::{Host, Url};
 use super::error::bare;
 use crate::providers::DiscoveredHost;
 
-/// Refuses a URL to which credentials may not go; the error is the problem's text.
+/// Refuses a URL to which credentials may not be sent. The error is the problem's text.
 pub(super) fn check_credentialed(
     what: &str,
     url: &Url,
@@ -32,7 +33,7 @@ pub(super) fn check_credentialed(
     check_trusted(what, url, trusted_hosts, allow_http)
 }
 
-/// The same for a URL that may have a query.
+/// Refuses such a URL, but permits a query.
 pub(super) fn check_trusted(
     what: &str,
     url: &Url,
@@ -55,7 +56,7 @@ pub(super) fn check_trusted(
     Ok(())
 }
 
-/// Refuses a look-up that can't work: where it is asked, and what follows the host that it names, perhaps with a query.
+/// Refuses an invalid look-up: its URL, and the path after the returned host, which may have a query.
 pub(super) fn check_named(
     what: &str,
     named: &DiscoveredHost,
@@ -81,10 +82,10 @@ pub(super) fn check_named(
     Ok(())
 }
 
-/// The URL's scheme, host and port with this path, which is empty or begins with a slash.
+/// Returns the URL's scheme, host and port with this path, which is empty or begins with a slash.
 pub(super) fn with_path(host: &Url, path: &str) -> Result<Url, String> {
     let shown = path.escape_debug();
-    // an absolute path with two slashes would name another host
+    // a path that begins with two slashes would name another host
     if !path.is_empty() && (!path.starts_with('/') || path.starts_with("//") || path.contains('\\'))
     {
         return Err(format!("the path `{shown}` must begin with one slash"));
@@ -96,7 +97,8 @@ pub(super) fn with_path(host: &Url, path: &str) -> Result<Url, String> {
         .ok_or_else(|| format!("the path `{shown}` can't follow a host"))
 }
 
-/// The host that a look-up named, perhaps with a port, with the look-up's scheme; refused where credentials may not go.
+/// Returns the URL of the host that a look-up returned, perhaps with a port, with the look-up's scheme. Fails if
+/// credentials may not be sent there.
 pub(super) fn named_host(
     named: &DiscoveredHost,
     host: &str,
@@ -145,7 +147,7 @@ fn check_scheme(what: &str, url: &Url, shown: &str, allow_http: bool) -> Result<
     Ok(())
 }
 
-/// Whether `host` is `suffix` or a subdomain of it.
+/// Returns whether `host` is `suffix` or a subdomain of it.
 fn is_within(host: &str, suffix: &str) -> bool {
     let plain = |text: &str| text.trim_matches(['.', '[', ']']).to_ascii_lowercase();
     let (host, suffix) = (plain(host), plain(suffix));
@@ -157,7 +159,7 @@ fn is_within(host: &str, suffix: &str) -> bool {
     })
 }
 
-/// The URL of an API call: always the base's scheme, host and port, and a path below the base's.
+/// Returns the URL of an API call: always with the base's scheme, host and port, and a path below the base's.
 pub(super) fn api_url(
     base: &Url,
     path: &str,
@@ -188,20 +190,20 @@ pub(super) fn api_url(
     url.set_path(&format!("{below}{path}"));
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
-        // a space: `%20` is one everywhere, `+` only where the query is taken for a form; a plus itself is `%2B`
+        // `%20` is always a space, but `+` only if the query is parsed as a form; a plus is `%2B`
         let spaced = url.query().map(|query| query.replace('+', "%20"));
         url.set_query(spaced.as_deref());
     }
-    // what the above means to guarantee, whatever the parser makes of a path
+    // checks the guarantee, independent of how the parser treats the path
     if url.origin() != base.origin() || !url.path().starts_with(&format!("{below}/")) {
         return refuse("leaves the api's base");
     }
     Ok(url)
 }
 
-/// The URL of a download, if the client may go there without credentials.
+/// Returns the URL of a download, if requests without credentials may be sent there.
 pub(super) fn download_url(text: &str, allow_http: bool) -> Result<Url, String> {
-    // the text isn't shown: its query is a signature
+    // the text isn't shown, as its query is a signature
     let url =
         Url::parse(text).map_err(|_| "the download's url isn't an absolute url".to_owned())?;
     let shown = bare(&url);
@@ -225,7 +227,7 @@ pub(super) fn download_url(text: &str, allow_http: bool) -> Result<Url, String> 
     }
 }
 
-/// The IPv4 address inside an IPv6 one (mapped, compatible, NAT64, 6to4), else the address itself.
+/// Returns the IPv4 address in an IPv6 one (mapped, compatible, NAT64, 6to4), or the address itself.
 fn unmapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else {
         return address;
@@ -240,7 +242,7 @@ fn unmapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Addresses at which clouds hand credentials to their machines.
+/// Returns whether clouds provide credentials to their machines at this address.
 fn is_metadata(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => four.is_link_local() || four == Ipv4Addr::new(100, 100, 100, 200),
@@ -250,7 +252,7 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// Addresses of this machine and of its own networks.
+/// Returns whether the address belongs to this machine or a private network.
 fn is_internal(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => {
@@ -268,7 +270,7 @@ fn is_internal(address: IpAddr) -> bool {
     }
 }
 
-/// Whether the URL's host is this machine; the system's proxy isn't for such a one.
+/// Returns whether the URL's host is this machine, for which the system's proxy isn't used.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -337,10 +337,9 @@ pub struct CommittedFile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The end of the last contiguous range, from the job's start, that was pulled to its last page.
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")] // required: every version writes it
     pub watermark: Option<Timestamp>,
     /// Everything that was pulled to its last page.
-    #[serde(default)]
     pub coverage: RangeSet,
     /// The ranges that each settle pass has yet to re-read, by delay in seconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -418,4 +417,18 @@ pub struct Refetch {
     pub range: Range,
     /// The parts that have yet to be re-read.
     pub left: RangeSet,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A damaged name must not read as a missing value.
+    #[test]
+    fn progress_without_watermark_or_coverage_is_refused() {
+        let read = |json: &str| serde_json::from_str::<Progress>(json);
+        assert!(read(r#"{ "watermark": null, "coverage": [] }"#).is_ok());
+        assert!(read(r#"{ "~atermark": null, "coverage": [] }"#).is_err());
+        assert!(read(r#"{ "watermark": null, "~overage": [] }"#).is_err());
+    }
 }

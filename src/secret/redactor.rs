@@ -1,4 +1,4 @@
-//! Takes secrets out of texts that others wrote: what a server says may echo what it was sent, in whatever form.
+//! Redaction of external texts: a server's message may repeat the request in any form.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,10 +12,10 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-/// A piece of a secret of so many bytes is hidden, too: servers shorten what they echo.
+/// The length in bytes of pieces of secrets that are also redacted, as servers shorten texts that they repeat.
 const PIECE: usize = 12;
 
-/// What stands in the place of what is hidden.
+/// The replacement of redacted text.
 const REDACTED: &str = "[redacted]";
 
 /// RFC 3986, unreserved.
@@ -25,18 +25,18 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Texts that must not be shown, as they are or in base64 (of whatever they stand in), percent-encoded, or escaped as in
-/// JSON or XML; nor any piece of 12 bytes of these. Cheap to clone; never shown itself.
+/// A redactor of texts, verbatim or in base64 (at any offset), percent-encoded, or escaped as in JSON or XML, and of
+/// any piece of 12 bytes of these forms. Cheap to clone; never shown itself.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// Forms that are shorter than a piece; the longest first, so that no rest of one stays.
+    /// The forms that are shorter than a piece, longest first, so that no rest of one remains.
     short: Arc<[String]>,
-    /// Every piece of all other forms.
+    /// All pieces of the other forms.
     pieces: Arc<HashSet<[u8; PIECE]>>,
 }
 
 impl Redactor {
-    /// Hides these texts; empty ones are none.
+    /// Creates a redactor of these texts; empty ones are ignored.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut short = Vec::new();
         let mut pieces = HashSet::new();
@@ -54,7 +54,7 @@ impl Redactor {
         Self::of(short, pieces)
     }
 
-    /// Hides what both hide.
+    /// Returns a redactor of the texts of both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let short = self.short.iter().chain(&*other.short).cloned().collect();
@@ -70,7 +70,7 @@ impl Redactor {
         }
     }
 
-    /// The text without what is hidden.
+    /// Returns the text without the redacted parts.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut found = self.found(text);
         if found.is_empty() {
@@ -126,7 +126,7 @@ fn piece(bytes: &[u8]) -> [u8; PIECE] {
     piece
 }
 
-/// What a text looks like where servers echo it.
+/// Returns the forms in which servers repeat a text.
 fn forms(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned(), json(text), json(&json(text)), xml(text)];
     for set in [NON_ALPHANUMERIC, UNRESERVED] {
@@ -137,14 +137,14 @@ fn forms(text: &str) -> Vec<String> {
     forms.extend([in_lower_hex(&form), form]);
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         forms.push(engine.encode(text));
-        // what is left of so little tells nothing, and would be found everywhere
+        // so short a rest reveals nothing, and would match everywhere
         let inner = (0..3).map(|before| inside_base64(&engine, text, before));
         forms.extend(inner.filter(|inner| inner.len() >= 6));
     }
     forms
 }
 
-/// The characters that belong to `text` alone where it stands behind so many bytes (modulo 3) of something in base64.
+/// Returns the base64 characters that depend only on `text`, if it follows this number of bytes (modulo 3).
 fn inside_base64(engine: &GeneralPurpose, text: &str, before: usize) -> String {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(text.as_bytes());
@@ -173,7 +173,7 @@ fn xml(text: &str) -> String {
     escaped
 }
 
-/// `%2F` as `%2f`.
+/// Returns the text with `%2F` as `%2f`.
 fn in_lower_hex(encoded: &str) -> String {
     let mut lower = String::new();
     let mut parts = encoded.split('%');
@@ -253,7 +253,7 @@ mod tests {
                 ] {
                     let shown = shown(&format!("<{form}>"));
                     assert!(shown.contains(REDACTED), "{form}");
-                    // at most what came before and after is left
+                    // at most the text before and after remains
                     assert!(shown.len() <= REDACTED.len() + 14, "{form} became {shown}");
                 }
             }

@@ -1,4 +1,4 @@
-//! HTTP Basic: no call signs in, every call carries the password.
+//! HTTP Basic authentication: no sign-in, as every call contains the password.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::client::error::ClientError;
 use crate::client::transport::Transport;
 use crate::secret::Redactor;
 
-/// How long a password is used before it is read anew.
+/// How long a password is used before it is read again.
 const LIFE: Duration = Duration::from_mins(1);
 
-/// The header of these credentials.
+/// Returns the header of these credentials.
 pub(super) fn sign(
     transport: &Transport,
     credentials: &Credentials,
@@ -25,7 +25,7 @@ pub(super) fn sign(
         extra,
     } = credentials;
     if user.contains(':') {
-        // RFC 7617: the server would take what follows it for the password's beginning
+        // RFC 7617: the server would treat the text after it as the start of the password
         return Err(unfit(
             transport,
             "the username holds a colon, which HTTP Basic can't carry",

@@ -1,11 +1,11 @@
-//! Secrets, revealed for one sign-in.
+//! The credentials of a sign-in, with secrets revealed.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::client::error::ClientError;
 use crate::client::transport::Transport;
 
-/// Revealed for one sign-in.
+/// Credentials revealed for a sign-in.
 pub(super) struct Credentials {
     /// The user, or the client's id.
     pub(super) user: String,
@@ -14,7 +14,7 @@ pub(super) struct Credentials {
     pub(super) extra: Extra,
 }
 
-/// The endpoint's own headers, revealed.
+/// Returns the endpoint's own headers, revealed.
 #[derive(Clone, Default)]
 pub(super) struct Extra(pub(super) Vec<(HeaderName, String)>);
 
@@ -45,7 +45,7 @@ pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Secrets that can't be sent as they are.
+/// Returns the error for secrets that can't be sent.
 pub(super) fn unfit(transport: &Transport, problem: &str) -> ClientError {
     transport.settings(problem.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Signing in, and what signs a call after that.
+//! Sign-in, and the credentials of calls.
 
 mod basic;
 mod credentials;
@@ -31,28 +31,28 @@ use crate::providers::SignIn;
 use crate::secret::{Redactor, Secret};
 use crate::single_flight::{SingleFlight, Turn};
 
-/// How long a token is taken to live where nothing says it, or says nonsense. If that is wrong, a 401 renews it.
+/// The assumed lifetime of a token without a valid one. If it is wrong, a 401 renews the token.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
 
-/// No token is trusted for longer.
+/// The maximum lifetime of a token.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 7);
 
-/// The sign-in of one connection: at most one at a time, its outcome shared by all who wait for it.
+/// The sign-in of a connection: at most one at a time, with a result shared by all waiting callers.
 pub(super) struct Auth {
     sign_in: SignIn,
-    /// Headers that go with every signed call and each sign-in.
+    /// The headers of every call with credentials and of each sign-in.
     headers: Vec<(&'static str, Secret)>,
-    /// How long a refused sign-in isn't tried again with the same secrets.
+    /// How long a refused sign-in isn't retried with the same secrets.
     memory: Duration,
     state: SingleFlight<AuthState, ClientError>,
-    /// How many tokens there were.
+    /// The number of tokens so far.
     tokens: AtomicU64,
     hasher: RandomState,
-    /// What the last sign-ins brought and were done with: calls that are under way carry it.
+    /// The secrets and tokens of the last sign-ins, which calls in flight may contain.
     known: std::sync::Mutex<VecDeque<Redactor>>,
 }
 
-/// How many sign-ins are remembered for what must not be shown.
+/// The number of sign-ins whose secrets are remembered for redaction.
 const KNOWN: usize = 4;
 
 #[derive(Default)]
@@ -61,14 +61,14 @@ struct AuthState {
     refused: Option<RefusedSignIn>,
 }
 
-/// The present token.
+/// The current token.
 struct CachedToken {
     token: Arc<Token>,
-    /// When to look for a new one.
+    /// When to renew it.
     renew: Instant,
-    /// When it is no longer used.
+    /// When it expires.
     until: Instant,
-    /// What keeps it up, where it is a session's.
+    /// The state to keep it alive, if it is a session.
     session: Option<Session>,
 }
 
@@ -78,13 +78,13 @@ struct RefusedSignIn {
     error: ClientError,
 }
 
-/// What a sign-in brings.
+/// The result of a sign-in.
 struct SignedIn {
     authorization: HeaderValue,
     hidden: Redactor,
-    /// How long it is used, from the asking.
+    /// The lifetime from the request on.
     life: Duration,
-    /// How long before its end a new one is looked for.
+    /// How long before its end it is renewed.
     margin: Duration,
     session: Option<Session>,
 }
@@ -106,7 +106,7 @@ impl Auth {
         }
     }
 
-    /// The text without any secret of this connection.
+    /// Returns the text without any secret of this connection.
     pub(super) fn redact(&self, text: &str) -> String {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         (known.iter()).fold(text.to_owned(), |text, hidden| {
@@ -120,10 +120,11 @@ impl Auth {
         known.push_front(hidden.clone());
     }
 
-    /// Whether a new token may help where this one was refused, `of_token` if the refusal may speak of the token.
+    /// Returns whether a new token may help after this one was refused; `of_token` if the refusal may be about the
+    /// token.
     ///
-    /// It does if the secrets have changed since. Else not if it was itself asked for because of a refusal and never
-    /// worked, until the memory of that fades; and never where nothing but the secrets makes it.
+    /// It may if the secrets have changed since. Otherwise it doesn't if the token was itself a replacement for a
+    /// refused one and never worked, for a limited time; and never if the token only consists of the secrets.
     pub(super) fn is_worth_renewing(
         &self,
         resolver: &HostResolver,
@@ -140,9 +141,9 @@ impl Auth {
                 .is_ok_and(|credentials| self.number(&credentials) != token.credentials)
     }
 
-    /// Notes that a call was refused for good, so that nothing sends a password that doesn't fit again and again.
+    /// Records that a call was refused permanently, so that a wrong password isn't sent repeatedly.
     ///
-    /// A token is its sign-in's matter, and isn't noted.
+    /// Not recorded for tokens, whose sign-in decides.
     pub(super) async fn refuse(&self, token: &Token, error: &ClientError) {
         if !matches!(self.sign_in, SignIn::Basic { .. }) {
             return;
@@ -151,7 +152,7 @@ impl Auth {
         if let Some(held) = &state.held
             && held.token.credentials != token.credentials
         {
-            return; // another password by now
+            return; // the password has changed
         }
         state.held = None;
         state.refused = Some(RefusedSignIn {
@@ -161,9 +162,9 @@ impl Auth {
         });
     }
 
-    /// A token that is good for now and isn't `refused`; signs in if there is none.
+    /// Returns a valid token that isn't `refused`; signs in if there is none.
     ///
-    /// A token near its end is renewed; if that fails it serves until its end.
+    /// A token near its end is renewed; if that fails, it is used until its end.
     pub(super) async fn token(
         &self,
         resolver: &HostResolver,
@@ -214,8 +215,8 @@ impl Auth {
         }
     }
 
-    /// Signs in, `early` if the present token still serves: then one attempt is enough, and a session is kept up
-    /// instead if it can be.
+    /// Signs in; `early` if the current token is still valid: then there is only one attempt, and a session is kept
+    /// alive instead if possible.
     async fn renew(
         &self,
         state: &mut Turn<'_, AuthState, ClientError>,
@@ -241,7 +242,7 @@ impl Auth {
         let asked = Instant::now();
         let outcome = self.ask(resolver, &credentials, asked, !early, by).await;
         if matches!(outcome, Err(ClientError::Stopped)) {
-            return Err(ClientError::Stopped); // this caller's alone: whoever waits signs in
+            return Err(ClientError::Stopped); // only this caller: the next one signs in
         }
         state.end(outcome.as_ref().err().cloned());
         state.refused = None;
@@ -286,7 +287,7 @@ impl Auth {
         }
     }
 
-    /// Signs in by these; returns the headers of a signed call and all else that comes of it.
+    /// Signs in with these credentials. Returns the headers of calls and the other results.
     async fn ask(
         &self,
         resolver: &HostResolver,
@@ -352,7 +353,7 @@ impl Auth {
                 )
             })?;
             let text = reveal(secret)?;
-            // bytes beyond ASCII would go out, but no server reads them alike
+            // bytes beyond ASCII could be sent, but servers interpret them differently
             let fits = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
             if !fits || text.trim_matches(' ') != text {
                 let file = secret.file_name();
@@ -371,7 +372,7 @@ impl Auth {
         })
     }
 
-    /// Stands for the secrets without holding them.
+    /// Returns a fingerprint of the secrets.
     fn number(&self, credentials: &Credentials) -> u64 {
         let Credentials {
             user,
@@ -382,7 +383,7 @@ impl Auth {
     }
 }
 
-/// How long before its end a token is renewed.
+/// Returns how long before its end a token is renewed.
 fn margin(life: Duration) -> Duration {
     (life / 10).min(Duration::from_mins(5))
 }

@@ -1,4 +1,4 @@
-//! OAuth 2.0 client credentials: a form in, a bearer token out.
+//! OAuth 2.0 client credentials: requests a bearer token with a form.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::model::Timestamp;
 use crate::providers::{Answer, SentIn};
 use crate::secret::Redactor;
 
-/// Asks for a token, with these headers and the credentials where they belong.
+/// Requests a token with these headers and credentials.
 pub(super) async fn ask(
     ask: SignInRequest<'_>,
     sent: SentIn,
@@ -60,12 +60,12 @@ pub(super) async fn ask(
     read(request, &answer, &hidden)
 }
 
-/// The token in a token endpoint's answer.
+/// Returns the token in a token response.
 fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn, ClientError> {
     let fields = fields(answer);
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let token = text("access_token");
-    // an answer that holds a token isn't shown
+    // an answer with a token isn't shown
     let said = || body::excerpt(&answer.body, hidden).filter(|_| token.is_empty());
     if verdict::is_refused(answer) && (token.is_empty() || !answer.status.is_success()) {
         let tried = tried(answer, said());
@@ -93,7 +93,7 @@ fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn
                 session: None,
             })
         }
-        // what a 2xx without a token says isn't an error text, and may hold a token under another name
+        // a 2xx without a token isn't an error message, and may contain a token under another name
         _ => Err(ClientError::SignIn {
             request,
             tried: verdict::no_sign_in(answer, said().filter(|_| !answer.status.is_success())),
@@ -101,8 +101,8 @@ fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn
     }
 }
 
-/// How long a token lives: by the answer's `expires_in`, in seconds, a number or a number in a string; else by what it
-/// says of itself, if it is a JWT; else as long as is usual.
+/// Returns the lifetime of a token: the answer's `expires_in` in seconds, as a number or a string; or that in the
+/// token, if it is a JWT; or the default.
 fn life(expires_in: Option<&Value>, token: &str, now: Timestamp) -> Duration {
     let seconds = match expires_in {
         Some(Value::Number(number)) => number.as_f64(),
@@ -118,7 +118,8 @@ fn life(expires_in: Option<&Value>, token: &str, now: Timestamp) -> Duration {
         })
 }
 
-/// The seconds from a JWT's `iat`, else from now, to its `exp`. Nothing verifies the token: it is the provider's to do.
+/// Returns the seconds from a JWT's `iat`, or from now, to its `exp`. The token isn't verified, as only the provider
+/// can do that.
 fn of_jwt(token: &str, now: Timestamp) -> Option<f64> {
     let mut parts = token.split('.').skip(1);
     let claims = parts.next()?.trim_end_matches('=');
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn a_jwt_says_how_long_it_lives_where_the_answer_does_not() {
         let of = |token: &str| life(None, token, now()).as_secs();
-        // its issuer's clock need not be ours
+        // its issuer's clock may differ from the local one
         assert_eq!(of(&jwt(&json!({ "iat": 900, "exp": 1800 }))), 900);
         assert_eq!(of(&jwt(&json!({ "exp": 1_700_000_120 }))), 120);
         let padded = jwt(&json!({ "iat": 1, "exp": 61 })).replace(".c2ln", "==.c2ln");

@@ -1,4 +1,4 @@
-//! One request of a sign-in, and its answer.
+//! A request of a sign-in and its answer.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
@@ -12,22 +12,22 @@ use crate::client::resolver::HostResolver;
 use crate::providers::{Answer, ServiceHost};
 use crate::secret::Redactor;
 
-/// What a sign-in's answer may measure, in bytes.
+/// The maximum size of a sign-in's answer in bytes.
 const ANSWER_CAP: u64 = 64 * 1024;
 
-/// One request of a sign-in.
+/// A request of a sign-in.
 pub(super) struct SignInRequest<'a> {
     pub(super) resolver: &'a HostResolver,
     pub(super) place: &'a ServiceHost,
-    /// Sent again after a passing failure.
+    /// Whether it is retried after a transient failure.
     pub(super) retried: bool,
-    /// What an answer is, whatever its status.
+    /// Classifies an answer beyond its status.
     pub(super) judge: fn(&Answer) -> ResponseVerdict,
     pub(super) by: Caller<'a>,
 }
 
 impl SignInRequest<'_> {
-    /// Posts the body; returns the answer, and the request for what there is to say about it.
+    /// Posts the body. Returns the answer, and the request for messages.
     pub(super) async fn post(
         &self,
         mut headers: HeaderMap,
@@ -55,7 +55,7 @@ impl SignInRequest<'_> {
     }
 }
 
-/// The members of an answer that is a JSON object; none of another.
+/// Returns the members of an answer that is a JSON object; otherwise none.
 pub(super) fn fields(answer: &Answer) -> serde_json::Map<String, Value> {
     let body = &answer.body[..];
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);

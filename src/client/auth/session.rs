@@ -1,4 +1,4 @@
-//! A user's session: logged in once, kept up while it is used.
+//! A user's session: one login, kept alive while it is used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,23 +23,23 @@ use crate::client::transport::count;
 use crate::providers::{Answer, SignIn};
 use crate::secret::Redactor;
 
-/// A session that is older than this since its last sign of life is kept up at its next use.
+/// The time since the last login or refresh after which a session is refreshed at its next use.
 const KEEP_UP: Duration = Duration::from_mins(4);
 
-/// One that is older than this is taken for gone. Its sign of life is a login or a refresh that worked: whether a call
-/// is one, no provider says.
+/// The time since the last successful login or refresh after which a session counts as expired. Whether a call also
+/// extends it is undocumented.
 const ALIVE: Duration = Duration::from_mins(6);
 
-/// What keeps a session up; all of it is secret.
+/// The state of a session, all of which is secret.
 pub(super) struct Session {
     csrf: String,
-    /// By name.
+    /// The cookies by name.
     cookies: BTreeMap<String, String>,
-    /// What it was logged in with.
+    /// The credentials of the login.
     credentials: Redactor,
-    /// When it ends however often it is kept up, as the login's answer says.
+    /// The end of the session regardless of refreshes, by the login's answer.
     ends: Instant,
-    /// How long before that a new one is looked for.
+    /// How long before that end a new session is created.
     margin: Duration,
 }
 
@@ -61,7 +61,8 @@ impl Session {
             .and(&Redactor::new(own.into_iter().chain(cookies)))
     }
 
-    /// How long it is used from `now`, its last sign of life, and how long before that it is kept up or replaced.
+    /// Returns how long it is used from `now`, its last login or refresh, and how long before that end it is refreshed
+    /// or replaced.
     fn life(&self, now: Instant) -> (Duration, Duration) {
         let left = self.ends.saturating_duration_since(now);
         let until = ALIVE.min(left);
@@ -69,7 +70,7 @@ impl Session {
         (until, until.saturating_sub(renew))
     }
 
-    /// Takes over what an answer sets: cookies by name, and a text in the place of the one before.
+    /// Applies an answer: its cookies by name, and its token.
     fn take(&mut self, answer: &Answer, csrf: &str) {
         self.cookies.extend(cookies(&answer.headers));
         if !csrf.is_empty() {
@@ -78,7 +79,7 @@ impl Session {
     }
 }
 
-/// Logs in, with these headers; `asked` is when.
+/// Logs in with these headers; `asked` is the time of the request.
 pub(super) async fn log_in(
     ask: SignInRequest<'_>,
     headers: HeaderMap,
@@ -109,7 +110,7 @@ pub(super) async fn log_in(
     let authorization = sensitive(&format!("Bearer {bearer}"))
         .filter(|_| answer.status.is_success() && !bearer.is_empty());
     let Some(authorization) = authorization else {
-        // what a 2xx without a token says isn't an error text, and may hold one under another name
+        // a 2xx without a token isn't an error message, and may contain a token under another name
         return Err(ClientError::SignIn {
             request,
             tried: verdict::no_sign_in(&answer, said().filter(|_| !answer.status.is_success())),
@@ -135,7 +136,7 @@ pub(super) async fn log_in(
 }
 
 impl Auth {
-    /// Keeps a session up, if it is one that can be and has some time left; nothing if a login is due instead.
+    /// Refreshes a session, if that is possible and it has time left; `None` if a login is due instead.
     pub(super) async fn keep_up(
         &self,
         held: &mut CachedToken,
@@ -210,7 +211,7 @@ impl Token {
         self.headers.get(AUTHORIZATION) == Some(authorization)
     }
 
-    /// The same with another token in it.
+    /// Returns the body with another token.
     fn with(&self, value: HeaderValue, hidden: Redactor, number: u64, issued: Instant) -> Self {
         let mut headers = self.headers.clone();
         headers.insert(AUTHORIZATION, value);
@@ -226,7 +227,7 @@ impl Token {
     }
 }
 
-/// How long a session lasts by its `sessionTTl`, in milliseconds: a number in a string, or a number.
+/// Returns the lifetime of a session by its `sessionTTl` in milliseconds, a string or a number.
 fn life(ttl: Option<&Value>) -> Duration {
     let millis = match ttl {
         Some(Value::String(text)) => text.trim().parse().ok(),
@@ -240,7 +241,8 @@ fn life(ttl: Option<&Value>) -> Duration {
         })
 }
 
-/// What an answer's `Set-Cookie` headers set: names and values, without attributes. One that is set to nothing is gone.
+/// Returns the names and values in an answer's `Set-Cookie` headers, without attributes. An empty value removes the
+/// cookie.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     headers.get_all(SET_COOKIE).iter().filter_map(|value| {
         let text = value.to_str().ok()?;

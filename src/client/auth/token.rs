@@ -1,4 +1,4 @@
-//! What a sign-in leaves behind.
+//! The token of a connection.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,31 +8,31 @@ use tokio::time::Instant;
 
 use crate::secret::Redactor;
 
-/// What signs a call: the headers that go with it; never shown.
+/// The credentials of a call: its headers, which are never shown.
 pub(in crate::client) struct Token {
     pub(super) headers: HeaderMap,
     pub(super) hidden: Redactor,
     pub(super) number: u64,
     pub(super) issued: Instant,
-    /// What it was asked for with, as a number.
+    /// The fingerprint of the secrets of its sign-in.
     pub(super) credentials: u64,
-    /// It was asked for because its predecessor was refused.
+    /// Whether its predecessor was refused.
     pub(super) after_refusal: bool,
     pub(super) accepted: AtomicBool,
 }
 
 impl Token {
-    /// `Authorization` and the endpoint's own headers; sensitive, so that nothing prints them.
+    /// `Authorization` and the endpoint's own headers; marked as sensitive, so that they aren't printed.
     pub(in crate::client) fn headers(&self) -> HeaderMap {
         self.headers.clone()
     }
 
-    /// Hides the token, and what goes with it, in what a server says.
+    /// The redactor for the token and related secrets.
     pub(in crate::client) fn hidden(&self) -> &Redactor {
         &self.hidden
     }
 
-    /// Notes that the API took it.
+    /// Records that the API accepted it.
     pub(in crate::client) fn accept(&self) {
         self.accepted.store(true, Ordering::Relaxed);
     }

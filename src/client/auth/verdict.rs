@@ -1,5 +1,5 @@
-//! What a sign-in's answer says that its status may not: by OAuth's `error` (RFC 6749 section 5.2, RFC 8628 section 3.5), or
-//! by not being a sign-in's answer at all.
+//! The classification of a sign-in's answer beyond its status: by OAuth's `error` (RFC 6749 section 5.2, RFC 8628
+//! section 3.5), or because it isn't a sign-in's answer.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::client::error::{Attempts, PAGE};
 use crate::client::request::{ResponseVerdict, is_cut};
 use crate::providers::Answer;
 
-/// How long `slow_down` asks for at least (RFC 8628 section 3.5).
+/// The minimum pause for `slow_down` (RFC 8628 section 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
-/// Whether the answer is one, whatever its status.
+/// Classifies the answer beyond its status.
 pub(super) fn judge(answer: &Answer) -> ResponseVerdict {
     let fields = fields(answer);
     let holds_token = ["access_token", "bearer"].iter().any(|name| {
@@ -25,7 +25,7 @@ pub(super) fn judge(answer: &Answer) -> ResponseVerdict {
             .is_some_and(|token| !token.is_empty())
     });
     if answer.status.is_success() && holds_token {
-        return ResponseVerdict::Answer; // whatever else it says
+        return ResponseVerdict::Answer; // with any other members
     }
     match error(&fields).as_deref().map(meaning) {
         Some(SignInVerdict::Refused) => return ResponseVerdict::Answer,
@@ -49,7 +49,7 @@ pub(super) fn judge(answer: &Answer) -> ResponseVerdict {
     ResponseVerdict::Passing(Some(what))
 }
 
-/// Whether the credentials were refused: by OAuth's `error`, or by a status that says so where no gateway answers.
+/// Returns whether the credentials were refused: by OAuth's `error`, or by a status that isn't a gateway's.
 pub(super) fn is_refused(answer: &Answer) -> bool {
     let by_status = match answer.status {
         StatusCode::UNAUTHORIZED => true,
@@ -61,7 +61,7 @@ pub(super) fn is_refused(answer: &Answer) -> bool {
     by_status || (answer.status.is_success() && error(&fields(answer)).is_some())
 }
 
-/// What was answered where no sign-in's answer was, for the message.
+/// Returns the description of an answer that isn't a sign-in's.
 pub(super) fn no_sign_in(answer: &Answer, said: Option<String>) -> Attempts {
     let is_gateways = matches!(
         answer.status,
@@ -85,11 +85,11 @@ fn error(fields: &Map<String, Value>) -> Option<String> {
 }
 
 enum SignInVerdict {
-    /// The credentials, or what is asked for with them, won't do.
+    /// The credentials or the request are refused.
     Refused,
-    /// Another time it may go well.
+    /// A transient failure.
     Passing,
-    /// The same, but less often.
+    /// A transient failure that requires longer pauses.
     Slower,
 }
 
