@@ -1,4 +1,4 @@
-//! When a job is due: a cron expression in a time zone.
+//! Schedules: a cron expression in a time zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use croner::errors::CronError;
 
 use crate::model::Timestamp;
 
-/// The nicknames and what they stand for.
+/// The nicknames and their expressions.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
     ("@daily", "0 0 * * *"),
@@ -24,13 +24,12 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-/// How far ahead a match is looked for. The rarest pattern there is, a 29 February on a given weekday, comes back
-/// within 40 years.
+/// How far ahead a match is searched. The rarest pattern, a 29 February on a given weekday, recurs within 40 years.
 const SEARCH_YEARS: i32 = 41;
 
 /// A cron expression in a time zone.
 ///
-/// Where the zone's clock is turned, there are two rules, as in Vixie cron:
+/// For changes of the zone's offset, there are two rules, as in Vixie cron:
 ///
 /// - **Intervals** (seconds, minutes or hours begin with `*`, like `*/15 * * * *`) fire at every instant whose local
 ///   time matches. So `*/15` goes on every 15 real minutes; a local time that occurs twice fires twice, and one that
@@ -41,22 +40,22 @@ const SEARCH_YEARS: i32 = 41;
 pub struct CronSchedule {
     expression: String,
     cron: Cron,
-    /// The hours, minutes and seconds that match, ascending.
+    /// The matching hours, minutes and seconds, ascending.
     hours: Vec<u32>,
     minutes: Vec<u32>,
     seconds: Vec<u32>,
     zone: Tz,
 }
 
-/// An expression is none, or never fires. Says why; the expression itself is left to whoever reports it.
+/// An expression is invalid, or never fires. The message doesn't contain the expression, which the caller adds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// Not five or six fields, and no nickname.
+    /// It has neither five or six fields, nor is it a nickname.
     #[error(
         "isn't a cron expression of 5 or 6 fields (`*/15 * * * *`), nor one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly"
     )]
     Shape,
-    /// A field can't be read.
+    /// A field can't be parsed.
     #[error("isn't a cron expression: {0}")]
     Field(String),
     /// No date matches.
@@ -67,7 +66,7 @@ pub enum ScheduleError {
 impl FromStr for CronSchedule {
     type Err = ScheduleError;
 
-    /// Reads a cron expression; its zone is UTC until [`CronSchedule::in_zone`] says otherwise.
+    /// Parses a cron expression, with the zone UTC unless [`CronSchedule::in_zone`] is called.
     fn from_str(expression: &str) -> Result<Self, ScheduleError> {
         let expression = expression.trim();
         let nickname = NICKNAMES
@@ -104,22 +103,22 @@ impl FromStr for CronSchedule {
 }
 
 impl CronSchedule {
-    /// The same expression in another zone.
+    /// Returns the expression in another zone.
     #[must_use]
     pub fn in_zone(mut self, zone: Tz) -> Self {
         self.zone = zone;
         self
     }
 
-    /// The expression as it was given.
+    /// Returns the expression as given.
     pub fn expression(&self) -> &str {
         &self.expression
     }
 
-    /// The first instant strictly later than `instant` at which it fires; none only at the end of the calendar.
+    /// Returns the first instant strictly after `instant` at which it fires; `None` only at the end of the calendar.
     pub fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
-        // In each stretch of time between two turns of the zone's clock, local time runs straight: there it is
-        // enough to match local times. `least` is the first local time that may still fire in the stretch at hand.
+        // Between two changes of the zone's offset, local time is continuous, so that matching local times is enough.
+        // `least` is the first local time that may still fire in the current period.
         let mut from = DateTime::from_timestamp(instant.timestamp(), 0)?;
         let mut least = self
             .local(from)?
@@ -144,7 +143,7 @@ impl CronSchedule {
             if !self.is_fixed() {
                 least = after;
             } else if before < after {
-                // From `least` on, which may lie behind `before`, nothing fired up to here.
+                // From `least` on, which may be after `before`, nothing has fired so far.
                 if self
                     .local_match(before.max(least))
                     .is_some_and(|at| at < after)
@@ -159,7 +158,7 @@ impl CronSchedule {
         }
     }
 
-    /// Whether it names times of the day rather than an interval.
+    /// Returns whether it is a fixed time instead of an interval.
     fn is_fixed(&self) -> bool {
         let pattern = &self.cron.pattern;
         ![&pattern.seconds, &pattern.minutes, &pattern.hours]
@@ -167,7 +166,7 @@ impl CronSchedule {
             .any(|component| component.from_wildcard)
     }
 
-    /// The first local time from `least` on that matches, whether it exists in the zone or not.
+    /// Returns the first matching local time from `least` on, even if it doesn't exist in the zone.
     fn local_match(&self, least: NaiveDateTime) -> Option<NaiveDateTime> {
         let last_year = least.year().checked_add(SEARCH_YEARS)?;
         let mut date = least.date();
@@ -201,7 +200,7 @@ impl CronSchedule {
                 .unwrap_or(false)
     }
 
-    /// The first time of day from `least` on that matches.
+    /// Returns the first matching time of day from `least` on.
     fn time_match(&self, least: NaiveTime) -> Option<NaiveTime> {
         let (hour, minute, second) = (least.hour(), least.minute(), least.second());
         let (&first_minute, &first_second) = (self.minutes.first()?, self.seconds.first()?);
@@ -222,18 +221,18 @@ impl CronSchedule {
         TimeDelta::seconds(i64::from(offset.fix().local_minus_utc()))
     }
 
-    /// The local time at `instant`.
+    /// Returns the local time at `instant`.
     fn local(&self, instant: Timestamp) -> Option<NaiveDateTime> {
         instant.naive_utc().checked_add_signed(self.offset(instant))
     }
 
-    /// What the local time would be at `turn` if the clock hadn't been turned.
+    /// Returns the local time at `turn` with the previous offset.
     fn local_before(&self, turn: Timestamp) -> Option<NaiveDateTime> {
         let offset = self.offset(turn.checked_sub_signed(TimeDelta::seconds(1))?);
         turn.naive_utc().checked_add_signed(offset)
     }
 
-    /// The first instant in `(from, to]` at which the zone's clock is turned.
+    /// Returns the first instant in `(from, to]` at which the zone's offset changes.
     fn first_turn(&self, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
         let offset = self.offset(from);
         let mut unturned = from;
@@ -262,14 +261,14 @@ impl CronSchedule {
     }
 }
 
-/// The values below `end` that match, ascending.
+/// Returns the matching values below `end`, ascending.
 fn matching(end: u32, matches: impl Fn(u32) -> Result<bool, CronError>) -> Vec<u32> {
     (0..end)
         .filter(|value| matches(*value).unwrap_or(false))
         .collect()
 }
 
-/// The first of the ascending values from `least` on.
+/// Returns the first of the ascending values from `least` on.
 fn from(values: &[u32], least: u32) -> Option<u32> {
     values.iter().copied().find(|value| *value >= least)
 }
@@ -288,7 +287,7 @@ impl fmt::Debug for CronSchedule {
     }
 }
 
-/// `*/15 * * * * (Europe/Berlin)`.
+/// Formats as `*/15 * * * * (Europe/Berlin)`.
 impl fmt::Display for CronSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.expression, self.zone)
@@ -312,7 +311,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The local times, with their offsets, at which it fires in the day after `from`.
+    /// Returns the local times with their offsets at which it fires in the day after `from`.
     fn day(expression: &str, zone: &str, from: &str) -> Vec<String> {
         let schedule = schedule(expression, zone);
         let mut now = at(from);
@@ -415,7 +414,7 @@ mod tests {
         }
     }
 
-    /// An instant within three hours of a turn of the clock, in a zone that has one.
+    /// Generates an instant within three hours of an offset change, in a zone that has one.
     fn near_a_turn() -> impl Strategy<Value = (&'static str, Timestamp)> {
         let away = -10_800_i64..10_800;
         (prop::sample::select(&ZONES[..]), any_instant(), away).prop_map(|(zone, instant, away)| {
@@ -437,7 +436,7 @@ mod tests {
         (second, minute, hour, day).prop_map(|(s, m, h, d)| format!("{s}{m} {h} {d}"))
     }
 
-    /// When each of the local times of the days around `instant` that match fires, by the rule for fixed times.
+    /// Returns when each matching local time of the days around `instant` fires, by the rule for fixed times.
     fn local_times(schedule: &CronSchedule, instant: Timestamp) -> impl Iterator<Item = Timestamp> {
         let today = instant.with_timezone(&schedule.zone).date_naive();
         let dates = (-2..=2).map(move |day| today + TimeDelta::days(day));
@@ -452,7 +451,7 @@ mod tests {
                 let mut local = date.and_hms_opt(*hour, *minute, second).unwrap();
                 let mut fires = schedule.zone.from_local_datetime(&local).earliest();
                 while fires.is_none() {
-                    // All gaps of these years end on a whole minute.
+                    // all gaps of these years end on a whole minute
                     local = local.with_second(0).unwrap() + TimeDelta::minutes(1);
                     fires = schedule.zone.from_local_datetime(&local).earliest();
                 }

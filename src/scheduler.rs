@@ -1,7 +1,8 @@
-//! When jobs run (design §7). What is due comes from the commit log; tokio-cron-scheduler only wakes us.
+//! The scheduler of jobs. The due work comes from the commit log; tokio-cron-scheduler only wakes the jobs.
 //!
-//! Its repeating cron jobs are not used: they drift over daylight-saving changes and can stop. Each job waits for its
-//! next due instant, computed from the cron expression in the job's zone; `alarm.rs` arms a one-shot for the first.
+//! Its repeating cron jobs aren't used, as they drift over daylight-saving changes and can stop. Each job waits for its
+//! next due instant, computed from the cron expression in the job's zone; `timer.rs` schedules a one-shot for the
+//! earliest.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -28,12 +29,12 @@ use crate::status::{JobStatus, LastKnownStatus};
 use crate::telemetry::{error_chain, said_of_panic};
 use crate::timer::WakeTimer;
 
-/// How soon a job that another run holds is looked at again: a backfill that gives way waits longer than this.
+/// The pause before a job held by another run is checked again; a backfill that yields waits longer than this.
 const HELD_RETRY: TimeDelta = TimeDelta::seconds(2);
-/// How long a job stays away after a panic between its runs.
+/// The pause of a job after a panic between its runs.
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs jobs when they are due, each until `stop` is cancelled and its current run has ended.
+/// Runs due jobs until `stop` is cancelled and their current runs have ended.
 #[derive(Debug)]
 pub struct Scheduler {
     alarm: WakeTimer,
@@ -42,7 +43,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts keeping the jobs.
+    /// Starts the jobs.
     pub async fn start(
         jobs: Vec<ScheduledJob>,
         stop: CancellationToken,
@@ -60,21 +61,21 @@ impl Scheduler {
         Ok(Self { alarm, tasks, stop })
     }
 
-    /// Keeps the table of what runs did in this lake, too. No job waits for that.
+    /// Also maintains the table `audit_runs` in this lake. No job waits for that.
     pub fn keep_history(&self, lake: Lake) {
         let (alarm, stop) = (self.alarm.clone(), self.stop.clone());
         self.tasks.spawn(history::keep(lake, alarm, stop));
     }
 
-    /// Asks all jobs to stop and waits until their current pages are committed.
+    /// Stops all jobs and waits until their current pages are committed.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
     }
 }
 
-/// Does it again, after a while, for as long as it panics. A panic in a run is that run's failure; this is for one
-/// between runs, which must not leave the job without anybody who keeps it.
+/// Restarts a job's loop after a panic, with a pause. A panic in a run is that run's failure; this handles one between
+/// runs, which must not end the job's schedule.
 async fn after_each_panic<F: Future<Output = ()>>(
     job: &str,
     stop: &CancellationToken,
@@ -90,12 +91,13 @@ async fn after_each_panic<F: Future<Output = ()>>(
     }
 }
 
-/// Keeps one job: it never overlaps itself, as its next run is only armed when the last one has ended.
+/// Runs a job on its schedule. It never overlaps itself, as its next run is only scheduled after the end of the last
+/// one.
 #[expect(clippy::too_many_lines, reason = "a job's life, top to bottom")]
 async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken) {
     let ScheduledJob { schedule, job, .. } = &scheduled;
     let mut held = false;
-    // a tick that was missed while nothing ran is made up for, once
+    // a tick that was missed while nothing ran is caught up once
     let mut known = None;
     let mut tick = if let Some(newest) = newest(&scheduled).await {
         let failing = newest.failing.clone().map(FailureStreak::at_start);
@@ -125,7 +127,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
             let planned = counted_from.is_some_and(|at| at >= of_tick);
             let failed = (newest.failing.as_ref()).is_some_and(|failing| failing.at >= of_tick);
             if planned || failed {
-                held = false; // whoever held the job has done this tick's work, or tried to
+                held = false; // the other run has done this tick's work, or tried to
                 tick = scheduled.next_run(counted_from, newest.failing.as_ref(), now);
                 due = tick;
                 tell_status(&scheduled, Some(newest), true, &mut known).await;
@@ -135,14 +137,13 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
         let late_ms = (real_now() - at).num_milliseconds();
         tracing::debug!(job = job.name, due = %at, late_ms, "begins");
         let conduct = RunOptions::new(stop.clone());
-        // in a box, so that a job that waits doesn't hold the room that its run takes
+        // boxed, so that a waiting job doesn't reserve the memory of a run
         let run = AssertUnwindSafe(Box::pin(run::run(job, RunMode::Due, &conduct)));
         let begun = Instant::now();
         let result = run.catch_unwind().await;
         let now = real_now();
         let ended = |ended| job.metrics.ended(ended, begun.elapsed(), now);
-        // where the next tick is counted from: up to where the run had planned, so that one which passed meanwhile is
-        // made up for
+        // the next tick is computed from the run's plan, so that a tick that passed meanwhile is caught up
         let mut done = now;
         let mut quarantined = true; // as far as is known
         match result {
@@ -203,7 +204,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
     tracing::warn!(job = job.name, schedule = %schedule, "the schedule has no further tick");
 }
 
-/// Says how a run ended, once.
+/// Logs the end of a run once.
 pub(crate) fn tell(job: &str, report: &RunReport) {
     let counts = report.tally.counts;
     for failure in &report.failures {
@@ -233,7 +234,7 @@ pub(crate) fn tell(job: &str, report: &RunReport) {
     );
 }
 
-/// The newest commit of the job's log, as far as that can be read; the metrics are told where the job stands on the way.
+/// Reads the newest commit of the job's log, if possible, and updates the metrics of the job.
 async fn newest(scheduled: &ScheduledJob) -> Option<Commit> {
     let job = &scheduled.job;
     match lake::newest(&job.lake, &job.log).await {
@@ -257,8 +258,8 @@ async fn newest(scheduled: &ScheduledJob) -> Option<Commit> {
     }
 }
 
-/// Tells the metrics how the job stands, by its newest commit if that is known. A quarantine that was empty is counted
-/// again only if records were `quarantined` since then: a quiet run costs no further request.
+/// Updates the metrics of the job, by its newest commit if known. An empty quarantine is only counted again if records
+/// were `quarantined` since then, so that a run without news makes no further request.
 async fn tell_status(
     scheduled: &ScheduledJob,
     newest: Option<Commit>,
@@ -307,7 +308,7 @@ mod tests {
         after_each_panic("audits", &CancellationToken::new(), keep).await;
         assert_eq!(times.into_inner(), 3);
         assert_eq!(begun.elapsed(), 2 * PANIC_PAUSE);
-        // nor does it keep a daemon from stopping
+        // and it doesn't delay the daemon's shutdown
         let stop = CancellationToken::new();
         stop.cancel();
         after_each_panic("audits", &stop, async || panic!("a defect")).await;

@@ -1,4 +1,4 @@
-//! From a configuration to jobs that can run: one client a connection, one lake, one source a job.
+//! Creating runnable jobs from a configuration: one client per connection, one lake, one feed per job.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,30 +16,29 @@ use crate::run::feed::Feed;
 use crate::run::plan::Policy;
 use crate::run::{self, MemoryBudget, Neighbours, RunCache};
 
-/// How long after it was due a run must have moved the watermark, unless the configuration says otherwise.
+/// How long after a due run the watermark becomes stale, unless configured.
 const GRACE: TimeDelta = TimeDelta::hours(1);
 
-/// A configured job and when it is due.
+/// A configured job with its schedule.
 #[derive(Debug, Clone)]
 pub struct ScheduledJob {
-    /// When.
+    /// The schedule.
     pub schedule: CronSchedule,
-    /// What.
+    /// The job.
     pub job: run::Job,
-    /// How old its watermark may get, if the configuration says so.
+    /// The configured maximum age of its watermark, if any.
     pub max_staleness: Option<TimeDelta>,
 }
 
 impl ScheduledJob {
-    /// Until when this may be the watermark of one of the job's streams: after that the job is stale. Where the
-    /// configuration doesn't say, an hour after a run was due that would have moved it. A stream that was never pulled
-    /// stands at the job's start.
+    /// Returns the instant after which this watermark of one of the job's streams is stale: as configured, or an hour
+    /// after a due run that would have moved it. The watermark of a stream that was never pulled is the job's start.
     pub fn fresh_until(&self, watermark: Option<Timestamp>) -> Option<Timestamp> {
         let policy = &self.job.policy;
         let watermark = watermark.unwrap_or(policy.start);
         match self.max_staleness {
             Some(most) => watermark.checked_add_signed(most),
-            // a run moves it to its own time less the lag
+            // a run moves it to its own time minus the lag
             None => (self.schedule)
                 .next_after(watermark + policy.lag)?
                 .checked_add_signed(GRACE),
@@ -48,8 +47,8 @@ impl ScheduledJob {
 }
 
 impl ScheduledJob {
-    /// When the job runs next: at the first tick after its last plan, at once if it has none; after failed runs at the first
-    /// tick that is not before their pause ends.
+    /// Returns when the job runs next: at the first tick after its last plan, at once without one, and after failed
+    /// runs at the first tick after the end of their pause.
     pub fn next_run(
         &self,
         planned_at: Option<Timestamp>,
@@ -59,7 +58,7 @@ impl ScheduledJob {
         let Some(failing) = failing else {
             return planned_at.map_or(Some(now), |at| self.schedule.next_after(at));
         };
-        // a run that failed is tried again at the next tick
+        // a failed run is retried at the next tick
         let tick = self.schedule.next_after(failing.at.min(now))?;
         let not_before = failing.not_before(now);
         if tick >= not_before {
@@ -70,19 +69,19 @@ impl ScheduledJob {
     }
 }
 
-/// A client can't be made of a connection, or the lake can't be opened.
+/// A connection's client can't be created, or the lake can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The connection.
+    /// A connection's client can't be created.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The lake.
+    /// The lake can't be opened.
     #[error(transparent)]
     Lake(#[from] LakeError),
 }
 
 impl SetupError {
-    /// What it means.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> crate::model::FailureKind {
         match self {
             Self::Client(error) => error.kind(),
@@ -91,7 +90,7 @@ impl SetupError {
     }
 }
 
-/// The client of one connection. All jobs of the connection must share it, as they share its rate budget.
+/// Creates the client of a connection. All jobs of the connection have to share it, as they share its rate budget.
 pub fn client(
     connection: &config::ConnectionConfig,
     server: &config::ServerConfig,
@@ -99,7 +98,7 @@ pub fn client(
     Client::new(client_settings(connection, server))
 }
 
-/// What that client is made of.
+/// Returns the settings of that client.
 pub fn client_settings(
     connection: &config::ConnectionConfig,
     server: &config::ServerConfig,
@@ -121,18 +120,18 @@ pub fn client_settings(
     }
 }
 
-/// The configured lake. Makes no request.
+/// Opens the configured lake. Makes no request.
 pub fn lake(lake: &config::LakeConfig) -> Result<Lake, LakeError> {
     lake_with(lake, StorePatience::Long)
 }
 
-/// The same, as patient as it says with a store that fails.
+/// Opens the configured lake with this patience for a failing store.
 pub fn lake_with(lake: &config::LakeConfig, patience: StorePatience) -> Result<Lake, LakeError> {
     let ca_file = lake.ca_file.as_deref();
     Lake::reach(&lake.url, &lake.storage_options, ca_file, patience)
 }
 
-/// The lake's layout, as its layout file has it.
+/// Returns the lake's layout, as in its layout file.
 pub fn layout(lake: &config::LakeConfig) -> Vec<String> {
     lake.partition_by
         .iter()
@@ -140,8 +139,7 @@ pub fn layout(lake: &config::LakeConfig) -> Vec<String> {
         .collect()
 }
 
-/// The jobs that `wanted` names (all, if it names none), ready to run on `lake` and counted in `metrics`. Makes no
-/// request.
+/// Returns the jobs in `wanted` (all, if it is empty), ready to run on `lake`, with `metrics`. Makes no request.
 pub fn jobs(
     config: &Config,
     lake: &Lake,
@@ -197,13 +195,13 @@ pub fn jobs(
     Ok(jobs)
 }
 
-/// What the column `account_id` shows where a record doesn't say.
+/// Returns the value of the column `account_id` for records without one.
 fn account_id(connection: &config::ConnectionConfig) -> String {
     let known = connection.account_id.as_ref();
     known.unwrap_or(&connection.name).clone()
 }
 
-/// Whose log each job of the configuration pulls, by the name of the job's log.
+/// Returns the origin of each job's data in the configuration, by the name of the job's log.
 fn origins(config: &Config) -> BTreeMap<String, Origin> {
     let origin = |job: &config::JobConfig| {
         let connection = config.connections.get(&job.connection)?;
@@ -221,7 +219,7 @@ fn origins(config: &Config) -> BTreeMap<String, Origin> {
     config.jobs.iter().filter_map(origin).collect()
 }
 
-/// How a job's ranges are cut.
+/// Returns the policy for a job's ranges.
 pub fn policy(job: &config::JobConfig) -> Policy {
     Policy {
         start: job.start,
@@ -246,7 +244,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A job of a provider that knows days only, as its watermark is none of theirs.
+    /// A job whose provider accepts only days, to show that its watermark isn't limited to days.
     fn job(keys: &str) -> ScheduledJob {
         let text = format!(
             "lake: {{url: memory://}}
@@ -276,7 +274,7 @@ jobs:
             fresh_until(hourly, Some("2026-03-02T09:58:00Z")),
             "2026-03-02T12:00:00+00:00"
         );
-        // it only got so far
+        // the run only got this far
         assert_eq!(
             fresh_until(hourly, Some("2026-03-02T09:57:59Z")),
             "2026-03-02T11:00:00+00:00"
@@ -285,7 +283,7 @@ jobs:
             fresh_until(daily, Some("2026-03-02T04:58:07Z")),
             "2026-03-03T06:00:00+00:00"
         );
-        // never pulled: from its start on, also one that lies ahead
+        // never pulled: from its start on, also if that is in the future
         assert_eq!(fresh_until(hourly, None), "2026-03-01T02:00:00+00:00");
         let ahead = "schedule: '@hourly', start: 2126-03-01";
         assert_eq!(fresh_until(ahead, None), "2126-03-01T02:00:00+00:00");
@@ -303,7 +301,7 @@ jobs:
         assert_eq!(fresh_until(keys, None), "2026-03-01T01:30:00+00:00");
     }
 
-    /// A job whose runs ended so, one after the other at `now`, each with a pause that the provider asked for, in seconds.
+    /// Returns a job whose runs ended like this at `now`, each with a pause requested by the provider in seconds.
     fn after(
         before: Option<&FailureStreak>,
         kinds: &[FailureKind],
@@ -341,7 +339,7 @@ jobs:
         assert_eq!(job.next_run(None, None, now), Some(now));
         let failing = after(None, &[FailureKind::Transient], None, now);
         assert_eq!(job.next_run(Some(now), failing.as_ref(), now), next);
-        // also where a run that failed had not planned yet, or another process reads the log an hour later
+        // also if the failed run hadn't planned yet, or if another process reads the log an hour later
         assert_eq!(
             job.next_run(None, failing.as_ref(), now + TimeDelta::hours(1)),
             next
@@ -355,7 +353,7 @@ jobs:
         assert_eq!(
             job.next_run(planned, None, now),
             Some(at("2026-11-20T10:00:00Z"))
-        ); // that is at once
+        ); // at once
         assert_eq!(
             job.next_run(Some(now), None, now),
             Some(at("2026-11-20T10:45:00Z"))
@@ -374,7 +372,7 @@ jobs:
         );
     }
 
-    /// Credentials may have been corrected before a process was started.
+    /// Credentials may have been corrected before a process started.
     #[test]
     fn a_process_that_has_just_started_keeps_the_shortest_pause_only() {
         let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
@@ -389,7 +387,7 @@ jobs:
         assert_eq!(failing.clone().at_start().runs, 9);
     }
 
-    /// A host whose clock was wrong may have written it.
+    /// A host with a wrong clock may have written it.
     #[test]
     fn a_pause_is_never_longer_than_it_was_meant_whatever_clock_wrote_it() {
         let (job, now) = (job(EACH_SECOND), at("2026-11-20T10:07:00Z"));
@@ -403,8 +401,8 @@ jobs:
         assert_eq!(next - now, TimeDelta::seconds(11));
     }
 
-    /// However often a job is due, so many runs of it begin in an hour of failures: with eight attempts at a call, the
-    /// calls of that hour are bounded, too.
+    /// With any schedule, the number of runs in an hour of failures is bounded, and with eight attempts per call, so is
+    /// the number of calls.
     #[test]
     fn an_hour_of_failures_is_an_hour_of_few_runs() {
         let job = job(EACH_SECOND);
@@ -445,7 +443,7 @@ jobs:
         let data = pauses(&[FailureKind::Data]);
         assert_eq!(data[..3], [11, 21, 41].map(TimeDelta::seconds));
         assert_eq!(data[11], TimeDelta::seconds(301));
-        // whichever stream failed first
+        // independent of which stream failed first
         let auth = pauses(&[FailureKind::Data, FailureKind::Auth]);
         assert_eq!(auth[..3], [61, 121, 241].map(TimeDelta::seconds));
         assert_eq!(auth[11], TimeDelta::seconds(3_601));
@@ -475,7 +473,7 @@ jobs:
     }
 
     proptest! {
-        /// A job whose runs are on time is never stale before the next of them is an hour late, and is after that.
+        /// A job whose runs are on time becomes stale exactly when the next run is an hour late.
         #[test]
         fn a_job_that_runs_on_time_is_fresh(
             minutes in prop_oneof![Just("*/15 * * * *"), Just("7 * * * *"), Just("30 2 * * *"), Just("0 9 * * MON")],
@@ -485,7 +483,7 @@ jobs:
         ) {
             let job = job(&format!("schedule: '{minutes}', start: 2026-01-01, lag: {lag}s"));
             let tick = job.schedule.next_after(chrono::DateTime::from_timestamp(started, 0).unwrap()).unwrap();
-            let planned = tick + TimeDelta::microseconds(late); // a run begins a moment after its tick
+            let planned = tick + TimeDelta::microseconds(late); // a run begins shortly after its tick
             let until = job.fresh_until(Some(job.job.policy.horizon(planned))).unwrap();
             prop_assert_eq!(until, job.schedule.next_after(planned).unwrap() + GRACE);
         }

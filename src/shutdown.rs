@@ -1,21 +1,21 @@
-//! Signals: the first asks to stop, and a second one means it.
+//! Signals: the first requests a clean stop, and the second ends the process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What the process was told.
+/// The signals that the process has received.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     /// Cancelled by the first SIGTERM or SIGINT.
     pub stop: CancellationToken,
-    /// Cancelled by the second: whoever waits for a clean end stops waiting.
+    /// Cancelled by the second signal: callers stop waiting for a clean end.
     pub now: CancellationToken,
     code: watch::Receiver<Option<u8>>,
 }
 
 impl Shutdown {
-    /// Listens from now on.
+    /// Starts listening for signals.
     pub fn listen() -> std::io::Result<Self> {
         let (mut term, mut int) = (
             signal(SignalKind::terminate())?,
@@ -41,7 +41,7 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// The exit code of an interrupted command: 130 for SIGINT, 143 for SIGTERM; none if there was no signal.
+    /// Returns the exit code of an interrupted command: 130 for SIGINT, 143 for SIGTERM; `None` without a signal.
     pub fn exit_code(&self) -> Option<u8> {
         *self.code.borrow()
     }

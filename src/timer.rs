@@ -1,8 +1,8 @@
-//! Wakes whoever waits for an instant of the machine's clock. tokio-cron-scheduler rings, one one-shot at a time, for
-//! the next of all of them.
+//! A timer that wakes waiting tasks at an instant of the machine's clock. tokio-cron-scheduler wakes the timer, with a
+//! single one-shot for the earliest instant.
 //!
-//! A one-shot for each waiter is what its channels don't carry: they hold 200 messages, and when a few hundred waiters
-//! are due in the same second it loses some, ends the tasks that listen, and from then on neither rings nor answers.
+//! Its channels don't support a one-shot for each task: they hold 200 messages, and when a few hundred tasks are due in
+//! the same second, it loses some, ends the listening tasks, and from then on neither fires nor answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,16 +16,17 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::real_now;
 use crate::model::Timestamp;
 
-/// The longest sleep: the machine's clock may be set meanwhile.
+/// The longest sleep, as the machine's clock may be set meanwhile.
 const NAP: TimeDelta = TimeDelta::minutes(15);
-/// The bell knows whole seconds and looks at its clock twice a second; what is shorter is slept out here.
+/// The precision of tokio-cron-scheduler, which uses whole seconds and checks its clock twice a second; shorter waits
+/// are slept here.
 const SHORTEST: Duration = Duration::from_secs(2);
-/// By how much the machine's clock may lag behind its monotonic one, a fixed part and one in so many, before that counts
-/// as being set back: it is corrected by slowing it down.
+/// How far the machine's clock may lag behind its monotonic one, as a fixed part and a fraction, before it counts as
+/// set back: clocks are corrected by slowing them down.
 const SLACK: Duration = Duration::from_secs(5);
 const DRIFT: u32 = 500;
 
-/// One alarm for all who wait. Cheap to clone.
+/// A timer for all waiting tasks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WakeTimer {
     waiting: Arc<Sleeper>,
@@ -33,14 +34,14 @@ pub struct WakeTimer {
 
 #[derive(Debug, Default)]
 struct Sleeper {
-    /// By instant; the number tells those of one instant apart, first come, first served.
+    /// The waiting tasks by instant; the number distinguishes those of one instant, in order of arrival.
     by_instant: Mutex<BTreeMap<(Timestamp, u64), oneshot::Sender<()>>>,
-    /// Told when somebody waits for an instant before all others'.
+    /// Notified when a task waits for an instant before all others.
     sooner: Notify,
 }
 
 impl WakeTimer {
-    /// Starts it; once `stop` is cancelled it wakes nobody any more.
+    /// Starts the timer. It wakes no task after `stop` is cancelled.
     pub async fn start(stop: CancellationToken) -> Result<Self, JobSchedulerError> {
         let mut bell = JobScheduler::new().await?;
         bell.start().await?;
@@ -51,14 +52,14 @@ impl WakeTimer {
                 () = stop.cancelled() => {}
                 () = ringing.ring(&bell) => {}
             }
-            // nobody waits for it any more
+            // no task waits for it any more
             let _ = bell.shutdown().await;
         });
         Ok(Self { waiting })
     }
 
-    /// Returns once the machine's clock shows this instant or a later one, or would show it by now if nobody had set it
-    /// back meanwhile: a clock that was ahead keeps nobody waiting. Never returns once the alarm is stopped.
+    /// Returns when the machine's clock shows this instant or a later one, or would show it if it hadn't been set back
+    /// meanwhile, so that a clock that was ahead delays nothing. Never returns after the timer is stopped.
     pub async fn wait_until(&self, instant: Timestamp) {
         let left = (instant - real_now()).to_std().unwrap_or_default();
         let (key, woken) = self.waiting.add(instant);
@@ -76,7 +77,7 @@ impl WakeTimer {
 
 impl Sleeper {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(Timestamp, u64), oneshot::Sender<()>>> {
-        // a map is whole between any two calls
+        // the map is consistent between any two calls
         (self.by_instant.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,7 +97,7 @@ impl Sleeper {
         ((instant, number), woken)
     }
 
-    /// Wakes who is due, for ever.
+    /// Wakes due tasks, forever.
     async fn ring(&self, bell: &JobScheduler) {
         loop {
             let first = self.lock().first_key_value().map(|((first, _), _)| *first);
@@ -112,12 +113,13 @@ impl Sleeper {
         let mut waiting = self.lock();
         let later = waiting.split_off(&(now, u64::MAX));
         for wake in std::mem::replace(&mut *waiting, later).into_values() {
-            // one that was given up
+            // an abandoned one
             let _ = wake.send(());
         }
     }
 
-    /// Sleeps so long, or until somebody waits for less. The machine's clock is looked at after it.
+    /// Sleeps for this duration, or until a task waits for an earlier instant. The machine's clock is checked
+    /// afterwards.
     async fn nap(&self, length: TimeDelta, bell: &JobScheduler) {
         let length = length.to_std().unwrap_or_default();
         let slept = async {
@@ -144,9 +146,9 @@ impl Sleeper {
         };
         match armed {
             Ok(id) => {
-                // the bell goes by the wall clock, which may be set; what it is armed with ends by this one at the latest
+                // tokio-cron-scheduler uses the wall clock, which may be set; this sleep is the upper bound
                 tokio::select! {
-                    () = rung.notified() => return, // what has rung leaves the bell's list by itself
+                    () = rung.notified() => return, // a one-shot that fired is removed automatically
                     () = slept => {}
                 }
                 let _ = bell.remove(&id).await;
@@ -170,7 +172,7 @@ mod tests {
         WakeTimer::start(CancellationToken::new()).await.unwrap()
     }
 
-    /// As all jobs with the same schedule are, tick after tick.
+    /// As with many jobs on the same schedule, tick after tick.
     #[tokio::test]
     async fn very_many_who_wait_for_the_same_instant_are_all_woken_and_again() {
         let alarm = alarm().await;
@@ -200,11 +202,11 @@ mod tests {
         assert_eq!(alarm.waiting.lock().len(), 1);
     }
 
-    /// As the clock was set back, the bell doesn't ring for it: what was to be waited for has passed all the same.
+    /// As the clock was set back, tokio-cron-scheduler doesn't fire, but the wait is over all the same.
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_back_meanwhile_keeps_nobody_waiting() {
         let alarm = WakeTimer {
-            waiting: Arc::default(), // nobody rings
+            waiting: Arc::default(), // never fires
         };
         let hour = Duration::from_hours(1);
         let begun = tokio::time::Instant::now();

@@ -1,4 +1,4 @@
-//! `services` and `related`: what a provider can be asked beside its feed, as JSON lines.
+//! `services` and `related`: queries of a provider other than its feed, as JSON lines.
 
 use clap::Args;
 use serde_json::value::RawValue;
@@ -24,11 +24,11 @@ pub(super) struct RelatedArgs {
     #[arg(long, value_name = "NAME")]
     connection: String,
 
-    /// The audit whose action is looked at
+    /// The audit id
     #[arg(long, value_name = "ID")]
     audit_id: String,
 
-    /// The trustor organisation, for audits that a trustee's user made there
+    /// The trustor organisation, for audits of a trustee's user there
     #[arg(long, value_name = "ID")]
     trustor_org_id: Option<String>,
 }
@@ -69,7 +69,7 @@ pub(super) async fn related(
     Ok(0)
 }
 
-/// The connection's provider, and its feed without any job's options.
+/// Returns the connection's provider, and its feed with default options.
 fn source(config: &Config, name: &str) -> Result<(&'static ProviderSpec, Feed), CommandError> {
     let connection = config.connections.get(name).ok_or_else(|| {
         let known: Vec<&str> = config.connections.keys().map(String::as_str).collect();
@@ -104,7 +104,7 @@ async fn page(
     entries.await.map_err(failed)
 }
 
-/// JSON without line breaks; a string can't hold one unescaped, so only the space between tokens changes.
+/// Returns JSON without line breaks. Strings can't contain unescaped ones, so only white space between tokens changes.
 fn one_line(json: &str) -> String {
     match serde_json::from_str::<&RawValue>(json) {
         Ok(value) if !value.get().contains(['\n', '\r']) => value.get().to_owned(),

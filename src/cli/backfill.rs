@@ -1,4 +1,4 @@
-//! `backfill`: what a range lacks, in its own lane, so that fresh data never waits for it.
+//! `backfill`: pulls the missing parts of a range in turns, so that due pulls never wait for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::setup::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
 
-/// The longest that a backfill holds its job before it looks around.
+/// The maximum duration of a turn.
 const TURN: TimeDelta = TimeDelta::minutes(1);
-/// How many bytes of ids it keeps beyond the partitions at hand: it goes forward, and hardly comes back to any.
+/// The size of the cache of ids in bytes: a backfill goes forward, and rarely returns to a partition.
 const KEPT_IDS: usize = 8 << 20;
-/// The shortest, so that it gets somewhere however often its job is due.
+/// The minimum duration of a turn, so that it progresses even if its job is due often.
 const SHORTEST_TURN: TimeDelta = TimeDelta::seconds(1);
-/// How long it steps aside when a pull is due; a daemon looks at a held job more often than that.
+/// The pause for a due pull; a daemon checks a held job more frequently.
 const STEP_ASIDE: Duration = Duration::from_secs(4);
-/// What it brings.
+/// The rows of a backfill.
 pub(super) const LANDED: RowCounter = ("rows", |counts| counts.new);
 
 #[derive(Debug, Args)]
@@ -46,11 +46,11 @@ pub(super) struct BackfillArgs {
     #[arg(long, value_name = "T", value_parser = super::time)]
     to: Timestamp,
 
-    /// Read again what was pulled before, too
+    /// Re-read what was pulled before, too
     #[arg(long)]
     refetch: bool,
 
-    /// How many windows are in flight at a time, within the connection's rate budget
+    /// The number of windows in flight, within the connection's rate budget
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     concurrency: u8,
 
@@ -70,7 +70,7 @@ pub(super) async fn run(
     let Some(ScheduledJob { schedule, job, .. }) = jobs.into_iter().next() else {
         return Ok(0);
     };
-    // fixed for all turns: the command ends, however long it takes
+    // fixed for all turns, so that the command ends
     let now = now_after(&job, asked.from(), shutdown).await?;
     let horizon = job.policy.horizon(now);
     let range = Range::new(asked.from(), asked.to().min(horizon)).unwrap_or(asked);
@@ -94,8 +94,8 @@ pub(super) async fn run(
         .unwrap_or(u8::from(!report.failures.is_empty())))
 }
 
-/// What is now by all clocks that can be heard of, if `from` lies far enough before it. If those that are known already
-/// agree, they are asked first: then nothing is sent for a `from` that can't be right.
+/// Returns the current time by all available clocks, if `from` is far enough before it. The known clocks are checked
+/// first, so that no request is sent for an invalid `from` if they agree.
 pub(super) async fn now_after(
     job: &Job,
     from: Timestamp,
@@ -118,22 +118,23 @@ pub(super) async fn now_after(
     Ok(now)
 }
 
-/// What is now by these clocks, if none of them is off: another one may show that it is the one to ignore.
+/// Returns the current time by these clocks, if none of them is wrong: otherwise, a further clock may show which one to
+/// ignore.
 fn known_now(known: &JudgedTime) -> Option<Timestamp> {
     known.skews.is_empty().then_some(known.now)
 }
 
-/// What is pulled by hand.
+/// The range of a backfill.
 pub(super) struct ByHand {
-    /// Event time.
+    /// The event time.
     pub(super) range: Range,
-    /// Whether to read again what was pulled before, too.
+    /// Whether to re-read what was pulled before.
     pub(super) refetch: bool,
-    /// How many windows are in flight at a time.
+    /// The number of windows in flight.
     pub(super) concurrency: u8,
 }
 
-/// Pulls it, in turns with the job's due pulls.
+/// Pulls the range, in turns with the job's due pulls.
 pub(super) async fn in_turns(
     job: &Job,
     schedule: &CronSchedule,
@@ -151,7 +152,7 @@ pub(super) async fn in_turns(
     let mut passed_over: BTreeMap<String, RangeSet> = BTreeMap::new();
     let mut failures = Vec::new();
     loop {
-        // a turn ends with the next tick, however long the job was waited for
+        // a turn ends with the next tick, even after a long wait for the job
         let lane = || RunMode::Backfill {
             range: what.range,
             refetch: what.refetch,
@@ -167,7 +168,7 @@ pub(super) async fn in_turns(
         let mut report = when_free(job, &conduct, attempt).await?;
         done += report.tally;
         report.tally = done;
-        // a range that failed isn't asked for again by this command, and the ranges after it are
+        // a failed range isn't requested again by this command, but the ranges after it are
         let mut is_over = !report.unfinished || shutdown.stop.is_cancelled();
         for failure in std::mem::take(&mut report.failures) {
             is_over |= !failure.went_on;
@@ -192,7 +193,7 @@ pub(super) async fn in_turns(
                 job.name
             )));
         }
-        // once a tick: who doesn't come then isn't there
+        // once per tick: a daemon that doesn't claim the job then isn't running
         let next_tick = Some(schedule.next_after(real_now()));
         if is_due(newest.as_ref(), schedule) && stepped_aside != next_tick {
             stepped_aside = next_tick;
@@ -204,7 +205,7 @@ pub(super) async fn in_turns(
     }
 }
 
-/// How long a turn may begin windows that begins now.
+/// Returns how long a turn that begins now may begin windows.
 fn turn(schedule: &CronSchedule, now: Timestamp) -> TimeDelta {
     schedule
         .next_after(now)
@@ -217,7 +218,7 @@ async fn newest(job: &Job) -> Result<Option<Commit>, CommandError> {
     newest.map_err(CommandError::lake)
 }
 
-/// What is left to pull.
+/// Returns the ranges that are left to pull.
 async fn left(
     job: &Job,
     &ByHand { range, refetch, .. }: &ByHand,
@@ -232,7 +233,7 @@ async fn left(
     if refetch {
         plan::begin_refetch(&mut progress, &streams, range);
     }
-    // it ends before now already
+    // it already ends before now
     let now = range.to() + job.policy.lag;
     let tasks = streams.iter().flat_map(|stream| {
         let progress = progress.get(&stream.id).cloned().unwrap_or_default();
@@ -249,7 +250,7 @@ async fn left(
     })
 }
 
-/// Whether the refetch under way is that of `range`.
+/// Returns whether the unfinished refetch is that of `range`.
 fn is_refetching(newest: &Commit, range: Range) -> bool {
     let mut refetches = newest
         .progress
@@ -258,7 +259,7 @@ fn is_refetching(newest: &Commit, range: Range) -> bool {
     refetches.any(|refetch| refetch.range == range)
 }
 
-/// Whether a scheduled pull waits.
+/// Returns whether a scheduled pull is due.
 fn is_due(newest: Option<&Commit>, schedule: &CronSchedule) -> bool {
     let now = real_now();
     let planned = newest.and_then(|newest| newest.counted_from(now));
@@ -271,7 +272,7 @@ mod tests {
     use super::*;
     use crate::clocks::{ClockReading, ClockReadings, judge};
 
-    /// The API may agree with the store, and then this machine's is ignored: nothing is refused by it before that.
+    /// The API's clock may agree with the store's, so that the local clock is ignored; nothing is refused before that.
     #[test]
     fn nothing_is_refused_by_a_clock_that_may_turn_out_to_be_ignored() {
         let now: Timestamp = "2026-11-20T10:01:00Z".parse().unwrap();

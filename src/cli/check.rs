@@ -1,4 +1,4 @@
-//! `check`: what `validate` can't know offline. Each connection signs in and reads a page, and the lake's store is tried.
+//! `check`: online checks. Each connection signs in and reads a page, and the lake's store is probed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,15 +38,15 @@ pub(super) struct CheckArgs {
     json: bool,
 }
 
-/// Somebody waits for the answer: a provider that is down is told of at once, not after minutes of retries.
+/// The limits for a waiting user: a provider that is down is reported at once, without minutes of retries.
 const ATTEMPTS: u32 = 2;
 const ELAPSED: Duration = Duration::from_secs(30);
-/// How long a page may take, with a query job that has to be waited for.
+/// The timeout of a page, including the wait for a query job.
 const PAGE: Duration = Duration::from_mins(2);
-/// The window that is read, and how far behind now it ends, where no job says it.
+/// The window to read, and its distance from now, without a job.
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
-/// What one probe showed.
+/// The result of a probe.
 struct CheckLine {
     of: String,
     probe: &'static str,
@@ -63,12 +63,12 @@ enum ProbeFinding {
     Untried(&'static str),
 }
 
-/// Where lines go: to the reader as they come, or into one JSON document.
+/// The output: lines as they are known, or one JSON document.
 struct CheckOutput<'o> {
     out: &'o mut Out,
     json: Option<Vec<Value>>,
     failed: bool,
-    /// Whether a job has to be configured otherwise.
+    /// Whether a job has to be configured differently.
     refused: bool,
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn run(
     Ok(shutdown.exit_code().unwrap_or(code))
 }
 
-/// The connections of these jobs; all of the file if no job is named.
+/// Returns the connections of these jobs, or all if no job is named.
 fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c ConnectionConfig> {
     let of_jobs: BTreeSet<&String> = config
         .jobs
@@ -131,7 +131,7 @@ fn wanted<'c>(config: &'c Config, jobs: &[String]) -> impl Iterator<Item = &'c C
         .map(|(_, connection)| connection)
 }
 
-/// Compares this machine's clock with the store's and an API's, as far as their answers have shown them.
+/// Compares the local clock with the store's and an API's, as far as their answers have shown them.
 fn check_clocks(
     of: &str,
     store: Option<&RemoteClock>,
@@ -139,7 +139,7 @@ fn check_clocks(
     lines: &mut CheckOutput<'_>,
 ) {
     for skew in judged(store, api).skews {
-        // what the API's clock has no part in is told of the lake
+        // differences that don't involve the API's clock are reported for the lake
         if api.is_none() || skew.clock == ClockOwner::Api || skew.of.contains(&ClockOwner::Api) {
             lines.add(CheckLine {
                 of: of.to_owned(),
@@ -155,7 +155,7 @@ fn check_clocks(
     }
 }
 
-/// The lake's clock, if it can be opened, and the lake, if nothing is wrong with it.
+/// Returns the lake's clock, if it can be opened, and the lake, if it has no problem.
 async fn check_lake(
     config: &Config,
     lines: &mut CheckOutput<'_>,
@@ -168,7 +168,7 @@ async fn check_lake(
                 probe: "open",
                 found: ProbeFinding::Fails {
                     kind: error.kind(),
-                    advice: String::new(), // it says so itself
+                    advice: String::new(), // the message contains it
                     error: error_chain(&error),
                 },
             });
@@ -198,9 +198,9 @@ async fn check_lake(
     (Some(lake.clock.clone()), works.then_some(lake))
 }
 
-/// Whether the jobs would land what other logs of the lake have pulled. Says nothing of those that wouldn't.
+/// Reports jobs that would land data that other logs of the lake have pulled.
 async fn check_logs(config: &Config, lake: &Lake, jobs: &[String], lines: &mut CheckOutput<'_>) {
-    // where a client can't be made, its connection's lines say why
+    // if a client can't be created, the connection's lines contain the reason
     let jobs = setup::jobs(config, lake, jobs, &Metrics::default()).unwrap_or_default();
     for ScheduledJob { job, .. } in jobs {
         let Err(error) = check_log(&job).await else {
@@ -225,7 +225,7 @@ async fn check_log(job: &Job) -> Result<(), RunError> {
     refuse_overlap(job, newest.as_ref(), &listed, &RunMode::Due).await
 }
 
-/// What to do where the error doesn't say it itself, at this kind of store.
+/// Returns the advice for this kind of store, if the error doesn't contain it.
 fn lake_advice(probe: StoreProbe, error: &LakeError, url: &str) -> String {
     let store = StoreKind::of(url);
     match error.kind() {
@@ -246,7 +246,7 @@ fn lake_advice(probe: StoreProbe, error: &LakeError, url: &str) -> String {
     }
 }
 
-/// What the credentials have to be allowed for a probe, in the words of the store.
+/// Returns the permission that a probe needs, in the store's terms.
 fn permission(store: StoreKind, probe: StoreProbe) -> Option<&'static str> {
     Some(match (store, probe) {
         (StoreKind::S3, StoreProbe::Layout) => {
@@ -317,7 +317,7 @@ async fn check_connection(
     let read = async {
         let now = judged(store, Some(&api)).now;
         let read = read_page(&feed, now, stop).await;
-        // the first answer may show that it isn't that late yet
+        // the first answer may show an earlier time
         match judged(store, Some(&api)).now {
             earlier if earlier < now - TOLERANCE => read_page(&feed, earlier, stop).await,
             _ => read,
@@ -353,16 +353,16 @@ fn client(
     Client::new(settings)
 }
 
-/// What is read: a connection's feed by the options of a job, or of none.
+/// The feed to read: a connection with the options of a job, or with defaults.
 struct CheckedFeed {
     source: Feed,
-    /// The job, for whoever reads it.
+    /// The name of the job.
     of: String,
     lag: TimeDelta,
     window: TimeDelta,
 }
 
-/// The connection's feed by the first of its wanted jobs; nothing if its provider isn't known.
+/// Returns the connection's feed with the options of its first selected job; `None` for an unknown provider.
 fn feed(
     config: &Config,
     connection: &ConnectionConfig,
@@ -387,7 +387,7 @@ fn feed(
     })
 }
 
-/// Reads the newest window of the first stream up to its first page that has records, or to its end; says what it read.
+/// Reads the newest window of the first stream up to its first page with records, or to its end. Returns a description.
 async fn read_page(
     feed: &CheckedFeed,
     now: Timestamp,

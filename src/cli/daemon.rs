@@ -18,7 +18,7 @@ use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{error_chain, said_of_panic};
 
-/// How often a lake that can't be used yet is tried again.
+/// The interval at which an unusable lake is tried again.
 const LAKE_RETRY: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(
@@ -99,7 +99,7 @@ pub(super) async fn run(
             && new.lake.url == config.lake.url
             && new.lake.url.starts_with("memory:")
         {
-            // what lies in memory would be gone with its store
+            // the content of a lake in memory would be lost with its store
             jobs.iter_mut()
                 .for_each(|scheduled| scheduled.job.lake = lake.clone());
         }
@@ -119,13 +119,13 @@ fn hosts_of(config: &Config) -> Arc<AllowedHosts> {
     Arc::new(AllowedHosts::new(&config.server.allowed_hosts))
 }
 
-/// What the server shows of these jobs, which all land in one lake.
+/// Returns the status cache of these jobs, which all land in one lake.
 fn board_of(jobs: &[ScheduledJob]) -> Option<Arc<StatusCache>> {
     let lake = jobs.first()?.job.lake.clone();
     Some(Arc::new(StatusCache::new(jobs.to_vec(), lake)))
 }
 
-/// The configuration as it is now, if it can be run: its lake answers, and is laid out as it says.
+/// Returns the current configuration, if it can run: its lake answers, and has the configured layout.
 async fn reload(
     source: &ConfigSource,
     wanted: &[String],
@@ -142,7 +142,7 @@ async fn reload(
     Ok((config, jobs))
 }
 
-/// What is no longer configured is no longer shown; nor is what a refused configuration named.
+/// Removes the metrics of jobs and connections that are no longer configured, or only in a refused configuration.
 fn keep_metrics(metrics: &Metrics, jobs: &[ScheduledJob]) {
     let jobs = jobs.iter().map(|scheduled| &scheduled.job);
     let names = jobs.clone().map(|job| job.name.as_str()).collect();
@@ -150,7 +150,7 @@ fn keep_metrics(metrics: &Metrics, jobs: &[ScheduledJob]) {
     metrics.keep(&names, &connections.collect());
 }
 
-/// Does it; a panic is its failure, not the daemon's end.
+/// Awaits a future; a panic becomes its failure instead of ending the daemon.
 async fn caught<T>(
     what: &str,
     work: impl Future<Output = Result<T, CommandError>>,
@@ -162,10 +162,10 @@ async fn caught<T>(
     })
 }
 
-/// Keeps the jobs of one configuration until `stop` is cancelled and their current pages are committed.
+/// Runs the jobs of a configuration until `stop` is cancelled and their current pages are committed.
 ///
-/// What keeps it from that is waited for: a lake that doesn't answer, or may not be written. An error only `is_start`,
-/// if the configuration and the lake don't fit: a daemon that has worked isn't ended by what others do to its lake.
+/// Waits for a lake that doesn't answer or isn't writable. Fails only at the start (`is_start`), if the configuration
+/// doesn't match the lake: a running daemon isn't ended by changes to its lake.
 async fn keep_jobs(
     config: &Config,
     jobs: Vec<ScheduledJob>,
@@ -199,7 +199,7 @@ async fn keep_jobs(
         }
         let reason = failure.message().to_owned();
         if told.as_ref() != Some(&reason) {
-            // once, however often it is tried
+            // logged once for all attempts
             tracing::error!(
                 error = reason,
                 every_s = LAKE_RETRY.as_secs(),

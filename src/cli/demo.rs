@@ -1,5 +1,5 @@
-//! `demo`: all of it on this machine, with nothing installed and no account: the repository's own jobs.yaml, simulated
-//! providers, a local lake.
+//! `demo`: runs everything on this machine without installation or accounts: the repository's own jobs.yaml, simulated
+//! providers, and a local lake.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,24 +28,24 @@ use crate::telemetry::error_chain;
 use crate::text;
 use auditlake_sim::{Providers, ProvidersSpec};
 
-/// The file that a new user begins with; it runs here as it is.
+/// The file with which a new user begins, which the demo runs unchanged.
 const JOBS: &str = include_str!("../../jobs.yaml");
-/// The demo's data: a day that ends at a fixed instant, so that it prints the same tomorrow.
+/// The demo's data: a day that ends at a fixed instant, so that the output is always the same.
 const DAY: &str = "2026-03-02";
 const DAY_ENDS: &str = "2026-03-03T00:10:00Z";
-/// The ones that are counted by themselves.
+/// The activities that are counted separately.
 const ACTIVITIES: [&str; 4] = ["create", "update", "delete", "login"];
-/// At the first provider; each of the others holds a fifth of that.
+/// The number of records of the first provider; each other provider has a fifth of that.
 const RECORDS: usize = 6_000;
 const INDENT: &str = "   ";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// The folder of the lake: empty, not there yet, or that of an earlier demo
+    /// The folder of the lake: empty, missing, or that of an earlier demo
     #[arg(long, value_name = "FOLDER", default_value = "demo-lake")]
     lake: PathBuf,
 
-    /// What came of it as JSON, without the tour
+    /// The result as JSON, without the tour
     #[arg(long)]
     json: bool,
 }
@@ -118,7 +118,7 @@ pub(super) async fn run(
     out.line(format_args!(
         "\n5. One table. What it holds, counted here:\n"
     ));
-    // indented as the rest of the tour
+    // indented like the rest of the tour
     let narrower = |width: usize| width.saturating_sub(INDENT.len());
     let terminal = Terminal {
         width: out.terminal().width.map(narrower),
@@ -152,7 +152,8 @@ pub(super) async fn run(
     Ok(shutdown.exit_code().unwrap_or(0))
 }
 
-/// The whole path of the folder, if it may hold invented events: there is nothing yet, or a lake that `demo` made.
+/// Returns the absolute path of the folder, if it may contain invented events: it is empty, or a lake created by
+/// `demo`.
 fn place(folder: &Path) -> Result<PathBuf, CommandError> {
     let shown = folder.display();
     let refuse = |why: String| {
@@ -171,7 +172,7 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
         Err(error) => return Err(unreadable(error)),
     };
     if found {
-        // follows links: where it leads counts
+        // follows links, as their target counts
         let path = path.canonicalize().map_err(unreadable)?;
         if !path.is_dir() {
             return Err(refuse(format!("`{shown}` is no folder")));
@@ -192,7 +193,7 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
             }
         }
     }
-    // what is read as one lake would show them among its own
+    // readers of the outer lake would see them among its own events
     let existing = path.ancestors().find_map(|above| above.canonicalize().ok());
     for above in existing.iter().flat_map(|existing| existing.ancestors()) {
         let is_itself = path.canonicalize().is_ok_and(|itself| itself == above);
@@ -204,7 +205,7 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
     Ok(path)
 }
 
-/// How many audits each provider holds.
+/// Returns the number of audits of each provider.
 fn simulated(providers: &Providers) -> String {
     let titles: Vec<&str> = (providers.all().iter())
         .map(|provider| provider.title())
@@ -223,7 +224,7 @@ fn at(text: &str) -> Result<Timestamp, CommandError> {
     super::time(text).map_err(CommandError::run)
 }
 
-/// jobs.yaml with every variable that it names.
+/// Returns jobs.yaml with all of its variables.
 fn configuration(providers: &Providers, folder: &Path) -> Result<Config, CommandError> {
     let mut variables: BTreeMap<&str, String> = providers.environment().into_iter().collect();
     variables.insert("LAKE_URL", format!("file://{}", folder.display()));
@@ -241,7 +242,7 @@ fn ended_well(job: &Job, report: &RunReport) -> Result<(), CommandError> {
     }
 }
 
-/// Folders and files, commits but the last few left out.
+/// Returns the folders and files, with only the last few commits.
 fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
     let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -273,7 +274,7 @@ fn tree(folder: &Path, depth: usize, out: &mut Out) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The entry in a line: the streams of a job stand where the slowest of them stands.
+/// Returns a log entry as one line, with the watermark of the slowest stream.
 fn last_entry(newest: &Commit, out: &mut Out) {
     let watermarks = newest
         .current()
@@ -287,11 +288,11 @@ fn last_entry(newest: &Commit, out: &mut Out) {
     ));
 }
 
-/// By provider: all events, those of each activity that is counted by itself, the others, and of all the late ones.
+/// The counts by provider: all events, those of each separately counted activity, the others, and the late ones.
 type ByProvider = BTreeMap<String, [u64; 7]>;
 
-/// How many events of each activity the table holds, by provider: what the query
-/// `SELECT provider, text::count(*), … GROUP BY provider` would say.
+/// Counts the events of each activity in the table by provider, like the query `SELECT provider, text::count(*), …
+/// GROUP BY provider`.
 fn by_provider(table: &Path) -> std::io::Result<ByProvider> {
     let mut found = ByProvider::new();
     for file in files(table)? {

@@ -1,4 +1,4 @@
-//! `health`: asks the daemon whether it is alive.
+//! `health`: checks whether the daemon is alive.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::telemetry::error_chain;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
-    /// Where the daemon listens; else what the configuration says
+    /// The daemon's address; by default the configured one
     #[arg(long, env = "AUDITLAKE_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 }
@@ -46,7 +46,7 @@ pub(super) async fn run(
     Ok(0)
 }
 
-/// A daemon that listens everywhere is asked on loopback.
+/// Returns the address to request: loopback for a daemon that listens on all addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! `man`: the manual pages, one of them for each command.
+//! `man`: writes the manual pages, one for each command.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::report::CommandError;
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Where to write them, for example /usr/local/share/man/man1
+    /// The target folder, for example /usr/local/share/man/man1
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 }

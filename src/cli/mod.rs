@@ -62,7 +62,7 @@ struct Cli {
     )]
     config: String,
 
-    /// How logs look on stderr
+    /// The format of logs on stderr
     #[arg(
         long,
         global = true,
@@ -72,11 +72,11 @@ struct Cli {
     )]
     log_format: LogFormat,
 
-    /// When to colour: results on stdout, logs on stderr
+    /// When to use colours, for results on stdout and logs on stderr
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: ColorWhen,
 
-    /// Log requests too; twice, everything
+    /// Log requests too; if repeated, everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
@@ -86,34 +86,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon: all jobs on their schedules, until SIGTERM
+    /// Run the daemon: all jobs on their schedules until SIGTERM
     Run(RunArgs),
-    /// Pull what a range lacks; repeat the command to go on after an interruption
+    /// Pull the missing parts of a range; repeat the command to resume after an interruption
     Backfill(backfill::BackfillArgs),
     /// Show what `run` or `backfill` would do now; calls no provider
     Plan(plan::PlanArgs),
-    /// Check the configuration, offline
+    /// Check the configuration offline
     Validate(ValidateArgs),
-    /// Sign in and read one page of each connection, and try what the lake needs of its store; lands nothing
+    /// Sign in and read one page of each connection, and test the lake's store; lands nothing
     Check(check::CheckArgs),
-    /// Show where each job stands; with --check, whether somebody should look
+    /// Show the status of each job; with --check, whether any needs attention
     Status(status::StatusArgs),
-    /// Records that could not be read: list, show, replay, ack
+    /// List, show, replay or acknowledge records that could not be read
     Quarantine(quarantine::QuarantineArgs),
-    /// Hold a range of the lake against what the provider shows now
+    /// Compare a range of the lake with the provider's current records
     Verify(verify::VerifyArgs),
-    /// Show a table, `audit_events` or `audit_runs`: as text, JSON or DDL; or the JSON Schema of jobs.yaml
+    /// Show a table, `audit_events` or `audit_runs`, as text, JSON or DDL; or the JSON Schema of jobs.yaml
     Schema(schema::SchemaArgs),
-    /// List what a connection's provider can be asked for, as JSON lines
+    /// List the services of a connection's provider as JSON lines
     Services(ask::ServicesArgs),
-    /// List the audits of the same action as one audit, as JSON lines
+    /// List the audits of the same action as a given audit, as JSON lines
     Related(ask::RelatedArgs),
-    /// Ask the daemon whether it is alive; for images without a shell
+    /// Check whether the daemon is alive; for images without a shell
     Health(health::HealthArgs),
-    /// See it work on this machine: simulated providers, a local lake, one cycle, and the query to look at it
+    /// Try auditlake on this machine: simulated providers, a local lake, one cycle, and a query of the result
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
-    /// Print what completes commands and options in a shell
+    /// Print a shell-completion script
     Completions(completions::CompletionsArgs),
     /// Write the manual pages
     Man(manual::ManArgs),
@@ -125,11 +125,11 @@ struct RunArgs {
     #[arg(long = "job", value_name = "NAME")]
     jobs: Vec<String>,
 
-    /// Do all that can be pulled now, due or not, and exit
+    /// Pull everything that is available now, due or not, and exit
     #[arg(long)]
     once: bool,
 
-    /// Take this for now in planning (RFC 3339 or a UTC date); not in the future
+    /// Plan as of this time (RFC 3339 or a UTC date); not in the future
     #[arg(long, requires = "once", value_name = "T", value_parser = time)]
     as_of: Option<Timestamp>,
 
@@ -140,24 +140,24 @@ struct RunArgs {
 
 #[derive(Debug, Args)]
 struct ValidateArgs {
-    /// As JSON, with every problem and where it is
+    /// As JSON, with every problem and its location
     #[arg(long)]
     json: bool,
 }
 
-/// The whole program.
+/// Runs the program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(by_clap) => return report::told(&by_clap),
     };
-    // the demo tells its own story
+    // the demo has its own output
     #[cfg(feature = "demo")]
     let quiet = matches!(cli.command, Command::Demo(_));
     #[cfg(not(feature = "demo"))]
     let quiet = false;
     let colour = terminal::stderr_has_colours(cli.color);
-    // only the daemon goes on for ever, whoever reads what it says
+    // only the daemon runs indefinitely, and must not wait for a reader of its logs
     let drops = matches!(&cli.command, Command::Run(args) if !args.once);
     let telemetry = telemetry::init(cli.log_format, cli.verbose, quiet, colour, drops);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -168,16 +168,16 @@ pub fn main() -> ExitCode {
         Err(error) => return report::end(Err(CommandError::run(format!("can't start: {error}")))),
     };
     let ended = runtime.block_on(run(cli));
-    // what still runs was given its time
+    // remaining tasks have had their time
     runtime.shutdown_background();
     let code = report::end(ended);
-    drop(telemetry); // with the last lines
+    drop(telemetry); // writes the last lines
     code
 }
 
 async fn run(cli: Cli) -> Result<u8, CommandError> {
     let mut out = Out::new(Terminal::of_stdout(cli.color));
-    // a defect is told by the panic itself
+    // the panic itself reports the bug
     let ended = AssertUnwindSafe(Box::pin(command(cli, &mut out))).catch_unwind();
     let ended = ended
         .await
@@ -235,7 +235,7 @@ async fn command(cli: Cli, out: &mut Out) -> Result<u8, CommandError> {
     }
 }
 
-/// A first signal lets a command finish its pages, a second one doesn't; its exit code tells of either.
+/// Runs a command. A first signal lets it finish its pages, a second one ends it; both determine its exit code.
 async fn interruptible(
     shutdown: &Shutdown,
     command: impl Future<Output = Result<u8, CommandError>>,
@@ -290,14 +290,14 @@ fn listen() -> Result<Shutdown, CommandError> {
         .map_err(|error| CommandError::run(format!("can't listen for signals: {error}")))
 }
 
-/// The configured jobs that `wanted` names, on a lake that is ready for them.
+/// Returns the configured jobs in `wanted`, on a lake that is ready for them.
 async fn ready_jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, CommandError> {
     let jobs = jobs(config, wanted)?;
     make_ready(config, &jobs).await?;
     Ok(jobs)
 }
 
-/// Makes the lake of these jobs ready for them.
+/// Prepares the lake of these jobs.
 async fn make_ready(config: &Config, jobs: &[ScheduledJob]) -> Result<(), CommandError> {
     if let Some(first) = jobs.first() {
         first
@@ -310,12 +310,12 @@ async fn make_ready(config: &Config, jobs: &[ScheduledJob]) -> Result<(), Comman
     Ok(())
 }
 
-/// The configured jobs that `wanted` names; a name that isn't there is a usage error. Makes no request.
+/// Returns the configured jobs in `wanted`; an unknown name is a usage error. Makes no request.
 fn jobs(config: &Config, wanted: &[String]) -> Result<Vec<ScheduledJob>, CommandError> {
     counted_jobs(config, wanted, &Metrics::default())
 }
 
-/// The same, counted in `metrics`.
+/// Returns the configured jobs in `wanted`, with `metrics`.
 fn counted_jobs(
     config: &Config,
     wanted: &[String],
@@ -327,7 +327,7 @@ fn counted_jobs(
     setup::jobs(config, &lake, wanted, metrics).map_err(CommandError::setup)
 }
 
-/// A name that isn't there is a usage error.
+/// Fails with a usage error for an unknown name.
 fn known_jobs(config: &Config, wanted: &[String]) -> Result<(), CommandError> {
     for name in wanted {
         if config.jobs.iter().all(|job| job.name != *name) {

@@ -1,4 +1,4 @@
-//! `run --once`: all that can be pulled now, then exit.
+//! `run --once`: pulls everything that is available now, then exits.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::run::{self, Job, RunError, RunMode, RunOptions, RunOutcome, RunReport
 use crate::shutdown::Shutdown;
 use crate::telemetry::{error_chain, said_of_panic};
 
-/// How many jobs run at a time.
+/// The number of concurrent jobs.
 const AT_A_TIME: usize = 8;
-/// How long a job that another run holds is waited for.
+/// How long to wait for a job held by another run.
 const CLAIM_WAIT: Duration = Duration::from_mins(5);
-/// How long the table `audit_runs` may take: whoever waits for the command's end waits for the events.
+/// The timeout for writing the table `audit_runs`, as callers wait for the events.
 const HISTORY_WAIT: Duration = Duration::from_mins(2);
 
 pub(super) async fn run(
@@ -77,7 +77,7 @@ pub(super) async fn run(
     Ok(shutdown.exit_code().unwrap_or(code))
 }
 
-/// Days of `audit_runs` that are over: nothing of a pull depends on that. What takes too long is left to the next run.
+/// Writes past days of `audit_runs`. Pulls don't depend on it, so what takes too long is left to the next run.
 async fn write_history(lake: &Lake, stop: &CancellationToken) {
     let building = tokio::time::timeout(HISTORY_WAIT, history::build(lake, lake.now()));
     tokio::select! {
@@ -95,7 +95,7 @@ async fn write_history(lake: &Lake, stop: &CancellationToken) {
     }
 }
 
-/// Runs the job once nobody else holds it, as soon as that is.
+/// Runs the job as soon as no other run holds it.
 pub(super) async fn run_when_free(
     job: &Job,
     lane: RunMode,
@@ -104,7 +104,7 @@ pub(super) async fn run_when_free(
     when_free(job, conduct, async || run::run(job, lane, conduct).await).await
 }
 
-/// Tries until nobody else holds the job.
+/// Tries until no other run holds the job.
 pub(super) async fn when_free<R>(
     job: &Job,
     conduct: &RunOptions,
@@ -133,7 +133,7 @@ pub(super) async fn when_free<R>(
             tracing::info!(job = job.name, by, until = %claim.expires_at, "another run holds the job; waiting for it");
             told = true;
         }
-        // a run gives its claim up at its end, so it is worth looking before it expires
+        // a run releases its claim at its end, so the claim is checked before it expires
         let left = (claim.expires_at - real_now())
             .clamp(TimeDelta::milliseconds(100), TimeDelta::seconds(2));
         tokio::select! {

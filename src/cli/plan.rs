@@ -1,4 +1,4 @@
-//! `plan`: what `run` or `backfill` would do now. Reads the lake's log, calls no provider.
+//! `plan`: shows what `run` or `backfill` would do now. Reads the lake's log, but calls no provider.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ pub(super) struct PlanArgs {
     #[arg(long = "job", value_name = "NAME")]
     jobs: Vec<String>,
 
-    /// Take this for now (RFC 3339 or a UTC date); not in the future
+    /// Plan as of this time (RFC 3339 or a UTC date); not in the future
     #[arg(long, value_name = "T", value_parser = super::time)]
     as_of: Option<Timestamp>,
 
-    /// Plan a backfill from here
+    /// Plan a backfill from this event time
     #[arg(long, requires = "to", value_name = "T", value_parser = super::time)]
     from: Option<Timestamp>,
 
-    /// Plan a backfill up to here
+    /// Plan a backfill up to this event time
     #[arg(long, requires = "from", value_name = "T", value_parser = super::time)]
     to: Option<Timestamp>,
 
-    /// Plan a backfill that reads everything again
+    /// Plan a backfill that re-reads everything
     #[arg(long, requires = "from")]
     refetch: bool,
 
@@ -44,7 +44,7 @@ pub(super) struct PlanArgs {
     json: bool,
 }
 
-/// The windows of one stream and one reason, summed up.
+/// The windows of a stream and a kind of work, summed up.
 struct PlanLine {
     job: String,
     stream: String,
@@ -130,7 +130,7 @@ pub(super) async fn run(
     Ok(0)
 }
 
-/// Those that the options name, else those that the log knows.
+/// Returns the streams in the options, or those in the log.
 fn streams(job: &Job, newest: Option<&Commit>) -> Vec<Stream> {
     let listed = job.source.adapter.listed_streams();
     if !listed.is_empty() {

@@ -1,4 +1,4 @@
-//! How far a command over a long range is.
+//! The progress of a command over a long range.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,28 +17,29 @@ use crate::run::RunTotals;
 use crate::telemetry;
 use crate::text;
 
-/// How often a bar is drawn anew.
+/// The interval at which the bar is redrawn.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
-/// How often a line is logged where there is no terminal.
+/// The interval of log lines without a terminal.
 const LOG_EVERY: Duration = Duration::from_secs(30);
-/// How far back the rate looks.
+/// The period over which the rate is computed.
 const RECENT: Duration = Duration::from_mins(2);
-/// How many windows tell how long the rest takes: as many as are in flight by default, of which some are short.
+/// The number of windows needed for an estimate of the remaining time: the default number in flight, some of which are
+/// short.
 const TELLING: u64 = 4;
 
-/// What there is to do.
+/// The work of a command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Remaining {
-    /// Windows, where it is known how the range will be cut.
+    /// The number of windows, if known.
     pub(super) windows: Option<u64>,
-    /// Event time, summed over streams.
+    /// The event time, summed over streams.
     pub(super) time: TimeDelta,
 }
 
-/// What rows are to a command: what they are called, and how many of the counted records they are.
+/// The meaning of rows for a command: their name, and their number among the counted records.
 pub(super) type RowCounter = (&'static str, fn(&RecordCounts) -> u64);
 
-/// A bar on a terminal, a line now and then elsewhere.
+/// A progress bar on a terminal, or occasional log lines.
 #[derive(Debug)]
 pub(super) struct Bar {
     course: Arc<Mutex<Pace>>,
@@ -48,7 +49,7 @@ pub(super) struct Bar {
     ticker: JoinHandle<()>,
 }
 
-/// All that is told of, beside the course.
+/// The reported values other than the progress.
 #[derive(Debug, Clone)]
 struct BarState {
     job: String,
@@ -57,7 +58,7 @@ struct BarState {
 }
 
 impl Bar {
-    /// Over what is left to do of this job, by this client.
+    /// Creates the progress of the remaining work of this job by this client.
     pub(super) fn new(job: &str, client: &Client, left: Remaining, rows: RowCounter) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
         let texts = BarText::default();
@@ -93,7 +94,7 @@ impl Bar {
         }
     }
 
-    /// Follows a run that comes after what is `done`.
+    /// Follows a run after the work that is `done`.
     pub(super) fn follow(&self, done: RunTotals) -> watch::Sender<RunTotals> {
         let (sender, mut receiver) = watch::channel(RunTotals::default());
         let (course, begun) = (Arc::clone(&self.course), self.begun);
@@ -107,14 +108,14 @@ impl Bar {
         sender
     }
 
-    /// Takes note of what a run has `done`, and of what it has left.
+    /// Records the work that a run has `done`, and what is left.
     pub(super) fn plan(&self, done: RunTotals, left: Remaining) {
         let mut course = locked(&self.course);
         course.advance(self.begun.elapsed(), done);
         course.plan(left);
     }
 
-    /// It is over, with all this `done`.
+    /// Ends the progress with the work that is `done`.
     pub(super) fn leave(self, done: RunTotals) {
         let mut course = locked(&self.course);
         course.advance(self.begun.elapsed(), done);
@@ -125,7 +126,7 @@ impl Bar {
     }
 }
 
-/// However it ends.
+/// Ends the progress.
 impl Drop for Bar {
     fn drop(&mut self) {
         self.ticker.abort();
@@ -145,7 +146,7 @@ async fn keep_drawing(
         tokio::time::sleep(DRAW_EVERY).await;
         let shown = locked(&course).shown(begun.elapsed(), told.rows);
         let (told, bar, texts) = (told.clone(), bar.clone(), texts.clone());
-        // a terminal that is stopped keeps nobody waiting but that thread
+        // a stopped terminal only blocks that thread
         let drawn = tokio::task::spawn_blocking(move || told.draw(&bar, &texts, &shown)).await;
         if drawn.is_err() {
             return;
@@ -166,7 +167,7 @@ fn locked(course: &Mutex<Pace>) -> MutexGuard<'_, Pace> {
 }
 
 impl BarState {
-    /// `audits  12/96 windows  2m 10s left`
+    /// Formats as `audits 12/96 windows 2m 10s left`.
     fn headline(&self, shown: &Snapshot) -> String {
         let windows = match shown.of {
             Some(of) => format!(
@@ -179,7 +180,7 @@ impl BarState {
         format!("{}  {windows}  {}", self.job, left(shown.left))
     }
 
-    /// `12,345 rows, 678/s; 210 of 300/min calls left`
+    /// Formats as `12,345 rows, 678/s; 210 of 300/min calls left`.
     fn details(&self, shown: &Snapshot, budget: RateLimitStatus) -> String {
         let rate = shown
             .per_second
@@ -221,7 +222,7 @@ impl BarState {
     }
 }
 
-/// What is written around a bar: set at once with it, so that it is never drawn with half of it.
+/// The text around a bar, set together with it, so that it is always drawn completely.
 #[derive(Debug, Clone, Default)]
 struct BarText(Arc<Mutex<[String; 2]>>);
 
@@ -265,23 +266,23 @@ fn calls(budget: RateLimitStatus) -> String {
     }
 }
 
-/// How far it is at a moment.
+/// The progress at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Snapshot {
     windows: u64,
-    /// Of so many, as far as is known.
+    /// The total, as far as it is known.
     of: Option<u64>,
     covered: TimeDelta,
     total: TimeDelta,
     rows: u64,
-    /// Lately; none before there is something to judge by.
+    /// The recent rate; `None` without enough data.
     per_second: Option<u64>,
-    /// About how long the rest takes; none where nothing tells.
+    /// The estimated remaining time; `None` without enough data.
     left: Option<Duration>,
 }
 
 impl Snapshot {
-    /// Of the event time; 100 once all of it is done.
+    /// The share of the event time in per cent; 100 only when all of it is done.
     fn percent(&self) -> i64 {
         match self.total.num_seconds() {
             0 => 100,
@@ -290,13 +291,13 @@ impl Snapshot {
     }
 }
 
-/// What was done when. Times are since the beginning.
+/// The history of the progress. Times are relative to the start.
 #[derive(Debug, Default)]
 struct Pace {
-    /// What is done and what was left then.
+    /// The current totals and the remaining work.
     windows: Option<u64>,
     total: TimeDelta,
-    /// The last tally from before the recent past, then each since.
+    /// The last totals before the recent past, then all since.
     tallies: VecDeque<(Duration, RunTotals)>,
 }
 
@@ -308,7 +309,7 @@ impl Pace {
             .unwrap_or_default()
     }
 
-    /// After what is done, this is left.
+    /// Records the remaining work.
     fn plan(&mut self, left: Remaining) {
         let done = self.done();
         self.windows = left.windows.map(|left| done.windows + left);
@@ -323,7 +324,7 @@ impl Pace {
         self.forget(at);
     }
 
-    /// Keeps one that is older than the recent past, to reckon from.
+    /// Keeps one that is older than the recent past, as a base.
     fn forget(&mut self, now: Duration) {
         while self
             .tallies
@@ -337,7 +338,7 @@ impl Pace {
     fn shown(&mut self, now: Duration, (_, rows): RowCounter) -> Snapshot {
         self.forget(now);
         let done = self.done();
-        // where nothing is that old, it is reckoned from the beginning
+        // without one that old, the start is the base
         let (since, before) = match self.tallies.front() {
             Some((at, before)) if *at + RECENT <= now => (*at, *before),
             _ => (Duration::ZERO, RunTotals::default()),
@@ -359,7 +360,7 @@ impl Pace {
     }
 }
 
-/// None within the first second.
+/// Returns `None` within the first second.
 fn per_second(rows: u64, took: Duration) -> Option<u64> {
     let milliseconds = u64::try_from(took.as_millis()).ok()?;
     (milliseconds >= 1_000).then(|| rows.saturating_mul(1_000) / milliseconds)
@@ -375,7 +376,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// So many windows of an hour, with a hundred rows each.
+    /// Returns totals of this number of windows of an hour, with a hundred rows each.
     fn hours(windows: u64) -> RunTotals {
         RunTotals {
             windows,
@@ -404,7 +405,7 @@ mod tests {
             (shown.windows, shown.percent(), shown.per_second, shown.left)
         };
         assert_eq!(shown(&mut course, 0), (0, 0, None, None));
-        // nothing is known yet, and nothing is made up
+        // nothing is known yet, and nothing is estimated
         assert_eq!(shown(&mut course, 10), (0, 0, Some(0), None));
         course.advance(seconds(10), hours(3));
         assert_eq!(shown(&mut course, 10), (3, 3, Some(30), None));
@@ -418,14 +419,14 @@ mod tests {
             shown(&mut course, 40),
             (10, 10, Some(25), Some(seconds(360)))
         );
-        // what was before the last two minutes doesn't
+        // the time before the last two minutes doesn't
         course.advance(seconds(200), hours(20));
         course.advance(seconds(300), hours(40));
         assert_eq!(
             shown(&mut course, 320),
             (40, 40, Some(2_000 / 120), Some(seconds(360)))
         );
-        // and where nothing was done since, nobody knows
+        // and without any progress since, the time is unknown
         assert_eq!(shown(&mut course, 420), (40, 40, Some(0), None));
     }
 

@@ -1,4 +1,4 @@
-//! `quarantine`: the records that could not be read; look at them, try them again, put them aside.
+//! `quarantine`: lists, shows, replays and acknowledges records that couldn't be parsed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,13 +21,13 @@ use crate::setup::ScheduledJob;
 use crate::shutdown::Shutdown;
 use crate::text;
 
-/// How many digits of an id are shown: as many as it takes to name a line.
+/// The number of digits of an id that are shown, enough to refer to a line.
 const SHORT: usize = 12;
-/// How much of a reason a line of the table shows, in characters.
+/// The length of a reason in the table, in characters.
 const REASON: usize = 120;
-/// How many reasons are counted by name.
+/// The number of reasons that are counted separately.
 const REASONS: usize = 20;
-/// How many ids a message names.
+/// The number of ids in a message.
 const NAMED: usize = 5;
 
 #[derive(Debug, Args)]
@@ -42,9 +42,9 @@ enum QuarantineCommand {
     List(ListArgs),
     /// Show whole lines, with the record as received, as JSON
     Show(ShowArgs),
-    /// Try open lines again with this version, and land what it can read
+    /// Parse open lines again with this version, and land those that it can read
     Replay(ReplayArgs),
-    /// Put open lines aside: they stay where they are and no longer count
+    /// Acknowledge open lines: they are kept but no longer count
     Ack(AckArgs),
 }
 
@@ -84,7 +84,7 @@ struct ReplayArgs {
     #[arg(value_name = "ID")]
     ids: Vec<String>,
 
-    /// What became of each line, as JSON
+    /// The outcome of each line as JSON
     #[arg(long)]
     json: bool,
 }
@@ -103,17 +103,17 @@ struct AckArgs {
     #[arg(long, conflicts_with = "ids")]
     all: bool,
 
-    /// Why, for whoever looks later
+    /// A note for later readers
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 
-    /// How many lines it were, as JSON
+    /// The number of lines as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl QuarantineArgs {
-    /// Whether a signal is to let it finish what it has begun.
+    /// Returns whether a signal lets the command finish its current work.
     pub(super) fn lands(&self) -> bool {
         matches!(self.command, QuarantineCommand::Replay(_))
     }
@@ -141,7 +141,7 @@ fn job(config: &Config, name: &str) -> Result<Job, CommandError> {
         .ok_or_else(|| CommandError::usage(format!("there is no job `{name}`")))
 }
 
-/// Where a line stands: open, or what acknowledged it.
+/// Returns the state of a line: open, or the origin of its acknowledgement.
 fn state(by: Option<AcknowledgedBy>) -> &'static str {
     match by {
         None => "open",
@@ -151,7 +151,7 @@ fn state(by: Option<AcknowledgedBy>) -> &'static str {
 }
 
 async fn list(config: &Config, args: &ListArgs, out: &mut Out) -> Result<u8, CommandError> {
-    // of a line everything but its record is kept
+    // everything of a line except its record is kept
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for ScheduledJob { job, .. } in super::jobs(config, &args.jobs)? {
@@ -237,7 +237,7 @@ fn row(job: &str, found: &FoundLine<'_>, by: Option<AcknowledgedBy>) -> [String;
     ]
 }
 
-/// The beginning of a text, without what would break a line.
+/// Returns the beginning of a text as one line.
 fn one_line(text: &str) -> String {
     let text = foreign::line(text);
     let mut line: String = text.chars().take(REASON).collect();
@@ -302,7 +302,7 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Com
     Ok(0)
 }
 
-/// All that is known of a line.
+/// Returns all values of a line.
 fn whole(found: &FoundLine<'_>, said: &[Acknowledgement]) -> Value {
     let mut whole = match &found.line {
         Ok(line) => {
@@ -378,7 +378,7 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Comma
     Ok(0)
 }
 
-/// The open ones of these lines, or of all; and how many of those that were named are not open.
+/// Returns the open ones of these lines, or of all, and the number of named ones that aren't open.
 async fn open_of(
     job: &Job,
     named: Option<&[(LinePlace, String)]>,
@@ -487,7 +487,8 @@ fn replayed_json(job: &Job, tried: &[ReplayedLine], unfinished: bool) -> Value {
     json!({ "job": job.name, "lines": lines, "unfinished": unfinished })
 }
 
-/// The lines that the arguments name, in the order in which they lie: each argument one id, of however many lines.
+/// Returns the lines of the arguments in their order in the quarantine: each argument refers to an id, which several
+/// lines may have.
 async fn named(
     lake: &Lake,
     job: &str,
@@ -518,7 +519,7 @@ async fn named(
     Ok(lines)
 }
 
-/// How a line may be named.
+/// The reference to a line.
 #[derive(Debug, PartialEq, Eq)]
 enum LineId {
     Place(LinePlace),

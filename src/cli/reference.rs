@@ -1,4 +1,4 @@
-//! docs/cli.md: what it says of commands and options is what the code says.
+//! docs/cli.md, which is generated from the commands and options.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn tell(command: &Command, parent: &str, text: &mut String) {
     }
 }
 
-/// A line for each; those that every command has only with the first.
+/// Returns a line for each option; global options are only listed once.
 fn options(command: &Command, global: bool) -> String {
     let is_told = |arg: &&Arg| arg.is_global_set() == global && !arg.is_hide_set();
     let standard = |arg: &&Arg| !matches!(arg.get_id().as_str(), "help" | "version");

@@ -1,4 +1,4 @@
-//! What people read, and what scripts read: exit codes, problems on stderr, results on stdout.
+//! Output for people and scripts: exit codes, problems on stderr, results on stdout.
 
 use std::collections::BTreeSet;
 use std::fmt::{Arguments, Display};
@@ -20,7 +20,7 @@ use crate::status::Finding;
 use crate::telemetry::{self, error_chain};
 use crate::text::{count, counted};
 
-/// The exit code where the usage or the configuration is wrong.
+/// The exit code for wrong usage or configuration.
 pub(super) const CONFIG: u8 = 2;
 
 /// A command that ends with a message and an exit code.
@@ -65,7 +65,7 @@ impl CommandError {
         }
     }
 
-    /// 1: what a command had to say couldn't be written.
+    /// 1: a command's output couldn't be written.
     fn output(error: &io::Error) -> Self {
         Self::run(format!("can't write to standard output: {error}"))
     }
@@ -107,7 +107,7 @@ fn code_of(kind: FailureKind) -> u8 {
     if kind == FailureKind::Config { 2 } else { 1 }
 }
 
-/// For failures that pass only if somebody does something that the failure itself doesn't say.
+/// Returns advice for failures that need an action that their message doesn't contain.
 pub(super) fn what_to_do(kind: FailureKind, connection: &str) -> String {
     match kind {
         FailureKind::Auth => format!(
@@ -117,7 +117,7 @@ pub(super) fn what_to_do(kind: FailureKind, connection: &str) -> String {
     }
 }
 
-/// The same for a run, which fails at its lake or at its provider.
+/// Returns advice for a failed run, whose lake or provider failed.
 pub(super) fn what_to_do_about(error: &RunError, connection: &str) -> String {
     match error {
         RunError::Lake(error) if error.has_advice() => String::new(),
@@ -128,7 +128,7 @@ pub(super) fn what_to_do_about(error: &RunError, connection: &str) -> String {
     }
 }
 
-/// The exit code of `--help`, `--version` and bad usage, after saying it.
+/// Prints the text of `--help`, `--version` or bad usage, and returns the exit code.
 pub(super) fn told(by_clap: &clap::Error) -> ExitCode {
     let printed = by_clap.print().and_then(|()| io::stdout().flush());
     match printed {
@@ -139,7 +139,7 @@ pub(super) fn told(by_clap: &clap::Error) -> ExitCode {
     }
 }
 
-/// The process's exit code, after saying what went wrong.
+/// Prints the error, and returns the process's exit code.
 pub(super) fn end(ended: Result<u8, CommandError>) -> ExitCode {
     ExitCode::from(ended.unwrap_or_else(|failure| {
         complain(&failure.message);
@@ -147,18 +147,18 @@ pub(super) fn end(ended: Result<u8, CommandError>) -> ExitCode {
     }))
 }
 
-/// Says on stderr what went wrong.
+/// Prints an error on stderr.
 pub(super) fn complain(message: &str) {
     telemetry::complain(message);
 }
 
-/// Standard output. A reader that has gone away (`| head`) is no failure; anything else that keeps a line from being
-/// written is, see [`Out::close`].
+/// Standard output. A closed pipe (`| head`) isn't a failure, but any other error in writing a line is, see
+/// [`Out::close`].
 #[derive(Debug)]
 pub(super) struct Out {
     terminal: Terminal,
     is_silent: bool,
-    /// What was in the way first, for all that write here.
+    /// The first error, shared by all writers.
     failed: Arc<OnceLock<io::Error>>,
 }
 
@@ -171,7 +171,7 @@ impl Out {
         }
     }
 
-    /// One that says nothing if `silent`: where one document is the whole of what is said.
+    /// Returns an output without lines if `silent`, for commands whose whole output is one document.
     pub(super) fn unless(&self, silent: bool) -> Self {
         Self {
             is_silent: silent,
@@ -180,7 +180,7 @@ impl Out {
         }
     }
 
-    /// How the command ended: as it did, but not well if what it had to say couldn't be written.
+    /// Returns the end of the command, which is a failure if its output couldn't be written.
     pub(super) fn close(self, ended: Result<u8, CommandError>) -> Result<u8, CommandError> {
         self.note(io::stdout().flush());
         match (ended, self.failed.get()) {
@@ -197,7 +197,7 @@ impl Out {
         if let Err(error) = written
             && error.kind() != io::ErrorKind::BrokenPipe
         {
-            // the first one says why
+            // the first error is kept
             let _ = self.failed.set(error);
         }
     }
@@ -219,12 +219,12 @@ impl Out {
         }
     }
 
-    /// A JSON document, for programs and for eyes.
+    /// Prints an indented JSON document.
     pub(super) fn json(&mut self, value: &Value) {
         self.json_line(&format!("{value:#}"));
     }
 
-    /// JSON as a provider wrote it: the same document, though what would steer a terminal is escaped.
+    /// Prints a provider's JSON: the same document with control characters escaped.
     pub(super) fn json_line(&mut self, json: &str) {
         if !self.is_silent {
             self.write(&format!("{json}\n"), OutputForm::Json);
@@ -239,7 +239,7 @@ impl Out {
         }
     }
 
-    /// The only way out: whoever wrote the text, it steers no terminal.
+    /// Writes a sanitised text, which can't control a terminal. All output goes through this function.
     fn write(&mut self, text: &str, shown: OutputForm) {
         self.note(io::stdout().write_all(shown.of(text).as_bytes()));
     }
@@ -256,7 +256,7 @@ impl Out {
         self.terminal.paint(tone, text)
     }
 
-    /// What somebody should look at.
+    /// Prints the problems that need attention.
     pub(super) fn finding(&mut self, finding: &Finding) {
         let text = finding.to_string();
         match text.strip_prefix(finding.kind.as_str()) {
@@ -269,7 +269,7 @@ impl Out {
     }
 }
 
-/// One line about a run.
+/// Returns a line about a run.
 pub(super) fn summary(job: &str, report: &RunReport) -> String {
     let counts = report.tally.counts;
     let failed = match report.failures.len() as u64 {
@@ -291,7 +291,7 @@ pub(super) fn summary(job: &str, report: &RunReport) -> String {
     text
 }
 
-/// The same as JSON, with each range that failed.
+/// Returns a run as JSON, with each failed range.
 pub(super) fn summary_json(job: &Job, report: &RunReport) -> Value {
     let failures: Vec<_> = (report.failures.iter())
         .map(|failure| {
@@ -317,7 +317,7 @@ pub(super) fn summary_json(job: &Job, report: &RunReport) -> Value {
     })
 }
 
-/// The ranges that failed, on stderr: what failed alike in one line.
+/// Prints the failed ranges on stderr, with equal failures in one line.
 pub(super) fn failures(job: &Job, report: &RunReport) {
     for RepeatedError {
         first: failure,
@@ -348,14 +348,14 @@ pub(super) fn failures(job: &Job, report: &RunReport) {
     }
 }
 
-/// Failures of the same text.
+/// Failures with the same text.
 struct RepeatedError<'a> {
     first: &'a run::StreamFailure,
     streams: BTreeSet<&'a str>,
     ranges: usize,
 }
 
-/// The failures by their text.
+/// Groups failures by their text.
 fn alike(failures: &[run::StreamFailure]) -> Vec<RepeatedError<'_>> {
     let mut found: Vec<(String, RepeatedError<'_>)> = Vec::new();
     for failure in failures {

@@ -1,4 +1,4 @@
-//! `schema`: the tables as others read them, and the JSON Schema of jobs.yaml.
+//! `schema`: descriptions of the tables, and the JSON Schema of jobs.yaml.
 
 use std::path::Path;
 
@@ -15,15 +15,15 @@ use crate::table::ddl::{Engine, Table, TableLayout, as_json, as_markdown, as_tex
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// Which table
+    /// The table
     #[arg(long, value_enum, default_value_t)]
     table: TableName,
 
-    /// In which form
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: OutputFormat,
 
-    /// Where the lake is, for DDL; else what the configuration says, else ./lake
+    /// The lake's location for DDL; by default the configured one, or ./lake
     #[arg(long, value_name = "URL")]
     lake: Option<String>,
 }
@@ -31,10 +31,10 @@ pub(super) struct SchemaArgs {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum TableName {
-    /// What happened at the providers
+    /// The audit events
     #[default]
     AuditEvents,
-    /// What runs did
+    /// The history of runs
     AuditRuns,
 }
 
@@ -101,8 +101,8 @@ pub(super) fn run(
     Ok(0)
 }
 
-/// The lake as every engine understands it. A folder as its whole path: Spark takes a relative one to be within its own
-/// warehouse. What only engines know (`s3a://`, an `https://` endpoint) stays as it is.
+/// Returns the lake's location for engines. A folder becomes an absolute path, as Spark resolves relative ones within
+/// its own warehouse. Locations of engines (`s3a://`, an `https://` endpoint) are kept.
 fn for_engines(url: &str) -> Result<String, CommandError> {
     let path = match url.split_once("://") {
         Some(("file", path)) => path,
@@ -117,7 +117,7 @@ fn for_engines(url: &str) -> Result<String, CommandError> {
     Ok(path.display().to_string())
 }
 
-/// The layout and the place of the lake: as configured, or the default ones where there is no configuration.
+/// Returns the layout and the location of the lake: as configured, or the defaults without a configuration.
 fn configured(
     source: &ConfigSource,
     args: &SchemaArgs,

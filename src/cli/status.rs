@@ -1,4 +1,5 @@
-//! `status`: where each job stands, from its commit log and its quarantine; `--check` says what somebody should look at.
+//! `status`: the status of each job, from its commit log and its quarantine; `--check` only shows problems that need
+//! attention.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::status::{Finding, FindingKind, JobState, JobStatus, LastKnownStatus};
 use crate::telemetry::error_chain;
 use crate::text;
 
-/// The exit code of `--check` if it found something.
+/// The exit code of `--check` if there are problems.
 const FOUND: u8 = 3;
 
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(super) struct StatusArgs {
     #[arg(long = "job", value_name = "NAME")]
     jobs: Vec<String>,
 
-    /// Exit with 3 if a job fails, has a gap, a stale watermark or open lines in quarantine; prints nothing else
+    /// Exit with 3 if a job fails, has a gap, a stale watermark or open lines in quarantine; prints only that
     #[arg(long)]
     check: bool,
 
@@ -51,7 +52,7 @@ pub(super) async fn run(
     for scheduled in jobs {
         statuses.push(match JobStatus::read(&scheduled, now).await {
             Ok(status) => LastKnownStatus::read(Arc::new(status)),
-            // the other jobs can still be told of
+            // the other jobs can still be reported
             Err(error) => {
                 let failure = CommandError::lake(error);
                 report::complain(&format!(
@@ -74,10 +75,10 @@ pub(super) async fn run(
         if !args.check {
             show(&statuses, now, out);
         }
-        // what can't be read stands on stderr already
+        // unreadable jobs are already on stderr
         let readable = |finding: &&Finding| finding.kind != FindingKind::Unreadable;
         for finding in findings.iter().filter(readable) {
-            // the table has the numbers of these
+            // the table contains their numbers
             let is_shown = matches!(finding.kind, FindingKind::Stale | FindingKind::Quarantine);
             if args.check || !is_shown {
                 out.finding(finding);
@@ -94,11 +95,11 @@ pub(super) async fn run(
     })
 }
 
-/// Whether what runs did is about to be lost, as no table has it yet and logs don't last.
+/// Returns whether history is about to be lost, because no table contains it yet and logs are pruned.
 async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
     let what = match history::about_to_be_lost(lake, now).await {
         Ok(since) => format!("lacks what runs did since {}", text::time(since?)),
-        // it is told of each job
+        // reported for each job
         Err(BuildError::Lake(_)) => return None,
         Err(error) => format!("can't be kept: {}", error_chain(&error)),
     };

@@ -1,35 +1,35 @@
-//! A plain table: columns as wide as their widest cell, two spaces apart, or as narrow as the terminal wants them.
+//! A plain table: columns as wide as their widest cell, two spaces apart, or narrowed to fit the terminal.
 //!
-//! Where it doesn't fit, names are cut in their middle and texts go on in the next line; numbers and what else must be
-//! read whole stay as they are. Where that isn't enough, columns of nothing but `-` are left out, and then each row
-//! stands as a block of lines.
+//! If it doesn't fit, names are shortened in the middle and texts are wrapped; numbers and other values that have to be
+//! complete aren't. If that isn't enough, columns with only `-` are omitted, and finally each row becomes a block of
+//! lines.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::terminal::{Terminal, Tone};
 use crate::foreign;
 
-/// Between two columns.
+/// The separator of columns.
 const GAP: usize = 2;
-/// How much of a name is left at least.
+/// The minimum length of a shortened name.
 const NAME: usize = 8;
-/// How much of a word that doesn't fit into its line stands in each, at least.
+/// The minimum length of the parts of a broken word.
 const WORD: usize = 16;
 
-/// What a column holds.
+/// The kind of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnKind {
-    /// To the right; never cut.
+    /// A number: aligned to the right, never shortened.
     Number,
-    /// Never cut.
+    /// Never shortened.
     Whole,
-    /// May be cut in its middle.
+    /// May be shortened in the middle.
     Name,
-    /// May go on in the next line; so may times.
+    /// May be wrapped, as may times.
     Text,
 }
 
-/// What stands in a row's column.
+/// A cell.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
     text: String,
@@ -48,7 +48,7 @@ impl Cell {
         Self { tone, ..self }
     }
 
-    /// Its lines in so many columns. What a provider says can't steer the terminal.
+    /// Returns the lines of a cell in a given width, sanitised for the terminal.
     fn lines(&self, kind: ColumnKind, width: usize) -> Vec<String> {
         let text = foreign::line(&self.text).into_owned();
         match kind {
@@ -60,7 +60,7 @@ impl Cell {
     }
 }
 
-/// The rows under a heading.
+/// A table with a heading.
 pub(super) fn render<const N: usize>(
     columns: [(&'static str, ColumnKind); N],
     rows: &[[Cell; N]],
@@ -89,14 +89,14 @@ pub(super) fn render<const N: usize>(
     }
 }
 
-/// A column with its cells, its heading first.
+/// A column with its cells, beginning with the heading.
 struct TextColumn<'c> {
     kind: ColumnKind,
     cells: Vec<&'c Cell>,
 }
 
 impl TextColumn<'_> {
-    /// The longest of its lines where they may be so wide.
+    /// Returns the length of the longest line in a given width.
     fn widest(&self, width: usize) -> usize {
         let lines = self
             .cells
@@ -105,13 +105,13 @@ impl TextColumn<'_> {
         lines.map(|line| line.width()).max().unwrap_or(0)
     }
 
-    /// How many lines its texts take.
+    /// Returns the number of lines of its texts.
     fn height(&self, width: usize) -> usize {
         let texts = self.cells.iter().filter(|_| self.kind == ColumnKind::Text);
         texts.map(|cell| cell.lines(self.kind, width).len()).sum()
     }
 
-    /// How narrow it may be.
+    /// Returns the minimum width.
     fn least(&self) -> usize {
         let whole = self.widest(usize::MAX);
         match self.kind {
@@ -126,7 +126,7 @@ impl TextColumn<'_> {
     }
 }
 
-/// One below the other, in columns that may be so wide.
+/// Renders the rows in columns of these widths.
 fn lines(columns: &[TextColumn<'_>], widths: &[usize], terminal: Terminal) -> String {
     let rows = columns.first().map_or(0, |first| first.cells.len());
     let widths: Vec<(usize, usize)> = (columns.iter().zip(widths))
@@ -157,7 +157,7 @@ fn lines(columns: &[TextColumn<'_>], widths: &[usize], terminal: Terminal) -> St
     text
 }
 
-/// How wide each column may be for the table to fit: the widest that may shrink do so first. None if it can't fit.
+/// Returns the widths with which the table fits, shrinking the widest columns first; `None` if it can't fit.
 fn fitting(columns: &[TextColumn<'_>], width: usize) -> Option<Vec<usize>> {
     let mut widths: Vec<usize> = columns
         .iter()
@@ -171,7 +171,7 @@ fn fitting(columns: &[TextColumn<'_>], width: usize) -> Option<Vec<usize>> {
         let column = &columns[at];
         let narrower = |width: usize| column.widest(width - 1);
         widths[at] = narrower(widths[at]);
-        // what a text doesn't need for its lines is for the others
+        // unused width of a text is given to the others
         while column.kind == ColumnKind::Text
             && widths[at] > least[at]
             && column.height(widths[at] - 1) == column.height(widths[at])
@@ -182,7 +182,7 @@ fn fitting(columns: &[TextColumn<'_>], width: usize) -> Option<Vec<usize>> {
     Some(widths)
 }
 
-/// Each row as lines of `heading  cell`.
+/// Renders each row as lines of `heading cell`.
 fn blocks(columns: &[TextColumn<'_>], width: usize, terminal: Terminal) -> String {
     let rows = columns.first().map_or(0, |first| first.cells.len());
     let names = columns.iter().map(|column| column.cells[0].text.width());
@@ -205,7 +205,7 @@ fn blocks(columns: &[TextColumn<'_>], width: usize, terminal: Terminal) -> Strin
     (1..rows).map(block).collect::<Vec<_>>().join("\n")
 }
 
-/// The beginning and the end of a text.
+/// Returns the beginning and the end of a text.
 fn cut(text: &str, width: usize) -> String {
     let room = width.saturating_sub(1);
     let begin: String = fitting_chars(text.chars(), room.div_ceil(2)).collect();
@@ -214,7 +214,7 @@ fn cut(text: &str, width: usize) -> String {
     format!("{begin}…{end}")
 }
 
-/// As many as have room.
+/// Returns as many as fit.
 fn fitting_chars(chars: impl Iterator<Item = char>, room: usize) -> impl Iterator<Item = char> {
     chars.scan(0, move |used, c| {
         *used += c.width().unwrap_or(0);
@@ -222,12 +222,12 @@ fn fitting_chars(chars: impl Iterator<Item = char>, room: usize) -> impl Iterato
     })
 }
 
-/// A text in lines of at most this width, or of its longest part that doesn't break.
+/// Wraps a text in lines of at most this width, or that of its longest unbreakable part.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for piece in pieces(text) {
         let mut rest = piece;
-        // a word longer than a line goes on in the next
+        // a word longer than a line continues in the next
         while rest.trim_end().width() > width.max(WORD) {
             let room = width.max(WORD);
             let part: String = fitting_chars(rest.chars(), room).collect();
@@ -243,7 +243,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     trimmed.filter(|line| !line.is_empty()).collect()
 }
 
-/// Where a line may end: after a space, after the `..` of a range, and between a date and its time.
+/// Returns where a line may end: after a space, after the `..` of a range, and between a date and its time.
 fn pieces(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let mut pieces = Vec::new();

@@ -1,11 +1,11 @@
-//! What standard output is: how wide, and whether it shows colours.
+//! The properties of standard output: its width, and whether it shows colours.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 
-/// When there are colours.
+/// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColorWhen {
     /// On a terminal, unless `NO_COLOR` is set
@@ -17,16 +17,16 @@ pub(super) enum ColorWhen {
     Never,
 }
 
-/// Where results are shown.
+/// The properties of standard output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Terminal {
-    /// Its columns; none for a pipe or a file, in which lines are as long as they are.
+    /// Its width; `None` for a pipe or a file, where lines aren't limited.
     pub(super) width: Option<usize>,
     /// Whether it shows colours.
     pub(super) colour: bool,
 }
 
-/// What a word means to whoever looks.
+/// The meaning of a word, for its colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Tone {
     #[default]
@@ -48,7 +48,7 @@ impl Terminal {
         }
     }
 
-    /// The text in the colour that stands for its meaning.
+    /// Returns the text in the colour of its meaning.
     pub(super) fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Plain => return text.to_owned(),
@@ -63,14 +63,15 @@ impl Terminal {
     }
 }
 
-/// Whether stderr shows colours.
+/// Returns whether stderr shows colours.
 pub(super) fn stderr_has_colours(when: ColorWhen) -> bool {
     has_colours(when, io::stderr().is_terminal(), |name| {
         std::env::var_os(name)
     })
 }
 
-/// What is asked for wins, then `NO_COLOR`, then `CLICOLOR_FORCE`, then whether it is a terminal that can.
+/// Returns whether to use colours: the option takes precedence, then `NO_COLOR`, then `CLICOLOR_FORCE`, then the
+/// terminal's support.
 fn has_colours(
     when: ColorWhen,
     is_terminal: bool,
@@ -115,7 +116,7 @@ mod tests {
         assert!(!auto(true, &[("TERM", "dumb")]));
         assert!(!auto(true, &[can, none]));
         assert!(!auto(true, &[can, ("CLICOLOR", "0")]));
-        // whoever asks gets it
+        // the option takes precedence
         assert!(auto(false, &[("CLICOLOR_FORCE", "1")]));
         assert!(!auto(false, &[can, ("CLICOLOR_FORCE", "0")]));
         assert!(!auto(true, &[can, none, ("CLICOLOR_FORCE", "1")]));

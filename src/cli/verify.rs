@@ -1,4 +1,4 @@
-//! `verify`: a range of the lake held against what the provider shows now; `--repair` lands what is missing.
+//! `verify`: compares a range of the lake with the provider's current records; `--repair` lands missing ones.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +23,9 @@ use crate::telemetry::error_chain;
 use crate::text;
 use crate::verify::{self, ComparedDay, Discrepancies, Verification};
 
-/// How many streams a line names.
+/// The number of streams that are listed by name.
 const NAMED: usize = 3;
-/// What it reads.
+/// The rows of a verification.
 const READ: RowCounter = ("records read", |counts| counts.fetched);
 
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "T", value_parser = super::time)]
     to: Timestamp,
 
-    /// Land what is missing, and verify that again
+    /// Land missing records, and verify them again
     #[arg(long)]
     repair: bool,
 
@@ -63,7 +63,7 @@ pub(super) async fn run(
         return Ok(0);
     };
     let job = &scheduled.job;
-    // nothing is written unless something is to be repaired
+    // nothing is written unless there is something to repair
     job.lake
         .is_laid_out(&setup::layout(&config.lake))
         .await
@@ -141,7 +141,7 @@ async fn verify(
     Ok(verified)
 }
 
-/// How much event time there is to read again, summed over streams.
+/// Returns the event time to re-read, summed over streams.
 fn pulled(newest: &Commit, range: Range) -> TimeDelta {
     let lengths = newest.current().map(|(_, progress)| {
         let within = progress.coverage.within(range);
@@ -150,8 +150,8 @@ fn pulled(newest: &Commit, range: Range) -> TimeDelta {
     lengths.sum()
 }
 
-/// What the job counts as up to date to, if it is `now`: until its next run is overdue, what happened since its last one
-/// isn't held against it.
+/// Returns the instant up to which the job has to be up to date at `now`: until its next run is overdue, events since
+/// its last one don't count as missing.
 fn held_to(newest: Option<&Commit>, schedule: &CronSchedule, now: Timestamp) -> Timestamp {
     let is_running = |newest: &Commit| {
         let claim = newest.claim.as_ref();
@@ -162,12 +162,12 @@ fn held_to(newest: Option<&Commit>, schedule: &CronSchedule, now: Timestamp) -> 
         let next = schedule.next_after(at);
         (is_running(newest) || next.is_none_or(|next| next > now)).then_some(at)
     });
-    // a plan beyond now was made by a clock that was ahead
+    // a plan in the future was made by a clock that was ahead
     up_to_date.map_or(now, |at| at.min(now))
 }
 
-/// Reads again what something is missing of, and pulls what was not pulled, by the protocol of every run; `false` if not
-/// all of it could be.
+/// Re-reads ranges with missing records, and pulls those that weren't pulled, as in every run. Returns `false` if a
+/// part failed.
 async fn repair(
     config: &Config,
     scheduled: &ScheduledJob,
@@ -288,7 +288,7 @@ fn findings(day: &ComparedDay) -> [(&'static str, &Discrepancies); 4] {
     ]
 }
 
-/// `id (time), id (time) and 12 more`
+/// Formats as `id (time), id (time) and 12 more`.
 fn examples(found: &Discrepancies) -> Option<String> {
     let shown = found.examples.iter().map(|example| {
         let id = &example.event_id;
@@ -305,7 +305,7 @@ fn examples(found: &Discrepancies) -> Option<String> {
     }
 }
 
-/// `a, b, c and 12 others`
+/// Formats as `a, b, c and 12 others`.
 fn named(streams: &[String]) -> String {
     let names = &streams[..streams.len().min(NAMED)];
     let others = (streams.len() - names.len()) as u64;
@@ -319,7 +319,7 @@ fn named(streams: &[String]) -> String {
     }
 }
 
-/// What could not be verified, on stderr; what failed alike in one line.
+/// Prints the parts that couldn't be verified on stderr, with equal failures in one line.
 fn complain_of(job: &Job, verification: &Verification) {
     let mut alike: BTreeMap<(String, String), (Vec<String>, &verify::Unverified)> = BTreeMap::new();
     for part in &verification.unverified {
@@ -427,7 +427,7 @@ mod tests {
             held_to(&newest(TimeDelta::days(-3), None)),
             TimeDelta::zero()
         );
-        // a run is at it
+        // a run is in progress
         let until = |seconds| Claim::of_this_process(now + TimeDelta::seconds(seconds));
         assert_eq!(held_to(&newest(overdue, Some(until(300)))), overdue);
         assert_eq!(

@@ -113,7 +113,7 @@ fn assert_told_why(ended: &Ended) {
             }
             Some("conflict") => error.contains("claim expired"),
             // before there is a job
-            None => error.contains("lake.json") || error.contains("/probe/"),
+            None => error.to_lowercase().contains("lake.json") || error.contains("/probe/"),
             _ => false,
         };
         assert!(fits, "{error}");
