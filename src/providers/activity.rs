@@ -1,8 +1,8 @@
-//! The table of verbs: a provider's own action → `activity`. All providers share it.
+//! The table of verbs, shared by all providers: a provider's own action → `activity`.
 
 use crate::model::Activity;
 
-/// Verbs in lower case, as whole words of an action.
+/// Verbs in lower case, matched as whole words of an action.
 const VERBS: &[(Activity, &[&str])] = &[
     (
         Activity::Login,
@@ -80,10 +80,10 @@ const VERBS: &[(Activity, &[&str])] = &[
     ),
 ];
 
-/// The normalised verb of an action like `Update`, `MemberAdd`, `AuthenticationFailed` or `CHANGE_PASSWORD`.
+/// Returns the normalised verb of an action such as `Update`, `MemberAdd`, `AuthenticationFailed` or `CHANGE_PASSWORD`.
 ///
-/// Adding a member to a group creates no entity and takes none away: an action on a part (`MemberAdd`) is an update of
-/// the whole, so `add` and `remove` count as create and delete only where they come first.
+/// Adding a member to a group neither creates nor deletes an entity: an action on a part (`MemberAdd`) is an update of
+/// the whole, so `add` and `remove` only count as create and delete if they are the first word.
 pub(super) fn activity_of(action: &str) -> Activity {
     let known = words(action)
         .enumerate()
@@ -108,13 +108,13 @@ fn is_one_of(word: &str, verbs: &[&str]) -> bool {
     verbs.iter().any(|verb| verb.eq_ignore_ascii_case(word))
 }
 
-/// The words of `camelCase`, `PascalCase`, `snake_case`, `SCREAMING_CASE` and plain text.
+/// Splits `camelCase`, `PascalCase`, `snake_case`, `SCREAMING_CASE` and plain text into words.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphanumeric())
         .flat_map(humps)
 }
 
-/// The words of `camelCase`.
+/// Splits `camelCase` into words.
 fn humps(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let mut after_lower = false;

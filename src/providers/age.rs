@@ -1,12 +1,12 @@
-//! What providers say of ranges that they no longer have. None documents its words, so many are known, and what they are
-//! taken for is tried out before anything rests on it.
+//! Providers' messages about ranges that they no longer serve. These are undocumented, so many phrases are recognised,
+//! and their meaning is verified by requests before it has consequences.
 
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta};
 use http::StatusCode;
 
 use crate::model::Timestamp;
 
-/// Words that speak of an age.
+/// Phrases about age.
 const OF_AGE: [&str; 22] = [
     "too old",
     "too far in the past",
@@ -31,7 +31,7 @@ const OF_AGE: [&str; 22] = [
     "purged",
     "archived",
 ];
-/// Words that speak of another's age than the range's.
+/// Phrases about the age of something other than the range.
 const OF_ANOTHER: [&str; 9] = [
     "password",
     "token",
@@ -43,10 +43,10 @@ const OF_ANOTHER: [&str; 9] = [
     "client version",
     "request timestamp",
 ];
-/// The most instants that a text is taken to name.
+/// The maximum number of instants taken from a text.
 const NAMED: usize = 3;
 
-/// Whether a refusal speaks of the range's age.
+/// Returns whether a refusal is about the range's age.
 pub(super) fn says_too_old(status: StatusCode, said: &str) -> bool {
     let may_be = matches!(status.as_u16(), 400 | 403 | 404 | 410 | 416 | 422);
     let said = said.to_lowercase().replace(['-', '_'], " ");
@@ -54,7 +54,7 @@ pub(super) fn says_too_old(status: StatusCode, said: &str) -> bool {
     may_be && has(&OF_AGE) && !has(&OF_ANOTHER)
 }
 
-/// The oldest instants that a text may mean: ages like `365 days` and dates, in the order in which they are named.
+/// Returns the instants that a text may give as the oldest: ages such as `365 days` and dates, in the text's order.
 pub fn oldest_said(text: &str, now: Timestamp) -> Vec<Timestamp> {
     let lower = text.to_lowercase();
     let mut found = Vec::new();
@@ -102,7 +102,7 @@ fn before(now: Timestamp, number: u32, unit: &str) -> Option<Timestamp> {
     now.checked_sub_signed(length?)
 }
 
-/// Dates as RFC 3339 writes them, with a time or without.
+/// Returns dates as in RFC 3339, with or without a time.
 fn dates(text: &str) -> impl Iterator<Item = Timestamp> {
     let of_date = |letter: char| letter.is_ascii_digit() || "TZtz:.+-".contains(letter);
     let words = text.split(move |letter| !of_date(letter));

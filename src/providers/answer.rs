@@ -1,4 +1,4 @@
-//! What adapters share in reading an answer, whatever the provider.
+//! Parsing of answers, shared by all adapters.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::salvage::{Extent, IsRecord, Salvaged, is_json, salvage};
 use super::{Answer, Foreign, Refusal};
 use crate::model::FailureKind;
 
-/// The mark that some servers put before UTF-8.
+/// The byte order mark that some servers send with UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Returns the body of an error as text, without a byte order mark.
@@ -28,15 +28,15 @@ pub(super) fn error_text(answer: &Answer) -> Cow<'_, str> {
 /// The text of an answer.
 #[derive(Debug)]
 pub(super) struct AnswerText {
-    /// The body without a byte order mark, with a `?` for each byte that isn't UTF-8: every other byte is where it was.
+    /// The body without a byte order mark, with a `?` for each byte that isn't UTF-8, so that positions don't change.
     pub(super) text: String,
-    /// The body, if it isn't UTF-8, and where it isn't.
+    /// The body and the positions of invalid bytes, if it isn't UTF-8.
     foreign: Option<(Bytes, Vec<usize>)>,
     extent: Extent,
 }
 
 impl AnswerText {
-    /// Reads a body as text.
+    /// Decodes a body as text.
     pub(super) fn new(body: Bytes, headers: &HeaderMap) -> Self {
         let mark = BYTE_ORDER_MARK.to_string();
         let body = if body.starts_with(mark.as_bytes()) {
@@ -67,13 +67,13 @@ impl AnswerText {
         }
     }
 
-    /// How much of the answer it is.
+    /// Returns the length of the answer.
     pub(super) fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// The bytes of the records that aren't UTF-8, by their number. Fails if there are other bytes that aren't: whatever
-    /// they belong to can't be read.
+    /// Returns the bytes of the records that aren't UTF-8, by their number. Fails if invalid bytes are outside of
+    /// records.
     pub(super) fn foreign(&self, records: &[Range<usize>]) -> Result<Foreign, Refusal> {
         let Some((body, places)) = &self.foreign else {
             return Ok(Foreign::new());
@@ -90,7 +90,7 @@ impl AnswerText {
         Ok(foreign)
     }
 
-    /// The text of an answer that has no records: all of it must be UTF-8.
+    /// Returns the text of an answer without records, all of which has to be UTF-8.
     pub(super) fn strict(self) -> Result<String, Refusal> {
         self.foreign(&[])?;
         Ok(self.text)
@@ -107,7 +107,8 @@ fn not_utf8(body: &[u8], place: usize) -> Refusal {
     )
 }
 
-/// The bytes as text, with a `?` for each one that isn't UTF-8, and where these are. Nothing is moved.
+/// Returns the bytes as text, with a `?` for each byte that isn't UTF-8, and the positions of these. Positions don't
+/// change.
 pub(super) fn legible(bytes: &[u8]) -> (String, Vec<usize>) {
     let mut text = String::with_capacity(bytes.len());
     let mut places = Vec::new();
@@ -121,12 +122,13 @@ pub(super) fn legible(bytes: &[u8]) -> (String, Vec<usize>) {
     (text, places)
 }
 
-/// Whether an answer with these headers can't have been cut short unnoticed: it announces its length or its end.
+/// Returns whether an answer with these headers can't be truncated unnoticed, because it declares its length or its
+/// end.
 pub fn announces_end(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// The text of an answer's body.
+/// Returns the text of an answer's body.
 pub(super) fn text_of(answer: Answer) -> Result<AnswerText, Refusal> {
     let text = AnswerText::new(answer.body, &answer.headers);
     match answer.headers.get(CONTENT_ENCODING) {
@@ -141,7 +143,7 @@ pub(super) fn text_of(answer: Answer) -> Result<AnswerText, Refusal> {
     }
 }
 
-/// The JSON of an answer, which is an object: a struct would also be read from a list.
+/// Parses the JSON object of an answer. Checked explicitly, as a struct is also deserialised from a list.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     let beginning = text.trim_start();
     if beginning.starts_with('<') {
@@ -164,12 +166,12 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal>
     parse_any(text)
 }
 
-/// The answer's JSON, or a part of it, whatever it is.
+/// Parses the JSON of an answer, or of a part of it.
 pub(super) fn parse_any<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(text).map_err(|error| {
         failed(
             FailureKind::Data,
-            // where, not what: an answer may hold names, or a signed URL
+            // only the position: an answer may contain names, or a signed URL
             format!(
                 "the answer is not the JSON that was expected, at line {} column {}",
                 error.line(),
@@ -179,14 +181,14 @@ pub(super) fn parse_any<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refu
     })
 }
 
-/// Byte ranges of records in an answer.
+/// The byte ranges of records in an answer.
 pub(super) type Spans = Vec<Range<usize>>;
 
-/// Reads an answer with `read`, which is given the answer and no records.
+/// Parses an answer with `read`, which gets the answer and no records.
 ///
-/// If the answer isn't strict JSON, its records, a list at `path`, are split by their structure. `read` is then given the
-/// answer with an empty list in their place, and the records. If that isn't strict JSON either, or the end of the records
-/// can't be found, the answer is no page.
+/// If the answer isn't strict JSON, its records, a list at `path`, are split by their structure. `read` then gets the
+/// answer with an empty list instead of them, and the records. If that isn't strict JSON either, or the end of the
+/// records can't be found, the answer isn't a page.
 pub(super) fn read_page<T>(
     answer: &AnswerText,
     path: &[&str],
@@ -207,7 +209,7 @@ pub(super) fn read_page<T>(
     }
 }
 
-/// Where the items, slices of `text`, lie in it.
+/// Returns the positions of the items, which are slices of `text`.
 pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Spans {
     items
         .into_iter()
@@ -215,12 +217,12 @@ pub(super) fn spans(text: &str, items: Vec<&RawValue>) -> Spans {
         .collect()
 }
 
-/// A number of a page's own fields, all of which are optional.
+/// A number among a page's own fields, which are all optional.
 pub(super) fn number(text: &ScalarText) -> Option<u64> {
     text.as_deref()?.parse().ok()
 }
 
-/// A refusal that is no question of the range's size.
+/// Returns a refusal that isn't about the range's size.
 pub(super) fn failed(kind: FailureKind, message: impl Into<String>) -> Refusal {
     Refusal::Failed {
         kind,
@@ -228,7 +230,7 @@ pub(super) fn failed(kind: FailureKind, message: impl Into<String>) -> Refusal {
     }
 }
 
-/// What a status other than 2xx means, with what the provider `said`.
+/// Classifies a status other than 2xx with the provider's message `said`.
 pub(super) fn refused(status: StatusCode, said: &str) -> Refusal {
     if let Some(too_old) = too_old(status, said) {
         return too_old;
@@ -249,13 +251,13 @@ pub(super) fn refused(status: StatusCode, said: &str) -> Refusal {
     }
 }
 
-/// The refusal of a range that is too old, if this status with what the provider `said` is one.
+/// Returns the refusal of a range that is too old, if this status with the provider's message `said` is one.
 pub(super) fn too_old(status: StatusCode, said: &str) -> Option<Refusal> {
     age::says_too_old(status, said)
         .then(|| Refusal::TooOld(format!("the provider answered {status}: {said}")))
 }
 
-/// The beginning of a body that is not what the provider documents, for a message.
+/// Returns the beginning of an undocumented body for a message.
 pub(super) fn quoted(body: &str) -> String {
     let words: Vec<&str> = body.split_whitespace().collect();
     format!("`{}`", shortened(&words.join(" ")))

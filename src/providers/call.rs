@@ -1,4 +1,4 @@
-//! What adapters share in naming streams and in writing calls.
+//! Stream ids and calls, shared by all adapters.
 
 use chrono::TimeDelta;
 use http::Method;
@@ -7,20 +7,21 @@ use sha2::{Digest, Sha256};
 use super::{Call, Target};
 use crate::model::{Range, hex};
 
-/// Returns the end of a stream's id: a hash of its filters, as other filters make another stream; nothing without any.
+/// Returns the suffix of a stream's id: a hash of its filters, as different filters make a different stream; empty
+/// without filters.
 pub(super) fn filters_suffix(filters: Option<&serde_json::Value>) -> String {
     filters.map_or_else(String::new, |filters| {
         format!("#{}", hex(&Sha256::digest(filters.to_string())[..4]))
     })
 }
 
-/// Returns the range with a second more on each side, for bounds that may be inclusive or not.
+/// Returns the range with an additional second on each side, for bounds that may be inclusive or exclusive.
 pub(super) fn a_second_wider(range: Range) -> Range {
     let second = TimeDelta::seconds(1);
     Range::new(range.from() - second, range.to() + second).unwrap_or(range)
 }
 
-/// A GET to the API.
+/// Returns a GET to the API.
 pub(super) fn get(path: String, query: Vec<(&'static str, String)>) -> Call {
     let target = Target::Api { path, query };
     Call {
@@ -31,7 +32,7 @@ pub(super) fn get(path: String, query: Vec<(&'static str, String)>) -> Call {
     }
 }
 
-/// A query by POST. Its 504 says that its interval is too large, so it isn't sent again as it is.
+/// Returns a query by POST. A 504 means that its interval is too large, so it isn't retried unchanged.
 pub(super) fn post(path: &str, query: Vec<(&'static str, String)>, body: String) -> Call {
     let target = Target::Api {
         path: path.to_owned(),

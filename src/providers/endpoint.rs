@@ -1,4 +1,4 @@
-//! Where a connection's calls go and how they are signed: data only, which the client acts on.
+//! Endpoints: the URLs and the sign-in of a connection, as data for the client.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use url::Url;
 use super::Answer;
 use crate::secret::Secret;
 
-/// One account on one provider: where its API is and how to sign in.
+/// An account on a provider: the URL of its API and how to sign in.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// The API's base, without a trailing slash in its path.
+    /// The base URL of the API, without a trailing slash in its path.
     pub api: ServiceHost,
-    /// What `{account}` in the path of a call stands for.
+    /// The replacement of `{account}` in the path of a call.
     pub account: Option<String>,
-    /// How the client signs in.
+    /// The sign-in.
     pub sign_in: SignIn,
-    /// Headers that go with every signed call and with each sign-in, names in lower case.
+    /// Headers of every call with credentials and of each sign-in, with names in lower case.
     pub headers: Vec<(&'static str, Secret)>,
-    /// Host suffixes that credentials may go to, the provider's own and those of `allowed_hosts`.
+    /// The suffixes of hosts that may receive credentials: the provider's own, and those of `allowed_hosts`.
     pub trusted_hosts: Vec<String>,
-    /// What the provider wants beyond what HTTP says.
+    /// The provider's retry rules beyond HTTP.
     pub manners: RetryHints,
 }
 
 impl Endpoint {
-    /// An API at a fixed place, with nothing particular about it.
+    /// Returns an API at a fixed URL, without special rules.
     pub fn new(api: Url, sign_in: SignIn, trusted_hosts: Vec<String>) -> Self {
         Self {
             api: ServiceHost::At(api),
@@ -39,17 +39,17 @@ impl Endpoint {
     }
 }
 
-/// Where something is.
+/// The location of a service.
 #[derive(Debug, Clone)]
 pub enum ServiceHost {
-    /// There, for good.
+    /// A fixed URL.
     At(Url),
-    /// On a host that the provider names when asked.
+    /// On a host returned by a look-up.
     Named(DiscoveredHost),
 }
 
 impl ServiceHost {
-    /// The URL, where it is known without asking.
+    /// Returns the URL, if it is known without a look-up.
     pub fn known(&self) -> Option<&Url> {
         match self {
             Self::At(url) => Some(url),
@@ -58,31 +58,31 @@ impl ServiceHost {
     }
 }
 
-/// A host that the provider names when asked.
+/// A host returned by a provider's look-up.
 #[derive(Debug, Clone)]
 pub struct DiscoveredHost {
-    /// What is looked up; for messages, and one look-up serves all that ask for the same.
+    /// The name of the service, for messages. One look-up serves all callers with the same name.
     pub service: &'static str,
-    /// Asked by GET, without credentials. What it names takes its scheme.
+    /// The URL of the look-up, requested by GET without credentials. The returned host is used with its scheme.
     pub question: Url,
-    /// The host that an answer's body names for the service, perhaps with a port.
+    /// Returns the host of the service in an answer's body, perhaps with a port.
     pub host: fn(body: &str, service: &str) -> Option<String>,
-    /// What follows the host: empty, or a path that begins with a slash, perhaps with a query.
+    /// The part after the host: empty, or a path that begins with a slash, perhaps with a query.
     pub path: String,
 }
 
-/// How the client obtains what signs a call.
+/// How the client obtains the credentials of calls.
 #[derive(Debug, Clone)]
 pub enum SignIn {
-    /// OAuth 2.0 client credentials: a form body, a bearer token in return.
+    /// OAuth 2.0 client credentials: a form body, answered with a bearer token.
     ClientCredentials {
-        /// Where the token is asked for.
+        /// The token endpoint.
         token_url: ServiceHost,
         /// The client's id.
         client_id: Secret,
         /// The client's secret.
         client_secret: Secret,
-        /// Where id and secret stand.
+        /// The place of id and secret in the request.
         sent: SentIn,
     },
     /// User and password with every call (HTTP Basic).
@@ -92,12 +92,12 @@ pub enum SignIn {
         /// The user's password.
         password: Secret,
     },
-    /// A user's login: JSON `username` and `password`; in return JSON `bearer`, `csrf`, `sessionTTl` (milliseconds, as
-    /// text) and a cookie. The session is kept up by posting `csrf` with the cookie.
+    /// A user's login: JSON `username` and `password`, answered with JSON `bearer`, `csrf`, `sessionTTl` (milliseconds,
+    /// as text) and a cookie. The session is refreshed by posting `csrf` with the cookie.
     Session {
-        /// Where to log in.
+        /// The login URL.
         login: ServiceHost,
-        /// Where the session is kept up.
+        /// The URL for refreshing the session.
         refresh: ServiceHost,
         /// The user.
         username: Secret,
@@ -106,7 +106,7 @@ pub enum SignIn {
     },
 }
 
-/// Where a token request holds the client's id and secret.
+/// The place of the client's id and secret in a token request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentIn {
     /// HTTP Basic.
@@ -118,27 +118,27 @@ pub enum SentIn {
 /// What a provider wants beyond what HTTP says.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryHints {
-    /// The least time to leave the provider alone after a passing failure whose headers name none. The usual backoff
-    /// comes on top of it.
+    /// Returns the minimum pause after a transient failure whose headers contain none, to which the usual back-off is
+    /// added.
     pub rest: fn(TransientFailure<'_>) -> Duration,
-    /// Whether the body of a 401 may speak of the token: then a new one is tried.
+    /// Returns whether the body of a 401 may be about the token, so that a new one is tried.
     pub token_refused: fn(body: &[u8]) -> bool,
-    /// What an answer that isn't a 401 says in its body of the token and of the rate.
+    /// Returns what the body of an answer other than a 401 says about the token and the rate.
     pub said: fn(&Answer) -> SaidInBody,
-    /// Headers of the provider's own about its rate limit. Standard ones are read without being named.
+    /// The provider's own rate limit headers, in addition to the standard ones.
     pub rate_headers: Option<RateHeaderNames>,
 }
 
-/// What an answer's body says where others use the status and the headers.
+/// Information in an answer's body for which other providers use the status and the headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SaidInBody {
-    /// Whether the token is refused: a new one is tried, once.
+    /// Whether the token is refused, so that a new one is tried once.
     pub token_refused: bool,
-    /// How long the provider asks to be left alone.
+    /// The requested pause.
     pub pause: Option<Duration>,
 }
 
-/// The names of a provider's own headers about its rate limit, in lower case.
+/// The names of a provider's own rate limit headers, in lower case.
 #[derive(Debug, Clone, Copy)]
 pub struct RateHeaderNames {
     /// The number of requests allowed per window.
@@ -151,14 +151,14 @@ pub struct RateHeaderNames {
     pub window: Duration,
 }
 
-/// A call that failed in a way that may pass.
+/// A call with a transient failure.
 #[derive(Debug, Clone, Copy)]
 pub struct TransientFailure<'a> {
     /// The answer's status.
     pub status: StatusCode,
     /// The first kilobytes of the answer's body.
     pub body: &'a [u8],
-    /// How often this call has failed so by now, 1 the first time; 429 is counted apart from all other statuses.
+    /// The number of such failures of this call, 1 the first time; 429 is counted separately from other statuses.
     pub times: u32,
     /// Whether it is a sign-in.
     pub signing_in: bool,

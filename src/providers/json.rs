@@ -1,5 +1,5 @@
-//! Lenient JSON: what an adapter reads of a record must survive a provider that changes a field's type. The record's
-//! own text is kept anyway.
+//! Lenient JSON: parsing of a record doesn't fail if a provider changes a field's type. The record's own text is kept
+//! anyway.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A scalar as text, borrowed where it needed no unescaping; anything else, and the empty string, is nothing.
+/// A scalar as text, borrowed if it needs no unescaping; anything else, and the empty string, is `None`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct ScalarText<'a>(pub(super) Option<Cow<'a, str>>);
 
@@ -27,7 +27,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ScalarText<'a> {
     }
 }
 
-/// The same, but a number is its own digits, as ids have more of them than a double holds, and perhaps more than 64 bits do.
+/// A scalar as text, with a number's digits verbatim, as ids may have more digits than a double or 64 bits can hold.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Exact<'a>(pub(super) Option<Cow<'a, str>>);
 
@@ -46,7 +46,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Exact<'a> {
     }
 }
 
-/// A string, borrowed where it needed no unescaping.
+/// A string, borrowed if it needs no unescaping.
 #[derive(Debug, serde::Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// A list; a lone item stands for a list of one, anything that can't be one is empty.
+/// A list. A single item counts as a list of one, and any other value as an empty list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
@@ -101,13 +101,13 @@ impl<T> Default for OneOrMany<T> {
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // the text is looked at first, as a list and a lone item can't be told apart by one visitor for all T
+        // the text is inspected first, as one visitor can't distinguish a list from a single item for all T
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         if raw == "[]" {
             return Ok(Self::default());
         }
         if raw.starts_with('[') {
-            // almost always each item can be read; one that can't is passed over
+            // usually every item can be parsed; others are skipped
             if let Ok(items) = serde_json::from_str::<Vec<T::Item>>(raw) {
                 return Ok(Self(items.into_iter().filter_map(T::of).collect()));
             }
@@ -124,21 +124,21 @@ impl<'de, T: FromJson<'de>> Deserialize<'de> for OneOrMany<T> {
     }
 }
 
-/// What a [`OneOrMany`] may hold.
+/// An item of a [`OneOrMany`].
 pub(super) trait FromJson<'a>: Sized {
-    /// Any value, as far as it may be an item.
+    /// The representation of any value that may be an item.
     type Item: Deserialize<'a>;
 
-    /// The item, or nothing if the value is none.
+    /// Returns the item; `None` if the value isn't one.
     fn of(value: Self::Item) -> Option<Self>;
 
-    /// The item that a text is; nothing if it is none, or can't be read.
+    /// Parses an item; `None` if the text isn't one.
     fn from_json(raw: &'a str) -> Option<Self> {
         serde_json::from_str(raw).ok().and_then(Self::of)
     }
 }
 
-/// A list of texts keeps empty strings: they are values.
+/// A list of texts keeps empty strings, which are values.
 impl<'de: 'a, 'a> FromJson<'de> for Cow<'a, str> {
     type Item = AnyText<'a>;
 
@@ -147,7 +147,7 @@ impl<'de: 'a, 'a> FromJson<'de> for Cow<'a, str> {
     }
 }
 
-/// A scalar as text, be it empty; anything else is nothing.
+/// A scalar as text, which may be empty; anything else is `None`.
 pub(super) struct AnyText<'a>(Option<Cow<'a, str>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for AnyText<'a> {
@@ -156,7 +156,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyText<'a> {
     }
 }
 
-/// An object's fields; anything that isn't an object has none.
+/// An object's fields; empty for anything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Object<T>(pub(super) T);
 
@@ -175,7 +175,7 @@ impl<'de, T: Deserialize<'de>> FromJson<'de> for Object<T> {
     }
 }
 
-/// An object's fields; anything that isn't an object is nothing.
+/// An object's fields; `None` for anything else.
 pub(super) struct AnyObject<T>(Option<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnyObject<T> {
@@ -221,7 +221,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// An object's entries as texts in their order, later keys winning; what isn't scalar stays out (the raw text has it).
+/// An object's entries as texts in order, with later keys taking precedence; values that aren't scalars are omitted, as
+/// the raw text has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TextEntries<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -272,7 +273,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EntryKey<'a> {
     }
 }
 
-/// As much of a text as a message may show: enough for what providers say of a missing permission.
+/// Shortens a text for a message: long enough for providers' messages about missing permissions.
 pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(200) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -280,7 +281,7 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where `part`, a slice of `whole`, lies in it.
+/// Returns the position of `part`, a slice of `whole`.
 pub(super) fn span(whole: &str, part: &str) -> std::ops::Range<usize> {
     let from = part.as_ptr().addr() - whole.as_ptr().addr();
     from..from + part.len()

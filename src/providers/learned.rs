@@ -1,11 +1,11 @@
-//! What answers have taught an adapter.
+//! State that an adapter derives from answers.
 
 use std::collections::BTreeMap;
 
-/// Named numbers that an adapter learned from answers, and whose meaning is its own.
+/// Named numbers that an adapter derived from answers and only it interprets.
 ///
-/// An adapter holds no state: the caller keeps these for the life of the process and hands them back with each request.
-/// Losing them, or what one of two concurrent answers taught, costs calls and never records.
+/// An adapter has no state: the caller keeps these for the lifetime of the process and passes them with each request.
+/// Losing them, or the update of one of two concurrent answers, causes additional calls but never loses records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned(BTreeMap<&'static str, u64>);
 

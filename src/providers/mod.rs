@@ -1,7 +1,7 @@
-//! What a provider's adapter is: pure functions from (range, cursor) to a call and from an answer to a page.
+//! Adapters of providers: pure functions from (range, cursor) to a call, and from an answer to a page.
 //!
-//! An adapter does no I/O and holds neither a secret nor state: [`Learned`] is handed to it. What needs several calls (submit, poll, page, download) is a state
-//! machine whose state is the [`Cursor`].
+//! An adapter does no I/O and has neither secrets nor state: [`Learned`] is passed to it. Sequences of calls (submit,
+//! poll, page, download) are a state machine whose state is the [`Cursor`]. See docs/decisions/0011-pure-adapters.md.
 
 mod activity;
 mod age;
@@ -43,54 +43,55 @@ pub use crate::model::Cursor;
 
 use crate::model::{FailureKind, Range, Record, Timestamp};
 
-/// One HTTP call, without credentials: the client adds them to [`Target::Api`], and to nothing else.
+/// An HTTP call without credentials, which the client adds only to [`Target::Api`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// GET or POST.
     pub method: Method,
-    /// Where it goes.
+    /// The target.
     pub target: Target,
     /// A JSON body.
     pub body: Option<String>,
-    /// Whether a 504 is an answer about the size of what was asked, and so not retried by the client.
+    /// Whether a 504 is an answer about the size of the range, which the client doesn't retry.
     pub gateway_timeout_is_answer: bool,
 }
 
-/// Where a call goes.
+/// The target of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// To the connection's API, signed: a path below [`Endpoint::api`], and a query that the client encodes.
+    /// The connection's API, with credentials: a path below [`Endpoint::api`], and a query that the client encodes.
     Api {
-        /// Begins with a slash. `{account}` in it stands for [`Endpoint::account`].
+        /// The path, which begins with a slash. `{account}` is replaced with [`Endpoint::account`].
         path: String,
         /// Names and values, not yet encoded.
         query: Vec<(&'static str, String)>,
     },
-    /// To wherever the provider said (a pre-signed download), without credentials.
+    /// A URL of the provider (a pre-signed download), without credentials.
     Download {
-        /// Absolute; checked by the client.
+        /// The absolute URL, validated by the client.
         url: String,
     },
 }
 
-/// A call's answer, whole and within the body cap.
+/// The complete answer to a call, within the size limit.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Any status that the client doesn't retry by itself.
+    /// A status that the client doesn't retry.
     pub status: StatusCode,
-    /// As received.
+    /// The value as received.
     pub headers: HeaderMap,
-    /// As received.
+    /// The value as received.
     pub body: Bytes,
 }
 
 impl Cursor {
-    /// Writes an adapter's state as a cursor.
+    /// Encodes an adapter's state as a cursor.
     fn of(state: &impl serde::Serialize) -> Option<Self> {
         serde_json::to_string(state).ok().map(Self)
     }
 
-    /// Reads the state that [`Cursor::of`] wrote. One that can't be read is gone: another version may have written it.
+    /// Decodes the state written by [`Cursor::of`]. An invalid one counts as expired, as another version may have
+    /// written it.
     fn state<T: serde::de::DeserializeOwned>(&self) -> Result<T, Refusal> {
         serde_json::from_str(&self.0)
             .map_err(|error| Refusal::CursorGone(format!("it can't be read: {error}")))
@@ -100,9 +101,9 @@ impl Cursor {
 /// An independent part of a provider's feed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stream {
-    /// Its name in the commit log: what is pulled, and a hash of the filters where there are any.
+    /// The name in the commit log: what is pulled, and a hash of the filters, if any.
     pub id: String,
-    /// What the adapter noted about it when the provider listed it; opaque outside its adapter.
+    /// The adapter's note from the provider's list; opaque outside its adapter.
     pub note: Option<&'static str>,
 }
 
@@ -116,24 +117,23 @@ impl Stream {
     }
 }
 
-/// What is asked of a provider.
+/// A request for a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Of which stream.
+    /// The stream.
     pub stream: Stream,
-    /// For which event times.
+    /// The range of event times.
     pub range: Range,
-    /// How often this run has read the range before. A reading that is to confirm another one had better cut its pages
-    /// elsewhere.
+    /// The number of earlier reads of the range in this run. A confirming read should have different page boundaries.
     pub reading: u32,
-    /// What the run takes for now.
+    /// The run's "now".
     pub now: Timestamp,
-    /// What earlier answers taught the adapter.
+    /// The state derived from earlier answers.
     pub learned: Learned,
 }
 
 impl PageRequest {
-    /// Returns the request for a first reading, of which nothing is learned yet.
+    /// Returns the request for a first read, without any state.
     pub fn new(stream: Stream, range: Range, now: Timestamp) -> Self {
         Self {
             stream,
@@ -148,67 +148,67 @@ impl PageRequest {
 /// The bytes of records that aren't UTF-8, by their number on the page.
 pub type Foreign = BTreeMap<usize, Vec<u8>>;
 
-/// What one answer held.
+/// The content of an answer.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// The text that `records` point into.
+    /// The text to which `records` refer.
     pub text: String,
     /// The byte range of each record in `text`, in the provider's order.
     pub records: Vec<std::ops::Range<usize>>,
-    /// The records that can't be rows, as they aren't text. `text` has a `?` for each byte of theirs that isn't UTF-8.
+    /// The records that can't become rows, as they aren't valid text. `text` has a `?` for each of their invalid bytes.
     pub foreign: Foreign,
-    /// Where to go on; none at the range's end.
+    /// The cursor of the next page; `None` at the range's end.
     pub next: Option<Cursor>,
-    /// Whether `next` is worth keeping in a commit: it stands behind all records up to here, and may outlive the run.
+    /// Whether a commit may record `next`: it is after all records so far, and may be used by another run.
     pub resumable: bool,
-    /// How long to wait before going on.
+    /// How long to wait before the next call.
     pub wait: Option<Duration>,
-    /// The provider's own count for the whole range, where it gives one.
+    /// The provider's own count for the whole range, if it returns one.
     pub total: Option<u64>,
-    /// Whether a range may rest on `total`: it is the count of what all pages together show.
+    /// Whether `total` is reliable as the number of records on all pages together.
     pub total_binds: bool,
-    /// What an operator should know of this answer, as a sentence without a full stop.
+    /// A remark for the operator, as a sentence without a full stop.
     pub remark: Option<String>,
-    /// What this answer taught the adapter.
+    /// The state derived from this answer.
     pub learned: Learned,
 }
 
-/// Why an answer is no page.
+/// The reason why an answer isn't a page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The provider no longer accepts the cursor: the range is pulled again from its start.
+    /// The provider no longer accepts the cursor; the range restarts.
     #[error("the provider no longer accepts the cursor: {0}")]
     CursorGone(String),
-    /// The range is too large for the provider: it is halved.
+    /// The range is too large for the provider and is halved.
     #[error("the range is too large for the provider: {0}")]
     TooLarge(String),
-    /// By what the provider says, it no longer has the range, or never had: the range is passed over, if a newer one is
-    /// answered.
+    /// By its message, the provider doesn't serve the range; it is passed over, if a newer one is answered.
     #[error("the range is too old for the provider: {0}")]
     TooOld(String),
-    /// The provider refuses what is asked, maybe for the range's length or its age: smaller and newer ranges tell.
+    /// The provider refuses the request, possibly because of the range's length or age, which smaller and newer ranges
+    /// show.
     #[error("{message}")]
     BadRange {
-        /// What it means for the scheduler, if it is about neither.
+        /// The kind of failure, if it is about neither.
         kind: FailureKind,
-        /// What the provider said.
+        /// The provider's message.
         message: String,
     },
-    /// A gateway gave up, or the answer broke off: a smaller range may do better, unless the provider is down.
+    /// A gateway timed out, or the answer broke off: a smaller range may succeed, unless the provider is down.
     #[error("{0}")]
     TooSlow(String),
-    /// Anything else.
+    /// Any other failure.
     #[error("{message}")]
     Failed {
-        /// What it means for the scheduler.
+        /// The kind of failure.
         kind: FailureKind,
-        /// What failed, with the offending value and what the provider said.
+        /// The description, with the offending value and the provider's message.
         message: String,
     },
 }
 
 impl Refusal {
-    /// What it means for the scheduler.
+    /// The kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::CursorGone(_) | Self::TooSlow(_) => FailureKind::Transient,
@@ -218,59 +218,59 @@ impl Refusal {
     }
 }
 
-/// Takes one answer's body apart while it arrives, so that it need not be held whole.
+/// Parses an answer's body while it arrives, so that it isn't held as a whole.
 pub trait Splitter: Send {
-    /// The records that are complete with these bytes; their page has no `next`.
+    /// Returns the records that are complete with these bytes; their page has no `next`.
     fn feed(&mut self, bytes: &[u8]) -> Result<Page, Refusal>;
 
-    /// The body has ended: the last records, and `next` as in [`Adapter::page`]. `is_whole` if it can't have been cut short
+    /// Ends the body. Returns the last records, and `next` as in [`Adapter::page`]. `is_whole` if it can't be truncated
     /// unnoticed ([`announces_end`]).
     fn end(&mut self, is_whole: bool) -> Result<Page, Refusal>;
 }
 
-/// A provider's adapter for one job: its filters and modes are inside.
+/// A provider's adapter for a job, with its filters and modes.
 pub trait Adapter: Debug + Send + Sync {
-    /// The streams that the options name by themselves; none if only the provider knows them.
+    /// Returns the streams determined by the options; `None` if the provider has to be asked.
     fn listed_streams(&self) -> Vec<Stream>;
 
-    /// The calls whose answers tell which streams there are; none if the options say it all.
+    /// Returns the calls whose answers list the streams; empty if the options determine them.
     fn stream_calls(&self) -> Vec<Call> {
         Vec::new()
     }
 
-    /// The job's streams, from the answers to [`Adapter::stream_calls`] in the same order.
+    /// Returns the job's streams, from the answers to [`Adapter::stream_calls`] in the same order.
     fn streams(&self, answers: &[Answer]) -> Result<Vec<Stream>, Refusal> {
         let _ = answers;
         Ok(self.listed_streams())
     }
 
-    /// The bounds that are really asked for when `range` is wanted: wider where the provider's bounds are unknown.
+    /// Returns the requested bounds for `range`, which are wider if the provider's bounds are undocumented.
     fn asked(&self, range: Range) -> Range {
         range
     }
 
-    /// The least length that the provider can be asked for, counted from the epoch; zero if any bounds will do. What is
-    /// due within one such length is one range.
+    /// Returns the provider's grain: requested bounds have to be multiples of it, counted from the epoch; zero if any
+    /// bounds are possible. Work within one grain is one range.
     fn grain(&self) -> TimeDelta {
         TimeDelta::zero()
     }
 
-    /// Whether records have ids of their own. Where they haven't, equal ones are told apart by how many a range shows,
-    /// so a range is read to its end before any of it is landed, and has no cursor that outlives a run.
+    /// Returns whether records have ids. Without ids, equal records are distinguished by their number in a range, so a
+    /// range is read to its end before any record lands, and has no cursor beyond the run.
     fn has_ids(&self) -> bool {
         true
     }
 
-    /// The fewest calls that an ask can take; for estimates.
+    /// Returns the minimum number of calls of a request, for estimates.
     fn least_calls(&self, ask: &PageRequest) -> u32 {
         let _ = ask;
         1
     }
 
-    /// The next call; no cursor means the range's start.
+    /// Returns the next call; without a cursor, that of the range's start.
     fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal>;
 
-    /// What the answer to that call means.
+    /// Parses the answer to that call.
     fn page(
         &self,
         ask: &PageRequest,
@@ -278,36 +278,37 @@ pub trait Adapter: Debug + Send + Sync {
         answer: Answer,
     ) -> Result<Page, Refusal>;
 
-    /// What of the options the text of records depends on, like `language: en-US`. Under another wording, what is read
-    /// again would have other ids: the pipeline refuses that.
+    /// Returns the options on which the text of records depends, such as `language: en-US`. With other ones, re-read
+    /// records would have different ids, so that runs refuse a change.
     fn wording(&self) -> Option<String> {
         None
     }
 
-    /// Takes a successful answer apart while it arrives, in the place of [`Adapter::page`]: for answers without bound.
+    /// Returns a parser for a successful answer while it arrives, instead of [`Adapter::page`], for answers of
+    /// unlimited size.
     fn splitter(&self, ask: &PageRequest) -> Option<Box<dyn Splitter>> {
         let _ = ask;
         None
     }
 
-    /// Reads one record; the error is the reason that goes into quarantine with the bytes.
+    /// Parses a record. The error is the reason that goes into quarantine with the bytes.
     fn record<'a>(&self, raw: &'a str) -> Result<Record<'a>, String>;
 
-    /// The record without what the provider resolves anew at each reading: what two readings of it have in common, to
-    /// compare them and to make an id where the provider gives none.
+    /// Returns the record without values that the provider resolves at each read: the content that is stable between
+    /// reads, for comparisons and for ids of records without one.
     fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(raw)
     }
 }
 
-/// Queries that a provider answers besides its feed.
+/// Queries of a provider other than its feed.
 pub trait SideQueries: Debug + Sync {
-    /// Returns the calls whose answers list what the provider can be asked for (`services`), each with a name.
+    /// Returns the calls whose answers list the provider's services (`services`), each with a name.
     fn catalogue_calls(&self) -> Vec<(&'static str, Call)>;
 
     /// Returns the call for the audits of the same action as one audit (`related`).
     fn related_call(&self, audit_id: &str, trustor_org_id: Option<&str>) -> Call;
 
-    /// Reads the entries of an answer to any of these calls.
+    /// Parses the entries of an answer to any of these calls.
     fn entries(&self, answer: Answer) -> Result<Page, Refusal>;
 }

@@ -1,4 +1,4 @@
-//! Which providers there are. Adding one is a file beside this one, and a line here.
+//! The registry of providers. A new provider needs a module next to this one, and a line here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ pub static PROVIDERS: &[ProviderSpec] = &[
     everyware::SPEC,
 ];
 
-/// What the configuration needs to know of a provider.
+/// The description of a provider for the configuration.
 #[derive(Debug)]
 pub struct ProviderSpec {
-    /// Its name in jobs.yaml and in the lake.
+    /// The provider's name in jobs.yaml and in the lake.
     pub name: &'static str,
-    /// The rate budget of a connection that names none.
+    /// The default rate budget of a connection.
     pub rate_limit: RateLimit,
-    /// Reads the account's id, where the provider's calls name it: then the key is required.
+    /// Parses the account's id, if the provider's calls contain it; the key is then required.
     pub account_id: Option<ReadAccount>,
-    /// Reads the keys of a connection that are the provider's own.
+    /// Reads the provider's own keys of a connection.
     ///
-    /// Asks for all of its keys whatever it finds, so that the keys it asks for are the valid ones.
+    /// Reads all of its keys in any case, because the keys that are read are the valid ones.
     pub connection: fn(&mut Fields<'_>, &Reach) -> Option<ProviderConnection>,
-    /// Reads a job's `options`, with the same duty. Each of them may be left out.
+    /// Reads a job's `options`, also all keys in any case. Each of them is optional.
     pub options: fn(&mut Fields<'_>) -> ProviderOptions,
-    /// The adapter of a job without options.
+    /// Creates the adapter of a job without options.
     pub default_adapter: fn() -> Arc<dyn Adapter>,
-    /// What the provider can be asked besides its feed, if anything.
+    /// The provider's queries other than its feed, if any.
     pub side_queries: Option<&'static dyn SideQueries>,
     /// The schema of what `connection` reads: an object.
     pub connection_schema: fn(&mut SchemaGenerator) -> Schema,
@@ -42,51 +42,51 @@ pub struct ProviderSpec {
     pub options_schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
-/// Reads an account's id. The error's subject is the text: `is no account's id, ...`.
+/// Parses an account's id. The error is a predicate of the text.
 pub type ReadAccount = fn(&str) -> Result<String, &'static str>;
 
-/// How far a connection may reach, from the keys that all providers share.
+/// The permitted targets of a connection, from the keys common to all providers.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
-    /// Whether `http://` will do.
+    /// Whether `http://` is permitted.
     pub allow_http: bool,
-    /// Host suffixes that credentials may go to, beyond the provider's own.
+    /// The suffixes of hosts that may receive credentials, in addition to the provider's own.
     pub allowed_hosts: Vec<String>,
-    /// The account's id, as far as the file gives one that will do.
+    /// The account's id, if the file has a valid one.
     pub account_id: Option<String>,
 }
 
-/// What a provider made of its keys of a connection.
+/// A provider's settings of a connection.
 #[derive(Debug)]
 pub struct ProviderConnection {
-    /// Where the API is, and how to sign in.
+    /// The API's URL, and how to sign in.
     pub endpoint: Endpoint,
-    /// The provider's own id of the account, as far as the configuration tells.
+    /// The provider's own id of the account, if configured.
     pub account_id: Option<String>,
-    /// Equal for two connections that see the same audit log; not kept, as it may hold a secret.
+    /// Equal for two connections with the same audit log; not kept, as it may contain a secret.
     pub identity: String,
 }
 
-/// What a provider made of a job's options.
+/// A provider's settings of a job.
 #[derive(Debug)]
 pub struct ProviderOptions {
-    /// The adapter, with the options inside.
+    /// The adapter with the options.
     pub adapter: Arc<dyn Adapter>,
-    /// Which streams it pulls.
+    /// The streams that it pulls.
     pub streams: StreamSet,
 }
 
-/// The streams that a job pulls, as far as its options tell.
+/// The streams that a job pulls, as far as its options determine them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamSet {
-    /// All that the provider has.
+    /// All streams of the provider.
     All,
-    /// Those with these names.
+    /// The streams with these names.
     Only(BTreeSet<String>),
 }
 
 impl StreamSet {
-    /// What both sets may have in common, in words; nothing if they can't have anything in common.
+    /// Returns a description of the streams that both sets may contain; `None` if there are none.
     pub fn overlap(&self, other: &Self) -> Option<String> {
         let shared: Vec<&str> = match (self, other) {
             (Self::All, Self::All) => return Some("all streams".to_owned()),
@@ -101,7 +101,7 @@ impl StreamSet {
     }
 }
 
-/// The provider of that name.
+/// Returns the provider with that name.
 pub fn provider(name: &str) -> Option<&'static ProviderSpec> {
     PROVIDERS.iter().find(|spec| spec.name == name)
 }

@@ -1,7 +1,7 @@
 //! Splitting a list of records by its structure, for answers that aren't strict JSON.
 //!
-//! One record that isn't JSON must cost that record and nothing else. So the list is split where its elements end, and
-//! whatever lies between two ends is a record, whether it can be read or not. What surrounds the list must still be
+//! A record that isn't JSON must not affect others. Therefore the list is split at the ends of its elements, and the
+//! text between two ends is a record, valid or not. The text around the list must still be
 //! strict JSON: paging fields are read exactly or not at all. A bracket ends the list only if what follows it completes
 //! the answer; any other one belongs to the damage. Where the list's end can't be found (a body that was cut short) there
 //! is no page.

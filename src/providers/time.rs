@@ -7,12 +7,12 @@ use chrono::{
 use super::json::shortened;
 use crate::model::Timestamp;
 
-/// To the second, in UTC, as RFC 3339.
+/// Formats an instant in UTC to the second, as in RFC 3339.
 pub(super) fn instant(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// What the field `name` of a record says; the error is a reason for quarantine. See [`parsed`].
+/// Parses the time in the field `name` of a record. The error is a reason for quarantine. See [`parsed`].
 pub(super) fn time_of(name: &str, text: &str) -> Result<Timestamp, String> {
     let time = parsed(text)
         .map_err(|error| format!("`{name}` is no date: `{}` ({error})", shortened(text)))?;
@@ -20,10 +20,10 @@ pub(super) fn time_of(name: &str, text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| format!("`{name}` is out of range: `{}`", shortened(text)))
 }
 
-/// An instant in RFC 3339 with any offset, or in another form that means one instant and no other: ISO 8601 with an
-/// offset like `+0000` or `+00`, with a comma before the fraction, without seconds or in its basic form, `24:00`, an
-/// offset that is spelled `UTC` or followed by the zone's name, RFC 2822. A time without an offset is none of these, nor
-/// is a number, whose unit would be a guess.
+/// Parses an instant in RFC 3339 with any offset, or in another unambiguous form: ISO 8601 with an offset such as
+/// `+0000` or `+00`, with a comma before the fraction, without seconds or in its basic form, `24:00`, an offset spelled
+/// `UTC` or followed by the zone's name, or RFC 2822. Times without an offset are refused, as are numbers, whose unit
+/// is unknown.
 pub(super) fn parsed(text: &str) -> Result<Timestamp, chrono::ParseError> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
@@ -48,7 +48,7 @@ fn iso(text: &str) -> Option<Timestamp> {
     Some(local.and_local_timezone(offset).single()?.to_utc())
 }
 
-/// `2026-03-01` or `20260301`.
+/// Parses `2026-03-01` or `20260301`.
 fn date(text: &str) -> Option<(NaiveDate, &str)> {
     let (year, rest) = number(text, 4)?;
     let (month, day, rest) = if let Some(rest) = rest.strip_prefix('-') {
@@ -64,7 +64,8 @@ fn date(text: &str) -> Option<(NaiveDate, &str)> {
     Some((NaiveDate::from_ymd_opt(year, month, day)?, rest))
 }
 
-/// `10:00`, `10:00:00`, `10:00:00.5`, `10:00:00,5` or the same without colons; whether it is the end of the day.
+/// Parses `10:00`, `10:00:00`, `10:00:00.5`, `10:00:00,5` or the same without colons, and returns whether it is the end
+/// of the day.
 fn time(text: &str) -> Option<(NaiveTime, bool, &str)> {
     let (hour, rest) = number(text, 2)?;
     let colon = |text: &'_ str| -> Option<usize> { Some(usize::from(text.starts_with(':'))) };
@@ -87,7 +88,7 @@ fn time(text: &str) -> Option<(NaiveTime, bool, &str)> {
     if (hour, minute, second, nanos) == (24, 0, 0, 0) {
         return Some((NaiveTime::MIN, true, rest));
     }
-    // a leap second is the one before it, with a second's worth of nanoseconds more
+    // a leap second is the previous second with an additional second in nanoseconds
     let (second, nanos) = if second == 60 {
         (59, nanos + 1_000_000_000)
     } else {
@@ -100,7 +101,7 @@ fn time(text: &str) -> Option<(NaiveTime, bool, &str)> {
     ))
 }
 
-/// `Z`, `UTC`, `GMT`, `+00`, `+0000` or `+00:00`, perhaps with the zone's name in brackets after it.
+/// Parses `Z`, `UTC`, `GMT`, `+00`, `+0000` or `+00:00`, perhaps followed by the zone's name in brackets.
 fn offset(text: &str) -> Option<FixedOffset> {
     let text = match text.split_once('[') {
         Some((offset, zone)) if zone.ends_with(']') => offset,
@@ -132,7 +133,7 @@ fn offset(text: &str) -> Option<FixedOffset> {
     FixedOffset::east_opt(sign * seconds)
 }
 
-/// The number of so many digits with which a text begins.
+/// Parses a number with this many digits at the start of a text.
 fn number(text: &str, digits: usize) -> Option<(u32, &str)> {
     let (number, rest) = text.split_at_checked(digits)?;
     Some((number.parse().ok().filter(|_| is_digits(number))?, rest))
@@ -142,8 +143,8 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// An instant in whole microseconds, which are what the table holds. What RFC 3339 can't write, no partition can be named
-/// after: a year beyond 9999 is a date of four digits plus an offset, or minus one.
+/// Returns an instant in whole microseconds, the precision of the table. Instants outside RFC 3339 are refused, as no
+/// partition can be named after them.
 pub(super) fn in_range(micros: i64) -> Option<Timestamp> {
     DateTime::from_timestamp_micros(micros).filter(|time| (0..=9_999).contains(&time.year()))
 }

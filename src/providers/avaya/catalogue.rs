@@ -1,15 +1,15 @@
-//! The services that share the audit search, and the types of objects that each of them audits.
+//! The services with the audit search, and the types of objects that each audits.
 
-/// One service.
+/// A service.
 #[derive(Debug)]
 pub(super) struct AvayaService {
-    /// Its name in jobs.yaml, in streams and in the column `service`.
+    /// The service's name in jobs.yaml, in streams and in the column `service`.
     pub(super) name: &'static str,
-    /// Where its API begins.
+    /// The path of its API.
     pub(super) base_path: &'static str,
-    /// What can be asked for, one at a time.
+    /// The types of objects, one per search.
     pub(super) types: &'static [&'static str],
-    /// The longest `ipAddress` filter.
+    /// The maximum length of the `ipAddress` filter.
     pub(super) longest_ip: usize,
 }
 
@@ -57,14 +57,14 @@ pub(super) static SERVICES: [AvayaService; 6] = [
     },
 ];
 
-/// Every service with each of its types: what there is to ask for.
+/// Returns every service with each of its types.
 pub(super) fn searches() -> impl Iterator<Item = (&'static AvayaService, &'static str)> + Clone {
     SERVICES
         .iter()
         .flat_map(|service| service.types.iter().map(move |kind| (service, *kind)))
 }
 
-/// The service whose objects are of this type; a record doesn't name it.
+/// Returns the service with this type of object, which a record doesn't contain.
 pub(super) fn service_of(kind: &str) -> Option<&'static str> {
     searches()
         .find(|(_, known)| *known == kind)

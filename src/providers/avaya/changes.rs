@@ -1,4 +1,4 @@
-//! What changed between two states of an object that has no schema.
+//! The differences of two states of an object without a schema.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,23 +9,23 @@ use serde_json::value::RawValue;
 use crate::model::PropertyChange;
 use crate::providers::json::FromJson;
 
-/// How deep an object is looked into; what lies deeper is compared as text.
+/// The depth up to which an object is compared by its members; deeper values are compared as text.
 const DEEPEST: usize = 16;
-/// The most changes of one record.
+/// The maximum number of changes of a record.
 const MOST: usize = 1_000;
 
-/// One step from an object or a list to what it holds.
+/// A step from an object or a list to a member.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Step<'a> {
     Key(Cow<'a, str>),
     Index(usize),
 }
 
-/// What lies at the end of each path: a scalar, or a list of scalars.
+/// The value at the end of each path: a scalar, or a list of scalars.
 type Leaves<'a> = BTreeMap<Vec<Step<'a>>, Vec<Cow<'a, str>>>;
 
-/// What is there before and not after, after and not before, or otherwise; in the order of the paths. Also how many
-/// changes are left out, because there are too many.
+/// Returns the members that were removed, added or changed, in the order of their paths, and the number of omitted
+/// changes beyond the limit.
 pub(super) fn between<'a>(
     before: &'a RawValue,
     after: Option<&'a RawValue>,
@@ -54,14 +54,14 @@ pub(super) fn between<'a>(
     (changes, left_out)
 }
 
-/// The members of an object, the last of equal names winning; anything else has none.
+/// Returns the members of an object, with the last of equal names taking precedence; empty for anything else.
 pub(super) fn members(value: &RawValue) -> BTreeMap<Cow<'_, str>, &RawValue> {
     serde_json::from_str::<Members>(value.get())
         .map(|members| members.0)
         .unwrap_or_default()
 }
 
-/// A scalar as text, numbers as they are written; null, lists, and objects are nothing.
+/// Returns a scalar as text, with numbers verbatim; `None` for null, lists and objects.
 pub(super) fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
     let text = value.get();
     match text.as_bytes().first()? {
@@ -71,7 +71,7 @@ pub(super) fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Null has no value, so it is nowhere: neither before nor after.
+/// Null counts as no value, both before and after.
 fn collect<'a>(value: &'a RawValue, path: &mut Vec<Step<'a>>, leaves: &mut Leaves<'a>) {
     let text = value.get();
     if let Some(scalar) = scalar(value) {
@@ -103,7 +103,7 @@ fn collect<'a>(value: &'a RawValue, path: &mut Vec<Step<'a>>, leaves: &mut Leave
     }
 }
 
-/// A path like `skills[2].level`. A name that has more than letters, digits, `_` and `-` stands in quotes.
+/// Formats a path such as `skills[2].level`. A name with characters other than letters, digits, `_` and `-` is quoted.
 fn shown(path: &[Step<'_>]) -> String {
     let mut text = String::new();
     for step in path {
@@ -128,7 +128,7 @@ fn shown(path: &[Step<'_>]) -> String {
     text
 }
 
-/// An object's members, their values unread.
+/// An object's members with unparsed values.
 #[derive(Debug)]
 struct Members<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
 

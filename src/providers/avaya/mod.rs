@@ -1,11 +1,11 @@
-//! Avaya Experience Platform (AXP): the audit search that six of its services share.
+//! Avaya Experience Platform (AXP): the audit search shared by six of its services.
 //!
 //! Facts and their sources: `docs/providers/avaya_axp.md`. Four things shape this folder:
-//! - a search takes exactly one type of object, so each type of each service is a stream;
-//! - records have no id and dates have no second order, so a range counts as read only if its pages agree, and a
+//! - a search is for exactly one type of object, so each type of each service is a stream;
+//! - records have no id and no second sort key, so a range only counts as read if its pages agree, and a
 //!   reading that is to confirm another one cuts its pages elsewhere;
-//! - links lead in circles, so pages are numbered and counted from `total`;
-//! - whether the bounds are inclusive is not documented, so one second more is asked for on the left.
+//! - links are circular, so pages are numbered and counted by `total`;
+//! - whether the bounds are inclusive is undocumented, so an additional second is requested on the left.
 
 mod catalogue;
 mod changes;
@@ -28,13 +28,13 @@ use page::{PageBody, PagePosition};
 
 pub use settings::{AvayaOptions, Filters, SPEC};
 
-/// The finest bounds that a search takes.
+/// The precision of a search's bounds.
 const BOUND: TimeDelta = TimeDelta::milliseconds(1);
 
 /// The adapter of one job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Avaya {
-    /// What the job pulls.
+    /// The job's options.
     pub options: AvayaOptions,
 }
 
@@ -60,7 +60,7 @@ impl Adapter for Avaya {
         let query = vec![
             ("pageNumber", place.page.to_string()),
             ("pageSize", place.size.to_string()),
-            // defaults differ from service to service
+            // defaults differ between services
             ("orderBy", "date asc".to_owned()),
         ];
         let path = format!(
@@ -108,14 +108,15 @@ impl Adapter for Avaya {
         record::read(raw)
     }
 
-    /// With its date in one form: both forms that are published mean the same record.
+    /// Normalises the date, as both published forms mean the same record.
     fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         record::with_one_date_form(raw)
     }
 }
 
 impl Avaya {
-    /// The service and the type, and a hash of the filters where there are any: other filters make another stream.
+    /// Returns the stream's id: the service and the type, and a hash of the filters, if any, as different filters make
+    /// a different stream.
     fn stream_id(&self, service: &AvayaService, kind: &str) -> String {
         let filters = self.options.filters.members();
         let filters = (!filters.is_empty()).then(|| json!(filters));
@@ -135,7 +136,7 @@ impl Avaya {
     }
 }
 
-/// To the millisecond, rounded up: an end that were rounded down would leave records out.
+/// Formats to the millisecond, rounded up, as an end that is rounded down would omit records.
 fn instant(at: Timestamp) -> String {
     let floor = at.trunc_subsecs(3);
     let at = if floor == at { at } else { floor + BOUND };

@@ -1,4 +1,4 @@
-//! One page of a search, and where the walk over pages stands.
+//! Pages of a search, and the position in them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,18 +13,19 @@ use crate::providers::{Cursor, Refusal};
 const LARGEST: u32 = 50;
 /// The documented minimum.
 const SMALLEST: u32 = 5;
-/// By how much the pages of each reading are smaller than the largest. None of the first 250 records then lies within
-/// six of a page's end in two readings, so that what shares an instant at one's end is whole in the next.
+/// By how much the pages of each read are smaller than the largest. Then none of the first 250 records is within six
+/// records of a page's end in two reads, so that records of the same instant at a boundary are on one page in the next
+/// read.
 const CUT_BY: [u32; 3] = [0, 8, 14];
 
-/// Which page is asked for: what the cursor holds.
+/// The requested page, which the cursor contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PagePosition {
-    /// From 1 on.
+    /// The page number from 1.
     pub(super) page: u32,
-    /// How many records a page is to hold.
+    /// The requested page size.
     pub(super) size: u32,
-    /// How many records the pages before it held.
+    /// The number of records on the previous pages.
     received: u64,
 }
 
@@ -45,8 +46,8 @@ impl PagePosition {
         }
     }
 
-    /// Where to begin a confirming reading anew, its first page unused, because the provider gives smaller pages than
-    /// it was asked for: those would end where the pages of the reading before ended.
+    /// Returns where to restart a confirming read, without its first page, because the provider returns smaller pages
+    /// than requested, whose boundaries would be those of the previous read.
     pub(super) fn cut_anew(self, results: &PageBody, reading: u32) -> Option<Cursor> {
         if reading == 0 || self.page > 1 {
             return None;
@@ -61,10 +62,10 @@ impl PagePosition {
             .flatten()
     }
 
-    /// Where to go on, unless these are the last records: links are never followed.
+    /// Returns the next page, unless these are the last records. Links are never followed.
     ///
-    /// The last page is the one with which `total` is reached. A provider that gives fewer records than it says gives
-    /// the rest later, and one that gives no total ends with an empty page.
+    /// The last page is the one with which `total` is reached. A provider that returns fewer records than that returns
+    /// the rest later, and without a total the end is an empty page.
     pub(super) fn next(self, results: &PageBody) -> Option<Cursor> {
         let count = u64::try_from(results.records.len()).unwrap_or(u64::MAX);
         if count == 0 {
@@ -83,7 +84,7 @@ impl PagePosition {
     }
 }
 
-/// The size of a reading's pages, where those of the first one held `most`: less in proportion, and by one at least.
+/// Returns the page size of a read if the first page had `most` records: proportionally smaller, by at least one.
 fn cut(most: u32, reading: u32) -> u32 {
     let by = usize::try_from(reading)
         .ok()
@@ -93,14 +94,14 @@ fn cut(most: u32, reading: u32) -> u32 {
     most.saturating_sub(by).max(SMALLEST)
 }
 
-/// What a page says.
+/// The content of a page.
 #[derive(Debug)]
 pub(super) struct PageBody {
-    /// Where the records lie in its text.
+    /// The positions of the records in the text.
     pub(super) records: Spans,
-    /// How many records all pages hold.
+    /// The number of records on all pages.
     pub(super) total: Option<u64>,
-    /// How many records a page holds.
+    /// The page size.
     size: Option<u64>,
 }
 
@@ -125,7 +126,7 @@ struct Pagination<'a> {
 }
 
 impl PageBody {
-    /// An answer that isn't a page at all, or is another page than the one asked for, must not pass for it.
+    /// Parses a page. Fails for an answer that isn't a page, or not the requested one.
     pub(super) fn read(
         answer: &AnswerText,
         page: u32,

@@ -1,4 +1,4 @@
-//! What the provider's refusals say and mean: problem+json (RFC 7807), of which every member may be missing or null.
+//! The classification of the provider's refusals: problem+json (RFC 7807), whose members may all be missing or null.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::providers::answer::{error_text, quoted, refused};
 use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
 use crate::providers::{Answer, Refusal, RetryHints, SaidInBody, TransientFailure};
 
-/// "Too many records within the requested time interval"; published for the export only.
+/// "Too many records within the requested time interval", documented only for the export.
 const TOO_MANY_RECORDS: &str = "20007";
-/// A null where a value must be, and a value against its pattern: no matter of size.
+/// Codes that aren't about size: a missing value, and a value that doesn't match its pattern.
 const NO_MATTER_OF_SIZE: [&str; 2] = ["20002", "20006"];
-/// How long a used-up tenant quota is left alone at first; twice that the second time, and so on.
+/// The first pause after an exhausted tenant quota, doubled each time.
 const QUOTA_REST: Duration = Duration::from_mins(1);
-/// How long a spike limit is left alone at first.
+/// The first pause after a spike limit.
 const SPIKE_REST: Duration = Duration::from_secs(1);
 
-/// What the provider wants beyond what HTTP says.
+/// The provider's retry rules beyond HTTP.
 pub(super) const MANNERS: RetryHints = RetryHints {
     rest,
     token_refused,
@@ -31,7 +31,7 @@ pub(super) const MANNERS: RetryHints = RetryHints {
     rate_headers: None,
 };
 
-/// The `status` is not read: it is published as a number and as text, and HTTP has it.
+/// `status` isn't parsed, as it is documented as a number and as text, and also in HTTP.
 #[derive(Debug, Default, Deserialize)]
 struct AvayaProblem<'a> {
     #[serde(borrow, default)]
@@ -53,12 +53,12 @@ struct Violation<'a> {
 }
 
 impl Violation<'_> {
-    /// Whether a smaller range may do better.
+    /// Returns whether a smaller range may succeed.
     fn is_about_the_size(&self) -> bool {
         self.code.as_deref() == Some(TOO_MANY_RECORDS)
     }
 
-    /// Whether another range may do better.
+    /// Returns whether another range may succeed.
     fn is_about_the_interval(&self) -> bool {
         let code = self.code.as_deref();
         let field = self.field.as_deref().unwrap_or_default();
@@ -81,7 +81,7 @@ impl Violation<'_> {
     }
 }
 
-/// Anything but a 2xx, by what it means.
+/// Classifies any answer other than a 2xx.
 pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     if answer.status.is_success() {
         return Ok(());
@@ -115,8 +115,8 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     })
 }
 
-/// Title, detail and violations as one sentence; nothing if there is none of them. A title that says no more than the
-/// status is left out.
+/// Returns title, detail and violations as one sentence; `None` without any. A title that only repeats the status is
+/// omitted.
 fn said(status: StatusCode, problem: &AvayaProblem<'_>) -> Option<String> {
     let reason = status.canonical_reason();
     let title = problem.title.as_deref();
@@ -133,7 +133,8 @@ fn said(status: StatusCode, problem: &AvayaProblem<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(": "))
 }
 
-/// The tenant's quota takes minutes to come back, a spike seconds. Both are 429; only the detail tells them apart.
+/// Returns whether the tenant's quota is exhausted, which lasts minutes, as opposed to a spike limit, which lasts
+/// seconds. Both are 429; only the detail distinguishes them.
 fn rest(failed: TransientFailure<'_>) -> Duration {
     if failed.status != StatusCode::TOO_MANY_REQUESTS {
         return Duration::ZERO;
@@ -146,7 +147,7 @@ fn rest(failed: TransientFailure<'_>) -> Duration {
     }
 }
 
-/// A 401 names the app key or the access token: a new token helps only with the latter.
+/// Returns whether a 401 is about the access token instead of the app key, so that a new token helps.
 fn token_refused(body: &[u8]) -> bool {
     let detail = detail(body);
     let names_app_key = ["appkey", "app key", "app-key", "application key"]
@@ -155,7 +156,7 @@ fn token_refused(body: &[u8]) -> bool {
     detail.contains("token") || !names_app_key
 }
 
-/// What the body says in detail, in lower case; all of it if it isn't the documented JSON.
+/// Returns the detail in lower case, or the whole body if it isn't the documented JSON.
 fn detail(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let problem: AvayaProblem = serde_json::from_str(&body).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One audit record, as AXP sends it, and the row it becomes.
+//! An audit record of AXP, and its conversion to a row.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ struct AuditRecord<'a> {
     previous_data: Option<&'a RawValue>,
 }
 
-/// Reads one record; the error is the reason for quarantine.
+/// Parses a record. The error is the reason for quarantine.
 pub(super) fn read(raw: &str) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
         return Err("the record is not a JSON object".to_owned());
@@ -46,7 +46,7 @@ pub(super) fn read(raw: &str) -> Result<Record<'_>, String> {
     };
     let now = record.audit_data.map(members).unwrap_or_default();
     let before = record.previous_data.map(members).unwrap_or_default();
-    // what was deleted may show only what it was
+    // a deleted object may only have its earlier state
     let object = if now.is_empty() { &before } else { &now };
     let kind = record.kind.0;
     let service = kind.as_deref().and_then(service_of);
@@ -95,7 +95,8 @@ pub(super) fn read(raw: &str) -> Result<Record<'_>, String> {
     })
 }
 
-/// The object's id and name: `id` and `name`, else what bears the type's own name, like `profileId` and `profileName`.
+/// Returns the object's id and name: `id` and `name`, or members with the type's own name, such as `profileId` and
+/// `profileName`.
 fn entity<'a>(
     kind: Option<&str>,
     object: &BTreeMap<Cow<'a, str>, &'a RawValue>,
@@ -113,7 +114,7 @@ fn entity<'a>(
     (find("id", "Id"), find("name", "Name"))
 }
 
-/// `RESOURCE_PARTITION` as `resourcePartition`.
+/// Returns `RESOURCE_PARTITION` as `resourcePartition`.
 fn camel_case(kind: &str) -> String {
     let mut name = String::new();
     let mut begins_word = false;
@@ -130,7 +131,7 @@ fn camel_case(kind: &str) -> String {
     name
 }
 
-/// The record's text, its date written as an instant in UTC; nothing else is touched.
+/// Returns the record's text with its date as an instant in UTC, and otherwise unchanged.
 pub(super) fn with_one_date_form(raw: &str) -> Cow<'_, str> {
     #[derive(Deserialize)]
     struct AvayaDate<'a> {

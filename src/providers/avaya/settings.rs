@@ -1,4 +1,4 @@
-//! What jobs.yaml says about Avaya Experience Platform.
+//! The settings of Avaya Experience Platform in jobs.yaml.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::yaml::{Fields, YamlValue};
 /// AXP in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
     name: "avaya_axp",
-    // The provider publishes no number. A call a second leaves room for whoever else uses the account.
+    // No limit is documented. A call per second leaves room for other users of the account.
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
     account_id: Some(account_id),
     connection,
@@ -31,21 +31,21 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
 };
 
-/// All hosts of the platform are below it.
+/// The common suffix of the platform's hosts.
 const DOMAIN: &str = "avayacloud.com";
-/// The longest `author` and `searchKeyword`.
+/// The maximum length of `author` and `searchKeyword`.
 const LONGEST_TEXT: usize = 255;
-/// What the search can be narrowed to. The Account service shows two more, which can't be asked for.
+/// The events for which a search can filter. The Account service returns two more, for which it can't.
 const EVENTS: [&str; 3] = ["CREATED", "UPDATED", "DELETED"];
 
-/// What a job pulls.
+/// The options of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AvayaOptions {
-    /// The services to pull; none means all.
+    /// The services to pull; empty for all.
     pub services: Vec<&'static str>,
-    /// The types of objects to pull; none means all that the services have.
+    /// The types of objects to pull; empty for all of the services.
     pub types: Vec<&'static str>,
-    /// What records must match.
+    /// The filters.
     pub filters: Filters,
 }
 
@@ -56,21 +56,21 @@ impl AvayaOptions {
     }
 }
 
-/// What records must match, all of it; the provider evaluates it.
+/// The filters, all of which records have to match; evaluated by the provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters {
     /// The verb.
     pub event: Option<String>,
-    /// Who did it: a login, or an application's id.
+    /// The author: a login, or an application's id.
     pub author: Option<String>,
-    /// Where it came from.
+    /// The IP address.
     pub ip_address: Option<String>,
-    /// A text in any field but the date.
+    /// A text in any field except the date.
     pub search_keyword: Option<String>,
 }
 
 impl Filters {
-    /// Those that are set, by their names in the API.
+    /// Returns the filters that are set, by their names in the API.
     pub(super) fn members(&self) -> Vec<(&'static str, &str)> {
         [
             ("event", &self.event),
@@ -131,7 +131,7 @@ fn is_own(host: &str) -> bool {
         .is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// The API's base: of a region, or any other.
+/// Returns the API's base URL: of a region, or a custom one.
 fn api(
     fields: &Fields<'_>,
     reach: &Reach,
@@ -157,7 +157,7 @@ fn api(
     }
 }
 
-/// The base of a region's API. Which regions there are is not published in full.
+/// Returns the base URL of a region's API. The list of regions isn't fully documented.
 fn of_region(text: &str) -> Result<Url, &'static str> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let host = format!("https://{text}.api.{DOMAIN}");
@@ -167,7 +167,7 @@ fn of_region(text: &str) -> Result<Url, &'static str> {
         .ok_or("is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`")
 }
 
-/// The account's id, which stands in every path.
+/// The account's id, which is part of every path.
 fn account_id(text: &str) -> Result<String, &'static str> {
     if text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_owned())
@@ -224,7 +224,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     }
 }
 
-/// The choices that a list names, each once.
+/// Returns the choices in a list, each once.
 fn names(
     list: Option<YamlValue<'_>>,
     choices: &(impl Iterator<Item = &'static str> + Clone),
@@ -238,7 +238,7 @@ fn names(
     names
 }
 
-/// A type that none of the services audits would silently pull nothing.
+/// Refuses a type that none of the services audits, which would silently pull nothing.
 fn report_stray_types(types: &YamlValue<'_>, options: &AvayaOptions) {
     for kind in &options.types {
         let owner = searches().find(|(_, known)| known == kind);
@@ -261,7 +261,7 @@ fn author(text: &str) -> Result<String, String> {
     at_most(text, LONGEST_TEXT)
 }
 
-/// The shortest of the bounds of the services that are asked.
+/// Returns the smallest limit of the selected services.
 fn ip_address(text: &str, options: &AvayaOptions) -> Result<String, String> {
     let asked = SERVICES.iter().filter(|service| {
         service

@@ -1,17 +1,17 @@
-//! The whole days that a range is asked for, and the instants that they may mean.
+//! The whole days requested for a range, and the instants that they may cover.
 
 use chrono::{MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 
 use crate::model::{Range, Timestamp};
 
-/// How far ahead of UTC a zone's clocks may be, and how far behind.
+/// The greatest offset of a zone ahead of UTC, and behind it.
 const AHEAD: TimeDelta = TimeDelta::hours(14);
 const BEHIND: TimeDelta = TimeDelta::hours(12);
-/// More than any clock was ever turned at once but at the date line, where a whole day was left out.
+/// More than any offset change, except at the date line, where a whole day was skipped.
 const TURN: TimeDelta = TimeDelta::hours(25);
 
-/// Consecutive days by the provider's clock, both ends included.
+/// Consecutive days by the provider's clock, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Days {
     pub(super) first: NaiveDate,
@@ -19,7 +19,8 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// The days that touch the range wherever the provider's midnight is: with its zone unknown, one more on each side.
+    /// Returns the days that overlap the range with any midnight of the provider: if its zone is unknown, an additional
+    /// day on each side.
     pub(super) fn touching(range: Range, zone: Option<Tz>) -> Self {
         let last_instant = range.to() - TimeDelta::microseconds(1);
         let Some(zone) = zone else {
@@ -30,7 +31,7 @@ impl Days {
         };
         let first = range.from().with_timezone(&zone).date_naive();
         let last = last_instant.with_timezone(&zone).date_naive();
-        // where midnight comes twice or not at all, servers disagree about which day its hour belongs to
+        // if midnight is ambiguous or skipped, servers differ in the day to which its hour belongs
         Self {
             first: if midnight(first, zone).single().is_some() {
                 first
@@ -45,7 +46,7 @@ impl Days {
         }
     }
 
-    /// All instants that these days may mean.
+    /// Returns all instants that these days may cover.
     pub(super) fn instants(self, zone: Option<Tz>) -> Option<Range> {
         let end = after(self.last);
         let utc = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
@@ -60,7 +61,7 @@ impl Days {
     }
 }
 
-/// `mm/dd/yyyy`, zero-padded.
+/// Formats as `mm/dd/yyyy`, zero-padded.
 pub(super) fn written(day: NaiveDate) -> String {
     day.format("%m/%d/%Y").to_string()
 }
@@ -73,12 +74,12 @@ fn midnight(day: NaiveDate, zone: Tz) -> MappedLocalTime<chrono::DateTime<Tz>> {
     zone.from_local_datetime(&day.and_time(NaiveTime::MIN))
 }
 
-/// The day before; the calendar's first has none.
+/// Returns the previous day; the calendar's first day is returned unchanged.
 fn before(day: NaiveDate) -> NaiveDate {
     day.pred_opt().unwrap_or(day)
 }
 
-/// The day after; the calendar's last has none.
+/// Returns the next day; the calendar's last day is returned unchanged.
 fn after(day: NaiveDate) -> NaiveDate {
     day.succ_opt().unwrap_or(day)
 }
@@ -112,7 +113,8 @@ mod tests {
         insta::assert_snapshot!(day(Some("UTC")), @"03/01/2026 to 03/01/2026, 2026-03-01T00:00:00Z..2026-03-02T00:00:00Z");
         insta::assert_snapshot!(day(Some("America/New_York")), @"02/28/2026 to 03/01/2026, 2026-02-28T05:00:00Z..2026-03-02T05:00:00Z");
         insta::assert_snapshot!(day(Some("Pacific/Kiritimati")), @"03/01/2026 to 03/02/2026, 2026-02-28T10:00:00Z..2026-03-02T10:00:00Z");
-        // Havana's midnight comes twice on 2026-11-01, Beirut's never on 2026-03-29: one more day is asked for
+        // Havana's midnight is ambiguous on 2026-11-01, Beirut's is skipped on 2026-03-29: an additional day is
+        // requested
         insta::assert_snapshot!(shown(Some("America/Havana"), "2026-11-01T04:30:00Z", "2026-11-01T12:00:00Z"), @"10/31/2026 to 11/01/2026, 2026-10-31T04:00:00Z..2026-11-02T05:00:00Z");
         insta::assert_snapshot!(shown(Some("Asia/Beirut"), "2026-03-28T12:00:00Z", "2026-03-28T13:00:00Z"), @"03/28/2026 to 03/29/2026, 2026-03-27T22:00:00Z..2026-03-29T21:00:00Z");
     }
@@ -124,7 +126,7 @@ mod tests {
         ) {
             let at = |second| chrono::DateTime::from_timestamp(second, 0).unwrap();
             let range = Range::new(at(from), at(from + length)).unwrap();
-            // POSIX names turn the sign around
+            // POSIX names have the opposite sign
             let zone: Tz = format!("Etc/GMT{:+}", -offset).parse().unwrap();
             for known in [None, Some(zone)] {
                 let days = Days::touching(range, known);
@@ -134,7 +136,7 @@ mod tests {
                     prop_assert!(days.first <= day && day <= days.last);
                     prop_assert!(instants.contains(instant));
                 }
-                // nor is anything shown that would count as outside
+                // and no returned record counts as outside
                 let midnight = |day| midnight(day, zone).single().unwrap().to_utc();
                 prop_assert!(instants.from() <= midnight(days.first));
                 prop_assert!(instants.to() >= midnight(after(days.last)));

@@ -1,4 +1,4 @@
-//! One entry of the audit log, as Everyware Cloud sends it, and the row it becomes.
+//! An entry of Everyware Cloud's audit log, and its conversion to a row.
 
 use std::borrow::Cow;
 
@@ -46,7 +46,7 @@ struct EverywareEntry<'a> {
     event_output3: Exact<'a>,
 }
 
-/// Reads one record; the error is the reason for quarantine.
+/// Parses a record. The error is the reason for quarantine.
 pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
         return Err("the record is not a JSON object".to_owned());
@@ -57,7 +57,7 @@ pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
         None => return Err("the record has no `occurredOn`".to_owned()),
         Some(text) => occurred_on(text)?,
     };
-    // nobody is user 0: the log has it where a login named no user that exists
+    // user 0 doesn't exist: the log has it for logins with an unknown user
     let is_user = entry.user_id.0.as_deref().is_some_and(|id| id != "0");
     let attributes = [
         ("event_input1", entry.event_input1.0),
@@ -101,7 +101,7 @@ pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
     })
 }
 
-/// Milliseconds since 1970, as a number or as text; or ISO 8601.
+/// Parses milliseconds since 1970, as a number or as text, or ISO 8601.
 fn occurred_on(text: &str) -> Result<Timestamp, String> {
     if let Some(micros) = micros(text) {
         return in_range(micros)
@@ -110,8 +110,8 @@ fn occurred_on(text: &str) -> Result<Timestamp, String> {
     time_of("occurredOn", text)
 }
 
-/// A decimal number of milliseconds in whole microseconds, the rest cut off; nothing if it is no such number, or beyond
-/// all times. Exact: never through a double.
+/// Converts a decimal number of milliseconds exactly to whole microseconds, truncated, without a double; `None` for
+/// other texts, and beyond the range of times.
 fn micros(text: &str) -> Option<i64> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
@@ -131,7 +131,7 @@ fn micros(text: &str) -> Option<i64> {
     let micros = if scale >= 0 {
         number.checked_mul(power?)?
     } else {
-        // more digits behind the point than a number holds: nothing is left of it
+        // the fraction has more digits than a number can hold, so nothing is left of it
         power.map_or(0, |power| number.div_euclid(power))
     };
     i64::try_from(micros).ok()

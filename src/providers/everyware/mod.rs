@@ -1,9 +1,9 @@
-//! Eurotech Everyware Cloud: the audit log of the user's account, by whole days, in one answer without bound.
+//! Eurotech Everyware Cloud: the audit log of the user's account by whole days, in one answer of unlimited size.
 //!
 //! Facts and their sources: `docs/providers/everyware_cloud.md`. Three things shape this file:
-//! - the zone of the provider's days is not documented, so one day more is asked for on each side;
-//! - an answer has no pages, so it is taken apart while it arrives;
-//! - a hidden cap on its records is possible, so round counts are told of.
+//! - the zone of the provider's days is undocumented, so an additional day is requested on each side;
+//! - an answer has no pages, so it is parsed while it arrives;
+//! - a hidden limit on its records is possible, so round counts are reported.
 
 mod days;
 mod entry;
@@ -27,10 +27,10 @@ use split::AuditSplitter;
 
 pub use settings::{Action, EverywareOptions, ResultCode, SPEC};
 
-/// The adapter of one Everyware Cloud job.
+/// The adapter of an Everyware Cloud job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Everyware {
-    /// What the job pulls, and how.
+    /// The job's options.
     pub options: EverywareOptions,
 }
 
@@ -39,7 +39,7 @@ impl Adapter for Everyware {
         vec![Stream::new(self.stream_id())]
     }
 
-    /// All instants that the days asked for may mean.
+    /// Returns all instants that the requested days may cover.
     fn asked(&self, range: Range) -> Range {
         let zone = self.options.timezone;
         (Days::touching(range, zone).instants(zone)).map_or(range, |asked| asked.hull(&range))
@@ -61,7 +61,7 @@ impl Adapter for Everyware {
 
     fn page(&self, ask: &PageRequest, _: Option<&Cursor>, answer: Answer) -> Result<Page, Refusal> {
         match answer.status {
-            // how a Java server may say that there is nothing
+            // a possible form of an empty result on a Java server
             StatusCode::NO_CONTENT => Ok(Page::default()),
             status if status.is_success() => {
                 let mut splitter = AuditSplitter::new(self.options.max_rows);
@@ -109,7 +109,7 @@ impl Adapter for Everyware {
 }
 
 impl Everyware {
-    /// Never without dates: what the provider shows then is not documented.
+    /// Always with dates, as the result without them is undocumented.
     fn query(&self, ask: &PageRequest) -> Vec<(&'static str, String)> {
         let days = Days::touching(ask.range, self.options.timezone);
         let mut query = vec![
@@ -120,7 +120,8 @@ impl Everyware {
         query
     }
 
-    /// A hash of the filters goes with the name where there are any: other filters make another stream.
+    /// Returns the stream's id: a name, and a hash of the filters, if any, as different filters make a different
+    /// stream.
     fn stream_id(&self) -> String {
         let filters = self.options.filters();
         let filters = (!filters.is_empty()).then(|| json!(filters));
@@ -128,7 +129,7 @@ impl Everyware {
     }
 }
 
-/// `ErrorBean`, of which nothing but `message` is known.
+/// `ErrorBean`, of which only `message` is known.
 #[derive(Debug, Default, Deserialize)]
 struct ErrorBean<'a> {
     #[serde(borrow, default)]
@@ -137,7 +138,7 @@ struct ErrorBean<'a> {
     code: ScalarText<'a>,
 }
 
-/// What an error's body says: JSON, or the HTML or XML of whatever stands before the provider.
+/// Returns the message of an error's body: JSON, or the HTML or XML of a proxy or container.
 fn said(answer: &Answer) -> String {
     let text = error_text(answer);
     let bean: ErrorBean = serde_json::from_str(&text).unwrap_or_default();
@@ -153,7 +154,7 @@ fn said(answer: &Answer) -> String {
     }
 }
 
-/// What the first element of that name holds, in HTML or XML; nothing if it is empty.
+/// Returns the text of the first element with that name in HTML or XML; `None` if it is empty.
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;

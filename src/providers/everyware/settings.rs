@@ -1,4 +1,4 @@
-//! What jobs.yaml says about Everyware Cloud.
+//! The settings of Everyware Cloud in jobs.yaml.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -20,7 +20,7 @@ use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
 /// Everyware Cloud in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
     name: "everyware_cloud",
-    // Nothing is documented; a call is a day, so a year's first load still takes minutes.
+    // No limit is documented; a call is a day, so a year's first load still takes minutes.
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
     account_id: None,
     connection,
@@ -32,26 +32,26 @@ pub const SPEC: ProviderSpec = ProviderSpec {
 };
 
 const DEFAULT_BASE_URL: &str = "https://api.everyware-cloud.com/v2";
-/// The provider's own hosts, the sandbox among them.
+/// The provider's own hosts, including the sandbox.
 const OWN_HOSTS: &str = "everyware-cloud.com";
 
-/// What a job pulls, and how.
+/// The options of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EverywareOptions {
-    /// The only action that records may have.
+    /// The action of records, if filtered.
     pub action: Option<Action>,
-    /// The only result that records may have.
+    /// The result of records, if filtered.
     pub result_code: Option<ResultCode>,
-    /// The only user that records may be of.
+    /// The user of records, if filtered.
     pub user_name: Option<String>,
-    /// The zone of the provider's days; unknown if absent.
+    /// The zone of the provider's days; `None` if unknown.
     pub timezone: Option<Tz>,
-    /// The number of records from which on an answer may hide some.
+    /// The number of records at which an answer may be incomplete.
     pub max_rows: Option<u64>,
 }
 
 impl EverywareOptions {
-    /// Name and value of each filter that is set.
+    /// Returns the name and value of each filter.
     pub(super) fn filters(&self) -> Vec<(&'static str, String)> {
         let action = self.action.map(|action| action.as_str().to_owned());
         let result = self.result_code.map(|result| result.as_str().to_owned());
@@ -65,8 +65,8 @@ impl EverywareOptions {
         .collect()
     }
 
-    /// What two jobs may both pull. Without a filter, that is all; a user's records are some of everybody's, so they
-    /// are no set of their own.
+    /// Returns the set of records that two jobs may both pull. Without a filter, these are all; a user's records are a
+    /// part of all records, and therefore not a separate set.
     fn streams(&self) -> StreamSet {
         if self.action.is_none() && self.result_code.is_none() {
             return StreamSet::All;
@@ -85,23 +85,23 @@ impl EverywareOptions {
     }
 }
 
-/// What somebody did, as the provider's filter has it.
+/// An action in the provider's filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Somebody signed in, or tried to.
+    /// Someone signed in, or tried to.
     Login,
-    /// Something new exists.
+    /// Something was created.
     Create,
-    /// Something changed.
+    /// Something was changed.
     Update,
-    /// Something is gone.
+    /// Something was deleted.
     Delete,
 }
 
 impl Action {
     const ALL: [Self; 4] = [Self::Login, Self::Create, Self::Update, Self::Delete];
 
-    /// As it stands in the query and in jobs.yaml.
+    /// Returns the value in the query and in jobs.yaml.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Login => "LOGIN",
@@ -112,10 +112,10 @@ impl Action {
     }
 }
 
-/// How it ended, as the provider's filter has it.
+/// A result in the provider's filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultCode {
-    /// It was done.
+    /// It succeeded.
     True,
     /// It was refused or failed.
     False,
@@ -124,7 +124,7 @@ pub enum ResultCode {
 impl ResultCode {
     const ALL: [Self; 2] = [Self::True, Self::False];
 
-    /// As it stands in the query and in jobs.yaml.
+    /// Returns the value in the query and in jobs.yaml.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::True => "TRUE",
@@ -166,7 +166,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     trusted.extend(reach.allowed_hosts.iter().cloned());
     Some(ProviderConnection {
         account_id: None,
-        // the log is that of the user's account; which account that is, only the provider knows
+        // the log is that of the user's account, which only the provider knows
         identity: format!("{api} {}", user.reveal().ok()?),
         endpoint: Endpoint::new(
             api,
@@ -179,7 +179,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     })
 }
 
-/// What may stand behind the `@` of a login.
+/// Validates the part after the `@` of a login.
 fn account_name(text: &str) -> Result<String, &'static str> {
     if text.contains(['@', ':']) {
         Err("has an `@` or a `:` in it; write the child account's name alone")
@@ -193,7 +193,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
         .optional("action")
         .and_then(|action| action.choose(Action::ALL.map(|action| (action.as_str(), action))));
     let result_code = fields.optional("result_code").and_then(|result| {
-        // the plain word is a boolean to whoever writes YAML by a program
+        // YAML written by a program may contain a boolean instead of the word
         result.choose([
             ("TRUE", ResultCode::True),
             ("FALSE", ResultCode::False),

@@ -1,4 +1,4 @@
-//! What Genesys Cloud answers, and what its refusals mean.
+//! The answers of Genesys Cloud, and the classification of its refusals.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::providers::json::{Exact, Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage;
 use crate::providers::{Answer, Refusal};
 
-/// A download may be compressed; what it may grow to.
+/// The maximum size of a decompressed download.
 const DOWNLOAD_CAP: u64 = 256 << 20;
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,9 +51,9 @@ struct ResultsEnvelope<'a> {
 /// A page of results.
 #[derive(Debug, Default)]
 pub(super) struct QueryResults {
-    /// Where the records lie; nothing if there is no list of them.
+    /// The positions of the records; `None` without a list.
     pub(super) entities: Option<Spans>,
-    /// The place of the next page, as JSON.
+    /// The cursor of the next page as JSON.
     cursor: Option<String>,
     pub(super) download_url: Option<String>,
     has_page_size: bool,
@@ -80,7 +80,7 @@ impl QueryResults {
         }
     }
 
-    /// Where the next page is. A place that can't be read isn't the range's end.
+    /// Returns the cursor of the next page. An unreadable one isn't the end of the range.
     pub(super) fn cursor(&self) -> Result<Option<String>, Refusal> {
         let Some(cursor) = &self.cursor else {
             return Ok(None);
@@ -95,8 +95,8 @@ impl QueryResults {
         }
     }
 
-    /// Where the records lie. A page may leave `entities` out, but an answer that isn't a page at all must not pass
-    /// for the end of a range.
+    /// Returns the positions of the records. A page may omit `entities`, but an answer that isn't a page must not count
+    /// as the end of a range.
     pub(super) fn records(self) -> Result<Spans, Refusal> {
         match self.entities {
             None if !self.has_page_size => Err(failed(
@@ -135,7 +135,7 @@ struct EntityType<'a> {
 }
 
 impl EntityType<'_> {
-    /// With each of its actions; one without any counts, too.
+    /// An entity type with each of its actions, or without any.
     fn pairs(&self) -> impl Iterator<Item = (String, String)> {
         let name = self.name.as_deref().unwrap_or_default();
         let alone = std::iter::once("");
@@ -145,7 +145,7 @@ impl EntityType<'_> {
     }
 }
 
-/// A mapping or related audits, entry by entry.
+/// Parses a mapping or related audits entry by entry.
 #[derive(Debug, Default, Deserialize)]
 struct EntryTexts<'a> {
     #[serde(borrow, default)]
@@ -154,7 +154,7 @@ struct EntryTexts<'a> {
     entities: Option<Vec<&'a RawValue>>,
 }
 
-/// Where the entries of a mapping or of related audits lie.
+/// The positions of the entries of a mapping or of related audits.
 pub(super) fn entries(answer: &AnswerText) -> Result<Spans, Refusal> {
     read_page(answer, &["entities"], &is_record, |text, records| {
         let entries: EntryTexts = parse(text)?;
@@ -163,7 +163,7 @@ pub(super) fn entries(answer: &AnswerText) -> Result<Spans, Refusal> {
     })
 }
 
-/// `ErrorBody`, of which every field is optional.
+/// `ErrorBody`, whose fields are all optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GenesysError<'a> {
@@ -175,7 +175,7 @@ struct GenesysError<'a> {
     pub(super) context_id: ScalarText<'a>,
 }
 
-/// The download as text, uncompressed if it is gzip.
+/// Returns the download as text, decompressed if it is gzip.
 pub(super) fn download_text(answer: &Answer) -> Option<AnswerText> {
     let bytes = if answer.body.starts_with(&[0x1f, 0x8b]) {
         let mut bytes = Vec::new();
@@ -191,8 +191,8 @@ pub(super) fn download_text(answer: &Answer) -> Option<AnswerText> {
     Some(AnswerText::new(bytes, &answer.headers))
 }
 
-/// The records of a download: an object with `entities`, an array, or one record a line. Nothing at all is no result
-/// that is large, and an object that doesn't look like a record may be any error's.
+/// Returns the records of a download: an object with `entities`, an array, or one record per line. An empty download
+/// isn't a large result, and an object that doesn't look like a record may be an error.
 pub(super) fn download_records(answer: &AnswerText) -> Option<Spans> {
     let (text, extent) = (answer.text.as_str(), answer.extent());
     let trimmed = text.trim();
@@ -219,7 +219,7 @@ pub(super) fn download_records(answer: &AnswerText) -> Option<Spans> {
             list if list.iter().any(|line| !line.get().starts_with('{')) => None,
             _ => Some(spans(text, lines)),
         },
-        // some of it must be a record, or it is something else
+        // at least one element has to be a record
         Err(_) => salvage::lines(text, extent, &is_record).filter(|lines| {
             let mut texts = lines.iter().filter_map(|line| text.get(line.clone()));
             texts.any(is_record)
@@ -227,7 +227,7 @@ pub(super) fn download_records(answer: &AnswerText) -> Option<Spans> {
     }
 }
 
-/// The services that a mapping lists, in its order, and what it lists of each.
+/// Returns the services of a mapping in its order, each with its entries.
 pub(super) fn mapping(answer: &Answer) -> Result<(Vec<String>, Mapping), Refusal> {
     expect_success(answer)?;
     let text = text_of(answer.clone())?.strict()?;
@@ -244,7 +244,7 @@ pub(super) fn mapping(answer: &Answer) -> Result<(Vec<String>, Mapping), Refusal
     Ok((names, mapping))
 }
 
-/// Anything but a 2xx, by what it means.
+/// Classifies any answer other than a 2xx.
 pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     if answer.status.is_success() {
         return Ok(());
@@ -262,7 +262,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     })
 }
 
-/// The life of transactions and of their cursors is not documented: one that is refused is no failure.
+/// The lifetime of transactions and their cursors is undocumented, so a refused one isn't a failure.
 pub(super) fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
     match answer.status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said(answer))),
@@ -270,7 +270,7 @@ pub(super) fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
     }
 }
 
-/// What the provider says in an error's body.
+/// Returns the provider's message in an error's body.
 pub(super) fn said(answer: &Answer) -> String {
     let text = error_text(answer);
     let body: GenesysError = serde_json::from_str(&text).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One audit, as Genesys Cloud sends it, and the row it becomes.
+//! An audit of Genesys Cloud, and its conversion to a row.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ struct EntityChange<'a> {
     new_values: OneOrMany<Cow<'a, str>>,
 }
 
-/// Reads one record; the error is the reason for quarantine.
+/// Parses a record. The error is the reason for quarantine.
 pub(super) fn read_record(raw: &str) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
         return Err("the record is not a JSON object".to_owned());
@@ -222,7 +222,7 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
     })
 }
 
-/// The record's other text stays as it is; nothing if it has no such name.
+/// Returns the record without this name and otherwise unchanged; `None` if it has no such name.
 pub(super) fn without_user_name(raw: &str) -> Option<String> {
     let mut record: BTreeMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
     let mut user: BTreeMap<String, &RawValue> =
@@ -233,7 +233,7 @@ pub(super) fn without_user_name(raw: &str) -> Option<String> {
     serde_json::to_string(&record).ok()
 }
 
-/// Whether it has what only a record has.
+/// Returns whether it has members that only a record has.
 pub(super) fn looks_like_a_record(raw: &str) -> bool {
     let audit = serde_json::from_str::<Audit>(raw).ok();
     audit.is_some_and(|audit| audit.id.0.is_some() || audit.event_date.0.is_some())

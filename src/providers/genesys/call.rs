@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::providers::call::get;
 use crate::providers::{Call, RateHeaderNames};
 
-/// The headers about the rate limit of the connection's token, which is a count per minute.
+/// The rate limit headers of the connection's token, which count per minute.
 pub(super) const RATE_HEADERS: RateHeaderNames = RateHeaderNames {
     allowed: "inin-ratelimit-allowed",
     used: "inin-ratelimit-count",
@@ -26,7 +26,7 @@ pub(super) fn realtime_mapping_call() -> Call {
     )
 }
 
-/// The id comes from the provider and goes into a path: escaped, so that it stays one segment.
+/// Escapes an id of the provider for a path, so that it stays one segment.
 pub(super) fn transaction_path(transaction: &str, tail: &str) -> String {
     let id = percent_encoding::utf8_percent_encode(transaction, percent_encoding::NON_ALPHANUMERIC);
     let id = id.to_string().replace("%2D", "-").replace("%5F", "_");

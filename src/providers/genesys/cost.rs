@@ -1,8 +1,7 @@
-//! Which of the two ways to read takes fewer calls.
+//! The choice between realtime queries and query jobs, by the number of calls.
 //!
-//! A realtime query takes a call a page. A query job takes two more: it is submitted, and its state is asked for. So
-//! realtime is cheaper wherever it can answer all of what is asked, unless its pages are so much smaller that a job's
-//! make up for these two.
+//! A realtime query takes one call per page. A query job takes two more, for its submission and its state. Realtime is
+//! therefore cheaper if it can answer the whole request, unless a job's larger pages save more than two calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +11,18 @@ use super::PAGE_SIZE;
 use crate::model::Range;
 use crate::model::Timestamp;
 
-/// The calls of a query job besides its pages: it is submitted, and its state is asked for once.
+/// The calls of a query job in addition to its pages: its submission, and one request for its state.
 pub(super) const AROUND_A_QUERY: u32 = 2;
-/// Realtime queries over more than a day are known to time out, and a second more than the range is asked for.
+/// The longest realtime query: those over more than a day are known to time out, and an additional second is requested.
 const LONGEST: TimeDelta = TimeDelta::days(1);
-/// How long before realtime's reach ends it is no longer trusted to reach so far: the provider's clock decides.
+/// The margin at the end of realtime's reach, which is determined by the provider's clock.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
 
-/// What a service mapping lists of each service: pairs of an entity type and an action.
+/// The entries of a service in a service mapping: pairs of an entity type and an action.
 pub(super) type Mapping = BTreeMap<String, BTreeSet<(String, String)>>;
 
-/// Whether realtime shows all that a query job shows of a service: the same entity types, and of each the same actions.
-/// Nobody says what it does with the others.
+/// Returns whether realtime returns everything of a service that a query job returns: the same entity types with the
+/// same actions. What it does with others is undocumented.
 pub(super) fn shows_all(service: &str, realtime: &Mapping, whole: &Mapping) -> bool {
     match (whole.get(service), realtime.get(service)) {
         (Some(whole), Some(realtime)) => whole.is_subset(realtime),
@@ -31,14 +30,14 @@ pub(super) fn shows_all(service: &str, realtime: &Mapping, whole: &Mapping) -> b
     }
 }
 
-/// Whether realtime, which reaches back so many days, answers for the range.
+/// Returns whether realtime, with this reach in days, covers the range.
 pub(super) fn reaches(range: Range, now: Timestamp, days: u32) -> bool {
     let reach = TimeDelta::days(i64::from(days)) - MARGIN;
     now - range.from() < reach && range.length() < LONGEST
 }
 
-/// Whether a query job reads all `total` records with fewer calls than realtime needs for the `left` pages after its
-/// first one.
+/// Returns whether a query job reads all `total` records with fewer calls than realtime needs for the `left` pages
+/// after its first one.
 pub(super) fn a_query_is_cheaper(left: u64, total: u64) -> bool {
     let pages = total.div_ceil(u64::from(PAGE_SIZE)).max(1);
     u64::from(AROUND_A_QUERY) + pages < left
@@ -104,7 +103,7 @@ mod tests {
         assert!(!reached(day * 2, day));
     }
 
-    /// Against the count of calls, for every number of records.
+    /// Compares with the count of calls for every number of records.
     #[test]
     fn a_query_is_taken_where_it_takes_fewer_calls_than_are_left() {
         for size in [1, 25, 100, 165, 250, 400, 500, 1_000] {

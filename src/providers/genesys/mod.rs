@@ -1,9 +1,9 @@
 //! Genesys Cloud: asynchronous audit queries, and the synchronous "realtime" query of the last 14 days.
 //!
 //! Facts and their sources: `docs/providers/genesys_cloud.md`. Three things shape this file:
-//! - whether the bounds of an interval are inclusive is not documented, so one second more is asked for on the left;
-//! - the life of a transaction and of its cursors is not documented, so a refused cursor is no failure;
-//! - the format of a large result's download is not documented, so one that can't be read is asked for inline.
+//! - whether the bounds of an interval are inclusive is undocumented, so an additional second is requested on the left;
+//! - the lifetime of a transaction and its cursors is undocumented, so a refused cursor isn't a failure;
+//! - the format of a large result's download is undocumented, so an unreadable one is requested inline.
 
 mod answer;
 mod audit;
@@ -39,27 +39,27 @@ pub use side_queries::AuditCatalogue;
 
 /// The documented maximum of a results page.
 const PAGE_SIZE: u32 = 500;
-/// How long a query's state is asked for before its range counts as too large.
+/// How long a query's state is requested before its range counts as too large.
 const QUERY_TIMEOUT: Duration = Duration::from_mins(10);
-/// The note on a stream of which realtime queries show all.
+/// The note of a stream that realtime queries return completely.
 const BY_REALTIME: &str = "realtime";
-/// The note on any other stream.
+/// The note of any other stream.
 const BY_QUERY: &str = "query";
 
-/// The adapter of one job.
+/// The adapter of a job.
 #[derive(Debug, Default)]
 pub struct Genesys {
-    /// What the job pulls, and how.
+    /// The job's options.
     pub options: GenesysOptions,
 }
 
-/// Where a range stands between two calls: what the cursor holds.
+/// The state of a range between two calls, which the cursor contains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum QueryCursor {
-    /// Realtime won't answer; the query is to be submitted.
+    /// Realtime can't answer; the query is to be submitted.
     Submit,
-    /// The query is submitted; its state is asked for.
+    /// The query was submitted; its state is requested next.
     Poll {
         transaction: String,
         polls: u32,
@@ -67,19 +67,19 @@ enum QueryCursor {
         #[serde(default)]
         early: bool,
     },
-    /// The query has succeeded; a page of its results is asked for.
+    /// The query has succeeded; a page of its results is requested next.
     Results {
         transaction: String,
         cursor: Option<String>,
         redirect: bool,
     },
-    /// The page is behind a download URL. Never committed: the URL holds a signature.
+    /// The page is at a download URL. Never committed, as the URL contains a signature.
     Download {
         url: String,
         page: Box<QueryCursor>,
         next: Option<String>,
     },
-    /// A page of a realtime query is asked for.
+    /// A page of a realtime query is requested next.
     Realtime { page: u32 },
 }
 
@@ -141,7 +141,7 @@ impl Adapter for Genesys {
     }
 
     fn least_calls(&self, ask: &PageRequest) -> u32 {
-        // where nobody has asked yet, realtime may show all of it
+        // before the first request, realtime may return everything
         let may_be_realtime = PageRequest {
             stream: Stream {
                 note: ask.stream.note.or(Some(BY_REALTIME)),
@@ -242,30 +242,31 @@ impl Adapter for Genesys {
         read_record(raw)
     }
 
-    /// Without `user.name`, which is looked up at each reading (`expand=user`) and changes when the user is renamed.
+    /// Omits `user.name`, which is resolved at each read (`expand=user`) and changes when the user is renamed.
     fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         without_user_name(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 }
 
 impl Genesys {
-    /// The adapter of a job with these options.
+    /// Creates the adapter of a job with these options.
     pub fn new(options: GenesysOptions) -> Self {
         Self { options }
     }
 
-    /// The service, and a hash of the filters where there are any: other filters make another stream.
+    /// Returns the stream's id: the service, and a hash of the filters, if any, as different filters make a different
+    /// stream.
     fn stream_id(&self, service: &str) -> String {
         format!("{service}{}", self.filters_suffix())
     }
 
-    /// The service of a stream; its name may hold any letter, `#` too.
+    /// Returns the service of a stream, whose name may contain any character, including `#`.
     fn service<'a>(&self, stream: &'a Stream) -> &'a str {
         let id = stream.id.as_str();
         id.strip_suffix(&self.filters_suffix()).unwrap_or(id)
     }
 
-    /// What the filters add to a stream's id: nothing if there are none.
+    /// Returns the suffix of stream ids for the filters; empty without filters.
     fn filters_suffix(&self) -> String {
         let has_filters = !self.options.filters.is_empty();
         filters_suffix(has_filters.then(|| self.filters()).as_ref())
@@ -312,10 +313,10 @@ impl Genesys {
         )
     }
 
-    /// Pages are counted until `pageCount`, or until an empty one where the provider leaves that out.
+    /// Pages are counted up to `pageCount`, or up to an empty page if the provider omits it.
     fn realtime_page(&self, page: u32, answer: Answer) -> Result<Page, Refusal> {
         match expect_success(&answer) {
-            // how far realtime reaches is the provider's to know: what it finds too old or too long, a query job may do
+            // only the provider knows the reach of realtime: a query job may answer what is too old or too long for it
             Err(
                 Refusal::TooLarge(_)
                 | Refusal::TooOld(_)
@@ -362,7 +363,7 @@ impl Genesys {
     }
 }
 
-/// The answer to a submission or, if it was asked for already, to the question for its state.
+/// Parses the answer to a submission, or to a request for its state.
 fn poll(ask: &PageRequest, answer: &Answer, asked: Option<PollCount>) -> Result<Page, Refusal> {
     expect_success(answer)?;
     let text = text_of(answer.clone())?.strict()?;
@@ -394,13 +395,13 @@ fn poll(ask: &PageRequest, answer: &Answer, asked: Option<PollCount>) -> Result<
                 ..Page::default()
             })
         }
-        // no reason is ever given; a smaller range is the one thing that can be tried
+        // no reason is ever given, so a smaller range is the only option
         Some("Failed") => Err(Refusal::TooLarge("the query ended as `Failed`".to_owned())),
         Some("Cancelled") => Err(failed(
             FailureKind::Transient,
             "the query ended as `Cancelled`",
         )),
-        // `Queued`, `Running`, and whatever state may be invented: never taken for success
+        // `Queued`, `Running`, and unknown states never count as success
         state => {
             let (polls, waited_ms) = asked.map_or((0, 0), |it| (it.polls, it.waited_ms));
             let waited = Duration::from_millis(waited_ms);
@@ -457,7 +458,7 @@ fn results_page(
         Err(_) if redirected => QueryResults::default(),
         results => results?,
     };
-    // the status of a large result is known from release notes only: its body counts, too
+    // the status of a large result is only known from release notes, so its body also counts
     let large = redirected || (results.entities.is_none() && results.download_url.is_some());
     let next = results.cursor()?;
     if next.is_some() && next == cursor {
@@ -486,7 +487,7 @@ fn results_page(
                 page: Box::new(page),
                 next,
             },
-            None => page, // a redirect to nowhere: ask for the page inline
+            None => page, // a redirect without a target: request the page inline
         };
         return Ok(Page {
             next: next.cursor(),
@@ -512,7 +513,7 @@ fn results_page(
     })
 }
 
-/// A large result's page; one that can't be fetched or read is asked for inline.
+/// Parses a large result's page; one that can't be fetched or parsed is requested inline.
 fn downloaded_page(page: &QueryCursor, next: Option<String>, answer: &Answer) -> Page {
     let QueryCursor::Results { transaction, .. } = page else {
         return Page::default();
@@ -551,7 +552,7 @@ fn downloaded_page(page: &QueryCursor, next: Option<String>, answer: &Answer) ->
     }
 }
 
-/// Each name once: a stream must not be pulled beside itself.
+/// Returns each name once, as a stream must not be pulled twice.
 fn distinct(names: &[String]) -> impl Iterator<Item = &String> {
     let is_first = |(place, name): &(usize, &String)| !names[..*place].contains(name);
     names

@@ -1,33 +1,33 @@
-//! When to ask for a query's state. A call before the query is done is wasted, and how long queries take is not
-//! documented; so it is learned from those that are done.
+//! The times of requests for a query's state. Requests before the query is done are wasted, and the duration of queries
+//! is undocumented, so it is learned from finished queries.
 
 use std::time::Duration;
 
 use crate::providers::Learned;
 
-/// The first wait while nothing is known.
+/// The first wait, while nothing is known.
 const UNKNOWN_MS: u64 = 1_000;
-/// The shortest wait of all, and the longest.
+/// The shortest and the longest wait.
 const SHORTEST_MS: u64 = 250;
 const LONGEST_MS: u64 = 60_000;
-/// One query in so many is asked for sooner than usual, to learn whether queries have become quicker.
+/// One in this number of queries is polled earlier than usual, to learn whether queries have become faster.
 const TRIED: u64 = 64;
-/// How long queries usually take, in milliseconds.
+/// The usual duration of queries in milliseconds.
 const USUAL_MS: &str = "usual_ms";
-/// How many queries were submitted.
+/// The number of submitted queries.
 const QUERIES: &str = "queries";
 
-/// A query's questions up to now.
+/// The polls of a query so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PollCount {
     pub(super) polls: u32,
-    /// The waits before them, together.
+    /// The sum of the waits before them.
     pub(super) waited_ms: u64,
-    /// Whether the first one came sooner than usual.
+    /// Whether the first one was earlier than usual.
     pub(super) early: bool,
 }
 
-/// How long to wait before a query's first question, and whether that is sooner than usual; notes the query.
+/// Returns how long to wait before a query's first poll, and whether that is earlier than usual. Counts the query.
 pub(super) fn first_wait(learned: &mut Learned) -> (Duration, bool) {
     let number = learned.get(QUERIES).unwrap_or(0).wrapping_add(1);
     learned.set(QUERIES, number);
@@ -41,15 +41,15 @@ pub(super) fn first_wait(learned: &mut Learned) -> (Duration, bool) {
     (bounded(wait), early)
 }
 
-/// How long to wait before the next question: half as long again altogether.
+/// Returns how long to wait before the next poll: half of the waits so far.
 pub(super) fn next_wait(waited_ms: u64) -> Duration {
     bounded(waited_ms / 2)
 }
 
-/// Notes that a query was found done by the last question.
+/// Records that a query was found done by the last poll.
 ///
-/// The first query sets how long they take. One that wasn't done then raises it, by half at most: a single query that takes
-/// forever teaches little. One that was done sooner lowers it.
+/// The first query sets the usual duration. A query that takes longer raises it by half at most, as a single slow query
+/// means little. A faster query lowers it.
 pub(super) fn learn(learned: &mut Learned, asked: PollCount) {
     let PollCount {
         polls,
@@ -79,7 +79,7 @@ mod tests {
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// One query that takes so long: how many questions, and how long until it was found done.
+    /// Simulates a query of this duration. Returns the number of polls, and the time until it was found done.
     fn query(learned: &mut Learned, takes_ms: u64) -> (u32, u64) {
         let (wait, early) = first_wait(learned);
         let mut asked = PollCount {
@@ -112,7 +112,7 @@ mod tests {
                 polls += asked;
                 longest = longest.max(waited);
             }
-            // such a query takes three calls: of the 6,000 of them, 2 % are 120
+            // such a query takes three calls: 2 % of the 6,000 are 120
             prop_assert!(polls <= 2_000 + 120, "{polls}");
             prop_assert!(longest <= (usual * 2).max(UNKNOWN_MS), "{longest}");
         }

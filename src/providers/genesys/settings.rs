@@ -1,4 +1,4 @@
-//! What jobs.yaml says about Genesys Cloud.
+//! The settings of Genesys Cloud in jobs.yaml.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::yaml::{Fields, YamlValue};
 /// Genesys Cloud in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
     name: "genesys_cloud",
-    // What the platform grants each client-credentials token.
+    // The platform's limit for each client-credentials token.
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(300).expect("300 isn't 0"), 60),
     account_id: None,
     connection,
@@ -53,18 +53,18 @@ const REGIONS: [(&str, &str); 18] = [
     ("ap-northeast-3", "apne3.pure.cloud"),
 ];
 
-/// What a job pulls, and how.
+/// The options of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesysOptions {
-    /// Which of the two ways to read the log.
+    /// How the log is read.
     pub mode: Mode,
-    /// The services to pull; none means all that the account has.
+    /// The services to pull; empty for all of the account.
     pub services: Vec<String>,
-    /// What records must match, all of it.
+    /// The filters, all of which records have to match.
     pub filters: Vec<Filter>,
-    /// How many days back the realtime query reaches.
+    /// The reach of the realtime query in days.
     pub realtime_days: u32,
-    /// How many records the realtime query is asked for at once.
+    /// The page size of the realtime query.
     pub realtime_page_size: u32,
 }
 
@@ -80,14 +80,14 @@ impl Default for GenesysOptions {
     }
 }
 
-/// Which of the two ways to read the log.
+/// How the log is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Query jobs only: any age, all services.
     Async,
     /// The realtime query only: recent days, fewer services.
     Realtime,
-    /// Whichever takes fewer calls, of those that show all of what is asked.
+    /// The mode with fewer calls among those that return everything.
     Auto,
 }
 
@@ -99,29 +99,29 @@ impl Mode {
     ];
 }
 
-/// A condition on records, which the provider evaluates.
+/// A filter on records, evaluated by the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Of what.
+    /// The property.
     pub property: FilterProperty,
-    /// Equal to what.
+    /// The value.
     pub value: String,
 }
 
-/// What a filter looks at.
+/// The property of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FilterProperty {
     /// The acting user's id.
     UserId,
-    /// The organization that acts for this one.
+    /// The trustee organization that acts for this one.
     TrusteeOrganizationId,
     /// The OAuth client's id.
     ClientId,
-    /// The verb.
+    /// The action.
     Action,
-    /// The kind of thing touched.
+    /// The type of the affected entity.
     EntityType,
-    /// The id of the thing touched.
+    /// The id of the affected entity.
     EntityId,
 }
 
@@ -135,7 +135,7 @@ impl FilterProperty {
         Self::EntityId,
     ];
 
-    /// Its name in the API and in jobs.yaml.
+    /// Returns the name in the API and in jobs.yaml.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserId => "UserId",
@@ -185,7 +185,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     })
 }
 
-/// The bases of the API and of sign-in, and the host suffixes that are the provider's own.
+/// The base URLs of the API and of sign-in, and the provider's own host suffixes.
 fn hosts(
     fields: &Fields<'_>,
     reach: &Reach,
@@ -278,7 +278,7 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     }
 }
 
-/// Services are an open set, but their names are plain words.
+/// Validates a service: the set is open, but names are plain words.
 fn service_name(text: &str) -> Result<String, &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if text.chars().all(fits) {
@@ -335,10 +335,10 @@ struct OptionsShape {
     /// What records must match, all of it; the provider evaluates it.
     #[schemars(extend("default" = []))]
     filters: Option<Vec<FilterShape>>,
-    /// How many days back the realtime query reaches.
+    /// The reach of the realtime query in days.
     #[schemars(extend("default" = 14))]
     realtime_days: Option<Whole>,
-    /// How many records the realtime query is asked for at once.
+    /// The page size of the realtime query.
     #[schemars(extend("default" = 500))]
     realtime_page_size: Option<Whole>,
 }

@@ -1,4 +1,4 @@
-//! The service mapping and the audits of one action, which can be asked for besides the feed.
+//! The queries other than the feed: the service mapping, and the audits of an action.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What LivePerson answers, and what its refusals mean.
+//! The answers of LivePerson, and the classification of its refusals.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage::IsRecord;
 use crate::providers::{Answer, Foreign, Refusal, SaidInBody};
 
-/// The longest pause that is made within a range. One that has to wait longer fails, and is pulled by another run.
+/// The longest pause within a range. A range with a longer one fails, and is pulled by another run.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
-/// How many of the messages of one answer are shown.
+/// The number of messages of an answer that are shown.
 const MESSAGES: usize = 3;
 
 /// An answer in the form of GraphQL.
@@ -40,12 +40,12 @@ struct Data<'a> {
     audit_data: Option<&'a RawValue>,
 }
 
-/// Null is something, too: an empty page.
+/// Null counts as a value: an empty page.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(value).map(Some)
 }
 
-/// What the services say of an error, each in its own form: `{"error": {...}}`, `{"error": "..."}`.
+/// The services' errors in their different forms: `{"error": {...}}`, `{"error": "..."}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ServiceError<'a> {
@@ -68,24 +68,24 @@ struct ErrorMessage<'a> {
 #[derive(Debug)]
 pub(super) struct AnswerRows {
     pub(super) text: String,
-    /// Where the rows lie in it.
+    /// The positions of the rows.
     pub(super) records: Spans,
-    /// Those that aren't UTF-8.
+    /// The rows that aren't UTF-8.
     pub(super) foreign: Foreign,
 }
 
-/// What one answer is.
+/// The meaning of an answer.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// A page.
     Rows(AnswerRows),
-    /// The question was not understood, with what the provider said of it.
+    /// The query is invalid, with the provider's message.
     NotUnderstood(String),
-    /// The same question may be answered after a pause; if it has been asked often enough, it is refused.
+    /// The query may succeed after a pause; after too many attempts it is refused.
     Later { pause: Duration, refusal: Refusal },
 }
 
-/// Reads an answer. One with errors is no page, however many rows it has.
+/// Parses an answer. An answer with errors isn't a page, even if it has rows.
 pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Refusal> {
     let status = answer.status;
     if let Some(too_old) = too_old(status, &said(&answer)).filter(|_| !status.is_success()) {
@@ -103,7 +103,7 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
                 kind: Some(kind @ (FailureKind::Auth | FailureKind::RateLimited)),
                 ..
             }) => Err(failed(kind, said)),
-            // whatever else is said, the status says that the question is bad
+            // by the status, the query is invalid
             _ => Ok(Reply::NotUnderstood(said)),
         };
     }
@@ -120,7 +120,7 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
     })
 }
 
-/// What an answer's errors say of the token and of the rate.
+/// Returns what an answer's errors say about the token and the rate.
 pub(super) fn said_in_body(answer: &Answer) -> SaidInBody {
     let has_errors = answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST;
     let text = error_text(answer);
@@ -140,14 +140,14 @@ pub(super) fn said_in_body(answer: &Answer) -> SaidInBody {
     }
 }
 
-/// What the JSON of an answer is.
+/// Classifies the JSON of an answer.
 enum AnswerForm {
     Rows(Spans),
     NotUnderstood(String),
     Later { pause: Duration, refusal: Refusal },
 }
 
-/// Finds the rows of an answer, unless they were found already.
+/// Finds the rows of an answer, unless they are known.
 fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
     let body: GraphqlBody = parse(text)?;
     let data: Data = match body.data {
@@ -159,7 +159,7 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
         let GraphqlErrors {
             kind, pause, said, ..
         } = errors;
-        // what of the rows is missing, nobody knows
+        // an unknown part of the rows is missing
         let has_rows = rows.is_some_and(|rows| rows != "null");
         let with = if has_rows {
             "rows, and with errors"
@@ -184,7 +184,7 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
     match (rows, found) {
         (Some("null"), _) => Ok(AnswerForm::Rows(Vec::new())),
         (Some(list), found) if list.starts_with('[') => {
-            // a slice of `text`, so its items are, too
+            // a slice of `text`, and therefore also its items
             let items: Vec<&RawValue> = parse_any(list)?;
             Ok(AnswerForm::Rows(
                 found.unwrap_or_else(|| spans(text, items)),
@@ -197,13 +197,13 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
     }
 }
 
-/// The header that counts rows: those of the page or those of all pages, nobody knows.
+/// The header with the number of rows, of the page or of all pages (undocumented).
 pub(super) fn total_count(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get("x-total-count")?.to_str().ok()?;
     text.trim().parse().ok()
 }
 
-/// What the provider says in an error's body.
+/// Returns the provider's message in an error's body.
 fn said(answer: &Answer) -> String {
     let text = error_text(answer);
     let body: ServiceError = serde_json::from_str(&text).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Kinds of GraphQL errors. In GraphQL an answer's status is 200 whatever went wrong, so only the errors tell.
+//! The classification of GraphQL errors. In GraphQL, the status is always 200, so only the errors describe a failure.
 //!
-//! GraphQL fixes `message`, `locations` and `path`, and leaves what kind of error it is to `extensions`, where each server
-//! has words of its own: Apollo and most others a `code`, GraphQL Java a `classification`, `AppSync` an `errorType` beside
-//! the message, some the HTTP status. Messages tell where these don't.
+//! GraphQL only defines `message`, `locations` and `path`. The kind of an error is in `extensions`, with different
+//! names: Apollo and most others have a `code`, GraphQL Java a `classification`, `AppSync` an `errorType` next to the
+//! message, and others the HTTP status. Without these, the message decides.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::model::FailureKind;
 use crate::providers::answer::quoted;
 use crate::providers::json::{Object, ScalarText, shortened};
 
-/// How many of the messages of one answer are shown.
+/// The number of messages of an answer that are shown.
 const MESSAGES: usize = 3;
 
 /// The errors of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GraphqlErrors {
-    /// What they mean together. Nothing if all of them say that the question isn't valid: then it may be asked in other
-    /// words.
+    /// Classifies the errors together. `None` if all of them mean that the query isn't valid, so that another form may
+    /// be.
     pub(super) kind: Option<FailureKind>,
-    /// Whether one of them refuses the token, and none asks to be left alone.
+    /// Returns whether an error refuses the token and none requests a pause.
     pub(super) token_refused: bool,
-    /// The longest pause that they ask for.
+    /// Returns the longest requested pause.
     pub(super) pause: Option<Duration>,
-    /// The first of their messages.
+    /// Returns the first messages.
     pub(super) said: String,
 }
 
@@ -76,7 +76,7 @@ struct Extensions<'a> {
     response: Object<Http<'a>>,
 }
 
-/// A word, or an object that says it as its `type`.
+/// A word, or an object with the word as its `type`.
 #[derive(Debug, Default)]
 struct Word<'a>(ScalarText<'a>);
 
@@ -107,18 +107,18 @@ struct Http<'a> {
     status_code: ScalarText<'a>,
 }
 
-/// What one error means.
+/// The meaning of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Means {
-    /// The question isn't valid.
+    /// The query isn't valid.
     Invalid,
     Is(FailureKind),
-    /// The token isn't good; another one may be.
+    /// The token is refused; a new one may help.
     OfToken,
     Unknown,
 }
 
-/// Reads an answer's `errors`, in whatever form; nothing if there are none.
+/// Parses an answer's `errors` in any form; `None` if there are none.
 pub(super) fn errors(errors: &str) -> Option<GraphqlErrors> {
     if errors == "null" {
         return None;
@@ -153,7 +153,7 @@ pub(super) fn errors(errors: &str) -> Option<GraphqlErrors> {
     })
 }
 
-/// Leaving the provider alone comes first, then what somebody has to mend; an error that doesn't say what it is may pass.
+/// Ordered by precedence: pauses first, then failures that need an action; unknown errors are transient.
 fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<FailureKind> {
     let has = |kind| all.clone().any(|means| means == Means::Is(kind));
     if all.clone().all(|means| means == Means::Invalid) {
@@ -167,7 +167,7 @@ fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<FailureKind> 
     }
 }
 
-/// One error.
+/// Classifies an error.
 #[derive(Debug)]
 struct ClassifiedError {
     means: Means,
@@ -253,7 +253,7 @@ fn read(raw: &str) -> ClassifiedError {
     }
 }
 
-/// A number of units of so many seconds each.
+/// Parses a number of units with this many seconds each.
 fn pause(text: &ScalarText<'_>, unit: f64) -> Option<Duration> {
     let number: f64 = text.as_deref()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(number * unit).ok()
@@ -270,7 +270,7 @@ fn by_status(status: &str) -> Means {
     }
 }
 
-/// By a word in any case, with or without underscores.
+/// Classifies a word in any case, with or without underscores.
 fn by_word(word: &str) -> Means {
     let letters = word.chars().filter(char::is_ascii_alphanumeric);
     let word: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
@@ -335,8 +335,8 @@ fn by_word(word: &str) -> Means {
     }
 }
 
-/// By what servers say. What is invalid about a question is said in the words of GraphQL's own validation, or names an
-/// argument whose form differs between dialects.
+/// Classifies a message. Validation errors have the phrases of GraphQL's own validation, or name an argument whose form
+/// differs between dialects.
 fn by_message(message: &str) -> Means {
     let message = message.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
@@ -530,7 +530,7 @@ mod tests {
             ("[null]", Transient),
             (r#""""#, Transient),
             ("[[]]", Transient),
-            // an unknown argument that is one of several errors isn't the whole story
+            // an unknown argument among several errors doesn't decide
             (
                 r#"[{"message":"Unknown argument \"x\""},{"message":"oops"}]"#,
                 Transient,
@@ -547,7 +547,7 @@ mod tests {
                 r#"[{"message":"oops"},{"extensions":{"code":"FORBIDDEN"}},null]"#,
                 Auth,
             ),
-            // the code counts for more than the message
+            // the code takes precedence over the message
             (
                 r#"[{"message":"Unknown argument in downstream call","extensions":{"code":"SERVICE_UNAVAILABLE"}}]"#,
                 Transient,

@@ -1,4 +1,4 @@
-//! Which host serves what of an account: each service is looked up by its name.
+//! The hosts of an account's services, which are looked up by name.
 
 use serde::Deserialize;
 use url::Url;
@@ -6,14 +6,14 @@ use url::Url;
 use crate::providers::json::{Object, OneOrMany, ScalarText};
 use crate::providers::{DiscoveredHost, ServiceHost};
 
-/// Where the public look-up is.
+/// The public look-up.
 pub(super) const PUBLIC_LOOK_UP: &str = "https://api.liveperson.net";
 
-/// The service that the audit trail is asked of. Names are case-sensitive.
+/// The service with the audit trail. Names are case-sensitive.
 pub(super) const CONFIGURATION: &str = "accountConfigReadOnly";
-/// The service that gives OAuth 2.0 tokens.
+/// The service that issues OAuth 2.0 tokens.
 pub(super) const SENTINEL: &str = "sentinel";
-/// The service that users log in to.
+/// The service for users' logins.
 pub(super) const LOGIN: &str = "agentVep";
 
 /// An answer of the look-up.
@@ -33,7 +33,7 @@ struct One<'a> {
     base_uri: ScalarText<'a>,
 }
 
-/// The host of a service, and `path` on it, where the look-up at `domain` says.
+/// Returns a service on the host returned by the look-up at `domain`, with `path`.
 pub(super) fn looked_up(
     domain: &Url,
     account: &str,
@@ -54,7 +54,7 @@ pub(super) fn looked_up(
     })
 }
 
-/// `path`, perhaps with a query, below a base that is known.
+/// Returns `path`, perhaps with a query, below a known base.
 pub(super) fn below(base: &Url, path: &str) -> ServiceHost {
     let mut url = base.clone();
     let (path, query) = match path.split_once('?') {
@@ -66,14 +66,14 @@ pub(super) fn below(base: &Url, path: &str) -> ServiceHost {
     ServiceHost::At(url)
 }
 
-/// The host that an answer names for the service, alone or among others.
+/// Returns the host of the service in an answer, alone or among others.
 fn host(body: &str, service: &str) -> Option<String> {
     let one: One = serde_json::from_str(body).ok()?;
     let many: Many = serde_json::from_str(body).ok()?;
     let all = std::iter::once(one).chain(many.base_uris.0.into_iter().map(|Object(one)| one));
     let mut named = all.filter(|one| one.service.as_deref() == Some(service));
     let found = named.find_map(|one| one.base_uri.0)?;
-    // documented without a scheme; the connection's own is taken whatever stands here
+    // documented without a scheme; a scheme is ignored, as the connection's own is used
     let host = found.split_once("://").map_or(&*found, |(_, host)| host);
     Some(host.trim_end_matches('/').to_owned())
 }

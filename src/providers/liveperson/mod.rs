@@ -1,11 +1,12 @@
-//! LivePerson Conversational Cloud: the audit trail, asked for in GraphQL.
+//! LivePerson Conversational Cloud: the audit trail, queried with GraphQL.
 //!
 //! Facts and their sources: `docs/providers/liveperson.md`. Four things shape this file:
-//! - a row has no id, and its time is local to a zone that is asked for, so that zone is one without folds by default;
-//! - filters go by days of a zone that nobody names, so a day more is asked for on each side;
-//! - a server may show fewer rows than asked for, so pages go on until an empty one;
-//! - rows of one second come in no order, perhaps in another with each call, so no page ends within a second;
-//! - how lists are written, and which names of UTC are known, is not documented, so it is found out once.
+//! - a row has no id, and its time is local to the requested zone, so that zone has no offset changes by default;
+//! - filters use days of an undocumented zone, so an additional day is requested on each side;
+//! - a server may return fewer rows than requested, so pages are read up to an empty one;
+//! - rows of the same second have no defined order, perhaps a different one with each call, so no page ends within a
+//! second;
+//! - the form of lists and the supported names of UTC are undocumented, so they are determined once.
 
 mod answer;
 mod graphql;
@@ -33,49 +34,49 @@ pub use query::FIELDS;
 pub use settings::{LivePersonOptions, SPEC};
 
 const PATH: &str = "/api/account/{account}/configuration/metadata/audit";
-/// The names under which a server may know the zone without folds, in the order in which they are tried.
+/// The names of UTC that a server may support, in the order in which they are tried.
 const UTC_NAMES: [&str; 3] = ["UTC", "Etc/UTC", "GMT"];
 /// Zones lie between twelve hours behind UTC and fourteen ahead of it.
 const FARTHEST_BEHIND: TimeDelta = TimeDelta::hours(12);
 const FARTHEST_AHEAD: TimeDelta = TimeDelta::hours(14);
-/// How many pauses in a row the provider may ask for before its range fails.
+/// The number of requested pauses in a row after which a range fails.
 const PAUSES: u32 = 3;
-/// How much smaller the pages of each further reading are, so that they are cut elsewhere.
+/// By how much the pages of each further read are smaller, so that their boundaries differ.
 const CUT_ELSEWHERE: u64 = 7;
 
-/// The number of the dialect that is known to work, counted from 0.
+/// The number of the dialect that is known to work, from 0.
 const UNDERSTOOD: &str = "understood";
-/// The most rows of a page that wasn't the last: the server may show no more, whatever is asked for.
+/// The number of rows of a page that wasn't the last, which may be the server's maximum.
 const FULLEST: &str = "fullest";
 
-/// The adapter of one job.
+/// The adapter of a job.
 #[derive(Debug, Clone, Default)]
 pub struct LivePerson {
-    /// What the job pulls, and how.
+    /// The job's options.
     pub options: LivePersonOptions,
 }
 
-/// A way of asking that the server may understand or not.
+/// A form of the query that the server may or may not support.
 #[derive(Debug, Clone, Copy)]
 struct Dialect<'a> {
     lists: Lists,
     timezone: &'a str,
 }
 
-/// Where a range stands between two calls: what the cursor holds.
+/// The state of a range between two calls, which the cursor contains.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct OffsetCursor {
-    /// How many rows have been taken.
+    /// The number of rows so far.
     offset: u64,
-    /// How many rows the page before had.
+    /// The number of rows on the previous page.
     #[serde(default)]
     before: u64,
-    /// The number of the dialect, counted from 0.
+    /// The number of the dialect, from 0.
     dialect: usize,
-    /// How often in a row the provider has asked for a pause.
+    /// The number of requested pauses in a row.
     #[serde(default, skip_serializing_if = "is_zero")]
     pauses: u32,
-    /// What the provider said to the dialects that it didn't understand.
+    /// The provider's messages about unsupported dialects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refusals: Vec<String>,
 }
@@ -91,8 +92,8 @@ impl Adapter for LivePerson {
         vec![Stream::new(self.stream_id())]
     }
 
-    /// Whole days, as far as they may reach: in a zone that isn't known they begin up to 14 hours before they do in
-    /// UTC, and end up to 12 hours after.
+    /// Returns whole days with their widest bounds: in an unknown zone they begin up to 14 hours before those in UTC,
+    /// and end up to 12 hours after.
     fn asked(&self, range: Range) -> Range {
         let (from, to) = self.days(range);
         let to = to.succ_opt().unwrap_or(to);
@@ -118,7 +119,7 @@ impl Adapter for LivePerson {
         false
     }
 
-    /// The provider writes types and elements in that language.
+    /// The provider returns types and elements in this language.
     fn wording(&self) -> Option<String> {
         Some(format!("language: {}", self.options.language))
     }
@@ -143,7 +144,7 @@ impl Adapter for LivePerson {
         };
         let body = json!({ "query": question.text() }).to_string();
         Ok(Call {
-            // a day can't be halved: the client tries again
+            // a day can't be halved, so the client retries
             gateway_timeout_is_answer: false,
             ..post(PATH, Vec::new(), body)
         })
@@ -179,25 +180,25 @@ impl Adapter for LivePerson {
         read_record(raw, self.zone())
     }
 
-    /// With the time as an instant, and without `actionType`, which only some revisions show.
+    /// Converts the time to an instant, and omits `actionType`, which only some revisions have.
     fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         lasting(raw, self.zone()).map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 }
 
 impl LivePerson {
-    /// The adapter of a job with these options.
+    /// Creates the adapter of a job with these options.
     pub fn new(options: LivePersonOptions) -> Self {
         Self { options }
     }
 
-    /// The zone that times are local to; each that is tried without being named is UTC.
+    /// Returns the zone of times; without a configured one, all tried names mean UTC.
     fn zone(&self) -> Tz {
         self.options.timezone.unwrap_or(Tz::UTC)
     }
 
-    /// Other filters make another stream. Language and zone don't: they change how a row reads, not which rows there
-    /// are.
+    /// Returns the stream's id. Different filters make a different stream, but language and zone don't: they change the
+    /// text of rows, not the selection.
     fn stream_id(&self) -> String {
         let options = &self.options;
         let has_filters = !(options.users.is_empty() && options.component_types.is_empty());
@@ -205,7 +206,7 @@ impl LivePerson {
         format!("audit{}", filters_suffix(filters.as_ref()))
     }
 
-    /// Every way of asking, in the order in which they are tried.
+    /// Returns all forms of the query in the order in which they are tried.
     fn dialects(&self) -> Vec<Dialect<'_>> {
         let timezones = match &self.options.timezone {
             Some(zone) => vec![zone.name()],
@@ -222,7 +223,7 @@ impl LivePerson {
         pairs.collect()
     }
 
-    /// The first and the last day to ask for.
+    /// Returns the first and the last day to request.
     fn days(&self, range: Range) -> (NaiveDate, NaiveDate) {
         let last = range.to() - TimeDelta::microseconds(1);
         if self.options.days_in_timezone {
@@ -238,14 +239,14 @@ impl LivePerson {
         if ask.reading == 0 {
             return wanted;
         }
-        // less than what the server shows at most, or the pages would be cut where they were
+        // smaller than the server's maximum, as otherwise the page boundaries would be the same
         let shown = (ask.learned.get(FULLEST)).map_or(wanted, |fullest| wanted.min(fullest));
         let less = u64::from(ask.reading).saturating_mul(CUT_ELSEWHERE);
         shown.saturating_sub(less).max(1)
     }
 
-    /// A page of what has come, but for the rows of the last second where it may be cut within that: they are asked for
-    /// again, from their first one on.
+    /// Returns a page of the received rows, without those of the last second if the page may end within it. These are
+    /// requested again from the first one on.
     fn taken(
         &self,
         ask: &PageRequest,
@@ -293,7 +294,7 @@ impl LivePerson {
         }
     }
 
-    /// Asks again, as long as no dialect is known to work and there is one left to try.
+    /// Returns the query in the next dialect, as long as none is known to work and one is left.
     fn in_another_dialect(
         &self,
         ask: &PageRequest,
@@ -301,8 +302,8 @@ impl LivePerson {
         said: String,
         dialect_is_certain: bool,
     ) -> Result<Page, Refusal> {
-        // `state` of a range's first call is made anew: the call may have gone out before another range's call found
-        // the dialect
+        // the `state` of a range's first call is created again, as the call may have been sent before another range
+        // determined the dialect
         let known = known(ask);
         let next = match known {
             Some(known) if known == state.dialect && (dialect_is_certain || known == 0) => None,
@@ -320,7 +321,7 @@ impl LivePerson {
         let mut said = state.refusals;
         said.dedup();
         let message = said.join("; ");
-        // what is written as it was before, and understood then, is refused for what it asks
+        // a query in a form that was supported before is refused because of its content
         Err(match known {
             Some(_) => Refusal::BadRange {
                 kind: FailureKind::Config,
@@ -331,7 +332,7 @@ impl LivePerson {
     }
 }
 
-/// The dialect that is known to work, counted from 0.
+/// Returns the number of the dialect that is known to work, from 0.
 fn known(ask: &PageRequest) -> Option<usize> {
     usize::try_from(ask.learned.get(UNDERSTOOD)?).ok()
 }
@@ -354,10 +355,10 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// The total of all pages, as far as the header's count is one, and what is odd about the count.
+/// Returns the total of all pages, if the header contains it, and a remark about an implausible count.
 ///
-/// Whether the header counts the page's rows or all pages' is not documented, so it proves nothing; but it must be one
-/// of the two. `before` rows came on earlier pages, `rows` on this one.
+/// Whether the header counts the rows of the page or of all pages is undocumented, so it proves nothing, but it has to
+/// be one of the two. `before` rows were on earlier pages, `rows` on this one.
 fn compared(count: Option<u64>, before: u64, rows: u64) -> (Option<u64>, Option<String>) {
     let Some(count) = count else {
         return (None, None);
@@ -369,7 +370,7 @@ fn compared(count: Option<u64>, before: u64, rows: u64) -> (Option<u64>, Option<
     } else {
         count >= so_far
     };
-    // the first page's own count says nothing about the others
+    // the first page's own count is unrelated to the others
     let certain = of_all && (ended || count > rows);
     let odd = !of_all && count != rows;
     let remark = odd.then(|| {

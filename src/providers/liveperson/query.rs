@@ -1,11 +1,10 @@
-//! The GraphQL text of a question for audits. Nothing of a user's or of a provider's is ever pasted into it.
+//! The GraphQL text of a query for audits. No text of a user or a provider is inserted verbatim.
 
 use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 
-/// Every documented field of a row, always all of them and in this order: the hash of a row is its id, and the text of
-/// a row is kept as it came.
+/// The documented fields of a row, always all of them and in this order, because the hash of a row is its id.
 pub const FIELDS: [&str; 13] = [
     "accountId",
     "objectType",
@@ -22,39 +21,39 @@ pub const FIELDS: [&str; 13] = [
     "changeDate",
 ];
 
-/// How the items of a list are written, which no document says.
+/// The form of list items, which is undocumented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lists {
     /// `["changeTimestamp"]`.
     Strings,
-    /// `[changeTimestamp]`, component types too. Users are data, and always strings.
+    /// `[changeTimestamp]`, also for component types. Users are data and always strings.
     Words,
-    /// The columns and directions of the order as words, all else as strings.
+    /// The columns and directions of the order as words, everything else as strings.
     OrderWords,
 }
 
-/// What is asked.
+/// A query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     /// The first day.
     pub(super) from: NaiveDate,
     /// The last day.
     pub(super) to: NaiveDate,
-    /// The most rows.
+    /// The maximum number of rows.
     pub(super) first: u64,
-    /// How many rows to leave out before them.
+    /// The number of rows to skip.
     pub(super) offset: u64,
     pub(super) lists: Lists,
     pub(super) timezone: &'a str,
     pub(super) language: &'a str,
-    /// None means all.
+    /// Empty for all.
     pub(super) users: &'a [String],
-    /// None means all.
+    /// Empty for all.
     pub(super) component_types: &'a [String],
 }
 
 impl Question<'_> {
-    /// The text, with what is hidden by default asked for: changes by the vendor's staff and by the system.
+    /// Returns the text, including rows that are hidden by default: changes by the vendor's staff and by the system.
     pub(super) fn text(&self) -> String {
         let order_words = self.lists != Lists::Strings;
         let (from, to) = (self.from.format("%Y-%m-%d"), self.to.format("%Y-%m-%d"));
@@ -97,7 +96,7 @@ impl Question<'_> {
     }
 }
 
-/// A string literal of GraphQL.
+/// Returns a string literal of GraphQL.
 fn string(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('"');
@@ -105,7 +104,7 @@ fn string(text: &str) -> String {
         match letter {
             '"' => literal.push_str("\\\""),
             '\\' => literal.push_str("\\\\"),
-            // control characters, and the line separators that some readers take for line ends
+            // control characters, and the line separators that some parsers treat as line ends
             letter if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') => {
                 let _ = write!(literal, "\\u{:04x}", u32::from(letter));
             }
@@ -116,7 +115,7 @@ fn string(text: &str) -> String {
     literal
 }
 
-/// Whether GraphQL takes the text for a name.
+/// Returns whether the text is a name in GraphQL.
 pub(super) fn is_name(text: &str) -> bool {
     let first = text.chars().next();
     first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
@@ -133,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// The arguments of the only field of the only operation, read by a parser that knows nothing of the adapter.
+    /// Returns the arguments of the only field of the only operation, parsed independently of the adapter.
     fn arguments(text: &str) -> Vec<(String, Value)> {
         let tree = Parser::new(text).parse();
         assert_eq!(tree.errors().len(), 0, "{text}");

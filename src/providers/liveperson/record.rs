@@ -1,4 +1,4 @@
-//! One row of the audit trail, as LivePerson sends it, and the row of the table that it becomes.
+//! A row of LivePerson's audit trail, and its conversion to a row of the table.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::providers::activity::activity_of;
 use crate::providers::json::{ScalarText, shortened};
 use crate::providers::time::{in_range, time_of};
 
-/// What `element` says where no property changed.
+/// The value of `element` if no property changed.
 const NO_ELEMENT: &str = "N/A";
 
 #[derive(Debug, Default, Deserialize)]
@@ -45,12 +45,12 @@ struct AuditRow<'a> {
     originator_is_lpa: ScalarText<'a>,
     #[serde(borrow)]
     change_date: ScalarText<'a>,
-    /// Of older revisions; never asked for.
+    /// A field of older revisions, never requested.
     #[serde(borrow)]
     action_type: ScalarText<'a>,
 }
 
-/// What of a row tells its place.
+/// The fields of a row that determine its position.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RowDate<'a> {
@@ -58,7 +58,7 @@ struct RowDate<'a> {
     change_date: ScalarText<'a>,
 }
 
-/// Reads one row whose times are local to `zone`; the error is the reason for quarantine.
+/// Parses a row whose times are local to `zone`. The error is the reason for quarantine.
 pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
     if !raw.starts_with('{') {
         return Err("the record is not a JSON object".to_owned());
@@ -127,8 +127,8 @@ pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
     })
 }
 
-/// The row with its time as an instant, so that the zone it was asked in makes no other id of it, and without what
-/// only older revisions have; nothing if its time can't be read.
+/// Returns the row with its time as an instant, so that its id doesn't depend on the requested zone, and without fields
+/// of older revisions; `None` if its time can't be parsed.
 pub(super) fn lasting(raw: &str, zone: Tz) -> Option<String> {
     let mut row: BTreeMap<Cow<str>, &RawValue> = serde_json::from_str(raw).ok()?;
     let date: ScalarText = serde_json::from_str(row.get("changeDate")?.get()).ok()?;
@@ -140,7 +140,7 @@ pub(super) fn lasting(raw: &str, zone: Tz) -> Option<String> {
     serde_json::to_string(&row).ok()
 }
 
-/// How many of the rows, at their end, show the time of the last one.
+/// Returns how many rows at the end have the time of the last one.
 pub(super) fn rows_of_last_time(text: &str, rows: &[std::ops::Range<usize>]) -> usize {
     let date = |row: &std::ops::Range<usize>| {
         let row: RowDate = serde_json::from_str(text.get(row.clone())?).ok()?;
@@ -151,19 +151,19 @@ pub(super) fn rows_of_last_time(text: &str, rows: &[std::ops::Range<usize>]) -> 
     same.count()
 }
 
-/// `2026-03-01 13:05:46.0`, with up to nine digits or no fraction, local to `zone`; one with an offset of its own is
-/// taken at its word.
+/// Parses `2026-03-01 13:05:46.0`, with a fraction of up to nine digits or none, local to `zone`; a time with an offset
+/// uses that.
 fn change_date(text: &str, zone: Tz) -> Result<Timestamp, String> {
     let no_date = || format!("`changeDate` is no date: `{}`", shortened(text));
     let Some(local) = local(text) else {
-        // what has an offset of its own is taken at its word
+        // a time with an offset uses that
         return time_of("changeDate", text).map_err(|_| no_date());
     };
     let instant = instant(local, zone).ok_or_else(no_date)?;
     in_range(instant.timestamp_micros()).ok_or_else(no_date)
 }
 
-/// A time of which the zone isn't said.
+/// A time without a zone.
 fn local(text: &str) -> Option<NaiveDateTime> {
     let (date, time) = text.trim().split_once([' ', 'T', 't'])?;
     let (seconds, fraction) = time.split_once(['.', ',']).unwrap_or((time, "0"));
@@ -176,8 +176,8 @@ fn local(text: &str) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f").ok()
 }
 
-/// A wall time as an instant. Of the two in the hour that clocks show twice, the earlier; in the hour that they leave
-/// out, what they would have shown without the change.
+/// Converts a local time to an instant: the earlier one of an ambiguous time, and for a skipped time, that with the
+/// previous offset.
 pub(super) fn instant(local: NaiveDateTime, zone: Tz) -> Option<Timestamp> {
     match zone.from_local_datetime(&local) {
         LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),
@@ -235,19 +235,19 @@ mod tests {
                 eastern,
                 Some("2026-07-01T12:05:46Z"),
             ),
-            // shown twice: the earlier
+            // ambiguous: the earlier
             (
                 "2026-11-01 01:30:00.0",
                 eastern,
                 Some("2026-11-01T05:30:00Z"),
             ),
-            // left out: the offset before
+            // skipped: the previous offset
             (
                 "2026-03-08 02:30:00.0",
                 eastern,
                 Some("2026-03-08T07:30:00Z"),
             ),
-            // a whole day left out
+            // a whole day skipped
             (
                 "2011-12-30 12:00:00.0",
                 chrono_tz::Pacific::Apia,

@@ -1,4 +1,4 @@
-//! What jobs.yaml says about LivePerson.
+//! The settings of LivePerson in jobs.yaml.
 
 use std::num::NonZeroU32;
 use std::str::FromStr as _;
@@ -25,7 +25,7 @@ use crate::yaml::{Fields, YamlValue};
 /// LivePerson in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
     name: "liveperson",
-    // no limit of the audit trail is published; bursts are to be avoided
+    // no limit of the audit trail is documented, but bursts should be avoided
     rate_limit: RateLimit::per_seconds(NonZeroU32::new(60).expect("60 isn't 0"), 60),
     account_id: Some(account_id),
     connection,
@@ -49,20 +49,20 @@ const OAUTH1_KEYS: [&str; 6] = [
 ];
 const OAUTH1_ENDED: &str = "OAuth 1.0 keys are past their end of life (2026-05-31); use OAuth 2.0 client credentials, `auth: oauth2` with `client_id` and `client_secret`";
 
-/// What a job pulls, and how.
+/// The options of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LivePersonOptions {
-    /// Whose changes to pull; none means everybody's.
+    /// The users whose changes to pull; empty for all.
     pub users: Vec<String>,
-    /// What kinds of things' changes to pull; none means all.
+    /// The component types to pull; empty for all.
     pub component_types: Vec<String>,
-    /// The zone that times are asked in; none means UTC, under whichever name the server knows it.
+    /// The requested zone of times; `None` for UTC, under a name that the server supports.
     pub timezone: Option<Tz>,
     /// The language of types and elements.
     pub language: String,
-    /// How many rows are asked for at once.
+    /// The page size.
     pub page_size: u32,
-    /// Whether days are days of `timezone`; otherwise nobody knows of which zone they are.
+    /// Whether days are those of `timezone`; otherwise their zone is unknown.
     pub days_in_timezone: bool,
 }
 
@@ -79,7 +79,7 @@ impl Default for LivePersonOptions {
     }
 }
 
-/// How a connection signs in.
+/// The sign-in of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SignInChoice {
     OAuth2,
@@ -90,7 +90,7 @@ enum SignInChoice {
 impl SignInChoice {
     const CHOICES: [(&str, Self); 2] = [("oauth2", Self::OAuth2), ("login", Self::Login)];
 
-    /// The keys that it needs, and those of the other way.
+    /// Returns the required keys, and those of the other sign-in.
     const fn keys(self) -> ([&'static str; 2], [&'static str; 2]) {
         let (client, user) = (["client_id", "client_secret"], ["username", "password"]);
         match self {
@@ -160,8 +160,8 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     })
 }
 
-/// What the vendor asks of clients: a second after 429, five where it was a sign-in; three retries after 5, 10 and 15
-/// seconds where the server failed, then longer and longer ones.
+/// The vendor's documented pauses: a second after 429, five seconds for a sign-in; after server errors, three retries
+/// after 5, 10 and 15 seconds, then increasing pauses.
 fn rest(failed: TransientFailure<'_>) -> Duration {
     match failed.status {
         StatusCode::TOO_MANY_REQUESTS if failed.signing_in => Duration::from_secs(5),
@@ -178,7 +178,7 @@ fn rest(failed: TransientFailure<'_>) -> Duration {
     }
 }
 
-/// The account's id, which stands in every path.
+/// The account's id, which is part of every path.
 fn account_id(text: &str) -> Result<String, &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if (1..=20).contains(&text.len()) && text.chars().all(fits) {
@@ -188,7 +188,7 @@ fn account_id(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether there is a key of OAuth 1.0; each is reported.
+/// Reports keys of OAuth 1.0; returns whether there were any.
 fn retired_keys(fields: &mut Fields<'_>) -> bool {
     let present = OAUTH1_KEYS.map(|known| {
         let found = fields.entries().find(|(key, _)| key.text == known);
@@ -196,7 +196,7 @@ fn retired_keys(fields: &mut Fields<'_>) -> bool {
     });
     let mut any = false;
     for (key, at) in present.into_iter().flatten() {
-        // asked for only where it stands, so that no message lists it as valid
+        // only read if present, so that no message lists it as valid
         fields.optional(key);
         fields.report_at(at, format!("`{key}` is of no use: {OAUTH1_ENDED}"));
         any = true;
@@ -215,7 +215,7 @@ fn auth_of(value: &YamlValue<'_>) -> Option<SignInChoice> {
     value.choose(SignInChoice::CHOICES)
 }
 
-/// The two secrets of the way to sign in.
+/// The two secrets of the sign-in.
 fn secrets(
     fields: &mut Fields<'_>,
     auth: Option<SignInChoice>,
@@ -247,12 +247,12 @@ fn secrets(
     Some([id?, secret?])
 }
 
-/// Where an account's services are.
+/// The locations of an account's services.
 #[derive(Debug)]
 enum ServiceHosts {
-    /// The look-up says.
+    /// Determined by the look-up.
     LookedUp(Url),
-    /// The audit trail's base, and that of sign-in.
+    /// The base URLs of the audit trail and of sign-in.
     Given(Url, Url),
 }
 
@@ -271,7 +271,7 @@ impl ServiceHosts {
         }
     }
 
-    /// The hosts that the file names.
+    /// Returns the configured hosts.
     fn named(&self) -> Vec<String> {
         let urls = match self {
             Self::LookedUp(domain) => vec![domain],
@@ -285,7 +285,7 @@ impl ServiceHosts {
         hosts
     }
 
-    /// What tells one platform from another.
+    /// Returns the identity of the platform.
     fn identity(&self) -> &Url {
         match self {
             Self::LookedUp(url) | Self::Given(url, _) => url,
@@ -366,7 +366,8 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     }
 }
 
-/// Which of a user's names is compared is not documented; none of them holds what only a query's syntax has.
+/// Validates a user. Which of a user's names is compared is undocumented; none of them contains characters of the
+/// query's syntax.
 fn user(text: &str) -> Result<String, &'static str> {
     let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '{' | '}' | '[' | ']');
     if text.contains(odd) {
@@ -445,7 +446,7 @@ struct OptionsShape {
     /// The language of types and elements. A change of it makes other rows of those that are read again.
     #[schemars(extend("default" = "en-US"))]
     language: Option<Text>,
-    /// How many rows are asked for at once.
+    /// The page size.
     #[schemars(extend("default" = 500))]
     page_size: Option<Whole>,
     /// Whether the provider's day filters go by `timezone` and take in the last day: then no day more is asked for on
