@@ -2,45 +2,45 @@
 //!
 //! A record that isn't JSON must not affect others. Therefore the list is split at the ends of its elements, and the
 //! text between two ends is a record, valid or not. The text around the list must still be
-//! strict JSON: paging fields are read exactly or not at all. A bracket ends the list only if what follows it completes
-//! the answer; any other one belongs to the damage. Where the list's end can't be found (a body that was cut short) there
-//! is no page.
+//! strict JSON: paging fields are parsed exactly or not at all. A bracket ends the list only if the text after it
+//! completes the answer; any other bracket belongs to the damage. If the list's end can't be found (a truncated body),
+//! there is no page.
 //!
-//! Elements that are JSON are taken as they are. The end of any other element is found by a scanner that expects what
-//! broken JSON writers produce: quotes that aren't escaped, apostrophes for quotes, comments, brackets that don't match.
-//! An element that seems to run on into the next record ends before it: where no object may stand (in a text, or after
-//! a comma inside an object) an object that reads as a record is the next record.
+//! Elements that are JSON are kept verbatim. The end of any other element is found by a scanner that expects the errors
+//! of broken JSON writers: unescaped quotes, apostrophes as quotes, comments, and brackets that don't match. An element
+//! that seems to continue into the next record ends before it: where no object is possible (in a text, or after a comma
+//! inside an object), an object that looks like a record is the next record.
 
 use std::io::Read as _;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-/// Whether a text reads as a record of the provider.
+/// A function that returns whether a text looks like a record of the provider.
 pub(super) type IsRecord<'a> = &'a dyn Fn(&str) -> bool;
 
-/// An answer and its records, told apart.
+/// An answer, split into its envelope and its records.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Salvaged {
-    /// The answer with an empty list in the place of its records. Strict JSON.
+    /// The answer with an empty list instead of its records, as strict JSON.
     pub(super) envelope: String,
     /// Byte ranges of the records in the answer.
     pub(super) records: Vec<Range<usize>>,
 }
 
-/// How much of an answer is there.
+/// How much of an answer was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     /// The beginning: more may follow.
     Part,
-    /// All that was received, which may have been cut short on its way.
+    /// Everything that was received, which may be truncated.
     Received,
-    /// All that was sent: the answer announced its length or its end.
+    /// Everything that was sent: the answer declared its length or its end.
     Sent,
 }
 
-/// Splits the list at `path`, a member of an object within objects. Returns nothing if the list or its end can't be
-/// found, or if the rest of the answer isn't strict JSON.
+/// Splits the list at `path`, a member of nested objects. Returns `None` if the list or its end can't be found, or if
+/// the rest of the answer isn't strict JSON.
 pub(super) fn salvage(
     text: &str,
     path: &[&str],
@@ -60,7 +60,7 @@ pub(super) fn salvage(
     is_json(envelope.as_bytes()).then_some(Salvaged { envelope, records })
 }
 
-/// Splits a text that is a list and nothing else.
+/// Splits a text that is a bare list.
 pub(super) fn array(
     text: &str,
     extent: Extent,
@@ -71,7 +71,7 @@ pub(super) fn array(
     list.significant(to).byte.is_none().then_some(records)
 }
 
-/// Splits a text of records that follow one another, usually one on each line.
+/// Splits a text of consecutive records, usually one per line.
 pub(super) fn lines(
     text: &str,
     extent: Extent,
@@ -81,43 +81,44 @@ pub(super) fn lines(
     Some(list.elements(0)?.0)
 }
 
-/// What an answer begins with whose records are a member of an object.
+/// The start of an answer whose records are a member of an object.
 const MEMBER: &[u8] = br#"{"":["#;
 
-/// Where the element ends that `bytes` begin with, a part of a list that is a member of an object. Returns nothing if they
-/// don't show that.
+/// Returns the end of the element at the start of `bytes`, a part of a list that is a member of an object; `None` if it
+/// is still unknown.
 pub(super) fn first(bytes: &[u8], extent: Extent, is_record: IsRecord<'_>) -> Option<usize> {
     DamagedList::new(bytes, ListEnd::Bracket(MEMBER), extent, is_record).element(0)
 }
 
-/// Whether `bytes` begin with an element that is JSON, or none, and a bracket.
+/// Returns whether `bytes` begin with an element that is JSON, or none, and a bracket.
 pub(super) fn begins_with_last(bytes: &[u8]) -> bool {
     let list = DamagedList::new(bytes, ListEnd::Text, Extent::Part, &|_| false);
     let end = list.json(0).unwrap_or(0);
     list.significant(end).byte == Some(b']')
 }
 
-/// Whether the bracket that `bytes` begin with may end a list that is a member of an object, by what follows it.
+/// Returns whether the bracket at the start of `bytes` may end a list that is a member of an object, by the text after
+/// it.
 pub(super) fn may_close(bytes: &[u8], extent: Extent) -> bool {
     let list = DamagedList::new(bytes, ListEnd::Bracket(MEMBER), extent, &|_| false);
     list.closes(0) != Some(false)
 }
 
-/// Whether the bytes are one strict JSON value.
+/// Returns whether the bytes are one strict JSON value.
 pub(super) fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// What ends a list.
+/// The end of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ListEnd<'a> {
-    /// A bracket behind which the answer goes on that begins so, up to the list's opening bracket.
+    /// A bracket after which the answer continues; contains the answer's start up to the list's opening bracket.
     Bracket(&'a [u8]),
-    /// The end of the text. Elements may be separated by line ends alone.
+    /// The end of the text. Elements may only be separated by line ends.
     Text,
 }
 
-/// The next byte that isn't whitespace.
+/// The next byte that isn't white space.
 #[derive(Debug, Clone, Copy)]
 struct Significant {
     at: usize,
@@ -126,25 +127,25 @@ struct Significant {
     after_line: bool,
 }
 
-/// How a quoted text ends.
+/// The end of a quoted text.
 #[derive(Debug, Clone, Copy)]
 enum QuotedText {
-    /// With a quote; the position behind it.
+    /// A quote, with the position after it.
     Closed(usize),
-    /// Not at all: the next record begins after the separator at this position.
+    /// None: the next record begins after the separator at this position.
     Boundary(usize),
-    /// Not within the bytes.
+    /// None within the bytes.
     Open,
 }
 
-/// Why an element seems to have no end.
+/// The reason why an element seems to have no end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unended {
     /// A text in it isn't closed.
     Text,
-    /// A list in it isn't closed where the next record begins: that may be the first one inside the list.
+    /// A list in it isn't closed when the next record begins, which may be inside the list.
     List,
-    /// Its brackets aren't.
+    /// Its brackets aren't closed.
     Element,
 }
 
@@ -166,7 +167,7 @@ impl<'a> DamagedList<'a> {
         }
     }
 
-    /// The position behind the opening bracket of the list at `path`. Everything before it is strict JSON.
+    /// Returns the position after the opening bracket of the list at `path`. Everything before it is strict JSON.
     fn find(&self, from: usize, path: &[&str]) -> Option<usize> {
         let (wanted, path) = path.split_first()?;
         let mut at = self.expect(from, b'{')?;
@@ -187,14 +188,14 @@ impl<'a> DamagedList<'a> {
         }
     }
 
-    /// The elements from `from` on, and the position behind the list.
+    /// Returns the elements from `from` on, and the position after the list.
     fn elements(&self, from: usize) -> Option<(Vec<Range<usize>>, usize)> {
         let mut records = Vec::new();
         let mut at = from;
         loop {
             let next = self.significant(at);
             match next.byte {
-                // a separator too many separates nothing
+                // an excess separator separates nothing
                 Some(b',') => at = next.at + 1,
                 Some(b']') if self.closes(next.at) == Some(true) => {
                     return Some((records, next.at + 1));
@@ -208,7 +209,7 @@ impl<'a> DamagedList<'a> {
         }
     }
 
-    /// The end of the element at `from`.
+    /// Returns the end of the element at `from`.
     fn element(&self, from: usize) -> Option<usize> {
         let whole = self.json(from).filter(|end| self.is_delimited(*end));
         if whole.is_some() {
@@ -226,7 +227,7 @@ impl<'a> DamagedList<'a> {
             .or_else(|| self.last(from, unended))
     }
 
-    /// The end of the strict JSON value at `from`.
+    /// Returns the end of the strict JSON value at `from`.
     fn json(&self, from: usize) -> Option<usize> {
         let rest = self.bytes.get(from..)?;
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
@@ -234,7 +235,7 @@ impl<'a> DamagedList<'a> {
         Some(from + values.byte_offset())
     }
 
-    /// Whether an element may end at `at`. A missing comma is no reason to lose the record after it.
+    /// Returns whether an element may end at `at`. A missing comma must not lose the next record.
     fn is_delimited(&self, at: usize) -> bool {
         let next = self.significant(at);
         match (next.byte, self.end) {
@@ -246,15 +247,15 @@ impl<'a> DamagedList<'a> {
         }
     }
 
-    /// Whether a member follows: then an object isn't over, though its braces pair up.
+    /// Returns whether a member follows, so that an object hasn't ended although its braces are paired.
     fn is_member(&self, at: usize) -> bool {
         let name = self.significant(at);
         let end = (name.byte == Some(b'"')).then(|| self.json(name.at));
         (end.flatten()).is_some_and(|end| self.significant(end).byte == Some(b':'))
     }
 
-    /// Whether the bracket at `at` ends the list: what follows it completes the answer. Returns nothing if that isn't all
-    /// there yet.
+    /// Returns whether the bracket at `at` ends the list because the text after it completes the answer; `None` if that
+    /// text is incomplete.
     fn closes(&self, at: usize) -> Option<bool> {
         let ListEnd::Bracket(before) = self.end else {
             return Some(false);
@@ -267,7 +268,7 @@ impl<'a> DamagedList<'a> {
                 let end = values.byte_offset().saturating_sub(before.len());
                 match self.significant(at + end).byte {
                     None => (!is_part).then_some(true),
-                    // another answer follows: both together are none, rather than one with damage inside
+                    // a second answer follows: both together are invalid, instead of one answer with damage inside
                     Some(b'{' | b'[') => Some(true),
                     Some(_) => Some(false),
                 }
@@ -277,14 +278,14 @@ impl<'a> DamagedList<'a> {
         }
     }
 
-    /// The end of an element that isn't JSON. The next record may begin inside its lists only if `in_lists`: they may hold
-    /// what reads as a record.
+    /// Returns the end of an element that isn't JSON. The next record may begin inside its lists only if `in_lists`, as
+    /// they may contain texts that look like a record.
     fn broken(&self, from: usize, in_lists: bool) -> Result<usize, Unended> {
-        // what closes the brackets that are open
+        // the closing brackets of the open ones
         let mut open: Vec<u8> = Vec::new();
-        // how many were open, the last one a list's, where what reads as a record began
+        // the number of open brackets, the last of a list, where a text that looks like a record began
         let mut passed: Option<usize> = None;
-        // the last byte outside of texts that isn't whitespace
+        // the last byte outside of texts that isn't white space
         let mut before = b',';
         let mut at = from;
         while let Some(&byte) = self.bytes.get(at) {
@@ -323,7 +324,7 @@ impl<'a> DamagedList<'a> {
                         passed = passed.filter(|passed| opened >= *passed);
                         open.truncate(opened);
                     }
-                    // of all lists, only the one of records can be open
+                    // only the list of records can be open
                     None => match self.closes(at) {
                         Some(true) => return Ok(self.trimmed(from, at)),
                         Some(false) => {}
@@ -355,8 +356,8 @@ impl<'a> DamagedList<'a> {
         Err(Unended::Element)
     }
 
-    /// The end of the last element, whose quotes or brackets don't pair up: where the rest completes the answer. An answer
-    /// that may have been cut short inside that element has none.
+    /// Returns the end of the last element, whose quotes or brackets aren't paired: the position at which the rest
+    /// completes the answer. If the answer may be truncated inside that element, there is none.
     fn last(&self, from: usize, unended: Unended) -> Option<usize> {
         if self.extent != Extent::Sent || self.may_be_cut(from, unended) {
             return None;
@@ -371,8 +372,7 @@ impl<'a> DamagedList<'a> {
         Some(self.trimmed(from, from + length))
     }
 
-    /// Whether a record that is whole, or lacks its end and nothing else, ends the text: it may be what is left of a page
-    /// that was cut.
+    /// Returns whether the text ends with a record that is complete or only lacks its end, as in a truncated page.
     fn may_be_cut(&self, from: usize, unended: Unended) -> bool {
         let mut before = b'[';
         let bytes = self.bytes.iter().enumerate().skip(from);
@@ -386,15 +386,15 @@ impl<'a> DamagedList<'a> {
         begins.any(|(at, _)| (at > from || unended != Unended::Text) && self.is_beginning(at))
     }
 
-    /// Whether the elements from `from` on are strict JSON as far as they go.
+    /// Returns whether the elements from `from` on are strict JSON as far as they are complete.
     fn is_beginning(&self, from: usize) -> bool {
         let rest = self.bytes.get(from..).unwrap_or_default();
         let list = b"[".as_slice().chain(rest);
         serde_json::from_reader::<_, IgnoredAny>(list).map_or_else(|error| error.is_eof(), |_| true)
     }
 
-    /// The end of the text whose opening quote is at `from`. A quote closes it only if what follows can follow a text: a
-    /// quote inside that should have been escaped is followed by something else.
+    /// Returns the end of the text whose opening quote is at `from`. A quote closes it only if the next character can
+    /// follow a text, which isn't so for an unescaped quote inside.
     fn text(&self, from: usize) -> QuotedText {
         let quote = self.bytes.get(from);
         let mut at = from + 1;
@@ -420,7 +420,7 @@ impl<'a> DamagedList<'a> {
         }
     }
 
-    /// The end of the comment at `at`, if there is one.
+    /// Returns the end of the comment at `at`, if there is one.
     fn comment(&self, at: usize) -> Option<usize> {
         let rest = self.bytes.get(at..)?;
         if rest.starts_with(b"//") {
@@ -436,7 +436,7 @@ impl<'a> DamagedList<'a> {
         byte == b',' || byte == b'\n' && self.end == ListEnd::Text
     }
 
-    /// Whether a record begins after the separator at `at`.
+    /// Returns whether a record begins after the separator at `at`.
     fn is_boundary(&self, at: usize) -> bool {
         let next = self.significant(at + 1);
         if next.byte != Some(b'{') {
@@ -447,19 +447,19 @@ impl<'a> DamagedList<'a> {
         record.is_some_and(|record| (self.is_record)(&String::from_utf8_lossy(record)))
     }
 
-    /// The position behind `byte`, if that is what comes next.
+    /// Returns the position after `byte`, if it is the next one.
     fn expect(&self, at: usize, byte: u8) -> Option<usize> {
         let next = self.significant(at);
         (next.byte == Some(byte)).then_some(next.at + 1)
     }
 
-    /// Where what begins at `from` and reaches to `to` ends without the whitespace at its end.
+    /// Returns the end of the text from `from` to `to` without trailing white space.
     fn trimmed(&self, from: usize, to: usize) -> usize {
         let bytes = self.bytes.get(from..to).unwrap_or_default();
         from + bytes.trim_ascii_end().len()
     }
 
-    /// Byte order marks count as whitespace: files that were put together have one at the beginning of each.
+    /// Byte order marks count as white space, as concatenated files have one at the start of each.
     fn significant(&self, from: usize) -> Significant {
         let mut at = from;
         let mut after_line = false;

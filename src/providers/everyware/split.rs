@@ -1,4 +1,4 @@
-//! Takes the one unbounded answer apart while it arrives: each element of `audit`, as its own text.
+//! A streaming parser of the answer, whose size is unlimited: returns each element of `audit` as a text of its own.
 
 use std::borrow::Cow;
 
@@ -10,37 +10,37 @@ use crate::providers::json::shortened;
 use crate::providers::salvage::{Extent, begins_with_last, first, is_json, may_close};
 use crate::providers::{Page, Refusal, Splitter};
 
-/// How many bytes of a whole answer are read at once.
+/// The number of bytes of a complete answer that are parsed at once.
 const PIECE: usize = 64 << 10;
-/// How many bytes after a broken record are looked at first, to find its end; then twice as many, and so on.
+/// The number of bytes after a broken record that are first searched for its end, doubled each time.
 const LOOK_AHEAD: usize = 1 << 10;
-/// How many bytes after a bracket are looked at, before it is taken for the end of `audit`.
+/// The number of bytes after a bracket that are checked before it counts as the end of `audit`.
 const TAIL: usize = 64 << 10;
-/// How much of what isn't JSON is looked at, for the message.
+/// The number of bytes of an answer that isn't JSON that are kept for the message.
 const BEGINNING: usize = 600;
-/// Counts of records at which providers tend to cut answers off.
+/// The numbers of records at which providers tend to truncate answers.
 const ROUND: [u64; 3] = [50, 100, 1_000];
 
-/// Takes an answer's body apart. It holds one record, plus what it was fed and gives back.
+/// A parser of an answer's body. Holds one record, and the bytes that it was given and returns.
 #[derive(Debug)]
 pub(super) struct AuditSplitter {
     max_rows: Option<u64>,
     record_cap: usize,
     state: SplitState,
-    /// The value that is passed over.
+    /// The value that is being scanned.
     value: SkippedValue,
-    /// What of it has come, if it is wanted.
+    /// The received bytes of the value, if it is needed.
     kept: Vec<u8>,
-    /// Bytes behind a broken record's end, which are to be read again.
+    /// The bytes after a broken record's end, which are parsed again.
     again: Vec<u8>,
-    /// How many bytes have been read.
+    /// The number of parsed bytes.
     read: u64,
     records: u64,
     /// Whether there was a member `audit`.
     audit: bool,
-    /// The first member of no known meaning.
+    /// The first unknown member.
     other: Option<String>,
-    /// What an error says of itself.
+    /// The message of an error.
     message: Option<String>,
     limit_exceeded: bool,
 }
@@ -49,7 +49,7 @@ pub(super) struct AuditSplitter {
 enum SplitState {
     /// Before the object.
     Start,
-    /// In what is no JSON object.
+    /// In an answer that isn't a JSON object.
     Foreign,
     /// Before a member's name, or before the object's end.
     Member { first: bool },
@@ -61,16 +61,17 @@ enum SplitState {
     Before(Member),
     /// In the value.
     Inside(Member),
-    /// Behind a member.
+    /// After a member.
     After,
     /// Before an element of `audit`, or before its end.
     Element,
     /// In an element.
     InElement,
-    /// Behind an element of that many bytes, before what separates it from the next.
+    /// After an element of this number of bytes, before the separator.
     AfterElement { length: usize },
-    /// Behind a bracket at `bracket` of what is kept, which begins with an element of `length` bytes, none if that is 0. It
-    /// ends `audit` unless what follows says otherwise, which is looked at once so many bytes are there.
+    /// After a bracket at `bracket` of the kept bytes, which begin with an element of `length` bytes, or none if that
+    /// is 0. The bracket ends `audit` unless the next bytes show otherwise, which are checked when this number of bytes
+    /// has arrived.
     Tail {
         length: usize,
         bracket: usize,
@@ -78,20 +79,20 @@ enum SplitState {
     },
     /// Before the bracket that ends `audit`.
     Close,
-    /// In an element that isn't JSON, whose end is looked for once so many bytes of it are there.
+    /// In an element that isn't JSON, whose end is searched when this number of its bytes has arrived.
     Broken { look_at: usize },
-    /// Behind the object.
+    /// After the object.
     Done,
 }
 
-/// Members of the object, by what they mean here.
+/// The members of the object by meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Member {
     /// The records.
     Audit,
-    /// What an error says.
+    /// The message of an error.
     Message,
-    /// Sibling calls tell with it that there is more.
+    /// The member with which similar calls report a truncated list.
     LimitExceeded,
     Other,
 }
@@ -114,7 +115,7 @@ impl AuditSplitter {
         }
     }
 
-    /// Takes apart an answer that is there as a whole.
+    /// Parses a complete answer.
     pub(super) fn whole(&mut self, body: &[u8], is_whole: bool) -> Result<Page, Refusal> {
         let mut page = Page::default();
         for piece in body.chunks(PIECE) {
@@ -123,7 +124,7 @@ impl AuditSplitter {
         self.finish(page, is_whole)
     }
 
-    /// One that takes no record of more than `record_cap` bytes.
+    /// Creates a parser that refuses records of more than `record_cap` bytes.
     #[cfg(test)]
     fn capped(record_cap: usize) -> Self {
         Self {
@@ -132,7 +133,7 @@ impl AuditSplitter {
         }
     }
 
-    /// Reads all of the bytes.
+    /// Parses all of the bytes.
     fn take(&mut self, bytes: &[u8], page: &mut Page) -> Result<(), Refusal> {
         let (mut rest, mut at) = (Cow::Borrowed(bytes), 0);
         loop {
@@ -150,7 +151,7 @@ impl AuditSplitter {
         }
     }
 
-    /// Reads some of the bytes: how many.
+    /// Parses some of the bytes; returns their number.
     fn step(&mut self, bytes: &[u8], page: &mut Page) -> Result<usize, Refusal> {
         let Some(&byte) = bytes.first() else {
             return Ok(0);
@@ -175,7 +176,7 @@ impl AuditSplitter {
         // a value's first byte belongs to the value
         let mut read = 1;
         self.state = match (self.state, byte) {
-            // the mark that some servers put before UTF-8
+            // the byte order mark that some servers send with UTF-8
             (SplitState::Start, 0xef | 0xbb | 0xbf) => SplitState::Start,
             (SplitState::Start, b'{') => SplitState::Member { first: true },
             (SplitState::Start, _) => {
@@ -188,7 +189,7 @@ impl AuditSplitter {
             }
             (SplitState::Member { first: true } | SplitState::After, b'}') => SplitState::Done,
             (SplitState::Colon(member), b':') => SplitState::Before(member),
-            // a separator too many separates nothing
+            // an excess separator separates nothing
             (SplitState::Before(Member::Audit), b'[') | (SplitState::Element, b',') => {
                 SplitState::Element
             }
@@ -211,7 +212,7 @@ impl AuditSplitter {
         Ok(read)
     }
 
-    /// Reads what belongs to a name or a value.
+    /// Parses the bytes of a name or a value.
     fn within(&mut self, bytes: &[u8], page: &mut Page) -> Result<usize, Refusal> {
         let (read, ended) = match self.value.take(bytes) {
             Ok(taken) => taken,
@@ -224,7 +225,7 @@ impl AuditSplitter {
         if matches!(self.state, SplitState::InElement) {
             let room = self.record_cap.saturating_sub(self.kept.len());
             if read > room {
-                // its quotes may not pair, so that it seems to go on
+                // its quotes may not be paired, so that it seems to continue
                 self.kept.extend_from_slice(&bytes[..room]);
                 self.split_off(Extent::Part, page)
                     .ok_or_else(|| self.too_large())?;
@@ -263,7 +264,7 @@ impl AuditSplitter {
         )
     }
 
-    /// What follows an element says whether it is complete.
+    /// Checks the byte after an element, which shows whether the element is complete.
     fn after_element(&mut self, byte: u8, length: usize, page: &mut Page) -> usize {
         let behind = self.kept.get(length..).unwrap_or_default();
         let has_comma = behind.contains(&b',');
@@ -272,9 +273,9 @@ impl AuditSplitter {
             return 1;
         }
         let element = self.kept.get(..length).unwrap_or_default();
-        // one that holds an object may hold the next record, if its quotes don't pair
+        // an element that contains an object may contain the next record, if its quotes aren't paired
         let holds_object = element.get(1..).is_some_and(|rest| rest.contains(&b'{'));
-        // a text may be the name of another member: then the object isn't over, though its braces pair up
+        // a text may be the name of another member, so that the object hasn't ended although its braces are paired
         let may_follow = if has_comma {
             byte != b'"'
         } else {
@@ -303,7 +304,7 @@ impl AuditSplitter {
         }
     }
 
-    /// Collects what follows a bracket until it shows whether that ends `audit`. How it arrives makes no difference.
+    /// Collects bytes after a bracket until they show whether it ends `audit`, independent of how they arrive.
     fn tail(
         &mut self,
         bytes: &[u8],
@@ -330,7 +331,7 @@ impl AuditSplitter {
         read
     }
 
-    /// What is kept, an element of `length` bytes and a bracket, is the end of `audit`.
+    /// Handles the end of `audit`: the kept bytes are an element of `length` bytes and a bracket.
     fn close(&mut self, length: usize, page: &mut Page) {
         if length > 0 {
             self.emit(length, page);
@@ -339,7 +340,7 @@ impl AuditSplitter {
         self.state = SplitState::Close;
     }
 
-    /// Leaves what is kept from `at` on to be read again.
+    /// Returns the kept bytes from `at` on, to be parsed again.
     fn read_again_from(&mut self, at: usize) {
         self.again = self.kept.split_off(at);
         self.kept.clear();
@@ -347,14 +348,14 @@ impl AuditSplitter {
         self.read = self.read.saturating_sub(self.again.len() as u64);
     }
 
-    /// What is kept begins with an element that isn't JSON.
+    /// Handles an element that isn't JSON at the start of the kept bytes.
     fn look_for_end(&mut self) {
         self.value = SkippedValue::default();
         let look_at = self.kept.len() + LOOK_AHEAD;
         self.state = SplitState::Broken { look_at };
     }
 
-    /// Collects bytes of an element that isn't JSON until its end can be told. How they arrived makes no difference.
+    /// Collects bytes of an element that isn't JSON until its end is known, independent of how they arrive.
     fn broken_element(
         &mut self,
         bytes: &[u8],
@@ -375,7 +376,8 @@ impl AuditSplitter {
         Ok(read)
     }
 
-    /// Emits the element that begins what is kept, and leaves the rest to be read again. Nothing if its end isn't there.
+    /// Emits the element at the start of the kept bytes, and returns the rest to be parsed again. Does nothing if its
+    /// end is unknown.
     fn split_off(&mut self, extent: Extent, page: &mut Page) -> Option<()> {
         let end = first(&self.kept, extent, &|raw| read_record(raw).is_ok())?;
         self.emit(end, page);
@@ -384,11 +386,11 @@ impl AuditSplitter {
         Some(())
     }
 
-    /// A name or a value is complete.
+    /// Handles a complete name or value.
     fn ended(&mut self, page: &mut Page) -> Result<(), Refusal> {
         self.state = match self.state {
             SplitState::Name => {
-                // a name that can't be read is none of those that are known
+                // an invalid name counts as unknown
                 let name: String = serde_json::from_slice(&self.kept).unwrap_or_default();
                 let member = match name.as_str() {
                     "audit" => Member::Audit,
@@ -424,7 +426,7 @@ impl AuditSplitter {
         Ok(())
     }
 
-    /// `audit` is no list: one record, or none.
+    /// Handles an `audit` that isn't a list: one record, or none.
     fn lone(&mut self, page: &mut Page) -> Result<(), Refusal> {
         if self.kept.starts_with(b"{") {
             self.emit(self.kept.len(), page);
@@ -441,7 +443,7 @@ impl AuditSplitter {
         Ok(())
     }
 
-    /// That many of the bytes kept are a record.
+    /// Emits this number of the kept bytes as a record.
     fn emit(&mut self, length: usize, page: &mut Page) {
         let from = page.text.len();
         let bytes = self.kept.get(..length).unwrap_or_default();
@@ -455,7 +457,7 @@ impl AuditSplitter {
         self.records += 1;
     }
 
-    /// Collects the beginning of what is no JSON object, then says so.
+    /// Collects the beginning of an answer that isn't a JSON object, then fails.
     fn foreign(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let read = bytes.len().min(BEGINNING - self.kept.len());
         self.kept.extend_from_slice(&bytes[..read]);
@@ -466,7 +468,7 @@ impl AuditSplitter {
     }
 
     fn not_an_object(&self) -> Refusal {
-        // a bare list may be one of records, and those may hold secrets
+        // a bare list may contain records, which may contain secrets
         let shown = if self.kept.starts_with(b"[") {
             b"["
         } else {
@@ -479,10 +481,10 @@ impl AuditSplitter {
         )
     }
 
-    /// `at` bytes ahead, the answer is no JSON.
+    /// Returns the error for an answer that isn't JSON at the position `at`.
     fn broken(&self, at: usize) -> Refusal {
         let place = self.read + at as u64 + 1;
-        // where, not what: records may hold secrets
+        // only the position: records may contain secrets
         failed(
             FailureKind::Data,
             format!("the answer is not the JSON that was expected, at byte {place}"),
@@ -503,14 +505,14 @@ impl Splitter for AuditSplitter {
 }
 
 impl AuditSplitter {
-    /// The body has ended: adds its last records to the page.
+    /// Ends the body: adds its last records to the page.
     fn finish(&mut self, mut page: Page, is_whole: bool) -> Result<Page, Refusal> {
         let extent = if is_whole {
             Extent::Sent
         } else {
             Extent::Received
         };
-        // of what looked like one element, the end of the first may be known by now
+        // the end of the first of several apparent elements may be known by now
         loop {
             match self.state {
                 SplitState::InElement
@@ -524,7 +526,7 @@ impl AuditSplitter {
                     length, bracket, ..
                 } => {
                     let tail = self.kept.get(bracket..).unwrap_or_default();
-                    // half a tail is for the reader of the tail to name
+                    // the parser of the rest reports a truncated rest
                     if may_close(tail, Extent::Part) {
                         self.close(length, &mut page);
                     } else {
@@ -538,7 +540,7 @@ impl AuditSplitter {
         match self.state {
             SplitState::Done => {}
             SplitState::Foreign => return Err(self.not_an_object()),
-            // whatever follows the end of `audit` isn't JSON
+            // the text after the end of `audit` isn't JSON
             SplitState::Broken { .. } if begins_with_last(&self.kept) => {
                 self.read = self.read.saturating_sub(self.kept.len() as u64);
                 return Err(self.broken(0));
@@ -556,7 +558,7 @@ impl AuditSplitter {
                 format!("the answer has no `audit`, but a message: {message}"),
             ));
         }
-        // an object without any member is how some servers write an empty list; what says something else is no list
+        // some servers return an object without members for an empty list; other members mean that it isn't a list
         if let (false, Some(other)) = (self.audit, &self.other) {
             return Err(failed(
                 FailureKind::Data,
@@ -585,7 +587,7 @@ impl AuditSplitter {
     }
 }
 
-/// What to do where an answer shows too few.
+/// The advice about truncated answers.
 const SMALLER: &str = "set `timezone`, so that fewer days are asked for at once, or split the job by `action` and \
      `result_code` (records of other types than the four actions may then be missing: compare the counts)";
 

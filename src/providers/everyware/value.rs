@@ -1,38 +1,39 @@
-//! Finds where a JSON value ends, in bytes that arrive in pieces.
+//! A scanner for the end of a JSON value in bytes that arrive in pieces.
 
-/// What a record may grow to: many times over what any real one is.
+/// The maximum size of a record, far above that of real ones.
 pub(super) const RECORD_CAP: usize = 64 << 20;
-/// The deepest nesting that is followed: a byte is held for each. A record has no room for more, and whether it can be
-/// read is a question of its own.
+/// The maximum nesting depth, as a byte is held per level. A record has no room for more levels; whether it can be
+/// parsed is checked separately.
 const DEEPEST: usize = RECORD_CAP;
 
-/// A value that is being passed over: where it stands, not what it says. Brackets must match and strings must end;
-/// whether all else is JSON, whoever reads the value finds out.
+/// A value that is being scanned for its end. Brackets have to match and strings have to end; whether the value is JSON
+/// is checked when it is parsed.
 #[derive(Debug, Default)]
 pub(super) struct SkippedValue {
     begun: Option<Shape>,
-    /// What closes the brackets that are open.
+    /// The closing brackets of the open ones.
     closers: Vec<u8>,
     in_string: bool,
     escaped: bool,
-    /// Whether it has apostrophes or slashes outside of strings, which JSON hasn't: they may hide brackets.
+    /// Whether it has apostrophes or slashes outside of strings, which aren't JSON and may hide brackets.
     pub(super) is_odd: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// Ends with a byte of its own.
+    /// A value with a closing byte.
     Closed,
-    /// A number or a word: ends before the byte that can't belong to it.
+    /// A number or a word, which ends before the first byte that can't belong to it.
     Bare,
 }
 
-/// At this many bytes from where the value was taken up, it is no JSON.
+/// The value isn't JSON, at this number of bytes from the start of the piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) usize);
 
 impl SkippedValue {
-    /// How many of these bytes belong to the value, and whether it ends with them. The first byte of all is its own.
+    /// Returns how many of these bytes belong to the value, and whether it ends with them. The very first byte belongs
+    /// to it.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), Broken> {
         let Some(&first) = bytes.first() else {
             return Ok((0, false));
@@ -88,7 +89,7 @@ impl SkippedValue {
     }
 }
 
-/// Whether a number or a word (`true`, `null`, also `NaN`) may hold this byte.
+/// Returns whether a number or a word (`true`, `null`, also `NaN`) may contain this byte.
 fn is_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
 }
