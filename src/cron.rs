@@ -32,7 +32,7 @@ const SEARCH_YEARS: i32 = 41;
 /// For changes of the zone's offset, there are two rules, as in Vixie cron:
 ///
 /// - **Intervals** (seconds, minutes or hours begin with `*`, like `*/15 * * * *`) fire at every instant whose local
-///   time matches. So `*/15` goes on every 15 real minutes; a local time that occurs twice fires twice, and one that
+///   time matches. So `*/15` fires every 15 real minutes; a local time that occurs twice fires twice, and one that
 ///   doesn't exist doesn't fire.
 /// - **Fixed times** (all else, like `30 2 * * *`) fire once for each local time. One that doesn't exist fires at the
 ///   first instant after the gap, together with all others in the gap; one that occurs twice fires at the first.

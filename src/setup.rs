@@ -443,7 +443,7 @@ jobs:
         let data = pauses(&[FailureKind::Data]);
         assert_eq!(data[..3], [11, 21, 41].map(TimeDelta::seconds));
         assert_eq!(data[11], TimeDelta::seconds(301));
-        // independent of which stream failed first
+        // with either stream failing first
         let auth = pauses(&[FailureKind::Data, FailureKind::Auth]);
         assert_eq!(auth[..3], [61, 121, 241].map(TimeDelta::seconds));
         assert_eq!(auth[11], TimeDelta::seconds(3_601));

@@ -30,7 +30,7 @@ use crate::secret::Secret;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Where the token is asked for, the client's id, and its secret.
+/// Returns the token endpoint, the client's id, and its secret.
 fn oauth(settings: &mut ClientSettings) -> (&mut ServiceHost, &mut Secret, &mut Secret) {
     match &mut settings.endpoint.sign_in {
         SignIn::ClientCredentials {

@@ -197,7 +197,7 @@ fn skew(meta: &ObjectMeta, before: Timestamp, after: Timestamp) -> Option<TimeDe
     (ahead.abs() > SKEW).then_some(ahead)
 }
 
-/// Lets several creators race for a key, of which exactly one may win. Sequential requests don't detect a store that
+/// Lets several creators race for a key: exactly one may win. Sequential requests don't detect a store that
 /// first checks and then writes.
 async fn race(lake: &Lake, key: &Path) -> Result<(), LakeError> {
     let texts: [String; CREATORS] = std::array::from_fn(|n| text(key, &format!("creator {n}")));

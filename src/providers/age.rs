@@ -1,4 +1,4 @@
-//! Providers' messages about ranges that they no longer serve. These are undocumented, so many phrases are recognised,
+//! Providers' messages about ranges that they no longer serve. They are undocumented. Therefore a list of phrases is recognised,
 //! and their meaning is verified by requests before it has consequences.
 
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta};

@@ -70,7 +70,7 @@ impl Job {
     }
 
     /// Refuses a job whose partitions or ids have changed. Ids are looked up in the folder where a record would land,
-    /// so if the folder's name or the content that makes up ids has changed since the job's last commit, re-read
+    /// so if the folder's name or the content from which ids are derived has changed since the job's last commit, re-read
     /// records would land a second time.
     pub(crate) fn refuse_if_moved(&self, newest: &Commit) -> Result<(), RunError> {
         let Some(was) = &newest.origin else {

@@ -138,7 +138,7 @@ impl RepeatedRead {
     /// A single read is accepted if the provider's count didn't change and no record was on two pages, because then no
     /// record was missed. Otherwise, the number of a record's occurrences is that of the last read without a page
     /// boundary at its instant. If all reads had one, it is the number on one page, or finally the number in the last
-    /// two reads if they are equal: a record that moved may make up for one that was missed. The result is accepted if
+    /// two reads if they are equal: a record that moved may hide one that was missed. The result is accepted if
     /// it adds up to the provider's count, or if two equal reads exceed it. If the provider counts more, it may return
     /// the rest only for a smaller range, so nothing is accepted.
     pub(super) fn end_of_reading(

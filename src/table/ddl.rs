@@ -239,8 +239,8 @@ pub fn ddl(engine: Engine, table: &Table) -> String {
     }
 }
 
-/// The type that engines are told for a column in the path. Never leave it to them to guess: `account_id=007` would
-/// become a number.
+/// Returns the declared type of a column in the path. It is never inferred by engines, as `account_id=007` would become
+/// a number.
 fn path_type(column: PartitionColumn) -> DataType {
     match column {
         PartitionColumn::Provider

@@ -109,7 +109,7 @@ pub struct StoredRow<'a> {
     pub ingested_at: Timestamp,
 }
 
-/// A file of the lake of which only the footer and the column `event_id` are read. Supports any schema version with
+/// A file of the lake. Only its footer and the column `event_id` are read. Supports any schema version with
 /// that column.
 pub struct StoredIds {
     path: Path,

@@ -186,7 +186,7 @@ impl Api {
         format!("http://{}{path}", self.address)
     }
 
-    /// The requests but for sign-ins.
+    /// Returns the requests except sign-ins.
     pub(super) fn calls(&self) -> Vec<Seen> {
         self.all(|seen| seen.path != "/oauth/token")
     }

@@ -84,7 +84,7 @@ async fn nothing_that_is_printed_holds_a_secret() {
 
     // a server that echoes all it was sent
     let api = Api::start(move |seen, before| {
-        // an API may name the query's values, which are no secrets
+        // an API may name the query's values, which aren't secret
         let query = seen
             .query
             .as_ref()

@@ -61,7 +61,7 @@ async fn own_headers_go_with_calls_and_sign_ins_but_not_with_downloads() {
     send(&client, &download(api.url("/f"))).await.unwrap();
     assert_eq!(keys(), [one.clone(), one.clone(), None]);
 
-    // the file is read anew with the next sign-in
+    // the file is read again with the next sign-in
     std::fs::write(&file, "key-two\n").unwrap();
     send(&client, &get("/x")).await.unwrap();
     send(&client, &get("/refused")).await.unwrap();

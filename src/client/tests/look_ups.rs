@@ -10,7 +10,7 @@ use super::*;
 use crate::model::FailureKind;
 use crate::providers::DiscoveredHost;
 
-/// The body itself, but for one that holds no host.
+/// Returns the body itself, unless it has no host.
 fn host(body: &str, service: &str) -> Option<String> {
     assert!(matches!(service, "audits" | "sign-in"));
     Some(body.to_owned()).filter(|body| body != "{}")

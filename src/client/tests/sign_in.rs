@@ -448,7 +448,7 @@ async fn a_sign_in_that_asks_for_patience_gets_it() {
     });
     let error = send(&impatient, &get("/x")).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
-    // what is refused is refused, whatever is asked beside it
+    // a refusal is permanent, even with a requested pause
     let api = first(vec![
         reply(400, r#"{"error":"invalid_client"}"#).header("retry-after", "9"),
     ])

@@ -129,7 +129,7 @@ impl Everyware {
     }
 }
 
-/// `ErrorBean`, of which only `message` is known.
+/// `ErrorBean`. Only its `message` is known.
 #[derive(Debug, Default, Deserialize)]
 struct ErrorBean<'a> {
     #[serde(borrow, default)]

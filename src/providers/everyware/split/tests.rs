@@ -218,7 +218,7 @@ fn round_counts_are_told_of_and_a_known_cap_is_too_many() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
-/// In pieces of any length, one record that isn't JSON costs itself and no other.
+/// In pieces of any length, a record that isn't JSON affects no other.
 #[test]
 fn one_broken_record_costs_itself_and_no_other() {
     let good =
@@ -259,7 +259,7 @@ fn one_broken_record_costs_itself_and_no_other() {
     }
 }
 
-/// A text that isn't closed seems to go on for the rest of the answer, however long that is.
+/// A text that isn't closed seems to continue to the end of an answer of any length.
 #[test]
 fn a_record_without_an_end_ends_before_the_next() {
     let good = r#"{"id":1,"occurredOn":1772359200000,"eventInput1":"x"}"#;
