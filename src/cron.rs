@@ -283,7 +283,7 @@ impl Eq for CronSchedule {}
 
 impl fmt::Debug for CronSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Schedule({self})")
+        write!(f, "CronSchedule({self})")
     }
 }
 

@@ -83,7 +83,7 @@ async fn after_each_panic<F: Future<Output = ()>>(
 ) {
     while let Err(panic) = AssertUnwindSafe(keep()).catch_unwind().await {
         let panic = said_of_panic(&*panic);
-        tracing::error!(job, panic, "keeping the job panicked; it is taken up again");
+        tracing::error!(job, panic, "the job's schedule panicked; it is restarted");
         tokio::select! {
             () = tokio::time::sleep(PANIC_PAUSE) => {}
             () = stop.cancelled() => return,
@@ -189,7 +189,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
                 tracing::error!(
                     job = job.name,
                     panic = said,
-                    "the run panicked; the job goes on at its next tick"
+                    "the run panicked; the job continues at its next tick"
                 );
             }
         }
@@ -215,7 +215,7 @@ pub(crate) fn tell(job: &str, report: &RunReport) {
             kind = %failure.error.kind(),
             error = error_chain(&failure.error),
             stream_went_on = failure.went_on,
-            "a range failed; it is tried again"
+            "a range failed; it is retried"
         );
     }
     tracing::info!(

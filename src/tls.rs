@@ -63,7 +63,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     for (at, certificate) in certificates.iter().enumerate() {
         trusted.add(certificate.clone()).map_err(|_| {
             format!(
-                "holds something else than a certificate, in its block {}",
+                "contains something other than a certificate, in its block {}",
                 at + 1
             )
         })?;
@@ -86,7 +86,7 @@ mod tests {
         };
         assert_eq!(
             said(&block("AAAA")),
-            "holds something else than a certificate, in its block 1"
+            "contains something other than a certificate, in its block 1"
         );
         assert_eq!(
             said(&block("%%%%")),

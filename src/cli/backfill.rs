@@ -87,7 +87,7 @@ pub(super) async fn run(
     }
     report::failures(&job, &report);
     if report.unfinished {
-        complain("not all of the range is pulled; repeat the command to go on");
+        complain("not all of the range was pulled; repeat the command to resume");
     }
     Ok(shutdown
         .exit_code()
@@ -108,7 +108,7 @@ pub(super) async fn now_after(
         let (from, now) = (text::time(from), text::time(now));
         let lag = text::length(job.policy.lag);
         Err(CommandError::usage(format!(
-            "`--from {from}` is later than now ({now}) less the job's lag of {lag}"
+            "`--from {from}` is later than now ({now}) minus the job's lag of {lag}"
         )))
     };
     let known = judged(Some(&job.lake.clock), None);
@@ -189,7 +189,7 @@ pub(super) async fn in_turns(
                 .is_some_and(|newest| is_refetching(newest, what.range))
         {
             return Err(CommandError::run(format!(
-                "another refetch of job `{}` has begun; repeat the command when that one is through",
+                "another refetch of job `{}` has begun; repeat the command when it has finished",
                 job.name
             )));
         }

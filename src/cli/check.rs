@@ -147,8 +147,7 @@ fn check_clocks(
                 found: ProbeFinding::Fails {
                     error: skew.to_string(),
                     kind: FailureKind::Config,
-                    advice: "set the one that is wrong: until then, pulls go by the earliest"
-                        .to_owned(),
+                    advice: "correct the wrong one; until then, pulls use the earliest".to_owned(),
                 },
             });
         }
@@ -302,7 +301,7 @@ async fn check_connection(
     match client.sign_in(stop).await {
         Ok(()) if client.requests().sent == 0 => tell(
             "sign in",
-            ProbeFinding::Works("there is none: each call carries user and password".to_owned()),
+            ProbeFinding::Works("none: each call contains user and password".to_owned()),
         ),
         Ok(()) => tell("sign in", ProbeFinding::Works("signed in".to_owned())),
         Err(error) => {

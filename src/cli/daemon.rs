@@ -34,7 +34,7 @@ pub(super) async fn run(
         .await
         .map_err(|error| CommandError::run(error_chain(&error)))?;
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "answering /healthz, /readyz, /metrics, /api/v1 and, at /, with the status page");
+        tracing::info!(%address, "serving /healthz, /readyz, /metrics, /api/v1, and the status page at /");
     }
     let (readiness, ready) = watch::channel(Readiness::NotYet("starting".to_owned()));
     let Some(board) = board_of(&jobs) else {
@@ -67,7 +67,7 @@ pub(super) async fn run(
                 ended = &mut keeping => return ended.map(|()| 0),
                 () = shutdown.stop.cancelled() => break None,
                 _ = hangup.recv() => tokio::select! {
-                    reloaded = caught("read the configuration again", reload(source, wanted, &metrics)) => {
+                    reloaded = caught("reload the configuration", reload(source, wanted, &metrics)) => {
                         metrics.reloaded(reloaded.is_ok());
                         match reloaded {
                             Ok(new) => break Some(new),
@@ -108,7 +108,7 @@ pub(super) async fn run(
         keep_metrics(&metrics, &jobs);
         called.send_replace(hosts_of(&config));
         board_of(&jobs).map(|board| shown.send_replace(board));
-        tracing::info!("the configuration was read again");
+        tracing::info!("the configuration was reloaded");
     }
     server_stop.cancel();
     tracing::info!("stopped");
@@ -133,7 +133,7 @@ async fn reload(
 ) -> Result<(Config, Vec<ScheduledJob>), CommandError> {
     if *source == ConfigSource::Stdin {
         return Err(CommandError::usage(
-            "a configuration from standard input can't be read again",
+            "a configuration from standard input can't be reloaded",
         ));
     }
     let config = super::load(source)?;
@@ -158,7 +158,7 @@ async fn caught<T>(
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or_else(|panic| {
         let said = said_of_panic(&*panic);
-        Err(CommandError::run(format!("can't {what}: a defect, {said}")))
+        Err(CommandError::run(format!("can't {what}: a bug, {said}")))
     })
 }
 
@@ -220,7 +220,7 @@ async fn keep_jobs(
     tracing::info!(
         jobs = names.join(", "),
         lake = lake.url(),
-        "keeping jobs on their schedules"
+        "scheduling jobs"
     );
     scheduler.keep_history(lake);
     readiness.send_replace(Readiness::Ready);

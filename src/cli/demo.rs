@@ -81,7 +81,7 @@ pub(super) async fn run(
     for (what, now) in [
         ("1. The day is pulled, ten minutes after its end", evening),
         (
-            "2. A day later the settle passes find what arrived late",
+            "2. A day later, settle passes find late records",
             evening + TimeDelta::hours(25),
         ),
     ] {
@@ -116,7 +116,7 @@ pub(super) async fn run(
     let found = by_provider(&table)
         .map_err(|error| CommandError::run(format!("can't read the lake: {error}")))?;
     out.line(format_args!(
-        "\n5. One table. What it holds, counted here:\n"
+        "\n5. The table, counted by provider and activity:\n"
     ));
     // indented like the rest of the tour
     let narrower = |width: usize| width.saturating_sub(INDENT.len());
@@ -128,7 +128,7 @@ pub(super) async fn run(
         out.line(format_args!("{INDENT}{line}"));
     }
     out.line(format_args!(
-        "\n6. Ask it yourself, for example with DuckDB. Who changed what, in whichever system?\n\n   \
+        "\n6. Query it yourself, for example with DuckDB: who changed what, in any system?\n\n   \
          SELECT event_time, provider, coalesce(actor_login, actor_name, actor_id) AS who,\n   \
          \u{20}      activity, entity_type, entity_name\n   \
          FROM read_parquet('{}/audit_events/**/*.parquet', hive_partitioning = true)\n   \
@@ -162,7 +162,7 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
         ))
     };
     if folder.to_string_lossy().contains("://") {
-        return Err(refuse(format!("`{shown}` is no folder")));
+        return Err(refuse(format!("`{shown}` isn't a folder")));
     }
     let unreadable = |error: io::Error| refuse(format!("`{shown}` can't be read: {error}"));
     let path = std::path::absolute(folder).map_err(unreadable)?;
@@ -175,7 +175,7 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
         // follows links, as their target counts
         let path = path.canonicalize().map_err(unreadable)?;
         if !path.is_dir() {
-            return Err(refuse(format!("`{shown}` is no folder")));
+            return Err(refuse(format!("`{shown}` isn't a folder")));
         }
         match Lake::is_of_demo(&path) {
             Ok(true) => {}
@@ -199,7 +199,7 @@ fn place(folder: &Path) -> Result<PathBuf, CommandError> {
         let is_itself = path.canonicalize().is_ok_and(|itself| itself == above);
         if !is_itself && Lake::is_of_demo(above).is_ok() {
             let above = above.display();
-            return Err(refuse(format!("`{shown}` lies within the lake `{above}`")));
+            return Err(refuse(format!("`{shown}` is inside the lake `{above}`")));
         }
     }
     Ok(path)

@@ -179,9 +179,11 @@ async fn run(cli: Cli) -> Result<u8, CommandError> {
     let mut out = Out::new(Terminal::of_stdout(cli.color));
     // the panic itself reports the bug
     let ended = AssertUnwindSafe(Box::pin(command(cli, &mut out))).catch_unwind();
-    let ended = ended
-        .await
-        .unwrap_or_else(|_| Err(CommandError::run("the command ended early, by a defect")));
+    let ended = ended.await.unwrap_or_else(|_| {
+        Err(CommandError::run(
+            "the command ended early because of a bug",
+        ))
+    });
     out.close(ended)
 }
 

@@ -88,7 +88,7 @@ async fn write_history(lake: &Lake, stop: &CancellationToken) {
             }
             Err(_) => {
                 let waited_s = HISTORY_WAIT.as_secs();
-                tracing::warn!(waited_s, "the table audit_runs isn't up to date yet: the next run goes on");
+                tracing::warn!(waited_s, "the table audit_runs isn't up to date yet; the next run continues");
             }
         },
         () = stop.cancelled() => {}

@@ -122,8 +122,8 @@ pub(super) async fn run(
     show(&lines, args.json, unknown.is_empty(), &ahead, out);
     if !unknown.is_empty() && !args.json {
         out.line(format_args!(
-            "\nThe streams of {} are not known before the first run (name them in `services` to know them now): a \
-             line above is for each of them, and they share the rate budget.",
+            "\nThe streams of {} are unknown before the first run (list them in `services` to know them now). Each \
+             line above applies to each of them, and they share the rate budget.",
             unknown.join(", ")
         ));
     }
@@ -226,8 +226,8 @@ fn show(lines: &[PlanLine], as_json: bool, all_known: bool, ahead: &[String], ou
     let time = text::length(TimeDelta::from_std(time).unwrap_or_default());
     if all_known {
         out.line(format_args!(
-            "\nat least {} calls, {time} within the rate budget",
-            text::count(calls)
+            "\nat least {}, {time} within the rate budget",
+            text::counted(calls, "call")
         ));
     }
 }

@@ -222,7 +222,7 @@ fn row(job: &str, found: &FoundLine<'_>, by: Option<AcknowledgedBy>) -> [String;
             found.place.to_string(),
             "-".to_owned(),
             found.bytes.len(),
-            format!("no line of auditlake's: {}", one_line(reason)),
+            format!("not a line of auditlake: {}", one_line(reason)),
         ),
     };
     [
@@ -368,7 +368,7 @@ async fn ack(config: &Config, args: &AckArgs, out: &mut Out) -> Result<u8, Comma
     }
     let closed = match closed {
         0 => String::new(),
-        closed => format!("; done with already: {}", text::count(closed)),
+        closed => format!("; already acknowledged: {}", text::count(closed)),
     };
     let acknowledged = text::counted(open.len() as u64, "line");
     out.line(format_args!(
@@ -461,7 +461,7 @@ fn tell(job: &Job, replayed: &Replayed, out: &mut Out) {
         }
     }
     let rest = if replayed.unfinished {
-        "; interrupted, repeat the command to go on"
+        "; interrupted, repeat the command to resume"
     } else {
         ""
     };
@@ -554,7 +554,7 @@ impl LineId {
                 let some: Vec<&str> = ids.iter().take(NAMED).map(String::as_str).collect();
                 let more = if found > NAMED { "`, …" } else { "`" };
                 Err(CommandError::usage(format!(
-                    "`{name}` begins more than one id: `{}{more}; write more of it",
+                    "`{name}` is the beginning of several ids: `{}{more}; write more of it",
                     some.join("`, `")
                 )))
             }

@@ -286,7 +286,7 @@ pub(super) fn summary(job: &str, report: &RunReport) -> String {
         counted(report.tally.commits, "commit"),
     );
     if report.unfinished {
-        text.push_str("; unfinished, goes on with the next run");
+        text.push_str("; unfinished, continues with the next run");
     }
     text
 }

@@ -46,7 +46,7 @@ pub(super) async fn run(
     let mut code = 0;
     let jobs = super::jobs(config, &args.jobs)?;
     let history = match jobs.first() {
-        Some(first) if !args.json => history_finding(&first.job.lake, now).await,
+        Some(first) if args.check || !args.json => history_finding(&first.job.lake, now).await,
         _ => None,
     };
     for scheduled in jobs {
@@ -86,8 +86,10 @@ pub(super) async fn run(
         }
     }
     let found = !findings.is_empty() || history.is_some();
-    if let Some(history) = history {
-        out.line(format_args!("{history}"));
+    match history {
+        Some(history) if args.json => report::complain(&history),
+        Some(history) => out.line(format_args!("{history}")),
+        None => {}
     }
     Ok(match code {
         0 if args.check && found => FOUND,
@@ -98,7 +100,7 @@ pub(super) async fn run(
 /// Returns whether history is about to be lost, because no table contains it yet and logs are pruned.
 async fn history_finding(lake: &Lake, now: Timestamp) -> Option<String> {
     let what = match history::about_to_be_lost(lake, now).await {
-        Ok(since) => format!("lacks what runs did since {}", text::time(since?)),
+        Ok(since) => format!("lacks the history since {}", text::time(since?)),
         // reported for each job
         Err(BuildError::Lake(_)) => return None,
         Err(error) => format!("can't be kept: {}", error_chain(&error)),

@@ -81,7 +81,7 @@ pub(super) async fn run(
         failed = !repair(config, &scheduled, &verification, shutdown, &mut tally).await?;
         if !args.json {
             out.line(format_args!(
-                "\nrepaired: {} landed, {} found there already; what was read is verified again\n",
+                "\nrepaired: {} landed, {} already there; verifying again\n",
                 text::counted(tally.counts.new, "event"),
                 text::count(tally.counts.duplicate)
             ));
@@ -270,7 +270,7 @@ fn tell(job: &Job, verification: &Verification, out: &mut Out) {
     }
     if total.unjudged > 0 {
         out.line(format_args!(
-            "not judged: {} that the provider wasn't seen to show, where not all was read",
+            "not judged: {} without a matching record, in ranges that weren't read completely",
             text::counted(total.unjudged, "row")
         ));
     }
@@ -350,13 +350,13 @@ fn hint(verification: &Verification, repaired: bool, out: &mut Out) {
     let lacks = total.missing.count > 0 || !verification.not_pulled.is_empty();
     if lacks && !repaired {
         out.line(format_args!(
-            "hint: `--repair` lands what is missing and pulls what wasn't pulled"
+            "hint: `--repair` lands missing records and pulls missing ranges"
         ));
     }
     if total.differs_for_good() {
         out.line(format_args!(
-            "hint: what is extra, altered or doubled can't be repaired, as files in the table never change; \
-             docs/operations.md says what to do"
+            "hint: extra, altered and doubled rows can't be repaired, as files in the table never change; see \
+             docs/operations.md"
         ));
     }
 }

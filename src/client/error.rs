@@ -51,7 +51,7 @@ pub enum ClientError {
         cap: u64,
     },
     /// The provider requested a pause that is longer than a run waits.
-    #[error("{request} has to wait another {} s, as the provider asked{tried}", retry_after.as_secs_f64().ceil())]
+    #[error("{request} has to wait another {} s, as requested by the provider{tried}", retry_after.as_secs_f64().ceil())]
     RateLimited {
         /// The request.
         request: Request,
@@ -83,7 +83,7 @@ pub enum ClientError {
         tried: Attempts,
     },
     /// The answer to a sign-in isn't a token response.
-    #[error("{request} isn't answered like a sign-in{tried}")]
+    #[error("the answer to {request} isn't a sign-in's{tried}")]
     SignIn {
         /// The request.
         request: Request,
@@ -109,7 +109,7 @@ pub enum ClientError {
         source: Arc<ClientError>,
     },
     /// The answer to the look-up of a service contains no host.
-    #[error("{request} names no host for `{service}`{tried}")]
+    #[error("the answer to {request} contains no host for `{service}`{tried}")]
     NoHost {
         /// The service.
         service: &'static str,

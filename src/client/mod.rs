@@ -329,7 +329,7 @@ impl Client {
         let target = transport::target(&answer.headers, setup::asked(&self.inner.api));
         let leads = match target {
             Some(target) => format!("it leads to `{target}`, and is not followed"),
-            None => "it is a redirect that doesn't say where to".to_owned(),
+            None => "it is a redirect without a target".to_owned(),
         };
         Some(leads)
     }
@@ -535,7 +535,7 @@ impl fmt::Debug for Client {
 
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("ClientSettings")
             .field("connection", &self.connection)
             .field("provider", &self.provider)
             .field("api", &shown(&self.endpoint.api))

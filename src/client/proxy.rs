@@ -171,10 +171,10 @@ impl Proxy {
 pub(super) fn advice(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            "it wants credentials, or others: `proxy` takes `http://user:password@host:port`"
+            "it requires other credentials: `proxy` accepts `http://user:password@host:port`"
         }
         status if may_pass(status) => "it can't reach the host now",
-        _ => "whoever runs it has to allow this host",
+        _ => "its operator has to permit this host",
     }
 }
 

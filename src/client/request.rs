@@ -72,7 +72,7 @@ pub(super) fn judge_data(answer: &Answer) -> ResponseVerdict {
     let body = answer.body.trim_ascii();
     let ends_well = body.ends_with(b"}") || body.ends_with(b"]");
     if answer.status.is_success() && !ends_well && is_cut(body) {
-        return ResponseVerdict::Passing(Some("JSON that ends in its middle"));
+        return ResponseVerdict::Passing(Some("incomplete JSON"));
     }
     ResponseVerdict::Answer
 }

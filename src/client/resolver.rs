@@ -218,7 +218,7 @@ impl Route for LookedUp<'_> {
                     connection = self.resolver.transport.connection,
                     service = named.service,
                     kind = %error.kind(),
-                    "the host can't be looked up anew"
+                    "the host can't be looked up again"
                 );
                 return Ok(None);
             }

@@ -68,7 +68,7 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), SetupProblem> {
     }
     let (limit, per) = settings.rate_limit;
     if limit == 0 || per.is_zero() {
-        let problem = format!("the rate limit `{limit}` per `{per:?}` lets nothing through");
+        let problem = format!("the rate limit `{limit}` per `{per:?}` permits no request");
         return Err(plain(problem));
     }
     Ok(())

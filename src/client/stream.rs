@@ -95,7 +95,7 @@ impl ResponseBody {
 
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body")
+        f.debug_struct("ResponseBody")
             .field("request", &self.request)
             .field("status", &self.status)
             .field("received", &self.received)

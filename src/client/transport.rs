@@ -585,7 +585,7 @@ impl Transport {
                 request: out.request.clone(),
                 proxy: None,
                 status,
-                advice: "no proxy is set here, so it stands in between unseen",
+                advice: "no proxy is configured here, so it is a transparent one",
             },
         }
     }
@@ -612,13 +612,13 @@ fn passing(out: &PreparedRequest<'_>, error: reqwest::Error) -> Result<Cause, Cl
     }
     if matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
         return Ok(Arc::new(RetryAdvice {
-            advice: "what answers there doesn't speak TLS (is the port right?)".into(),
+            advice: "the server there doesn't use TLS (is the port right?)".into(),
             error: Arc::new(error),
         }));
     }
     if is_no_http(&error) {
         return Ok(Arc::new(RetryAdvice {
-            advice: "what answers there doesn't speak HTTP (is `https://` meant?)".into(),
+            advice: "the server there doesn't use HTTP (is it `https://`?)".into(),
             error: Arc::new(error),
         }));
     }
@@ -642,7 +642,7 @@ struct RetryAdvice {
 fn advice(why: &rustls::CertificateError) -> &'static str {
     use rustls::CertificateError as Why;
     match why {
-        Why::UnknownIssuer => "if an authority of your own signed it, `ca_file` can name that",
+        Why::UnknownIssuer => "if your own certificate authority signed it, set `ca_file`",
         Why::Expired | Why::ExpiredContext { .. } => {
             "it has expired, unless this machine's clock is wrong"
         }
@@ -652,7 +652,7 @@ fn advice(why: &rustls::CertificateError) -> &'static str {
         Why::NotValidForName | Why::NotValidForNameContext { .. } => {
             "it is for another host than the URL's"
         }
-        _ => "whoever runs the server has to replace it",
+        _ => "the server's operator has to replace it",
     }
 }
 

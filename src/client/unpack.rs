@@ -124,7 +124,7 @@ pub(super) fn packed(source: io::Error) -> Cause {
 
 /// A truncated or damaged compressed body.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is compressed, which wasn't asked for, and breaks off inside")]
+#[error("the body is compressed without being asked to, and broke off")]
 struct EncodingError {
     source: io::Error,
 }

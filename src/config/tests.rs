@@ -95,7 +95,7 @@ fn the_least_file_gets_the_defaults() {
         ),
         (false, &None, &None)
     );
-    insta::assert_snapshot!(format!("{:?}", config.jobs), @r#"[JobConfig { name: "audits", log: "audits", connection: "prod", schedule: Schedule(@hourly (UTC)), start: 2026-01-01T00:00:00Z, window: TimeDelta { secs: 3600, nanos: 0 }, min_window: TimeDelta { secs: 60, nanos: 0 }, lag: TimeDelta { secs: 120, nanos: 0 }, settle: [TimeDelta { secs: 3600, nanos: 0 }, TimeDelta { secs: 86400, nanos: 0 }], max_staleness: None, adapter: Genesys { options: GenesysOptions { mode: Auto, services: [], filters: [], realtime_days: 14, realtime_page_size: 500 } } }]"#);
+    insta::assert_snapshot!(format!("{:?}", config.jobs), @r#"[JobConfig { name: "audits", log: "audits", connection: "prod", schedule: CronSchedule(@hourly (UTC)), start: 2026-01-01T00:00:00Z, window: TimeDelta { secs: 3600, nanos: 0 }, min_window: TimeDelta { secs: 60, nanos: 0 }, lag: TimeDelta { secs: 120, nanos: 0 }, settle: [TimeDelta { secs: 3600, nanos: 0 }, TimeDelta { secs: 86400, nanos: 0 }], max_staleness: None, adapter: Genesys { options: GenesysOptions { mode: Auto, services: [], filters: [], realtime_days: 14, realtime_page_size: 500 } } }]"#);
 }
 
 #[test]

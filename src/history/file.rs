@@ -64,22 +64,22 @@ static COLUMNS: [Column<RunValue>; 26] = [
     ),
     Column::optional(
         "provider",
-        "Kind of API that is pulled from",
+        "Kind of provider",
         RunValue::Text(|row| row.provider.clone()),
     ),
     Column::optional(
         "connection",
-        "Name of the connection that is pulled through",
+        "Name of the connection",
         RunValue::Text(|row| row.connection.clone()),
     ),
     Column::optional(
         "stream",
-        "Part of the feed; null for what concerns the run as a whole",
+        "Part of the feed; null for the run as a whole",
         RunValue::Text(|row| row.stream.clone()),
     ),
     Column::optional(
         "range_from",
-        "First instant of the range of event time that was pulled",
+        "First instant of the pulled range of event time",
         RunValue::Time(|row| Some(row.range?.from())),
     ),
     Column::optional(
@@ -89,12 +89,12 @@ static COLUMNS: [Column<RunValue>; 26] = [
     ),
     Column::optional(
         "kind",
-        "Why it was pulled: pull, settle, backfill or replay",
+        "Kind of work: pull, settle, backfill or replay",
         RunValue::Text(|row| Some(row.work?.as_str().to_owned())),
     ),
     Column::required(
         "outcome",
-        "What became of it: finished, unfinished, failed or lost",
+        "Outcome: finished, unfinished, failed or lost",
         RunValue::Text(|row| Some(row.outcome.as_str().to_owned())),
     ),
     Column::required(
@@ -109,7 +109,7 @@ static COLUMNS: [Column<RunValue>; 26] = [
     ),
     Column::required(
         "duplicate",
-        "Records that the lake had already",
+        "Records that were already in the lake",
         RunValue::Count(|row| row.counts.duplicate),
     ),
     Column::required(
@@ -119,37 +119,37 @@ static COLUMNS: [Column<RunValue>; 26] = [
     ),
     Column::required(
         "waiting",
-        "Records of a neighbouring range, which brings them",
+        "Records of a neighbouring range, with which they land",
         RunValue::Count(|row| row.counts.waiting),
     ),
     Column::required(
         "outside",
-        "Of the new ones: outside the bounds that were asked",
+        "New records outside the requested bounds",
         RunValue::Count(|row| row.counts.outside),
     ),
     Column::required(
         "late",
-        "Of the new ones: not seen by an earlier pull of their range",
+        "New records that an earlier pull of their range did not return",
         RunValue::Count(|row| row.counts.late),
     ),
     Column::required(
         "calls",
-        "Requests sent, retries included",
+        "Requests sent, including retries",
         RunValue::Count(|row| row.calls),
     ),
     Column::required(
         "retries",
-        "Of these: sent again after a passing failure",
+        "Retries after a transient failure",
         RunValue::Count(|row| row.retries),
     ),
     Column::required(
         "started_at",
-        "When the run took the job",
+        "When the run claimed the job",
         RunValue::Time(|row| Some(row.started_at)),
     ),
     Column::required(
         "ended_at",
-        "When the run gave the job up, or its last sign of life that day",
+        "When the run released the job, or its last commit that day",
         RunValue::Time(|row| Some(row.ended_at)),
     ),
     Column::required(
@@ -172,7 +172,7 @@ static COLUMNS: [Column<RunValue>; 26] = [
     ),
     Column::required(
         "remarks",
-        "What an operator should know",
+        "Remarks for the operator",
         RunValue::Texts(|row| &row.remarks),
     ),
     Column::required(
@@ -182,7 +182,7 @@ static COLUMNS: [Column<RunValue>; 26] = [
     ),
     Column::required(
         "rows_by_delay",
-        "The late records by how late they were: within so many seconds, null if it was more than a week",
+        "The late records by delay: at most this number of seconds, null for more than a week",
         RunValue::Delays(|row| &row.delays),
     ),
 ];
@@ -298,7 +298,7 @@ pub fn table(location: String, since: NaiveDate) -> Table {
     let run_date = PathColumn {
         name: "run_date",
         data_type: DataType::Date32,
-        meaning: "UTC date of the commits that tell of it",
+        meaning: "UTC date of its commits",
         projection: ddl::days_since(since),
     };
     Table {
@@ -336,13 +336,13 @@ pub(super) type CommitMarks = BTreeMap<String, CommitMark>;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It isn't valid Parquet.
-    #[error("the file is no Parquet file of the table `audit_runs`")]
+    #[error("the file isn't a Parquet file of the table `audit_runs`")]
     Parquet(#[from] ParquetError),
     /// Its columns don't have the expected types.
     #[error("the file's columns are not those of the table `audit_runs`")]
     Arrow(#[from] ArrowError),
     /// Its footer has no last commits.
-    #[error("the file's footer doesn't say up to which commits it goes")]
+    #[error("the file's footer doesn't contain the last commits")]
     Footer,
 }
 

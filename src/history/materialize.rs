@@ -287,7 +287,7 @@ pub(super) async fn read(
             tracing::warn!(
                 job,
                 error = error_chain(&error),
-                "audit_runs goes without a commit"
+                "a commit is missing in audit_runs"
             );
             Ok(None)
         }

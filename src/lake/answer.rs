@@ -246,7 +246,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         "NotSignedUp" | "AccountProblem" | "AllAccessDisabled" | "AccountIsDisabled"
         | "UserSuspended" | "accountDisabled" => is(
             FailureKind::Auth,
-            "the account is suspended: see to it at the cloud's console",
+            "the account is suspended: check the cloud's console",
         ),
         "AccessDenied" | "AccessDeniedException" | "Forbidden" if says("kms:") => is(
             FailureKind::Auth,
@@ -299,7 +299,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         | "InvalidURI"
         | "InvalidUri" => is(
             FailureKind::Config,
-            "the store takes no bucket or container of this name: correct the lake's `url`",
+            "the store doesn't permit this name of a bucket or container: correct the lake's `url`",
         ),
         "EntityTooLarge"
         | "RequestBodyTooLarge"
@@ -323,7 +323,7 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
         _ if code.starts_with("KMS.") || code.starts_with("KeyVault") => KMS_KEY,
         "UserProjectMissing" => is(
             FailureKind::Config,
-            "the bucket bills who asks: that isn't supported",
+            "the bucket has Requester Pays, which isn't supported",
         ),
         // codes that S3 sends with 400, although the request is valid
         "RequestTimeout"
@@ -365,8 +365,8 @@ fn without_answer(said: &str) -> StoreVerdict {
         } else {
             is(
                 FailureKind::Config,
-                "the store's certificate isn't trusted: if an authority of your own signed it, `ca_file` in `lake` can name \
-                 that",
+                "the store's certificate isn't trusted: if your own certificate authority signed it, set `ca_file` in \
+                 `lake`",
             )
         };
     }
@@ -408,15 +408,15 @@ pub(super) fn of_disk(error: &io::Error) -> StoreVerdict {
         }
         Disk::NotADirectory | Disk::IsADirectory => is(
             FailureKind::Config,
-            "a file stands where the lake needs a folder, or the other way round: move it, or correct the lake's `url`",
+            "there is a file instead of a folder, or vice versa: move it, or correct the lake's `url`",
         ),
         Disk::InvalidFilename => is(
             FailureKind::Config,
-            "the file system doesn't take a name so long: choose a shorter one",
+            "the file system doesn't support such a long name: choose a shorter one",
         ),
         Disk::FileTooLarge => is(
             FailureKind::Transient,
-            "files of this size aren't taken: raise the limit of this process (`ulimit -f`), or lower `target_file_size`",
+            "files of this size aren't permitted: raise the limit of this process (`ulimit -f`), or lower `target_file_size`",
         ),
         Disk::Unsupported => is(
             FailureKind::Config,

@@ -40,8 +40,8 @@ pub enum LakeError {
     },
     /// The store doesn't distinguish names by case.
     #[error(
-        "the store behind `{url}` takes names that differ by case only for one, so that accounts `A` and `a` would share a \
-         folder, and jobs a log; use object storage, or a disk that tells cases apart"
+        "the store behind `{url}` doesn't distinguish upper and lower case in names, so that accounts `A` and `a` \
+         would share a folder, and jobs a log; use object storage, or a case-sensitive disk"
     )]
     FoldsCase {
         /// The lake.
@@ -92,7 +92,7 @@ pub enum LakeError {
         known: u32,
     },
     /// An object doesn't have the expected content.
-    #[error("`{key}` is not what auditlake writes there: {reason}; move it away to go on")]
+    #[error("`{key}` is not what auditlake writes there: {reason}; move it away to continue")]
     Unreadable {
         /// The object.
         key: String,
@@ -117,8 +117,8 @@ pub enum LakeError {
     },
     /// The lake's folder was removed, or its disk unmounted, since the lake was opened.
     #[error(
-        "the lake `{url}` is gone: its folder was removed or its disk unmounted while it was in use; a log that began \
-         anew there would count as pulled what isn't there"
+        "the lake `{url}` is gone: its folder was removed or its disk unmounted while it was in use; a log that is \
+         restarted there would count missing data as pulled"
     )]
     Gone {
         /// The lake.
@@ -126,7 +126,7 @@ pub enum LakeError {
     },
     /// A commit was sent, but it is unknown whether it was created.
     #[error(
-        "commit {version} got no clear answer after {attempts} attempts; the next run finds out"
+        "commit {version} got no clear answer after {attempts} attempts; the next run determines the result"
     )]
     NoAnswer {
         /// The commit.
@@ -149,7 +149,7 @@ pub enum LakeError {
     },
     /// A committed file is incomplete, and no complete copy exists.
     #[error(
-        "the committed file `{key}` has {found} bytes instead of {bytes}, and no whole copy of it is staged: the store \
+        "the committed file `{key}` has {found} bytes instead of {bytes}, and no complete copy of it is staged: the store \
          lost a part of it, or something other than auditlake changed it; the next run pulls its ranges again"
     )]
     FileDamaged {

@@ -150,7 +150,7 @@ async fn layout(lake: &Lake, partition_by: &[String]) -> Result<String, LakeErro
     Ok(if lake.is_laid_out(partition_by).await? {
         format!("partitioned by [{}]", partition_by.join(", "))
     } else {
-        "not laid out yet; the first run does that".to_owned()
+        "no layout yet; the first run creates it".to_owned()
     })
 }
 
@@ -176,7 +176,7 @@ async fn write(lake: &Lake, key: &Path) -> Result<String, LakeError> {
             "ahead of"
         };
         format!(
-            "; the store's clock is {} s {way} this machine's: set the one that is wrong, as claims go by it",
+            "; the store's clock is {} s {way} this machine's: correct the wrong one, as claims depend on it",
             ahead.num_seconds().abs()
         )
     });
@@ -212,7 +212,7 @@ async fn race(lake: &Lake, key: &Path) -> Result<(), LakeError> {
         [winner] if of(winner) => Ok(()),
         [_] => Err(unproven(
             key,
-            "of several creators of one object one was told that it created it, but the object is not what it wrote",
+            "one of several creators of an object succeeded, but the object isn't what it wrote",
         )),
         // the winner's answer was lost: the store's client has tried again by itself
         [] if texts.iter().any(of) => Ok(()),
@@ -272,8 +272,8 @@ async fn create(lake: &Lake, key: &Path, raced: &[Path]) -> Result<String, LakeE
         race(lake, key).await?;
     }
     Ok(format!(
-        "an object was created once; the second time was refused and changed nothing; of {CREATORS} creators at the same \
-         time one won, {RACES} times"
+        "an object was created once; a second create was refused and changed nothing; of {CREATORS} concurrent \
+         creators one won, {RACES} times"
     ))
 }
 
@@ -286,7 +286,7 @@ async fn case(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, Lak
             });
         }
     }
-    Ok("names that differ by case only are different objects".to_owned())
+    Ok("names are case-sensitive".to_owned())
 }
 
 async fn list(lake: &Lake, folder: &Path, there: &[&Path]) -> Result<String, LakeError> {
@@ -309,7 +309,7 @@ async fn copy(lake: &Lake, from: &Path, to: &Path) -> Result<String, LakeError> 
     let copied = lake.store.copy(from, to).await;
     copied.map_err(LakeError::at("copy", from))?;
     expect(lake, to, &bytes, "a copy").await?;
-    Ok("an object was copied, and the copy has its bytes".to_owned())
+    Ok("an object was copied, and the copy is identical".to_owned())
 }
 
 /// Deletes all possible objects, as an answer may have been lost.
@@ -327,10 +327,10 @@ async fn delete_all(lake: &Lake, objects: &ProbeObjects) -> Result<String, LakeE
     }
     for key in all {
         if lake.read(key).await?.is_some() {
-            return Err(unproven(key, "it is still there after it was deleted"));
+            return Err(unproven(key, "it still exists after it was deleted"));
         }
     }
-    Ok("all of it was deleted, and is gone".to_owned())
+    Ok("all objects were deleted".to_owned())
 }
 
 async fn keys(lake: &Lake, folder: &Path) -> Result<Vec<Path>, LakeError> {
@@ -345,7 +345,7 @@ async fn keys(lake: &Lake, folder: &Path) -> Result<Vec<Path>, LakeError> {
 async fn expect(lake: &Lake, key: &Path, bytes: &[u8], what: &str) -> Result<(), LakeError> {
     let why = match lake.read(key).await? {
         Some(read) if read == bytes => return Ok(()),
-        Some(_) => "has other bytes than it should have",
+        Some(_) => "has different content",
         None => "can't be found",
     };
     Err(unproven(key, &format!("{what} {why}")))

@@ -167,7 +167,7 @@ async fn put_aside(lake: &Lake, keys: &JobLayout, file: &CommittedFile) -> Resul
     };
     tracing::warn!(
         file = %key, bytes = file.bytes, left = rest.len(), aside = %aside,
-        "a committed file is lost: what is left of it is put aside, and its ranges are pulled again"
+        "a committed file is lost: its remains are moved aside, and its ranges are pulled again"
     );
     let length = rest.len() as u64;
     // an existing one was moved aside by an interrupted run

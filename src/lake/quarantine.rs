@@ -174,7 +174,7 @@ impl QuarantineFile {
             let line = if is_ours {
                 parse(bytes)
             } else {
-                Err("it lies in no file that auditlake wrote".to_owned())
+                Err("it isn't in a file written by auditlake".to_owned())
             };
             FoundLine {
                 place: LinePlace {
@@ -281,7 +281,7 @@ pub async fn read_acknowledgements(
     for file in in_folder(lake, &lake.layout.job(job).acknowledged()).await? {
         let content = file.read(lake).await?;
         if !layout::is_acknowledgement(&file.name) {
-            tracing::warn!(file = %file.key, "this is no file that auditlake wrote; it acknowledges nothing");
+            tracing::warn!(file = %file.key, "not a file written by auditlake; it acknowledges nothing");
             continue;
         }
         for (line, bytes) in numbered(&content) {

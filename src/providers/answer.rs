@@ -135,7 +135,7 @@ pub(super) fn text_of(answer: Answer) -> Result<AnswerText, Refusal> {
         Some(packed) if text.foreign.is_some() => Err(failed(
             FailureKind::Data,
             format!(
-                "the answer is packed (`{}`), which was not asked for; is a proxy in between?",
+                "the answer is compressed (`{}`) without being asked to; is there a proxy?",
                 shortened(&String::from_utf8_lossy(packed.as_bytes()))
             ),
         )),
@@ -154,7 +154,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal>
         let titled = title.map_or_else(String::new, |title| format!(" titled {}", quoted(title)));
         return Err(failed(
             FailureKind::Data,
-            format!("the answer is a page{titled}, not JSON; is a proxy in between?"),
+            format!("the answer is a page{titled}, not JSON; is there a proxy?"),
         ));
     }
     if beginning.starts_with('[') {
@@ -173,7 +173,7 @@ pub(super) fn parse_any<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refu
             FailureKind::Data,
             // only the position: an answer may contain names, or a signed URL
             format!(
-                "the answer is not the JSON that was expected, at line {} column {}",
+                "the answer isn't the expected JSON, at line {} column {}",
                 error.line(),
                 error.column()
             ),

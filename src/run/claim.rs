@@ -102,7 +102,7 @@ pub(super) async fn claimed<R>(
                 Ok(_) => {} // the ids cached by a failed run may be wrong
                 Err(error) => tracing::warn!(
                     error = error_chain(&error),
-                    "the claim could not be given up; it runs out"
+                    "the claim could not be released; it will expire"
                 ),
             }
         }

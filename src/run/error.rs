@@ -26,8 +26,8 @@ pub enum RunError {
     Row(#[from] RowError),
     /// A window can't be made smaller.
     #[error(
-        "the window `{range}` is too large for the provider and can't be halved further; lower `min_window` if that is in \
-         the way, or narrow the job with filters"
+        "the window `{range}` is too large for the provider and can't be halved further; lower `min_window` if that \
+         is the limit, or add filters to the job"
     )]
     TooLarge {
         /// The window.
@@ -37,8 +37,8 @@ pub enum RunError {
     },
     /// A range was refused as too old, but is too recent for that.
     #[error(
-        "the provider refuses as too old what lies before `{oldest}`, which is too recent to be taken for lost; it is tried \
-         again, and lost once it is a week old or the provider says that age"
+        "the provider refuses events before `{oldest}` as too old, which is too recent to be plausible; they are \
+         retried, and count as lost when they are a week old or the provider names that age"
     )]
     HardlyTooOld {
         /// The oldest instant that the provider serves.
@@ -48,7 +48,7 @@ pub enum RunError {
     },
     /// The provider no longer serves the range to be verified.
     #[error(
-        "the provider gives nothing before `{oldest}` any more, so what the lake has of that can't be verified"
+        "the provider no longer serves events before `{oldest}`, so the lake's rows there can't be verified"
     )]
     Forgotten {
         /// The oldest instant that the provider serves.
@@ -56,8 +56,8 @@ pub enum RunError {
     },
     /// The job's existing rows have a different account or connection in their path.
     #[error(
-        "the job's rows lie under `{column}={was}`, and it would land under `{column}={is}` now: what is read again would \
-         be there twice; set it back, or move the job to a lake of its own"
+        "the job's rows are under `{column}={was}`, but it would now land under `{column}={is}`, so re-read records \
+         would be there twice; restore the old value, or move the job to a lake of its own"
     )]
     Moved {
         /// The column in the path.
@@ -69,8 +69,8 @@ pub enum RunError {
     },
     /// The provider's representation of records, from which ids are derived, differs from that of the last commit.
     #[error(
-        "the job's records were read with `{was}`, and would read otherwise with `{is}`: what is read again would be there \
-         twice; set it back, or give what is read so to another job with a `start` of its own"
+        "the job's records were read with `{was}`, but would now be read with `{is}`, so re-read records would be \
+         there twice; restore the old value, or use a new job with a `start` of its own"
     )]
     Reworded {
         /// The value at the last commit.
@@ -80,7 +80,7 @@ pub enum RunError {
     },
     /// The log belongs to another account, whose coverage would count for this one.
     #[error(
-        "the log `{log}` of job `{job}` is that of {was}, and the job pulls {is}: give it a log of its own"
+        "the log `{log}` of job `{job}` belongs to {was}, but the job pulls {is}: give it a log of its own"
     )]
     OtherLog {
         /// The job.

@@ -475,16 +475,16 @@ impl RangeReader<'_> {
         if page.wait.is_none() && !self.been.insert(next.0.clone()) {
             return Err(failed(
                 FailureKind::Data,
-                "the provider's pages lead in a circle: one of them leads back to one that was read",
+                "the provider's pages are circular: one of them leads back to an earlier one",
             ));
         }
         if self.is_stuck(page) {
-            let said = format!("{SAME_AT_MOST} pages in a row show the very same records");
+            let said = format!("{SAME_AT_MOST} pages in a row have the same records");
             return Err(failed(FailureKind::Data, said));
         }
         let most = self.source.client.pages_at_most();
         if self.been.len() > most {
-            let said = format!("after {most} pages there are more");
+            let said = format!("there are more than {most} pages");
             return Err(Refusal::TooLarge(said).into());
         }
         self.cursor = Some(next.clone());

@@ -413,7 +413,7 @@ impl WindowQueue {
                 NewestWindow::Failed => {
                     tracing::warn!(
                         stream = course.stream.id,
-                        "its windows fail, the newest, too: the stream waits for the next run"
+                        "its windows fail, including the newest: the stream waits for the next run"
                     );
                     course.end(failures);
                     AfterFailure::Note(Vec::new())

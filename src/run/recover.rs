@@ -43,7 +43,7 @@ pub(super) async fn recover(job: &Job, log: &JobLog) -> Result<(), RunError> {
 fn remark(damage: &Damage) -> String {
     let keys: Vec<&str> = damage.files.iter().map(|file| file.key.as_str()).collect();
     format!(
-        "commit {} listed {}, of which no whole copy is left: pulled again",
+        "commit {} listed {}without a complete copy: pulled again",
         damage.commit.version,
         keys.join(", ")
     )
@@ -64,7 +64,7 @@ fn before_start(job: &str, start: Timestamp, range: Range, passed: &RangeSet) ->
     let range = first.hull(&last);
     let (from, to) = (text::time(range.from()), text::time(range.to()));
     Some(format!(
-        "{range} lies before the job's `start`: only `backfill --job {job} --from {from} --to {to}` pulls it again"
+        "{range} is before the job's `start`: only `backfill --job {job} --from {from} --to {to}` pulls it again"
     ))
 }
 

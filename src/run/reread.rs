@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{Timestamp, hex};
 use crate::providers::Page;
 use crate::table::canonical_hash;
+use crate::text;
 
 /// The number of reads after which a range counts as too large to be stable.
 pub(super) const READINGS: u32 = 3;
@@ -183,19 +184,22 @@ impl RepeatedRead {
             let all_alike = self.readings > 1 && self.seen.iter().all(is_alike);
             if all_alike && counted < self.rows {
                 let remark = format!(
-                    "the provider counts {counted} records and shows {}",
+                    "the provider counts {counted} records but returns {}",
                     self.rows
                 );
                 return self.rows(|seen| seen.now, Some(remark));
             }
         }
         let why = if self.moved {
-            "records came or went while the pages were read".to_owned()
+            "records were added or removed while the pages were read".to_owned()
         } else if counted == self.rows {
-            format!("{split} records were on more than one page")
+            format!(
+                "{} found on more than one page",
+                text::counted(split as u64, "record")
+            )
         } else {
             format!(
-                "the provider counts {counted} records and shows {}",
+                "the provider counts {counted} records but returns {}",
                 self.rows
             )
         };

@@ -153,7 +153,7 @@ impl Time {
         let Some(agreed) = self.judged().agreed else {
             tracing::warn!(
                 %latest,
-                "the log mentions a time that is yet to come, and no two clocks agree on how late it is: what it says stays"
+                "the log contains a time in the future, and no two clocks agree on the current time, so its entries are kept"
             );
             return None;
         };
@@ -161,7 +161,7 @@ impl Time {
             tracing::warn!(
                 %latest,
                 now = %agreed,
-                "the log mentions a time that is yet to come: what lies beyond now is void, and planned again"
+                "the log contains a time in the future: those entries are void, and planned again"
             );
             agreed
         })
@@ -183,10 +183,7 @@ impl Time {
         };
         let ask = PageRequest::new(stream.clone(), range, now);
         if let Err(error) = source.read(&ask, None).next(stop).await {
-            tracing::debug!(
-                error = error_chain(&error),
-                "the API can't be asked what time it is"
-            );
+            tracing::debug!(error = error_chain(&error), "the API's clock can't be read");
         }
     }
 

@@ -9,6 +9,7 @@ use super::sink::Candidate;
 use super::worker::InFlight;
 use crate::lake::{self, OpenRange, Progress, Pulled, RecordCounts};
 use crate::model::{Range, Timestamp};
+use crate::text;
 
 /// The windows in flight, and the additions of others since the last commit.
 #[derive(Default)]
@@ -184,10 +185,8 @@ impl WindowStats {
     /// read finds rows outside its bounds as duplicates.
     fn pulled(&mut self, finished: bool) -> Pulled {
         if self.counts.outside > 0 {
-            self.remark(format!(
-                "{} new records lie outside the bounds that were asked",
-                self.counts.outside
-            ));
+            let outside = text::counted(self.counts.outside, "new record");
+            self.remark(format!("{outside} outside the requested bounds"));
         }
         let (calls, retries) = self.window.calls.take();
         Pulled {

@@ -637,7 +637,7 @@ impl<R: ReadPage> Worker<R> {
                     held.grow(page.text.len()).await; // another read adds little
                 }
                 if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
-                    let said = format!("it shows more than {} MiB of records", reread::CAP >> 20);
+                    let said = format!("it has more than {} MiB of records", reread::CAP >> 20);
                     return Err(PullEnd::TooLarge(Refusal::TooLarge(said)));
                 }
             }
@@ -654,7 +654,7 @@ impl<R: ReadPage> Worker<R> {
                 }
             }
         }
-        let said = format!("{READINGS} readings of it disagree: {why}");
+        let said = format!("{READINGS} reads of it disagree: {why}");
         Err(PullEnd::TooLarge(Refusal::TooLarge(said)))
     }
 

@@ -55,15 +55,14 @@ pub(super) async fn check(
         return next.run(request).await;
     }
     let Some(host) = host_of(request.headers()) else {
-        return ApiProblem::new(StatusCode::BAD_REQUEST, "the request names no host")
-            .into_response();
+        return ApiProblem::new(StatusCode::BAD_REQUEST, "the request has no host").into_response();
     };
     let is_ours = hosts.borrow().allow(&host);
     if is_ours {
         return next.run(request).await;
     }
     let said = format!(
-        "this server isn't called `{host}`; if it is, `server.allowed_hosts` in the configuration has to say so"
+        "`{host}` isn't a permitted name of this server; add it to `server.allowed_hosts` in the configuration"
     );
     ApiProblem::new(StatusCode::MISDIRECTED_REQUEST, said).into_response()
 }

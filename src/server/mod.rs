@@ -133,7 +133,7 @@ async fn only_reads(request: Request, next: Next) -> Response {
     let allow = [(ALLOW, "GET, HEAD")];
     let problem = ApiProblem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this server only reads: use GET or HEAD",
+        "this server is read-only: use GET or HEAD",
     );
     (allow, problem).into_response()
 }
@@ -145,7 +145,7 @@ async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: N
         (soon, ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, said)).into_response()
     };
     let Ok(_place) = free.try_acquire() else {
-        return refuse("too many requests are under way; try again in a moment");
+        return refuse("too many concurrent requests; try again in a moment");
     };
     tokio::time::timeout(ANSWER, next.run(request))
         .await

@@ -352,7 +352,7 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
             assert!(overview.contains(&escaped(&what)), "{what} in\n{overview}");
         }
         assert_eq!(
-            overview.contains("Nothing needs a look"),
+            overview.contains("Nothing needs attention"),
             findings.is_empty(),
             "{before:?}"
         );

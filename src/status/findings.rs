@@ -174,7 +174,7 @@ impl JobStatus {
             self.finding(
                 FindingKind::Clock,
                 format!("was pulled by clocks that disagree: {skew}"),
-                "set the one that is wrong: until then, what the earliest of them calls the future waits".to_owned(),
+                "correct the wrong one; until then, ranges in the future of the earliest clock wait".to_owned(),
             )
         });
         let mut findings: Vec<Finding> = skews.collect();
@@ -185,13 +185,13 @@ impl JobStatus {
             findings.push(self.finding(
                 FindingKind::Clock,
                 format!(
-                    "has a log that mentions {}, {} in the future by the local clock: that clock is behind, or the one \
-                     that wrote the log was ahead",
+                    "has a log that contains {}, {} in the future by the local clock: that clock is behind, or the \
+                     one that wrote the log was ahead",
                     text::time(whole_seconds(now + ahead)),
                     text::length(ahead),
                 ),
                 format!(
-                    "set the one that is wrong; `run --once --job {}` then plans again what hasn't happened yet",
+                    "correct the wrong one; `run --once --job {}` then plans those ranges again",
                     self.job
                 ),
             ));
@@ -210,7 +210,7 @@ impl JobStatus {
             return String::new();
         };
         format!(
-            " (failed {}, and is tried again from {} on: {})",
+            " (failed {}, and is retried from {} on: {})",
             text::counted(u64::from(last.attempts), "time"),
             text::time(whole_seconds(last.retry_at)),
             last.error
@@ -228,7 +228,7 @@ impl JobStatus {
             self.finding(
                 FindingKind::Lost,
                 format!(
-                    "{range} of {} was never pulled and is lost: the provider gave nothing older than {oldest}, and \
+                    "{range} of {} was never pulled and is lost: the provider served nothing older than {oldest}, and \
                      `start` is {start}",
                     streams.join(", ")
                 ),
@@ -261,9 +261,9 @@ impl JobStatus {
             }
         };
         let to_do = if self.holder(now).is_some() {
-            "a run is at it: look again when it has ended".to_owned()
+            "a run is in progress: check again when it has ended".to_owned()
         } else {
-            format!("`run --once --job {job}` catches up, or says what is in the way")
+            format!("`run --once --job {job}` catches up, or reports the problem")
         };
         Some(self.finding(FindingKind::Stale, what, to_do))
     }
@@ -276,7 +276,7 @@ impl JobStatus {
                 format!("has {}", text::counted(open, "open line")),
                 format!(
                     "`quarantine list --job {job}` shows why; `quarantine replay --job {job}` tries them again, \
-                     `quarantine ack --job {job}` puts them aside"
+                     `quarantine ack --job {job}` acknowledges them"
                 ),
             )
         })
@@ -288,11 +288,11 @@ impl JobStatus {
         Some(self.finding(
             FindingKind::Damaged,
             format!(
-                "had {} that the store lost, or stored in part; what is left of the first is `{first}`",
+                "had {} that the store lost or damaged; the remains of the first are in `{first}`",
                 text::counted(damaged.len() as u64, "committed file")
             ),
-            "their ranges are pulled again (`backfill` does so before the job's `start`): look into the store, then delete \
-             what is left"
+            "their ranges are pulled again (`backfill` does so before the job's `start`): check the store, then \
+             delete the remains"
                 .to_owned(),
         ))
     }
@@ -320,7 +320,7 @@ fn unreadable(job: &str, problem: &str) -> Finding {
         kind: FindingKind::Unreadable,
         job: job.to_owned(),
         what: format!("can't be read: {problem}"),
-        to_do: "check that the lake can be reached: `check` reports what is in the way".to_owned(),
+        to_do: "check that the lake can be reached: `check` reports the problem".to_owned(),
     }
 }
 
@@ -358,14 +358,14 @@ fn failing_findings(
         None => String::new(),
     };
     let help = match failing.kind {
-        Some(FailureKind::Auth) => "it goes on failing until the credentials are accepted",
+        Some(FailureKind::Auth) => "it keeps failing until the credentials are accepted",
         Some(FailureKind::Config) => "correct the configuration; `check` reports whether it fits",
-        Some(FailureKind::Data) => "docs/operations.md lists what helps for each error",
+        Some(FailureKind::Data) => "see docs/operations.md for each error",
         Some(FailureKind::RateLimited) => {
             "lower `rate_limit` if others use the same account; nothing else needs to be done"
         }
         Some(FailureKind::Transient | FailureKind::Conflict) | None => {
-            "it may pass by itself; if it lasts, `check` reports what is in the way"
+            "it may pass by itself; if it persists, `check` reports the problem"
         }
     };
     let failed = finding(

@@ -392,7 +392,7 @@ fn sorting_columns(partition_by: &[PartitionColumn]) -> Option<Vec<SortingColumn
 
 impl fmt::Debug for PartWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Part")
+        f.debug_struct("PartWriter")
             .field("spec", &self.spec)
             .field("rows", &self.rows)
             .field("bytes", &self.bytes())

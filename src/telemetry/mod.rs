@@ -175,7 +175,7 @@ pub fn said_of_panic(payload: &(dyn Any + Send)) -> &'static str {
 
 fn own_words(payload: &dyn Any) -> &'static str {
     let literal = payload.downcast_ref::<&'static str>().copied();
-    literal.unwrap_or("its message is withheld, as it may quote what was read")
+    literal.unwrap_or("its message is withheld, as it may quote data")
 }
 
 /// Reports panics like other errors, with their location.
@@ -185,7 +185,7 @@ fn tell_of_panics() {
         let place = panic.location().map(ToString::to_string);
         let place = place.unwrap_or_default();
         complain(&format!(
-            "a defect, please report it: panic at {place}: {said}"
+            "a bug, please report it: panic at {place}: {said}"
         ));
     }));
 }

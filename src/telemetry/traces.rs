@@ -38,7 +38,7 @@ impl Traces {
             .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
         if let Some(protocol) = protocol.filter(|protocol| protocol != "http/protobuf") {
             return Err(format!(
-                "the OTLP protocol `{protocol}` isn't spoken; use `http/protobuf`"
+                "the OTLP protocol `{protocol}` isn't supported; use `http/protobuf`"
             ));
         }
         let client = client().map_err(|error| error.to_string())?;
@@ -108,7 +108,7 @@ impl trace::SpanExporter for ExportStatus {
         if let (Err(error), false) = (&sent, failed) {
             tracing::warn!(
                 error = super::error_chain(error),
-                "traces can't be sent; the work goes on without"
+                "traces can't be sent; the work continues without them"
             );
         }
         sent

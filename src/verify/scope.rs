@@ -99,15 +99,15 @@ impl Scope {
         let total = verification.total();
         if total.missing.count > 0 && !self.unsettled.is_empty() {
             verification.notes.push(
-                "settle passes have still to read parts of the range again: what is missing may have come late, and be \
+                "settle passes have yet to re-read parts of the range: missing records may have arrived late, and be \
                  found by them"
                     .to_owned(),
             );
         }
         if total.unjudged > 0 && !self.former.is_empty() {
             verification.notes.push(
-                "the job has also pulled streams that it no longer has: rows that the provider doesn't show may be of \
-                 those, and don't count as extra"
+                "the job has also pulled streams that it no longer has: rows that the provider doesn't return may \
+                 belong to those, and don't count as extra"
                     .to_owned(),
             );
         }
@@ -152,7 +152,7 @@ fn note_not_pulled(
 async fn note_on_log(job: &Job, newest: Option<&Commit>) -> Result<Option<String>, LakeError> {
     let Some(newest) = newest else {
         return Ok(Some(format!(
-            "no run of this job has ever begun in the lake `{}`; is it the one that is meant?",
+            "no run of this job has ever begun in the lake `{}`; is it the right lake?",
             job.lake.url()
         )));
     };
@@ -168,7 +168,7 @@ fn note_on_unpublished(commits: &[Commit]) -> Option<String> {
         format!("commits {first} to {last} list")
     };
     Some(format!(
-        "{which} files that were not published when this began: a run is at it, or has died; their rows count as \
-         missing until the job's next run publishes them"
+        "{which} files that weren't published when this began: a run is in progress, or was interrupted; their rows \
+         count as missing until the job's next run publishes them"
     ))
 }

@@ -200,7 +200,7 @@ impl Auth {
         tracing::debug!(
             connection = resolver.transport.connection,
             reason = why,
-            "the session can't be kept up"
+            "the session can't be refreshed"
         );
         Ok(None)
     }

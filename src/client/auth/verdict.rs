@@ -42,7 +42,7 @@ pub(super) fn judge(answer: &Answer) -> ResponseVerdict {
     } else if is_page(body) {
         PAGE
     } else if is_cut(body) {
-        "JSON that ends in its middle"
+        "incomplete JSON"
     } else {
         return ResponseVerdict::Answer;
     };
@@ -189,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             judge(&answer(200, r#"{"access_token":"t"#)),
-            ResponseVerdict::Passing(Some("JSON that ends in its middle"))
+            ResponseVerdict::Passing(Some("incomplete JSON"))
         );
         assert_eq!(judge(&answer(200, "{}")), ResponseVerdict::Answer);
         let both = r#"{"error":"server_error","access_token":"t"}"#;

@@ -436,7 +436,7 @@ async fn settings_that_cannot_work_are_refused() {
         let (token_url, ..) = oauth(s);
         *token_url = ServiceHost::At(Url::parse("https://login.evil.example/t").unwrap());
     }), @"connection `c`: credentials may not go to the token url `https://login.evil.example/t`: its host is none of `127.0.0.1`; `allowed_hosts` can add it");
-    insta::assert_snapshot!(problem(&|s| s.rate_limit.0 = 0), @"connection `c`: the rate limit `0` per `1s` lets nothing through");
+    insta::assert_snapshot!(problem(&|s| s.rate_limit.0 = 0), @"connection `c`: the rate limit `0` per `1s` permits no request");
     insta::assert_snapshot!(problem(&|s| s.ca_file = Some(file.clone())), @"connection `c`: the ca_file `FILE` holds no PEM certificate");
     insta::assert_snapshot!(problem(&|s| s.ca_file = Some("/nowhere".into())), @"connection `c`: the ca_file `/nowhere` can't be read <- No such file or directory (os error 2)");
     insta::assert_snapshot!(problem(&|s| s.proxy = Some(Secret::text("socks5://u:canary@p"))), @"connection `c`: the proxy is of the scheme `socks5`, which isn't supported; use an http or https proxy");
@@ -617,7 +617,7 @@ async fn half_an_answer_is_asked_for_again() {
     let api = Api::start(|seen, _| (seen.path == "/base/x").then(|| reply(200, "{\"a\":"))).await;
     let error = send(&client(&api), &get("/x")).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Transient);
-    insta::assert_snapshot!(chain(&api, &error), @r#"gave up on GET `http://HOST/base/x` after 3 attempts in N s: status 200 with JSON that ends in its middle"#);
+    insta::assert_snapshot!(chain(&api, &error), @r#"gave up on GET `http://HOST/base/x` after 3 attempts in N s: status 200 with incomplete JSON"#);
 }
 
 /// What answers CONNECT so, each time, and how often it was asked.

@@ -279,7 +279,7 @@ async fn nor_does_it_hold_one_of_another_way_to_sign_in() {
     assert!(redacted >= 9, "the echoes were seen: {redacted}");
     drop(guard);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("the session can't be kept up"));
+    assert!(log.contains("the session can't be refreshed"));
     shown.push(log);
     for text in &shown {
         for canary in OTHERS {

@@ -416,7 +416,7 @@ async fn what_passes_is_no_refusal_whatever_its_status() {
     let half = r#"{"access_token":"canary-0123456789","expi"#;
     let api = first((0..9).map(|_| reply(200, half)).collect()).await;
     let error = send(&client(&api), &get("/x")).await.unwrap_err();
-    insta::assert_snapshot!(chain(&api, &error), @"gave up on POST `http://HOST/oauth/token` after 3 attempts in N s: status 200 with JSON that ends in its middle");
+    insta::assert_snapshot!(chain(&api, &error), @"gave up on POST `http://HOST/oauth/token` after 3 attempts in N s: status 200 with incomplete JSON");
     let api = first((0..9).map(|_| reply(200, page)).collect()).await;
     let error = send(&client(&api), &get("/x")).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Transient);

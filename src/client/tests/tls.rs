@@ -73,7 +73,7 @@ async fn a_ca_file_of_several_certificates_is_trusted_besides_the_systems() {
     assert_eq!(error.kind(), FailureKind::Config, "{error:?}");
     assert_eq!(client.requests().sent, 1, "not retried");
     let text = chain(&api, &error).replace(&port.to_string(), "PORT");
-    insta::assert_snapshot!(text, @"POST `https://127.0.0.1:PORT/t` can't be sent: the server's certificate isn't accepted; if an authority of your own signed it, `ca_file` can name that <- error sending request <- client error (Connect) <- invalid peer certificate: UnknownIssuer");
+    insta::assert_snapshot!(text, @"POST `https://127.0.0.1:PORT/t` can't be sent: the server's certificate isn't accepted; if your own certificate authority signed it, set `ca_file` <- error sending request <- client error (Connect) <- invalid peer certificate: UnknownIssuer");
 }
 
 /// The system's certificates are named by the environment, so a process of its own asks: this test, started again.

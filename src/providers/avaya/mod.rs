@@ -130,7 +130,7 @@ impl Avaya {
             .ok_or_else(|| {
                 failed(
                     FailureKind::Config,
-                    format!("`{}` is no stream of this job", stream.id),
+                    format!("`{}` isn't a stream of this job", stream.id),
                 )
             })
     }

@@ -142,7 +142,7 @@ impl PageBody {
         if envelope.audit_records.is_none() && envelope.pagination.is_none() {
             return Err(failed(
                 FailureKind::Data,
-                "the answer has neither `auditRecords` nor `pagination`, so it is no page",
+                "the answer has neither `auditRecords` nor `pagination`, so it isn't a page",
             ));
         }
         let Object(pagination) = envelope.pagination.unwrap_or_default();
@@ -150,7 +150,7 @@ impl PageBody {
             Some(shown) if shown != u64::from(page) => {
                 return Err(failed(
                     FailureKind::Data,
-                    format!("page {page} was asked for, but the answer is page {shown}"),
+                    format!("page {page} was requested, but the answer is page {shown}"),
                 ));
             }
             _ => {}

@@ -52,7 +52,7 @@ impl Adapter for Everyware {
     fn call(&self, ask: &PageRequest, cursor: Option<&Cursor>) -> Result<Call, Refusal> {
         if let Some(Cursor(cursor)) = cursor {
             return Err(Refusal::CursorGone(format!(
-                "its answers have no pages, so `{}` leads nowhere",
+                "its answers have no pages, so `{}` isn't a cursor",
                 shortened(cursor)
             )));
         }

@@ -25,8 +25,8 @@ use crate::model;
 #[openapi(
     info(
         title = "auditlake",
-        description = "Where jobs stand, and what their runs did. Only reads. What is shown may be some seconds old; the \
-                       more jobs there are, and the slower the lake answers, the older."
+        description = "The status of jobs, and the history of their runs. Read-only. Data may be a few seconds old, \
+                       or older with many jobs or a slow lake."
     ),
     paths(jobs::jobs, jobs::job, runs::runs, openapi)
 )]
@@ -62,7 +62,7 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 async fn nothing() -> ApiProblem {
     ApiProblem::new(
         StatusCode::NOT_FOUND,
-        "there is nothing here; `/api/v1/openapi.json` says what there is",
+        "there is nothing here; see `/api/v1/openapi.json`",
     )
 }
 

@@ -141,8 +141,8 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
         return say(
             AdviceTone::Consider,
             format!(
-                "There is no settle pass, so what arrives later than the lag of {} is never seen. `settle: [1h, 24h]` \
-                 would show whether anything does.",
+                "There is no settle pass, so records that arrive later than the lag of {} are never found. `settle: \
+                 [1h, 24h]` would show whether there are any.",
                 text::length(policy.lag)
             ),
         );
@@ -150,7 +150,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
     if arrivals.rows == 0 {
         return say(
             AdviceTone::Unknown,
-            format!("No row has landed {watched}: nothing to go by."),
+            format!("No row has landed {watched}: there is no data."),
         );
     }
     let by_passes: u64 = arrivals.by_passes.values().sum();
@@ -165,8 +165,8 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
         return say(
             AdviceTone::Unknown,
             format!(
-                "No pass of {settle} has read a record again {watched}{elsewhere}. Too early to tell whether the passes \
-                 are enough."
+                "No pass of {settle} has re-read a record {watched}{elsewhere}. Too early to tell whether the passes \
+                 are sufficient."
             ),
         );
     }
@@ -188,7 +188,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
         let same = before.filter(|before| bound_above(*before) == bound_above(last));
         let whose = match same {
             Some(before) => format!(
-                "The passes after {} and {}, which these figures don't tell apart, still find rows",
+                "The passes after {} and {}, which these figures don't distinguish, still find rows",
                 words(before),
                 words(last)
             ),
@@ -197,7 +197,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
         return say(
             AdviceTone::Consider,
             format!(
-                "{found}. {whose} ({} of them): what comes after it isn't seen. Add a later one, e.g. {}.",
+                "{found}. {whose} ({} of them): later ones aren't found. Add a later pass, e.g. {}.",
                 text::count(by_last),
                 words(next)
             ),
@@ -209,7 +209,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
             AdviceTone::Consider,
             format!(
                 "{found}. {} of these may be later than the last pass, after {}: no pass would have found them. Add a \
-                 later one, e.g. {}.",
+                 later pass, e.g. {}.",
                 text::count(after_last),
                 words(last),
                 words(next)
@@ -222,7 +222,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
         return say(
             AdviceTone::Unknown,
             format!(
-                "{found}. Too early to tell: passes after {} haven't been made for long enough.",
+                "{found}. Too early to tell: passes after {} haven't run for long enough.",
                 words(last)
             ),
         );
@@ -234,12 +234,12 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
     .collect();
     let also = if late == 0 && passes.len() > 1 {
         format!(
-            " One pass, `settle: [{}]`, would keep watch with fewer calls.",
+            " One pass, `settle: [{}]`, would be enough for monitoring, with fewer calls.",
             words(last)
         )
     } else if silent.len() > 1 {
         format!(
-            " Of the passes after {}, one is enough to keep watch.",
+            " Of the passes after {}, one is enough for monitoring.",
             silent.join(" and ")
         )
     } else {
@@ -248,7 +248,7 @@ fn of_settle(policy: &Policy, arrivals: &Arrivals) -> LagAdvice {
     say(
         AdviceTone::Fine,
         format!(
-            "{found}: enough. Passes after {} found nothing.{also}",
+            "{found}: sufficient. Passes after {} found nothing.{also}",
             silent.join(" and ")
         ),
     )
@@ -268,7 +268,7 @@ fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<LagAdvice> {
     let earlier = LADDER.into_iter().rfind(|step| *step < first);
     let tell = earlier.map_or_else(String::new, |earlier| {
         format!(
-            " How long it should be can't be told before the first pass, after {}: one after {} would narrow it down.",
+            " The right value is unknown before the first pass, after {}: one after {} would narrow it down.",
             words(first),
             words(earlier)
         )
@@ -276,8 +276,8 @@ fn of_lag(policy: &Policy, arrivals: &Arrivals) -> Option<LagAdvice> {
     Some(LagAdvice {
         tone: AdviceTone::Consider,
         text: format!(
-            "{} of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A \
-             `lag` longer than {} would bring more of them at once, and all others that much later.{tell}",
+            "{} of the rows weren't there when their range was first pulled. They land with a settle pass. With a \
+             `lag` longer than {}, more of them would land at once, but all others that much later.{tell}",
             share(late, arrivals.rows),
             text::length(policy.lag),
         ),
@@ -363,10 +363,10 @@ mod tests {
             said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 30)),
             @"Fine: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 6h late: enough. Passes after 24h found nothing."
         );
-        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[], 30)), @"Fine: `settle: [1h, 24h]` found no late row in 30 days: enough. Passes after 1h and 24h found nothing. One pass, `settle: [24h]`, would keep watch with fewer calls.");
+        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[], 30)), @"Fine: `settle: [1h, 24h]` found no late row in 30 days: enough. Passes after 1h and 24h found nothing. One pass, `settle: [24h]`, would be enough for monitoring, with fewer calls.");
         insta::assert_snapshot!(
             said(&[HOUR, 24 * HOUR, 72 * HOUR], &seen(90_000, &[(6 * HOUR, 1)], 30)),
-            @"Fine: `settle: [1h, 24h, 3d]` found 1 late row in 30 days, at most 6h late: enough. Passes after 24h and 3d found nothing. Of the passes after 24h and 3d, one is enough to keep watch."
+            @"Fine: `settle: [1h, 24h, 3d]` found 1 late row in 30 days, at most 6h late: enough. Passes after 24h and 3d found nothing. Of the passes after 24h and 3d, one is enough for monitoring."
         );
     }
 
@@ -378,7 +378,7 @@ mod tests {
         );
         insta::assert_snapshot!(said(&[24 * HOUR], &seen(90_000, &[(u64::MAX, 1)], 30)), @"Consider: `settle: [24h]` found 1 late row in 30 days, more than 7d late. The last pass, after 24h, still finds rows (1 of them): what comes after it isn't seen. Add a later one, e.g. 3d.");
         // two passes within one class of delays
-        insta::assert_snapshot!(said(&[HOUR, 2 * HOUR], &seen(90_000, &[(6 * HOUR, 3)], 30)), @"Consider: `settle: [1h, 2h]` found 3 late rows in 30 days, the latest at most 6h late. The passes after 1h and 2h, which these figures don't tell apart, still find rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 6h.");
+        insta::assert_snapshot!(said(&[HOUR, 2 * HOUR], &seen(90_000, &[(6 * HOUR, 3)], 30)), @"Consider: `settle: [1h, 2h]` found 3 late rows in 30 days, the latest at most 6h late. The passes after 1h and 2h, which these figures don't distinguish, still find rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 6h.");
         // no later class
         insta::assert_snapshot!(said(&[2_592_000], &seen(90_000, &[(u64::MAX, 3)], 30)), @"Consider: `settle: [30d]` found 3 late rows in 30 days, the latest more than 7d late. The last pass, after 30d, still finds rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 60d.");
     }

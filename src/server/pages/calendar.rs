@@ -67,9 +67,9 @@ impl CalendarDay {
             DayState::ToCome if self.lacking > 0 => "not all pulled yet",
             DayState::ToCome => "not pulled yet",
             DayState::Covered if self.rows.is_none() => {
-                "pulled; the rows aren't known, as the run history begins later"
+                "pulled; the number of rows is unknown, as the run history begins later"
             }
-            DayState::Covered if self.rows == Some(0) => "pulled, and there was nothing",
+            DayState::Covered if self.rows == Some(0) => "pulled, no rows",
             DayState::Covered => "",
             DayState::Lost => "LOST, refused by the provider as too old",
             DayState::Behind => "BEHIND, not pulled in time",
@@ -102,7 +102,7 @@ impl CalendarDay {
         if let Some(at) = self.settled_at {
             let _ = write!(
                 words,
-                "; unsettled: read again for late rows until {}",
+                "; unsettled: re-read for late rows until {}",
                 words::minute(at)
             );
         }
@@ -425,19 +425,19 @@ pub(super) fn legend() -> Markup {
         html! { li { span class={ "cell " (class) } aria-hidden="true" { (sign) } " " (words) } }
     };
     html! {
-        ul.legend aria-label="What the calendar's cells mean" {
+        ul.legend aria-label="Legend of the calendar" {
             li.scale aria-hidden="true" {
                 "fewer" "\u{a0}"
                 @for class in ["r1", "r2", "r3", "r4"] { span class={ "cell " (class) } {} }
                 "\u{a0}" "more rows, each job on its own scale"
             }
             (sign("z", "·", "pulled, no rows"))
-            (sign("r2 u", "", "unsettled: still read again for late rows"))
+            (sign("r2 u", "", "unsettled: still re-read for late rows"))
             (sign("h", "!", "hole: passed over"))
             (sign("e", "–", "behind: not pulled in time"))
             (sign("l", "×", "lost: refused by the provider as too old"))
             (sign("t", "", "not pulled yet"))
-            (sign("q", "?", "pulled, rows not known"))
+            (sign("q", "?", "pulled, rows unknown"))
         }
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn unreadable(view: &View<'_>, looks: &[Look<'_>]) -> Markup {
                         "; what is shown of " (if down.len() == 1 { "it" } else { "them" }) " is as of "
                         (words::clock(read_at, view.now)) ", " (words::relative(read_at, view.now)) "."
                     } @else {
-                        "; nothing is known from before."
+                        "; there is no earlier data."
                     }
                 }
                 pre { (problem) }
@@ -76,7 +76,7 @@ pub(super) fn unreadable(view: &View<'_>, looks: &[Look<'_>]) -> Markup {
         @if !view.history_problems.is_empty() {
             section.notice.warn role="alert" {
                 h2 { "Some of the run history can't be read" }
-                p { "Rows, delays and runs are those that could be read before, or lack what this hides." }
+                p { "Rows, delays and runs are those read before, or incomplete." }
                 @for problem in view.history_problems.iter().take(PROBLEMS) { pre { (problem) } }
                 @if view.history_problems.len() > PROBLEMS { p { "and " (view.history_problems.len() - PROBLEMS) " more" } }
             }

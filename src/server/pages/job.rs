@@ -239,7 +239,7 @@ fn failure(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) ->
                 small {
                     (words::relative(failed.at, now)) " in " a href=(run::link(failed.run)) { "this run" }
                     @if failed.in_a_row > 1 { "; " (failed.in_a_row) " runs in a row failed" }
-                    "; " (text::counted(failed.well_since as u64, "run")) " since then ended well"
+                    "; " (text::counted(failed.well_since as u64, "run")) " since then succeeded"
                 }
             }
             pre { @if let Some(kind) = failed.kind { (kind) ": " } (failed.error) }
@@ -286,7 +286,7 @@ fn todo(look: &Look<'_>, now: Timestamp) -> Markup {
     html! {
         @if !findings.is_empty() {
             section aria-labelledby="findings" {
-                h2 #findings { "What needs a look" }
+                h2 #findings { "Needs attention" }
                 ul.findings { @for one in &findings { li { (finding(one)) } } }
             }
         }
@@ -308,7 +308,7 @@ fn delays(look: &Look<'_>, account: Option<&JobHistory<'_>>) -> Markup {
                 li { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } " " (code(&advice.text)) }
             }
         }
-        p.note { "A delay is the most it can have been: the time from the event to the reading that found it. What no pass reads again can't be seen." }
+        p.note { "Delays are upper bounds: the time from the event to the read that found it. Records that no pass re-reads aren't found." }
     }
 }
 
@@ -334,7 +334,7 @@ fn ranges(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
     html! {
         @if !gaps.is_empty() {
             section aria-labelledby="gaps" {
-                h2 #gaps { "Gaps" small { "passed over; what lies after them was pulled" } }
+                h2 #gaps { "Gaps" small { "passed over; later ranges were pulled" } }
                 div.scroll tabindex="0" role="region" aria-label="Gaps" { table.plain {
                     thead { tr { th scope="col" { "From" } th scope="col" { "To" } th.n scope="col" { "Length" } th scope="col" { "Streams" } th scope="col" { "To fill it now" } } }
                     tbody { @for (gap, streams) in &gaps { tr {
@@ -349,9 +349,9 @@ fn ranges(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
         }
         @if !open.is_empty() {
             section aria-labelledby="open" {
-                h2 #open { "Begun and not finished" small { "gone on with from where it stopped" } }
-                div.scroll tabindex="0" role="region" aria-label="Ranges that are begun and not finished" { table.plain {
-                    thead { tr { th scope="col" { "Stream" } th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Why" } th.n scope="col" { "First asked for" } } }
+                h2 #open { "Begun and not finished" small { "continued from where it stopped" } }
+                div.scroll tabindex="0" role="region" aria-label="Unfinished ranges" { table.plain {
+                    thead { tr { th scope="col" { "Stream" } th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Why" } th.n scope="col" { "First requested" } } }
                     tbody { @for (stream, open) in &open { tr {
                         td.said { (stream) }
                         td { (words::clock(open.range.from(), now)) }
@@ -444,7 +444,7 @@ fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: JobQuery) -> 
     };
     html! {
         section aria-labelledby="runs" {
-            h2 #runs { "Runs" small { (text::count(count as u64)) " known, the newest first" } }
+            h2 #runs { "Runs" small { (text::count(count as u64)) " known, newest first" } }
             @if shown.is_empty() { p { "No run is known." } }
             @else {
                 div.scroll tabindex="0" role="region" aria-label="Runs" { table.plain {

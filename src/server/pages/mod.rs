@@ -167,7 +167,7 @@ async fn job(
         None => missing(
             &view,
             "No such job",
-            "The configuration has no job of this name.",
+            "The configuration has no job with this name.",
         ),
     }
 }
@@ -185,7 +185,7 @@ async fn run(State(site): State<Site>, Path(run): Path<String>) -> Response {
         None => missing(
             &view,
             "No such run",
-            "The run history doesn't have it: it was never there, or it is older than what is kept.",
+            "The run history doesn't have it: it never existed, or is older than the history.",
         ),
     }
 }

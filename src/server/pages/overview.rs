@@ -129,14 +129,14 @@ fn summary(view: &View<'_>, jobs: usize, looked_at: usize, choice: OverviewQuery
             @if jobs == 0 {
                 p.verdict.quiet { "No job is configured." }
             } @else if looked_at == 0 {
-                p.verdict.good { span.sign aria-hidden="true" { "✓" } " Nothing needs a look" }
+                p.verdict.good { span.sign aria-hidden="true" { "✓" } " Nothing needs attention" }
             } @else {
                 p.verdict.bad { span.sign aria-hidden="true" { "!" } " " (words::verb(looked_at, "job", "need")) " a look" }
             }
             p {
                 (text::counted(jobs as u64, "job")) ", " (running) " running. "
                 @if choice.attention { a href="/" { "Show all jobs" } }
-                @else if looked_at > 0 && jobs > looked_at { a href="/?only=attention" { "Show only what needs a look" } }
+                @else if looked_at > 0 && jobs > looked_at { a href="/?only=attention" { "Show only what needs attention" } }
             }
         }
     }
@@ -150,7 +150,7 @@ fn findings(view: &View<'_>) -> Markup {
     html! {
         @if !all.is_empty() {
             section aria-labelledby="findings" {
-                h2 #findings { "What needs a look" }
+                h2 #findings { "Needs attention" }
                 ul.findings {
                     @for finding in all.iter().take(FINDINGS) {
                         li { a href=(job::link(&finding.job)) { (finding.job) } " " (job::finding(finding)) }
@@ -235,7 +235,7 @@ fn figures(view: &View<'_>, span: (NaiveDate, NaiveDate)) -> Markup {
             section aria-labelledby="delays" {
                 h2 #delays { "Arrival delay" small { "all jobs, runs of the last 30 days" } }
                 (plot::delays(&arrivals, &[]))
-                p.note { "Each job's page says what its own delays mean for its " code { "lag" } " and " code { "settle" } "." }
+                p.note { "Each job's page shows what its delays mean for its " code { "lag" } " and " code { "settle" } "." }
             }
         }
     }

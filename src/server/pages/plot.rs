@@ -101,7 +101,7 @@ pub(super) fn delays(arrivals: &Arrivals, passes: &[u64]) -> Markup {
             @if arrivals.rows == 0 { "No row has landed in this time." }
             @else {
                 strong { (arrivals::share(in_time, arrivals.rows)) } " of " (text::counted(arrivals.rows, "row"))
-                " were there when first asked for; " strong { (text::count(late)) } " came late"
+                " were there in the first pull; " strong { (text::count(late)) } " came late"
                 @if late > 0 { " (" (arrivals::share(late, arrivals.rows)) ")" } "."
             }
         }

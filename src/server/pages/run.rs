@@ -55,7 +55,7 @@ pub(super) fn page(view: &View<'_>, job: &str, run: &RecordedRun<'_>) -> Markup 
             div { dt { "What" } dd { (run.works()) small { (text::counted(run.rows.len() as u64, "range")) } } }
             div { dt { "New rows" } dd { (text::count(counts.new)) small { (text::count(counts.late)) " late" } } }
             div { dt { "Fetched" } dd { (text::count(counts.fetched)) small { (text::count(counts.duplicate)) " duplicate, " (text::count(counts.waiting)) " waiting" } } }
-            div { dt { "Quarantined" } dd { (text::count(counts.quarantined)) small { (text::count(counts.outside)) " outside what was asked" } } }
+            div { dt { "Quarantined" } dd { (text::count(counts.quarantined)) small { (text::count(counts.outside)) " outside the requested bounds" } } }
             div { dt { "Calls" } dd { (text::count(run.calls)) small { (text::counted(run.retries, "retry")) } } }
         }
         p.note { "Run " code { (run.id) } }

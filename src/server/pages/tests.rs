@@ -442,25 +442,25 @@ fn a_day_says_what_it_is_like() {
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
     let history = History { rows };
     insta::assert_snapshot!(told(Some(&status), &history, NOW).join("\n"), @r"
-2026-11-02: pulled, and there was nothing
-2026-11-03: pulled, and there was nothing
-2026-11-04: pulled, and there was nothing
-2026-11-05: pulled, and there was nothing
-2026-11-06: pulled, and there was nothing
-2026-11-07: pulled, and there was nothing
-2026-11-08: pulled, and there was nothing
+2026-11-02: pulled, no rows
+2026-11-03: pulled, no rows
+2026-11-04: pulled, no rows
+2026-11-05: pulled, no rows
+2026-11-06: pulled, no rows
+2026-11-07: pulled, no rows
+2026-11-08: pulled, no rows
 2026-11-09: HOLE, passed over; 18h missing of Routing
 2026-11-10: HOLE, passed over; 1d missing of Routing
 2026-11-11: HOLE, passed over; 12h missing of Routing
 2026-11-12: 1,234 rows
-2026-11-13: pulled, and there was nothing
-2026-11-14: pulled, and there was nothing
-2026-11-15: pulled, and there was nothing
-2026-11-16: pulled, and there was nothing
-2026-11-17: pulled, and there was nothing
-2026-11-18: pulled, and there was nothing
-2026-11-19: pulled, and there was nothing; unsettled: read again for late rows until 2026-11-21 00:00
-2026-11-20: pulled, and there was nothing; unsettled: read again for late rows until 2026-11-21 11:43
+2026-11-13: pulled, no rows
+2026-11-14: pulled, no rows
+2026-11-15: pulled, no rows
+2026-11-16: pulled, no rows
+2026-11-17: pulled, no rows
+2026-11-18: pulled, no rows
+2026-11-19: pulled, no rows; unsettled: read again for late rows until 2026-11-21 00:00
+2026-11-20: pulled, no rows; unsettled: read again for late rows until 2026-11-21 11:43
 2026-11-21: still to come
 2026-11-22: still to come
 ");
@@ -492,7 +492,7 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
             "2026-11-06: LOST, refused by the provider as too old; 7 rows; 12h lost of Routing",
         ]
     );
-    assert_eq!(told[5], "2026-11-07: pulled, and there was nothing");
+    assert_eq!(told[5], "2026-11-07: pulled, no rows");
 
     let policy = policy();
     let page = |policy: &Policy| {
@@ -528,8 +528,8 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
     let none = History::default();
     let days = |status: &JobStatus| told(Some(status), &none, NOW).split_off(15).join("\n");
     insta::assert_snapshot!(days(&status), @r"
-2026-11-17: pulled; the rows aren't known, as the run history begins later
-2026-11-18: pulled; the rows aren't known, as the run history begins later
+2026-11-17: pulled; the number of rows is unknown, as the run history begins later
+2026-11-18: pulled; the number of rows is unknown, as the run history begins later
 2026-11-19: not pulled yet
 2026-11-20: not pulled yet
 2026-11-21: still to come
@@ -537,7 +537,7 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
 ");
     status.fresh_until = Some(at("2026-11-18T11:00:00Z"));
     insta::assert_snapshot!(days(&status), @r"
-2026-11-17: pulled; the rows aren't known, as the run history begins later
+2026-11-17: pulled; the number of rows is unknown, as the run history begins later
 2026-11-18: BEHIND, not pulled in time; 15h missing of Routing
 2026-11-19: BEHIND, not pulled in time; 1d missing of Routing
 2026-11-20: BEHIND, not pulled in time; 11h 58m missing of Routing

@@ -114,15 +114,15 @@ fn what_is_no_page_or_another_one_ends_nothing() {
     for (text, said) in [
         (
             "{}",
-            "data: the answer has neither `auditRecords` nor `pagination`, so it is no page",
+            "data: the answer has neither `auditRecords` nor `pagination`, so it isn't a page",
         ),
         (
             r#"{"auditRecords":{}}"#,
-            "data: the answer is not the JSON that was expected, at line 1 column 16",
+            "data: the answer isn't the expected JSON, at line 1 column 16",
         ),
         (
             "<html>",
-            "data: the answer is a page, not JSON; is a proxy in between?",
+            "data: the answer is a page, not JSON; is there a proxy?",
         ),
         (
             r#"{"auditRecords":[],"pagination":{"pageNumber":7}}"#,

@@ -101,7 +101,7 @@ async fn dates_that_mean_nothing_are_noticed_and_the_lake_is_exact_all_the_same(
     assert!(
         remarks
             .iter()
-            .any(|remark| remark.ends_with("new records lie outside the bounds that were asked")),
+            .any(|remark| remark.ends_with("new records outside the requested bounds")),
         "{remarks:?}"
     );
 }
@@ -152,9 +152,7 @@ async fn what_lies_outside_is_told_of_though_the_answer_broke_off_behind_it() {
     let report = rig.run(at("2026-03-09")).await;
     assert!(failures(&report).contains("broke off"));
     let outside: u64 = (rig.remarks().await.iter())
-        .filter_map(|remark| {
-            remark.strip_suffix(" new records lie outside the bounds that were asked")
-        })
+        .filter_map(|remark| remark.strip_suffix(" new records outside the requested bounds"))
         .map(|count| count.parse::<u64>().unwrap())
         .sum();
     assert!(outside > 100, "{outside}");

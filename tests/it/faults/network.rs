@@ -127,7 +127,7 @@ async fn a_certificate_of_an_unknown_authority() {
     let url = format!("https://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, None, "").await;
     assert_eq!(ended.kinds, [FailureKind::Config]);
-    insta::assert_snapshot!(ended.said, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; if an authority of your own signed it, `ca_file` can name that: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
+    insta::assert_snapshot!(ended.said, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; if your own certificate authority signed it, set `ca_file`: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn https_where_http_is_spoken() {
     let url = format!("https://127.0.0.1:{}/v2", serve_plainly());
     let ended = asking(&url, None, "").await;
     assert_eq!(ended.kinds, [FailureKind::Transient]);
-    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `https://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: what answers there doesn't speak TLS (is the port right?): error sending request: client error (Connect): received corrupt message of type InvalidContentType");
+    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `https://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: the server there doesn't use TLS (is the port right?): error sending request: client error (Connect): received corrupt message of type InvalidContentType");
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn http_where_https_is_spoken() {
     let url = format!("http://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, None, "allow_http: true").await;
     assert_eq!(ended.kinds, [FailureKind::Transient]);
-    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: what answers there doesn't speak HTTP (is `https://` meant?): error sending request: client error (SendRequest): invalid HTTP version parsed");
+    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: the server there doesn't use HTTP (is it `https://`?): error sending request: client error (SendRequest): invalid HTTP version parsed");
 }
 
 #[tokio::test]

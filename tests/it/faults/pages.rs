@@ -64,13 +64,13 @@ async fn the_pages_of_a_query_end_whatever_its_cursors_say() {
                 let cursor = if call % 2 == 0 { r#""A""# } else { r#""B""# };
                 results(call..call + 1, cursor)
             }),
-            "data: the provider's pages lead in a circle: one of them leads back to one that was read",
+            "data: the provider's pages are circular: one of them leads back to an earlier one",
             3,
         ),
         (
             "the same records under other cursors",
             answers(|call| results(0..3, &format!("\"{call}\""))),
-            "data: 3 pages in a row show the very same records",
+            "data: 3 pages in a row have the same records",
             3,
         ),
         (

@@ -123,11 +123,11 @@ async fn a_hangup_reads_the_configuration_again() {
     world.change("shedule:", "schedule:");
     world.change("- name: first", "- name: second\n    log: first");
     daemon.signal("HUP").await;
-    daemon.says("the configuration was read again").await;
+    daemon.says("the configuration was reloaded").await;
     daemon.says("run ended job=\"second\"").await;
     let (_, since) = daemon
         .stderr()
-        .split_once("the configuration was read again")
+        .split_once("the configuration was reloaded")
         .map(|(a, b)| (a.len(), b.to_owned()))
         .unwrap();
     assert!(!since.contains("job=\"first\""), "{since}");
@@ -165,7 +165,7 @@ async fn a_lake_in_memory_works_and_survives_a_hangup() {
     let daemon = world.start(&["run"]);
     daemon.says("new=500").await;
     daemon.signal("HUP").await;
-    daemon.says("the configuration was read again").await;
+    daemon.says("the configuration was reloaded").await;
     let runs = daemon.stderr().matches("run ended").count();
     daemon.says_times("run ended", runs + 1).await;
     // a run may say so of a commit, too, if that one commit has them all

@@ -291,7 +291,7 @@ async fn they_say_how_runs_fail_and_forget_what_is_no_longer_configured() {
     world.change("shedule:", "schedule:");
     world.change("- name: audits", "- name: second");
     daemon.signal("HUP").await;
-    daemon.says("the configuration was read again").await;
+    daemon.says("the configuration was reloaded").await;
     until("the old job is forgotten", async || {
         let scrape = Scrape::of(&address).await;
         scrape.count(reloaded) == 1 && !scrape.0.keys().any(|name| name.contains("\"audits\""))

@@ -169,7 +169,7 @@ async fn check_tells_a_stale_watermark_and_a_gap() {
     let world = World::new(&one_day(), EVENING).await;
     // it never ran
     let never = world.run(&["status", "--check"]).await.assert_code(3);
-    assert_snapshot!(never.stdout, @"stale: audits was never pulled into `file://./lake`; `run --once --job audits` catches up, or says what is in the way");
+    assert_snapshot!(never.stdout, @"stale: audits was never pulled into `file://./lake`; `run --once --job audits` catches up, or reports the problem");
     // nor need it have
     world.change("start: 2026-03-02", "start: 2126-03-02");
     let ahead = world.run(&["status", "--check"]).await.assert_code(0);

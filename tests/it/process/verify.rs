@@ -93,7 +93,7 @@ async fn repair_pulls_what_was_never_pulled() {
     ended
         .assert_says("not pulled yet: 2026-03-02T00:00:00Z..2026-03-03T00:00:00Z of ")
         .assert_says("no run of this job has ever begun in the lake `file://./lake`")
-        .assert_says("hint: `--repair` lands what is missing and pulls what wasn't pulled");
+        .assert_says("hint: `--repair` lands missing records and pulls missing ranges");
     let repair = [VERIFY.as_slice(), &["--repair"]].concat();
     let ended = world.run(&repair).await.assert_code(0);
     ended.assert_says("repaired: 300 events landed, 0 found there already");
