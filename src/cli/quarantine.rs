@@ -588,7 +588,7 @@ mod tests {
             message
         };
         insta::assert_snapshot!(says(&[]), @"the quarantine of job `audits` has no line `00`; `quarantine list --job audits --all` lists them");
-        insta::assert_snapshot!(says(&["00ff", "00fe"]), @"`00` begins more than one id: `00fe`, `00ff`; write more of it");
+        insta::assert_snapshot!(says(&["00ff", "00fe"]), @"`00` is the beginning of several ids: `00fe`, `00ff`; write more of it");
     }
 
     #[test]

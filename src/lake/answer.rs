@@ -716,7 +716,7 @@ mod tests {
             (
                 Disk::NotADirectory,
                 FailureKind::Config,
-                "a file stands where",
+                "there is a file instead",
             ),
             (Disk::InvalidFilename, FailureKind::Config, "shorter"),
             (

@@ -573,7 +573,7 @@ mod tests {
         assert!(first.contains("but there is none"), "{first}");
         let (marks, first, left) = probed(StoreFault::OverwritesAndRefuses).await;
         assert_eq!((marks.as_str(), left), ("conditional create", 0));
-        assert!(first.contains("has other bytes"), "{first}");
+        assert!(first.contains("has different content"), "{first}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -635,10 +635,10 @@ mod tests {
             ProbeOutcome::Untried(why) => why.to_owned(),
         };
         assert!(
-            said(probe(&lake, &day).await).starts_with("not laid out yet"),
+            said(probe(&lake, &day).await).starts_with("no layout yet"),
             "and not by the probe"
         );
-        assert!(said(probe(&lake, &day).await).starts_with("not laid out yet"));
+        assert!(said(probe(&lake, &day).await).starts_with("no layout yet"));
         lake.prepare(&day).await.unwrap();
         assert_eq!(
             said(probe(&lake, &day).await),

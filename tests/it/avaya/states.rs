@@ -323,7 +323,7 @@ fn each_stream_asks_its_own_service() {
     let stray = adapter.call(&ask("user/QUEUE"), None);
     assert_eq!(
         stray.unwrap_err().to_string(),
-        "`user/QUEUE` is no stream of this job"
+        "`user/QUEUE` isn't a stream of this job"
     );
 }
 

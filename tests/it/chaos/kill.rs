@@ -100,7 +100,7 @@ impl Moment {
                 let said = [
                     "committed",
                     "run ended",
-                    "keeping jobs",
+                    "scheduling jobs",
                     "deleting staged files",
                 ];
                 Self::Says(

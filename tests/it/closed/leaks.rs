@@ -268,7 +268,7 @@ async fn no_command_prints_a_secret_where_nothing_answers_or_tls_fails() {
     std::fs::write(connections.path().join("jobs.pem"), authority).unwrap();
     let printed = everything(&connections, &["check", "check --json"]).await;
     assert!(
-        printed.contains("holds something else than a certificate"),
+        printed.contains("contains something other than a certificate"),
         "{printed}"
     );
     connections.change("    ca_file: jobs.pem\n", "");
@@ -297,9 +297,9 @@ async fn no_secret_in_what_a_daemon_logs_serves_or_keeps() {
         let daemon = connections.start_process(&args);
         connections.look_at(&daemon, &args);
         daemon.says("a range failed").await;
-        daemon.says("answering /healthz").await;
+        daemon.says("serving /healthz").await;
         let address = {
-            let line = daemon.says("answering /healthz").await;
+            let line = daemon.says("serving /healthz").await;
             let at = line.find("127.0.0.1:").unwrap();
             let port = line[at..].trim_start_matches("127.0.0.1:");
             let end = port

@@ -293,13 +293,13 @@ async fn no_answer<W: World>() {
             308,
             Some("https://"),
             FailureKind::Config,
-            "a redirect that doesn't say where to",
+            "a redirect without a target",
         ),
         (
             308,
             None,
             FailureKind::Config,
-            "a redirect that doesn't say where to",
+            "a redirect without a target",
         ),
         (204, None, FailureKind::Transient, "the answer is empty"),
     ] {

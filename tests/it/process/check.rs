@@ -58,7 +58,7 @@ async fn what_fails_is_told_with_what_to_do_and_the_rest_is_tried() {
     let ended = world.run(&["check"]).await.assert_code(1);
     ended
         .assert_says("FAILED  lake `file://./jobs.yaml/lake`: open (config): ")
-        .assert_says("; a file stands where the lake needs a folder")
+        .assert_says("; there is a file instead of a folder")
         .assert_says("ok      connection `main`: read a page: ");
     let ended = world.run(&["check", "--json"]).await.assert_code(1);
     let told = |(probe, outcome): &(&str, &str)| (probe.to_string(), outcome.to_string());

@@ -188,7 +188,7 @@ async fn a_log_that_mentions_the_future_is_planned_again_where_two_clocks_agree(
 
     once(&world)
         .await
-        .assert_says("what lies beyond now is void, and planned again");
+        .assert_says("those entries are void, and planned again");
     assert!(pulled_to(&world) <= now());
     let commit = newest(&world);
     let planned_at: DateTime<Utc> = commit["planned_at"].as_str().unwrap().parse().unwrap();

@@ -144,7 +144,7 @@ async fn two_daemons_share_a_lake() {
     let world = World::live(&lately()).await;
     world.provider.set_latency(Duration::from_millis(2));
     let (one, other) = (world.start(&["run"]), world.start(&["run"]));
-    tokio::join!(one.says("keeping jobs"), other.says("keeping jobs"));
+    tokio::join!(one.says("scheduling jobs"), other.says("scheduling jobs"));
     tokio::select! {
         _ = one.says_times("run ended", 2) => {}
         _ = other.says_times("run ended", 2) => {}

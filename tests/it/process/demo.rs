@@ -43,14 +43,14 @@ async fn it_writes_into_no_lake_of_real_jobs_and_no_other_place_with_something_i
         ("demo-lake", "earlier version"),
         ("broken", "isn't one that it made"),
         ("lake/audit_events", "isn't empty"),
-        ("lake/audit_events/provider=demo", "lies within the lake"),
-        ("link/new/deeper", "lies within the lake"),
+        ("lake/audit_events/provider=demo", "is inside the lake"),
+        ("link/new/deeper", "is inside the lake"),
         ("photos", "isn't empty"),
         (".", "isn't empty"),
-        ("jobs.yaml", "is no folder"),
+        ("jobs.yaml", "isn't a folder"),
         ("jobs.yaml/lake", "can't be read"),
         ("dangling", "can't be read"),
-        ("s3://bucket/lake", "is no folder"),
+        ("s3://bucket/lake", "isn't a folder"),
     ] {
         let ended = demo(world.path(), lake).await.assert_code(2);
         assert_eq!(ended.stdout, "", "{lake}");

@@ -441,7 +441,7 @@ async fn credentials_are_read_as_the_clouds_own_tools_have_them() {
     }
 }
 
-/// An S3 store that keeps conditions, and takes names that differ by case only for one.
+/// An S3 store that keeps conditions, and doesn't distinguish upper and lower case in names.
 async fn folding_store() -> String {
     let objects = Arc::new(Mutex::new(BTreeMap::<String, Bytes>::new()));
     serve(
@@ -488,7 +488,7 @@ async fn a_store_that_folds_cases_is_refused() {
         "url: s3://bucket/prefix\n  storage_options: {{ aws_endpoint: {endpoint}, allow_http: true, aws_disable_bulk_delete: true, {KEYS} }}"
     ))
     .await;
-    let refused = "takes names that differ by case only for one";
+    let refused = "doesn't distinguish upper and lower case in names";
     world
         .run(&["check"])
         .await
@@ -596,7 +596,7 @@ async fn a_ca_file_of_the_lake_is_trusted_beside_the_systems() {
     let ended = world.run(&["check"]).await.assert_code(1);
     ended
         .assert_says("write (config): ")
-        .assert_says("`ca_file` in `lake` can name that");
+        .assert_says("set `ca_file` in `lake`");
     let authority = format!("{TLS}/authority.pem");
     let environment = [("AWS_CA_BUNDLE", authority.as_str())];
     run_in(&world, &["check"], &environment)

@@ -347,7 +347,7 @@ impl Process {
 
     /// Where a daemon listens, as it says.
     pub(crate) async fn address(&self) -> String {
-        let line = self.says("answering /healthz").await;
+        let line = self.says("serving /healthz").await;
         let (_, address) = line.split_once("address=").unwrap();
         address.to_owned()
     }

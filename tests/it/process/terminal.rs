@@ -203,7 +203,7 @@ async fn every_command_has_a_manual_page() {
     for (page, part) in [
         ("auditlake.1", "exactly once"),
         ("auditlake-backfill.1", "refetch"),
-        ("auditlake-quarantine-replay.1", "Try open lines again"),
+        ("auditlake-quarantine-replay.1", "Parse open lines again"),
     ] {
         let text = std::fs::read_to_string(pages.join(page)).unwrap();
         assert!(text.contains(part), "{page}: {text}");
