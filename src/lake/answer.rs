@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 
 use super::credentials::NoCredentials;
-use super::http::FinalRefusal;
 use super::options::StoreKind;
 use crate::model::FailureKind;
 use crate::telemetry::causes;
@@ -29,6 +28,35 @@ const fn is(kind: FailureKind, advice: &'static str) -> StoreVerdict {
 const fn plainly(kind: FailureKind) -> StoreVerdict {
     StoreVerdict { kind, advice: None }
 }
+
+/// An answer that retries can't change, but whose request `object_store` would retry, or whose message it would drop.
+#[derive(Debug)]
+pub(super) struct FinalRefusal {
+    pub(super) status: u16,
+    pub(super) code: Option<String>,
+    pub(super) reason: &'static str,
+    pub(super) said: String,
+    pub(super) region: Option<String>,
+    /// The host to which it redirects.
+    pub(super) host: Option<String>,
+}
+
+impl fmt::Display for FinalRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store answered {} {}", self.status, self.reason)?;
+        if let Some(region) = &self.region {
+            write!(f, ": the bucket is in the region `{region}`")?;
+        } else if let Some(host) = &self.host {
+            write!(f, ": ask `{host}`")?;
+        }
+        if !self.said.is_empty() {
+            write!(f, ": {}", self.said)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FinalRefusal {}
 
 /// A store's answer to a request, or the reason why there is none. Its text contains no secret.
 #[derive(Debug)]

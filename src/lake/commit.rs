@@ -8,7 +8,6 @@ use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::streak::FailureStreak;
 use crate::clocks::{Skew, TOLERANCE};
 use crate::model::{Cursor, FailureKind, Range, RangeSet, Timestamp};
 
@@ -246,6 +245,42 @@ pub struct RunFailure {
     /// Whether its stream continued with other ranges: the provider works, and only this range is retried later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub went_on: bool,
+}
+
+/// The consecutive failed scheduled runs of a job, up to the newest one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureStreak {
+    /// When the first of them failed.
+    pub since: Timestamp,
+    /// When the last of them failed.
+    pub at: Timestamp,
+    /// The id of the last of them.
+    pub run: Uuid,
+    /// The number of failed runs in a row.
+    pub runs: u32,
+    /// The kind of the last run's failure: refused credentials, if there are any, or that of its first failure.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known"
+    )]
+    pub kind: Option<FailureKind>,
+    /// Whether the lake failed instead of the provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_lake: bool,
+    /// That failure with its causes.
+    pub error: String,
+    /// The first twenty streams that failed in the last run; empty if it failed as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<String>,
+    /// The number of streams that failed in the last run.
+    #[serde(default)]
+    pub failed_streams: u64,
+    /// The end of the pause that the provider requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_until: Option<Timestamp>,
+    /// The next scheduled run begins at the job's first tick that is not before this instant.
+    pub retry_at: Timestamp,
 }
 
 /// Deserialises a value that is only reported. Unknown values become `None`, so that an older version can still read

@@ -3,7 +3,6 @@
 //! A redirect would send credentials to a foreign host: only `Authorization` would be removed, but not a session token.
 //! It would also be useless, as a signature is valid for one host.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, NoProxy, Proxy};
 use url::Url;
 
-use super::answer::code_in;
+use super::answer::{FinalRefusal, code_in};
 use super::options::{check, flag, length};
 use crate::clock::RemoteClock;
 
@@ -146,35 +145,6 @@ fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String
     }
     Ok(builder)
 }
-
-/// An answer that retries can't change, but whose request `object_store` would retry, or whose message it would drop.
-#[derive(Debug)]
-pub(super) struct FinalRefusal {
-    pub(super) status: u16,
-    pub(super) code: Option<String>,
-    reason: &'static str,
-    said: String,
-    region: Option<String>,
-    /// The host to which it redirects.
-    host: Option<String>,
-}
-
-impl fmt::Display for FinalRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store answered {} {}", self.status, self.reason)?;
-        if let Some(region) = &self.region {
-            write!(f, ": the bucket is in the region `{region}`")?;
-        } else if let Some(host) = &self.host {
-            write!(f, ": ask `{host}`")?;
-        }
-        if !self.said.is_empty() {
-            write!(f, ": {}", self.said)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for FinalRefusal {}
 
 /// Returns whether retries can't change an answer, although `object_store` would retry.
 fn is_final(status: StatusCode) -> bool {

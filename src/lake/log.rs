@@ -16,13 +16,13 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::commit::{
-    Claim, Commit, CommitKind, CommittedFile, FORMAT, Origin, Progress, Pulled, RunSummary,
+    Claim, Commit, CommitKind, CommittedFile, FORMAT, FailureStreak, Origin, Progress, Pulled,
+    RunSummary,
 };
 use super::error::LakeError;
 use super::layout::{self, JobLayout};
 use super::open::{Lake, from_json, to_json};
 use super::publish::{self, AT_A_TIME};
-use super::streak::FailureStreak;
 use crate::clock::real_now;
 use crate::clocks::{ClockOwner, Skew};
 use crate::model::{FailureKind, RangeSet, Timestamp};
@@ -404,10 +404,10 @@ impl JobLog {
     /// read.
     ///
     /// The order matters:
-    /// - commits to publish are read *before* the log is listed: a rival could publish and prune in between, and the
-    ///   list is what tells that the job is still ours;
-    /// - staging is listed *before* the log too, and nothing that appears later is deleted: what a later run stages is
-    ///   not garbage;
+    /// - commits to publish are read *before* the log is listed, because a rival could publish and prune in between, and
+    ///   the listing shows that this run still holds the job;
+    /// - staging is also listed *before* the log, and nothing that appears later is deleted, as it may belong to a later
+    ///   run;
     /// - deletion comes *after* publishing, as the same listing includes files of those commits.
     ///
     /// Returns the committed files that can't be published, because no complete copy of them is left. Until the caller

@@ -14,6 +14,7 @@ mod logs;
 mod metered;
 mod open;
 pub mod options;
+mod prepare;
 mod probe;
 mod publish;
 pub mod quarantine;
@@ -22,8 +23,9 @@ mod streak;
 mod wrapped;
 
 pub use commit::{
-    Claim, Commit, CommitKind, CommittedFile, DELAYS, FORMAT, FailedRange, OpenRange, Origin,
-    Process, Progress, Pulled, RecordCounts, Refetch, RunFailure, RunSummary, Work, delay,
+    Claim, Commit, CommitKind, CommittedFile, DELAYS, FORMAT, FailedRange, FailureStreak,
+    OpenRange, Origin, Process, Progress, Pulled, RecordCounts, Refetch, RunFailure, RunSummary,
+    Work, delay,
 };
 pub use error::LakeError;
 pub use log::{
@@ -33,4 +35,3 @@ pub use logs::{Version, commit, create_runs, days_of_runs, jobs, read_runs, vers
 pub use open::{Lake, StorePatience};
 pub use probe::{ProbeOutcome, ProbeResult, StoreProbe, probe};
 pub use publish::damaged;
-pub use streak::FailureStreak;

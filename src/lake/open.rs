@@ -1,4 +1,4 @@
-//! Opening a lake: the store of its URL, its layout file, and the test that the store supports create-if-absent.
+//! Opening a lake: the store of its URL, and its layout file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +26,6 @@ use super::http::NoRedirects;
 use super::layout::Layout;
 use super::metered::metered;
 use super::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
-use super::probe;
 use super::redacting::{self, redacting};
 use crate::clock::{BUILT, RemoteClock, real_now};
 use crate::clocks::TOLERANCE;
@@ -42,7 +41,7 @@ const ANSWER: &str = "10s";
 const TRANSFER: &str = "5m";
 
 /// The layout that this version writes.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// An open lake. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,17 +59,17 @@ pub struct Lake {
     /// The folder, for a lake in a folder.
     folder: Option<PathBuf>,
     /// Whether the lake is for the demo's invented events.
-    demo: bool,
+    pub(super) demo: bool,
 }
 
 /// `_auditlake/lake.json`.
 #[derive(Debug, Serialize, Deserialize)]
-struct LakeFile {
-    format: u32,
-    partition_by: Vec<String>,
+pub(super) struct LakeFile {
+    pub(super) format: u32,
+    pub(super) partition_by: Vec<String>,
     /// Whether `demo` created it, so that its events are invented.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    demo: bool,
+    pub(super) demo: bool,
 }
 
 impl Lake {
@@ -252,44 +251,6 @@ impl Lake {
     /// Returns the lake's URL as configured.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Ensures that the lake has the layout `partition_by`, which a new lake gets, and that its store refuses to create
-    /// an object that exists or is being created. Required before the first claim.
-    pub async fn prepare(&self, partition_by: &[String]) -> Result<(), LakeError> {
-        let key = self.layout.lake_file();
-        if !self.is_laid_out(partition_by).await? {
-            let file = LakeFile {
-                format: FORMAT,
-                partition_by: partition_by.to_vec(),
-                demo: self.demo,
-            };
-            self.create(&key, to_json(&file, &key)?).await?;
-            if !self.is_laid_out(partition_by).await? {
-                return Err(LakeError::Unreadable {
-                    key: key.to_string(),
-                    reason: "it can't be read back".into(),
-                });
-            }
-        }
-        // writes the existing content again, so that a store that ignores the condition is detected without harm
-        let have = self.read(&key).await?.unwrap_or_default();
-        if self.create(&key, have.into()).await? {
-            return Err(LakeError::NoConditionalCreate {
-                url: self.url.clone(),
-            });
-        }
-        if self
-            .read(&self.layout.lake_file_in_capitals())
-            .await?
-            .is_some()
-        {
-            return Err(LakeError::FoldsCase {
-                url: self.url.clone(),
-            });
-        }
-        // sequential requests don't detect a store that first checks and then writes
-        probe::race_once(self).await
     }
 
     /// Returns whether there is a lake with this layout. Fails if its layout differs. Only reads.

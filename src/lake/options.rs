@@ -359,7 +359,7 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
         ValueForm::Credential | ValueForm::Header => in_header(value),
         ValueForm::Base64(length) => in_header(value).and_then(|()| base64(value, length)),
         ValueForm::AccountJson => account_json(value),
-        ValueForm::ConnectionString => azure::from_connection_string(value).map(drop),
+        ValueForm::ConnectionString => connection_string(value).map(drop),
         ValueForm::Name => {
             let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             in_header(value)?;
@@ -409,6 +409,18 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
             "holds a control character, like a line break",
         ),
     }
+}
+
+/// Parses a connection string of Azure into settings by canonical key. The error is a predicate.
+fn connection_string(text: &str) -> Result<Vec<(&'static str, String)>, String> {
+    let settings = azure::from_connection_string(text)?;
+    for (key, value) in &settings {
+        check(key, value).map_err(|why| match form(key) {
+            ValueForm::Credential | ValueForm::Base64(_) => why,
+            _ => azure::FORM.to_owned(),
+        })?;
+    }
+    Ok(settings)
 }
 
 /// Parses a flag like `object_store`.
@@ -848,7 +860,7 @@ pub fn settings(
         })
         .collect();
     if let Some(given) = all.get(CONNECTION_STRING)
-        && let Ok(parts) = azure::from_connection_string(&given.value)
+        && let Ok(parts) = connection_string(&given.value)
     {
         let origin = SettingOrigin::Part(format!("the connection string in {}", given.origin));
         for (key, value) in parts {

@@ -1,10 +1,9 @@
 //! A streak of failed runs, kept in the job's log, so that every process knows the next attempt.
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::commit::{RunFailure, RunSummary, known};
+use super::commit::{FailureStreak, RunFailure, RunSummary};
 use crate::model::{FailureKind, Timestamp};
 
 /// The shortest and longest pause after a failed run; doubled with each further failure in a row.
@@ -15,42 +14,6 @@ const AUTH_PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::ho
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(365);
 /// The number of streams listed in a streak.
 const STREAMS: usize = 20;
-
-/// The consecutive failed scheduled runs of a job, up to the newest one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailureStreak {
-    /// When the first of them failed.
-    pub since: Timestamp,
-    /// When the last of them failed.
-    pub at: Timestamp,
-    /// The id of the last of them.
-    pub run: Uuid,
-    /// The number of failed runs in a row.
-    pub runs: u32,
-    /// The kind of the last run's failure: refused credentials, if there are any, or that of its first failure.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "known"
-    )]
-    pub kind: Option<FailureKind>,
-    /// Whether the lake failed instead of the provider.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub at_lake: bool,
-    /// That failure with its causes.
-    pub error: String,
-    /// The first twenty streams that failed in the last run; empty if it failed as a whole.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub streams: Vec<String>,
-    /// The number of streams that failed in the last run.
-    #[serde(default)]
-    pub failed_streams: u64,
-    /// The end of the pause that the provider requested.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked_until: Option<Timestamp>,
-    /// The next scheduled run begins at the job's first tick that is not before this instant.
-    pub retry_at: Timestamp,
-}
 
 impl FailureStreak {
     /// Returns the streak after a run that ended at `now`; `None` if the run succeeded. A run that was stopped without
