@@ -1,13 +1,15 @@
 //! Failures of a run or of one of its streams.
 
-use super::overlap::Overlap;
+use std::fmt;
+
 use crate::client::ClientError;
 use crate::lake::LakeError;
-use crate::model::{FailureKind, PartitionColumn};
+use crate::model::{FailureKind, PartitionColumn, Timestamp};
 use crate::providers::Refusal;
 use crate::run::feed::FeedError;
 use crate::table::{RowError, RowReadError};
 use crate::telemetry::said_of_panic;
+use crate::text;
 
 /// A failure of a run.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +110,62 @@ pub enum RunError {
     /// A task of the run panicked, which is a bug.
     #[error("the run panicked: {0}")]
     Panicked(&'static str),
+}
+
+/// The streams of another log that would land a second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlap {
+    /// The other log.
+    pub log: String,
+    /// Its streams.
+    pub streams: Vec<String>,
+    /// The end of its coverage of these streams; `None` while a run is pulling them.
+    pub until: Option<Timestamp>,
+    /// Whether another job of the configuration has that log.
+    pub is_configured: bool,
+}
+
+impl Overlap {
+    /// Returns the advice.
+    pub(super) fn to_do(&self, job: &str) -> String {
+        let log = &self.log;
+        let way = if self.is_configured {
+            format!("leave the stream to the job that has the log `{log}`")
+        } else {
+            format!("set `log: {log}` in job `{job}` to continue that log")
+        };
+        match self.until {
+            Some(until) => format!("{way}, or a `start` of {} or later", text::time(until)),
+            None => way,
+        }
+    }
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            log,
+            streams,
+            until,
+            ..
+        } = self;
+        let streams = match streams.as_slice() {
+            [] => "the same account".to_owned(),
+            [one] => format!("stream `{one}` of the same account"),
+            [first, others @ ..] => {
+                let others = text::counted(others.len() as u64, "other stream");
+                format!("stream `{first}` and {others} of the same account")
+            }
+        };
+        match until {
+            None => write!(f, "a run is pulling {streams} into the log `{log}` now"),
+            Some(until) => write!(
+                f,
+                "the log `{log}` has pulled {streams}, up to {}",
+                text::time(*until)
+            ),
+        }
+    }
 }
 
 impl From<tokio::task::JoinError> for RunError {

@@ -7,11 +7,11 @@ use chrono::TimeDelta;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::account::{self, Neighbours};
 use super::cache::RunCache;
 use super::error::RunError;
 use super::feed::Feed;
 use super::memory::MemoryBudget;
-use super::overlap::{self, Neighbours};
 use super::plan::Policy;
 use super::report::RunTotals;
 use crate::clock::Clock;
@@ -79,12 +79,12 @@ impl Job {
         let is_other_provider = (was.provider.as_ref()).is_some_and(|was| was != self.provider);
         // a log with the job's own name belongs to the job, even if its connection has changed
         let is_chosen = self.log != self.name;
-        if is_other_provider || is_chosen && !overlap::is_same_account(was, &self.origin()) {
+        if is_other_provider || is_chosen && !account::is_same_account(was, &self.origin()) {
             return Err(RunError::OtherLog {
                 job: self.name.clone(),
                 log: self.log.clone(),
-                was: overlap::account(was),
-                is: overlap::account(&self.origin()),
+                was: account::account(was),
+                is: account::account(&self.origin()),
             });
         }
         for (column, was, is) in [

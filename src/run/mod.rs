@@ -1,5 +1,6 @@
 //! One run of one job: claim, recover, pull, write, commit, release.
 
+mod account;
 mod cache;
 mod claim;
 mod commit;
@@ -36,12 +37,13 @@ use summary::SummaryBuilder;
 
 use crate::lake::JobLog;
 
+pub use account::Neighbours;
 pub use cache::RunCache;
 pub use claim::note_failed;
-pub use error::RunError;
+pub use error::{Overlap, RunError};
 pub use job::{Job, RunMode, RunOptions};
 pub use memory::MemoryBudget;
-pub use overlap::{Neighbours, Overlap, refuse_overlap};
+pub use overlap::refuse_overlap;
 pub use replay::{LineOutcome, Replayed, ReplayedLine, replay};
 pub use report::{RunOutcome, RunReport, RunTotals, StreamFailure};
 pub use time::now;

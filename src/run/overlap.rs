@@ -2,90 +2,21 @@
 //! again.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::error::RunError;
+use super::account::is_same_account;
+use super::error::{Overlap, RunError};
 use super::job::{Job, RunMode};
 use crate::clock::real_now;
-use crate::lake::{self, Commit, LakeError, Origin};
+use crate::lake::{self, Commit, LakeError};
 use crate::model::{Range, Timestamp};
 use crate::providers::Stream;
-use crate::text;
 
 /// The number of logs that are read concurrently.
 const AT_A_TIME: usize = 16;
 /// The number of hexadecimal digits in the hash of a stream's filters.
 const FILTERS_HASH: usize = 8;
-
-/// The attributes that distinguish a job's account, and the logs of its own configuration from others.
-#[derive(Debug, Clone, Default)]
-pub struct Neighbours {
-    /// The host of the provider's API.
-    pub host: Option<String>,
-    /// A hash of the signed-in client or user, or of the named account.
-    pub user: Option<String>,
-    /// The logs of all jobs of the configuration. No two of these jobs pull the same stream, as `validate` has checked.
-    pub logs: Arc<BTreeMap<String, Origin>>,
-}
-
-/// The streams of another log that would land a second time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overlap {
-    /// The other log.
-    pub log: String,
-    /// Its streams.
-    pub streams: Vec<String>,
-    /// The end of its coverage of these streams; `None` while a run is pulling them.
-    pub until: Option<Timestamp>,
-    /// Whether another job of the configuration has that log.
-    pub is_configured: bool,
-}
-
-impl Overlap {
-    /// Returns the advice.
-    pub(super) fn to_do(&self, job: &str) -> String {
-        let log = &self.log;
-        let way = if self.is_configured {
-            format!("leave the stream to the job that has the log `{log}`")
-        } else {
-            format!("set `log: {log}` in job `{job}` to continue that log")
-        };
-        match self.until {
-            Some(until) => format!("{way}, or a `start` of {} or later", text::time(until)),
-            None => way,
-        }
-    }
-}
-
-impl fmt::Display for Overlap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            log,
-            streams,
-            until,
-            ..
-        } = self;
-        let streams = match streams.as_slice() {
-            [] => "the same account".to_owned(),
-            [one] => format!("stream `{one}` of the same account"),
-            [first, others @ ..] => {
-                let others = text::counted(others.len() as u64, "other stream");
-                format!("stream `{first}` and {others} of the same account")
-            }
-        };
-        match until {
-            None => write!(f, "a run is pulling {streams} into the log `{log}` now"),
-            Some(until) => write!(
-                f,
-                "the log `{log}` has pulled {streams}, up to {}",
-                text::time(*until)
-            ),
-        }
-    }
-}
 
 /// Fails if another log of the lake has pulled, or is pulling, the data that the job is about to pull for the first
 /// time; or if the job's own log belongs to another account.
@@ -247,30 +178,6 @@ fn overlap(
     })
 }
 
-/// Returns whether two logs belong to the same account. If the account's own id is unknown, its name in the
-/// configuration decides, at the same host or on a connection of the same name.
-pub(super) fn is_same_account(one: &Origin, other: &Origin) -> bool {
-    if let (Some(one), Some(other)) = (&one.provider, &other.provider)
-        && one != other
-    {
-        return false;
-    }
-    let is_same_name = one.connection == other.connection;
-    let is_same_id = one.account_id == other.account_id;
-    let (one, other) = ((&one.host, &one.user), (&other.host, &other.user));
-    let ((Some(_), Some(_)), (Some(_), Some(_))) = (one, other) else {
-        return is_same_name || is_same_id; // one of them was written by an earlier version
-    };
-    one == other || is_same_id && (is_same_name || one.0 == other.0)
-}
-
-/// Returns the account's name in the configuration.
-pub(super) fn account(of: &Origin) -> String {
-    let provider = of.provider.as_deref().unwrap_or("a provider");
-    let (connection, account) = (&of.connection, &of.account_id);
-    format!("{provider}, connection `{connection}`, account `{account}`")
-}
-
 /// Returns whether two streams belong to the same feed, with any filters.
 fn is_same_feed(one: &str, other: &str) -> bool {
     let feed = |stream: &str| {
@@ -287,6 +194,7 @@ fn is_same_feed(one: &str, other: &str) -> bool {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::lake::Origin;
 
     fn origin(keys: [&str; 4]) -> Origin {
         let [connection, account_id, host, user] = keys;
@@ -300,36 +208,6 @@ mod tests {
             user: known(user),
             from: None,
         }
-    }
-
-    #[test]
-    fn accounts_are_told_apart() {
-        let ours = origin(["main", "main", "h", "u"]);
-        for (other, is_same) in [
-            (["main", "main", "h", "u"], true),
-            (["other", "other", "h", "u"], true), // a renamed connection
-            (["main", "acme", "h", "u"], true),   // another `account_id`
-            (["main", "main", "h", "u2"], true),  // another client
-            (["main", "main", "h2", "u"], true),  // another address
-            (["other", "main", "h2", "u"], false),
-            (["main", "acme", "h", "u2"], false), // the way out
-            (["other", "other", "h", "u2"], false),
-            (["other", "other", "h2", "u"], false),
-            // written by an earlier version
-            (["main", "main", "", ""], true),
-            (["other", "main", "", ""], true),
-            (["other", "other", "", ""], false),
-        ] {
-            let other = origin(other);
-            assert_eq!(is_same_account(&ours, &other), is_same, "{other:?}");
-            assert_eq!(is_same_account(&other, &ours), is_same, "{other:?}");
-        }
-        let provider = Some("everyware_cloud".to_owned());
-        let other = Origin {
-            provider,
-            ..ours.clone()
-        };
-        assert!(!is_same_account(&ours, &other));
     }
 
     #[test]

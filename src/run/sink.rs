@@ -12,16 +12,16 @@ use tokio::time::Instant;
 
 use super::commit::Committer;
 use super::compute::CpuPool;
-use super::decode::{DecodedPage, Decoder, RowKey};
+use super::decode::{DecodedPage, Decoder};
 use super::dedup::RunIds;
 use super::error::RunError;
 use super::job::Job;
 use super::memory::RunShare;
-use super::progress::{Admission, ProgressTracker};
+use super::progress::ProgressTracker;
 use super::quarantine::RunQuarantine;
 use super::report::RunTotals;
 use super::summary::SummaryBuilder;
-use super::window::Windows;
+use super::window::{Candidate, Windows};
 use super::worker::WorkerEvent;
 use super::writers::FanoutWriter;
 use crate::lake::{CommitChange, JobLog, Pulled};
@@ -56,22 +56,6 @@ pub(super) enum WriteOutcome {
     Duplicate,
     /// It can't become a row, for this reason.
     Refused(String),
-}
-
-/// A row that is written unless the lake has it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate {
-    /// The row's index in its page.
-    row: u32,
-    pub(super) key: RowKey,
-    pub(super) admission: Admission,
-}
-
-impl Candidate {
-    /// Returns by how many milliseconds the row is late, if it is.
-    pub(super) fn delay(&self, received_at: Timestamp) -> Option<i64> {
-        (self.admission.late).then(|| (received_at - self.key.event_time).num_milliseconds())
-    }
 }
 
 impl<'a> Sink<'a> {

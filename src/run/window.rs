@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, TimeDelta};
 
+use super::decode::RowKey;
+use super::progress::Admission;
 use super::report::RunTotals;
-use super::sink::Candidate;
 use super::worker::InFlight;
 use crate::lake::{self, OpenRange, Progress, Pulled, RecordCounts};
 use crate::model::{Range, Timestamp};
@@ -248,5 +249,21 @@ impl InFlight {
             asked_at: self.asked_at,
             cursor: self.cursor.clone()?,
         })
+    }
+}
+
+/// A row that is written unless the lake has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    /// The row's index in its page.
+    pub(super) row: u32,
+    pub(super) key: RowKey,
+    pub(super) admission: Admission,
+}
+
+impl Candidate {
+    /// Returns by how many milliseconds the row is late, if it is.
+    pub(super) fn delay(&self, received_at: Timestamp) -> Option<i64> {
+        (self.admission.late).then(|| (received_at - self.key.event_time).num_milliseconds())
     }
 }
