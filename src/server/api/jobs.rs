@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::runs::FailureKindBody;
-use super::{ApiProblem, RangeBody};
+use super::{ApiProblem, RangeBody, unknown_job};
 use crate::clock::real_now;
 use crate::lake::{Commit, FailureStreak, Progress};
 use crate::model::{RangeSet, Timestamp};
@@ -219,7 +219,7 @@ pub(super) async fn job(
     let statuses = site.board().statuses().await;
     let is_it = |reading: &&StatusReading| reading.status.job == name;
     let Some(reading) = statuses.iter().find(is_it) else {
-        return Err(unknown(&name));
+        return Err(unknown_job(&name));
     };
     let as_of = real_now();
     let newest = (reading.status.current()).and_then(|status| status.newest.as_ref());
@@ -230,13 +230,6 @@ pub(super) async fn job(
         job: JobBody::of(reading, as_of),
         streams: streams.collect(),
     }))
-}
-
-pub(super) fn unknown(name: &str) -> ApiProblem {
-    ApiProblem::new(
-        StatusCode::NOT_FOUND,
-        format!("there is no job `{name}`; `/api/v1/jobs` lists them"),
-    )
 }
 
 impl JobBody {

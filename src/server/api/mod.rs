@@ -128,3 +128,11 @@ impl From<lake::RecordCounts> for CountsBody {
         }
     }
 }
+
+/// Returns the problem of an unknown job.
+fn unknown_job(name: &str) -> ApiProblem {
+    ApiProblem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no job `{name}`; `/api/v1/jobs` lists them"),
+    )
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{ApiProblem, CountsBody, RangeBody, jobs};
+use super::{ApiProblem, CountsBody, RangeBody, unknown_job};
 use crate::history::{self, RecordedRun};
 use crate::lake;
 use crate::model;
@@ -172,7 +172,7 @@ pub(super) async fn runs(
         None => None,
         Some(name) => {
             let named = (board.jobs.iter()).find(|scheduled| scheduled.job.name == *name);
-            Some(named.ok_or_else(|| jobs::unknown(name))?.job.log.as_str())
+            Some(named.ok_or_else(|| unknown_job(name))?.job.log.as_str())
         }
     };
     let known = board.history().await;

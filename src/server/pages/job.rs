@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::arrivals::{self, AdviceTone};
 use super::ledger::JobHistory;
 use super::view::{Look, StateLabel, View};
-use super::{calendar, frame, plot, run, words};
+use super::{calendar, frame, links, plot, run, words};
 use crate::history::RecordedRun;
 use crate::lake::{Commit, FailureStreak, OpenRange, Progress};
 use crate::model::{Range, Timestamp};
@@ -26,24 +25,12 @@ const RUNS: usize = 50;
 /// The number of characters above which a text is collapsed.
 const LONG: usize = 400;
 
-/// The characters that aren't escaped in a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// The query of the page.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct JobQuery {
     /// The page of runs, from 1.
     pub(super) page: Option<usize>,
     pub(super) weeks: Option<u32>,
-}
-
-/// Returns the URL of a job's page.
-pub(super) fn link(name: &str) -> String {
-    format!("/jobs/{}", utf8_percent_encode(name, SEGMENT))
 }
 
 pub(super) fn page(view: &View<'_>, look: &Look<'_>, choice: JobQuery) -> Markup {
@@ -125,7 +112,7 @@ pub(super) fn last_run(
         .map(|newest| newest.at);
     html! {
         @match (newest, at) {
-            (Some(run), _) => { a href=(run::link(run.id)) { (words::moment(run.ended_at, now)) } }
+            (Some(run), _) => { a href=(links::run(run.id)) { (words::moment(run.ended_at, now)) } }
             (None, Some(at)) => { (words::moment(at, now)) }
             (None, None) => { "–" }
         }
@@ -237,7 +224,7 @@ fn failure(look: &Look<'_>, account: Option<&JobHistory<'_>>, now: Timestamp) ->
             h2 #error {
                 "Last error"
                 small {
-                    (words::relative(failed.at, now)) " in " a href=(run::link(failed.run)) { "this run" }
+                    (words::relative(failed.at, now)) " in " a href=(links::run(failed.run)) { "this run" }
                     @if failed.in_a_row > 1 { "; " (failed.in_a_row) " runs in a row failed" }
                     "; " (text::counted(failed.well_since as u64, "run")) " since then succeeded"
                 }
@@ -262,7 +249,7 @@ fn failing_now(
                 "Its last run failed"
                 small {
                     (words::relative(failing.at, now))
-                    @if has_page { " in " a href=(run::link(failing.run)) { "this run" } }
+                    @if has_page { " in " a href=(links::run(failing.run)) { "this run" } }
                     @if failing.runs > 1 {
                         "; " (failing.runs) " runs in a row failed, the first " (words::relative(failing.since, now))
                     }
@@ -439,8 +426,8 @@ fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: JobQuery) -> 
         .take(RUNS)
         .collect();
     let to = |page: usize| match choice.weeks {
-        Some(weeks) => format!("{}?page={page}&weeks={weeks}#runs", link(look.name())),
-        None => format!("{}?page={page}#runs", link(look.name())),
+        Some(weeks) => format!("{}?page={page}&weeks={weeks}#runs", links::job(look.name())),
+        None => format!("{}?page={page}#runs", links::job(look.name())),
     };
     html! {
         section aria-labelledby="runs" {
@@ -454,7 +441,7 @@ fn runs(look: &Look<'_>, account: Option<&JobHistory<'_>>, choice: JobQuery) -> 
                         th.n scope="col" { "Calls" } th.n scope="col" { "Retries" } th scope="col" { "Error" }
                     } }
                     tbody { @for run in shown { tr {
-                        td { a href=(run::link(run.id)) { (words::second(run.started_at)) } }
+                        td { a href=(links::run(run.id)) { (words::second(run.started_at)) } }
                         td { (run::outcome(run.outcome)) }
                         td.n { (run::took(run.ended_at - run.started_at)) }
                         td { (run.works()) }

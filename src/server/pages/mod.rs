@@ -6,6 +6,7 @@ mod calendar;
 mod frame;
 mod job;
 mod ledger;
+mod links;
 mod overview;
 mod plot;
 mod run;

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::arrivals::Arrivals;
 use super::view::{Look, StateLabel, View};
-use super::{calendar, frame, job, plot, words};
+use super::{calendar, frame, job, links, plot, words};
 use crate::status::FindingKind;
 use crate::text;
 
@@ -70,7 +70,7 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
             let days = calendar::days(look, view.ledger.job(look.log), span, now);
             let (sign, word) = verdict.words();
             let name = html! {
-                a href=(job::link(look.name())) { (look.name()) }
+                a href=(links::job(look.name())) { (look.name()) }
                 @if verdict.needs_a_look() { span class={ "mark " (verdict.class()) } title=(word) aria-hidden="true" { (sign) } }
             };
             (name, days)
@@ -153,7 +153,7 @@ fn findings(view: &View<'_>) -> Markup {
                 h2 #findings { "Needs attention" }
                 ul.findings {
                     @for finding in all.iter().take(FINDINGS) {
-                        li { a href=(job::link(&finding.job)) { (finding.job) } " " (job::finding(finding)) }
+                        li { a href=(links::job(&finding.job)) { (finding.job) } " " (job::finding(finding)) }
                     }
                 }
                 @if all.len() > FINDINGS {
@@ -179,7 +179,7 @@ fn table(view: &View<'_>, shown: &[&(&Look<'_>, StateLabel)]) -> Markup {
                     @let account = view.ledger.job(look.log);
                     @let status = look.last();
                     tr {
-                        th scope="row" { a href=(job::link(look.name())) { (look.name()) } small { (look.provider) } }
+                        th scope="row" { a href=(links::job(look.name())) { (look.name()) } small { (look.provider) } }
                         td data-label="State" { (job::badge(*verdict)) " " (job::activity(look, now)) }
                         td data-label="Watermark" {
                             @if let Some(watermark) = status.and_then(|status| status.watermark) { (words::clock(watermark, now)) }

@@ -2,21 +2,15 @@
 
 use chrono::TimeDelta;
 use maud::{Markup, html};
-use uuid::Uuid;
 
 use super::view::View;
-use super::{frame, job, words};
+use super::{frame, links, words};
 use crate::history::{RangeOutcome, RecordedRun, RunRow};
 use crate::lake::Work;
 use crate::text;
 
 /// The number of ranges that are shown initially.
 const RANGES: usize = 200;
-
-/// Returns the URL of a run's page.
-pub(super) fn link(run: Uuid) -> String {
-    format!("/runs/{run}")
-}
 
 /// Renders the outcome: a sign and a word.
 pub(super) fn outcome(outcome: RangeOutcome) -> Markup {
@@ -42,13 +36,13 @@ pub(super) fn took(length: TimeDelta) -> String {
 pub(super) fn page(view: &View<'_>, job: &str, run: &RecordedRun<'_>) -> Markup {
     let now = view.now;
     let crumbs = html! {
-        span aria-hidden="true" { "/" } a href=(job::link(job)) { (job) }
+        span aria-hidden="true" { "/" } a href=(links::job(job)) { (job) }
         span aria-hidden="true" { "/" } span aria-current="page" { "run" }
     };
     let counts = run.counts;
     let content = html! {
         (frame::unreadable(view, &[]))
-        div.title { h1 { "Run of " a href=(job::link(job)) { (job) } } (outcome(run.outcome)) }
+        div.title { h1 { "Run of " a href=(links::job(job)) { (job) } } (outcome(run.outcome)) }
         dl.facts {
             div { dt { "Began" } dd { (words::clock(run.started_at, now)) small { (words::relative(run.started_at, now)) } } }
             div { dt { "Took" } dd { (took(run.ended_at - run.started_at)) small { "ended " (words::minute(run.ended_at)) } } }
