@@ -10,6 +10,7 @@ pub mod ddl;
 pub mod ids;
 pub mod part;
 pub mod partition;
+pub(crate) mod row;
 pub mod rows;
 pub mod schema;
 
@@ -17,7 +18,8 @@ pub use canonical::{CanonicalError, canonical_hash};
 pub use ids::{EventIdHash, RowReadError, StoredIds, StoredRow, read_rows};
 pub use part::{EncodedGroup, FinishedPart, Group, PartSpec, PartWriter};
 pub use partition::partition_path;
-pub use rows::{Room, RowBuilder, RowContext, RowError, pick};
+pub use row::RowContext;
+pub use rows::{Room, RowBuilder, RowError, pick};
 pub use schema::{SCHEMA_VERSION, TABLE_NAME, file_schema};
 
 #[cfg(test)]

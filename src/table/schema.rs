@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 
 use super::column::{self, Column, ColumnSource, list_of};
-use super::rows::TableRow;
+use super::row::TableRow;
 use crate::model::{PartitionColumn, PropertyChange, Timestamp};
 
 /// The table's name in engines, and its folder in the lake.
