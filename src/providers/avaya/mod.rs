@@ -1,9 +1,9 @@
 //! Avaya Experience Platform (AXP): the audit search shared by six of its services.
 //!
-//! Facts and their sources: `docs/providers/avaya_axp.md`. Four things shape this folder:
+//! Facts and their sources: `docs/providers/avaya_axp.md`. Four facts determine this adapter:
 //! - a search is for exactly one type of object, so each type of each service is a stream;
 //! - records have no id and no second sort key, so a range only counts as read if its pages agree, and a
-//!   reading that is to confirm another one cuts its pages elsewhere;
+//!   confirming read has different page boundaries;
 //! - links are circular, so pages are numbered and counted by `total`;
 //! - whether the bounds are inclusive is undocumented, so an additional second is requested on the left.
 

@@ -1,6 +1,6 @@
 //! Eurotech Everyware Cloud: the audit log of the user's account by whole days, in one answer of unlimited size.
 //!
-//! Facts and their sources: `docs/providers/everyware_cloud.md`. Three things shape this file:
+//! Facts and their sources: `docs/providers/everyware_cloud.md`. Three facts determine this adapter:
 //! - the zone of the provider's days is undocumented, so an additional day is requested on each side;
 //! - an answer has no pages, so it is parsed while it arrives;
 //! - a hidden limit on its records is possible, so round counts are reported.

@@ -1,6 +1,6 @@
 //! Genesys Cloud: asynchronous audit queries, and the synchronous "realtime" query of the last 14 days.
 //!
-//! Facts and their sources: `docs/providers/genesys_cloud.md`. Three things shape this file:
+//! Facts and their sources: `docs/providers/genesys_cloud.md`. Three facts determine this adapter:
 //! - whether the bounds of an interval are inclusive is undocumented, so an additional second is requested on the left;
 //! - the lifetime of a transaction and its cursors is undocumented, so a refused cursor isn't a failure;
 //! - the format of a large result's download is undocumented, so an unreadable one is requested inline.

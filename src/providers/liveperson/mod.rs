@@ -1,11 +1,11 @@
 //! LivePerson Conversational Cloud: the audit trail, queried with GraphQL.
 //!
-//! Facts and their sources: `docs/providers/liveperson.md`. Four things shape this file:
+//! Facts and their sources: `docs/providers/liveperson.md`. Four facts determine this adapter:
 //! - a row has no id, and its time is local to the requested zone, so that zone has no offset changes by default;
 //! - filters use days of an undocumented zone, so an additional day is requested on each side;
 //! - a server may return fewer rows than requested, so pages are read up to an empty one;
-//! - rows of the same second have no defined order, perhaps a different one with each call, so no page ends within a
-//! second;
+//! - rows of the same second have no defined order, perhaps a different one with each call, so no page ends within
+//!   a second;
 //! - the form of lists and the supported names of UTC are undocumented, so they are determined once.
 
 mod answer;
