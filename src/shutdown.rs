@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The signals that the process has received.
 #[derive(Debug, Clone)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     /// Cancelled by the first SIGTERM or SIGINT.
     pub stop: CancellationToken,
     /// Cancelled by the second signal: callers stop waiting for a clean end.
@@ -16,7 +16,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Starts listening for signals.
-    pub fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         let (mut term, mut int) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
@@ -42,7 +42,7 @@ impl Shutdown {
     }
 
     /// Returns the exit code of an interrupted command: 130 for SIGINT, 143 for SIGTERM; `None` without a signal.
-    pub fn exit_code(&self) -> Option<u8> {
+    pub(crate) fn exit_code(&self) -> Option<u8> {
         *self.code.borrow()
     }
 }

@@ -5,12 +5,12 @@ use chrono::{SecondsFormat, TimeDelta};
 use crate::model::Timestamp;
 
 /// Formats a time: `2026-11-20T08:00:00Z`.
-pub fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Formats a duration with its two largest units: `3d 4h`, `2m 10s`; `-3d 4h` if it is negative.
-pub fn length(length: TimeDelta) -> String {
+pub(crate) fn length(length: TimeDelta) -> String {
     if length.num_seconds() < 0 {
         return format!("-{}", self::length(-length));
     }
@@ -33,7 +33,7 @@ pub fn length(length: TimeDelta) -> String {
 }
 
 /// Formats a number: `12,345`.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -46,7 +46,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// Formats a number with a noun: `1 job`, `12,345 jobs`, `2 retries`.
-pub fn counted(number: u64, what: &str) -> String {
+pub(crate) fn counted(number: u64, what: &str) -> String {
     match what.strip_suffix("ry") {
         _ if number == 1 => format!("1 {what}"),
         Some(stem) => format!("{} {stem}ries", count(number)),

@@ -31,7 +31,7 @@ const AT_A_TIME: usize = 16;
 
 /// A cache of the status of a configuration's jobs.
 #[derive(Debug)]
-pub struct StatusCache {
+pub(crate) struct StatusCache {
     /// The jobs, in the configuration's order.
     pub jobs: Arc<[ScheduledJob]>,
     lake: Lake,
@@ -49,7 +49,7 @@ type FreshStatus = (Timestamp, Arc<JobStatus>);
 
 /// The status of a job, as far as it can be read.
 #[derive(Debug)]
-pub struct StatusReading {
+pub(crate) struct StatusReading {
     /// The job.
     pub scheduled: ScheduledJob,
     /// The job's status.
@@ -60,7 +60,7 @@ pub struct StatusReading {
 
 impl StatusCache {
     /// Creates a cache for these jobs, which all land in `lake`. Reads nothing yet.
-    pub fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
+    pub(crate) fn new(jobs: Vec<ScheduledJob>, lake: Lake) -> Self {
         Self {
             jobs: jobs.into(),
             history: history::HistoryReader::new(lake.clone()),
@@ -73,12 +73,12 @@ impl StatusCache {
     }
 
     /// Returns the lake.
-    pub fn lake(&self) -> &Lake {
+    pub(crate) fn lake(&self) -> &Lake {
         &self.lake
     }
 
     /// Returns whether the lake answered within the last half minute and has the layout of the jobs, or the problem.
-    pub async fn lake_answers(&self) -> Result<(), String> {
+    pub(crate) async fn lake_answers(&self) -> Result<(), String> {
         let (lake, jobs) = (self.lake.clone(), Arc::clone(&self.jobs));
         let answered = Arc::clone(&self.lake_answered);
         let ask = async move {
@@ -93,12 +93,12 @@ impl StatusCache {
     }
 
     /// Returns whether the lake answered the last check of [`StatusCache::lake_answers`]. Makes no request.
-    pub fn lake_answered(&self) -> bool {
+    pub(crate) fn lake_answered(&self) -> bool {
         self.lake_answered.load(Ordering::Relaxed)
     }
 
     /// Returns the status of each job as of a few seconds ago, in the configuration's order.
-    pub async fn statuses(&self) -> Arc<Vec<StatusReading>> {
+    pub(crate) async fn statuses(&self) -> Arc<Vec<StatusReading>> {
         let (jobs, last) = (Arc::clone(&self.jobs), Arc::clone(&self.last));
         let lake = self.lake.clone();
         let read = async move {
@@ -112,7 +112,7 @@ impl StatusCache {
 
     /// Returns the history as of a few seconds ago. Errors are in [`history::HistorySnapshot::problems`]; data read
     /// before an error is kept.
-    pub async fn history(&self) -> Arc<history::HistorySnapshot> {
+    pub(crate) async fn history(&self) -> Arc<history::HistorySnapshot> {
         self.history.read(real_now()).await
     }
 }

@@ -19,13 +19,13 @@ use super::problem::ApiProblem;
 
 /// The accepted host names, in addition to IP addresses and those of loopback.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedHosts {
+pub(crate) struct AllowedHosts {
     names: Vec<String>,
 }
 
 impl AllowedHosts {
     /// Accepts these names; `*` accepts any.
-    pub fn new(names: &[String]) -> Self {
+    pub(crate) fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| plain(name)).collect();
         Self { names }
     }

@@ -1,7 +1,7 @@
 //! The daemon's HTTP server: health, readiness, and the status of jobs. Read-only.
 
 mod api;
-pub mod board;
+pub(crate) mod board;
 mod health;
 mod host;
 mod pages;
@@ -32,8 +32,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use board::StatusCache;
-pub use host::AllowedHosts;
+pub(crate) use board::StatusCache;
+pub(crate) use host::AllowedHosts;
 
 use self::problem::ApiProblem;
 use crate::foreign::OutputForm;
@@ -58,7 +58,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 
 /// The readiness of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Readiness {
+pub(crate) enum Readiness {
     /// Ready: the configuration is loaded, the lake answers, and the scheduler runs.
     Ready,
     /// Not ready, for this reason.
@@ -67,7 +67,7 @@ pub enum Readiness {
 
 /// The state of the server. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub(crate) struct Site {
     /// The status of the jobs; replaced when the configuration is reloaded.
     pub board: watch::Receiver<Arc<StatusCache>>,
     /// The readiness of the daemon.
@@ -80,7 +80,7 @@ pub struct Site {
 
 impl Site {
     /// Returns the status cache of the current configuration.
-    pub fn board(&self) -> Arc<StatusCache> {
+    pub(crate) fn board(&self) -> Arc<StatusCache> {
         Arc::clone(&self.board.borrow())
     }
 }
@@ -88,25 +88,25 @@ impl Site {
 /// The listening address is in use or isn't local.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on `{address}`; set `server.listen` to another address")]
-pub struct ListenError {
+pub(crate) struct ListenError {
     address: SocketAddr,
     source: std::io::Error,
 }
 
 /// Binds the address. Nothing is answered before [`serve`].
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| ListenError { address, source })
 }
 
 /// Serves requests until `stop` is cancelled.
-pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
     serving::serve(&listener, &router(site), &serving::Bounds::default(), &stop).await;
 }
 
 /// Returns the routes of the server.
-pub fn router(site: Site) -> Router {
+pub(crate) fn router(site: Site) -> Router {
     let hosts = site.hosts.clone();
     Router::new()
         .merge(api::routes())

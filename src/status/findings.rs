@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 
 /// The kinds of problems that need attention, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingKind {
+pub(crate) enum FindingKind {
     /// The job's log or its quarantine can't be read.
     Unreadable,
     /// The provider or the lake refuses the credentials.
@@ -40,7 +40,7 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Unreadable,
         Self::Refused,
         Self::Failing,
@@ -53,7 +53,7 @@ impl FindingKind {
     ];
 
     /// Returns the name in `status`, the API and the metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
             Self::Refused => "refused",
@@ -68,7 +68,7 @@ impl FindingKind {
     }
 
     /// Returns whether rows are missing or can't be pulled, as opposed to late or unreadable ones.
-    pub fn is_bad(self) -> bool {
+    pub(crate) fn is_bad(self) -> bool {
         !matches!(
             self,
             Self::Clock | Self::Stale | Self::Quarantine | Self::Damaged
@@ -84,7 +84,7 @@ impl fmt::Display for FindingKind {
 
 /// A problem that needs attention, with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The kind of problem.
     pub kind: FindingKind,
     /// The job.
@@ -110,7 +110,7 @@ impl fmt::Display for Finding {
 
 impl JobStatus {
     /// All problems that need attention, the worst first.
-    pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
+    pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let mut findings = self.failing_findings(now);
         findings.extend(self.gap_findings());
         findings.extend(self.clock_findings(now));
@@ -145,7 +145,7 @@ impl JobStatus {
     }
 
     /// Returns only the gaps, one finding for each range.
-    pub fn gap_findings(&self) -> Vec<Finding> {
+    pub(crate) fn gap_findings(&self) -> Vec<Finding> {
         let mut by_range: BTreeMap<Range, Vec<&str>> = BTreeMap::new();
         for (stream, gap) in &self.gaps {
             by_range.entry(*gap).or_default().push(stream);
@@ -301,7 +301,7 @@ impl JobStatus {
 impl LastKnownStatus {
     /// Returns all problems that need attention, the worst first: those of the last known status, and the reason why it
     /// can't be read now.
-    pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
+    pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let never_read = self.last.is_none().then_some("it was never read");
         let problem = self.unreadable.as_deref().or(never_read);
         let known = match (&self.last, &self.failing) {

@@ -15,11 +15,11 @@ use crate::model::{Range, Timestamp};
 use crate::run::plan;
 use crate::setup::ScheduledJob;
 
-pub use findings::{Finding, FindingKind};
+pub(crate) use findings::{Finding, FindingKind};
 
 /// The state of a job. The first matching state applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum JobState {
+pub(crate) enum JobState {
     /// Its log can't be read.
     Unreadable,
     /// Its last scheduled run failed; another one may be in progress.
@@ -38,7 +38,7 @@ pub enum JobState {
 
 impl JobState {
     /// All states.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Unreadable,
         Self::Failing,
         Self::Running,
@@ -49,7 +49,7 @@ impl JobState {
     ];
 
     /// Returns the name in the API and the metrics.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NeverRan => "never_ran",
             other => other.as_str(),
@@ -57,7 +57,7 @@ impl JobState {
     }
 
     /// Returns the display text.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
             Self::Failing => "failing",
@@ -72,7 +72,7 @@ impl JobState {
 
 /// The status of a job.
 #[derive(Debug, Clone)]
-pub struct JobStatus {
+pub(crate) struct JobStatus {
     /// The job's name.
     pub job: String,
     /// The name of its connection.
@@ -104,7 +104,7 @@ pub struct JobStatus {
 
 impl JobStatus {
     /// Reads the status of `scheduled`: its newest commit and its quarantine.
-    pub async fn read(scheduled: &ScheduledJob, now: Timestamp) -> Result<Self, LakeError> {
+    pub(crate) async fn read(scheduled: &ScheduledJob, now: Timestamp) -> Result<Self, LakeError> {
         let job = &scheduled.job;
         let newest = lake::newest(&job.lake, &job.log).await?;
         let quarantine = quarantine::count(&job.lake, &job.log).await?;
@@ -112,7 +112,7 @@ impl JobStatus {
     }
 
     /// Returns the status of `scheduled` from its newest commit, the state of this process, and its quarantine.
-    pub fn of(
+    pub(crate) fn of(
         scheduled: &ScheduledJob,
         newest: Option<Commit>,
         quarantine: LineCounts,
@@ -158,13 +158,13 @@ impl JobStatus {
     }
 
     /// Returns the current holder of the job.
-    pub fn holder(&self, now: Timestamp) -> Option<&Claim> {
+    pub(crate) fn holder(&self, now: Timestamp) -> Option<&Claim> {
         let claim = self.newest.as_ref()?.claim.as_ref();
         claim.filter(|claim| claim.is_live(now))
     }
 
     /// Returns the state of the job.
-    pub fn state(&self, now: Timestamp) -> JobState {
+    pub(crate) fn state(&self, now: Timestamp) -> JobState {
         let Some(newest) = &self.newest else {
             return match self.failing {
                 Some(_) => JobState::Failing,
@@ -185,12 +185,12 @@ impl JobStatus {
     }
 
     /// Returns the age of the watermark; negative if it is in the future.
-    pub fn lag(&self, now: Timestamp) -> Option<TimeDelta> {
+    pub(crate) fn lag(&self, now: Timestamp) -> Option<TimeDelta> {
         self.watermark.map(|watermark| now - watermark)
     }
 
     /// Returns whether the watermark is too old.
-    pub fn is_stale(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
         self.fresh_until.is_some_and(|until| until < now)
     }
 
@@ -238,7 +238,7 @@ impl JobStatus {
 
 /// The known status of a job: the last one read, and the reason why it can't be read now.
 #[derive(Debug, Clone)]
-pub struct LastKnownStatus {
+pub(crate) struct LastKnownStatus {
     /// The job's name.
     pub job: String,
     /// The name of its connection.
@@ -253,7 +253,7 @@ pub struct LastKnownStatus {
 
 impl LastKnownStatus {
     /// Creates the status of a job that was just read.
-    pub fn read(status: Arc<JobStatus>) -> Self {
+    pub(crate) fn read(status: Arc<JobStatus>) -> Self {
         Self {
             job: status.job.clone(),
             connection: status.connection.clone(),
@@ -264,7 +264,7 @@ impl LastKnownStatus {
     }
 
     /// Creates the status of a job that can't be read now; `before` is the last one read.
-    pub fn unreadable(
+    pub(crate) fn unreadable(
         scheduled: &ScheduledJob,
         problem: String,
         before: Option<&JobStatus>,
@@ -286,18 +286,18 @@ impl LastKnownStatus {
     }
 
     /// Returns the status, if it can be read now.
-    pub fn current(&self) -> Option<&JobStatus> {
+    pub(crate) fn current(&self) -> Option<&JobStatus> {
         (self.last.as_deref()).filter(|_| self.unreadable.is_none())
     }
 
     /// Returns the state of the job.
-    pub fn state(&self, now: Timestamp) -> JobState {
+    pub(crate) fn state(&self, now: Timestamp) -> JobState {
         self.current()
             .map_or(JobState::Unreadable, |status| status.state(now))
     }
 
     /// Returns the JSON of `status --json`, with every stream.
-    pub fn json(&self, now: Timestamp) -> serde_json::Value {
+    pub(crate) fn json(&self, now: Timestamp) -> serde_json::Value {
         let mut json =
             (self.current()).map_or_else(|| json!({ "job": self.job }), |status| status.json(now));
         let findings = self.findings(now);
