@@ -243,7 +243,7 @@ mod tests {
         };
         let failure = caught::<()>("start", panics).await.unwrap_err();
         assert_eq!(failure.code(), 1);
-        assert_eq!(failure.message(), "can't start: a defect, no such thing");
+        assert_eq!(failure.message(), "can't start: a bug, no such thing");
         assert_eq!(caught("start", async { Ok(3) }).await.unwrap(), 3);
     }
 }

@@ -99,7 +99,7 @@ mod tests {
             let passed = passed.iter().copied().collect();
             before_start("audits", at(start), range(4, 8), &passed)
         };
-        let expected = "2026-11-20T04:00:00Z..2026-11-20T06:00:00Z lies before the job's `start`: only `backfill --job \
+        let expected = "2026-11-20T04:00:00Z..2026-11-20T06:00:00Z is before the job's `start`: only `backfill --job \
                         audits --from 2026-11-20T04:00:00Z --to 2026-11-20T06:00:00Z` pulls it again";
         assert_eq!(said(6, &[]).as_deref(), Some(expected));
         assert_eq!(said(4, &[]), None, "all of it is pulled again");

@@ -474,7 +474,7 @@ mod tests {
         };
         let remark = page.remark.clone();
         assert_eq!(taken(page, ids), rows(&[("[1,0]", 1), ("[2,0]", 1)]));
-        assert_eq!(remark.unwrap(), "the provider counts 1 records and shows 2");
+        assert_eq!(remark.unwrap(), "the provider counts 1 records but returns 2");
     }
 
     #[test]
@@ -514,7 +514,7 @@ mod tests {
             panic!("both readings agree");
         };
         let remark = page.remark.unwrap();
-        assert_eq!(remark, "the provider counts 2 records and shows 3; odd");
+        assert_eq!(remark, "the provider counts 2 records but returns 3; odd");
     }
 
     #[test]

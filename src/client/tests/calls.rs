@@ -83,7 +83,7 @@ async fn giving_up_says_what_was_tried() {
     assert_eq!(error.kind(), FailureKind::RateLimited);
     insta::assert_snapshot!(chain(&api, &error), @"gave up on GET `http://HOST/base/limited` after 3 attempts in N s: status 429, the provider says `slow down`");
     let error = send(&client, &get("/later")).await.unwrap_err();
-    insta::assert_snapshot!(chain(&api, &error), @"GET `http://HOST/base/later` has to wait another 301 s, as the provider asked: status 503");
+    insta::assert_snapshot!(chain(&api, &error), @"GET `http://HOST/base/later` has to wait another 301 s, as requested by the provider: status 503");
 }
 
 #[tokio::test]

@@ -118,14 +118,14 @@ async fn a_failed_look_up_names_its_service() {
         send(&client, &call).await.unwrap_err();
         assert_eq!(directory.calls().len(), 2 * asked, "not remembered");
     }
-    insta::assert_snapshot!(said.join("\n"), @r"
-    config GET `http://HOST/where/audits` names no host for `audits`: status 400, the provider says `no such account`
-    config GET `http://HOST/where/audits` names no host for `audits`: status 401
-    config GET `http://HOST/where/audits` names no host for `audits`: status 404, the provider says `Not found`
+    insta::assert_snapshot!(said.join("\n"), @"
+    config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 400, the provider says `no such account`
+    config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 401
+    config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 404, the provider says `Not found`
     config the host of `audits` can't be looked up <- GET `http://HOST/where/audits` is answered by a redirect to nowhere, status 302; none is followed
-    transient GET `http://HOST/where/audits` names no host for `audits`: status 501, the provider says `later`
+    transient the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 501, the provider says `later`
     transient the host of `audits` can't be looked up <- gave up on GET `http://HOST/where/audits` after 3 attempts in N s: status 503, the provider says `down`
-    config GET `http://HOST/where/audits` names no host for `audits`: status 200, the provider says `{}`
+    config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 200, the provider says `{}`
     config connection `c`: `https://127.0.0.1`, which the look-up of `audits` names, isn't a host
     config connection `c`: `u:p@127.0.0.1`, which the look-up of `audits` names, isn't a host
     config connection `c`: `127.0.0.1/x`, which the look-up of `audits` names, isn't a host

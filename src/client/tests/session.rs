@@ -263,10 +263,10 @@ async fn a_refused_login_is_remembered_and_says_why() {
     insta::assert_snapshot!(said.join("\n"), @r#"
     auth POST `http://HOST/login` was refused: status 400, the provider says `bad [redacted]` (code `12`)
     auth POST `http://HOST/login` was refused: status 401, the provider says `{"username":"[redacted]","password":"[redacted]","key":"[redacted]"}`
-    transient POST `http://HOST/login` isn't answered like a sign-in: status 403 with a web page, the provider says `No [redacted]`
+    transient the answer to POST `http://HOST/login` isn't a sign-in's: status 403 with a web page, the provider says `No [redacted]`
     auth POST `http://HOST/login` was refused: status 451 (the account is blocked)
-    config POST `http://HOST/login` isn't answered like a sign-in: status 404, the provider says `Not found`
+    config the answer to POST `http://HOST/login` isn't a sign-in's: status 404, the provider says `Not found`
     config POST `http://HOST/login` is answered by a redirect to nowhere, status 302; none is followed
-    config POST `http://HOST/login` isn't answered like a sign-in: status 200
+    config the answer to POST `http://HOST/login` isn't a sign-in's: status 200
     "#);
 }

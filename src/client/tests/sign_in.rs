@@ -345,15 +345,15 @@ async fn odd_answers_to_a_sign_in() {
         assert_eq!(api.sign_ins().len(), 1, "{error}");
         said.push(format!("{} {}", error.kind(), chain(&api, &error)));
     }
-    insta::assert_snapshot!(said.join("\n"), @r"
+    insta::assert_snapshot!(said.join("\n"), @"
     auth POST `http://HOST/oauth/token` was refused: status 200, the provider says code `invalid_scope`
-    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200
-    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200
-    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 200 with a token of another type than `Bearer`
+    config the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 200
+    config the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 200
+    config the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 200 with a token of another type than `Bearer`
     data the body of POST `http://HOST/oauth/token` is larger than 65536 bytes
     config POST `http://HOST/oauth/token` is answered by a redirect to nowhere, status 302; none is followed
-    config POST `http://HOST/oauth/token` isn't answered like a sign-in: status 404, the provider says `Not found`
-    transient POST `http://HOST/oauth/token` isn't answered like a sign-in: status 403 with a web page, the provider says `Blocked`
+    config the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 404, the provider says `Not found`
+    transient the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 403 with a web page, the provider says `Blocked`
     ");
 }
 

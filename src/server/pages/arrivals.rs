@@ -361,7 +361,7 @@ mod tests {
     fn passes_that_found_all_there_was_are_enough() {
         insta::assert_snapshot!(
             said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 30)),
-            @"Fine: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 6h late: enough. Passes after 24h found nothing."
+            @"Fine: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 6h late: sufficient. Passes after 24h found nothing."
         );
         insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[], 30)), @"Fine: `settle: [1h, 24h]` found no late row in 30 days: enough. Passes after 1h and 24h found nothing. One pass, `settle: [24h]`, would be enough for monitoring, with fewer calls.");
         insta::assert_snapshot!(
@@ -374,7 +374,7 @@ mod tests {
     fn a_last_pass_that_still_finds_rows_wants_a_later_one() {
         insta::assert_snapshot!(
             said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 9), (72 * HOUR, 3)], 30)),
-            @"Consider: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 3d late. The last pass, after 24h, still finds rows (3 of them): what comes after it isn't seen. Add a later one, e.g. 3d."
+            @"Consider: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 3d late. The last pass, after 24h, still finds rows (3 of them): later ones aren't found. Add a later pass, e.g. 3d."
         );
         insta::assert_snapshot!(said(&[24 * HOUR], &seen(90_000, &[(u64::MAX, 1)], 30)), @"Consider: `settle: [24h]` found 1 late row in 30 days, more than 7d late. The last pass, after 24h, still finds rows (1 of them): what comes after it isn't seen. Add a later one, e.g. 3d.");
         // two passes within one class of delays
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn it_doesnt_say_more_than_it_knows() {
-        insta::assert_snapshot!(said(&[HOUR], &Arrivals::default()), @"Unknown: No row has landed within the last day: nothing to go by.");
+        insta::assert_snapshot!(said(&[HOUR], &Arrivals::default()), @"Unknown: No row has landed within the last day: there is no data.");
         insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 2)), @"Unknown: `settle: [1h, 24h]` found 12 late rows in 2 days, the latest at most 6h late. Too early to tell: passes after 24h haven't been made for long enough.");
         insta::assert_snapshot!(said(&[], &seen(90_000, &[], 30)), @"Consider: There is no settle pass, so what arrives later than the lag of 2m is never seen. `settle: [1h, 24h]` would show whether anything does.");
         let never_read_again = Arrivals {
@@ -403,9 +403,9 @@ mod tests {
             by_passes: BTreeMap::new(),
             ..seen(90, &[(6 * HOUR, 2), (24 * HOUR, 1)], 30)
         };
-        insta::assert_snapshot!(said(&[24 * HOUR], &no_pass_yet), @r"
-        Unknown: No pass of `settle: [24h]` has read a record again in 30 days; 3 late rows came with pulls of neighbouring ranges. Too early to tell whether the passes are enough.
-        Consider: 3.33 % of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A `lag` longer than 2m would bring more of them at once, and all others that much later. How long it should be can't be told before the first pass, after 24h: one after 6h would narrow it down.
+        insta::assert_snapshot!(said(&[24 * HOUR], &no_pass_yet), @"
+        Unknown: No pass of `settle: [24h]` has re-read a record in 30 days; 3 late rows came with pulls of neighbouring ranges. Too early to tell whether the passes are sufficient.
+        Consider: 3.33 % of the rows weren't there when their range was first pulled. They land with a settle pass. With a `lag` longer than 2m, more of them would land at once, but all others that much later. The right value is unknown before the first pass, after 24h: one after 6h would narrow it down.
         ");
         let some = Arrivals {
             by_passes: BTreeMap::from([(6 * HOUR, 1)]),
@@ -416,8 +416,10 @@ mod tests {
 
     #[test]
     fn many_late_rows_are_a_matter_of_the_lag() {
-        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(10_000, &[(6 * HOUR, 130)], 30)), @"Fine: `settle: [1h, 24h]` found 130 late rows in 30 days, the latest at most 6h late: enough. Passes after 24h found nothing.
-Consider: 1.30 % of the rows weren't there yet when their range was first pulled. They do land, with a settle pass. A `lag` longer than 2m would bring more of them at once, and all others that much later. How long it should be can't be told before the first pass, after 1h: one after 15m would narrow it down.");
+        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(10_000, &[(6 * HOUR, 130)], 30)), @"
+        Fine: `settle: [1h, 24h]` found 130 late rows in 30 days, the latest at most 6h late: sufficient. Passes after 24h found nothing.
+        Consider: 1.30 % of the rows weren't there when their range was first pulled. They land with a settle pass. With a `lag` longer than 2m, more of them would land at once, but all others that much later. The right value is unknown before the first pass, after 1h: one after 15m would narrow it down.
+        ");
     }
 
     #[test]

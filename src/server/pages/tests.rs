@@ -441,29 +441,29 @@ fn a_day_says_what_it_is_like() {
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
     let history = History { rows };
-    insta::assert_snapshot!(told(Some(&status), &history, NOW).join("\n"), @r"
-2026-11-02: pulled, no rows
-2026-11-03: pulled, no rows
-2026-11-04: pulled, no rows
-2026-11-05: pulled, no rows
-2026-11-06: pulled, no rows
-2026-11-07: pulled, no rows
-2026-11-08: pulled, no rows
-2026-11-09: HOLE, passed over; 18h missing of Routing
-2026-11-10: HOLE, passed over; 1d missing of Routing
-2026-11-11: HOLE, passed over; 12h missing of Routing
-2026-11-12: 1,234 rows
-2026-11-13: pulled, no rows
-2026-11-14: pulled, no rows
-2026-11-15: pulled, no rows
-2026-11-16: pulled, no rows
-2026-11-17: pulled, no rows
-2026-11-18: pulled, no rows
-2026-11-19: pulled, no rows; unsettled: read again for late rows until 2026-11-21 00:00
-2026-11-20: pulled, no rows; unsettled: read again for late rows until 2026-11-21 11:43
-2026-11-21: still to come
-2026-11-22: still to come
-");
+    insta::assert_snapshot!(told(Some(&status), &history, NOW).join("\n"), @"
+    2026-11-02: pulled, no rows
+    2026-11-03: pulled, no rows
+    2026-11-04: pulled, no rows
+    2026-11-05: pulled, no rows
+    2026-11-06: pulled, no rows
+    2026-11-07: pulled, no rows
+    2026-11-08: pulled, no rows
+    2026-11-09: HOLE, passed over; 18h missing of Routing
+    2026-11-10: HOLE, passed over; 1d missing of Routing
+    2026-11-11: HOLE, passed over; 12h missing of Routing
+    2026-11-12: 1,234 rows
+    2026-11-13: pulled, no rows
+    2026-11-14: pulled, no rows
+    2026-11-15: pulled, no rows
+    2026-11-16: pulled, no rows
+    2026-11-17: pulled, no rows
+    2026-11-18: pulled, no rows
+    2026-11-19: pulled, no rows; unsettled: re-read for late rows until 2026-11-21 00:00
+    2026-11-20: pulled, no rows; unsettled: re-read for late rows until 2026-11-21 11:43
+    2026-11-21: still to come
+    2026-11-22: still to come
+    ");
 }
 
 /// A range that the provider no longer serves isn't a hole, as it can't be filled. A later `start` accepts it.
@@ -761,5 +761,5 @@ fn what_was_only_read_again_isnt_taken_for_empty() {
         &policy(),
     );
     let told = told(Some(&status), &history, NOW);
-    assert!(told[3].contains("the rows aren't known"), "{}", told[3]);
+    assert!(told[3].contains("the number of rows is unknown"), "{}", told[3]);
 }

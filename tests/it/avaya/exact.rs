@@ -72,7 +72,7 @@ async fn more_records_of_one_instant_than_fit_on_a_page_are_never_guessed_at() {
     let report = rig.run(at("2026-03-03T01:00:00Z")).await;
     let said = failures(&report);
     assert!(
-        said.contains(" data: ") && said.contains("3 readings of it disagree"),
+        said.contains(" data: ") && said.contains("3 reads of it disagree"),
         "{said}"
     );
     let truth = rig

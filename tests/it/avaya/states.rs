@@ -126,7 +126,7 @@ fn what_is_no_page_or_another_one_ends_nothing() {
         ),
         (
             r#"{"auditRecords":[],"pagination":{"pageNumber":7}}"#,
-            "data: page 1 was asked for, but the answer is page 7",
+            "data: page 1 was requested, but the answer is page 7",
         ),
     ] {
         assert_eq!(after(None, text), said);

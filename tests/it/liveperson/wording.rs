@@ -30,7 +30,7 @@ async fn another_language_is_refused_before_it_doubles_what_is_read_again() {
         .await
         .unwrap_err();
     assert_eq!(error.kind().to_string(), "config");
-    insta::assert_snapshot!(error, @"the job's records were read with `language: en-US`, and would read otherwise with `language: de-DE`: what is read again would be there twice; set it back, or give what is read so to another job with a `start` of its own");
+    insta::assert_snapshot!(error, @"the job's records were read with `language: en-US`, but would now be read with `language: de-DE`, so re-read records would be there twice; restore the old value, or use a new job with a `start` of its own");
     rig.job.source.adapter = english;
     rig.tick(now).await;
     rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))

@@ -218,7 +218,7 @@ async fn the_log_of_another_account_is_not_continued() {
         for args in [&["plan"][..], &["run", "--once", "--as-of", EVENING]] {
             let ended = world.run(args).await.assert_code(2);
             ended.assert_says(
-                "the log `audits` of job `renamed` is that of genesys_cloud, connection `main`",
+                "the log `audits` of job `renamed` belongs to genesys_cloud, connection `main`",
             );
         }
     }

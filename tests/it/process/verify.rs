@@ -96,7 +96,7 @@ async fn repair_pulls_what_was_never_pulled() {
         .assert_says("hint: `--repair` lands missing records and pulls missing ranges");
     let repair = [VERIFY.as_slice(), &["--repair"]].concat();
     let ended = world.run(&repair).await.assert_code(0);
-    ended.assert_says("repaired: 300 events landed, 0 found there already");
+    ended.assert_says("repaired: 300 events landed, 0 already there");
     world.assert_all_landed();
 }
 

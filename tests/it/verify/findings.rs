@@ -437,7 +437,7 @@ async fn what_a_dead_run_left_unpublished_is_missing_and_explained() {
         panic!("{:?}", verification.notes);
     };
     let begins = format!(
-        "commit {} lists files that were not published",
+        "commit {} lists files that weren't published",
         newest.version
     );
     assert!(note.starts_with(&begins), "{note}");
