@@ -556,7 +556,10 @@ mod tests {
         lake.create(&capitals, "{}".into()).await.unwrap();
         let error = lake.prepare(&layout(&["event_date"])).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Config);
-        assert!(error.to_string().contains("upper and lower case"), "{error}");
+        assert!(
+            error.to_string().contains("upper and lower case"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
