@@ -1,33 +1,33 @@
-//! `${VAR}`, `${VAR:-default}` and `${file:PATH}` inside a scalar; `$${` stands for `${`.
+//! The references in a scalar: `${VAR}`, `${VAR:-default}` and `${file:PATH}`; `$${` is a literal `${`.
 
 use std::path::PathBuf;
 
 /// A part of a scalar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScalarPiece {
-    /// Text that stands for itself.
+    /// Literal text.
     Text(String),
     /// `${VAR}` or `${VAR:-default}`.
     Variable {
         /// The variable's name.
         name: String,
-        /// What holds if the variable is missing or empty.
+        /// The value if the variable is missing or empty.
         default: Option<String>,
     },
     /// `${file:PATH}`: the file's content without one trailing newline.
     File(PathBuf),
 }
 
-/// A `${` that begins no reference.
+/// A `${` that doesn't begin a valid reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    /// From the `${` on.
+    /// The text from the `${`.
     pub text: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it, and what would be valid; a predicate of the text.
     pub why: &'static str,
 }
 
-/// The parts that make up a scalar; texts are never empty and never adjacent.
+/// Splits a scalar into its parts. Texts are never empty and never adjacent.
 pub fn pieces(scalar: &str) -> Result<Vec<ScalarPiece>, Malformed> {
     let mut pieces = Vec::new();
     let mut text = String::new();
@@ -157,7 +157,7 @@ mod tests {
         fn it_never_panics_and_escaped_text_stays_itself(scalar in "[$ {}a:f-]{0,20}") {
             let _ = pieces(&scalar);
             let escaped = scalar.replace("${", "$${");
-            // A dollar before the escape would be read as its beginning.
+            // a dollar before the escape would become part of it
             prop_assume!(!scalar.contains("$$"));
             let whole = if scalar.is_empty() { vec![] } else { vec![text(&scalar)] };
             prop_assert_eq!(pieces(&escaped), Ok(whole));

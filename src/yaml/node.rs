@@ -1,4 +1,4 @@
-//! The located tree.
+//! The YAML tree with positions.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,45 +8,45 @@ use serde_saphyr::{DuplicateKeyPolicy, Location, NonFiniteFloatPolicy, Spanned};
 
 use super::problem::{Position, Problem};
 
-/// The largest file that is read. Ten thousand jobs fit.
+/// The maximum size of a file, which is enough for ten thousand jobs.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A value and its place. An alias's place is that of what it stands for, where a mistake has to be mended.
+/// A value and its position. An alias has the position of its anchor's value, where a mistake has to be corrected.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where it begins.
+    /// The position of its beginning.
     pub at: Position,
-    /// What it is.
+    /// The content.
     pub content: Content,
 }
 
-/// What a node is.
+/// The content of a node.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// Nothing, `~` or `null`.
+    /// No value, `~` or `null`.
     Null,
-    /// The text of a scalar as it was written, without quotes and escapes; not yet expanded.
+    /// The text of a scalar as written, without quotes and escapes; not expanded.
     Scalar(String),
     /// A sequence.
     List(Vec<Node>),
-    /// A mapping in the file's order, merge keys applied.
+    /// A mapping in the file's order, with merge keys applied.
     Mapping(Vec<(NodeKey, Node)>),
 }
 
-/// A mapping's key and its place.
+/// A mapping's key and its position.
 #[derive(Debug, Clone)]
 pub struct NodeKey {
-    /// Where it begins.
+    /// The position of its beginning.
     pub at: Position,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
 impl Node {
-    /// Reads one YAML document; anchors, aliases and merge keys are resolved.
+    /// Parses one YAML document. Resolves anchors, aliases and merge keys.
     ///
-    /// Beside the tree comes a problem for every key that stands twice in its mapping; the first one counts. Time and
-    /// memory are bounded whatever the text.
+    /// Also returns a problem for each duplicate key of a mapping; the tree has the first value. Time and memory are
+    /// bounded for any text.
     pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.len() > MAX_BYTES {
@@ -60,7 +60,7 @@ impl Node {
         Ok((node, problems))
     }
 
-    /// What its content is called in a message.
+    /// Returns the name of its content in messages.
     pub fn kind(&self) -> &'static str {
         match self.content {
             Content::Null => "nothing",
@@ -71,7 +71,7 @@ impl Node {
     }
 }
 
-/// Limits that no honest file comes near and no other gets past.
+/// Returns limits that are far above legitimate files and stop malicious ones.
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -92,7 +92,7 @@ fn options() -> serde_saphyr::Options {
 fn syntax(error: &serde_saphyr::Error) -> Problem {
     let at = error.location().map(position);
     let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-    // The library puts the place, and the limit that a bomb exceeds, behind what it says.
+    // the library appends the position, and the exceeded limit, to its message
     let text = [" at line ", ": limits breached", ": total_replayed", "\n"]
         .iter()
         .fold(text.as_str(), |text, end| {
@@ -109,12 +109,12 @@ fn position(location: Location) -> Position {
     }
 }
 
-/// The tree as the deserializer gives it.
+/// The tree from the deserializer.
 struct Raw(Spanned<RawContent>);
 
 enum RawContent {
     Null,
-    /// A plain scalar that looks like something else than text; the text is what it looks like.
+    /// A plain scalar that was parsed as a number or another type; with the text of the parsed value.
     Inferred(String),
     Text(String),
     List(Vec<Raw>),
@@ -172,7 +172,7 @@ fn mapping(
     mapping
 }
 
-/// A plain scalar as written, so that `client_id: 0123` keeps its zero.
+/// Returns a plain scalar as written, so that `client_id: 0123` keeps its zero.
 fn slice(text: &str, location: Location) -> Option<&str> {
     let span = location.span();
     let from = usize::try_from(span.byte_offset()?).ok()?;
@@ -252,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// One line per node: its place, indented by its depth.
+    /// Writes a line per node with its position, indented by its depth.
     fn show(node: &Node, depth: usize, out: &mut String) {
         let Position { line, column } = node.at;
         let text = match &node.content {

@@ -1,8 +1,8 @@
-//! What is wrong with a file, and where.
+//! Problems of a file, with their positions.
 
 use std::fmt;
 
-/// A place in a file; both count from 1.
+/// A position in a file. Line and column count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The line.
@@ -11,26 +11,26 @@ pub struct Position {
     pub column: u64,
 }
 
-/// One thing that is wrong, and what would be right.
+/// A problem, and what would be valid instead.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where; nowhere if the file as a whole can't be read.
+    /// The position; `None` if the whole file can't be read.
     pub at: Option<Position>,
-    /// Lowercase, the offending text in backticks, then what would be valid. Never holds a secret.
+    /// The message: lowercase, with the invalid text in backticks and what would be valid. Never contains a secret.
     pub message: String,
 }
 
-/// All that is wrong with a file, in the file's order; never empty.
+/// All problems of a file, in the file's order; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
-    /// What the file is called.
+    /// The name of the file.
     pub source_name: String,
-    /// Sorted by place.
+    /// The problems, sorted by position.
     pub problems: Vec<Problem>,
 }
 
 impl Problems {
-    /// These problems in order, each once.
+    /// Sorts the problems and removes duplicates.
     pub fn new(source_name: impl Into<String>, mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
@@ -41,7 +41,7 @@ impl Problems {
     }
 }
 
-/// One line each: ``jobs.yaml:12:5: unknown key `shedule` in job `genesys-audits`; ...``.
+/// Writes one line per problem: ``jobs.yaml:12:5: unknown key `shedule` in job `genesys-audits`; ...``.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
