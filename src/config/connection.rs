@@ -1,4 +1,4 @@
-//! `connections:` the accounts.
+//! `connections`: the accounts.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use crate::model::{RateLimit, hex};
 use crate::providers::{Endpoint, PROVIDERS, ProviderSpec, Reach};
 use crate::secret::Secret;
 use crate::tls;
-use crate::yaml::value::{host_suffix, rate_limit};
+use crate::yaml::keys::{Key, KeyKind};
+use crate::yaml::value::{flag, host_suffix, rate_limit};
 use crate::yaml::{YamlValue, reason};
 
 /// One account on one provider.
@@ -21,39 +22,100 @@ pub struct ConnectionConfig {
     pub name: String,
     /// The provider's name, as in the registry.
     pub provider: &'static str,
-    /// What the column `account_id` shows, as far as the file tells; else it is the provider's own id of the account,
-    /// else the connection's name.
+    /// The configured value of the column `account_id`. The default is the provider's own id of the account, or the
+    /// connection's name.
     pub account_id: Option<String>,
-    /// How often the provider may be called, by all replicas together.
+    /// The maximum call rate, for all replicas together.
     pub rate_limit: RateLimit,
-    /// The proxy that all calls go through; the URL may hold credentials.
+    /// The proxy for all calls; its URL may contain credentials.
     pub proxy: Option<Secret>,
-    /// A PEM file of certificates to trust beside the usual ones.
+    /// A PEM file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// Whether the provider's hosts may be called without TLS.
+    /// Permits calls to the provider without TLS.
     pub allow_http: bool,
-    /// Where the API is, and how to sign in.
+    /// The API's URL, and how to sign in.
     pub endpoint: Endpoint,
-    /// Where the API is, for telling accounts apart.
+    /// The API's host, which distinguishes accounts.
     pub host: String,
-    /// A hash of who signs in there, or of the account that is named.
+    /// A hash of the user or client that signs in, or of the configured account.
     pub user: String,
 }
 
-/// A connection that the file names. Jobs may refer to one that has problems: those are told once, where they are.
+/// A connection in the file. Jobs may refer to one that has problems, which are reported once, at the connection.
 #[derive(Debug)]
 pub(super) struct NamedConnection {
-    /// Nothing if its provider isn't known.
+    /// `None` if its provider isn't known.
     pub(super) provider: Option<&'static ProviderSpec>,
-    /// Nothing if it has problems.
+    /// `None` if it has problems.
     pub(super) connection: Option<ConnectionIdentity>,
 }
 
 #[derive(Debug)]
 pub(super) struct ConnectionIdentity {
     pub(super) connection: ConnectionConfig,
-    /// Equal for two connections that see the same audit log.
+    /// Equal for two connections with the same audit log.
     pub(super) identity: String,
+}
+
+const PROVIDER: Key = Key::required(
+    "provider",
+    KeyKind::Choice(|| PROVIDERS.iter().map(|spec| spec.name).collect()),
+    "the provider",
+);
+const ACCOUNT_ID: Key = Key::optional(
+    "account_id",
+    KeyKind::Text("text"),
+    "the value of the column `account_id`; required for `avaya_axp` and `liveperson`, whose calls contain it",
+)
+.described_default("the provider's own id of the account, or the connection's name");
+const RATE_LIMIT: Key = Key::optional(
+    "rate_limit",
+    KeyKind::Rate,
+    "the maximum call rate, for all replicas together",
+)
+.described_default("the provider's limit");
+const PROXY: Key = Key::optional(
+    "proxy",
+    KeyKind::Secret,
+    "`http://host:port` or `http://user:password@host:port`, for all calls; http and https proxies are supported, SOCKS \
+     is not",
+)
+.described_default("the environment's `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`");
+const CA_FILE: Key = Key::optional(
+    "ca_file",
+    KeyKind::Text("path"),
+    "a PEM file of certificates to trust in addition to the system's",
+);
+const ALLOW_HTTP: Key = Key::optional(
+    "allow_http",
+    KeyKind::Flag,
+    "permits calls to the provider without TLS; for tests",
+)
+.with_default("false");
+const ALLOWED_HOSTS: Key = Key::optional(
+    "allowed_hosts",
+    KeyKind::List(&KeyKind::Text("text")),
+    "host suffixes that may receive credentials, in addition to the provider's own; `example.com` includes its \
+     subdomains",
+)
+.with_default("[]");
+
+/// The keys of a connection that all providers share. A provider's own declaration of one takes precedence.
+pub(super) const KEYS: &[Key] = &[
+    PROVIDER,
+    ACCOUNT_ID,
+    RATE_LIMIT,
+    PROXY,
+    CA_FILE,
+    ALLOW_HTTP,
+    ALLOWED_HOSTS,
+];
+
+/// Returns the provider's declaration of `account_id`, or the common one.
+fn account_key(provider: &ProviderSpec) -> &Key {
+    let mut own = provider.connection_keys.iter();
+    own.find(|key| key.name == ACCOUNT_ID.name)
+        .unwrap_or(&ACCOUNT_ID)
 }
 
 pub(super) fn read_all(value: &YamlValue<'_>) -> BTreeMap<String, NamedConnection> {
@@ -83,19 +145,18 @@ fn read(name: &str, value: &YamlValue<'_>) -> NamedConnection {
         return unknown;
     };
     let provider = fields
-        .required("provider")
+        .get(&PROVIDER)
         .and_then(|value| value.choose(PROVIDERS.iter().map(|spec| (spec.name, spec))));
+    let account_id = fields.get(provider.map_or(&ACCOUNT_ID, account_key));
     let account_id = match provider.and_then(|spec| spec.account_id) {
-        Some(read) => (fields.required("account_id")).and_then(|value| value.parse(read)),
-        None => fields.optional("account_id").and_then(|value| value.text()),
+        Some(read) => account_id.and_then(|value| value.parse(read)),
+        None => account_id.and_then(|value| value.text()),
     };
     let rate_limit = fields
-        .optional("rate_limit")
+        .get(&RATE_LIMIT)
         .and_then(|value| value.parse(rate_limit));
-    let proxy = fields
-        .optional("proxy")
-        .and_then(|value| read_proxy(&value));
-    let ca_file = fields.optional("ca_file").and_then(|value| {
+    let proxy = fields.get(&PROXY).and_then(|value| read_proxy(&value));
+    let ca_file = fields.get(&CA_FILE).and_then(|value| {
         value.parse(|path| {
             let pem = std::fs::read(path);
             let pem = pem.map_err(|error| format!("can't be read: {}", reason(&error)))?;
@@ -103,20 +164,19 @@ fn read(name: &str, value: &YamlValue<'_>) -> NamedConnection {
             Ok::<_, String>(PathBuf::from(path))
         })
     });
-    let allow_http = fields.optional("allow_http").and_then(|value| value.flag());
-    let allowed_hosts = fields
-        .optional("allowed_hosts")
-        .and_then(|value| value.list());
+    let allow_http = fields.get_or_default(&ALLOW_HTTP, flag);
+    let allowed_hosts = (fields.get(&ALLOWED_HOSTS)).and_then(|value| value.list());
     let reach = Reach {
-        allow_http: allow_http.unwrap_or(false),
-        allowed_hosts: allowed_hosts
-            .into_iter()
-            .flatten()
-            .filter_map(|host| host.parse(host_suffix))
-            .collect(),
+        allow_http: allow_http.unwrap_or_default(),
+        allowed_hosts: match allowed_hosts {
+            Some(hosts) => (hosts.iter())
+                .filter_map(|host| host.parse(host_suffix))
+                .collect(),
+            None => (ALLOWED_HOSTS.default_items(host_suffix)).unwrap_or_default(),
+        },
         account_id: account_id.clone(),
     };
-    // Without a provider, nobody knows which of its other keys are valid.
+    // the other valid keys depend on the provider
     let Some(provider) = provider else {
         fields.finish_open();
         return unknown;
@@ -148,7 +208,7 @@ fn read(name: &str, value: &YamlValue<'_>) -> NamedConnection {
     }
 }
 
-/// Whoever signs in may be a secret, so only a hash of it stands in the lake.
+/// Returns a hash for the lake, because the user may be a secret.
 fn hash(user: &str) -> String {
     hex(&Sha256::digest(user)[..8])
 }
@@ -167,7 +227,7 @@ fn read_proxy(value: &YamlValue<'_>) -> Option<Secret> {
             None
         }
         _ => {
-            value.report(format!("invalid `proxy`: it is no URL; {FORM}"));
+            value.report(format!("invalid `proxy`: it isn't a URL; {FORM}"));
             None
         }
     }

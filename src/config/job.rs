@@ -1,4 +1,4 @@
-//! `jobs:` what is pulled, and `defaults:` for all of them.
+//! `jobs`: the pulls, and `defaults` for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,43 +11,122 @@ use super::connection::NamedConnection;
 use crate::cron::CronSchedule;
 use crate::model::Timestamp;
 use crate::providers::{Adapter, ProviderOptions, StreamSet};
+use crate::yaml::keys::{Key, KeyKind};
 use crate::yaml::value::{duration, positive_duration, time};
 use crate::yaml::{Fields, Position, YamlValue};
 
 /// One connection pulled on one schedule.
 #[derive(Debug, Clone)]
 pub struct JobConfig {
-    /// Its name, for people: no other job has it.
+    /// Its name, which is for people; unique.
     pub name: String,
-    /// The name of its log in the lake, which keys, files and the column `job` carry; its own name unless the file says
-    /// otherwise. No other job has it.
+    /// The name of its log in the lake, which is part of keys and file names and fills the column `job`; unique. By
+    /// default its own name.
     pub log: String,
-    /// The name of the connection that it pulls.
+    /// The name of its connection.
     pub connection: String,
-    /// When it is due.
+    /// The times at which it is due.
     pub schedule: CronSchedule,
-    /// The first instant that it pulls.
+    /// The first event time to pull.
     pub start: Timestamp,
     /// The size in which ranges are pulled and committed.
     pub window: TimeDelta,
-    /// The least to which a window is halved; not larger than `window`.
+    /// The lower limit for halving a window; not larger than `window`.
     pub min_window: TimeDelta,
-    /// How far behind now a first pull stops.
+    /// How far behind the current time a first pull stops.
     pub lag: TimeDelta,
-    /// How long after its end a range is read again for late arrivals; ascending.
+    /// The delays after a range's end at which it is read again for late arrivals; ascending.
     pub settle: Vec<TimeDelta>,
-    /// How old the watermark may get; longer than `lag`. None: an hour after a run was due that would have moved it.
+    /// The age at which the watermark is stale; longer than `lag`. `None`: an hour after a run was due that would have
+    /// moved it.
     pub max_staleness: Option<TimeDelta>,
-    /// The provider's adapter, with the job's options inside.
+    /// The provider's adapter with the job's options.
     pub adapter: Arc<dyn Adapter>,
 }
 
-const WINDOW: TimeDelta = TimeDelta::hours(1);
-const MIN_WINDOW: TimeDelta = TimeDelta::minutes(1);
-const LAG: TimeDelta = TimeDelta::minutes(2);
-const SETTLE: [TimeDelta; 2] = [TimeDelta::hours(1), TimeDelta::hours(24)];
+const NAME: Key = Key::required(
+    "name",
+    KeyKind::Text("text"),
+    "up to 64 letters, digits, `_`, `.` and `-`, beginning with a letter or digit; unique, and must not end like a file \
+     name, `-<uuid>-<number>`",
+);
+const CONNECTION: Key = Key::required(
+    "connection",
+    KeyKind::Text("name"),
+    "the connection to pull",
+);
+const OPTIONS: Key = Key::optional(
+    "options",
+    KeyKind::Mapping,
+    "what to pull, in the provider's own terms",
+)
+.with_default("{}");
+const LOG: Key = Key::optional(
+    "log",
+    KeyKind::Text("text"),
+    "the name of the job's log in the lake, with the rules of `name`; unique",
+)
+.described_default("the job's `name`");
 
-/// What a job may say, or leave to `defaults`.
+const SCHEDULE: Key = Key::required_once(
+    "schedule",
+    KeyKind::Text("cron"),
+    "when the job runs; see [schedules](#schedules)",
+);
+const TIMEZONE: Key = Key::optional(
+    "timezone",
+    KeyKind::Text("IANA name"),
+    "the zone in which `schedule` is read; events are always in UTC",
+)
+.with_default("UTC");
+const START: Key = Key::required_once("start", KeyKind::Time, "the first event time to pull");
+const WINDOW: Key = Key::optional(
+    "window",
+    KeyKind::Duration,
+    "the size in which ranges are pulled and committed",
+)
+.with_default("1h");
+const MIN_WINDOW: Key = Key::optional(
+    "min_window",
+    KeyKind::Duration,
+    "lower limit for halving a window that is too large; not larger than `window`",
+)
+.with_default("1m");
+const LAG: Key = Key::optional(
+    "lag",
+    KeyKind::Duration,
+    "how far behind now a first pull stops",
+)
+.with_default("2m");
+const SETTLE: Key = Key::optional(
+    "settle",
+    KeyKind::List(&KeyKind::Duration),
+    "delays after a range's end at which it is read again for late arrivals; `[]`: never",
+)
+.with_default("[1h, 24h]");
+const MAX_STALENESS: Key = Key::optional(
+    "max_staleness",
+    KeyKind::Duration,
+    "the age at which `status --check` reports the watermark as stale; longer than `lag`",
+)
+.described_default("an hour after a run was due that would have moved the watermark");
+
+/// The keys that only a job can set.
+pub(super) const OWN_KEYS: &[Key] = &[NAME, CONNECTION, OPTIONS, LOG];
+
+/// The keys that a job or `defaults` can set.
+pub(super) const TIMING_KEYS: &[Key] = &[
+    SCHEDULE,
+    TIMEZONE,
+    START,
+    WINDOW,
+    MIN_WINDOW,
+    LAG,
+    SETTLE,
+    MAX_STALENESS,
+];
+
+/// The values that a job sets itself or takes from `defaults`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timing {
     schedule: Option<CronSchedule>,
@@ -58,11 +137,11 @@ pub(super) struct Timing {
     lag: Option<TimeDelta>,
     settle: Option<Vec<TimeDelta>>,
     max_staleness: Option<TimeDelta>,
-    /// The required keys that are given, even if they have problems.
+    /// The required keys that are given, including invalid ones.
     given: BTreeSet<&'static str>,
-    /// Where a window is given last.
+    /// The position of the last given window.
     windows_at: Option<Position>,
-    /// Where `lag` or `max_staleness` is given last.
+    /// The position of the last given `lag` or `max_staleness`.
     staleness_at: Option<Position>,
 }
 
@@ -78,17 +157,17 @@ impl Timing {
             settle,
             max_staleness,
         ] = [
-            "schedule",
-            "timezone",
-            "start",
-            "window",
-            "min_window",
-            "lag",
-            "settle",
-            "max_staleness",
+            SCHEDULE,
+            TIMEZONE,
+            START,
+            WINDOW,
+            MIN_WINDOW,
+            LAG,
+            SETTLE,
+            MAX_STALENESS,
         ]
-        .map(|key| fields.optional(key));
-        let given = [("schedule", &schedule), ("start", &start)];
+        .map(|key| fields.get(&key));
+        let given = [(SCHEDULE.name, &schedule), (START.name, &start)];
         let windows_at = [&window, &min_window]
             .into_iter()
             .flatten()
@@ -123,7 +202,7 @@ impl Timing {
         }
     }
 
-    /// This, and what it leaves open from `defaults`.
+    /// Returns these values, with those of `defaults` for absent ones.
     fn or(self, defaults: &Self) -> Self {
         let defaults = defaults.clone();
         Self {
@@ -151,14 +230,14 @@ pub(super) fn defaults(value: &YamlValue<'_>) -> Timing {
     timing
 }
 
-/// What the jobs before this one have taken.
+/// The names and streams of the previous jobs.
 #[derive(Default)]
 struct TakenNames {
-    /// The names, and where they stand.
+    /// The names and their positions.
     names: BTreeMap<String, Position>,
-    /// The names of their logs, and where they stand.
+    /// The names of their logs and their positions.
     logs: BTreeMap<String, Position>,
-    /// Per log: which streams of it, by which job.
+    /// Per audit log: the pulled streams and the job's name.
     streams: Vec<(String, StreamSet, String)>,
 }
 
@@ -187,12 +266,12 @@ fn read(
     taken: &mut TakenNames,
 ) -> Option<JobConfig> {
     let mut fields = item.fields("a job")?;
-    let name = fields.required("name");
+    let name = fields.get(&NAME);
     let name = name.and_then(|value| read_job_name(&value, &mut taken.names));
     if let Some(name) = &name {
         fields.rename(format!("job `{name}`"));
     }
-    let connection = fields.required("connection").and_then(|value| {
+    let connection = fields.get(&CONNECTION).and_then(|value| {
         let Some(connections) = connections else {
             return value.text().map(|name| (name, None));
         };
@@ -203,20 +282,21 @@ fn read(
         Some((name.clone(), Some(known)))
     });
     let timing = Timing::read(&mut fields).or(defaults);
-    let options = fields.optional("options");
-    let log = match fields.optional("log") {
+    let options = fields.get(&OPTIONS);
+    let log = match fields.get(&LOG) {
         Some(log) => read_log(&log, &mut taken.logs),
         None => name
             .as_ref()
             .and_then(|name| take_log(name, &fields, &mut taken.logs)),
     };
-    for key in ["schedule", "start"] {
-        if !timing.given.contains(key) {
-            fields.lack(key);
+    for key in [SCHEDULE, START] {
+        if !timing.given.contains(key.name) {
+            fields.lack(&key);
         }
     }
-    let window = timing.window.unwrap_or(WINDOW);
-    let min_window = timing.min_window.unwrap_or(MIN_WINDOW.min(window));
+    let window = (timing.window).or_else(|| WINDOW.default_value(positive_duration));
+    let least = || MIN_WINDOW.default_value(positive_duration).min(window);
+    let min_window = timing.min_window.or_else(least);
     if min_window > window {
         fields.report_at(
             timing.windows_at.unwrap_or(fields.at()),
@@ -226,8 +306,8 @@ fn read(
             ),
         );
     }
-    let lag = timing.lag.unwrap_or(LAG);
-    if timing.max_staleness.is_some_and(|most| most <= lag) {
+    let lag = timing.lag.or_else(|| LAG.default_value(duration));
+    if timing.max_staleness.is_some() && timing.max_staleness <= lag {
         fields.report_at(
             timing.staleness_at.unwrap_or(fields.at()),
             format!(
@@ -242,22 +322,24 @@ fn read(
         claim_streams(&fields, name, known, &options.streams, &mut taken.streams);
     }
     fields.finish();
+    let zone = (timing.zone).or_else(|| TIMEZONE.default_value(read_zone));
+    let settle = (timing.settle).or_else(|| SETTLE.default_items(positive_duration));
     Some(JobConfig {
         name: name?,
         log: log?,
         connection: connection?.0,
-        schedule: timing.schedule?.in_zone(timing.zone.unwrap_or(Tz::UTC)),
+        schedule: timing.schedule?.in_zone(zone?),
         start: timing.start?,
-        window,
-        min_window,
-        lag,
-        settle: timing.settle.unwrap_or_else(|| SETTLE.to_vec()),
+        window: window?,
+        min_window: min_window?,
+        lag: lag?,
+        settle: settle?,
         max_staleness: timing.max_staleness,
         adapter: options?.adapter,
     })
 }
 
-/// What the provider makes of the options; nothing if it isn't known.
+/// Reads a job's options with its provider; `None` if the provider isn't known.
 fn read_options(
     job: &Fields<'_>,
     options: Option<&YamlValue<'_>>,
@@ -274,7 +356,7 @@ fn read_options(
     Some(options)
 }
 
-/// Refuses what another job pulls already: each of the two would land the same events.
+/// Reports streams that another job already pulls, because both jobs would land the same events.
 fn claim_streams(
     fields: &Fields<'_>,
     name: &str,
@@ -311,7 +393,7 @@ fn read_job_name(value: &YamlValue<'_>, names: &mut BTreeMap<String, Position>) 
     Some(name)
 }
 
-/// The log that a job names.
+/// Reads the log of a job that sets one.
 fn read_log(value: &YamlValue<'_>, logs: &mut BTreeMap<String, Position>) -> Option<String> {
     let log = value.parse(read_key_name)?;
     if let Some(first) = logs.get(&log) {
@@ -325,7 +407,7 @@ fn read_log(value: &YamlValue<'_>, logs: &mut BTreeMap<String, Position>) -> Opt
     Some(log)
 }
 
-/// The log of a job that names none.
+/// Returns the log of a job that doesn't set one.
 fn take_log(
     name: &str,
     fields: &Fields<'_>,
@@ -342,7 +424,7 @@ fn take_log(
     Some(name.to_owned())
 }
 
-/// A name that stands in the lake's keys and in the names of its files.
+/// Parses a name that is used in the lake's keys and file names.
 fn read_key_name(text: &str) -> Result<String, &'static str> {
     read_name(text)?;
     if ends_like_a_file(text) {
@@ -353,7 +435,7 @@ fn read_key_name(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// Names stand in object keys, metrics and the table.
+/// Validates a name that is used in object keys, metrics and the table.
 pub(super) fn read_name(text: &str) -> Result<(), &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -366,7 +448,7 @@ pub(super) fn read_name(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether it ends in `-<uuid>-<n>`, so that the key of a file couldn't be told apart into job, run and number.
+/// Returns whether a name ends in `-<uuid>-<n>`. The key of a file couldn't be split into job, run and number then.
 fn ends_like_a_file(name: &str) -> bool {
     let Some((before, number)) = name.rsplit_once('-') else {
         return false;
@@ -380,5 +462,5 @@ fn ends_like_a_file(name: &str) -> bool {
 
 fn read_zone(text: &str) -> Result<Tz, &'static str> {
     text.parse()
-        .map_err(|_| "is no IANA time zone; write `UTC`, `Europe/Berlin` or the like")
+        .map_err(|_| "isn't an IANA time zone; write `UTC` or a name like `Europe/Berlin`")
 }

@@ -1,4 +1,4 @@
-//! `lake:` where the events go.
+//! `lake`: the destination of the events.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,40 +6,81 @@ use std::path::PathBuf;
 use crate::lake::options::{self, SettingOrigin, StoreKind, StoreSetting, StoreSettings};
 use crate::model::PartitionColumn;
 use crate::secret::Secret;
+use crate::yaml::keys::{Key, KeyKind, one_of};
 use crate::yaml::value::{has_userinfo, size};
 use crate::yaml::{Fields, YamlValue};
 
-/// Where the events go, and how their files are cut.
+/// The destination of the events, and the layout of their files.
 #[derive(Debug, Clone)]
 pub struct LakeConfig {
-    /// `s3://bucket/prefix`, `gs://`, `az://`, `file:///absolute`, `file://./relative` or `memory://`, in the one form
-    /// in which it is shown.
+    /// `s3://bucket/prefix`, `gs://`, `az://`, `file:///absolute`, `file://./relative` or `memory://`, normalised as by
+    /// [`super::lake_url`].
     pub url: String,
-    /// What overrides the environment when the store is opened: the store's own keys.
+    /// Settings of the store that override the environment, by the store's own keys.
     pub storage_options: BTreeMap<String, Secret>,
-    /// Certificates to trust beside the system's, when the store is asked.
+    /// Certificates to trust for the store in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The columns in the path, in its order; at least one of them tells the time.
+    /// The columns in a file's path, in its order; at least one of them is a time.
     pub partition_by: Vec<PartitionColumn>,
-    /// How large a file grows, in bytes.
+    /// The total size of a run's open files at which they are committed, in bytes.
     pub target_file_size: u64,
 }
 
-/// How the files are parted unless the file says otherwise.
-const PARTITION_BY: [PartitionColumn; 2] = [PartitionColumn::Provider, PartitionColumn::EventDate];
-const TARGET_FILE_SIZE: u64 = 128 << 20;
+const URL: Key = Key::required(
+    "url",
+    KeyKind::Text("text"),
+    "`s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `file:///absolute`, `file://./relative` (to the \
+     working directory), `memory://` (lost when the process exits). Without credentials. See [URLs](#urls)",
+);
+const STORAGE_OPTIONS: Key = Key::optional(
+    "storage_options",
+    KeyKind::Mapping,
+    "store settings that override the environment: the keys of object_store, such as `aws_endpoint` and `aws_region`",
+)
+.with_default("{}");
+const CA_FILE: Key = Key::optional(
+    options::CA_FILE,
+    KeyKind::Text("path"),
+    "certificates (PEM) to trust for the store in addition to the system's; without it `AWS_CA_BUNDLE`, for S3",
+);
+const PARTITION_BY: Key = Key::optional(
+    "partition_by",
+    KeyKind::List(&KeyKind::Choice(|| {
+        PartitionColumn::ALL.map(PartitionColumn::as_str).to_vec()
+    })),
+    "the columns in a file's path, in its order. `event_date` or `event_month` is required: without either, \
+     de-duplication would read every file of a job",
+)
+.with_default("[provider, event_date]");
+const TARGET_FILE_SIZE: Key = Key::optional(
+    "target_file_size",
+    KeyKind::Size,
+    "total size of a run's open files at which they are committed; 1MiB to 1GiB. Rows waiting to be compressed (up to 16 \
+     MiB per file) count uncompressed, so small targets yield much smaller files",
+)
+.with_default("128MiB");
+
+/// The keys of `lake`.
+pub(super) const KEYS: &[Key] = &[
+    URL,
+    STORAGE_OPTIONS,
+    CA_FILE,
+    PARTITION_BY,
+    TARGET_FILE_SIZE,
+];
+
 const LEAST_FILE_SIZE: u64 = 1 << 20;
 const MOST_FILE_SIZE: u64 = 1 << 30;
 
 pub(super) fn read(value: &YamlValue<'_>) -> Option<LakeConfig> {
     let mut fields = value.fields("`lake`")?;
-    let url = fields.required("url").and_then(|url| read_url(&url));
-    let storage_options = fields.optional("storage_options");
-    let ca_file = fields.optional("ca_file").and_then(|value| {
+    let url = fields.get(&URL).and_then(|url| read_url(&url));
+    let storage_options = fields.get(&STORAGE_OPTIONS);
+    let ca_file = fields.get(&CA_FILE).and_then(|value| {
         value.parse(|path| options::check(options::CA_FILE, path).map(|()| PathBuf::from(path)))
     });
-    let partition_by = fields.optional("partition_by");
-    let target_file_size = fields.optional("target_file_size");
+    let partition_by = fields.get(&PARTITION_BY);
+    let target_file_size = fields.get_or_default(&TARGET_FILE_SIZE, read_size);
     let store = url.as_deref().and_then(StoreKind::of);
     let storage_options = match storage_options {
         Some(options) => options.fields("`storage_options`"),
@@ -47,17 +88,16 @@ pub(super) fn read(value: &YamlValue<'_>) -> Option<LakeConfig> {
     }
     .map(|options| read_storage_options(&options, store));
     fields.finish();
-    let target_file_size = target_file_size.and_then(|value| value.parse(read_size));
     let partition_by = match partition_by {
-        Some(value) => read_partition_by(&value),
-        None => PARTITION_BY.to_vec(),
+        Some(value) => Some(read_partition_by(&value)),
+        None => PARTITION_BY.default_items(one_of(partition_columns())),
     };
     Some(LakeConfig {
         url: url?,
         storage_options: storage_options.unwrap_or_default(),
         ca_file,
-        partition_by,
-        target_file_size: target_file_size.unwrap_or(TARGET_FILE_SIZE),
+        partition_by: partition_by?,
+        target_file_size: target_file_size?,
     })
 }
 
@@ -71,13 +111,13 @@ fn read_url(value: &YamlValue<'_>) -> Option<String> {
     value.parse(one_form)
 }
 
-/// The URL in the one form in which it is shown everywhere: a cloud's with the keys' prefix as it is in the store, a
-/// folder's as it was written; neither ends in a slash.
+/// Normalises a URL. The prefix in a bucket is decoded, and a folder's path is kept as written; neither ends in a
+/// slash. The error is a predicate of the URL.
 pub(super) fn one_form(url: &str) -> Result<String, String> {
     let forms = "write `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///absolute`, `file://./relative` or `memory://`";
     let (scheme, rest) = url
         .split_once("://")
-        .ok_or_else(|| format!("is no URL; {forms}"))?;
+        .ok_or_else(|| format!("isn't a URL; {forms}"))?;
     if rest.chars().any(char::is_control) {
         return Err(format!("names no place in a store; {forms}"));
     }
@@ -109,7 +149,7 @@ pub(super) fn one_form(url: &str) -> Result<String, String> {
             {
                 return Err(format!("names no place in a store; {forms}"));
             }
-            // what is behind either would be no part of a URL's path for some readers, and is for others
+            // some readers treat what follows either as part of the path, and others don't
             if rest.contains(['?', '#']) {
                 return Err("holds a `?` or `#`, which query engines read differently in a path; name a folder without".to_owned());
             }
@@ -122,7 +162,7 @@ pub(super) fn one_form(url: &str) -> Result<String, String> {
     }
 }
 
-/// A prefix as it is in the store: `%20` and the like decoded, as a URL has them.
+/// Returns a prefix as it is in the store: percent-encoding is decoded.
 fn read_prefix(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let text = text.strip_suffix('/').unwrap_or(text);
@@ -151,14 +191,14 @@ fn read_prefix(text: &str) -> Result<String, String> {
     if decoded.chars().any(char::is_control) {
         return Err("holds a control character".to_owned());
     }
-    // what would have to be written as `%25` would be read differently by whoever is shown it
+    // these would have to be percent-encoded in a URL, which readers handle differently
     if decoded.contains(['%', '?', '#', '*', '\\']) {
         return Err("holds a `%`, `?`, `#`, `*` or `\\`, which query engines read differently in a path; name a prefix without".to_owned());
     }
     Ok(decoded.into_owned())
 }
 
-/// A bucket's or container's name: it stands in the name of a host, or in a path.
+/// Validates the name of a bucket or container, which becomes part of a host name or path.
 fn read_bucket(scheme: &str, name: &str) -> Result<(), String> {
     let what = if scheme == "az" {
         "container"
@@ -183,20 +223,20 @@ fn read_bucket(scheme: &str, name: &str) -> Result<(), String> {
     ))
 }
 
-/// The options that aren't empty, each of which the store knows and can read.
+/// Returns the options that have a value. Reports those that the store doesn't support or can't read.
 fn read_storage_options(
     options: &Fields<'_>,
     store: Option<StoreKind>,
 ) -> BTreeMap<String, Secret> {
     let mut read = BTreeMap::new();
     let Some(store) = store else {
-        // which keys are valid is known with a valid URL only
+        // the valid keys depend on the URL
         return read;
     };
     let mut settings = StoreSettings::new();
     let mut places = BTreeMap::new();
     for (key, value) in options.entries() {
-        // a URL that is a variable may name a folder today and a bucket tomorrow
+        // a URL may be a variable that is sometimes a folder and sometimes a bucket
         let stores: &[StoreKind] = match store {
             StoreKind::Folder | StoreKind::Memory => {
                 &[StoreKind::S3, StoreKind::Gcs, StoreKind::Azure]
@@ -250,7 +290,7 @@ fn read_storage_options(
             let why = &unusable.why;
             match &unusable.origin {
                 SettingOrigin::Option(key) => {
-                    // by itself it was reported where it was read
+                    // an option that is invalid on its own was reported when it was read
                     if let Some(at) = places.get(key) {
                         options.report_at(*at, format!("`{key}` {why}"));
                     }
@@ -265,7 +305,7 @@ fn read_storage_options(
     read
 }
 
-/// An option, and its text now. A secret is read again when the store is opened, and no message shows it.
+/// Returns an option and its current text. A secret is read again when the store is opened, and no message shows it.
 fn read_option(value: &YamlValue<'_>, canonical: &str) -> Option<(Secret, String)> {
     if options::is_secret(canonical) {
         let secret = value.secret()?;
@@ -280,6 +320,10 @@ fn read_option(value: &YamlValue<'_>, canonical: &str) -> Option<(Secret, String
     Some((Secret::text(&text), text))
 }
 
+fn partition_columns() -> [(&'static str, PartitionColumn); 6] {
+    PartitionColumn::ALL.map(|column| (column.as_str(), column))
+}
+
 fn read_partition_by(value: &YamlValue<'_>) -> Vec<PartitionColumn> {
     let mut columns = Vec::new();
     let Some(items) = value.list() else {
@@ -287,7 +331,7 @@ fn read_partition_by(value: &YamlValue<'_>) -> Vec<PartitionColumn> {
     };
     let mut complete = true;
     for item in items {
-        let column = item.choose(PartitionColumn::ALL.map(|column| (column.as_str(), column)));
+        let column = item.choose(partition_columns());
         complete &= column.is_some();
         let Some(column) = column else { continue };
         if columns.contains(&column) {

@@ -1,4 +1,4 @@
-//! What jobs.yaml says, checked: every problem of the file is found at once.
+//! The configuration from jobs.yaml. All problems of the file are reported at once.
 
 mod connection;
 mod job;
@@ -18,22 +18,52 @@ pub use server::ServerConfig;
 pub use crate::yaml::value::time;
 pub use crate::yaml::{Position, Problem, Problems};
 
+use crate::yaml::keys::{Key, KeyKind};
 use crate::yaml::{Content, Fields, Node, YamlReader, reason};
 
-/// All that a run needs to know. Nothing in it can be wrong by itself; secrets stay hidden in [`crate::secret::Secret`].
+const LAKE: Key = Key::required(
+    "lake",
+    KeyKind::Block(lake::KEYS),
+    "the destination of the events; see [lake](#lake)",
+);
+const SERVER: Key = Key::optional(
+    "server",
+    KeyKind::Block(server::KEYS),
+    "the settings of the daemon; see [server](#server)",
+);
+const DEFAULTS: Key = Key::optional(
+    "defaults",
+    KeyKind::Block(job::TIMING_KEYS),
+    "values for jobs that don't set their own; see [defaults](#defaults)",
+);
+const CONNECTIONS: Key = Key::required(
+    "connections",
+    KeyKind::Mapping,
+    "the accounts, by name; see [connections](#connections)",
+);
+const JOBS: Key = Key::required(
+    "jobs",
+    KeyKind::List(&KeyKind::Block(job::OWN_KEYS)),
+    "the pulls; see [jobs](#jobs)",
+);
+
+/// The keys of the file.
+const KEYS: &[Key] = &[LAKE, SERVER, DEFAULTS, CONNECTIONS, JOBS];
+
+/// A valid configuration. Secrets are hidden in [`crate::secret::Secret`].
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the events go.
+    /// The destination of the events.
     pub lake: LakeConfig,
-    /// The daemon itself.
+    /// The settings of the daemon.
     pub server: ServerConfig,
-    /// The accounts, by name. One may have no job.
+    /// The accounts, by name. An account without a job is allowed.
     pub connections: BTreeMap<String, ConnectionConfig>,
-    /// What is pulled, in the file's order; at least one, each with its own name.
+    /// The pulls in the file's order; at least one, with unique names.
     pub jobs: Vec<JobConfig>,
 }
 
-/// Where the configuration is read from.
+/// The source of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigSource {
     /// A file.
@@ -42,7 +72,7 @@ pub enum ConfigSource {
     Stdin,
 }
 
-/// `-` is standard input, all else a path.
+/// Converts `-` to standard input, and anything else to a path.
 impl From<&str> for ConfigSource {
     fn from(text: &str) -> Self {
         match text {
@@ -62,13 +92,13 @@ impl std::fmt::Display for ConfigSource {
 }
 
 impl Config {
-    /// Reads and checks the configuration, with this process's environment.
+    /// Reads and checks the configuration with the process's environment.
     pub fn load(source: &ConfigSource) -> Result<Self, Problems> {
         let text = read_text(source)?;
         Self::parse(&source.to_string(), &text, &|name| std::env::var(name).ok())
     }
 
-    /// Reads the lake alone, whatever else is wrong or missing: enough to say how it is laid out.
+    /// Reads only `lake`, and ignores problems in other keys.
     pub fn load_lake(source: &ConfigSource) -> Result<LakeConfig, Problems> {
         let text = read_text(source)?;
         let problems = |problems| Problems::new(source.to_string(), problems);
@@ -76,12 +106,12 @@ impl Config {
         let environment = |name: &str| std::env::var(name).ok();
         let reader = YamlReader::new(&environment);
         let lake = Fields::of(&reader, &node, "the configuration")
-            .and_then(|mut file| file.required("lake").and_then(|value| lake::read(&value)));
+            .and_then(|mut file| file.get(&LAKE).and_then(|value| lake::read(&value)));
         lake.ok_or_else(|| problems(reader.problems()))
     }
 
-    /// Checks the configuration `text`; messages call it `source_name`. Reads no clock and no network, and of the
-    /// disk only the files that the text names.
+    /// Checks the configuration `text`; messages call it `source_name`. Doesn't use clock and network, and reads only
+    /// the files that the text refers to.
     pub fn parse(
         source_name: &str,
         text: &str,
@@ -99,7 +129,7 @@ impl Config {
     }
 }
 
-/// A lake's URL in the one form in which it is shown; the error is a predicate of it.
+/// Normalises a lake's URL. The error is a predicate of it.
 pub fn lake_url(url: &str) -> Result<String, String> {
     lake::one_form(url)
 }
@@ -126,16 +156,17 @@ fn read(reader: &YamlReader<'_>, node: &Node) -> Option<Config> {
         return None;
     }
     let mut file = Fields::of(reader, node, "the configuration")?;
-    let lake = file.required("lake").and_then(|value| lake::read(&value));
-    let server = match file.optional("server") {
-        Some(value) => server::read(&value),
-        None => Some(ServerConfig::default()),
+    let lake = file.get(&LAKE).and_then(|value| lake::read(&value));
+    let server = match file.get(&SERVER) {
+        Some(value) => value.fields("`server`"),
+        None => Some(file.empty("`server`")),
     };
-    let defaults = file.optional("defaults").map(|value| job::defaults(&value));
+    let server = server.and_then(server::read);
+    let defaults = file.get(&DEFAULTS).map(|value| job::defaults(&value));
     let connections = file
-        .required("connections")
+        .get(&CONNECTIONS)
         .map(|value| connection::read_all(&value));
-    let jobs = file.required("jobs").map(|value| {
+    let jobs = file.get(&JOBS).map(|value| {
         let connections = connections.as_ref();
         job::read_all(&value, &defaults.unwrap_or_default(), connections)
     });

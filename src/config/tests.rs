@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::PartitionColumn;
-use crate::providers::SignIn;
+use crate::providers::{PROVIDERS, SignIn};
 
-/// The least that a file must say.
+/// A minimal file.
 const LEAST: &str = "\
 lake: {url: memory://}
 connections:
@@ -50,7 +50,7 @@ fn parse(text: &str) -> Result<Config, Problems> {
     Config::parse("jobs.yaml", text, &environment)
 }
 
-/// The problems of the least file with one text replaced by another.
+/// Returns the problems of the least file with one text replaced by another.
 fn problems_with(from: &str, to: &str) -> String {
     assert!(LEAST.contains(from), "{from}");
     problems(&LEAST.replacen(from, to, 1))
@@ -185,20 +185,20 @@ jbos: []
     jobs.yaml:3:28: unknown `partition_by` `evnt_date`; did you mean `event_date`? valid: provider, connection, account_id, event_date, event_month, event_hour
     jobs.yaml:3:39: `partition_by` names `provider` twice
     jobs.yaml:4:21: invalid `target_file_size`: `2GiB` is out of bounds; write a size from `1MiB` to `1GiB`
-    jobs.yaml:5:18: invalid `listen`: `localhost` is no address and port; write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`
-    jobs.yaml:5:39: invalid `replicas`: `0` is no whole number from 1 to 1000
+    jobs.yaml:5:18: invalid `listen`: `localhost` isn't an address and port; write `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`
+    jobs.yaml:5:39: invalid `replicas`: `0` isn't a whole number from 1 to 1000
     jobs.yaml:7:11: `settle` must be a list, not a single value; write `[a, b]`
     jobs.yaml:11:13: unknown `region` `us-est-1`; did you mean `us-east-1`? valid: us-east-1, us-east-2, us-west-2, ca-central-1, mx-central-1, sa-east-1, eu-west-1, eu-west-2, eu-central-1, eu-central-2, eusc-de-east-1, me-central-1, ap-south-1, ap-southeast-1, ap-southeast-2, ap-northeast-1, ap-northeast-2, ap-northeast-3
     jobs.yaml:12:5: unknown key `cleint_id` in connection `prod`; did you mean `client_id`? valid keys: provider, account_id, rate_limit, proxy, ca_file, allow_http, allowed_hosts, region, base_url, login_url, client_id, client_secret
     jobs.yaml:13:20: `client_secret` needs the environment variable `NOT_SET`, which isn't set; set it, or write `${file:PATH}`
-    jobs.yaml:14:17: invalid `rate_limit`: `fast` is no rate; write `300/min`, `10/s` or `5000/h`
+    jobs.yaml:14:17: invalid `rate_limit`: `fast` isn't a rate; write `300/min`, `10/s` or `5000/h`
     jobs.yaml:16:15: unknown `provider` `genesis_cloud`; did you mean `genesys_cloud`? valid: genesys_cloud, avaya_axp, liveperson, everyware_cloud
     jobs.yaml:19:11: invalid `name`: `genesys audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit
     jobs.yaml:20:17: unknown `connection` `pord`; did you mean `prod`? valid: other, prod
     jobs.yaml:21:5: unknown key `shedule` in a job; did you mean `schedule`? valid keys: name, connection, schedule, timezone, start, window, min_window, lag, settle, max_staleness, options, log
-    jobs.yaml:22:15: invalid `timezone`: `Mars/Olympus` is no IANA time zone; write `UTC`, `Europe/Berlin` or the like
-    jobs.yaml:23:12: invalid `start`: `yesterday` is no time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)
-    jobs.yaml:24:13: invalid `window`: `1 hour` is no duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`
+    jobs.yaml:22:15: invalid `timezone`: `Mars/Olympus` isn't an IANA time zone; write `UTC` or a name like `Europe/Berlin`
+    jobs.yaml:23:12: invalid `start`: `yesterday` isn't a time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)
+    jobs.yaml:24:13: invalid `window`: `1 hour` isn't a duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`
     jobs.yaml:26:5: job `b` lacks the key `start`
     jobs.yaml:28:15: invalid `schedule`: `0 0 30 2 *` never fires: no date matches it
     jobs.yaml:29:14: `options` of job `b` must be a mapping of keys, not a list
@@ -298,7 +298,7 @@ fn a_connection_is_checked() {
     };
     insta::assert_snapshot!(with("proxy: socks5://user:hunter2@h"), @"jobs.yaml:6:12: invalid `proxy`: a `socks5` proxy isn't supported, only an http or https one; write `http://host:port` or `http://user:password@host:port`");
     insta::assert_snapshot!(with("ca_file: /no/such.pem"), @"jobs.yaml:6:14: invalid `ca_file`: `/no/such.pem` can't be read: there is none");
-    insta::assert_snapshot!(with("allowed_hosts: [https://x]"), @"jobs.yaml:6:21: invalid `allowed_hosts`: `https://x` is no host name; write `example.com`, which stands for all below it too");
+    insta::assert_snapshot!(with("allowed_hosts: [https://x]"), @"jobs.yaml:6:21: invalid `allowed_hosts`: `https://x` isn't a host name; write `example.com`, which includes its subdomains");
     insta::assert_snapshot!(with("allow_http: maybe"), @"jobs.yaml:6:17: invalid `allow_http`: `maybe` is neither `true` nor `false`");
     assert_eq!(with("proxy: http://user:hunter2@h:3128"), "no problem");
     assert_eq!(with("proxy: ${EMPTY}"), "no problem");
@@ -317,8 +317,8 @@ fn a_job_is_checked() {
     insta::assert_snapshot!(with("schedule: never"), @"jobs.yaml:11:15: invalid `schedule`: `never` isn't a cron expression of 5 or 6 fields (`*/15 * * * *`), nor one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly");
     insta::assert_snapshot!(with("schedule: '@hourly'\n    window: 1m\n    min_window: 1h"), @"jobs.yaml:13:17: `min_window` of job `audits` is larger than its `window`");
     insta::assert_snapshot!(with("schedule: '@hourly'\n    options: {services: [a b], realtime_days: 0}"), @"
-    jobs.yaml:12:26: invalid `services`: `a b` is no service's name; `auditlake services` lists those of a connection
-    jobs.yaml:12:47: invalid `realtime_days`: `0` is no whole number from 1 to 365
+    jobs.yaml:12:26: invalid `services`: `a b` isn't the name of a service; `auditlake services` lists those of a connection
+    jobs.yaml:12:47: invalid `realtime_days`: `0` isn't a whole number from 1 to 365
     ");
     insta::assert_snapshot!(with("x-schedule: '@hourly'"), @"jobs.yaml:9:5: job `audits` lacks the key `schedule`");
     assert_eq!(with("schedule: '@hourly'\n    settle: []"), "no problem");
@@ -326,8 +326,8 @@ fn a_job_is_checked() {
         with("schedule: '@hourly'\n    max_staleness: 6h"),
         "no problem"
     );
-    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: soon"), @"jobs.yaml:12:20: invalid `max_staleness`: `soon` is no duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`");
-    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 0s"), @"jobs.yaml:12:20: invalid `max_staleness`: `0s` is no time at all; write at least `1s`");
+    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: soon"), @"jobs.yaml:12:20: invalid `max_staleness`: `soon` isn't a duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`");
+    insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 0s"), @"jobs.yaml:12:20: invalid `max_staleness`: `0s` is zero; write at least `1s`");
     insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 2m"), @"jobs.yaml:12:20: `max_staleness` of job `audits` is not longer than its `lag`, so it would always be stale");
     insta::assert_snapshot!(with("schedule: '@hourly'\n    max_staleness: 1h\n    lag: 1h"), @"jobs.yaml:13:10: `max_staleness` of job `audits` is not longer than its `lag`, so it would always be stale");
     assert_eq!(with("schedule: '@hourly'\n    window: 30s"), "no problem");
@@ -416,7 +416,7 @@ fn a_job_may_name_its_log_and_no_two_jobs_share_one() {
     insta::assert_snapshot!(problem("name: new, log: ../audits"), @"jobs.yaml:14:111: invalid `log`: `../audits` isn't made of up to 64 letters, digits, `_`, `.` and `-`, the first of them a letter or digit");
     insta::assert_snapshot!(problem("name: new, log: old-0199d1f0-0000-7000-8000-000000000001-3"), @"jobs.yaml:14:111: invalid `log`: `old-0199d1f0-0000-7000-8000-000000000001-3` ends like the name of one of the lake's files, `-<run>-<n>`; give it another end");
     insta::assert_snapshot!(problem("name: new, log: [a]"), @"jobs.yaml:14:111: `log` must be a single value, not a list");
-    // the log of a job that is named later
+    // the log of a later job
     let swapped =
         second("name: new").replace("  - name: audits\n", "  - name: audits\n    log: new\n");
     insta::assert_snapshot!(problems(&swapped), @"jobs.yaml:15:5: job `new` has no `log`, and the log `new` is that of the job in line 10; give it a `log` of its own");
@@ -446,8 +446,8 @@ jobs:
     };
     assert_eq!(client_id.reveal().unwrap(), "02");
     assert_eq!(config.jobs[1].schedule.expression(), "@daily");
-    // A mistake in what is shared is told once, where it stands.
-    insta::assert_snapshot!(problems(&text.replace("2026-01-01", "soon")), @"jobs.yaml:3:10: invalid `start`: `soon` is no time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)");
+    // a mistake in a shared value is reported once, at the value
+    insta::assert_snapshot!(problems(&text.replace("2026-01-01", "soon")), @"jobs.yaml:3:10: invalid `start`: `soon` isn't a time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)");
 }
 
 #[test]
@@ -464,20 +464,53 @@ mod schema_file {
 
     #[test]
     fn is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/jobs.schema.json");
         let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        compare_or_update("docs/jobs.schema.json", &current);
+    }
+
+    #[test]
+    fn the_tables_of_keys_are_up_to_date() {
+        const END: &str = "\n<!-- end of keys -->\n";
+        let path = "docs/configuration.md";
+        let stored = repository_file(path);
+        let tables = schema::tables();
+        let mut current = stored.clone();
+        for (name, table) in &tables {
+            let begin = format!("<!-- keys: {name} -->\n");
+            let (before, rest) = current.split_once(&begin).expect(name);
+            let (_, after) = rest.split_once(END).expect(name);
+            current = format!("{before}{begin}\n{table}{END}{after}");
+        }
+        assert_eq!(current.matches("<!-- keys: ").count(), tables.len());
+        compare_or_update(path, &current);
+    }
+
+    fn compare_or_update(path: &str, current: &str) {
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(path, &current).unwrap();
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            std::fs::write(path, current).unwrap();
         } else {
-            let stored = std::fs::read_to_string(path).unwrap_or_default();
             assert!(
-                stored == current,
-                "docs/jobs.schema.json is stale; run the tests with UPDATE=1"
+                repository_file(path) == current,
+                "{path} is stale; run the tests with UPDATE=1"
             );
         }
     }
 
-    /// The valid keys at each place, as a message lists them.
+    /// Returns the keys without which a connection of each provider is invalid.
+    fn least_connections() -> [Value; 4] {
+        [
+            json!({"provider": "genesys_cloud", "region": "us-east-1", "client_id": "id", "client_secret": "s3cret"}),
+            json!({
+                "provider": "avaya_axp", "account_id": "ABCDEF", "region": "na", "app_key": "key", "client_id": "id",
+                "client_secret": "s3cret",
+            }),
+            json!({"provider": "liveperson", "account_id": "1", "client_id": "id", "client_secret": "s3cret"}),
+            json!({"provider": "everyware_cloud", "username": "user", "password": "s3cret"}),
+        ]
+    }
+
+    /// Returns the valid keys at a place, as listed in a message.
     fn keys_read(with_unknown: &str, place: &str) -> Vec<String> {
         let problems = problems(with_unknown);
         let listed = problems.lines().find_map(|line| {
@@ -506,25 +539,13 @@ mod schema_file {
         let schema = schema();
         let top = &schema["properties"];
         let job = &top["jobs"]["items"];
-        let connection = &top["connections"]["additionalProperties"]["oneOf"][0];
-        let options = &job["properties"]["options"]["anyOf"][0];
-        let filter = &options["properties"]["filters"]["items"];
+        let filter = &job["properties"]["options"]["anyOf"][0]["properties"]["filters"]["items"];
         for (text, place, described) in [
             ("zzzzzzzz: 1", "the configuration", &schema),
             ("lake: {zzzzzzzz: 1}", "`lake`", &top["lake"]),
             ("server: {zzzzzzzz: 1}", "`server`", &top["server"]),
             ("defaults: {zzzzzzzz: 1}", "`defaults`", &top["defaults"]),
-            (
-                "connections: {c: {provider: genesys_cloud, zzzzzzzz: 1}}",
-                "connection `c`",
-                connection,
-            ),
             ("jobs: [{zzzzzzzz: 1}]", "a job", job),
-            (
-                "connections: {c: {provider: genesys_cloud}}\njobs: [{name: j, connection: c, options: {zzzzzzzz: 1}}]",
-                "`options` of job `j`",
-                options,
-            ),
             (
                 "connections: {c: {provider: genesys_cloud}}\njobs: [{name: j, connection: c, options: {filters: [{zzzzzzzz: 1}]}}]",
                 "a filter",
@@ -532,6 +553,24 @@ mod schema_file {
             ),
         ] {
             assert_eq!(keys_read(text, place), keys_described(described), "{place}");
+        }
+        for (index, spec) in PROVIDERS.iter().enumerate() {
+            let connection = &top["connections"]["additionalProperties"]["oneOf"][index];
+            let options = &job["properties"]["options"]["anyOf"][index];
+            let text = format!(
+                "connections: {{c: {{provider: {}, zzzzzzzz: 1}}}}\njobs: [{{name: j, connection: c, options: {{zzzzzzzz: 1}}}}]",
+                spec.name
+            );
+            for (place, described) in [
+                ("connection `c`", connection),
+                ("`options` of job `j`", options),
+            ] {
+                assert_eq!(
+                    keys_read(&text, place),
+                    keys_described(described),
+                    "{place}"
+                );
+            }
         }
     }
 
@@ -549,30 +588,37 @@ mod schema_file {
         let job = &top["jobs"]["items"];
         let mut lake = defaults(&top["lake"]);
         lake["url"] = json!("memory://");
-        let mut connection = defaults(&top["connections"]["additionalProperties"]["oneOf"][0]);
-        let needed = json!({"provider": "genesys_cloud", "region": "us-east-1", "client_id": "id", "client_secret": "s3cret"});
-        connection
-            .as_object_mut()
-            .unwrap()
-            .extend(needed.as_object().unwrap().clone());
-        let explicit = json!({
-            "lake": lake,
-            "server": defaults(&top["server"]),
-            "defaults": defaults(&top["defaults"]),
-            "connections": {"prod": connection},
-            "jobs": [{
-                "name": "audits", "connection": "prod", "schedule": "@hourly", "start": "2026-01-01",
-                "options": defaults(&job["properties"]["options"]["anyOf"][0]),
-            }],
-        });
-        let explicit = parse(&explicit.to_string()).unwrap();
-        assert_eq!(
-            format!("{explicit:?}"),
-            format!("{:?}", parse(LEAST).unwrap())
-        );
+        for (index, least) in least_connections().into_iter().enumerate() {
+            let mut connection =
+                defaults(&top["connections"]["additionalProperties"]["oneOf"][index]);
+            let given = least.as_object().unwrap().clone();
+            connection.as_object_mut().unwrap().extend(given);
+            let one = json!({"name": "audits", "connection": "prod", "schedule": "@hourly", "start": "2026-01-01"});
+            let mut job_with_options = one.clone();
+            job_with_options["options"] = defaults(&job["properties"]["options"]["anyOf"][index]);
+            let implicit = json!({
+                "lake": {"url": "memory://"}, "connections": {"prod": least}, "jobs": [one],
+            });
+            let explicit = json!({
+                "lake": lake,
+                "server": defaults(&top["server"]),
+                "defaults": defaults(&top["defaults"]),
+                "connections": {"prod": connection},
+                "jobs": [job_with_options],
+            });
+            let [implicit, explicit] =
+                [implicit, explicit].map(|file| parse(&file.to_string()).unwrap());
+            assert_eq!(format!("{explicit:?}"), format!("{implicit:?}"));
+            // the adapter for commands without a job has the defaults, too
+            let adapter = (PROVIDERS[index].default_adapter)();
+            assert_eq!(
+                format!("{adapter:?}"),
+                format!("{:?}", implicit.jobs[0].adapter)
+            );
+        }
     }
 
-    /// What of `value` the schema refuses: enough of JSON Schema for this schema.
+    /// Returns the parts of `value` that the schema refuses. Supports the JSON Schema keywords that this schema uses.
     fn refused(schema: &Value, value: &Value, place: &str) -> Vec<String> {
         let mut refused_here = Vec::new();
         let alternatives = ["oneOf", "anyOf"]
@@ -584,11 +630,11 @@ mod schema_file {
                 .map(|schema| refused(schema, value, place));
             refused_here.extend(each.min_by_key(Vec::len).unwrap_or_default());
         }
-        // The one pattern that matters here: a choice may also be a reference.
+        // of the patterns, only that of references is checked
         if schema.get("pattern") == Some(&json!(r"\$\{"))
             && !value.as_str().is_some_and(|text| text.contains("${"))
         {
-            refused_here.push(format!("{place}: {value} is no reference"));
+            refused_here.push(format!("{place}: {value} isn't a reference"));
         }
         if let Some(choices) = schema.get("enum").and_then(Value::as_array)
             && !choices.contains(value)
@@ -687,7 +733,7 @@ proptest! {
             let plain = LEAST.replace("s3cret", &format!("{tag}{before}hunter2{after}"));
             for text in [text, plain] {
                 let shown = problems(&text);
-                // A line of its own is a key, or half of one.
+                // a separate line is a key, or half of one
                 prop_assert!(before.contains('\n') || !shown.contains("hunter2"), "{text}: {shown}");
             }
         }

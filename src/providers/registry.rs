@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schemars::{Schema, SchemaGenerator};
-
 use super::{Adapter, Endpoint, SideQueries, avaya, everyware, genesys, liveperson};
 use crate::model::RateLimit;
 use crate::yaml::Fields;
+use crate::yaml::keys::Key;
 
 /// All providers, in the order in which messages list them.
 pub static PROVIDERS: &[ProviderSpec] = &[
@@ -24,11 +23,12 @@ pub struct ProviderSpec {
     pub name: &'static str,
     /// The default rate budget of a connection.
     pub rate_limit: RateLimit,
-    /// Parses the account's id, if the provider's calls contain it; the key is then required.
+    /// Parses the account's id, if the provider's calls contain it. `connection_keys` then declares `account_id` as
+    /// required.
     pub account_id: Option<ReadAccount>,
     /// Reads the provider's own keys of a connection.
     ///
-    /// Reads all of its keys in any case, because the keys that are read are the valid ones.
+    /// Reads all of its keys in any case, because messages list the keys that were read as the valid ones.
     pub connection: fn(&mut Fields<'_>, &Reach) -> Option<ProviderConnection>,
     /// Reads a job's `options`, also all keys in any case. Each of them is optional.
     pub options: fn(&mut Fields<'_>) -> ProviderOptions,
@@ -36,10 +36,10 @@ pub struct ProviderSpec {
     pub default_adapter: fn() -> Arc<dyn Adapter>,
     /// The provider's queries other than its feed, if any.
     pub side_queries: Option<&'static dyn SideQueries>,
-    /// The schema of what `connection` reads: an object.
-    pub connection_schema: fn(&mut SchemaGenerator) -> Schema,
-    /// The schema of what `options` reads: an object.
-    pub options_schema: fn(&mut SchemaGenerator) -> Schema,
+    /// The provider's own keys of a connection, and `account_id` if its calls contain it.
+    pub connection_keys: &'static [Key],
+    /// The keys of a job's `options`.
+    pub options_keys: &'static [Key],
 }
 
 /// Parses an account's id. The error is a predicate of the text.

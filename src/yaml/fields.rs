@@ -1,7 +1,7 @@
-//! Reading the tree: every problem is reported, and reading goes on.
+//! Readers of the tree, which report each problem and continue.
 //!
-//! The methods give nothing where they reported a problem. Whoever reads may put anything in its place: a file with
-//! a problem is refused whole.
+//! A method that reports a problem returns `None`. The caller may continue with any value, because a file with a
+//! problem is refused as a whole.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::interpolate::{self, ScalarPiece};
+use super::keys::{Key, Presence};
 use super::node::{Content, Node, NodeKey};
 use super::problem::{Position, Problem};
 use super::value;
@@ -20,15 +21,15 @@ use url::Url;
 
 use crate::secret::Secret;
 
-/// What all readers of one file share: the environment, and the problems found so far.
+/// The state shared by all readers of one file: the environment, and the problems found so far.
 pub struct YamlReader<'r> {
     environment: &'r dyn Fn(&str) -> Option<String>,
     found: RefCell<Vec<FoundProblem>>,
-    /// The variables that stand in a secret's place: no message shows what is in them.
+    /// The variables used in secrets. No message shows their values.
     secret_variables: RefCell<BTreeSet<String>>,
 }
 
-/// A problem whose text waits until all secret variables are known.
+/// A problem. Its text is built when all secret variables are known.
 struct FoundProblem {
     at: Position,
     before: String,
@@ -45,7 +46,7 @@ struct ShownValue {
 }
 
 impl<'r> YamlReader<'r> {
-    /// A reader that takes variables from `environment`.
+    /// Creates a reader that takes variables from `environment`.
     pub fn new(environment: &'r dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             environment,
@@ -54,7 +55,7 @@ impl<'r> YamlReader<'r> {
         }
     }
 
-    /// Reports a problem; `message` must not hold a value that was expanded.
+    /// Reports a problem; `message` must not contain an expanded value.
     pub fn report(&self, at: Position, message: impl Into<String>) {
         self.found.borrow_mut().push(FoundProblem {
             at,
@@ -64,7 +65,7 @@ impl<'r> YamlReader<'r> {
         });
     }
 
-    /// A variable's value: one that is empty counts as missing where there is a default, as in the shell.
+    /// Returns a variable's value. If there is a default, an empty variable counts as missing, as in the shell.
     fn variable(&self, name: &str, default: Option<&str>) -> Option<String> {
         let value = (self.environment)(name);
         match default {
@@ -75,7 +76,7 @@ impl<'r> YamlReader<'r> {
         }
     }
 
-    /// The problems reported up to here.
+    /// Returns the problems reported so far.
     pub fn problems(&self) -> Vec<Problem> {
         let secret_variables = self.secret_variables.borrow();
         let problem = |found: &FoundProblem| {
@@ -97,7 +98,7 @@ impl std::fmt::Debug for YamlReader<'_> {
 }
 
 impl ShownValue {
-    /// The value in backticks: as it was written where it holds a secret, else as it was expanded, and from what.
+    /// Returns the value in backticks: as written if it contains a secret, otherwise expanded, with what was written.
     fn text(&self, secret_variables: &BTreeSet<String>) -> String {
         let is_secret = |name: &String| secret_variables.contains(name);
         let (written, expanded) = (excerpt(&self.written), excerpt(&self.expanded));
@@ -111,7 +112,7 @@ impl ShownValue {
     }
 }
 
-/// The beginning of a text that is too long for a message.
+/// Shortens a text that is too long for a message.
 fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(120) {
         None => text.into(),
@@ -119,7 +120,7 @@ fn excerpt(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Control characters spelled out, so that a message keeps to its line.
+/// Escapes control characters, so that a message fits on one line.
 fn one_line(text: &str) -> String {
     text.chars().fold(String::new(), |mut line, c| {
         if c.is_control() {
@@ -131,7 +132,7 @@ fn one_line(text: &str) -> String {
     })
 }
 
-/// A mapping, read key by key; [`Fields::finish`] reports the keys that nobody asked for.
+/// A mapping that is read key by key. [`Fields::finish`] reports the keys that weren't read.
 #[derive(Debug)]
 #[must_use = "unknown keys are reported by `finish`"]
 pub struct Fields<'r> {
@@ -144,7 +145,7 @@ pub struct Fields<'r> {
 }
 
 impl<'r> Fields<'r> {
-    /// The keys of a mapping that messages call `name`.
+    /// Returns the keys of a mapping, which messages call `name`. Reports any other node.
     pub fn of(reader: &'r YamlReader<'r>, node: &'r Node, name: impl Into<String>) -> Option<Self> {
         let name = name.into();
         let Content::Mapping(entries) = &node.content else {
@@ -165,17 +166,17 @@ impl<'r> Fields<'r> {
         })
     }
 
-    /// What messages call it from now on.
+    /// Changes the name used in messages.
     pub fn rename(&mut self, name: impl Into<String>) {
         self.name = name.into();
     }
 
-    /// What messages call it.
+    /// Returns the name used in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it begins.
+    /// Returns the position of its beginning.
     pub fn at(&self) -> Position {
         self.at
     }
@@ -185,17 +186,17 @@ impl<'r> Fields<'r> {
         self.reader.report(self.at, message);
     }
 
-    /// Reports a problem at some place in the mapping.
+    /// Reports a problem at a position in the mapping.
     pub fn report_at(&self, at: Position, message: impl Into<String>) {
         self.reader.report(at, message);
     }
 
-    /// A variable of the environment.
+    /// Returns a variable of the environment.
     pub fn environment(&self, name: &str) -> Option<String> {
         self.reader.variable(name, None)
     }
 
-    /// A mapping without keys in the place of one that was left out.
+    /// Returns a mapping without keys, for one that was left out.
     pub fn empty(&self, name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -206,17 +207,17 @@ impl<'r> Fields<'r> {
         }
     }
 
-    /// The value of a key that may be left out. No value at all, and a scalar that expands to nothing, are as good as
-    /// left out.
-    pub fn optional(&mut self, key: &'static str) -> Option<YamlValue<'r>> {
-        self.find(key).filter(|value| !value.is_blank())
-    }
-
-    /// The value of a key that must be there, and not be empty.
-    pub fn required(&mut self, key: &'static str) -> Option<YamlValue<'r>> {
-        let value = self.find(key);
+    /// Returns the value of a key; `None` if it is left out.
+    ///
+    /// An optional key without a value, or with a scalar that expands to nothing, counts as left out. A required key
+    /// that is missing or empty is reported.
+    pub fn get(&mut self, key: &Key) -> Option<YamlValue<'r>> {
+        let value = self.find(key.name);
+        if key.presence != Presence::Required {
+            return value.filter(|value| !value.is_blank());
+        }
         if value.is_none() {
-            self.missing.push(key);
+            self.missing.push(key.name);
         }
         value.map(|value| YamlValue {
             required: true,
@@ -224,9 +225,26 @@ impl<'r> Fields<'r> {
         })
     }
 
-    /// Says that a key which was asked for as optional is required after all, and missing.
-    pub fn lack(&mut self, key: &'static str) {
-        self.missing.push(key);
+    /// Parses the value of a key. Returns the declared default if the key is left out or its value has a problem.
+    pub fn get_or_default<T, E: Display>(
+        &mut self,
+        key: &Key,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let given = self.get(key).and_then(|value| value.parse(&parse));
+        given.or_else(|| key.default_value(parse))
+    }
+
+    /// Returns the position of a key that is no longer supported, if it is given. Such a key isn't reported as unknown.
+    pub fn retired(&mut self, key: &'static str) -> Option<Position> {
+        let (found, _) = self.entries.iter().find(|(found, _)| found.text == key)?;
+        self.asked.push(key);
+        Some(found.at)
+    }
+
+    /// Reports at the end that an optional key is missing which another key makes required.
+    pub fn lack(&mut self, key: &Key) {
+        self.missing.push(key.name);
     }
 
     fn find(&mut self, key: &'static str) -> Option<YamlValue<'r>> {
@@ -241,7 +259,7 @@ impl<'r> Fields<'r> {
         })
     }
 
-    /// All entries, of a mapping whose keys are names.
+    /// Returns all entries of a mapping whose keys are names.
     pub fn entries(&self) -> impl Iterator<Item = (&'r NodeKey, YamlValue<'r>)> {
         let (reader, entries) = (self.reader, self.entries);
         let named = entries.iter().filter(|(key, _)| !is_extension(&key.text));
@@ -257,14 +275,14 @@ impl<'r> Fields<'r> {
         })
     }
 
-    /// Reports the required keys that are missing; others may be valid, but nobody knows which.
+    /// Reports the required keys that are missing, but no unknown keys: the valid keys aren't known.
     pub fn finish_open(self) {
         for key in &self.missing {
             self.report(format!("{} lacks the key `{key}`", self.name));
         }
     }
 
-    /// Reports the required keys that are missing, and the keys that nobody asked for.
+    /// Reports the required keys that are missing, and the keys that weren't read.
     pub fn finish(mut self) {
         for (key, node) in self.entries {
             if is_extension(&key.text) {
@@ -291,7 +309,7 @@ impl<'r> Fields<'r> {
     }
 }
 
-/// Whether a key is the user's own, for anchors and notes.
+/// Returns whether a key is the user's own, for anchors and notes.
 fn is_extension(key: &str) -> bool {
     key.starts_with("x-")
 }
@@ -307,12 +325,12 @@ pub struct YamlValue<'r> {
 }
 
 impl<'r> YamlValue<'r> {
-    /// Where it begins.
+    /// Returns the position of its beginning.
     pub fn at(&self) -> Position {
         self.at
     }
 
-    /// Its key, or that of the list that it is in.
+    /// Returns its key, or the key of its list.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -322,12 +340,12 @@ impl<'r> YamlValue<'r> {
         self.reader.report(self.at, message);
     }
 
-    /// Its keys, if it is a mapping.
+    /// Returns its keys. Reports a value that isn't a mapping.
     pub fn fields(&self, name: impl Into<String>) -> Option<Fields<'r>> {
         Fields::of(self.reader, self.node, name)
     }
 
-    /// Its items, if it is a list. All of them must have a value.
+    /// Returns its items, all of which must have a value. Reports a value that isn't a list.
     pub fn list(&self) -> Option<Vec<Self>> {
         let Content::List(items) = &self.node.content else {
             let (key, kind) = (&self.key, self.node.kind());
@@ -345,13 +363,13 @@ impl<'r> YamlValue<'r> {
         Some(items.iter().map(item).collect())
     }
 
-    /// Its text, expanded.
+    /// Returns its text, expanded.
     pub fn text(&self) -> Option<String> {
         self.shown().map(|shown| shown.expanded)
     }
 
-    /// What `parse` makes of its text. An error of `parse` begins with a verb whose subject is the text, like `is no
-    /// number`, and doesn't hold the text.
+    /// Parses its text. An error of `parse` is a predicate of the text, like "isn't a number", and doesn't contain the
+    /// text.
     pub fn parse<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let shown = self.shown()?;
         match parse(&shown.expanded) {
@@ -364,7 +382,7 @@ impl<'r> YamlValue<'r> {
         }
     }
 
-    /// The one of the choices that it names.
+    /// Returns the choice with its name.
     pub fn choose<'c, T>(&self, choices: impl IntoIterator<Item = (&'c str, T)>) -> Option<T> {
         let shown = self.shown()?;
         let mut names = Vec::new();
@@ -383,18 +401,14 @@ impl<'r> YamlValue<'r> {
         None
     }
 
-    /// `true` or `false`.
+    /// Parses `true` or `false`.
     pub fn flag(&self) -> Option<bool> {
-        self.parse(|text| match text {
-            "true" | "True" | "TRUE" => Ok(true),
-            "false" | "False" | "FALSE" => Ok(false),
-            _ => Err("is neither `true` nor `false`"),
-        })
+        self.parse(value::flag)
     }
 
-    /// The base of an API; see [`value::base_url`].
+    /// Parses the base URL of an API; see [`value::base_url`].
     pub fn base_url(&self, allow_http: bool) -> Option<Url> {
-        // Told apart from other mistakes, as no message may show it.
+        // checked first, because no message may show the URL
         if value::has_userinfo(&self.text()?) {
             let key = &self.key;
             self.report(format!(
@@ -405,23 +419,19 @@ impl<'r> YamlValue<'r> {
         self.parse(|text| value::base_url(text, allow_http))
     }
 
-    /// A whole number within bounds.
+    /// Parses a whole number within bounds.
     pub fn number<T>(&self, bounds: RangeInclusive<T>) -> Option<T>
     where
         T: FromStr + PartialOrd + Display,
     {
-        self.parse(|text| {
-            let number = text.parse().ok().filter(|number| bounds.contains(number));
-            let (least, most) = bounds.into_inner();
-            number.ok_or_else(|| format!("is no whole number from {least} to {most}"))
-        })
+        self.parse(|text| value::whole(text, bounds))
     }
 
-    /// Its text as a secret, whose files are read anew at each use and must be readable now.
+    /// Returns its text as a secret. Its files are read at each use, and must be readable now.
     pub fn secret(&self) -> Option<Secret> {
         let pieces = match interpolate::pieces(self.scalar()?) {
             Ok(pieces) => pieces,
-            // What is malformed may be the secret itself, so only the reason is told.
+            // the malformed text may be the secret itself, so only the reason is shown
             Err(malformed) => {
                 self.report(format!(
                     "invalid `{}`: a `${{` in it {}",
@@ -465,8 +475,8 @@ impl<'r> YamlValue<'r> {
         whole.filter(|_| complete)
     }
 
-    /// Its text as a credential: a secret without a line break or another control character, which no server takes, and no
-    /// header holds.
+    /// Returns its text as a credential: a secret without control characters, which no server accepts and which aren't
+    /// valid in headers.
     pub fn credential(&self) -> Option<Secret> {
         self.fit(
             self.secret()?,
@@ -475,7 +485,7 @@ impl<'r> YamlValue<'r> {
         )
     }
 
-    /// The same for one that is a header's whole value: letters, digits and signs of ASCII.
+    /// Returns a credential that is a header's whole value: printable ASCII.
     pub fn header(&self) -> Option<Secret> {
         let secret = self.credential()?;
         let odd = |character: char| !(' '..='~').contains(&character);
@@ -493,9 +503,9 @@ impl<'r> YamlValue<'r> {
         Some(secret)
     }
 
-    /// The secret, unless it holds an odd character.
+    /// Returns the secret, or reports it if it contains an odd character.
     fn fit(&self, secret: Secret, what: &str, odd: impl Fn(char) -> bool) -> Option<Secret> {
-        // one that can't be read has been reported
+        // a secret that can't be read has been reported
         let Some(at) = secret.reveal().ok()?.chars().position(odd) else {
             return Some(secret);
         };
@@ -510,7 +520,7 @@ impl<'r> YamlValue<'r> {
         None
     }
 
-    /// Reports what is wrong with a value, `after` being what follows the value in the message.
+    /// Reports a problem with a value, shown between `before` and `after`.
     fn report_shown(&self, before: String, shown: ShownValue, after: String) {
         self.reader.found.borrow_mut().push(FoundProblem {
             at: self.at,
@@ -520,7 +530,7 @@ impl<'r> YamlValue<'r> {
         });
     }
 
-    /// Whether it is a scalar that expands to nothing at all.
+    /// Returns whether it is a scalar that expands to nothing.
     fn is_blank(&self) -> bool {
         let Content::Scalar(written) = &self.node.content else {
             return false;
@@ -540,7 +550,7 @@ impl<'r> YamlValue<'r> {
         self.report(format!("`{}` is empty", self.key));
     }
 
-    /// The scalar as written.
+    /// Returns the scalar as written.
     fn scalar(&self) -> Option<&'r str> {
         match &self.node.content {
             Content::Scalar(text) => Some(text),
@@ -558,7 +568,7 @@ impl<'r> YamlValue<'r> {
         }
     }
 
-    /// The scalar as written and expanded; nothing if it is empty.
+    /// Returns the scalar as written and expanded; `None` if it is empty.
     fn shown(&self) -> Option<ShownValue> {
         let written = self.scalar()?;
         let pieces = match interpolate::pieces(written) {
@@ -596,7 +606,7 @@ impl<'r> YamlValue<'r> {
         complete.then_some(shown)
     }
 
-    /// `instead` gives what could be written in the place of a variable that is missing.
+    /// Expands a piece. `instead` returns what the message suggests for a missing variable.
     fn expand(&self, piece: &ScalarPiece, instead: impl Fn(&str) -> String) -> Option<String> {
         match piece {
             ScalarPiece::Text(text) => Some(text.clone()),
@@ -614,7 +624,7 @@ impl<'r> YamlValue<'r> {
         }
     }
 
-    /// The content of a file that must be readable, as [`Secret::reveal`] gives it.
+    /// Returns the content of a file that must be readable, as [`Secret::reveal`] does.
     fn file(&self, path: &Path) -> Option<String> {
         let text = Secret::file(path).reveal();
         if text.is_err() {
@@ -629,7 +639,7 @@ impl<'r> YamlValue<'r> {
     }
 }
 
-/// Why a file can't be read, in a few lowercase words.
+/// Returns why a file can't be read, in a few lowercase words.
 pub fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is none".to_owned(),
@@ -638,7 +648,7 @@ pub fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// The candidate that `text` is probably a slip of.
+/// Returns the candidate that `text` probably misspells.
 fn closest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let most = (text.chars().count() / 3).clamp(1, 3);
     candidates
@@ -648,9 +658,9 @@ fn closest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<
         .map(|(_, candidate)| candidate)
 }
 
-/// How many characters must be inserted, dropped, replaced or swapped with their neighbour to get from `a` to `b`.
+/// Returns the number of characters to insert, delete, replace or swap with their neighbour to get from `a` to `b`.
 fn slips(a: &str, b: &str) -> usize {
-    // Long texts are no slips of anything, and not worth the square of their length.
+    // the cost is quadratic, and texts of such different lengths aren't misspellings of each other
     if a.len().abs_diff(b.len()) > 12 {
         return usize::MAX;
     }
@@ -677,8 +687,17 @@ fn slips(a: &str, b: &str) -> usize {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::yaml::keys::KeyKind;
 
-    /// What `read` made of the file, and what it reported.
+    const fn optional(name: &'static str) -> Key {
+        Key::optional(name, KeyKind::Text("text"), "a text")
+    }
+
+    const fn required(name: &'static str) -> Key {
+        Key::required(name, KeyKind::Text("text"), "a text")
+    }
+
+    /// Returns what `read` returned, and the problems that it reported.
     fn read<T>(text: &str, read: impl FnOnce(&mut Fields<'_>) -> T) -> (T, String) {
         let environment = |name: &str| match name {
             "SET" => Some("set".to_owned()),
@@ -701,7 +720,7 @@ mod tests {
 
     fn text(yaml: &str) -> (Option<String>, String) {
         read(&format!("a: {yaml}\n"), |fields| {
-            fields.optional("a").and_then(|a| a.text())
+            fields.get(&optional("a")).and_then(|a| a.text())
         })
     }
 
@@ -729,8 +748,8 @@ mod tests {
         insta::assert_snapshot!(text("[1]").1, @"1:4 `a` must be a single value, not a list");
         let (_, required) = read("a: ${EMPTY}\nb:\n", |fields| {
             (
-                fields.required("a").and_then(|a| a.text()),
-                fields.required("b").is_none(),
+                fields.get(&required("a")).and_then(|a| a.text()),
+                fields.get(&required("b")).is_none(),
             )
         });
         insta::assert_snapshot!(required, @"
@@ -746,8 +765,8 @@ mod tests {
         std::fs::write(&path, "one\n").unwrap();
         let yaml = format!("a: x-${{file:{0}}}\nb: x-${{file:{0}}}\n", path.display());
         let ((plain, secret), messages) = read(&yaml, |fields| {
-            let plain = fields.required("a").and_then(|a| a.text());
-            (plain, fields.required("b").and_then(|b| b.secret()))
+            let plain = fields.get(&required("a")).and_then(|a| a.text());
+            (plain, fields.get(&required("b")).and_then(|b| b.secret()))
         });
         assert_eq!((plain.as_deref(), messages.as_str()), (Some("x-one"), ""));
         std::fs::write(&path, "two\n").unwrap();
@@ -771,8 +790,8 @@ mod tests {
             std::fs::write(&path, written).unwrap();
             let yaml = format!("a: ${{file:{0}}}\nb: ${{file:{0}}}\n", path.display());
             let ((a, b), messages) = read(&yaml, |fields| {
-                let a = fields.required("a").and_then(|a| a.credential());
-                (a, fields.required("b").and_then(|b| b.header()))
+                let a = fields.get(&required("a")).and_then(|a| a.credential());
+                (a, fields.get(&required("b")).and_then(|b| b.header()))
             });
             assert_eq!(
                 (a.is_some(), b.is_some()),
@@ -789,27 +808,27 @@ mod tests {
     fn no_message_shows_a_secret() {
         let yaml = "a: ${PASSWORD}\nb: ${PASSWORD}\nc: 'sw${ordfish'\nd: [hunter3]\ne: ${EMPTY}\nf: ${SET}\n";
         let ((), messages) = read(yaml, |fields| {
-            fields.required("a").and_then(|a| a.flag());
+            fields.get(&required("a")).and_then(|a| a.flag());
             for key in ["b", "c", "d", "e"] {
-                fields.required(key).and_then(|value| value.secret());
+                fields.get(&required(key)).and_then(|value| value.secret());
             }
-            fields.required("f").and_then(|f| f.number(1..=3));
+            fields.get(&required("f")).and_then(|f| f.number(1..=3));
         });
         insta::assert_snapshot!(messages, @"
         1:4 invalid `a`: the value of `${PASSWORD}` is neither `true` nor `false`
         3:4 invalid `c`: a `${` in it lacks its `}`; write `$${` for a plain `${`
         4:4 `d` must be a single value, not a list
         5:4 `e` is empty
-        6:4 invalid `f`: `set` (from `${SET}`) is no whole number from 1 to 3
+        6:4 invalid `f`: `set` (from `${SET}`) isn't a whole number from 1 to 3
         ");
     }
 
     #[test]
     fn unknown_and_missing_keys_are_reported_with_what_was_meant() {
         let ((), messages) = read("shedule: 1\nx-note: 2\nzzz: 3\n", |fields| {
-            fields.required("schedule");
-            fields.required("name");
-            fields.optional("window");
+            fields.get(&required("schedule"));
+            fields.get(&required("name"));
+            fields.get(&optional("window"));
         });
         insta::assert_snapshot!(messages, @"
         1:1 unknown key `shedule` in the file; did you mean `schedule`? valid keys: schedule, name, window

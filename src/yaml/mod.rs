@@ -1,14 +1,14 @@
-//! A YAML file as a tree in which everything knows its place, and readers that report every problem at once.
+//! A YAML tree with positions, and readers that report all problems at once.
 //!
-//! [`Node::parse`] makes the tree, [`Fields`] and [`YamlValue`] read it: each reports what is wrong to its [`YamlReader`] and
-//! goes on, so that one look at a file finds all of its mistakes. Variables ([`interpolate`]) are expanded where a
-//! value is read, long after the YAML is parsed: no secret can break the file's syntax.
+//! [`Node::parse`] parses the tree, [`Fields`] and [`YamlValue`] read it. Each reports problems to its [`YamlReader`] and
+//! continues, so that one pass finds all mistakes in a file. Each key is declared in [`keys`]. Variables
+//! ([`interpolate`]) are expanded when a value is read, after the YAML is parsed, so a secret can't break the syntax.
 
 mod fields;
 pub mod interpolate;
+pub mod keys;
 mod node;
 mod problem;
-pub mod shape;
 pub mod value;
 
 pub use fields::{Fields, YamlReader, YamlValue, reason};

@@ -1,18 +1,23 @@
-//! Texts that stand for durations, sizes, times and the like.
+//! Parsers of durations, sizes, times and other single values.
 //!
-//! An error says what the text isn't and what would be valid; the text itself is left to whoever reports it.
+//! An error is a predicate of the text that says what is wrong and what would be valid. It doesn't contain the text,
+//! which the caller adds.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, TimeDelta};
 use url::Url;
 
 use crate::model::{RateLimit, Timestamp};
 
-/// What a number of units may not exceed, so that sums of durations stay far inside the calendar.
+/// The longest duration in seconds. Sums of durations remain far within the calendar.
 const MAX_SECONDS: u64 = 3_650 * 86_400;
 
-/// A duration: `90s`, `15m`, `1h`, `1d` or several of them from the largest on, like `1h30m`. Whole seconds.
+/// Parses a duration in whole seconds: `90s`, `15m`, `1h`, `1d`, or several of them in descending order like `1h30m`.
 pub fn duration(text: &str) -> Result<TimeDelta, String> {
-    let invalid = || "is no duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`".to_owned();
+    let invalid = || "isn't a duration; write `90s`, `15m`, `1h`, `1d` or `1h30m`".to_owned();
     let mut rest = text;
     let mut seconds: u64 = 0;
     let mut last_unit = u64::MAX;
@@ -45,18 +50,37 @@ pub fn duration(text: &str) -> Result<TimeDelta, String> {
         .ok_or_else(invalid)
 }
 
-/// A [`duration`] of at least one second.
+/// Parses a [`duration`] of at least one second.
 pub fn positive_duration(text: &str) -> Result<TimeDelta, String> {
     let duration = duration(text)?;
     if duration.is_zero() {
-        return Err("is no time at all; write at least `1s`".to_owned());
+        return Err("is zero; write at least `1s`".to_owned());
     }
     Ok(duration)
 }
 
-/// A size in bytes: `128MiB`, `64MB`, `1GiB` or plain bytes.
+/// Parses `true` or `false`.
+pub fn flag(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "true" | "True" | "TRUE" => Ok(true),
+        "false" | "False" | "FALSE" => Ok(false),
+        _ => Err("is neither `true` nor `false`"),
+    }
+}
+
+/// Parses a whole number within bounds.
+pub fn whole<T>(text: &str, bounds: RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    let (least, most) = bounds.into_inner();
+    number.ok_or_else(|| format!("isn't a whole number from {least} to {most}"))
+}
+
+/// Parses a size in bytes: `128MiB`, `64MB`, `1GiB` or a number of bytes.
 pub fn size(text: &str) -> Result<u64, String> {
-    let invalid = || "is no size; write `128MiB`, `64MB` or a number of bytes".to_owned();
+    let invalid = || "isn't a size; write `128MiB`, `64MB` or a number of bytes".to_owned();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let count: u64 = text[..digits].parse().map_err(|_| invalid())?;
     let unit: u64 = match text[digits..].trim_start() {
@@ -72,7 +96,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     count.checked_mul(unit).ok_or_else(invalid)
 }
 
-/// An instant: RFC 3339, or a UTC date, which means its midnight.
+/// Parses an instant: RFC 3339, or a UTC date, which stands for its midnight.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
         .ok()
@@ -83,14 +107,14 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
         Some(time.to_utc().trunc_subsecs(6))
     };
     date.or_else(time).ok_or_else(|| {
-        "is no time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)"
+        "isn't a time; write a UTC date (`2026-01-01`) or RFC 3339 (`2026-01-01T08:00:00Z`)"
             .to_owned()
     })
 }
 
-/// A rate: `300/min`, `10/s`, `5000/h`.
+/// Parses a rate: `300/min`, `10/s`, `5000/h`.
 pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
-    let invalid = || "is no rate; write `300/min`, `10/s` or `5000/h`".to_owned();
+    let invalid = || "isn't a rate; write `300/min`, `10/s` or `5000/h`".to_owned();
     let (requests, unit) = text.split_once('/').ok_or_else(invalid)?;
     let seconds = match unit.trim() {
         "s" | "sec" | "second" => 1,
@@ -102,14 +126,15 @@ pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
     Ok(RateLimit::per_seconds(requests, seconds))
 }
 
-/// An `http` or `https` URL of a host, with nothing behind its path; no trailing slash unless the path is empty.
+/// Parses an `http` or `https` URL without query and fragment. The result has no trailing slash unless its path is
+/// empty.
 ///
-/// A URL that holds credentials is refused: they belong into keys of their own, where nothing shows them.
+/// Credentials in the URL aren't detected here; see [`has_userinfo`].
 pub fn base_url(text: &str, allow_http: bool) -> Result<Url, String> {
     let mut url = Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or("is no URL; write `https://host` or `https://host/path`")?;
+        .ok_or("isn't a URL; write `https://host` or `https://host/path`")?;
     if url.scheme() == "http" && !allow_http {
         return Err(
             "isn't https, so credentials would travel in the clear; write `https://`, or set `allow_http: true` on this connection"
@@ -118,7 +143,7 @@ pub fn base_url(text: &str, allow_http: bool) -> Result<Url, String> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(
-            "goes on behind its path; write `https://host` or `https://host/path`".to_owned(),
+            "has a query or a fragment; write `https://host` or `https://host/path`".to_owned(),
         );
     }
     let path = url.path().trim_end_matches('/').to_owned();
@@ -126,7 +151,7 @@ pub fn base_url(text: &str, allow_http: bool) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether a URL's authority holds a user or a password.
+/// Returns whether a URL contains a user or a password.
 pub fn has_userinfo(url: &str) -> bool {
     let authority = url.split_once("//").map_or(url, |(_, rest)| rest);
     let authority = authority
@@ -136,13 +161,13 @@ pub fn has_userinfo(url: &str) -> bool {
     authority.contains('@')
 }
 
-/// The suffix of host names: `example.com` stands for itself and all below it.
+/// Parses a suffix of host names: `example.com` stands for itself and its subdomains.
 pub fn host_suffix(text: &str) -> Result<String, String> {
     let host = text.trim_start_matches('.').to_ascii_lowercase();
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if host.is_empty() || !host.chars().all(fits) || host.ends_with('.') || host.contains("..") {
         return Err(
-            "is no host name; write `example.com`, which stands for all below it too".to_owned(),
+            "isn't a host name; write `example.com`, which includes its subdomains".to_owned(),
         );
     }
     Ok(host)

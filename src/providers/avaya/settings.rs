@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use url::Url;
 
 use super::Avaya;
@@ -14,7 +13,7 @@ use crate::providers::{
     Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, ServiceHost,
     SignIn, StreamSet,
 };
-use crate::yaml::shape::{SecretText, Text, UrlText, choice, choices};
+use crate::yaml::keys::{Key, KeyKind};
 use crate::yaml::{Fields, YamlValue};
 
 /// AXP in the registry.
@@ -27,8 +26,8 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     options,
     default_adapter: || Arc::new(Avaya::default()),
     side_queries: None,
-    connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
-    options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
+    connection_keys: CONNECTION_KEYS,
+    options_keys: OPTIONS_KEYS,
 };
 
 /// The common suffix of the platform's hosts.
@@ -37,6 +36,82 @@ const DOMAIN: &str = "avayacloud.com";
 const LONGEST_TEXT: usize = 255;
 /// The events for which a search can filter. The Account service returns two more, for which it can't.
 const EVENTS: [&str; 3] = ["CREATED", "UPDATED", "DELETED"];
+
+const ACCOUNT_ID: Key = Key::required("account_id", KeyKind::Text("six letters"), "the account");
+const REGION: Key = Key::optional(
+    "region",
+    KeyKind::Text("text"),
+    "the host name before `.api.avayacloud.com`: `na`, `eu` or another one",
+);
+const BASE_URL: Key = Key::optional(
+    "base_url",
+    KeyKind::Url,
+    "instead of `region`, for any other host; sign-in is below it, too",
+);
+const APP_KEY: Key = Key::required(
+    "app_key",
+    KeyKind::Secret,
+    "the application key, sent with every call",
+);
+const CLIENT_ID: Key = Key::required(
+    "client_id",
+    KeyKind::Secret,
+    "a client of that account with the role Account Administrator",
+);
+const CLIENT_SECRET: Key = Key::required("client_secret", KeyKind::Secret, "the client's secret");
+const CONNECTION_KEYS: &[Key] = &[
+    ACCOUNT_ID,
+    REGION,
+    BASE_URL,
+    APP_KEY,
+    CLIENT_ID,
+    CLIENT_SECRET,
+];
+
+const SERVICES_KEY: Key = Key::optional(
+    "services",
+    KeyKind::List(&KeyKind::Choice(|| {
+        SERVICES.iter().map(|service| service.name).collect()
+    })),
+    "the services to pull; all if the list is empty",
+)
+.with_default("[]");
+const TYPES: Key = Key::optional(
+    "types",
+    KeyKind::List(&KeyKind::Choice(|| {
+        searches().map(|(_, kind)| kind).collect()
+    })),
+    "the types of objects to pull, each of them a stream; all if the list is empty",
+)
+.with_default("[]");
+const EVENT: Key = Key::optional(
+    "event",
+    KeyKind::Choice(|| EVENTS.to_vec()),
+    "filter by verb. Filters are evaluated by the provider, and records must match all of them",
+);
+const AUTHOR: Key = Key::optional(
+    "author",
+    KeyKind::Text("text"),
+    "filter by author: a login, or an application's id",
+);
+const IP_ADDRESS: Key = Key::optional(
+    "ip_address",
+    KeyKind::Text("text"),
+    "filter by IP address: at most 15 characters, or 50 if only `business_hours` is pulled",
+);
+const SEARCH_KEYWORD: Key = Key::optional(
+    "search_keyword",
+    KeyKind::Text("text"),
+    "filter by a text in any field except the date",
+);
+const OPTIONS_KEYS: &[Key] = &[
+    SERVICES_KEY,
+    TYPES,
+    EVENT,
+    AUTHOR,
+    IP_ADDRESS,
+    SEARCH_KEYWORD,
+];
 
 /// The options of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,12 +160,12 @@ impl Filters {
 }
 
 fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
-    let region = fields.optional("region");
-    let base_url = fields.optional("base_url");
-    let app_key = fields.required("app_key").and_then(|key| key.header());
-    let client_id = fields.required("client_id").and_then(|id| id.credential());
+    let region = fields.get(&REGION);
+    let base_url = fields.get(&BASE_URL);
+    let app_key = fields.get(&APP_KEY).and_then(|key| key.header());
+    let client_id = fields.get(&CLIENT_ID).and_then(|id| id.credential());
     let client_secret = fields
-        .required("client_secret")
+        .get(&CLIENT_SECRET)
         .and_then(|secret| secret.credential());
     let account = reach.account_id.clone();
     let api = api(fields, reach, region, base_url);
@@ -164,34 +239,34 @@ fn of_region(text: &str) -> Result<Url, &'static str> {
     Some(host)
         .filter(|_| text.chars().all(fits) && !text.starts_with('-') && !text.ends_with('-'))
         .and_then(|host| Url::parse(&host).ok())
-        .ok_or("is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`")
+        .ok_or(
+            "isn't a region; write the host name before `.api.avayacloud.com`, like `na` or `eu`",
+        )
 }
 
-/// The account's id, which is part of every path.
+/// Parses the account's id, which is part of every path.
 fn account_id(text: &str) -> Result<String, &'static str> {
     if text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_owned())
     } else {
-        Err("is no account's id: it has exactly six letters, like `ABCDEF`")
+        Err("isn't an account id, which has exactly six letters, like `ABCDEF`")
     }
 }
 
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let services = names(
-        fields.optional("services"),
+        fields.get(&SERVICES_KEY),
         &SERVICES.iter().map(|service| service.name),
     );
-    let types = fields.optional("types");
+    let types = fields.get(&TYPES);
     let listed = names(types.clone(), &searches().map(|(_, kind)| kind));
     let event = fields
-        .optional("event")
+        .get(&EVENT)
         .and_then(|event| event.choose(EVENTS.map(|name| (name, name))));
-    let author = fields
-        .optional("author")
-        .and_then(|text| text.parse(author));
-    let ip = fields.optional("ip_address");
+    let author = fields.get(&AUTHOR).and_then(|text| text.parse(author));
+    let ip = fields.get(&IP_ADDRESS);
     let keyword = fields
-        .optional("search_keyword")
+        .get(&SEARCH_KEYWORD)
         .and_then(|text| text.parse(|text| at_most(text, LONGEST_TEXT)));
     let mut options = AvayaOptions {
         services,
@@ -238,7 +313,7 @@ fn names(
     names
 }
 
-/// Refuses a type that none of the services audits, which would silently pull nothing.
+/// Reports types that none of the services audits, because they would silently pull nothing.
 fn report_stray_types(types: &YamlValue<'_>, options: &AvayaOptions) {
     for kind in &options.types {
         let owner = searches().find(|(_, known)| known == kind);
@@ -256,12 +331,14 @@ fn report_stray_types(types: &YamlValue<'_>, options: &AvayaOptions) {
 fn author(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "@._-".contains(c);
     if !text.chars().all(fits) {
-        return Err("is no author that can be searched for: letters, digits and `@._-`".to_owned());
+        return Err(
+            "isn't a valid author filter, which has only letters, digits and `@._-`".to_owned(),
+        );
     }
     at_most(text, LONGEST_TEXT)
 }
 
-/// Returns the smallest limit of the selected services.
+/// Validates an IP address, whose length is limited by each of the selected services.
 fn ip_address(text: &str, options: &AvayaOptions) -> Result<String, String> {
     let asked = SERVICES.iter().filter(|service| {
         service
@@ -284,55 +361,4 @@ fn at_most(text: &str, longest: usize) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
-}
-
-/// A connection to Avaya Experience Platform. Its `account_id` is the account's own: six letters.
-#[derive(JsonSchema)]
-#[schemars(inline, extend("required" = ["account_id", "app_key", "client_id", "client_secret"]))]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct ConnectionShape {
-    /// What stands before `.api.avayacloud.com`: `na`, `eu` or another one.
-    region: Option<Text>,
-    /// The API's base, sign-in included, for hosts that no region names; instead of `region`.
-    base_url: Option<UrlText>,
-    /// The application key, sent with every call.
-    app_key: SecretText,
-    /// The id of a client of that account that may read audit records.
-    client_id: SecretText,
-    /// That client's secret.
-    client_secret: SecretText,
-}
-
-/// What an AXP job pulls.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct OptionsShape {
-    /// The services to pull. None means all.
-    #[schemars(default, schema_with = "services_schema", extend("default" = []))]
-    services: Option<()>,
-    /// The types of objects to pull. None means all that the services have.
-    #[schemars(default, schema_with = "types_schema", extend("default" = []))]
-    types: Option<()>,
-    /// The verb that records must have.
-    #[schemars(default, schema_with = "event_schema")]
-    event: Option<()>,
-    /// Who must have done it: a login, or an application's id.
-    author: Option<Text>,
-    /// Where it must have come from; at most 15 characters, but 50 if only `business_hours` is pulled.
-    ip_address: Option<Text>,
-    /// A text that some field other than the date must hold.
-    search_keyword: Option<Text>,
-}
-
-fn services_schema(_: &mut SchemaGenerator) -> Schema {
-    choices(SERVICES.iter().map(|service| service.name))
-}
-
-fn types_schema(_: &mut SchemaGenerator) -> Schema {
-    choices(searches().map(|(_, kind)| kind))
-}
-
-fn event_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(EVENTS)
 }

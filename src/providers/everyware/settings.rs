@@ -5,8 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use url::Url;
 
 use super::Everyware;
 use crate::model::RateLimit;
@@ -15,7 +13,8 @@ use crate::providers::{
 };
 use crate::secret::Secret;
 use crate::yaml::Fields;
-use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
+use crate::yaml::keys::{Key, KeyKind};
+use crate::yaml::value;
 
 /// Everyware Cloud in the registry.
 pub const SPEC: ProviderSpec = ProviderSpec {
@@ -27,13 +26,42 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     options,
     default_adapter: || Arc::new(Everyware::default()),
     side_queries: None,
-    connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
-    options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
+    connection_keys: CONNECTION_KEYS,
+    options_keys: OPTIONS_KEYS,
 };
 
-const DEFAULT_BASE_URL: &str = "https://api.everyware-cloud.com/v2";
 /// The provider's own hosts, including the sandbox.
 const OWN_HOSTS: &str = "everyware-cloud.com";
+
+const BASE_URL: Key = Key::optional("base_url", KeyKind::Url, "the API, up to and including `/v2`; for the sandbox `https://api-sandbox.everyware-cloud.com/v2`").with_default("https://api.everyware-cloud.com/v2");
+const USERNAME: Key = Key::required(
+    "username",
+    KeyKind::Secret,
+    "a user with access to the audit log",
+);
+const PASSWORD: Key = Key::required("password", KeyKind::Secret, "the user's password");
+const CHILD_ACCOUNT: Key = Key::optional(
+    "child_account",
+    KeyKind::Text("text"),
+    "the child account to read: the login becomes `username@child_account`",
+);
+const CONNECTION_KEYS: &[Key] = &[BASE_URL, USERNAME, PASSWORD, CHILD_ACCOUNT];
+
+const ACTION: Key = Key::optional(
+    "action",
+    KeyKind::Choice(|| Action::ALL.map(Action::as_str).to_vec()),
+    "filter by action. Filters are evaluated by the provider, and records must match all of them",
+);
+const RESULT_CODE: Key = Key::optional("result_code", KeyKind::UpperFlag, "filter by result");
+const USER_NAME: Key = Key::optional("user_name", KeyKind::Text("text"), "filter by user");
+const TIMEZONE: Key = Key::optional(
+    "timezone",
+    KeyKind::Text("IANA name"),
+    "the time zone of the provider's days; if unknown, an extra day is requested on each side",
+)
+.described_default("unknown");
+const MAX_ROWS: Key = Key::optional("max_rows", KeyKind::Whole, "the number of records at which answers are known to be truncated: a day with that many fails, with advice").described_default("none");
+const OPTIONS_KEYS: &[Key] = &[ACTION, RESULT_CODE, USER_NAME, TIMEZONE, MAX_ROWS];
 
 /// The options of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,20 +162,18 @@ impl ResultCode {
 }
 
 fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
-    let base_url = fields.optional("base_url");
-    let username = fields.required("username");
-    let password = fields
-        .required("password")
-        .and_then(|text| text.credential());
-    let child_account = fields.optional("child_account");
-    let api = match base_url {
+    let api = fields.get(&BASE_URL);
+    let username = fields.get(&USERNAME);
+    let password = fields.get(&PASSWORD).and_then(|text| text.credential());
+    let child_account = fields.get(&CHILD_ACCOUNT);
+    let api = match api {
         Some(url) => url.base_url(reach.allow_http),
-        None => Url::parse(DEFAULT_BASE_URL).ok(),
+        None => BASE_URL.default_value(|text| value::base_url(text, false)),
     };
     let user = username.and_then(|value| {
         let secret = value.credential()?;
         if secret.reveal().is_ok_and(|name| name.contains(':')) {
-            value.report("invalid `username`: there is a `:` in it, and HTTP Basic takes what follows for the password");
+            value.report("invalid `username`: it contains a `:`, after which HTTP Basic expects the password");
             return None;
         }
         Some(secret)
@@ -190,9 +216,9 @@ fn account_name(text: &str) -> Result<String, &'static str> {
 
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let action = fields
-        .optional("action")
+        .get(&ACTION)
         .and_then(|action| action.choose(Action::ALL.map(|action| (action.as_str(), action))));
-    let result_code = fields.optional("result_code").and_then(|result| {
+    let result_code = fields.get(&RESULT_CODE).and_then(|result| {
         // YAML written by a program may contain a boolean instead of the word
         result.choose([
             ("TRUE", ResultCode::True),
@@ -201,12 +227,10 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
             ("false", ResultCode::False),
         ])
     });
-    let user_name = fields.optional("user_name").and_then(|name| name.text());
-    let timezone = fields
-        .optional("timezone")
-        .and_then(|zone| zone.parse(zone_of));
+    let user_name = fields.get(&USER_NAME).and_then(|name| name.text());
+    let timezone = fields.get(&TIMEZONE).and_then(|zone| zone.parse(zone_of));
     let max_rows = fields
-        .optional("max_rows")
+        .get(&MAX_ROWS)
         .and_then(|rows| rows.number(1..=1_000_000_000));
     let options = EverywareOptions {
         action,
@@ -224,53 +248,6 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
 
 fn zone_of(text: &str) -> Result<Tz, &'static str> {
     text.parse().map_err(
-        |_| "is no IANA time zone; write `UTC`, `Europe/Rome` or the like, or leave it out if you don't know",
+        |_| "isn't an IANA time zone; write `UTC` or a name like `Europe/Rome`, or leave it out if you don't know",
     )
-}
-
-/// A connection to Everyware Cloud.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct ConnectionShape {
-    /// The API's base, up to and with `/v2`; for the sandbox `https://api-sandbox.everyware-cloud.com/v2`.
-    #[schemars(extend("default" = DEFAULT_BASE_URL))]
-    base_url: Option<UrlText>,
-    /// A user who may read the audit log of its account.
-    username: SecretText,
-    /// That user's password.
-    password: SecretText,
-    /// The child account whose log is meant: the login becomes `username@child_account`.
-    child_account: Option<Text>,
-}
-
-/// What an Everyware Cloud job pulls, and how.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct OptionsShape {
-    /// The only action that records may have; the provider evaluates it.
-    #[schemars(default, schema_with = "action_schema")]
-    action: Option<()>,
-    /// The only result that records may have; the provider evaluates it.
-    #[schemars(default, schema_with = "result_schema")]
-    result_code: Option<()>,
-    /// The only user that records may be of; the provider evaluates it.
-    user_name: Option<Text>,
-    /// The IANA zone in which the provider's days begin. Unknown without it, so one more day is asked for on each side.
-    timezone: Option<Text>,
-    /// The number of records from which on an answer is known to hide some; a day that shows as many fails.
-    max_rows: Option<Whole>,
-}
-
-fn action_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(Action::ALL.map(Action::as_str))
-}
-
-fn result_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "anyOf": [
-        { "enum": ["TRUE", "FALSE", "true", "false"] },
-        { "type": "boolean" },
-        { "type": "string", "pattern": r"\$\{" },
-    ] })
 }

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use url::Url;
 
 use super::Genesys;
@@ -14,7 +13,8 @@ use crate::providers::{
     Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, RetryHints, SentIn,
     ServiceHost, SignIn, StreamSet,
 };
-use crate::yaml::shape::{SecretText, Text, UrlText, Whole, choice};
+use crate::yaml::keys::{Key, KeyKind, one_of};
+use crate::yaml::value::whole;
 use crate::yaml::{Fields, YamlValue};
 
 /// Genesys Cloud in the registry.
@@ -27,8 +27,8 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     options,
     default_adapter: || Arc::new(Genesys::default()),
     side_queries: Some(&AuditCatalogue),
-    connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
-    options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
+    connection_keys: CONNECTION_KEYS,
+    options_keys: OPTIONS_KEYS,
 };
 
 /// The regions and their domains: the API is at `api.`, sign-in at `login.` below them.
@@ -53,6 +53,63 @@ const REGIONS: [(&str, &str); 18] = [
     ("ap-northeast-3", "apne3.pure.cloud"),
 ];
 
+const REGION: Key = Key::optional(
+    "region",
+    KeyKind::Choice(|| REGIONS.map(|(name, _)| name).to_vec()),
+    "the region of the organization",
+);
+const BASE_URL: Key = Key::optional(
+    "base_url",
+    KeyKind::Url,
+    "the API, for any other host; with `login_url`, instead of `region`",
+);
+const LOGIN_URL: Key = Key::optional(
+    "login_url",
+    KeyKind::Url,
+    "the base of sign-in, which is at `login_url` + `/oauth/token`; with `base_url`",
+);
+const CLIENT_ID: Key = Key::required(
+    "client_id",
+    KeyKind::Secret,
+    "an OAuth client with the grant Client Credentials, whose role has `audits:audit:view`",
+);
+const CLIENT_SECRET: Key = Key::required("client_secret", KeyKind::Secret, "the client's secret");
+const CONNECTION_KEYS: &[Key] = &[REGION, BASE_URL, LOGIN_URL, CLIENT_ID, CLIENT_SECRET];
+
+const MODE: Key = Key::optional("mode", KeyKind::Choice(|| Mode::CHOICES.map(|(name, _)| name).to_vec()), "query jobs (`async`: any age, all services), the realtime query (`realtime`: recent days, fewer services), or whichever takes fewer calls and returns everything").with_default("auto");
+const SERVICES: Key = Key::optional(
+    "services",
+    KeyKind::List(&KeyKind::Text("text")),
+    "the services to pull, which `auditlake services` lists; all if the list is empty",
+)
+.with_default("[]");
+const FILTERS: Key = Key::optional("filters", KeyKind::List(&KeyKind::Block(FILTER_KEYS)), "`{ property: …, value: … }`; records must match all of them. `property` is `UserId`, `TrusteeOrganizationId`, `ClientId`, `Action`, `EntityType` or `EntityId`").with_default("[]");
+const REALTIME_DAYS: Key = Key::optional(
+    "realtime_days",
+    KeyKind::Whole,
+    "reach of the realtime query in days, 1 to 365",
+)
+.with_default("14");
+const REALTIME_PAGE_SIZE: Key = Key::optional(
+    "realtime_page_size",
+    KeyKind::Whole,
+    "records requested per page of the realtime query",
+)
+.with_default("500");
+const OPTIONS_KEYS: &[Key] = &[MODE, SERVICES, FILTERS, REALTIME_DAYS, REALTIME_PAGE_SIZE];
+
+const PROPERTY: Key = Key::required(
+    "property",
+    KeyKind::Choice(|| FilterProperty::ALL.map(FilterProperty::as_str).to_vec()),
+    "the property to compare",
+);
+const VALUE: Key = Key::required(
+    "value",
+    KeyKind::Text("text"),
+    "the value that it must equal",
+);
+const FILTER_KEYS: &[Key] = &[PROPERTY, VALUE];
+
 /// The options of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesysOptions {
@@ -71,11 +128,13 @@ pub struct GenesysOptions {
 impl Default for GenesysOptions {
     fn default() -> Self {
         Self {
-            mode: Mode::Auto,
+            mode: MODE
+                .default_value(one_of(Mode::CHOICES))
+                .unwrap_or(Mode::Auto),
             services: Vec::new(),
             filters: Vec::new(),
-            realtime_days: 14,
-            realtime_page_size: 500,
+            realtime_days: REALTIME_DAYS.default_value(days).unwrap_or_default(),
+            realtime_page_size: (REALTIME_PAGE_SIZE.default_value(page_size)).unwrap_or_default(),
         }
     }
 }
@@ -149,12 +208,12 @@ impl FilterProperty {
 }
 
 fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
-    let region = fields.optional("region");
-    let base_url = fields.optional("base_url");
-    let login_url = fields.optional("login_url");
-    let client_id = fields.required("client_id").and_then(|id| id.credential());
+    let region = fields.get(&REGION);
+    let base_url = fields.get(&BASE_URL);
+    let login_url = fields.get(&LOGIN_URL);
+    let client_id = fields.get(&CLIENT_ID).and_then(|id| id.credential());
     let client_secret = fields
-        .required("client_secret")
+        .get(&CLIENT_SECRET)
         .and_then(|secret| secret.credential());
     let (api, mut token_url, own_hosts) = hosts(fields, reach, region, base_url, login_url)?;
     let path = format!("{}/oauth/token", token_url.path().trim_end_matches('/'));
@@ -185,7 +244,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
     })
 }
 
-/// The base URLs of the API and of sign-in, and the provider's own host suffixes.
+/// Returns the base URLs of the API and of sign-in, and the provider's own host suffixes.
 fn hosts(
     fields: &Fields<'_>,
     reach: &Reach,
@@ -240,26 +299,22 @@ fn hosts(
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let default = GenesysOptions::default();
     let mode = fields
-        .optional("mode")
+        .get(&MODE)
         .and_then(|mode| mode.choose(Mode::CHOICES));
-    let services = fields.optional("services").and_then(|list| list.list());
+    let services = fields.get(&SERVICES).and_then(|list| list.list());
     let services: Vec<String> = services
         .into_iter()
         .flatten()
         .filter_map(|service| service.parse(service_name))
         .collect();
-    let filters = fields.optional("filters").and_then(|list| list.list());
+    let filters = fields.get(&FILTERS).and_then(|list| list.list());
     let filters = filters
         .into_iter()
         .flatten()
         .filter_map(|item| filter(&item));
     let filters = filters.collect();
-    let realtime_days = fields
-        .optional("realtime_days")
-        .and_then(|days| days.number(1..=365));
-    let realtime_page_size = fields
-        .optional("realtime_page_size")
-        .and_then(|size| size.number(1..=10_000));
+    let realtime_days = fields.get_or_default(&REALTIME_DAYS, days);
+    let realtime_page_size = fields.get_or_default(&REALTIME_PAGE_SIZE, page_size);
     let streams = if services.is_empty() {
         StreamSet::All
     } else {
@@ -278,91 +333,33 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     }
 }
 
+fn days(text: &str) -> Result<u32, String> {
+    whole(text, 1..=365)
+}
+
+fn page_size(text: &str) -> Result<u32, String> {
+    whole(text, 1..=10_000)
+}
+
 /// Validates a service: the set is open, but names are plain words.
 fn service_name(text: &str) -> Result<String, &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if text.chars().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("is no service's name; `auditlake services` lists those of a connection")
+        Err("isn't the name of a service; `auditlake services` lists those of a connection")
     }
 }
 
 fn filter(item: &YamlValue<'_>) -> Option<Filter> {
     let mut fields = item.fields("a filter")?;
-    let property = fields.required("property").and_then(|property| {
+    let property = fields.get(&PROPERTY).and_then(|property| {
         property.choose(FilterProperty::ALL.map(|property| (property.as_str(), property)))
     });
-    let value = fields.required("value").and_then(|value| value.text());
+    let value = fields.get(&VALUE).and_then(|value| value.text());
     fields.finish();
     Some(Filter {
         property: property?,
         value: value?,
     })
-}
-
-/// A connection to Genesys Cloud.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct ConnectionShape {
-    /// The region of the organization, which tells its hosts.
-    #[schemars(default, schema_with = "region_schema")]
-    region: Option<()>,
-    /// The API's base, for hosts that no region names; instead of `region`, together with `login_url`.
-    base_url: Option<UrlText>,
-    /// The base of sign-in; `/oauth/token` is added.
-    login_url: Option<UrlText>,
-    /// The id of an OAuth client with the grant Client Credentials and the permission `audits:audit:view`.
-    client_id: SecretText,
-    /// That client's secret.
-    client_secret: SecretText,
-}
-
-/// What a Genesys Cloud job pulls, and how.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct OptionsShape {
-    /// How to read the log: by query jobs (`async`: any age, all services), by the realtime query (`realtime`: recent
-    /// days, fewer services), or by whichever
-    /// takes fewer calls and shows all of it (`auto`).
-    #[schemars(default, schema_with = "mode_schema", extend("default" = "auto"))]
-    mode: Option<()>,
-    /// The services to pull; `auditlake services` lists them. None means all that the account has.
-    #[schemars(extend("default" = []))]
-    services: Option<Vec<Text>>,
-    /// What records must match, all of it; the provider evaluates it.
-    #[schemars(extend("default" = []))]
-    filters: Option<Vec<FilterShape>>,
-    /// The reach of the realtime query in days.
-    #[schemars(extend("default" = 14))]
-    realtime_days: Option<Whole>,
-    /// The page size of the realtime query.
-    #[schemars(extend("default" = 500))]
-    realtime_page_size: Option<Whole>,
-}
-
-/// A condition on records.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct FilterShape {
-    /// What it looks at.
-    #[schemars(schema_with = "property_schema")]
-    property: (),
-    /// What that must be equal to.
-    value: Text,
-}
-
-fn region_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(REGIONS.map(|(name, _)| name))
-}
-
-fn mode_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(Mode::CHOICES.map(|(name, _)| name))
-}
-
-fn property_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(FilterProperty::ALL.map(FilterProperty::as_str))
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use url::Url;
 
 use super::LivePerson;
@@ -19,7 +18,8 @@ use crate::providers::{
     Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, RetryHints, SentIn,
     ServiceHost, SignIn, StreamSet, TransientFailure,
 };
-use crate::yaml::shape::{Flag, SecretText, Text, UrlText, Whole, choice};
+use crate::yaml::keys::{Key, KeyKind, one_of};
+use crate::yaml::value::{self, flag, whole};
 use crate::yaml::{Fields, YamlValue};
 
 /// LivePerson in the registry.
@@ -32,8 +32,8 @@ pub const SPEC: ProviderSpec = ProviderSpec {
     options,
     default_adapter: || Arc::new(LivePerson::new(LivePersonOptions::default())),
     side_queries: None,
-    connection_schema: |generator: &mut SchemaGenerator| ConnectionShape::json_schema(generator),
-    options_schema: |generator: &mut SchemaGenerator| OptionsShape::json_schema(generator),
+    connection_keys: CONNECTION_KEYS,
+    options_keys: OPTIONS_KEYS,
 };
 
 /// The vendor's hosts.
@@ -48,6 +48,95 @@ const OAUTH1_KEYS: [&str; 6] = [
     "consumer_secret",
 ];
 const OAUTH1_ENDED: &str = "OAuth 1.0 keys are past their end of life (2026-05-31); use OAuth 2.0 client credentials, `auth: oauth2` with `client_id` and `client_secret`";
+
+const ACCOUNT_ID: Key = Key::required(
+    "account_id",
+    KeyKind::Text("text"),
+    "the account: 1 to 20 letters, digits or `_`",
+);
+const DOMAIN_URL: Key = Key::optional(
+    "domain_url",
+    KeyKind::Url,
+    "the service that returns the account's hosts; they use its scheme",
+)
+.with_default(PUBLIC_LOOK_UP);
+const BASE_URL: Key = Key::optional(
+    "base_url",
+    KeyKind::Url,
+    "the configuration service, instead of the look-up; with `login_url`",
+);
+const LOGIN_URL: Key = Key::optional(
+    "login_url",
+    KeyKind::Url,
+    "the sentinel, or the login service with `auth: login`; with `base_url`",
+);
+const AUTH: Key = Key::optional(
+    "auth",
+    KeyKind::Choice(|| SignInChoice::CHOICES.map(|(name, _)| name).to_vec()),
+    "the sign-in method; OAuth 1.0 keys ended on 2026-05-31",
+)
+.with_default("oauth2");
+const CLIENT_ID: Key = Key::optional(
+    "client_id",
+    KeyKind::Secret,
+    "for `oauth2`: an app installation with the scope for the audit trail",
+);
+const CLIENT_SECRET: Key = Key::optional(
+    "client_secret",
+    KeyKind::Secret,
+    "for `oauth2`: the app's secret",
+);
+const USERNAME: Key = Key::optional(
+    "username",
+    KeyKind::Secret,
+    "for `login`: a user with access to the audit trail, without SSO",
+);
+const PASSWORD: Key = Key::optional(
+    "password",
+    KeyKind::Secret,
+    "for `login`: the user's password",
+);
+const CONNECTION_KEYS: &[Key] = &[
+    ACCOUNT_ID,
+    DOMAIN_URL,
+    BASE_URL,
+    LOGIN_URL,
+    AUTH,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    USERNAME,
+    PASSWORD,
+];
+
+const USERS: Key = Key::optional(
+    "users",
+    KeyKind::List(&KeyKind::Text("text")),
+    "filter by user, evaluated by the provider; all if the list is empty",
+)
+.with_default("[]");
+const COMPONENT_TYPES: Key = Key::optional("component_types", KeyKind::List(&KeyKind::Text("text")), "filter by type of object, such as `ACUserObject`, evaluated by the provider; all if the list is empty").with_default("[]");
+const TIMEZONE: Key = Key::optional(
+    "timezone",
+    KeyKind::Text("IANA name"),
+    "the time zone of requested times",
+)
+.described_default("UTC, under any name that the server accepts");
+const LANGUAGE: Key = Key::optional("language", KeyKind::Text("text"), "the language of types and elements. A job that has pulled in one language refuses another, because rows would get other ids").with_default("en-US");
+const PAGE_SIZE: Key = Key::optional(
+    "page_size",
+    KeyKind::Whole,
+    "rows requested per page, 1 to 5000; smaller pages are handled",
+)
+.with_default("500");
+const DAYS_IN_TIMEZONE: Key = Key::optional("days_in_timezone", KeyKind::Flag, "whether the provider's days are those of `timezone`; if not, an extra day is requested on each side").with_default("false");
+const OPTIONS_KEYS: &[Key] = &[
+    USERS,
+    COMPONENT_TYPES,
+    TIMEZONE,
+    LANGUAGE,
+    PAGE_SIZE,
+    DAYS_IN_TIMEZONE,
+];
 
 /// The options of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,9 +161,9 @@ impl Default for LivePersonOptions {
             users: Vec::new(),
             component_types: Vec::new(),
             timezone: None,
-            language: "en-US".to_owned(),
-            page_size: 500,
-            days_in_timezone: false,
+            language: LANGUAGE.default_value(language_tag).unwrap_or_default(),
+            page_size: PAGE_SIZE.default_value(page_size).unwrap_or_default(),
+            days_in_timezone: DAYS_IN_TIMEZONE.default_value(flag).unwrap_or_default(),
         }
     }
 }
@@ -91,8 +180,8 @@ impl SignInChoice {
     const CHOICES: [(&str, Self); 2] = [("oauth2", Self::OAuth2), ("login", Self::Login)];
 
     /// Returns the required keys, and those of the other sign-in.
-    const fn keys(self) -> ([&'static str; 2], [&'static str; 2]) {
-        let (client, user) = (["client_id", "client_secret"], ["username", "password"]);
+    const fn keys(self) -> ([Key; 2], [Key; 2]) {
+        let (client, user) = ([CLIENT_ID, CLIENT_SECRET], [USERNAME, PASSWORD]);
         match self {
             Self::OAuth2 | Self::OAuth1 => (client, user),
             Self::Login => (user, client),
@@ -101,16 +190,16 @@ impl SignInChoice {
 }
 
 fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnection> {
-    let auth = fields.optional("auth");
-    let domain_url = fields.optional("domain_url");
-    let base_url = fields.optional("base_url");
-    let login_url = fields.optional("login_url");
-    let keys = ["client_id", "client_secret", "username", "password"];
-    let given = keys.map(|key| (key, fields.optional(key)));
+    let auth = fields.get(&AUTH);
+    let domain_url = fields.get(&DOMAIN_URL);
+    let base_url = fields.get(&BASE_URL);
+    let login_url = fields.get(&LOGIN_URL);
+    let keys = [CLIENT_ID, CLIENT_SECRET, USERNAME, PASSWORD];
+    let given = keys.map(|key| (key.name, fields.get(&key)));
     let account = reach.account_id.clone();
     let retired = retired_keys(fields);
     let auth = match auth {
-        None => Some(SignInChoice::OAuth2),
+        None => AUTH.default_value(one_of(SignInChoice::CHOICES)),
         Some(value) => auth_of(&value),
     };
     let secrets = secrets(fields, auth.filter(|_| !retired), &given);
@@ -178,28 +267,24 @@ fn rest(failed: TransientFailure<'_>) -> Duration {
     }
 }
 
-/// The account's id, which is part of every path.
+/// Parses the account's id, which is part of every path.
 fn account_id(text: &str) -> Result<String, &'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if (1..=20).contains(&text.len()) && text.chars().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("is no account's id: 1 to 20 letters, digits or underscores")
+        Err("isn't an account id, which has 1 to 20 letters, digits or underscores")
     }
 }
 
 /// Reports keys of OAuth 1.0; returns whether there were any.
 fn retired_keys(fields: &mut Fields<'_>) -> bool {
-    let present = OAUTH1_KEYS.map(|known| {
-        let found = fields.entries().find(|(key, _)| key.text == known);
-        found.map(|(key, _)| (known, key.at))
-    });
     let mut any = false;
-    for (key, at) in present.into_iter().flatten() {
-        // only read if present, so that no message lists it as valid
-        fields.optional(key);
-        fields.report_at(at, format!("`{key}` is of no use: {OAUTH1_ENDED}"));
-        any = true;
+    for key in OAUTH1_KEYS {
+        if let Some(at) = fields.retired(key) {
+            fields.report_at(at, format!("`{key}` is of no use: {OAUTH1_ENDED}"));
+            any = true;
+        }
     }
     any
 }
@@ -227,7 +312,7 @@ fn secrets(
         let found = given.iter().find(|(name, _)| *name == key);
         found.and_then(|(_, value)| value.as_ref())
     };
-    for key in others {
+    for Key { name: key, .. } in others {
         if let Some(value) = value(key) {
             let (used, with) = match auth {
                 SignInChoice::Login => ("oauth2", "login"),
@@ -239,10 +324,10 @@ fn secrets(
         }
     }
     let [id, secret] = needed.map(|key| {
-        if value(key).is_none() {
-            fields.lack(key);
+        if value(key.name).is_none() {
+            fields.lack(&key);
         }
-        value(key)?.credential()
+        value(key.name)?.credential()
     });
     Some([id?, secret?])
 }
@@ -303,7 +388,9 @@ fn hosts(
     let name = fields.name();
     let url = |value: YamlValue<'_>| value.base_url(reach.allow_http);
     match (domain_url, base_url, login_url) {
-        (None, None, None) => Url::parse(PUBLIC_LOOK_UP).ok().map(ServiceHosts::LookedUp),
+        (None, None, None) => DOMAIN_URL
+            .default_value(|text| value::base_url(text, false))
+            .map(ServiceHosts::LookedUp),
         (Some(domain), None, None) => url(domain).map(ServiceHosts::LookedUp),
         (None, Some(base), Some(login)) => {
             let (base, login) = (url(base), url(login));
@@ -331,27 +418,19 @@ fn hosts(
 
 fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     let default = LivePersonOptions::default();
-    let mut list = |key: &'static str, parse: fn(&str) -> Result<String, &'static str>| {
-        let items = fields.optional(key).and_then(|list| list.list());
+    let mut list = |key: &Key, parse: fn(&str) -> Result<String, &'static str>| {
+        let items = fields.get(key).and_then(|list| list.list());
         let items = items.into_iter().flatten();
         items
             .filter_map(|item| item.parse(parse))
             .collect::<Vec<String>>()
     };
-    let users = list("users", user);
-    let component_types = list("component_types", component_type);
-    let timezone = fields
-        .optional("timezone")
-        .and_then(|zone| zone.parse(timezone));
-    let language = fields
-        .optional("language")
-        .and_then(|language| language.parse(language_tag));
-    let page_size = fields
-        .optional("page_size")
-        .and_then(|size| size.number(1..=5_000));
-    let days_in_timezone = fields
-        .optional("days_in_timezone")
-        .and_then(|flag| flag.flag());
+    let users = list(&USERS, user);
+    let component_types = list(&COMPONENT_TYPES, component_type);
+    let timezone = fields.get(&TIMEZONE).and_then(|zone| zone.parse(timezone));
+    let language = fields.get_or_default(&LANGUAGE, language_tag);
+    let page_size = fields.get_or_default(&PAGE_SIZE, page_size);
+    let days_in_timezone = fields.get_or_default(&DAYS_IN_TIMEZONE, flag);
     let options = LivePersonOptions {
         users,
         component_types,
@@ -366,13 +445,17 @@ fn options(fields: &mut Fields<'_>) -> ProviderOptions {
     }
 }
 
+fn page_size(text: &str) -> Result<u32, String> {
+    whole(text, 1..=5_000)
+}
+
 /// Validates a user. Which of a user's names is compared is undocumented; none of them contains characters of the
 /// query's syntax.
 fn user(text: &str) -> Result<String, &'static str> {
     let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '{' | '}' | '[' | ']');
     if text.contains(odd) {
         return Err(
-            "is no user: quotes, backslashes, braces, brackets and control characters are refused",
+            "isn't a valid user: quotes, backslashes, braces, brackets and control characters are refused",
         );
     }
     Ok(text.to_owned())
@@ -383,14 +466,14 @@ fn component_type(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err(
-            "is no component type; write one word of letters, digits and underscores, like `ACUserObject`",
+            "isn't a component type; write one word of letters, digits and underscores, like `ACUserObject`",
         )
     }
 }
 
 fn timezone(text: &str) -> Result<Tz, &'static str> {
     Tz::from_str(text).map_err(
-        |_| "is no IANA time zone; write `UTC` or a name like `Europe/London`, or leave it out",
+        |_| "isn't an IANA time zone; write `UTC` or a name like `Europe/London`, or leave it out",
     )
 }
 
@@ -401,60 +484,6 @@ fn language_tag(text: &str) -> Result<String, &'static str> {
     if text.split('-').all(part) {
         Ok(text.to_owned())
     } else {
-        Err("is no language; write `en-US` or the like")
+        Err("isn't a language; write a tag like `en-US`")
     }
-}
-
-/// A connection to LivePerson Conversational Cloud. Its `account_id` is the account's own.
-#[derive(JsonSchema)]
-#[schemars(inline, extend("required" = ["account_id"]))]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct ConnectionShape {
-    /// Where the account's hosts are looked up.
-    #[schemars(extend("default" = "https://api.liveperson.net"))]
-    domain_url: Option<UrlText>,
-    /// The base of the configuration service, instead of looking it up; together with `login_url`.
-    base_url: Option<UrlText>,
-    /// The base of sign-in: of the sentinel, or of the login service with `auth: login`.
-    login_url: Option<UrlText>,
-    /// How to sign in: OAuth 2.0 client credentials, or a user's login.
-    #[schemars(default, schema_with = "auth_schema", extend("default" = "oauth2"))]
-    auth: Option<()>,
-    /// With `auth: oauth2`: the id of an app installation with the scope for the audit trail.
-    client_id: Option<SecretText>,
-    /// With `auth: oauth2`: that app's secret.
-    client_secret: Option<SecretText>,
-    /// With `auth: login`: the login name of a user who may see the audit trail.
-    username: Option<SecretText>,
-    /// With `auth: login`: that user's password.
-    password: Option<SecretText>,
-}
-
-/// What a LivePerson job pulls, and how.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct OptionsShape {
-    /// Whose changes to pull; the provider evaluates it. None means everybody's.
-    #[schemars(extend("default" = []))]
-    users: Option<Vec<Text>>,
-    /// What kinds of things' changes to pull, like `ACUserObject`. None means all.
-    #[schemars(extend("default" = []))]
-    component_types: Option<Vec<Text>>,
-    /// The IANA zone that times are asked in. Left out, it is UTC, under whichever name the server knows it.
-    timezone: Option<Text>,
-    /// The language of types and elements. A change of it makes other rows of those that are read again.
-    #[schemars(extend("default" = "en-US"))]
-    language: Option<Text>,
-    /// The page size.
-    #[schemars(extend("default" = 500))]
-    page_size: Option<Whole>,
-    /// Whether the provider's day filters go by `timezone` and take in the last day: then no day more is asked for on
-    /// each side.
-    #[schemars(extend("default" = false))]
-    days_in_timezone: Option<Flag>,
-}
-
-fn auth_schema(_: &mut SchemaGenerator) -> Schema {
-    choice(SignInChoice::CHOICES.map(|(name, _)| name))
 }

@@ -36,10 +36,10 @@ fn a_region_or_a_base_names_the_host() {
     assert_eq!(with(BASE, "    region: na\n"), "no problem");
     assert_eq!(with(BASE, "    region: experience\n"), "no problem");
     insta::assert_snapshot!(with(BASE, ""), @"jobs.yaml:4:5: connection `avaya-prod` lacks the key `region` (or `base_url`, for any other host)");
-    insta::assert_snapshot!(with(BASE, "    region: EU\n"), @"jobs.yaml:5:13: invalid `region`: `EU` is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`");
-    insta::assert_snapshot!(with(BASE, "    region: eu.api\n"), @"jobs.yaml:5:13: invalid `region`: `eu.api` is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`");
+    insta::assert_snapshot!(with(BASE, "    region: EU\n"), @"jobs.yaml:5:13: invalid `region`: `EU` isn't a region; write the host name before `.api.avayacloud.com`, like `na` or `eu`");
+    insta::assert_snapshot!(with(BASE, "    region: eu.api\n"), @"jobs.yaml:5:13: invalid `region`: `eu.api` isn't a region; write the host name before `.api.avayacloud.com`, like `na` or `eu`");
     // letters and hyphens that make no host
-    insta::assert_snapshot!(with(BASE, "    region: xn--0\n"), @"jobs.yaml:5:13: invalid `region`: `xn--0` is no region; write what stands before `.api.avayacloud.com`, like `na` or `eu`");
+    insta::assert_snapshot!(with(BASE, "    region: xn--0\n"), @"jobs.yaml:5:13: invalid `region`: `xn--0` isn't a region; write the host name before `.api.avayacloud.com`, like `na` or `eu`");
     insta::assert_snapshot!(with(BASE, "    region: eu\n    base_url: https://h\n"), @"jobs.yaml:5:13: connection `avaya-prod` has a `region` and a `base_url`; keep the one or the other");
     insta::assert_snapshot!(with("    allow_http: true\n    rate_limit: 1000000/s\n", "    region: eu\n"), @"jobs.yaml:10:13: connection `avaya-prod` has a `region` and a `base_url`; keep the one or the other");
 }
@@ -61,8 +61,8 @@ fn all_credentials_are_needed() {
     jobs.yaml:4:5: connection `avaya-prod` lacks the key `client_id`
     jobs.yaml:4:5: connection `avaya-prod` lacks the key `client_secret`
     ");
-    insta::assert_snapshot!(with("account_id: ABCDEF", "account_id: ABC123"), @"jobs.yaml:6:17: invalid `account_id`: `ABC123` is no account's id: it has exactly six letters, like `ABCDEF`");
-    insta::assert_snapshot!(with("account_id: ABCDEF", "account_id: ABCDE"), @"jobs.yaml:6:17: invalid `account_id`: `ABCDE` is no account's id: it has exactly six letters, like `ABCDEF`");
+    insta::assert_snapshot!(with("account_id: ABCDEF", "account_id: ABC123"), @"jobs.yaml:6:17: invalid `account_id`: `ABC123` isn't an account id, which has exactly six letters, like `ABCDEF`");
+    insta::assert_snapshot!(with("account_id: ABCDEF", "account_id: ABCDE"), @"jobs.yaml:6:17: invalid `account_id`: `ABCDE` isn't an account id, which has exactly six letters, like `ABCDEF`");
     insta::assert_snapshot!(with("app_key", "appkey"), @"jobs.yaml:7:5: unknown key `appkey` in connection `avaya-prod`; did you mean `app_key`? valid keys: provider, account_id, rate_limit, proxy, ca_file, allow_http, allowed_hosts, region, base_url, app_key, client_id, client_secret");
 }
 
@@ -76,7 +76,7 @@ fn options_are_held_against_the_providers_bounds() {
     insta::assert_snapshot!(with_options("types: [user]"), @"jobs.yaml:20:23: unknown `types` `user`; valid: PROFILE, USER, RESOURCE_PARTITION, USERS_DEFAULT_RESOURCE, ACCOUNT, ELEMENT, GROUP, QUEUE, ATTRIBUTE, TIMETABLE");
     insta::assert_snapshot!(with_options("services: [user], types: [USER, QUEUE]"), @"jobs.yaml:20:40: `types` has `QUEUE`, but `services` lacks `match`, whose type it is");
     insta::assert_snapshot!(with_options("event: ENABLED"), @"jobs.yaml:20:22: unknown `event` `ENABLED`; valid: CREATED, UPDATED, DELETED");
-    insta::assert_snapshot!(with_options("author: a b"), @"jobs.yaml:20:23: invalid `author`: `a b` is no author that can be searched for: letters, digits and `@._-`");
+    insta::assert_snapshot!(with_options("author: a b"), @"jobs.yaml:20:23: invalid `author`: `a b` isn't a valid author filter, which has only letters, digits and `@._-`");
     insta::assert_snapshot!(with_options(&format!("author: {long}")), @"jobs.yaml:20:23: invalid `author`: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is too long: 256 characters, of which the provider takes 255");
     insta::assert_snapshot!(with_options(&format!("search_keyword: {long}")), @"jobs.yaml:20:31: invalid `search_keyword`: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is too long: 256 characters, of which the provider takes 255");
     insta::assert_snapshot!(with_options("ip_address: '2001:db8::5:10000'"), @"jobs.yaml:20:27: invalid `ip_address`: `2001:db8::5:10000` is too long: 17 characters, of which the provider takes 15, so only `business_hours` can be searched for IPv6");

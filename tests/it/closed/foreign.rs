@@ -351,7 +351,7 @@ async fn allowed_hosts_extend_the_list_on_label_boundaries_and_never_to_http() {
         connections.change("[corp.test]", &format!("[{bad}]"));
         let printed = connections.run(&["validate"]).await;
         assert!(
-            printed.contains("allowed_hosts") || printed.contains("is no host name"),
+            printed.contains("allowed_hosts") || printed.contains("isn't a host name"),
             "{bad}: {printed}"
         );
         assert!(printed.contains("Some(2)"), "{bad}: {printed}");

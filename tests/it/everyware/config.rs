@@ -97,12 +97,12 @@ fn mistakes_are_told() {
         .to_string();
     insta::assert_snapshot!(problems, @"
     jobs.yaml:4:5: connection `prod` lacks the key `password`
-    jobs.yaml:5:15: invalid `username`: there is a `:` in it, and HTTP Basic takes what follows for the password
+    jobs.yaml:5:15: invalid `username`: it contains a `:`, after which HTTP Basic expects the password
     ");
     insta::assert_snapshot!(problem("", "action: READ"), @"jobs.yaml:13:23: unknown `action` `READ`; valid: LOGIN, CREATE, UPDATE, DELETE");
     insta::assert_snapshot!(problem("", "result_code: maybe"), @"jobs.yaml:13:28: unknown `result_code` `maybe`; valid: TRUE, FALSE, true, false");
-    insta::assert_snapshot!(problem("", "timezone: Mars/Olympus"), @"jobs.yaml:13:25: invalid `timezone`: `Mars/Olympus` is no IANA time zone; write `UTC`, `Europe/Rome` or the like, or leave it out if you don't know");
-    insta::assert_snapshot!(problem("", "max_rows: 0"), @"jobs.yaml:13:25: invalid `max_rows`: `0` is no whole number from 1 to 1000000000");
+    insta::assert_snapshot!(problem("", "timezone: Mars/Olympus"), @"jobs.yaml:13:25: invalid `timezone`: `Mars/Olympus` isn't an IANA time zone; write `UTC` or a name like `Europe/Rome`, or leave it out if you don't know");
+    insta::assert_snapshot!(problem("", "max_rows: 0"), @"jobs.yaml:13:25: invalid `max_rows`: `0` isn't a whole number from 1 to 1000000000");
     insta::assert_snapshot!(problem("", "actions: [LOGIN]"), @"jobs.yaml:13:15: unknown key `actions` in `options` of job `audits`; did you mean `action`? valid keys: action, result_code, user_name, timezone, max_rows");
     for options in [
         "action: LOGIN, result_code: TRUE, user_name: x, timezone: Europe/Rome, max_rows: 50",
