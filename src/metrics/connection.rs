@@ -49,7 +49,7 @@ struct OfConnection {
     budget_paused_until: Gauge,
 }
 
-/// Returns metrics that aren't exported.
+/// Metrics that aren't exported.
 impl Default for ConnectionMetrics {
     fn default() -> Self {
         Metrics::default().connection("", "")

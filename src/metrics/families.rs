@@ -21,7 +21,7 @@ type Labels = Vec<(&'static str, String)>;
 pub(super) struct Metric<M> {
     labels: &'static [&'static str],
     family: Family<Labels, M, fn() -> M>,
-    /// Returns the sets of label values that have a series.
+    /// The sets of label values that have a series.
     known: Mutex<BTreeSet<Vec<String>>>,
 }
 
@@ -132,90 +132,88 @@ pub(super) const CONNECTION: &[&str] = &["provider", "connection"];
 
 families! {
     info: Gauge, "auditlake_build_info", &["version"],
-        "Always 1; the label says which version runs.";
+        "Always 1; the label is the running version.";
     ready: Gauge, "auditlake_ready", &[],
-        "1 while the scheduler is up and the lake answered when `/readyz` last looked, else 0.";
+        "1 if the scheduler is up and the lake answered the last check of `/readyz`, otherwise 0.";
     reloaded: Gauge, "auditlake_config_last_reload_successful", &[],
-        "1 if the configuration was taken when it was last read, else 0.";
+        "1 if the configuration was valid when it was last read, otherwise 0.";
     log_lines_dropped: Counter, "auditlake_log_lines_dropped_total", &[],
-        "Log lines that were dropped, as stderr wasn't read fast enough or couldn't be written.";
+        "Dropped log lines: stderr wasn't read fast enough or couldn't be written.";
 
     records: Counter, "auditlake_records_total", &["job_name", "result"],
-        "Records that were fetched and committed, by what became of them: `new`, `duplicate`, `quarantined`, or \
-         `waiting` for the range that they belong to.";
+        "Records that were fetched and committed, by result: `new`, `duplicate`, `quarantined`, or `waiting` for \
+         their own range.";
     late: Counter, "auditlake_late_records_total", JOB,
-        "New records that an earlier pull of their range had not seen.";
+        "New records that an earlier pull of their range didn't return.";
     quarantined: Counter, "auditlake_quarantined_records_total", JOB,
-        "Records that can't be read and were put in quarantine; one that is there already isn't counted again.";
+        "Unreadable records put in quarantine; one that is there already isn't counted again.";
     commits: Counter, "auditlake_commits_total", JOB,
-        "Commits that landed something or moved a job on.";
+        "Commits that landed rows or advanced a job.";
     files: Counter, "auditlake_committed_files_total", JOB,
-        "Files that commits list.";
+        "Files listed in commits.";
     bytes: Counter, "auditlake_committed_bytes_total", JOB,
-        "Size of the files that commits list.";
+        "Size of the files listed in commits.";
     runs: Counter, "auditlake_runs_total", &["job_name", "outcome"],
-        "Runs by how they ended: `succeeded`, `failed` (a stream or the whole), `unfinished` (stopped on the \
-         way), or `held` by another process and not begun.";
+        "Runs by outcome: `succeeded`, `failed` (a stream or the whole run), `unfinished` (stopped before the end), \
+         or `held` (not begun because another process holds the job).";
     failures: Counter, "auditlake_run_failures_total", &["job_name", "kind"],
         "Failures of streams or whole runs by kind: `transient`, `rate_limited`, `auth`, `config`, `data`, \
          `conflict`.";
     run_duration: Histogram(RUN_BUCKETS), "auditlake_run_duration_seconds", JOB,
-        "How long runs took.";
+        "Duration of runs.";
     running: Gauge, "auditlake_job_running", JOB,
         "1 while this process runs the job, else 0.";
     watermark: Gauge, "auditlake_watermark_timestamp_seconds", JOB,
-        "Up to which event time every stream of the job was pulled without a gap; absent until the job was \
+        "The event time up to which every stream of the job was pulled without a gap; absent until the job has \
          pulled.";
     lag: Gauge, "auditlake_watermark_lag_seconds", JOB,
-        "How far behind now the watermark is; absent until the job was pulled.";
+        "Time between the watermark and now; absent until the job has pulled.";
     fresh_until: Gauge, "auditlake_fresh_until_timestamp_seconds", JOB,
-        "Until when the watermark is young enough, by `max_staleness` or an hour after the run that should have \
-         moved it.";
+        "The time at which the watermark becomes stale: by `max_staleness`, or an hour after the run that should have \
+         advanced it.";
     gaps: Gauge, "auditlake_gaps", JOB,
-        "Ranges of streams between the job's start and its last plan that were never pulled; absent until the \
-         job was pulled.";
+        "Ranges of streams between the job's start and its last plan that were never pulled; absent until the job has \
+         pulled.";
     last_success: Gauge, "auditlake_last_success_timestamp_seconds", JOB,
-        "When a run of the job last succeeded: in this process, or before its start as the job's log has it; absent \
-         if that is not known.";
+        "The time of the job's last successful run, in this process or, before its start, by the job's log; absent if \
+         unknown.";
     next_run: Gauge, "auditlake_next_run_timestamp_seconds", JOB,
-        "When the job runs next, its pause after failures included; absent if never.";
+        "The time of the job's next run, including its pause after failures; absent if there is none.";
     state: Gauge, "auditlake_job_state", &["job_name", "state"],
-        "1 for the state that the job is in, else 0: `unreadable`, `failing`, `running`, `never_ran`, \
-         `interrupted`, `due` or `idle`. The first that is true counts; a job that fails stays `failing` while \
-         its next run is under way.";
+        "1 for the job's current state, otherwise 0: `unreadable`, `failing`, `running`, `never_ran`, `interrupted`, \
+         `due` or `idle`. The first that applies counts; a failing job stays `failing` during its next run.";
     findings: Gauge, "auditlake_findings", &["job_name", "kind"],
         "Problems that need attention, as `status --check` lists them, by kind.";
     open: Gauge, "auditlake_quarantine_open_records", JOB,
-        "Records in quarantine that were neither replayed nor acknowledged, when that was last looked at: at the \
-         daemon's start, after a run while there are any, and when somebody opens a page.";
+        "Records in quarantine that were neither replayed nor acknowledged, as of the last count: at the daemon's \
+         start, after a run while there are any, and when a page is opened.";
     failed_runs: Gauge, "auditlake_failed_runs", JOB,
-        "Scheduled runs that failed in a row, up to the last one; 0 once one succeeds.";
+        "Consecutive failed scheduled runs; 0 after a success.";
 
     requests: Counter, "auditlake_requests_total", &["provider", "connection", "status"],
-        "Requests sent to providers, each attempt, sign-ins and downloads included, by the answer's status; \
-         `none` without an answer.";
+        "Requests sent to providers by the answer's status, `none` without an answer; includes each attempt, sign-ins \
+         and downloads.";
     request_duration: Histogram(REQUEST_BUCKETS), "auditlake_request_duration_seconds", CONNECTION,
-        "How long requests took, to the last byte of an answer that is read whole, to the first of one that is \
-         streamed.";
+        "Duration of requests, to the last byte of the answer, or to the first if it is streamed.";
     retries: Counter, "auditlake_request_retries_total", CONNECTION,
-        "Requests sent again after a passing failure.";
+        "Requests sent again after a temporary failure.";
     sign_ins: Counter, "auditlake_sign_ins_total", CONNECTION,
-        "Sign-ins begun.";
+        "Sign-ins, including failed ones.";
     budget_wait: Seconds, "auditlake_rate_budget_wait_seconds_total", CONNECTION,
-        "Time that requests spent waiting for the rate budget, queueing and pauses included.";
+        "Time that requests waited for the rate budget, including queueing and pauses.";
     budget_rate: Gauge, "auditlake_rate_budget_requests_per_second", CONNECTION,
-        "How many requests this process may send in the long run, by the configuration or, where that is less, \
-         by what the provider says.";
+        "The sustained rate of requests permitted to this process, by the configuration or, if lower, by the \
+         provider.";
     budget_left: Gauge, "auditlake_rate_budget_left_requests", CONNECTION,
-        "How many requests are left of this process's share of the rate budget at the time of the scrape; 0 \
-         during a pause.";
+        "Requests left in this process's share of the rate budget at the time of the scrape; 0 during a pause.";
     budget_paused_until: Gauge, "auditlake_rate_budget_paused_until_timestamp_seconds", CONNECTION,
-        "Until when nothing is sent, as the provider asked; 0 if it never did.";
+        "End of the pause that the provider requested; 0 if it never requested one.";
 
     store_requests: Counter, "auditlake_store_requests_total", &["operation"],
         "Requests to the lake's store: `get`, `put`, `list`, `copy`, `delete`.";
     store_errors: Counter, "auditlake_store_errors_total", &["operation"],
-        "Of these, those that failed after all retries. What is absent, or there already, is no failure.";
+        "Requests to the lake's store that failed after all retries. A missing or already existing object isn't a \
+         failure.";
 }
 
 /// The name of a metric's kind.

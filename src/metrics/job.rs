@@ -122,7 +122,7 @@ struct JobLabels {
     failures: [Counter; 6],
 }
 
-/// Returns metrics that aren't exported.
+/// Metrics that aren't exported.
 impl Default for JobMetrics {
     fn default() -> Self {
         Metrics::default().job("")

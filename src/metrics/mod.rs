@@ -238,7 +238,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Returns a job whose runs fail, with two gaps and records in quarantine.
+    /// A job whose runs fail, with two gaps and records in quarantine.
     #[derive(Debug)]
     struct FailingJob;
 
