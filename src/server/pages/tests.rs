@@ -761,5 +761,9 @@ fn what_was_only_read_again_isnt_taken_for_empty() {
         &policy(),
     );
     let told = told(Some(&status), &history, NOW);
-    assert!(told[3].contains("the number of rows is unknown"), "{}", told[3]);
+    assert!(
+        told[3].contains("the number of rows is unknown"),
+        "{}",
+        told[3]
+    );
 }

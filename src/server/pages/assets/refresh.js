@@ -1,5 +1,5 @@
-// Keeps a page fresh: asks for it again every few seconds and puts the new <main> in the old one's place, unless the
-// reader is at something that this would take away. Without this script the page refreshes itself more seldom.
+// Keeps a page up to date: fetches it every few seconds and replaces <main>, except where that would interrupt the
+// reader. Without this script, the page reloads itself less often.
 (() => {
   "use strict";
   const every = 1000 * Number(document.currentScript.dataset.every || 5);
@@ -7,7 +7,7 @@
   const label = document.createElement("span");
   const button = document.createElement("button");
   let paused = false;
-  let lost = null; // since when there is no answer
+  let lost = null; // when the server stopped answering
 
   button.type = "button";
   button.addEventListener("click", () => {
@@ -19,7 +19,7 @@
 
   const clock = (at) => at.toISOString().slice(11, 19) + " UTC";
 
-  // says only what changed: the label is read aloud
+  // Sets only what changed, since screen readers announce the label.
   function tell() {
     const said = paused ? "Paused" : lost ? "No answer since " + clock(lost) : "Live";
     const does = paused ? "Resume" : "Pause";
@@ -28,7 +28,7 @@
     live.className = paused ? "paused" : lost ? "lost" : "";
   }
 
-  // what stands where in a page: the same in the next one, as long as it is built alike
+  // An element's position in the page, which is the same in the next page if both have the same structure.
   function path(element, root) {
     const steps = [];
     for (let at = element; at !== root; at = at.parentElement) {
