@@ -332,7 +332,7 @@ impl Feed {
     }
 }
 
-/// So many records of each provider, in pages of its own size.
+/// The number of records of each provider, in pages of its own size.
 fn feeds(records: usize) -> Result<Vec<Feed>> {
     let (from, to) = (day(0), day(20));
     let genesys = (0..records).map(|number| {
@@ -386,7 +386,7 @@ fn feeds(records: usize) -> Result<Vec<Feed>> {
         feed("avaya_axp", avaya, 50, |records| {
             format!(r#"{{"pagination":{{"pageSize":50}},"auditRecords":[{records}]}}"#)
         })?,
-        // fewer than were asked for: the rows of a full page's last second are put off to the next
+        // fewer than requested: the rows of a full page's last second are left to the next page
         feed("liveperson", liveperson, 499, |records| {
             format!(r#"{{"data":{{"auditData":[{records}]}}}}"#)
         })?,

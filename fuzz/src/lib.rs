@@ -38,7 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dates", dates),
 ];
 
-/// A configuration is read, or every problem in it is told with its place.
+/// A configuration is read, or every problem in it is reported with its position.
 pub fn jobs_yaml(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

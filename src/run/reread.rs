@@ -474,7 +474,10 @@ mod tests {
         };
         let remark = page.remark.clone();
         assert_eq!(taken(page, ids), rows(&[("[1,0]", 1), ("[2,0]", 1)]));
-        assert_eq!(remark.unwrap(), "the provider counts 1 records but returns 2");
+        assert_eq!(
+            remark.unwrap(),
+            "the provider counts 1 records but returns 2"
+        );
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub fn days_since(since: NaiveDate) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the description of a column.
+/// The description of a column.
 struct Described {
     name: &'static str,
     type_name: String,

@@ -1,5 +1,5 @@
-//! How many calls are made, beside what a client needs that knows all in advance: which windows there are it doesn't
-//! choose, but it asks for full pages, for none twice, and for nothing to find something out.
+//! The number of calls, compared with a client that knows everything in advance: it has the same windows, but requests
+//! only full pages, none of them twice, and nothing to find something out.
 //!
 //! Five days of each provider, in windows of four hours: a first load of two of them, three days' ticks with their
 //! passes, and a backfill of two days before. Time is simulated, so that tokens and what is kept in memory grow old.

@@ -47,7 +47,7 @@ fn weeks() -> i64 {
     asked("AUDITLAKE_SOAK_WEEKS", 2)
 }
 
-/// Starts this test again, to be measured; gives each instant that it comes to `at`, before it goes on.
+/// Starts this test again, to be measured; passes each instant that it reaches to `at`, before it continues.
 fn measure(test: &str, environment: &[(&str, String)], mut at: impl FnMut(Timestamp)) {
     let folder = tempfile::tempdir().unwrap();
     let mut measured = Command::new(std::env::current_exe().unwrap())
@@ -244,7 +244,7 @@ async fn live_for_weeks(folder: &str) {
     assert!(second.other <= first.other, "state objects grow");
 }
 
-/// A provider that makes each page when it is asked for: so many audits of one hour.
+/// A provider that generates each page on request: a number of audits of one hour.
 async fn endless(rows: i64) -> String {
     async fn page(State(rows): State<i64>, body: String) -> String {
         let asked: Value = serde_json::from_str(&body).unwrap();

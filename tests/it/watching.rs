@@ -136,7 +136,7 @@ fn promtool_takes_the_alerts_and_they_fire_as_they_should() {
     promtool(&folder, &["test", "rules", "alerts_test.yaml"], None);
 }
 
-/// As rules, with what Grafana puts in the place of its variables.
+/// As rules, with the values that Grafana inserts for its variables.
 #[test]
 #[ignore = "needs promtool: make check-alerts"]
 fn promtool_takes_the_dashboards_queries() {

@@ -46,8 +46,8 @@ pub(crate) struct Week {
 }
 
 impl Week {
-    /// What is in quarantine but for lines `null`, of which there must be some. They can't be told apart: how many there
-    /// are of them nobody can say whose days are asked for several times.
+    /// The lines in quarantine except for `null`; some of those must be there. They can't be distinguished, so they
+    /// can't be counted if days are requested several times.
     fn without_nulls(&mut self) -> Vec<String> {
         let all = self.quarantine.len();
         self.quarantine.retain(|raw| raw != "null");

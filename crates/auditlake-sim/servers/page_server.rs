@@ -1,4 +1,5 @@
-//! A provider that is never the bottleneck, for `make bench`: audits of Genesys Cloud, made up once and kept in memory.
+//! A provider that is never the bottleneck, for `make bench`: audits of Genesys Cloud, generated once and kept in
+//! memory.
 //!
 //! ```text
 //! cargo run --release --package auditlake-sim --bin page_server -- --records 1000000 --days 20
@@ -25,7 +26,7 @@ use audits::{FIRST_MS, Serving, Slots};
 
 /// How many audits a page has.
 const PAGE: u64 = 500;
-/// How many pages are made up; after the last one they come again, with other ids and times.
+/// The number of generated pages; after the last one they are repeated with other ids and times.
 const MADE_UP: u64 = 500;
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -77,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("http://{}", listener.local_addr()?);
     for stream in listener.incoming() {
         let (stream, world) = (stream?, world.clone());
-        // a client that goes away is no failure
+        // a client that disconnects isn't a failure
         std::thread::spawn(move || world.serve(stream).is_ok());
     }
     Ok(())
@@ -257,7 +258,7 @@ impl World {
         Some(since.div_ceil(self.every_us() * PAGE).min(self.pages()))
     }
 
-    /// A page's records, in the place of what is in `records`.
+    /// A page's records; replaces the contents of `records`.
     fn page(&self, number: u64, records: &mut Vec<u8>) {
         let round = number / MADE_UP;
         let page = &self.made_up[usize::try_from(number % MADE_UP).unwrap_or_default()];

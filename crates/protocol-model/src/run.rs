@@ -132,7 +132,7 @@ impl Run {
         }
     }
 
-    /// Publishes the next file, or goes on when all are.
+    /// Publishes the next file, or continues if all are published.
     pub(crate) fn publish(&mut self, scenario: &Scenario) {
         while let Some(commit) = self.publishing.first() {
             if usize::from(self.place) < commit.files.len() {

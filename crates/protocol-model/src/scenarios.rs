@@ -1,4 +1,4 @@
-//! What is explored: the shortcuts, each of which must break, and the protocol, which must not.
+//! The explored scenarios: shortcuts, all of which must break, and the protocol, which must not.
 
 use crate::objects::Events;
 use crate::rules::{

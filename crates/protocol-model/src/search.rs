@@ -75,7 +75,7 @@ pub fn explore(scenario: &Scenario, most: usize) -> Found {
     }
 }
 
-/// Two hashes of 64 bits: one state in 2^64 would have to be taken for another by both.
+/// Two hashes of 64 bits: a state is mistaken for another only if both hashes collide.
 fn fingerprint(world: &World) -> (u64, u64) {
     let hash = |salt: u8| {
         let mut hasher = DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! What jobs.yaml may say about AXP, and what it is told otherwise.
+//! The keys of AXP in jobs.yaml, and the messages for mistakes in them.
 
 use std::time::Duration;
 

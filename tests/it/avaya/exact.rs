@@ -59,8 +59,8 @@ async fn records_of_one_instant_may_come_in_any_order() {
     }
 }
 
-/// No page holds 60 records of one instant. What some pages repeat and others pass over must not make up for it: the
-/// range fails and says so, and no row is landed that isn't there.
+/// No page holds 60 records of one instant. Records that pages repeat must not compensate for records that pages skip:
+/// the range fails with a message, and no row lands that doesn't exist.
 #[tokio::test]
 async fn more_records_of_one_instant_than_fit_on_a_page_are_never_guessed_at() {
     let spec = DatasetSpec {
@@ -247,7 +247,7 @@ async fn a_range_that_is_too_large_is_halved() {
             most_records: Some(40),
             ..settings()
         },
-        // without a word, but that it counts more than it shows
+        // without a message, except that it counts more than it returns
         AvayaSettings {
             deepest: Some(40),
             ..settings()

@@ -57,7 +57,7 @@ fn page(name: &str) -> Result<Page, Refusal> {
     Avaya::default().page(&ask("user/PROFILE"), None, sample(200, name))
 }
 
-/// The samples' pages hold five records, so those after the first are asked for as a server's that gives no more.
+/// The samples' pages hold five records, so later pages are requested as from a server with that limit.
 fn later_page(number: u32, received: u64, name: &str) -> Result<Page, Refusal> {
     let place = place(number, received);
     Avaya::default().page(&ask("user/PROFILE"), Some(&place), sample(200, name))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 
-/// A page of so many records, with this `pagination`.
+/// A page of `records` records, with this `pagination`.
 fn page(count: usize, pagination: &Value) -> String {
     let records = vec![json!({ "date": "2026-03-01T10:00:00Z" }); count];
     json!({ "pagination": pagination, "auditRecords": records }).to_string()
@@ -46,7 +46,7 @@ fn pages_are_counted_from_the_total() {
         // an empty page ends it, whatever the total
         (Some((2, 50)), 0, full(2, 120), "0 records of 120, end"),
         (None, 0, full(1, 3), "0 records of 3, end"),
-        // a server that gives less than was asked for says so, or doesn't
+        // a server that returns fewer than requested, with or without saying so
         (
             Some((3, 40)),
             20,
@@ -179,7 +179,7 @@ fn each_further_reading_cuts_its_pages_elsewhere() {
     assert!(shown(&adapter.call(&late, None).unwrap()).contains("pageSize=5 "));
 }
 
-/// A server with smaller pages than it was asked for would cut a confirming reading where it cut the one before.
+/// A server with smaller pages than requested would split a confirming read at the same records as the one before.
 #[test]
 fn a_confirming_reading_cuts_below_what_the_server_gives() {
     let adapter = Avaya::default();
@@ -427,7 +427,7 @@ fn an_object_that_is_gone_is_named_by_its_earlier_state() {
     }
 }
 
-/// What a smaller range may cure is told from what it can't.
+/// Failures that a smaller range may cure are distinguished from the others.
 #[test]
 fn only_a_violation_about_the_intervals_length_halves_the_range() {
     let refusal = |status, field: &str, code: &str| {

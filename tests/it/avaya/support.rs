@@ -47,7 +47,7 @@ pub(super) fn sample(status: u16, name: &str) -> Answer {
     answer(status, fixture(name))
 }
 
-/// The place of a page, with so many records on the pages before.
+/// The position of a page, with the number of records on the pages before it.
 pub(super) fn place(page: u32, received: u64) -> Cursor {
     Cursor(format!(
         r#"{{"page":{page},"size":50,"received":{received}}}"#

@@ -20,7 +20,7 @@ use crate::s3::Store;
 /// How long a round is given at most, and how much event time it is thought to need.
 const ROUND: Duration = Duration::from_secs(4);
 
-/// Events since ten minutes ago, for as long as so many rounds take, as they happen. Some come late.
+/// Events from ten minutes ago on, for as long as the rounds take, as they happen. Some come late.
 pub(super) fn as_it_happens(rounds: u64) -> Spec {
     let now = DateTime::from_timestamp(now().timestamp(), 0).unwrap();
     let from = now - TimeDelta::minutes(10);
@@ -49,11 +49,11 @@ server: { listen: '127.0.0.1:0' }",
 enum Moment {
     /// So long after its start.
     After(Duration),
-    /// When it has written so many lines of log.
+    /// When it has written this number of log lines.
     Lines(usize),
     /// When the providers have been called so often.
     Calls(u64),
-    /// When it has sent so many requests to the store.
+    /// When it has sent this number of requests to the store.
     Requests(u64),
     /// While its n-th request of a kind is on its way.
     Within(Step, usize, Fault),

@@ -141,7 +141,7 @@ impl Proxy {
                 let (client, _) = listener.accept().await.unwrap();
                 let shared = Arc::clone(&of_task);
                 connections.spawn(async move {
-                    // whoever goes away in the middle is what this is for
+                    // clients that disconnect in the middle are the purpose of this proxy
                     let _ = serve(client, store, &shared).await;
                 });
                 while connections.try_join_next().is_some() {}

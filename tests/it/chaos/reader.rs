@@ -1,4 +1,4 @@
-//! Somebody who lists and reads the table again and again while it is written, by the store's own means.
+//! A reader that lists and reads the table continuously while it is written, with the store's own client.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -91,7 +91,7 @@ impl Reader {
         }
     }
 
-    /// Looks all the time, until it is told that it is enough.
+    /// Reads continuously until it is stopped.
     pub(super) fn keep_looking(mut self) -> Looking {
         let enough = CancellationToken::new();
         let told = enough.clone();

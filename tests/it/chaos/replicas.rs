@@ -75,14 +75,14 @@ server: { listen: '127.0.0.1:0', replicas: 3 }",
     };
     let mut world = World::in_store(&spec, &store, &store.endpoint, "").await;
     let reader = world.reader().keep_looking();
-    // each has something to do from the beginning, and each job somebody else who can take it over
+    // each has work from the beginning, and each job another replica that can take it over
     let run_of = |jobs: &[&str]| {
         let of = jobs.iter().flat_map(|job| ["--job", job]);
         world.start(&std::iter::once("run").chain(of).collect::<Vec<_>>())
     };
     let sleeper = run_of(&["people"]);
     let victim = run_of(&["routing"]);
-    // `people` takes longer than anybody waits: whoever has it first keeps it
+    // `people` takes longer than the others wait: its first owner keeps it
     until("the one to be stopped has its job", async || {
         let claim = world.newest("people").await.and_then(|newest| newest.claim);
         claim.is_some_and(|claim| claim.pid == sleeper.id())
@@ -105,7 +105,7 @@ server: { listen: '127.0.0.1:0', replicas: 3 }",
     let successor = world.newest("people").await.unwrap();
     let expired = held.claim.unwrap().expires_at;
     assert!(successor.at >= expired, "{successor:?} before {expired}");
-    // and whoever sees that a process is dead needn't wait
+    // and a replica that sees that the process is dead doesn't have to wait
     added.says("run ended job=\"liveperson\"").await;
     added.says("run ended job=\"routing\"").await;
     third.says("run ended job=\"others\"").await;

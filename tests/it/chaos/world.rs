@@ -25,7 +25,7 @@ use crate::support::rig::exceeding;
 
 /// What the providers hold, and how jobs.yaml pulls it.
 pub(super) struct Spec {
-    /// Genesys Cloud holds so many, each of the others a quarter.
+    /// The number of events of Genesys Cloud; each of the others has a quarter of it.
     pub(super) records: usize,
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
@@ -321,7 +321,8 @@ jobs:{}
         lake::newest(&self.lake(), job).await.unwrap()
     }
 
-    /// What happened before `to` and can be seen at `now`, and could be within so many microseconds.
+    /// The events before `to` that are visible at `now`, and those that may be visible within a tolerance in
+    /// microseconds.
     fn truth(
         &self,
         (_, connection, services): Job,

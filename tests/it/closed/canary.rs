@@ -40,7 +40,7 @@ impl Canaries {
         text
     }
 
-    /// One that somebody else made: a token. What is too short to be told from other text isn't one.
+    /// A canary made elsewhere: a token. A text too short to be distinguished from other text isn't one.
     pub(crate) fn know(&self, place: &str, text: &str) {
         assert!(text.len() >= PIECE, "{place}: `{text}` is no canary");
         let mut state = self.0.lock().unwrap();

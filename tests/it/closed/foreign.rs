@@ -1,5 +1,5 @@
-//! Where credentials go: to the hosts of their connection, whatever anybody says. A proxy sees every host that is asked
-//! for, whether it exists or not.
+//! Credentials go only to the hosts of their connection, whatever an answer or a setting says. A proxy sees every
+//! requested host, whether it exists or not.
 
 use std::collections::BTreeSet;
 
@@ -148,7 +148,7 @@ async fn a_download_elsewhere_goes_bare() {
 #[tokio::test]
 async fn a_download_that_is_not_https_needs_leave() {
     let connections = Connections::start(Way::Plain).await;
-    // the connection itself is https: its proxy is asked for a tunnel, and gives none
+    // the connection itself is https: its proxy gets a request for a tunnel and refuses it
     connections.change(
         "base_url: http://api.genesys.test",
         "base_url: https://api.genesys.test",

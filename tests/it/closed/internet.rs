@@ -86,7 +86,7 @@ impl Drop for Internet {
 }
 
 impl Internet {
-    /// With these hosts, each served by what is at a URL. Tokens that pass are taken for canaries.
+    /// With these hosts, each served by the server at a URL. Tokens that pass become canaries.
     pub(crate) async fn start(hosts: &[(&str, String)], canaries: &Canaries) -> Self {
         auditlake::tls::install();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

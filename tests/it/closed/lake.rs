@@ -53,7 +53,7 @@ async fn echoing(status: u16, form: &'static str, location: Option<String>) -> S
     url
 }
 
-/// Somebody else's host: every byte that reaches it.
+/// A foreign host; collects every byte that reaches it.
 async fn foreign() -> (String, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/elsewhere", listener.local_addr().unwrap());

@@ -14,12 +14,12 @@ use super::canary::Canaries;
 use crate::support::provider::{Event, Provider, at};
 use crate::support::rig::lake_in_memory;
 
-/// An adapter that panics over what it reads, until it is told not to.
+/// An adapter that panics over its input until it is switched off.
 #[derive(Debug)]
 struct Panics {
     inner: Arc<dyn Adapter>,
     secret: String,
-    /// In `page`, which a worker calls; else in `call`.
+    /// In `page`, which a worker calls; otherwise in `call`.
     in_page: bool,
     armed: Arc<AtomicBool>,
 }

@@ -86,8 +86,7 @@ fn pitfall_4_names_are_spelled_as_the_query_has_them() {
     assert_eq!(record.unwrap().actor_login.as_deref(), Some("yes"));
 }
 
-// Pitfalls 5 (https, no foreign host) and 8 (child accounts) are told in config.rs. Pitfall 6 is about other people's
-// code.
+// Pitfalls 5 (https, no foreign host) and 8 (child accounts) are tested in config.rs. Pitfall 6 is about other clients.
 
 #[test]
 fn pitfall_7_inputs_are_kept_word_by_word_and_no_message_tells_them() {

@@ -14,7 +14,7 @@ use crate::support::rig::{Row, at, failures, range};
 
 const SETTLE: &str = "settle: [1h, 24h]";
 
-/// Every so many hours until all is settled.
+/// Runs at an interval in hours until everything is settled.
 async fn pull_through(rig: &Rig, hours: usize) {
     for hour in (hours..=120).step_by(hours) {
         let hour = i64::try_from(hour).unwrap();
@@ -348,7 +348,7 @@ async fn jobs_of_different_actions_or_accounts_share_nothing() {
     assert_eq!(all + child.rows().await.len(), spec.records);
 }
 
-/// Why the first day that fails does so; days are asked for side by side, so which of them that is may differ.
+/// The error of the first day that fails. Days are requested in parallel, so it may be any of them.
 async fn refusal(rig: &Rig) -> String {
     let said = failures(&rig.run(at("2026-03-10")).await);
     said.trim().splitn(3, ' ').last().unwrap().to_owned()

@@ -32,12 +32,12 @@ pub(super) fn settings() -> EverywareSettings {
 }
 
 impl Rig {
-    /// A job from 2026-03-01 on unless it says otherwise, with these keys beside what it needs.
+    /// A job from 2026-03-01 on unless its keys say otherwise, with these keys in addition to the required ones.
     pub(super) async fn new(spec: &DatasetSpec, settings: EverywareSettings, job: &str) -> Self {
         Self::of_account(spec, settings, "account_id: acme", job).await
     }
 
-    /// The same, with a key of the connection's beside what that needs.
+    /// The same, with a key of the connection in addition to the required ones.
     pub(super) async fn of_account(
         spec: &DatasetSpec,
         settings: EverywareSettings,
@@ -112,7 +112,7 @@ jobs:
                 .bytes()
                 .await
                 .unwrap();
-            // the hint beside the log is no commit
+            // the hint next to the log isn't a commit
             log.extend(serde_json::from_slice(&bytes).ok());
         }
         log

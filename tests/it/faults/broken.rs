@@ -203,7 +203,7 @@ async fn each_costs_itself<W: World>(from: From, sim: W) {
         for &place in places {
             let mut records: Vec<String> = (0..6).map(record::<W>).collect();
             records[place] = break_it(&records[place]);
-            // at the end of the list, half a record can't be told from a page that was cut
+            // at the end of the list, half a record looks like a page that was cut short
             if place == 5 && *how == "half a record" {
                 continue;
             }
@@ -301,7 +301,7 @@ async fn a_broken_record_of_everyware_cloud_costs_itself() {
     each_costs_itself(From::Page, <everyware::Everyware as World>::start(0).await).await;
 }
 
-/// A page that was cut short, with a broken record in it or not, is never taken for a whole one.
+/// A page that was cut short, with or without a broken record in it, is never accepted as complete.
 async fn never_passes_cut<W: World>() {
     let mut rig = rig_for(From::Page, W::start(0).await).await;
     for (how, break_it) in [BREAKS[6], BREAKS[18], BREAKS[22], BREAKS[24]] {
@@ -336,7 +336,7 @@ async fn never_passes_cut<W: World>() {
 
 every_provider!(async fn never_passes_cut);
 
-/// Several on one page cost themselves, too, also where records have no ids and are counted.
+/// Several of them on one page affect only themselves, too, also where records have no ids and are counted.
 async fn several_cost_themselves<W: World>() {
     let mut rig = rig_for(From::Page, W::start(0).await).await;
     let (lake, partition_by) = lake_in_memory().await;

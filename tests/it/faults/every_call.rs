@@ -133,7 +133,7 @@ async fn signing_in<W: World>() -> String {
         let ended = attempt(&rig, at(NOW)).await;
         let again = attempt(&rig, at(NOW)).await;
         let calls = rig.sim.counters().calls(endpoint);
-        // of one that may pass, the attempts of two runs; else one for both
+        // for a temporary failure, the attempts of two runs; otherwise one for both
         let most = match ended.kinds.first() {
             Some(FailureKind::Transient | FailureKind::RateLimited) => 16,
             _ => 1,

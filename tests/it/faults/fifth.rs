@@ -45,7 +45,7 @@ async fn becomes_exact<W: World>(seeds: u64) {
                 break;
             }
             failed += 1;
-            // a process that restarts: it knows of no pause that was asked for, and of no refusal
+            // a process that restarts: it knows of no requested pause and of no refusal
             rig.job.source.client = client(&yaml, impatient());
         }
         let befallen = rig.sim.faults().at_random_so_far();

@@ -36,7 +36,7 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Which come at random, one call in five: those that a provider may show now and then.
+/// Faults at random, in one call of five: those that a provider may show occasionally.
 pub(super) fn all() -> Vec<Named> {
     let named = |name, fault| Named { name, fault };
     vec![

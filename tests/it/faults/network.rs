@@ -1,4 +1,4 @@
-//! Names that nobody knows, certificates that nobody trusts, and ports where nobody, or somebody else, answers.
+//! Unknown host names, untrusted certificates, and ports without a server or with another one.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -50,7 +50,7 @@ fn serve(name: &str) -> u16 {
         let tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut stream = rustls::StreamOwned::new(tls, stream);
         if stream.read(&mut [0; 4096]).is_ok() {
-            // whoever has gone hears nothing of it
+            // a client that disconnected gets no answer
             let _ = stream.write_all(OK.as_bytes());
             stream.conn.send_close_notify();
             let _ = stream.flush();

@@ -9,7 +9,7 @@ use auditlake::sim::{Fault, avaya, everyware, genesys, liveperson};
 use super::worlds::*;
 use crate::support::rig::{Rig, at};
 
-/// A range has so many pages at most.
+/// The maximum number of pages of a range.
 const MOST: usize = 20;
 
 fn few_pages() -> ClientLimits {
@@ -100,7 +100,8 @@ async fn the_pages_of_a_query_end_whatever_its_cursors_say() {
         assert!(ended.said.contains(expected), "{name}: {}", ended.said);
         let calls = rig.sim.counters().calls(genesys::endpoint::RESULTS);
         assert!(calls <= most, "{name}: {calls}");
-        // the place that was left is of a query that is nonsense; what was made up has landed, and is no part of the truth
+        // the stored cursor belongs to a query of nonsense; the invented records have landed and aren't part of the
+        // truth
         rig.sim.faults().clear();
         rig.job.source.client = client(&yaml, impatient());
         rig.tick(at(NOW)).await;
@@ -224,7 +225,7 @@ async fn a_page_of_avaya_axp_over_the_cap_is_halved() {
     is_halved::<avaya::Avaya>(6_000).await;
 }
 
-/// Whole days can't be halved; smaller pages can be asked for.
+/// Whole days can't be halved, but smaller pages can be requested.
 #[tokio::test]
 async fn a_page_of_live_person_over_the_cap_says_so_until_its_size_is_set() {
     let sim = <liveperson::LivePerson as World>::start(400).await;
@@ -249,7 +250,7 @@ async fn a_page_of_live_person_over_the_cap_says_so_until_its_size_is_set() {
     rig.assert_holds(rig.sim.truth()).await;
 }
 
-/// A download that can't be unpacked, or is none, is asked for inline.
+/// If a download can't be decompressed or isn't one, the results are requested inline.
 #[tokio::test]
 async fn a_download_that_cannot_be_unpacked_is_asked_for_inline() {
     let cut = super::kinds::gzip(b"[{}]");

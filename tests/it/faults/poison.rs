@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::worlds::*;
 use crate::support::rig::{Rig, at, exceeding, range};
 
-/// Pulls these records, and says how many of them landed and how many wait in quarantine.
+/// Pulls these records. Returns the number of those that landed and of those in quarantine.
 ///
-/// Nothing of them is lost, altered or made up: what neither landed nor waits is one that the lake has by its id, or one
-/// that waits for its own range.
+/// No record is lost, altered or invented: one that neither landed nor is in quarantine is in the lake already, by its
+/// id, or belongs to another range.
 async fn pull<W: World>(rig: &Rig<W>, records: Vec<String>) -> (u64, u64) {
     let mut sent = records.clone();
     feed(&rig.sim, records);
@@ -46,7 +46,7 @@ async fn pull<W: World>(rig: &Rig<W>, records: Vec<String>) -> (u64, u64) {
     (counts.new, counts.quarantined)
 }
 
-/// The same for records each of which has to be told from all others.
+/// The same for records that are all distinct.
 async fn keeps_each<W: World>(records: Vec<String>) -> (u64, u64) {
     let rig: Rig<W> = rig(0).await;
     let all = records.len() as u64;

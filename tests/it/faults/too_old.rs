@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta};
 use super::worlds::*;
 use crate::support::rig::{Rig, at, range};
 
-/// Eleven days after noon of the day of which there are records.
+/// Eleven days after noon of the day with records.
 const LATER: &str = "2026-03-12T12:00:00Z";
 
 /// A job that begins long before there are records.
@@ -75,7 +75,7 @@ async fn is_passed_over<W: World>(said: &str, most: u64) {
     };
     assert!(given - oldest <= margin, "{given}");
     if days {
-        // what lies in the days that are asked for with others lands, too
+        // records of days that are requested together with others land, too
         let rows = rig.rows().await.len();
         let truth = rig.sim.truth();
         assert!(rows >= truth.iter().filter(|key| after(given)(key)).count());

@@ -1,5 +1,5 @@
-//! Windows that fail while others don't: the stream goes on, what failed is tried again, what is too slow is made smaller,
-//! and what looks like that in an outage isn't.
+//! Windows that fail while others don't: the stream continues, failed windows are tried again, slow ones are halved,
+//! and those that are slow because of an outage aren't.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn four_bad_hours<W: World>(fault: Fault) {
     assert_eq!(progress.window, None, "nothing was narrowed");
     assert_eq!(progress.failed.len(), 4);
 
-    // what is fresh is pulled first; the four are tried again now and then
+    // fresh windows are pulled first; the four are tried again occasionally
     let before = rig.sim.counters().calls(W::ASKS);
     let hour = TimeDelta::hours(1);
     let report = attempt(&rig, at(NOW) + hour).await.report.unwrap();
@@ -118,7 +118,7 @@ async fn a_bad_day<W: World>() {
         range("2026-03-04T12:00:00Z", "2026-03-04T13:00:00Z"),
         status(500),
     );
-    // a day more is asked for on each side
+    // an extra day is requested on each side
     let ended = attempt(&rig, at("2026-03-09T00:02:00Z")).await;
     let report = ended.report.unwrap();
     assert!(
@@ -145,7 +145,7 @@ async fn a_bad_day_doesn_t_keep_the_others_out() {
     a_bad_day::<liveperson::LivePerson>().await;
 }
 
-/// One window is bad for a week: every hour lands in its time, and the bad one is asked for less and less.
+/// One window is bad for a week: every hour lands in its time, and the bad one is requested less and less often.
 #[tokio::test]
 async fn a_bad_window_of_weeks_costs_little() {
     let rig: Rig<avaya::Avaya> = rig_of(60, "1h", impatient()).await;
@@ -309,7 +309,7 @@ async fn what_stalls_or_breaks_off_is_made_smaller() {
     }
 }
 
-/// A backfill goes on after a bad window, and says so; repeating it brings what was left.
+/// A backfill continues after a bad window and reports it; repeating it pulls the rest.
 #[tokio::test]
 async fn a_backfill_goes_on_after_a_bad_window() {
     let sim = <avaya::Avaya as World>::start(60).await;
@@ -336,7 +336,7 @@ async fn a_backfill_goes_on_after_a_bad_window() {
     }
 }
 
-/// A settle pass that fails isn't taken for a gap, holds nothing up, and is made up for.
+/// A settle pass that fails doesn't count as a gap, holds nothing up, and is repeated.
 #[tokio::test]
 async fn a_bad_settle_pass_is_tried_again() {
     let sim = <avaya::Avaya as World>::start(60).await;

@@ -30,7 +30,7 @@ pub(crate) trait World: Simulated + Sized {
     /// The sign-in, where there is one.
     const SIGN_IN: Option<&str>;
 
-    /// One that holds so many records of the day, all to be seen soon.
+    /// A data set with this number of records on the day, all visible soon.
     async fn start(records: usize) -> Self;
     /// The connection's keys.
     fn connection(&self) -> String;
@@ -42,7 +42,7 @@ pub(crate) trait World: Simulated + Sized {
     fn asked(asked: Asked<'_>) -> Option<Range>;
     /// The body of a refusal.
     fn refusal(said: &str) -> String;
-    /// The body of a first page with these records, each JSON; nothing if another page was asked for.
+    /// The body of a first page with these records, each JSON; empty if another page was requested.
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String>;
     /// A record with this id and this time, each JSON, and these members (`,"a":1`); with no time if that is empty.
     fn record(id: &str, time: &str, more: &str) -> String;
@@ -120,7 +120,7 @@ jobs:
     )
 }
 
-/// A provider with so many records, and a job that asks for a whole day at once.
+/// A provider with this number of records, and a job that requests a whole day at once.
 pub(super) async fn rig<W: World>(records: usize) -> Rig<W> {
     let sim = W::start(records).await;
     let yaml = yaml(&sim, "1000000/s", "window: 1d");
@@ -137,7 +137,7 @@ pub(super) fn impatient() -> ClientLimits {
     }
 }
 
-/// The job's client anew: it knows of no pause and no token.
+/// A new client for the job, without a pause or a token.
 pub(super) fn renew<W: World>(rig: &mut Rig<W>, limits: ClientLimits) {
     let yaml = yaml(&rig.sim, "1000000/s", "window: 1d");
     rig.job.source.client = client(&yaml, limits);

@@ -15,7 +15,7 @@ fn genesys() -> Genesys {
     adapter(Mode::Auto)
 }
 
-/// A record with these members in the place of others.
+/// A record with these members instead of others.
 fn with(members: &Value) -> String {
     let mut record = json!({ "id": "1", "eventDate": "2026-03-02T10:00:00Z", "action": "Update" });
     for (name, value) in members.as_object().unwrap() {
@@ -221,7 +221,7 @@ fn a_renamed_user_is_no_other_record() {
         hash(&before),
         hash(&of(json!({ "id": "v", "name": "Dana Whitfield" })))
     );
-    // exact numbers beside it
+    // exact numbers next to it
     let number = |n: &str| format!(r#"{{"n":{n},"user":{{"id":"u","name":"D"}}}}"#);
     assert_ne!(
         hash(&number("9007199254740993")),

@@ -28,8 +28,8 @@ fn long() -> Range {
     range("2026-03-01", "2026-06-01")
 }
 
-/// A provider at some distance that takes its time for a query, allows 300 calls a minute, and refuses the next one
-/// without a word before.
+/// A provider with some latency that takes time for a query, allows 300 calls per minute, and refuses the next one
+/// without advance notice.
 fn strict(rate_count: RateCount) -> GenesysSettings {
     GenesysSettings {
         rate_limit: RateLimit {
@@ -84,7 +84,7 @@ async fn run(job: &run::Job, lane: RunMode, stop: &CancellationToken) -> RunRepo
     }
 }
 
-/// How many calls a backfill makes in so many minutes.
+/// The number of calls that a backfill makes in a number of minutes.
 async fn calls_of_a_backfill(rig: &Rig) -> f64 {
     let stop = CancellationToken::new();
     let looking = async {
@@ -155,7 +155,8 @@ async fn a_client_that_is_a_twentieth_too_fast_is_refused() {
     }
 }
 
-/// How long a window takes while four are in flight: so many at a time, and so many in a minute, by Little's law.
+/// The time that a window takes while four are in flight, from the number at a time and the number per minute, by
+/// Little's law.
 async fn window(rig: &Rig) -> Duration {
     let began = Instant::now();
     let stop = CancellationToken::new();

@@ -254,7 +254,7 @@ fn every_error_has_a_kind_and_says_what_the_provider_said() {
     insta::assert_snapshot!(text);
 }
 
-/// Where a page of results is asked for, what would be a failure elsewhere says that its place is gone.
+/// In answer to a request for a page of results, statuses that are failures elsewhere mean that its cursor is gone.
 #[test]
 fn a_refused_place_is_gone() {
     let said = |cursor: &Cursor, status, name| {
@@ -315,7 +315,7 @@ fn filters_are_asked_for_as_in_the_sample() {
         ..GenesysOptions::default()
     });
     let stream = adapter.listed_streams().remove(0);
-    // the stream's name tells its filters from others; the provider is asked for the service
+    // the stream's name contains its filters; requests name only the service
     insta::assert_snapshot!(stream.id, @"PeoplePermissions#45836927");
     let ask = PageRequest {
         stream,

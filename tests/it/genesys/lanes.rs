@@ -1,4 +1,4 @@
-//! Backfills beside what is due, and streams that come and go.
+//! Backfills next to due windows, and streams that come and go.
 
 use auditlake::clock::Clock;
 use auditlake::model::{FailureKind, PartitionColumn};
@@ -35,7 +35,7 @@ async fn a_backfill_pulls_what_is_missing_and_a_refetch_adds_nothing() {
     let report = rig.backfill(whole, false, at(NOW)).await;
     assert_eq!(failures(&report), "");
     rig.assert_exact(whole.from(), whole.to(), at(NOW)).await;
-    // two windows of two services, of which realtime knows one
+    // two windows of two services; realtime knows only one of the services
     assert_eq!(report.tally.windows, 4);
     assert_eq!(report.tally.counts.duplicate, 0);
     assert_eq!(rig.sim.counters().calls(REALTIME), realtime + 3); // one has two pages

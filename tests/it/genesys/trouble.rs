@@ -461,7 +461,7 @@ async fn a_range_that_is_begun_again_quarantines_nothing_twice() {
     assert!(rig.sim.counters().calls(SUBMIT) > 1);
     assert_eq!(rig.quarantine().await.len(), expected);
 
-    // the run is stopped, and the next one goes on
+    // the run is stopped, and the next one continues
     let rig = Rig::with(
         &poisoned(),
         prompt(),

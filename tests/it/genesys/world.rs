@@ -50,7 +50,7 @@ impl World for genesys::Genesys {
     fn asked(asked: Asked<'_>) -> Option<Range> {
         let body: Value = serde_json::from_slice(asked.body).ok()?;
         let (from, to) = body["interval"].as_str()?.split_once('/')?;
-        // a second more is asked for
+        // an extra second is requested
         Range::new(at(from) + TimeDelta::seconds(1), at(to))
     }
     fn refusal(said: &str) -> String {

@@ -67,8 +67,7 @@ async fn a_run_that_fails_as_a_whole_says_so() {
     assert_eq!(failed.error, error.to_string());
 }
 
-/// Two jobs share a connection, and its calls fail now and then: each call is counted once, for the job that it was
-/// made for.
+/// Two jobs share a connection, and its calls fail occasionally: each call is counted once, for its own job.
 #[tokio::test]
 async fn every_request_is_counted_once() {
     let rig = rig().await;
@@ -149,7 +148,7 @@ async fn commits_of_other_versions_are_read() {
     );
 }
 
-/// A range of many pages, each of them a commit, whose calls fail now and then.
+/// A range of many pages, each of them a commit, whose calls fail occasionally.
 #[tokio::test]
 async fn every_request_of_a_range_in_many_commits_is_counted_once() {
     let log =

@@ -19,7 +19,7 @@ use super::support::*;
 use crate::support::rig::lake_in_memory;
 use crate::support::store::{Answer, Fault, FaultStore};
 
-/// A minute later; nothing else is told of it.
+/// A minute later; nothing else about it is recorded.
 async fn wait() {
     tokio::time::advance(Duration::from_mins(1)).await;
 }
@@ -140,7 +140,7 @@ async fn no_more_than_eight_requests_are_under_way_at_a_time() {
     let (mut under_way, mut most) = (VecDeque::new(), 0);
     let granting = async {
         loop {
-            // whoever can make a request makes it, before any is answered
+            // every process that can make a request makes it, before any is answered
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }

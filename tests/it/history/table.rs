@@ -205,7 +205,7 @@ async fn a_commit_from_the_future_is_taken_as_of_the_day_that_is_written() {
     );
 }
 
-/// A clock far ahead, or somebody's hand, left a file of a day to come: those that are over are written all the same.
+/// A clock far ahead, or a person, left a file of a future day: files of past days are written all the same.
 #[tokio::test]
 async fn a_file_of_a_day_to_come_is_passed_over() {
     let rig = rig().await;
@@ -229,7 +229,7 @@ async fn a_file_of_a_day_to_come_is_passed_over() {
 }
 
 /// A commit comes late, after one replica has found its day without any: it is in the next day's file, and another
-/// replica that is still at its day begins anew.
+/// replica that is still at its day starts over.
 #[tokio::test]
 async fn who_is_overtaken_by_another_begins_anew() {
     let rig = rig().await;

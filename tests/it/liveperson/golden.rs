@@ -73,7 +73,7 @@ golden!(
     audit_page_selected_fields
 );
 
-/// Times of the provider's default zone are right only for whoever asked for that zone.
+/// Times of the provider's default zone are right only if that zone was requested.
 #[test]
 fn audit_page_default_timezone_desc() {
     let eastern = Taught::new(LivePersonOptions {
@@ -88,7 +88,7 @@ fn audit_page_default_timezone_desc() {
     insta::assert_snapshot!("audit_page_default_timezone_desc", golden(&eastern, &page));
 }
 
-/// Both rows of the hour that clocks show twice are taken for the earlier one.
+/// Both rows of the hour that clocks show twice count as the earlier one.
 #[test]
 fn audit_page_dst_fold_us_eastern() {
     let eastern = Taught::new(LivePersonOptions {

@@ -22,7 +22,7 @@ fn nothing_is_left_to_the_defaults() {
     insta::assert_snapshot!(query(&adapter(), &ask(0), None));
 }
 
-/// 2 and the fold: times are of the zone that was asked for.
+/// 2 and the fold: times are in the requested zone.
 #[test]
 fn a_time_is_read_in_the_zone_that_was_asked_for() {
     let raw = r#"{"changeDate":"2026-03-01 08:05:46.0"}"#;
@@ -39,7 +39,7 @@ fn a_time_is_read_in_the_zone_that_was_asked_for() {
     }
 }
 
-/// 3 and 4: days are asked for, whole ones, with a day more on each side unless their zone is known; nothing is counted
+/// 3 and 4: whole days are requested, with an extra day on each side unless their zone is known; nothing is counted
 /// from the newest row.
 #[test]
 fn whole_days_are_asked_for() {
@@ -112,7 +112,7 @@ fn what_is_no_page_is_a_failure() {
             outline(&page)
         );
     }
-    // without errors to tell of, a list is a list
+    // without errors, a list is a list
     let fine = r#"{"data":{"auditData":[{}]},"errors":[]}"#;
     assert_eq!(
         adapter()
@@ -176,7 +176,7 @@ fn users_are_escaped() {
 /// 6 is the client's (`sessionTTl`), see `sign_in.rs`; 7: each service is looked up by itself, see `trouble.rs`; 8: see
 /// `exact.rs`; 9: see `config.rs`.
 ///
-/// Offsets grow by the rows received, whatever was asked for, and the end is an empty page.
+/// Offsets grow by the rows received, not by those requested, and the end is an empty page.
 #[test]
 fn a_short_page_is_not_the_last() {
     let adapter = adapter();
@@ -242,7 +242,7 @@ fn no_page_ends_within_a_second() {
     let second = adapter.page(&ask(0), cursor.as_ref(), page(&["03", "04"]));
     assert_eq!(second.unwrap().records.len(), 2);
 
-    // a server that shows three at most, whatever is asked for, is found out by its second page
+    // a server with at most three rows per page, whatever the request, is detected at its second page
     let adapter = options(|options| options.page_size = 500);
     let mut cursor = None;
     let mut taken = Vec::new();
@@ -384,7 +384,7 @@ fn what_was_understood_once_is_not_doubted_again() {
 fn the_first_dialect_is_neither_asked_twice_nor_given_up() {
     let adapter = adapter();
     let refused = || sample(200, "error_200_graphql_errors");
-    // this range goes on in words, while another one is understood as it asks
+    // this range continues in words, while another one gets the requested language
     let astray = adapter.page(&ask(0), None, refused()).unwrap().next;
     assert!(query(&adapter, &ask(0), astray.as_ref()).contains("orderBy:[changeTimestamp]"));
     adapter.page(&ask(0), None, rows(2)).unwrap();

@@ -100,7 +100,7 @@ pub(super) fn sample(status: u16, name: &str) -> Answer {
     answer(status, fixture(name))
 }
 
-/// A page of so many rows.
+/// A page of this number of rows.
 pub(super) fn rows(count: usize) -> Answer {
     let row =
         |number: usize| format!(r#"{{"element":"{number}","changeDate":"2026-03-01 13:05:46.0"}}"#);
@@ -123,7 +123,7 @@ pub(super) fn query_of(call: &Call) -> String {
     body["query"].as_str().unwrap().to_owned()
 }
 
-/// The text of the call that a range's reading goes on with.
+/// The text of the call with which the read of a range continues.
 pub(super) fn query(adapter: &Taught, ask: &PageRequest, cursor: Option<&Cursor>) -> String {
     query_of(&adapter.call(ask, cursor).unwrap())
 }
@@ -216,7 +216,7 @@ impl Rig {
         truth.into_iter().map(key).collect()
     }
 
-    /// Pulls every so many hours until all has arrived and settled; the lake then holds the truth.
+    /// Pulls at an interval in hours until everything has arrived and settled; the lake then holds the truth.
     pub(super) async fn pull_three_days(&self, hours: i64) {
         let mut now = at("2026-03-01");
         while now < at("2026-03-06") {

@@ -1,4 +1,4 @@
-//! What goes wrong, what is said of it, and that nothing is lost by it.
+//! Failures and their messages; nothing is lost by any of them.
 
 use auditlake::sim::liveperson::{DatasetSpec, LivePersonSettings, endpoint};
 use auditlake::sim::{Clock, Fault};
@@ -13,7 +13,7 @@ fn settings() -> LivePersonSettings {
     }
 }
 
-/// Rows that come with errors are no page: nothing of them lands, and the next run gets all.
+/// Rows that come with errors aren't a page: none of them lands, and the next run gets all.
 #[tokio::test]
 async fn partial_data_moves_nothing() {
     let rig = Rig::new(&three_days(), settings()).await;
@@ -73,7 +73,7 @@ async fn errors_in_a_200_are_what_they_say() {
             let calls = rig.sim.counters().calls(endpoint::AUDIT);
             let failures = report.failures.len() as u64;
             if errors.contains("UNAUTHENTICATED") {
-                // another one after a new sign-in, but not for ever
+                // another one after a new sign-in, but not forever
                 assert!(calls > failures && calls <= 2 * failures, "{calls}: {said}");
                 assert_eq!(rig.sim.counters().calls(endpoint::TOKEN), 2);
             } else {
@@ -142,7 +142,7 @@ async fn a_pause_in_an_answers_body_rests_the_connection() {
     assert_eq!(rig.sim.counters().calls(endpoint::AUDIT), calls);
 }
 
-/// A pause is made where it is asked for, a few times in a row.
+/// Requested pauses are made, a few times in a row.
 #[tokio::test]
 async fn a_pause_that_an_error_asks_for_is_made() {
     let throttled = r#"{"data":null,"errors":[{"message":"slow down","extensions":{"code":"THROTTLED","retryAfter":0.3}}]}"#;
@@ -226,7 +226,7 @@ async fn what_cannot_be_read_waits_in_quarantine_once() {
     rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
         .await;
     let lines = rig.quarantine().await;
-    // the days beside it show a record, too
+    // the neighbouring days show a record, too
     assert_eq!(counted, lines.len() as u64);
     let mut reasons: Vec<&str> = lines
         .iter()

@@ -1,4 +1,4 @@
-//! `/api/v1` of a real daemon, held against its own description.
+//! `/api/v1` of a real daemon, compared with its own description.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Stdio;
@@ -27,8 +27,8 @@ async fn ask(address: &str, path: &str) -> (u16, Value) {
     )
 }
 
-/// What is wrong with a value under a schema of the description: what it lacks, what it has beside, what is of another
-/// type. Only what the description uses is understood; all else is wrong, too.
+/// The violations of a schema of the description: missing members, additional ones, and those of another type. Only the
+/// keywords that the description uses are supported; others are violations, too.
 fn wrong(at: &str, value: &Value, schema: &Value, description: &Value, found: &mut Vec<String>) {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => description.pointer(&reference[1..]).unwrap(),
@@ -218,7 +218,7 @@ async fn schemathesis_finds_nothing() {
     daemon.signalled("TERM").await.assert_code(0);
 }
 
-/// A job that began two hours ago is drawn over as many weeks as are asked for.
+/// A job that began two hours ago is drawn over the requested number of weeks.
 #[tokio::test]
 async fn the_page_has_as_many_weeks_as_are_asked_for() {
     let (_world, daemon, address) = daemon().await;

@@ -27,7 +27,7 @@ fn refuse(world: &World, status: u16) {
     }
 }
 
-/// Nothing of it steers anything but our own colours, if they are asked for.
+/// It contains no control characters except for our own colours, if they are requested.
 #[track_caller]
 fn assert_fit(what: &str, text: &str, coloured: bool) {
     let mut plain = text.to_owned();

@@ -1,4 +1,4 @@
-//! `/metrics` of a real daemon, held against what its provider and its lake have seen.
+//! `/metrics` of a real daemon, compared with the records of its provider and its lake.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;

@@ -104,7 +104,7 @@ jobs:
     );
     assert!(!said.contains("wrong-secret"), "{said}");
 
-    // and the one that failed goes on where it is, once it is mended
+    // and the one that failed continues from its position once it is mended
     world.change("wrong-secret", "sim-secret");
     world
         .run(&["run", "--once", "--as-of", EVENING, "--job", "other-audits"])

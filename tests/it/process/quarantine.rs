@@ -24,7 +24,7 @@ const QUIET: &[(&str, &str)] = &[("RUST_LOG", "warn")];
 pub(super) const READABLE: &str = r#"{"id":"11111111-1111-4111-8111-111111111111","userHomeOrgId":"22222222-2222-4222-8222-222222222222","username":"n","eventDate":"2026-03-02T12:00:00.000Z","serviceName":"Routing","action":"UPDATE","entityType":"QUEUE","entity":{"id":"33333333-3333-4333-8333-333333333333","name":"q"}}"#;
 pub(super) const TORN: &str = r#"{"id":"#;
 
-/// A job that pulled its day, a year's `max_staleness`, and so many lines in its quarantine.
+/// A job that pulled its day, with a year's `max_staleness` and this number of lines in quarantine.
 pub(super) async fn world(raws: &[&str]) -> World {
     let records = DatasetSpec {
         records: 50,

@@ -189,7 +189,7 @@ async fn of_two_new_jobs_at_once_one_at_most_lands() {
         } else {
             assert!(world.lake().rows().is_empty());
         }
-        // whoever lost may not follow
+        // the loser must not follow
         world.run(&args).await;
         world
             .run(&[&["-c", "other.yaml"], &args[..]].concat())

@@ -44,7 +44,7 @@ const WATCHED: Duration = Duration::from_secs(20);
 /// When each job asked for its audits.
 type Asked = Arc<Mutex<Vec<(String, Timestamp)>>>;
 
-/// An account for every client id, without audits, told apart by their tokens.
+/// An account for every client id, without audits, distinguished by their tokens.
 async fn quiet_provider(asked: Asked) -> String {
     let mapping = || async {
         let services: Vec<Value> = SERVICES.map(|name| json!({ "name": name })).into();
@@ -75,7 +75,7 @@ async fn quiet_provider(asked: Asked) -> String {
     url
 }
 
-/// A daemon with so many jobs, five on a connection; killed when dropped.
+/// A daemon with this number of jobs, five per connection; killed when dropped.
 struct Daemon {
     child: Child,
     said: Arc<Mutex<Said>>,

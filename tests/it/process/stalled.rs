@@ -1,4 +1,4 @@
-//! Standard error is a pipe that nobody reads: the program goes on, and ends.
+//! Standard error is a pipe that nobody reads: the program continues, and ends.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Stdio;
@@ -67,7 +67,7 @@ async fn a_daemon_whose_log_nobody_reads_answers_works_and_stops() {
     assert_eq!(get(&address, "/readyz").await.0, 200);
     world.assert_all_landed();
 
-    // whoever begins to read again is told
+    // a reader that resumes gets a message
     let mut stderr = daemon.stderr.take().unwrap();
     let mut said = String::new();
     let mut buffer = vec![0; 1 << 16];

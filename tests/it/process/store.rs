@@ -576,7 +576,7 @@ fn serve_tls() -> u16 {
                 let body = error("AccessDenied", "no");
                 let length = body.len();
                 let head = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length:";
-                // whoever has gone hears nothing of it
+                // a client that disconnected gets no answer
                 let _ = write!(stream, "{head} {length}\r\n\r\n{body}");
                 stream.conn.send_close_notify();
                 let _ = stream.flush();
@@ -614,7 +614,7 @@ async fn a_ca_file_of_the_lake_is_trusted_beside_the_systems() {
     ended.assert_says("jobs.yaml:2:12: invalid `ca_file`: `jobs.yaml` holds no PEM certificate");
 }
 
-/// An S3 store that looks whether there is an object, takes its time, and then writes.
+/// An S3 store that checks whether there is an object, waits, and then writes.
 async fn racy_store() -> String {
     let objects = Arc::new(Mutex::new(BTreeMap::<String, Bytes>::new()));
     let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {

@@ -312,7 +312,7 @@ impl Process {
         self.says_times(part, 1).await
     }
 
-    /// Waits until `part` was said in so many lines on stderr, and returns the last of them.
+    /// Waits until this number of lines on stderr contain `part`, and returns the last of them.
     pub(crate) async fn says_times(&self, part: &str, times: usize) -> String {
         let waiting = async {
             loop {

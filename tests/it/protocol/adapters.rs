@@ -74,7 +74,7 @@ async fn live<S: Simulator>(
     assert_eq!(reader.violations(), [""; 0], "{fault:?}");
     let staged = keys(&store, "_auditlake/jobs/job/staging").await;
     assert_eq!(staged, [], "{fault:?}");
-    // equal ones of two ranges can't be told apart
+    // equal ones of two ranges can't be distinguished
     let quarantined = reader.quarantined().into_iter();
     let quarantined: Vec<String> = quarantined.filter(|raw| raw != "null").collect();
     let distinct: BTreeSet<String> = quarantined.iter().cloned().collect();

@@ -1,4 +1,4 @@
-//! How much is tried: little by default, as much as is asked for by the environment.
+//! The extent of the tests: small by default, and set by the environment.
 
 use std::ops::Range;
 
@@ -22,8 +22,8 @@ pub(super) fn seeds(first: u64, default: u64) -> Vec<u64> {
     range.collect()
 }
 
-/// Searches are complete if `AUDITLAKE_CHAOS` is `full`; else where they are long, only schedules with so many switches
-/// are tried.
+/// Searches are complete if `AUDITLAKE_CHAOS` is `full`; otherwise long ones try only schedules with a limited number
+/// of switches.
 pub(super) fn unless_full(switches: usize) -> Option<usize> {
     let full = std::env::var("AUDITLAKE_CHAOS").is_ok_and(|wanted| wanted == "full");
     (!full).then_some(switches)

@@ -56,7 +56,7 @@ async fn a_claim_holds_others_up_for_no_longer_than_its_life_and_the_clocks_diff
     assert!(held > 10);
 }
 
-/// One run is paused after each number of calls, its successor does what its clock lets it do, then the first goes on.
+/// One run is paused after each number of calls, its successor does what its clock permits, then the first continues.
 #[tokio::test]
 async fn clocks_that_are_off_cost_no_rows() {
     let provider = short_provider().await;

@@ -27,7 +27,7 @@ pub(super) struct Lived {
 }
 
 impl Lived {
-    /// A step that took so many calls and made `world` of `before`.
+    /// A step that took `calls` calls and turned `before` into `world`.
     pub(super) async fn of(step: Step, before: InMemory, calls: u64, world: &World) -> Self {
         Self {
             step,
@@ -241,7 +241,7 @@ async fn a_crash_on_a_local_disk_leaves_what_the_next_run_finishes() {
                 }
             }
             world.check(Step::Settle, &context).await;
-            // engines that read whole folders see what is no `*.parquet`, too
+            // engines that read whole folders also see objects other than `*.parquet`
             let table = files(&folder.path().join("audit_events"));
             assert!(
                 table.iter().all(|name| name.ends_with(".parquet")),

@@ -187,8 +187,8 @@ proptest! {
     }
 }
 
-/// After a whole life all but the first commits are gone, as when the log is restored from a backup: what was published
-/// since is still there, and what is pulled again is held against it.
+/// After a whole life all but the first commits are gone, as when the log is restored from a backup: files published
+/// since are still there, and records pulled again are compared with them.
 #[tokio::test]
 async fn a_log_that_is_restored_from_a_backup_loses_and_doubles_nothing() {
     let provider = provider().await;
@@ -213,8 +213,8 @@ async fn a_log_that_is_restored_from_a_backup_loses_and_doubles_nothing() {
             }
             assert_eq!(world.reader.violations(), [""; 0], "{context}");
             assert_eq!(world.reader.rows(), world.truth(Step::Settle), "{context}");
-            // a line of a range that goes on from its cursor may be there twice: it can't be told that the part of the
-            // log is missing in which it was put there
+            // a line of a range that continues from its cursor may be there twice: nothing shows that the part of the
+            // log that recorded it is missing
             let mut quarantined = world.reader.quarantined();
             quarantined.dedup();
             assert_eq!(quarantined, world.unreadable(Step::Settle), "{context}");
@@ -291,7 +291,7 @@ async fn a_directory_in_an_objects_place_is_noticed_or_does_no_harm() {
             Ok(held) => panic!("{name}: {held:?}"),
             Err(error) => {
                 assert!(!harmless, "{name}: {error:?}");
-                // what is said to exist and isn't shown might be a rival's, just pruned
+                // an object that exists but isn't listed might be a rival's, just pruned
                 let kind = match name {
                     "latest.json" => FailureKind::Transient,
                     _ => FailureKind::Conflict,

@@ -1,10 +1,10 @@
 //! Every schedule of two runs of one job, call by call, for jobs that are small enough.
 //!
-//! A run is a function of what it was told: the same answers to its calls so far mean the same next call. So two
-//! schedules have led to the same state if the lake is the same, and each run was told the same, with names for ids and
-//! nothing for times. From each state every next step is tried once: the call of either run, where allowed with its
-//! answer lost. To get back to a state, its schedule is executed again, from an empty process on; whether it leads to
-//! the same state again is checked each time.
+//! A run is a function of the answers to its calls: the same answers so far mean the same next call. So two schedules
+//! have led to the same state if the lake is the same and each run got the same answers, with ids replaced by names and
+//! times left out. From each state every next step is tried once: the call of either run, where permitted with its
+//! answer lost. To return to a state, its schedule is executed again in a new process; each time the test checks that
+//! it leads to the same state.
 //!
 //! In every state all runs may die: for each lake that there ever is, a clean run follows. A run that dies alone is one
 //! that has no further turn.
@@ -37,8 +37,8 @@ struct Case<'a> {
     warm: Option<Step>,
     /// How many creates of a commit may have their answer lost.
     lost: usize,
-    /// How often the turn may pass to another run while the one whose turn it was could go on: always, in the full
-    /// search.
+    /// The number of times that the turn may pass to another run while the current one could continue; unlimited in the
+    /// full search.
     switches: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ fn hash(text: &str) -> State {
 async fn every_schedule(case: Case<'_>) {
     let mut states: HashSet<State> = HashSet::new();
     let mut lakes: HashSet<State> = HashSet::new();
-    // schedules that are still to be gone on with, each with the state from which its last step goes
+    // schedules still to be extended, each with the state before its last step
     let mut open: Vec<(Schedule, Option<State>)> = vec![(Vec::new(), None)];
     let (mut executed, mut ends, mut longest) = (0_u64, 0_u64, 0);
     while let Some((mut schedule, from)) = open.pop() {
@@ -163,7 +163,7 @@ fn lost(schedule: &[(usize, Answer)]) -> usize {
         .count()
 }
 
-/// A provider with so many records, all on one date: three are a page.
+/// A provider with this number of records, all on one date, and three per page.
 async fn tiny(records: i64) -> Provider {
     let log = (1..=records).map(|n| Event::new(&format!("event-{n}"), at(24, n)));
     Provider::start(log.collect()).await

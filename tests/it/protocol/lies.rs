@@ -1,4 +1,4 @@
-//! The store answers that it did what it was told, and didn't; or lets two runs create one commit.
+//! The store reports success without having acted, or lets two runs create one commit.
 
 use auditlake::lake::{self, CommitKind};
 use auditlake::model::FailureKind;
@@ -77,8 +77,8 @@ async fn any_answer_may_be_a_lie() {
     assert!(tried > 100, "{tried}");
 }
 
-/// A store that looks whether there is an object, and then writes: what a run has created is replaced by another's claim.
-/// The run finds out before it does anything that counts on the job being its own, whether the store has tags or not.
+/// A store that checks whether there is an object, and then writes: a run's commit is replaced by another's claim. The
+/// run notices before it does anything that requires the claim, whether the store has e-tags or not.
 #[tokio::test]
 async fn a_commit_that_a_rival_overwrites_is_noticed() {
     let provider = provider().await;

@@ -52,7 +52,7 @@ async fn foreign_objects_are_left_alone_and_mislead_nobody() {
     }
 }
 
-/// A commit that can't be read stops the job, and says which it is; once it is moved away the job goes on.
+/// A commit that can't be read stops the job with a message that names it; once it is moved away the job continues.
 #[tokio::test]
 async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
     let provider = provider().await;
@@ -98,7 +98,7 @@ async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
     }
 }
 
-/// A commit whose files are still to be published is gone: nobody may go on as if its rows were there.
+/// A commit whose files are still to be published is gone: no run may continue as if its rows were there.
 #[tokio::test]
 async fn a_gap_in_the_log_stops_the_job_until_the_log_is_moved_away() {
     let provider = provider().await;
@@ -270,7 +270,7 @@ async fn a_clock_that_is_ahead_prunes_nothing() {
     let before = with_commits(lake().await, 60).await;
     let left = async |store_behind: TimeDelta| {
         let world = World::of(&provider, before.fork()).await;
-        // a month ahead of whoever wrote the log
+        // a month ahead of the writer of the log
         let lake = world.process(Fault::None).lake();
         let shown = auditlake::clock::real_now() - store_behind;
         (lake.clock).note(shown, TimeDelta::zero(), std::time::Instant::now());

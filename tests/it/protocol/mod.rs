@@ -1,4 +1,4 @@
-//! Attacks on the commit protocol (design §4): crashes, rivals, lost answers, damaged logs.
+//! Attacks on the commit protocol (docs/architecture.md): crashes, rivals, lost answers, damaged logs.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(

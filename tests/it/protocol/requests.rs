@@ -1,4 +1,4 @@
-//! What a run asks of the store in a daemon that goes on, request by request.
+//! The requests that runs of a daemon make to the store, one by one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

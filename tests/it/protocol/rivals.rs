@@ -68,7 +68,7 @@ async fn a_process_that_goes_on_after_another_one_doubles_nothing() {
     world.check(Step::Refetch, "goes on").await;
 }
 
-/// A provider shows a record in whatever range is asked for.
+/// A provider shows a record in every requested range.
 #[tokio::test]
 async fn a_record_that_two_windows_of_a_run_show_is_landed_once() {
     let log = vec![
@@ -86,8 +86,8 @@ async fn a_record_that_two_windows_of_a_run_show_is_landed_once() {
     }
 }
 
-/// Schedules of two runs in which the job changes hands twice: the first run is paused after each number of calls, the
-/// second one after every other number of calls, then the first one goes on to its end.
+/// Schedules of two runs in which the claim changes owner twice: the first run is paused after each number of calls,
+/// the second one after every second number of calls, then the first one continues to its end.
 #[tokio::test]
 async fn two_changes_of_hands_are_harmless_wherever_they_are() {
     let provider = short_provider().await;
@@ -124,7 +124,7 @@ async fn at_random(seeds: Vec<u64>, runs: usize) {
         } else {
             &long
         };
-        // with so many commits that the log is about to be pruned, or with none
+        // with as many commits as make the log due to be pruned, or with none
         let commits = if random.random_bool(0.4) {
             random.random_range(40..64)
         } else {
@@ -139,7 +139,7 @@ async fn at_random(seeds: Vec<u64>, runs: usize) {
             world.at_a_time = 3;
         }
         let mut step = Step::FirstPull;
-        // what a run finds: nothing, what a crash left, or a job that is well under way
+        // the state that a run finds: nothing, the remains of a crash, or a job with a history
         if random.random_bool(0.7) {
             let fault = Fault::DieAfter(random.random_range(5..60));
             world.live(&world.process(fault), step).await;

@@ -53,7 +53,7 @@ async fn address(said: impl Fn() -> String) -> String {
     find().unwrap()
 }
 
-/// Everything that `check` tries works, a listing begins where it is told to, and what is deleted is gone.
+/// Everything that `check` tries works, a listing begins at its offset, and deleted objects are gone.
 async fn assert_does_what_a_lake_needs(lake: &Lake) {
     for probed in probe(lake, &["event_date".to_owned()]).await {
         let works = matches!(probed.outcome, ProbeOutcome::Works(_));

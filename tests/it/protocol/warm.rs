@@ -87,7 +87,7 @@ async fn a_warm_run_that_failed_at_any_call_leaves_nothing_that_its_process_goes
     println!("tried: each call of a warm run goes wrong, {calls} calls");
 }
 
-/// Another process takes the job in between and dies at any call of it, or goes through. Then the first one goes on.
+/// Another process takes the job in between and dies at any of its calls, or finishes. Then the first one continues.
 #[tokio::test]
 async fn what_a_process_kept_is_void_once_a_rival_has_committed() {
     let provider = provider().await;
@@ -112,7 +112,7 @@ async fn what_a_process_kept_is_void_once_a_rival_has_committed() {
     println!("tried: a rival between two runs of one process, dead after each of {calls} calls");
 }
 
-/// The other way round: a run that a rival overtook at any of its calls, and its process's next run.
+/// Vice versa: a run that a rival overtook at any of its calls, and its process's next run.
 #[tokio::test]
 async fn a_warm_run_that_a_rival_overtakes_leaves_nothing_that_its_process_goes_by() {
     let provider = provider().await;
@@ -163,8 +163,8 @@ async fn a_warm_run_that_a_rival_overtakes_leaves_nothing_that_its_process_goes_
     println!("tried: a warm run overtaken after each of {calls} calls");
 }
 
-/// Whoever deletes the log, or brings back an older one, or one that is just as long, while the process runs: it doesn't
-/// go on as if its own were there.
+/// Someone deletes the log, or restores an older one, or one of the same length, while the process runs: it doesn't
+/// continue as if its own were there.
 #[tokio::test]
 async fn a_log_that_was_deleted_or_brought_back_isnt_gone_on_with() {
     let provider = provider().await;

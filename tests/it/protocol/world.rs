@@ -102,7 +102,7 @@ pub(super) async fn short_provider() -> Provider {
     Provider::start(short_log()).await
 }
 
-/// A lake in memory, empty but for a staged file that a run left that never got further.
+/// A lake in memory, empty except for a staged file of a run that never got further.
 pub(super) async fn lake() -> InMemory {
     let store = InMemory::new();
     litter(&store).await;
@@ -147,7 +147,7 @@ pub(super) async fn copy_of(store: &Arc<dyn ObjectStore>) -> InMemory {
     copy
 }
 
-/// The lake with at least so many commits in its log, of runs that did nothing.
+/// The lake with at least this number of commits in its log, of runs that did nothing.
 pub(super) async fn with_commits(store: InMemory, least: u64) -> InMemory {
     let lake = Lake::in_store("memory:///", Arc::new(store), Path::default());
     let version = async || {
@@ -316,7 +316,7 @@ impl World {
             .unwrap()
     }
 
-    /// Where the job stands, but for what is to be settled: that depends on how often it ran.
+    /// The job's progress without what is to be settled, which depends on the number of runs.
     pub(super) async fn progress(&self) -> BTreeMap<String, Progress> {
         let mut progress = self.newest().await.progress;
         progress

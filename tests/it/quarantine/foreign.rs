@@ -79,7 +79,7 @@ async fn foreign_and_damaged_lines_are_open_and_are_told_apart_and_never_land() 
     insta::assert_snapshot!(told);
     assert_eq!(world.counts().await, open(2 + 5 + 3, 0));
 
-    // a pull goes on, and takes none of them for its own
+    // a pull continues, and treats none of them as its own
     world.provider.show_late(true);
     world.pull(27, false).await;
     assert_eq!(world.counts().await, open(2 + 5 + 3, 0));
@@ -93,7 +93,7 @@ async fn foreign_and_damaged_lines_are_open_and_are_told_apart_and_never_land() 
     assert_eq!(world.rows().await.len(), 2);
     assert_eq!(world.counts().await, open(8, 2));
 
-    // each of them can be put aside all the same
+    // each of them can be acknowledged all the same
     let lines = world.lines().await;
     world.ack(&lines).await;
     assert_eq!(world.counts().await, open(0, 10));

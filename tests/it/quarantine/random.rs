@@ -1,5 +1,5 @@
-//! Random lives: pulls, re-reads, replays of some or all lines, and lines put aside, by an adapter that learns at some
-//! time. However it goes, the lake ends as if the adapter had known how to read all of it from the beginning.
+//! Random lives: pulls, refetches, replays of some or all lines, and acknowledgements, by an adapter that is improved
+//! at some time. However it goes, the lake ends as if the adapter had known how to read all of it from the beginning.
 
 use std::collections::BTreeSet;
 
@@ -82,7 +82,7 @@ async fn live(seed: u64, has_ids: bool) {
         }
         world.assert_landed_what_was_replayed(&context).await;
     }
-    // whatever was put aside unread is found by a re-read
+    // lines acknowledged unread are found by a refetch
     world.provider.show_late(true);
     world.pull(31, true).await;
     world.refetch(31).await;

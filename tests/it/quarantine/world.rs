@@ -56,7 +56,7 @@ impl World {
         self.provider.job_of(lake, TARGET, self.has_ids)
     }
 
-    /// All that is due so many hours after 2026-01-10, by an adapter that has `learned` or hasn't.
+    /// Everything due a number of hours after 2026-01-10, by an adapter that has `learned` or hasn't.
     pub(super) async fn pull(&self, hour: i64, learned: bool) -> RunReport {
         self.run(RunMode::Due, hour, learned).await
     }

@@ -1,4 +1,4 @@
-//! What a job's log says of the rows, held against them.
+//! A job's log compared with its rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use object_store::path::Path;
 
 use super::reader::Row;
 
-/// Whatever happened to runs, the log says of each row once that it is new, of which day it is, and whether it was late;
-/// unless a part of the log is gone, or of the rows still to be published.
+/// Whatever happened to runs, the log counts each row once as new, with its day and whether it was late; unless a part
+/// of the log or of the rows still to be published is gone.
 pub(crate) async fn assert_adds_up(store: &Arc<dyn ObjectStore>, rows: &[Row], context: &str) {
     let lake = Lake::in_store("memory:///", Arc::clone(store), Path::default());
     let newest = lake::newest(&lake, "job").await.unwrap().unwrap();

@@ -49,7 +49,7 @@ pub(crate) struct Event {
     pub(crate) raw: String,
     /// Whether the provider shows it from the beginning.
     pub(crate) shown: bool,
-    /// Whether it shows it whatever is asked for.
+    /// Whether it shows it in answer to any request.
     stray: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Somebody who queries the lake with nothing but a glob, and looks again after every change.
+//! A reader that queries the lake with only a glob, and reads again after every change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
@@ -165,7 +165,7 @@ impl Names {
         text
     }
 
-    /// What is in an object, but for times, lengths, and how many requests had been sent just then.
+    /// The content of an object without times, lengths and the number of requests sent so far.
     pub(crate) fn object(&self, key: &Path, bytes: &Bytes) -> String {
         if bytes.starts_with(b"PAR1") {
             return format!("{:?}", rows(bytes));

@@ -274,7 +274,7 @@ pub(crate) fn exceeding<'a, T: Ord>(list: &'a [T], other: &[T]) -> Vec<&'a T> {
     more
 }
 
-/// Each failure as `stream range kind: message`, with its causes, but for what differs from run to run.
+/// Each failure as `stream range kind: message`, with its causes, without the parts that differ from run to run.
 pub(crate) fn failures(report: &RunReport) -> String {
     let mut text = String::new();
     for failure in &report.failures {

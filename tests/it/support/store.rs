@@ -41,7 +41,7 @@ pub(crate) enum Fault {
     LoseAnswers(u64, u64),
     /// A create has no effect and is answered as if there were an object.
     Exists(u64),
-    /// A put fails; it has its effect so many calls later.
+    /// A put fails; it has its effect this number of calls later.
     LandLate(u64, u64),
     /// A put, a copy or a delete is answered as done, and isn't.
     Lies(u64, Lie),
@@ -61,7 +61,7 @@ pub(crate) enum Lie {
     Empty,
     /// Half of it.
     Half,
-    /// It has its effect so many calls later.
+    /// It has its effect this number of calls later.
     Late(u64),
 }
 
@@ -152,7 +152,7 @@ struct Process {
     late: Mutex<Vec<(u64, Path, PutPayload, PutOptions)>>,
     turns: Option<mpsc::UnboundedSender<Turn>>,
     clock: Clock,
-    /// Who it is, and how to write down what it is told.
+    /// Its name, and how to write down its answers.
     names: Option<(usize, Arc<Names>)>,
     told: Mutex<Vec<String>>,
     /// Tells it from all others.
@@ -210,7 +210,7 @@ impl FaultStore {
         (self, turns)
     }
 
-    /// The same; what it is told is written down, with names for ids.
+    /// The same; its answers are written down, with names for ids.
     pub(crate) fn noted(mut self, author: usize, names: &Arc<Names>) -> Self {
         self.process().names = Some((author, Arc::clone(names)));
         self
@@ -221,7 +221,7 @@ impl FaultStore {
         Arc::get_mut(&mut self.0).unwrap()
     }
 
-    /// Each call of it so far, with what it was told.
+    /// Each of its calls so far, with the answer.
     pub(crate) fn told(&self) -> Vec<String> {
         self.0.told.lock().unwrap().clone()
     }
@@ -269,7 +269,7 @@ impl FaultStore {
         sent.wait_for(wanted).await.unwrap().clone().unwrap()
     }
 
-    /// Waits until what it was told is `enough`; looked at whenever it sends a commit.
+    /// Waits until its answers are `enough`; checked whenever it sends a commit.
     pub(crate) async fn hears(&self, enough: impl Fn(&[String]) -> bool) {
         let mut sent = self.0.sent.subscribe();
         while !enough(&self.told()) {
@@ -347,7 +347,7 @@ impl FaultStore {
         }
     }
 
-    /// Whether a lie, or a rival's commit in the place of its own, has befallen it.
+    /// Whether it got a false answer, or a rival's commit replaced its own.
     pub(crate) fn was_deceived(&self) -> bool {
         self.0.deceived.load(Ordering::Relaxed)
     }
@@ -381,7 +381,7 @@ impl FaultStore {
         let _: Result<PutResult> = self.0.store.put_opts(key, made.into(), options).await;
     }
 
-    /// Puts another run's claim in the place of the commit that was just created.
+    /// Replaces the commit that was just created by another run's claim.
     async fn overwrite(&self, key: &Path, commit: &Commit) {
         let below = Path::from(format!(
             "{}/{:020}.json",
@@ -412,7 +412,7 @@ impl FaultStore {
             late.extract_if(.., |(when, ..)| *when <= n).collect()
         };
         for (_, key, payload, options) in due {
-            // whether it still can: nobody is told
+            // whether it still can isn't reported
             let _: Result<PutResult> = self.0.store.put_opts(&key, payload, options).await;
             self.0.reader.look(&self.0.store).await;
         }

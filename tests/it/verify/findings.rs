@@ -126,7 +126,7 @@ async fn a_record_filed_elsewhere_is_looked_for_in_its_own_day() {
     assert_eq!(findings(&clean), BTreeMap::new());
     assert_eq!(counts(&clean.total())[..2], [600, 600]);
 
-    // of a part of the range, what is filed there but shows another time is held against the lake too
+    // for a part of the range, records filed there but with another time are compared with the lake, too
     let part = verify(&rig, range("2026-03-03", "2026-03-04"), now).await;
     assert_eq!(part.total().missing.count, 0);
     let rows = rig.rows().await;

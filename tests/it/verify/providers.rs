@@ -72,8 +72,8 @@ async fn attack<S: Simulator>(rig: &Rig<S>, records: usize) {
     assert!(total.unreadable > 0);
     assert_eq!(clean.days.len(), 3);
 
-    // the first day loses a file; the second a row, a twin if there is one, and gets another twice; on the third one is
-    // altered and one made up
+    // the first day loses a file; the second a row, a twin if there is one, and gets another twice; on the third one
+    // row is altered and one invented
     let before = rig.rows().await;
     let (lost, _) = by_file(&before, "2026-03-01").pop_first().unwrap();
     let lost = delete(rig, &lost).await;

@@ -71,7 +71,7 @@ pub(super) fn counts(day: &ComparedDay) -> Counts {
     ]
 }
 
-/// The days of which there is something to say, as `2026-03-01`: missing, extra, altered, doubled.
+/// The days with findings, as `2026-03-01`: missing, extra, altered, doubled.
 pub(super) fn findings(verification: &Verification) -> BTreeMap<String, [u64; 4]> {
     let days = verification.days.iter().filter(|(_, day)| day.differs());
     days.map(|(date, day)| {
@@ -110,7 +110,7 @@ pub(super) async fn delete<S: Simulator>(rig: &Rig<S>, file: &str) -> Vec<Row> {
     rows
 }
 
-/// Writes a published file anew, with all of its columns.
+/// Writes a published file again, with all of its columns.
 pub(super) async fn rewrite<S: Simulator>(
     rig: &Rig<S>,
     file: &str,

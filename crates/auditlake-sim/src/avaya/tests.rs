@@ -425,7 +425,7 @@ async fn a_careful_walk_shows_exactly_the_truth_in_the_calls_needed() {
     assert_eq!(nothing, 10, "a search for nothing is a call");
 }
 
-/// Returns users, many of which have the same instant.
+/// Returns users, many of them with the same instant.
 fn users(it: &mut DatasetSpec) {
     (it.records, it.late_share, it.largest_tie) = (300, 0.05, 60);
     it.types = vec!["USER".to_owned()];

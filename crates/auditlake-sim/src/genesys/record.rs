@@ -36,7 +36,7 @@ pub(super) struct Actor {
     org: &'static str,
 }
 
-/// Returns a few hundred people, one in twenty of whom belongs to the partner organisation.
+/// Returns a few hundred people; one in twenty belongs to the partner organization.
 pub(super) fn people(rng: &mut StdRng) -> Vec<Actor> {
     (0..240_usize)
         .map(|index| {

@@ -28,7 +28,7 @@ struct Client {
 }
 
 impl Client {
-    /// One with few records, all visible and within reach of the realtime query, but for what is changed.
+    /// A data set with few records, all visible and within reach of the realtime query, except for the given changes.
     async fn new(
         settings: impl FnOnce(&mut GenesysSettings),
         spec: impl FnOnce(&mut DatasetSpec),
