@@ -56,7 +56,7 @@ const REGIONS: [(&str, &str); 18] = [
 const REGION: Key = Key::optional(
     "region",
     KeyKind::Choice(|| REGIONS.map(|(name, _)| name).to_vec()),
-    "the region of the organization",
+    "the region of the organisation",
 );
 const BASE_URL: Key = Key::optional(
     "base_url",
@@ -172,7 +172,7 @@ pub struct Filter {
 pub enum FilterProperty {
     /// The acting user's id.
     UserId,
-    /// The trustee organization that acts for this one.
+    /// The trustee organisation that acts for this one.
     TrusteeOrganizationId,
     /// The OAuth client's id.
     ClientId,
