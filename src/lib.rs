@@ -16,7 +16,7 @@
 //! | the order of claim, stage, commit and publish, and crash recovery | [`lake`], `docs/architecture.md` |
 //! | a key of `jobs.yaml` | [`config`], [`yaml`] |
 //! | commands and their output | [`cli`] |
-//! | the status page and the API | [`server`] |
+//! | the status page and the API | `server` |
 //!
 //! Layers import downward only, which `tests/it/layering.rs` enforces: `cli` → `scheduler`, `server` → `run` →
 //! `providers`, `client`, `table`, `lake`; all → `model`, `clock`, `secret`, `foreign`.
