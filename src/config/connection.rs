@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::job::read_name;
+use super::name::read_name;
 use crate::model::{RateLimit, hex};
 use crate::providers::{Endpoint, PROVIDERS, ProviderSpec, Reach};
 use crate::secret::Secret;

@@ -3,6 +3,7 @@
 mod connection;
 mod job;
 mod lake;
+mod name;
 mod schema;
 mod server;
 
