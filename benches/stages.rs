@@ -191,7 +191,7 @@ fn stages_of<'a>(feed: &'a Feed, stages: &mut Vec<Stage<'a>>) -> Result<()> {
                 let new = if feed.adapter.has_ids() {
                     ids.insert(EventIdHash::of(&record.event_id))
                 } else {
-                    let hash = canonical_hash(&feed.adapter.lasting(raw))?;
+                    let hash = canonical_hash(&feed.adapter.stable_content(raw))?;
                     ids.insert(EventIdHash::of(&hash))
                 };
                 black_box(new);
@@ -326,7 +326,7 @@ impl Feed {
     fn record<'r>(&self, raw: &'r str) -> Result<Record<'r>> {
         let mut record = self.adapter.record(raw)?;
         if record.event_id.is_empty() {
-            record.event_id = canonical_hash(&self.adapter.lasting(raw))?.into();
+            record.event_id = canonical_hash(&self.adapter.stable_content(raw))?.into();
         }
         Ok(record)
     }

@@ -26,7 +26,7 @@ use crate::run::plan;
 use crate::run::{self, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::setup::ScheduledJob;
 use crate::status::{JobStatus, LastKnownStatus};
-use crate::telemetry::{error_chain, said_of_panic};
+use crate::telemetry::{error_chain, panic_message};
 use crate::timer::WakeTimer;
 
 /// The pause before a job held by another run is checked again; a backfill that yields waits longer than this.
@@ -82,7 +82,7 @@ async fn after_each_panic<F: Future<Output = ()>>(
     keep: impl Fn() -> F,
 ) {
     while let Err(panic) = AssertUnwindSafe(keep()).catch_unwind().await {
-        let panic = said_of_panic(&*panic);
+        let panic = panic_message(&*panic);
         tracing::error!(job, panic, "the job's schedule panicked; it is restarted");
         tokio::select! {
             () = tokio::time::sleep(PANIC_PAUSE) => {}
@@ -106,10 +106,10 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
         let next = scheduled.next_run(newest.counted_from(now), failing.as_ref(), now);
         job.metrics
             .succeeded_at(newest.planned_at.filter(|_| failing.is_none()));
-        tell_status(&scheduled, Some(newest), true, &mut known).await;
+        report_status(&scheduled, Some(newest), true, &mut known).await;
         next
     } else {
-        tell_status(&scheduled, None, true, &mut known).await;
+        report_status(&scheduled, None, true, &mut known).await;
         Some(real_now())
     };
     let mut due = tick;
@@ -130,15 +130,15 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
                 held = false; // the other run has done this tick's work, or tried to
                 tick = scheduled.next_run(counted_from, newest.failing.as_ref(), now);
                 due = tick;
-                tell_status(&scheduled, Some(newest), true, &mut known).await;
+                report_status(&scheduled, Some(newest), true, &mut known).await;
                 continue;
             }
         }
         let late_ms = (real_now() - at).num_milliseconds();
         tracing::debug!(job = job.name, due = %at, late_ms, "begins");
-        let conduct = RunOptions::new(stop.clone());
+        let options = RunOptions::new(stop.clone());
         // boxed, so that a waiting job doesn't reserve the memory of a run
-        let run = AssertUnwindSafe(Box::pin(run::run(job, RunMode::Due, &conduct)));
+        let run = AssertUnwindSafe(Box::pin(run::run(job, RunMode::Due, &options)));
         let begun = Instant::now();
         let result = run.catch_unwind().await;
         let now = real_now();
@@ -165,7 +165,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
                     (true, true) => RunEnd::Unfinished,
                     (true, false) => RunEnd::Succeeded,
                 });
-                quarantined = report.tally.counts.quarantined > 0;
+                quarantined = report.totals.counts.quarantined > 0;
                 if let Some(watermark) = report.watermark {
                     (job.metrics).fresh_until(scheduled.fresh_until(Some(watermark)));
                 }
@@ -184,18 +184,18 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
             Err(panic) => {
                 job.metrics.failed(FailureKind::Transient);
                 ended(RunEnd::Failed);
-                let said = said_of_panic(&*panic);
-                run::note_failed(job, Uuid::nil(), &RunError::Panicked(said));
+                let message = panic_message(&*panic);
+                run::note_failed(job, Uuid::nil(), &RunError::Panicked(message));
                 tracing::error!(
                     job = job.name,
-                    panic = said,
+                    panic = message,
                     "the run panicked; the job continues at its next tick"
                 );
             }
         }
         held = false;
         let newest = job.memory.newest(&job.log);
-        tell_status(&scheduled, newest, quarantined, &mut known).await;
+        report_status(&scheduled, newest, quarantined, &mut known).await;
         let failing = job.memory.failing(&job.log, None);
         tick = scheduled.next_run(Some(done), failing.as_ref(), now);
         due = tick;
@@ -206,7 +206,7 @@ async fn keep(scheduled: ScheduledJob, alarm: WakeTimer, stop: CancellationToken
 
 /// Logs the end of a run once.
 pub(crate) fn tell(job: &str, report: &RunReport) {
-    let counts = report.tally.counts;
+    let counts = report.totals.counts;
     for failure in &report.failures {
         tracing::error!(
             job,
@@ -221,13 +221,13 @@ pub(crate) fn tell(job: &str, report: &RunReport) {
     tracing::info!(
         job,
         run = %report.run,
-        windows = report.tally.windows,
+        windows = report.totals.windows,
         fetched = counts.fetched,
         new = counts.new,
         duplicate = counts.duplicate,
         quarantined = counts.quarantined,
         late = counts.late,
-        commits = report.tally.commits,
+        commits = report.totals.commits,
         failed_ranges = report.failures.len(),
         unfinished = report.unfinished,
         "run ended"
@@ -260,7 +260,7 @@ async fn newest(scheduled: &ScheduledJob) -> Option<Commit> {
 
 /// Updates the metrics of the job, by its newest commit if known. An empty quarantine is only counted again if records
 /// were `quarantined` since then, so that a run without news makes no further request.
-async fn tell_status(
+async fn report_status(
     scheduled: &ScheduledJob,
     newest: Option<Commit>,
     quarantined: bool,

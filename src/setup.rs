@@ -209,7 +209,7 @@ fn origins(config: &Config) -> BTreeMap<String, Origin> {
             provider: Some(connection.provider.to_owned()),
             connection: connection.name.clone(),
             account_id: account_id(connection),
-            wording: job.adapter.wording(),
+            id_basis: job.adapter.id_basis(),
             host: Some(connection.host.clone()),
             user: Some(connection.user.clone()),
             from: None,

@@ -22,7 +22,7 @@ impl Shutdown {
             signal(SignalKind::interrupt())?,
         );
         let (stop, now) = (CancellationToken::new(), CancellationToken::new());
-        let (told, code) = watch::channel(None);
+        let (sender, code) = watch::channel(None);
         let shutdown = Self {
             stop: stop.clone(),
             now: now.clone(),
@@ -30,7 +30,7 @@ impl Shutdown {
         };
         tokio::spawn(async move {
             let first = either(&mut term, &mut int).await;
-            told.send_replace(Some(first));
+            sender.send_replace(Some(first));
             tracing::info!(
                 "stopping: the current pages finish, and a run commits them; a second signal stops at once"
             );

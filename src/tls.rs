@@ -79,17 +79,17 @@ mod tests {
     fn a_file_of_certificates_is_looked_into() {
         let bundle = include_bytes!("client/testdata/bundle.pem");
         assert_eq!(certificates(bundle).map(|all| all.len()), Ok(2));
-        let said = |pem: &str| certificates(pem.as_bytes()).err().unwrap_or_default();
-        assert_eq!(said(""), "holds no PEM certificate");
+        let message = |pem: &str| certificates(pem.as_bytes()).err().unwrap_or_default();
+        assert_eq!(message(""), "holds no PEM certificate");
         let block = |inside: &str| {
             format!("-----BEGIN CERTIFICATE-----\n{inside}\n-----END CERTIFICATE-----\n")
         };
         assert_eq!(
-            said(&block("AAAA")),
+            message(&block("AAAA")),
             "contains something other than a certificate, in its block 1"
         );
         assert_eq!(
-            said(&block("%%%%")),
+            message(&block("%%%%")),
             "isn't PEM: a certificate in it is broken"
         );
     }

@@ -196,7 +196,7 @@ fn in_pieces(adapter: &dyn Adapter, ask: &PageRequest, body: &[u8]) {
 }
 
 fn check_record(adapter: &dyn Adapter, raw: &str) {
-    if let Ok(hash) = canonical_hash(&adapter.lasting(raw)) {
+    if let Ok(hash) = canonical_hash(&adapter.stable_content(raw)) {
         assert!(!hash.is_empty());
     }
     if let Err(reason) = adapter.record(raw) {

@@ -153,21 +153,21 @@ pub(super) async fn in_turns(
     let mut failures = Vec::new();
     loop {
         // a turn ends with the next tick, even after a long wait for the job
-        let lane = || RunMode::Backfill {
+        let mode = || RunMode::Backfill {
             range: what.range,
             refetch: what.refetch,
             turn: turn(schedule, real_now()),
         };
-        let conduct = RunOptions {
+        let options = RunOptions {
             at_a_time: usize::from(what.concurrency),
-            tally: bar.follow(done),
+            totals: bar.follow(done),
             passed_over: passed_over.clone(),
             ..RunOptions::new(shutdown.stop.clone())
         };
-        let attempt = async || Box::pin(run::run(job, lane(), &conduct)).await;
-        let mut report = when_free(job, &conduct, attempt).await?;
-        done += report.tally;
-        report.tally = done;
+        let attempt = async || Box::pin(run::run(job, mode(), &options)).await;
+        let mut report = when_free(job, &options, attempt).await?;
+        done += report.totals;
+        report.totals = done;
         // a failed range isn't requested again by this command, but the ranges after it are
         let mut is_over = !report.unfinished || shutdown.stop.is_cancelled();
         for failure in std::mem::take(&mut report.failures) {

@@ -16,7 +16,7 @@ use crate::scheduler::Scheduler;
 use crate::server::{self, AllowedHosts, Readiness, Site, StatusCache};
 use crate::setup::{self, ScheduledJob};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{error_chain, said_of_panic};
+use crate::telemetry::{error_chain, panic_message};
 
 /// The interval at which an unusable lake is tried again.
 const LAKE_RETRY: Duration = Duration::from_secs(10);
@@ -157,8 +157,8 @@ async fn caught<T>(
 ) -> Result<T, CommandError> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or_else(|panic| {
-        let said = said_of_panic(&*panic);
-        Err(CommandError::run(format!("can't {what}: a bug, {said}")))
+        let message = panic_message(&*panic);
+        Err(CommandError::run(format!("can't {what}: a bug, {message}")))
     })
 }
 
@@ -178,7 +178,7 @@ async fn keep_jobs(
     };
     let lake = first.job.lake.clone();
     let layout = setup::layout(&config.lake);
-    let mut told = None;
+    let mut last_reason = None;
     let scheduler = loop {
         let begin = async {
             lake.prepare(&layout).await.map_err(CommandError::lake)?;
@@ -198,14 +198,14 @@ async fn keep_jobs(
             return Err(failure);
         }
         let reason = failure.message().to_owned();
-        if told.as_ref() != Some(&reason) {
+        if last_reason.as_ref() != Some(&reason) {
             // logged once for all attempts
             tracing::error!(
                 error = reason,
                 every_s = LAKE_RETRY.as_secs(),
                 "the lake can't be used; trying again until it can"
             );
-            told = Some(reason.clone());
+            last_reason = Some(reason.clone());
         }
         readiness.send_replace(Readiness::NotYet(reason));
         tokio::select! {

@@ -88,11 +88,11 @@ pub(super) async fn run(
         providers.set_now(now);
         out.line(format_args!("{what} (as of {}):", text::time(now)));
         for ScheduledJob { job, .. } in &jobs {
-            let conduct = RunOptions {
+            let options = RunOptions {
                 clock: Clock::AsOf(now),
                 ..RunOptions::new(shutdown.stop.clone())
             };
-            let report = run_when_free(job, RunMode::Due, &conduct).await?;
+            let report = run_when_free(job, RunMode::Due, &options).await?;
             out.line(format_args!("   {}", report::summary(&job.name, &report)));
             summaries.push(report::summary_json(job, &report));
             ended_well(job, &report)?;

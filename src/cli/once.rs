@@ -16,7 +16,7 @@ use crate::history;
 use crate::lake::Lake;
 use crate::run::{self, Job, RunError, RunMode, RunOptions, RunOutcome, RunReport};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{error_chain, said_of_panic};
+use crate::telemetry::{error_chain, panic_message};
 
 /// The number of concurrent jobs.
 const AT_A_TIME: usize = 8;
@@ -39,12 +39,12 @@ pub(super) async fn run(
     let lake = jobs.first().map(|first| first.job.lake.clone());
     let mut ended = stream::iter(jobs)
         .map(|scheduled| async move {
-            let conduct = RunOptions {
+            let options = RunOptions {
                 clock,
                 at_once: true,
                 ..RunOptions::new(shutdown.stop.clone())
             };
-            let result = run_when_free(&scheduled.job, RunMode::Due, &conduct).await;
+            let result = run_when_free(&scheduled.job, RunMode::Due, &options).await;
             (scheduled.job, result)
         })
         .buffer_unordered(AT_A_TIME);
@@ -98,31 +98,31 @@ async fn write_history(lake: &Lake, stop: &CancellationToken) {
 /// Runs the job as soon as no other run holds it.
 pub(super) async fn run_when_free(
     job: &Job,
-    lane: RunMode,
-    conduct: &RunOptions,
+    mode: RunMode,
+    options: &RunOptions,
 ) -> Result<RunReport, CommandError> {
-    when_free(job, conduct, async || run::run(job, lane, conduct).await).await
+    when_free(job, options, async || run::run(job, mode, options).await).await
 }
 
 /// Tries until no other run holds the job.
 pub(super) async fn when_free<R>(
     job: &Job,
-    conduct: &RunOptions,
+    options: &RunOptions,
     attempt: impl AsyncFn() -> Result<RunOutcome<R>, RunError>,
 ) -> Result<R, CommandError> {
-    let patience = Instant::now() + CLAIM_WAIT;
+    let deadline = Instant::now() + CLAIM_WAIT;
     let mut told = false;
     loop {
         let ended = AssertUnwindSafe(attempt()).catch_unwind().await;
         // a panic in one job is that job's failure
-        let ended = ended.unwrap_or_else(|panic| Err(RunError::Panicked(said_of_panic(&*panic))));
+        let ended = ended.unwrap_or_else(|panic| Err(RunError::Panicked(panic_message(&*panic))));
         let claim = match ended {
             Ok(RunOutcome::Ran(report)) => return Ok(report),
             Ok(RunOutcome::Held(claim)) => claim,
             Err(error) => return Err(CommandError::of_run(job, &error)),
         };
         let by = format!("process {} on `{}`", claim.pid, claim.host);
-        if Instant::now() >= patience {
+        if Instant::now() >= deadline {
             let waited = CLAIM_WAIT.as_secs();
             return Err(CommandError::run(format!(
                 "job `{}` is held by {by}; gave up after {waited} s",
@@ -138,7 +138,7 @@ pub(super) async fn when_free<R>(
             .clamp(TimeDelta::milliseconds(100), TimeDelta::seconds(2));
         tokio::select! {
             () = tokio::time::sleep(left.to_std().unwrap_or_default()) => {}
-            () = conduct.stop.cancelled() => {
+            () = options.stop.cancelled() => {
                 return Err(CommandError::run(format!("interrupted while job `{}` was held by {by}", job.name)));
             }
         }

@@ -66,7 +66,7 @@ pub(super) async fn run(
         (Some(from), Some(to)) => Some(super::range(from, to)?),
         _ => None,
     };
-    let lane = range.map_or(RunMode::Due, |range| RunMode::Backfill {
+    let mode = range.map_or(RunMode::Due, |range| RunMode::Backfill {
         range,
         refetch: args.refetch,
         turn: TimeDelta::zero(),
@@ -84,7 +84,7 @@ pub(super) async fn run(
             Clock::AsOf(now) => now,
         };
         let listed = job.source.adapter.listed_streams();
-        refuse_overlap(job, newest.as_ref(), &listed, &lane)
+        refuse_overlap(job, newest.as_ref(), &listed, &mode)
             .await
             .map_err(|error| CommandError::of_run(job, &error))?;
         let mut streams = streams(job, newest.as_ref());

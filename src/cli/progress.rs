@@ -45,7 +45,7 @@ pub(super) struct Bar {
     course: Arc<Mutex<Pace>>,
     begun: Instant,
     bar: ProgressBar,
-    told: BarState,
+    logged: BarState,
     ticker: JoinHandle<()>,
 }
 
@@ -71,25 +71,25 @@ impl Bar {
         course.plan(left);
         let course = Arc::new(Mutex::new(course));
         let begun = Instant::now();
-        let told = BarState {
+        let logged = BarState {
             job: job.to_owned(),
             rows,
             client: client.clone(),
         };
         let ticker = if bar.is_hidden() {
-            tokio::spawn(log_now_and_then(Arc::clone(&course), begun, told.clone()))
+            tokio::spawn(log_now_and_then(Arc::clone(&course), begun, logged.clone()))
         } else {
             telemetry::write_above(Some(bar.clone()));
-            told.draw(&bar, &texts, &locked(&course).shown(Duration::ZERO, rows));
+            logged.draw(&bar, &texts, &locked(&course).shown(Duration::ZERO, rows));
             let shared = Arc::clone(&course);
-            let drawing = keep_drawing(bar.clone(), texts, shared, begun, told.clone());
+            let drawing = keep_drawing(bar.clone(), texts, shared, begun, logged.clone());
             tokio::spawn(drawing)
         };
         Self {
             course,
             begun,
             bar,
-            told,
+            logged,
             ticker,
         }
     }
@@ -120,8 +120,8 @@ impl Bar {
         let mut course = locked(&self.course);
         course.advance(self.begun.elapsed(), done);
         if self.bar.is_hidden() {
-            self.told
-                .log(&course.shown(self.begun.elapsed(), self.told.rows));
+            self.logged
+                .log(&course.shown(self.begun.elapsed(), self.logged.rows));
         }
     }
 }
@@ -140,25 +140,25 @@ async fn keep_drawing(
     texts: BarText,
     course: Arc<Mutex<Pace>>,
     begun: Instant,
-    told: BarState,
+    logged: BarState,
 ) {
     loop {
         tokio::time::sleep(DRAW_EVERY).await;
-        let shown = locked(&course).shown(begun.elapsed(), told.rows);
-        let (told, bar, texts) = (told.clone(), bar.clone(), texts.clone());
+        let shown = locked(&course).shown(begun.elapsed(), logged.rows);
+        let (logged, bar, texts) = (logged.clone(), bar.clone(), texts.clone());
         // a stopped terminal only blocks that thread
-        let drawn = tokio::task::spawn_blocking(move || told.draw(&bar, &texts, &shown)).await;
+        let drawn = tokio::task::spawn_blocking(move || logged.draw(&bar, &texts, &shown)).await;
         if drawn.is_err() {
             return;
         }
     }
 }
 
-async fn log_now_and_then(course: Arc<Mutex<Pace>>, begun: Instant, told: BarState) {
+async fn log_now_and_then(course: Arc<Mutex<Pace>>, begun: Instant, logged: BarState) {
     loop {
         tokio::time::sleep(LOG_EVERY).await;
-        let shown = locked(&course).shown(begun.elapsed(), told.rows);
-        told.log(&shown);
+        let shown = locked(&course).shown(begun.elapsed(), logged.rows);
+        logged.log(&shown);
     }
 }
 
@@ -347,7 +347,7 @@ impl Pace {
         let landed = rows(&done.counts).saturating_sub(rows(&before.counts));
         let covered = (done.covered - before.covered).to_std().unwrap_or_default();
         let left = (self.total - done.covered).to_std().unwrap_or_default();
-        let is_telling = done.windows >= before.windows + TELLING && !covered.is_zero();
+        let is_long_enough = done.windows >= before.windows + TELLING && !covered.is_zero();
         Snapshot {
             windows: done.windows,
             of: self.windows.map(|of| of.max(done.windows)),
@@ -355,7 +355,7 @@ impl Pace {
             total: self.total.max(done.covered),
             rows: rows(&done.counts),
             per_second: per_second(landed, took),
-            left: is_telling.then(|| took.mul_f64(left.as_secs_f64() / covered.as_secs_f64())),
+            left: is_long_enough.then(|| took.mul_f64(left.as_secs_f64() / covered.as_secs_f64())),
         }
     }
 }

@@ -275,7 +275,7 @@ fn listed(job: &str, found: &FoundLine<'_>, by: Option<AcknowledgedBy>) -> Value
 async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, CommandError> {
     let job = job(config, &args.job)?;
     let named = named(&job.lake, &job.log, &args.ids).await?;
-    let mut said: HashMap<LinePlace, Vec<Acknowledgement>> = HashMap::new();
+    let mut message: HashMap<LinePlace, Vec<Acknowledgement>> = HashMap::new();
     quarantine::read_acknowledgements(&job.lake, &job.log, |one| {
         let place = LinePlace {
             file: one.file.clone(),
@@ -285,7 +285,7 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Com
             .iter()
             .any(|(line, id)| *line == place && *id == one.id)
         {
-            said.entry(place).or_default().push(one);
+            message.entry(place).or_default().push(one);
         }
     })
     .await
@@ -293,8 +293,8 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Com
     let places: BTreeSet<LinePlace> = named.into_iter().map(|(place, _)| place).collect();
     quarantine::read(&job.lake, &job.log, |found| {
         if places.contains(&found.place) {
-            let said = said.remove(&found.place).unwrap_or_default();
-            out.json(&whole(&found, &said));
+            let message = message.remove(&found.place).unwrap_or_default();
+            out.json(&whole(&found, &message));
         }
     })
     .await
@@ -303,7 +303,7 @@ async fn show(config: &Config, args: &ShowArgs, out: &mut Out) -> Result<u8, Com
 }
 
 /// Returns all values of a line.
-fn whole(found: &FoundLine<'_>, said: &[Acknowledgement]) -> Value {
+fn whole(found: &FoundLine<'_>, message: &[Acknowledgement]) -> Value {
     let mut whole = match &found.line {
         Ok(line) => {
             let QuarantineLine {
@@ -331,16 +331,16 @@ fn whole(found: &FoundLine<'_>, said: &[Acknowledgement]) -> Value {
     };
     whole["file"] = json!(found.place.file);
     whole["line"] = json!(found.place.line);
-    whole["acknowledged"] = (said.iter())
+    whole["acknowledged"] = (message.iter())
         .map(|one| {
-            let mut one_said = json!({ "by": one.by, "at": one.at });
+            let mut entry = json!({ "by": one.by, "at": one.at });
             if let Some(who) = &one.who {
-                one_said["who"] = json!(who);
+                entry["who"] = json!(who);
             }
             if let Some(note) = &one.note {
-                one_said["note"] = json!(note);
+                entry["note"] = json!(note);
             }
-            one_said
+            entry
         })
         .collect();
     whole
@@ -427,9 +427,9 @@ async fn replay(
     let these: Option<BTreeSet<LinePlace>> =
         named.map(|named| named.into_iter().map(|(place, _)| place).collect());
     let stop = shutdown.map(|shutdown| shutdown.stop.clone());
-    let conduct = RunOptions::new(stop.unwrap_or_default());
-    let replayed = when_free(&job, &conduct, async || {
-        run::replay(&job, these.as_ref(), &conduct).await
+    let options = RunOptions::new(stop.unwrap_or_default());
+    let replayed = when_free(&job, &options, async || {
+        run::replay(&job, these.as_ref(), &options).await
     })
     .await?;
     if args.json {

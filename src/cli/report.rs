@@ -271,7 +271,7 @@ impl Out {
 
 /// Returns a line about a run.
 pub(super) fn summary(job: &str, report: &RunReport) -> String {
-    let counts = report.tally.counts;
+    let counts = report.totals.counts;
     let failed = match report.failures.len() as u64 {
         0 => String::new(),
         failures => format!("FAILED in {}, ", counted(failures, "range")),
@@ -282,8 +282,8 @@ pub(super) fn summary(job: &str, report: &RunReport) -> String {
         count(counts.late),
         count(counts.duplicate),
         count(counts.quarantined),
-        counted(report.tally.windows, "window"),
-        counted(report.tally.commits, "commit"),
+        counted(report.totals.windows, "window"),
+        counted(report.totals.commits, "commit"),
     );
     if report.unfinished {
         text.push_str("; unfinished, continues with the next run");
@@ -310,9 +310,9 @@ pub(super) fn summary_json(job: &Job, report: &RunReport) -> Value {
         "job": job.name,
         "run": report.run,
         "outcome": outcome,
-        "counts": report.tally.counts,
-        "windows": report.tally.windows,
-        "commits": report.tally.commits,
+        "counts": report.totals.counts,
+        "windows": report.totals.windows,
+        "commits": report.totals.commits,
         "failures": failures,
     })
 }

@@ -82,7 +82,7 @@ pub(super) fn render<const N: usize>(
     if let Some(widths) = fitting(&columns, width) {
         return lines(&columns, &widths, terminal);
     }
-    columns.retain(|column| !column.says_nothing());
+    columns.retain(|column| !column.is_blank());
     match fitting(&columns, width) {
         Some(widths) => lines(&columns, &widths, terminal),
         None => blocks(&columns, width, terminal),
@@ -121,7 +121,7 @@ impl TextColumn<'_> {
         }
     }
 
-    fn says_nothing(&self) -> bool {
+    fn is_blank(&self) -> bool {
         self.cells.iter().skip(1).all(|cell| cell.text == "-")
     }
 }

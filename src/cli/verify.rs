@@ -77,16 +77,16 @@ pub(super) async fn run(
         if !args.json {
             tell(job, &verification, out);
         }
-        let mut tally = RunTotals::default();
-        failed = !repair(config, &scheduled, &verification, shutdown, &mut tally).await?;
+        let mut totals = RunTotals::default();
+        failed = !repair(config, &scheduled, &verification, shutdown, &mut totals).await?;
         if !args.json {
             out.line(format_args!(
                 "\nrepaired: {} landed, {} already there; verifying again\n",
-                text::counted(tally.counts.new, "event"),
-                text::count(tally.counts.duplicate)
+                text::counted(totals.counts.new, "event"),
+                text::count(totals.counts.duplicate)
             ));
         }
-        repaired = Some(tally);
+        repaired = Some(totals);
         let mut again = Vec::new();
         for range in verification.ranges_to_verify_again().iter() {
             again.push(verify(&scheduled, range, now, shutdown).await?);
@@ -129,14 +129,14 @@ async fn verify(
         time: total,
     };
     let bar = Bar::new(&job.name, &job.source.client, left, READ);
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(held_to(newest.as_ref(), schedule, now)),
-        tally: bar.follow(RunTotals::default()),
+        totals: bar.follow(RunTotals::default()),
         ..RunOptions::new(shutdown.stop.clone())
     };
-    let verified = verify::verify(job, range, &conduct).await;
+    let verified = verify::verify(job, range, &options).await;
     let verified = verified.map_err(|error| CommandError::of_run(job, &error))?;
-    let read = *conduct.tally.borrow();
+    let read = *options.totals.borrow();
     bar.leave(read);
     Ok(verified)
 }
@@ -173,7 +173,7 @@ async fn repair(
     scheduled: &ScheduledJob,
     verification: &Verification,
     shutdown: &Shutdown,
-    tally: &mut RunTotals,
+    totals: &mut RunTotals,
 ) -> Result<bool, CommandError> {
     let ScheduledJob { schedule, job, .. } = scheduled;
     let layout = setup::layout(&config.lake);
@@ -193,7 +193,7 @@ async fn repair(
         };
         let pulled = backfill::in_turns(job, schedule, &what, shutdown).await?;
         report::failures(job, &pulled);
-        *tally += pulled.tally;
+        *totals += pulled.totals;
         done &= pulled.failures.is_empty() && !pulled.unfinished;
         if shutdown.stop.is_cancelled() {
             return Ok(false);
@@ -328,14 +328,14 @@ fn complain_of(job: &Job, verification: &Verification) {
         let (streams, _) = alike.entry(key).or_insert_with(|| (Vec::new(), part));
         streams.extend(part.stream.clone());
     }
-    for ((said, ranges), (streams, part)) in alike {
+    for ((message, ranges), (streams, part)) in alike {
         let what = match streams.as_slice() {
             [] => "the lake".to_owned(),
             streams => named(streams),
         };
         let kind = part.error.kind();
         complain(&format!(
-            "job `{}`: {what}, {ranges}, could not be verified ({kind}): {said}{}",
+            "job `{}`: {what}, {ranges}, could not be verified ({kind}): {message}{}",
             job.name,
             report::what_to_do_about(&part.error, &job.connection)
         ));
@@ -391,7 +391,7 @@ fn to_json(
         "too_new": verification.too_new,
         "unverified": unverified,
         "unfinished": verification.unfinished,
-        "repaired": repaired.map(|tally| tally.counts),
+        "repaired": repaired.map(|totals| totals.counts),
         "notes": verification.notes,
     })
 }

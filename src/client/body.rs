@@ -71,18 +71,18 @@ pub(super) fn hidden_query(url: &Url) -> Redactor {
 pub(super) fn excerpt(body: &[u8], hidden: &Redactor) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     if let Ok(Value::Object(error)) = serde_json::from_str(&text)
-        && let Some(said) = from_json(&error, hidden)
+        && let Some(message) = from_json(&error, hidden)
     {
-        return Some(said);
+        return Some(message);
     }
     let text = hidden.apply(&text);
     if text.trim_start().starts_with('<') {
-        let said = ["title", "message", "h1"]
+        let message = ["title", "message", "h1"]
             .into_iter()
             .find_map(|tag| element(&text, tag).and_then(clean))?;
-        return Some(format!("`{said}`"));
+        return Some(format!("`{message}`"));
     }
-    clean(&text).map(|said| format!("`{said}`"))
+    clean(&text).map(|message| format!("`{message}`"))
 }
 
 fn from_json(error: &serde_json::Map<String, Value>, hidden: &Redactor) -> Option<String> {
@@ -154,22 +154,22 @@ fn clean(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn said(body: &str) -> String {
+    fn message(body: &str) -> String {
         excerpt(body.as_bytes(), &Redactor::default()).unwrap_or_default()
     }
 
     #[test]
     fn an_error_says_what_the_provider_says() {
-        insta::assert_snapshot!(said(r#"{"message":"Rate limit exceeded the maximum. Retry the request in [5] seconds.","code":"too.many.requests.retry.after","status":429,"contextId":"c-1","details":[]}"#), @"`Rate limit exceeded the maximum. Retry the request in [5] seconds` (code `too.many.requests.retry.after`, context `c-1`)");
-        insta::assert_snapshot!(said(r#"{"error":"invalid_client","description":"client not found"}"#), @"`client not found` (code `invalid_client`)");
-        insta::assert_snapshot!(said(r#"{"error":{"message":"no","code":7}}"#), @"`no` (code `7`)");
-        insta::assert_snapshot!(said(r#"{"message":null,"code":"x"}"#), @"code `x`");
-        insta::assert_snapshot!(said("<html><head><TITLE lang=en>502 Bad\n Gateway.</TITLE></head><body>long</body></html>"), @"`502 Bad Gateway`");
-        insta::assert_snapshot!(said("<?xml?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"), @"`Request has expired`");
-        insta::assert_snapshot!(said("up`stream\u{7}\n\ngone"), @"`up'stream gone`");
-        assert_eq!(said("  \n"), "");
-        assert_eq!(said("<html></html>"), "");
-        assert_eq!(said(&"é".repeat(900)).chars().count(), EXCERPT + 2);
+        insta::assert_snapshot!(message(r#"{"message":"Rate limit exceeded the maximum. Retry the request in [5] seconds.","code":"too.many.requests.retry.after","status":429,"contextId":"c-1","details":[]}"#), @"`Rate limit exceeded the maximum. Retry the request in [5] seconds` (code `too.many.requests.retry.after`, context `c-1`)");
+        insta::assert_snapshot!(message(r#"{"error":"invalid_client","description":"client not found"}"#), @"`client not found` (code `invalid_client`)");
+        insta::assert_snapshot!(message(r#"{"error":{"message":"no","code":7}}"#), @"`no` (code `7`)");
+        insta::assert_snapshot!(message(r#"{"message":null,"code":"x"}"#), @"code `x`");
+        insta::assert_snapshot!(message("<html><head><TITLE lang=en>502 Bad\n Gateway.</TITLE></head><body>long</body></html>"), @"`502 Bad Gateway`");
+        insta::assert_snapshot!(message("<?xml?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"), @"`Request has expired`");
+        insta::assert_snapshot!(message("up`stream\u{7}\n\ngone"), @"`up'stream gone`");
+        assert_eq!(message("  \n"), "");
+        assert_eq!(message("<html></html>"), "");
+        assert_eq!(message(&"é".repeat(900)).chars().count(), EXCERPT + 2);
         assert_eq!(excerpt(&[0xff, 0xfe], &Redactor::default()), None);
     }
 
@@ -188,8 +188,8 @@ mod tests {
                 serde_json::json!({ "message": format!("bad {form}!") }).to_string(),
                 format!("<title>bad {form}!</title>"),
             ] {
-                let said = excerpt(body.as_bytes(), &hidden).unwrap();
-                assert!(!said.contains(form), "{said}");
+                let message = excerpt(body.as_bytes(), &hidden).unwrap();
+                assert!(!message.contains(form), "{message}");
             }
         }
     }

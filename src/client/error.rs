@@ -244,7 +244,7 @@ pub struct Attempts {
     /// The status of the last answer, if there was one.
     pub status: Option<StatusCode>,
     /// A short, sanitised excerpt of that answer.
-    pub said: Option<String>,
+    pub message: Option<String>,
     /// The problem of an answer with a successful status, such as `an empty body`.
     pub what: Option<&'static str>,
 }
@@ -262,8 +262,8 @@ impl fmt::Display for Attempts {
         if let Some(what) = self.what {
             write!(f, " with {what}")?;
         }
-        if let Some(said) = &self.said {
-            write!(f, ", the provider says {said}")?;
+        if let Some(message) = &self.message {
+            write!(f, ", the provider says {message}")?;
         }
         Ok(())
     }

@@ -217,7 +217,7 @@ impl Client {
                     http,
                     proxies,
                     pacer,
-                    manners: endpoint.manners,
+                    retry_hints: endpoint.retry_hints,
                     limits,
                     counts: RequestCounts::default(),
                     metrics,
@@ -361,8 +361,8 @@ impl Client {
     }
 
     /// Records the rest of the rate budget in the metrics.
-    pub fn tell_of_budget(&self) {
-        self.inner.resolver.transport.tell_of_budget();
+    pub fn record_budget(&self) {
+        self.inner.resolver.transport.record_budget();
     }
 
     async fn take<T: FromResponse>(
@@ -435,11 +435,14 @@ impl Client {
             let token = auth.token(resolver, refused.as_deref(), by).await?;
             let mut out = self.outgoing(call, url, Some(&token), token.hidden());
             let got: T = transport.send(&mut out, &mut place.route, stop).await?;
-            let said = got.whole().map(transport.manners.said).unwrap_or_default();
-            if let Some(pause) = said.pause {
+            let message = got
+                .whole()
+                .map(transport.retry_hints.error_in_body)
+                .unwrap_or_default();
+            if let Some(pause) = message.pause {
                 transport.rest_for(pause);
             }
-            if said.token_refused {
+            if message.token_refused {
                 if refused.is_none() && auth.is_worth_renewing(resolver, &token, true) {
                     tracing::debug!(connection = transport.connection, "the token was refused");
                     refused = Some(token);
@@ -455,7 +458,7 @@ impl Client {
                 token.accept();
                 return Ok(got);
             };
-            let of_token = (transport.manners.token_refused)(&answer.body);
+            let of_token = (transport.retry_hints.token_refused)(&answer.body);
             if refused.is_none() && auth.is_worth_renewing(resolver, &token, of_token) {
                 tracing::debug!(connection = transport.connection, "the token was refused");
                 refused = Some(token);
@@ -466,7 +469,7 @@ impl Client {
                 tried: Attempts {
                     attempts: 1,
                     status: Some(answer.status),
-                    said: body::excerpt(&answer.body, token.hidden()),
+                    message: body::excerpt(&answer.body, token.hidden()),
                     ..Attempts::default()
                 },
             };

@@ -189,9 +189,9 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
 
 /// Returns the failure of a tunnel through a proxy. Its own type isn't public.
 fn tunnel_error(error: &(dyn Error + 'static)) -> Option<String> {
-    let said = error.to_string();
-    if said.starts_with("tunnel error: ") {
-        return Some(said);
+    let message = error.to_string();
+    if message.starts_with("tunnel error: ") {
+        return Some(message);
     }
     error.source().and_then(tunnel_error)
 }

@@ -35,9 +35,9 @@ impl RateLimitHeaders {
         let ways = ways.into_iter().filter_map(|way| way(reading, refused));
         let mut all = own.into_iter().chain(ways);
         let first = all.next()?;
-        Some(all.fold(first, |said, next| Self {
-            spent_for: said.spent_for.max(next.spent_for),
-            ..if said.allowed > 0 { said } else { next }
+        Some(all.fold(first, |message, next| Self {
+            spent_for: message.spent_for.max(next.spent_for),
+            ..if message.allowed > 0 { message } else { next }
         }))
     }
 
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is compared with what is read")]
-    fn said(allowed: u32, window: u64, spent_for: Option<u64>) -> Option<RateLimitHeaders> {
+    fn message(allowed: u32, window: u64, spent_for: Option<u64>) -> Option<RateLimitHeaders> {
         Some(RateLimitHeaders {
             allowed,
             window: Duration::from_secs(window),
@@ -264,20 +264,23 @@ mod tests {
         let (limit, left, reset) = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset");
         let policy = ("ratelimit-policy", "100;w=60");
         let all = [(limit, "100"), (left, "7"), (reset, "50"), policy];
-        assert_eq!(draft(&all), said(100, 60, None));
+        assert_eq!(draft(&all), message(100, 60, None));
         let spent = [(limit, "100"), (left, "0"), (reset, "50"), policy];
-        assert_eq!(draft(&spent), said(100, 60, Some(50)));
-        assert_eq!(draft(&[(left, "0"), (reset, "3")]), said(0, 0, Some(3)));
+        assert_eq!(draft(&spent), message(100, 60, Some(50)));
+        assert_eq!(draft(&[(left, "0"), (reset, "3")]), message(0, 0, Some(3)));
         assert_eq!(
             draft(&[(left, "0"), (reset, "3601"), policy]),
-            said(100, 60, Some(3_600))
+            message(100, 60, Some(3_600))
         );
         let several = [(
             "ratelimit-policy",
             "10;w=1, 50; comment=\"burst, slow\"; w=60, 9000;w=3600",
         )];
-        assert_eq!(draft(&several), said(50, 60, None));
-        assert_eq!(draft(&[(limit, "10, 10;w=1, 20;w=60")]), said(20, 60, None));
+        assert_eq!(draft(&several), message(50, 60, None));
+        assert_eq!(
+            draft(&[(limit, "10, 10;w=1, 20;w=60")]),
+            message(20, 60, None)
+        );
         for nonsense in [
             "",
             "100",
@@ -298,7 +301,7 @@ mod tests {
             "ratelimit-policy",
             "\"burst\";q=100;w=60,\"daily\";q=1000;w=86400",
         );
-        assert_eq!(draft(&[policy]), said(100, 60, None));
+        assert_eq!(draft(&[policy]), message(100, 60, None));
         let bytes = (
             "ratelimit-policy",
             "\"x\";q=65535;qu=\"content-bytes\";w=10",
@@ -306,16 +309,16 @@ mod tests {
         assert_eq!(draft(&[bytes]), None);
         assert_eq!(
             draft(&[policy, ("ratelimit", "\"burst\";r=50;t=30")]),
-            said(100, 60, None)
+            message(100, 60, None)
         );
         let spent = ("ratelimit", "\"a,b\";r=3;t=900, \"burst\";r=0;t=30");
-        assert_eq!(draft(&[policy, spent]), said(100, 60, Some(30)));
+        assert_eq!(draft(&[policy, spent]), message(100, 60, Some(30)));
         assert_eq!(
             draft(&[("ratelimit", "\"burst\";r=0;t=?1")]),
-            said(0, 0, Some(77))
+            message(0, 0, Some(77))
         );
         let seventh = ("ratelimit", "limit=100, remaining=0, reset=12.5");
-        assert_eq!(draft(&[seventh]), said(0, 0, Some(13)));
+        assert_eq!(draft(&[seventh]), message(0, 0, Some(13)));
         assert_eq!(
             draft(&[("ratelimit", "limit=100, remaining=1, reset=12")]),
             None
@@ -347,7 +350,7 @@ mod tests {
             ] {
                 assert_eq!(
                     draft(&[(left, "0"), (reset, value)]),
-                    said(0, 0, Some(seconds)),
+                    message(0, 0, Some(seconds)),
                     "{reset}: {value}"
                 );
                 assert_eq!(draft(&[(left, "1"), (reset, value)]), None);
@@ -355,7 +358,7 @@ mod tests {
             for nothing in ["0.5", "-1", "0, 7", "\"0\""] {
                 assert_eq!(
                     draft(&[(left, nothing), (reset, "9")]),
-                    said(0, 0, Some(9)),
+                    message(0, 0, Some(9)),
                     "{nothing}"
                 );
             }
@@ -363,9 +366,9 @@ mod tests {
             assert_eq!(draft(&[(left, "?"), (reset, "9")]), None);
             assert_eq!(
                 read(&[(left, "?"), (reset, "9")], true),
-                said(0, 0, Some(9))
+                message(0, 0, Some(9))
             );
-            assert_eq!(read(&[(reset, "9")], true), said(0, 0, Some(9)));
+            assert_eq!(read(&[(reset, "9")], true), message(0, 0, Some(9)));
             assert_eq!(read(&[(left, "5"), (reset, "9")], true), None);
             assert_eq!(draft(&[(left, "0")]), None, "no reset is given");
         }
@@ -376,32 +379,32 @@ mod tests {
         let (allowed, count, reset) = (OWN_HEADERS.allowed, OWN_HEADERS.used, OWN_HEADERS.reset);
         assert_eq!(
             draft(&[(allowed, "300"), (count, "300"), (reset, "27.5")]),
-            said(300, 60, Some(28))
+            message(300, 60, Some(28))
         );
         assert_eq!(
             draft(&[(allowed, "300"), (count, "299"), (reset, "27")]),
-            said(300, 60, None)
+            message(300, 60, None)
         );
         assert_eq!(
             draft(&[(allowed, "300, 200"), (count, "1, 250"), (reset, "5, 6")]),
-            said(200, 60, Some(6))
+            message(200, 60, Some(6))
         );
         assert_eq!(
             draft(&[(allowed, "300"), (count, "300"), (reset, "soon")]),
-            said(300, 60, Some(77))
+            message(300, 60, Some(77))
         );
         assert_eq!(
             draft(&[(allowed, "300"), (reset, "27")]),
-            said(300, 60, None)
+            message(300, 60, None)
         );
         assert_eq!(
             read(&[(allowed, "300"), (reset, "27")], true),
-            said(300, 60, Some(27))
+            message(300, 60, Some(27))
         );
-        assert_eq!(read(&[(reset, "27")], true), said(0, 0, Some(27)));
+        assert_eq!(read(&[(reset, "27")], true), message(0, 0, Some(27)));
         assert_eq!(
             draft(&[(allowed, "99999999999999999999")]),
-            said(u32::MAX, 60, None)
+            message(u32::MAX, 60, None)
         );
         // the longest of two families' pauses
         let both = [
@@ -411,6 +414,6 @@ mod tests {
             ("x-ratelimit-remaining", "0"),
             ("x-ratelimit-reset", "9"),
         ];
-        assert_eq!(draft(&both), said(3, 60, Some(9)));
+        assert_eq!(draft(&both), message(3, 60, Some(9)));
     }
 }

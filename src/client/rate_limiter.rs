@@ -139,16 +139,16 @@ impl TokenBucket {
 
     /// Applies the provider's headers: its pace if that is slower than the configured one, otherwise the configured
     /// one, and a pause if no request is left.
-    fn correct(&mut self, now: Duration, said: RateLimitHeaders) {
-        if said.allowed > 0 {
-            let theirs = RequestPace::new(said.allowed, said.window, self.replicas);
+    fn correct(&mut self, now: Duration, message: RateLimitHeaders) {
+        if message.allowed > 0 {
+            let theirs = RequestPace::new(message.allowed, message.window, self.replicas);
             self.pace = if theirs.spacing > self.configured.spacing {
                 self.configured.and(theirs)
             } else {
                 self.configured
             };
         }
-        if let Some(wait) = said.spent_for {
+        if let Some(wait) = message.spent_for {
             self.pause_for(now, wait);
         }
     }
@@ -280,8 +280,8 @@ impl RateLimiter {
     }
 
     /// Applies an answer's headers.
-    pub(super) fn observe(&self, said: RateLimitHeaders) {
-        self.with(|bucket, now| bucket.correct(now, said));
+    pub(super) fn observe(&self, message: RateLimitHeaders) {
+        self.with(|bucket, now| bucket.correct(now, message));
         self.changed.notify_waiters();
     }
 }
@@ -395,11 +395,11 @@ mod tests {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small part of a small number")]
             let allowed = ((f64::from(limit) * part) as u32).max(1);
             let mut bucket = TokenBucket::new(limit, MINUTE, replicas(1));
-            let said = |allowed| read(&headers(0, allowed, 60)).unwrap();
-            bucket.correct(Duration::ZERO, said(allowed));
+            let message = |allowed| read(&headers(0, allowed, 60)).unwrap();
+            bucket.correct(Duration::ZERO, message(allowed));
             let slow = drive(&mut bucket, Duration::ZERO, 10 * MINUTE, &[], Duration::ZERO);
             prop_assert!(most_in_any(MINUTE, &slow) <= allowed as usize);
-            bucket.correct(10 * MINUTE, said(limit + 7));
+            bucket.correct(10 * MINUTE, message(limit + 7));
             prop_assert_eq!(bucket.pace, bucket.configured);
         }
     }
@@ -528,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_pace_that_is_not_said_is_not_taken_back() {
-        let said = |pairs: &[(&'static str, &'static str)]| {
+        let message = |pairs: &[(&'static str, &'static str)]| {
             let pair = |(name, value): &(&'static str, &'static str)| {
                 (name.parse().unwrap(), HeaderValue::from_static(value))
             };
@@ -536,10 +536,10 @@ mod tests {
         };
         let spent = [("ratelimit-remaining", "0"), ("ratelimit-reset", "50")];
         let mut bucket = TokenBucket::new(300, MINUTE, replicas(1));
-        bucket.correct(MINUTE, said(&[("ratelimit-policy", "100;w=60")]));
+        bucket.correct(MINUTE, message(&[("ratelimit-policy", "100;w=60")]));
         let slower = RequestPace::new(100, MINUTE, replicas(1));
         assert_eq!(bucket.pace, bucket.configured.and(slower));
-        bucket.correct(MINUTE, said(&spent));
+        bucket.correct(MINUTE, message(&spent));
         assert_eq!(bucket.reserve(MINUTE), Duration::from_secs(50));
         assert_eq!(bucket.pace, bucket.configured.and(slower));
     }

@@ -192,7 +192,7 @@ impl HostResolver {
                 tried: Attempts {
                     attempts: 1,
                     status: Some(answer.status),
-                    said: body::excerpt(&answer.body, &transport.hidden),
+                    message: body::excerpt(&answer.body, &transport.hidden),
                     ..Attempts::default()
                 },
             });

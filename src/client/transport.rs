@@ -37,7 +37,7 @@ pub(super) struct Transport {
     /// The proxy, if any.
     pub(super) proxies: Proxies,
     pub(super) pacer: RateLimiter,
-    pub(super) manners: RetryHints,
+    pub(super) retry_hints: RetryHints,
     pub(super) limits: ClientLimits,
     pub(super) counts: RequestCounts,
     pub(super) metrics: metrics::ConnectionMetrics,
@@ -74,7 +74,7 @@ pub(super) fn count(counter: &AtomicU64) {
 
 /// The result of an attempt.
 enum AttemptOutcome<T> {
-    Taken(T),
+    Answered(T),
     TooLarge,
     Passing(TransientResponse),
     Broken(reqwest::Error),
@@ -127,9 +127,9 @@ impl Transport {
             tried.elapsed = begun.elapsed();
             let (mut asked, mut rest, mut source) = (None, Duration::ZERO, None);
             match ended {
-                AttemptOutcome::Taken(taken) => match redirected(out, &taken) {
+                AttemptOutcome::Answered(answer) => match redirected(out, &answer) {
                     Some(error) => return Err(error),
-                    None => return Ok(taken),
+                    None => return Ok(answer),
                 },
                 AttemptOutcome::TooLarge => {
                     return Err(ClientError::BodyTooLarge {
@@ -140,7 +140,7 @@ impl Transport {
                 AttemptOutcome::Passing(passing) => {
                     tried.status = Some(passing.status);
                     // a partial answer isn't an error message, and may contain a token or records
-                    tried.said = Some(&passing.body)
+                    tried.message = Some(&passing.body)
                         .filter(|_| passing.what.is_none_or(|what| what == PAGE))
                         .and_then(|body| body::excerpt(body, out.hidden));
                     tried.what = passing.what;
@@ -152,7 +152,7 @@ impl Transport {
                 AttemptOutcome::ByProxy => return Err(self.refused_by_proxy(out)),
             }
             if source.is_some() {
-                (tried.status, tried.said, tried.what) = (None, None, None);
+                (tried.status, tried.message, tried.what) = (None, None, None);
                 failures.unanswered += 1;
             }
             self.pause(out, asked, &tried)?;
@@ -205,7 +205,7 @@ impl Transport {
             _ => &mut failures.failed,
         };
         *times += 1;
-        let rest = (self.manners.rest)(TransientFailure {
+        let rest = (self.retry_hints.rest)(TransientFailure {
             status,
             body,
             times: *times,
@@ -226,7 +226,7 @@ impl Transport {
         };
         if out.to != Traffic::Elsewhere {
             self.pacer.pause_for(asked);
-            self.tell_of_budget();
+            self.record_budget();
         }
         if asked > self.limits.longest_wait {
             return Err(ClientError::RateLimited {
@@ -260,7 +260,7 @@ impl Transport {
         if out.to != Traffic::Elsewhere && tried.status == Some(StatusCode::TOO_MANY_REQUESTS) {
             // the budget is the connection's, so no other call would succeed
             self.pacer.pause_for(wait.min(self.limits.longest_wait));
-            self.tell_of_budget();
+            self.record_budget();
         }
         tokio::select! {
             () = stop.cancelled() => Err(ClientError::Stopped),
@@ -290,12 +290,12 @@ impl Transport {
             return Ok(());
         }
         let asked = Instant::now();
-        let taken = self.pacer.take(out.rank, self.limits.longest_wait);
-        let taken = tokio::select! {
+        let answer = self.pacer.take(out.rank, self.limits.longest_wait);
+        let answer = tokio::select! {
             biased;
             () = stop.cancelled() => Err(ClientError::Stopped),
-            taken = taken => {
-                taken.map_err(|Paused(retry_after)| ClientError::RateLimited {
+            answer = answer => {
+                answer.map_err(|Paused(retry_after)| ClientError::RateLimited {
                     request: out.request.clone(),
                     retry_after,
                     tried: tried.clone(),
@@ -303,11 +303,11 @@ impl Transport {
             }
         };
         self.metrics.waited(asked.elapsed());
-        taken
+        answer
     }
 
     /// Records that the budget may have changed.
-    pub(super) fn tell_of_budget(&self) {
+    pub(super) fn record_budget(&self) {
         self.metrics.pace(self.pacer.per_second());
         let budget = self.pacer.budget();
         self.metrics.left(budget.left);
@@ -342,7 +342,7 @@ impl Transport {
             }
         };
         let status = match &ended {
-            AttemptOutcome::Taken(taken) => Some(taken.status()),
+            AttemptOutcome::Answered(answer) => Some(answer.status()),
             AttemptOutcome::Passing(passing) => Some(passing.status),
             AttemptOutcome::TooLarge | AttemptOutcome::Broken(_) | AttemptOutcome::Late(_) => None,
             AttemptOutcome::ByProxy => Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED),
@@ -437,7 +437,7 @@ impl Transport {
             });
         }
         match T::take((status, headers), response, out, &self.limits).await {
-            Ok(taken) => Self::judged(out, taken, asked),
+            Ok(answer) => Self::judged(out, answer, asked),
             Err(BodyError::TooLarge) => AttemptOutcome::TooLarge,
             Err(BodyError::Broken(error)) => AttemptOutcome::Broken(error.without_url()),
             Err(BodyError::Late(error)) => AttemptOutcome::Late(Arc::new(error)),
@@ -454,13 +454,14 @@ impl Transport {
         headers: &HeaderMap,
     ) -> Option<Duration> {
         let reading = HeaderContext::new(headers, clock::real_now(), self.limits.longest_backoff);
-        let own = self.manners.rate_headers.as_ref();
-        let said = RateLimitHeaders::read(&reading, own, status == StatusCode::TOO_MANY_REQUESTS);
+        let own = self.retry_hints.rate_headers.as_ref();
+        let message =
+            RateLimitHeaders::read(&reading, own, status == StatusCode::TOO_MANY_REQUESTS);
         if out.to == Traffic::Api {
-            if let Some(said) = said {
-                self.pacer.observe(said);
+            if let Some(message) = message {
+                self.pacer.observe(message);
             }
-            self.tell_of_budget();
+            self.record_budget();
         }
         if status.is_success() {
             return None;
@@ -470,7 +471,9 @@ impl Transport {
                 status,
                 StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
             );
-        let spent = said.and_then(|said| said.spent_for).filter(|_| is_refusal);
+        let spent = message
+            .and_then(|message| message.spent_for)
+            .filter(|_| is_refusal);
         let asked = reading.retry_after().or(spent);
         if let Some(asked) = asked.filter(|_| out.to != Traffic::Elsewhere) {
             self.pacer.pause_for(asked);
@@ -489,32 +492,32 @@ impl Transport {
     /// Pauses the connection.
     pub(super) fn rest_for(&self, pause: Duration) {
         self.pacer.pause_for(pause);
-        self.tell_of_budget();
+        self.record_budget();
     }
 
     /// Returns the answer, unless it is a transient failure in spite of its status.
     fn judged<T: FromResponse>(
         out: &PreparedRequest<'_>,
-        taken: T,
+        answer: T,
         asked: Option<Duration>,
     ) -> AttemptOutcome<T> {
-        let Some(answer) = taken.whole() else {
-            return AttemptOutcome::Taken(taken);
+        let Some(body) = answer.whole() else {
+            return AttemptOutcome::Answered(answer);
         };
-        let (asked, what) = match (out.judge)(answer) {
-            ResponseVerdict::Answer => return AttemptOutcome::Taken(taken),
+        let (asked, what) = match (out.judge)(body) {
+            ResponseVerdict::Answer => return AttemptOutcome::Answered(answer),
             ResponseVerdict::Unclear
-                if asked.is_none() || answer.status == StatusCode::UNAUTHORIZED =>
+                if asked.is_none() || body.status == StatusCode::UNAUTHORIZED =>
             {
-                return AttemptOutcome::Taken(taken);
+                return AttemptOutcome::Answered(answer);
             }
             ResponseVerdict::Unclear => (asked, None),
             ResponseVerdict::Passing(what) => (asked, what),
             ResponseVerdict::Limited(least) => (asked.max(Some(least)), None),
         };
         AttemptOutcome::Passing(TransientResponse {
-            status: answer.status,
-            body: answer.body.clone(),
+            status: body.status,
+            body: body.body.clone(),
             asked,
             what,
         })
@@ -523,9 +526,9 @@ impl Transport {
 
 /// Returns the error for the redirect of a sign-in or a look-up, which is never followed. The adapter interprets the
 /// redirect of a call.
-fn redirected<T: FromResponse>(out: &PreparedRequest<'_>, taken: &T) -> Option<ClientError> {
+fn redirected<T: FromResponse>(out: &PreparedRequest<'_>, answer: &T) -> Option<ClientError> {
     let asks_for_data = matches!(out.to, Traffic::Api | Traffic::Elsewhere);
-    let answer = taken
+    let answer = answer
         .whole()
         .filter(|answer| answer.status.is_redirection() && !asks_for_data)?;
     Some(ClientError::Redirected {

@@ -16,7 +16,7 @@ const SPREAD_S: i64 = 600;
 /// The pause before a failed day is retried, doubled each time up to the second value.
 const PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(10), TimeDelta::hours(1));
 /// The age in days at which an unwritten day is about to be lost, as logs are kept for 30 days.
-const PATIENCE_DAYS: i64 = 25;
+const MAX_AGE_DAYS: i64 = 25;
 
 /// Writes each day's file after the end of the day, until `stop` is cancelled. Failures are logged and retried.
 pub async fn keep(lake: Lake, alarm: WakeTimer, stop: CancellationToken) {
@@ -71,10 +71,10 @@ pub async fn about_to_be_lost(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, BuildError> {
     let newest = materialize::newest_day(lake, now).await?;
-    let patience = TimeDelta::days(PATIENCE_DAYS);
-    if newest.is_some_and(|newest| now.date_naive() - newest < patience) {
+    let max_age = TimeDelta::days(MAX_AGE_DAYS);
+    if newest.is_some_and(|newest| now.date_naive() - newest < max_age) {
         return Ok(None);
     }
     let oldest = materialize::oldest_unwritten(lake, newest, now).await?;
-    Ok(oldest.filter(|at| now - at > patience))
+    Ok(oldest.filter(|at| now - at > max_age))
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::file::{self, CommitMark, CommitMarks};
 use super::materialize::{self, BuildError};
-use super::rollup::condensed;
+use super::rollup::rolled_up;
 use super::runs::RunFold;
 use super::{History, RunRow};
 use crate::lake::{self, Lake, LakeError, Version};
@@ -164,7 +164,7 @@ impl CachedHistory {
             }
             room = 0; // older days aren't shown in more detail
             if !day.is_condensed {
-                day.rows = condensed(std::mem::take(&mut day.rows));
+                day.rows = rolled_up(std::mem::take(&mut day.rows));
                 day.is_condensed = true;
             }
             if day.rows.len() > condensed_room {
@@ -280,7 +280,7 @@ impl LogTail {
             self.over.extend(self.runs.take_over(at));
             if self.over.len() > most {
                 let newest = self.over.split_off(most / 2);
-                self.over = condensed(std::mem::replace(&mut self.over, newest))
+                self.over = rolled_up(std::mem::replace(&mut self.over, newest))
                     .into_iter()
                     .chain(std::mem::take(&mut self.over))
                     .collect();
@@ -314,8 +314,12 @@ mod tests {
             let known = kept.all(Vec::new(), crate::clock::real_now());
             assert_eq!(known.history.rows.len(), 3);
             assert_eq!(known.problems.len(), 1, "{:?}", known.problems);
-            let told = format!("job `job`: {left_out} commits are left out");
-            assert!(known.problems[0].starts_with(&told), "{:?}", known.problems);
+            let message = format!("job `job`: {left_out} commits are left out");
+            assert!(
+                known.problems[0].starts_with(&message),
+                "{:?}",
+                known.problems
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use crate::model::Range;
 
 /// Merges rows of the same job, stream and kind of work with adjacent ranges into one row, with the newest run's id and
 /// error. Sums don't change.
-pub(super) fn condensed(rows: Vec<RunRow>) -> Vec<RunRow> {
+pub(super) fn rolled_up(rows: Vec<RunRow>) -> Vec<RunRow> {
     let mut groups: BTreeMap<_, Vec<RunRow>> = BTreeMap::new();
     for row in rows {
         let key = (
@@ -18,7 +18,7 @@ pub(super) fn condensed(rows: Vec<RunRow>) -> Vec<RunRow> {
         );
         groups.entry(key).or_default().push(row);
     }
-    let mut condensed = Vec::new();
+    let mut rolled_up = Vec::new();
     for mut group in groups.into_values() {
         group.sort_by_key(|row| (row.range, row.run));
         let mut group = group.into_iter();
@@ -30,14 +30,14 @@ pub(super) fn condensed(rows: Vec<RunRow>) -> Vec<RunRow> {
                     Some((sum, true))
                 }
                 done => {
-                    condensed.extend(done.map(told));
+                    rolled_up.extend(done.map(as_total));
                     Some((row, false))
                 }
             };
         }
-        condensed.extend(of.map(told));
+        rolled_up.extend(of.map(as_total));
     }
-    condensed
+    rolled_up
 }
 
 fn touch(one: Option<Range>, next: Option<Range>) -> bool {
@@ -67,7 +67,7 @@ fn take(sum: &mut RunRow, row: RunRow) {
 }
 
 /// Returns the texts without repetition counts, so that repeated roll-ups don't count them as different.
-fn told((mut row, is_sum): (RunRow, bool)) -> RunRow {
+fn as_total((mut row, is_sum): (RunRow, bool)) -> RunRow {
     if is_sum {
         row.remarks.push("summed up from several rows".to_owned());
         row.remarks.sort();
@@ -116,7 +116,7 @@ mod tests {
             row(1, 6, 7, 4),
             lost,
         ];
-        let few = condensed(rows.clone());
+        let few = rolled_up(rows.clone());
         let of = |rows: &[RunRow]| {
             let mut sums = (0, 0, 0, BTreeMap::new(), BTreeMap::new());
             for row in rows {
@@ -129,14 +129,14 @@ mod tests {
             sums
         };
         assert_eq!(of(&few), of(&rows));
-        let mut told: Vec<_> = few
+        let mut as_total: Vec<_> = few
             .iter()
             .map(|row| (row.outcome.as_str(), row.range, row.counts.new))
             .collect();
-        told.sort();
+        as_total.sort();
         let (whole, alone) = (row(1, 0, 3, 0).range, row(1, 6, 7, 0).range);
         assert_eq!(
-            told,
+            as_total,
             [
                 ("failed", failed.range, 0),
                 ("finished", whole, 8),
@@ -145,13 +145,13 @@ mod tests {
             ]
         );
         let remarks: Vec<_> = few.iter().map(|row| row.remarks.clone()).collect();
-        let told = vec!["summed up from several rows".to_owned()];
-        assert!(remarks.contains(&told));
+        let as_total = vec!["summed up from several rows".to_owned()];
+        assert!(remarks.contains(&as_total));
         assert!(few.iter().any(|row| row.error.is_some()));
         // again, with a row between those that weren't adjacent
-        let again = condensed(few.into_iter().chain([row(1, 3, 6, 1)]).collect());
+        let again = rolled_up(few.into_iter().chain([row(1, 3, 6, 1)]).collect());
         let all = row(1, 0, 7, 0).range;
         let whole = again.iter().find(|row| row.range == all);
-        assert_eq!(whole.map(|row| &row.remarks), Some(&told));
+        assert_eq!(whole.map(|row| &row.remarks), Some(&as_total));
     }
 }

@@ -427,14 +427,14 @@ mod tests {
     }
 
     /// Returns the compared parts of a row: stream and range, outcome, new rows, calls.
-    type Told<'a> = (Option<&'a str>, Option<Range>, RangeOutcome, u64, u64);
+    type Outcome<'a> = (Option<&'a str>, Option<Range>, RangeOutcome, u64, u64);
 
-    fn told(rows: &[RunRow]) -> Vec<Told<'_>> {
-        let told = rows.iter().map(|row| {
+    fn outcomes(rows: &[RunRow]) -> Vec<Outcome<'_>> {
+        let outcomes = rows.iter().map(|row| {
             let stream = row.stream.as_deref();
             (stream, row.range, row.outcome, row.counts.new, row.calls)
         });
-        told.collect()
+        outcomes.collect()
     }
 
     #[test]
@@ -445,7 +445,7 @@ mod tests {
             provider: Some("genesys_cloud".to_owned()),
             connection: "prod".to_owned(),
             account_id: "a".to_owned(),
-            wording: None,
+            id_basis: None,
             host: None,
             user: None,
             from: None,
@@ -464,7 +464,7 @@ mod tests {
         let claim = commit(run, 0, CommitKind::Claim);
         let rows = rows(vec![claim, first, second, release], 9);
         assert_eq!(
-            told(&rows),
+            outcomes(&rows),
             [
                 (Some("a"), Some(range(0, 2)), RangeOutcome::Finished, 7, 4),
                 (Some("b"), Some(range(0, 1)), RangeOutcome::Finished, 1, 2),
@@ -491,7 +491,7 @@ mod tests {
         ));
         let rows = rows(vec![commit(run, 0, CommitKind::Claim), release], 9);
         assert_eq!(
-            told(&rows),
+            outcomes(&rows),
             [
                 (None, None, RangeOutcome::Failed, 0, 5),
                 (Some("a"), Some(range(0, 1)), RangeOutcome::Failed, 3, 2),
@@ -516,18 +516,21 @@ mod tests {
         let log = vec![commit(one, 0, CommitKind::Claim), data];
         let open = (Some("a"), Some(range(0, 1)), RangeOutcome::Unfinished, 3, 2);
         let lost = (None, None, RangeOutcome::Lost, 0, 0);
-        assert_eq!(told(&rows(log.clone(), 9)), [open]);
-        assert_eq!(told(&rows(log.clone(), 99)), [lost, open]);
+        assert_eq!(outcomes(&rows(log.clone(), 9)), [open]);
+        assert_eq!(outcomes(&rows(log.clone(), 99)), [lost, open]);
         let mut followed = log.clone();
         followed.push(commit(other, 9, CommitKind::Claim));
-        assert_eq!(told(&rows(followed, 9)), [lost, open]);
+        assert_eq!(outcomes(&rows(followed, 9)), [lost, open]);
         // the next commit is in another file, but still determines the end of this run
         let mut runs = RunFold::default();
         log.into_iter().for_each(|commit| runs.take(commit));
         runs.see(one);
-        assert_eq!(told(&runs.rows(at(99)).collect::<Vec<_>>()), [open]);
+        assert_eq!(outcomes(&runs.rows(at(99)).collect::<Vec<_>>()), [open]);
         runs.see(other);
-        assert_eq!(told(&runs.rows(at(9)).collect::<Vec<_>>()), [lost, open]);
+        assert_eq!(
+            outcomes(&runs.rows(at(9)).collect::<Vec<_>>()),
+            [lost, open]
+        );
     }
 
     #[test]
@@ -538,7 +541,7 @@ mod tests {
         let nothing = (None, None, RangeOutcome::Finished, 0, 0);
         // the end of a run in earlier versions
         assert_eq!(
-            told(&rows(vec![claim.clone(), release.clone()], 9)),
+            outcomes(&rows(vec![claim.clone(), release.clone()], 9)),
             [nothing]
         );
         release.ended = Some(RunSummary {
@@ -547,16 +550,16 @@ mod tests {
         });
         let stopped = (None, None, RangeOutcome::Unfinished, 0, 3);
         assert_eq!(
-            told(&rows(vec![claim.clone(), release.clone()], 9)),
+            outcomes(&rows(vec![claim.clone(), release.clone()], 9)),
             [stopped]
         );
         release.pulled = vec![pulled("a", range(0, 1), true, 1)];
         let done = (Some("a"), Some(range(0, 1)), RangeOutcome::Finished, 1, 2);
         assert_eq!(
-            told(&rows(vec![claim.clone(), release], 9)),
+            outcomes(&rows(vec![claim.clone(), release], 9)),
             [stopped, done]
         );
-        assert_eq!(told(&rows(vec![claim], 9)), []); // it is in progress
+        assert_eq!(outcomes(&rows(vec![claim], 9)), []); // it is in progress
     }
 
     #[test]

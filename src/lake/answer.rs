@@ -35,7 +35,7 @@ pub(super) struct FinalRefusal {
     pub(super) status: u16,
     pub(super) code: Option<String>,
     pub(super) reason: &'static str,
-    pub(super) said: String,
+    pub(super) message: String,
     pub(super) region: Option<String>,
     /// The host to which it redirects.
     pub(super) host: Option<String>,
@@ -49,8 +49,8 @@ impl fmt::Display for FinalRefusal {
         } else if let Some(host) = &self.host {
             write!(f, ": ask `{host}`")?;
         }
-        if !self.said.is_empty() {
-            write!(f, ": {}", self.said)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl std::error::Error for FinalRefusal {}
 /// A store's answer to a request, or the reason why there is none. Its text contains no secret.
 #[derive(Debug)]
 pub(super) struct StoreAnswer {
-    said: String,
+    message: String,
     /// The store's own code, such as `NoSuchBucket`.
     pub(super) code: Option<String>,
     /// The HTTP status, if there was an answer.
@@ -77,7 +77,7 @@ impl StoreAnswer {
         for error in causes(error) {
             if error.is::<NoCredentials>() {
                 return Self {
-                    said: shown,
+                    message: shown,
                     code: None,
                     status: None,
                     verdict: plainly(FailureKind::Auth), // its message lists where credentials were searched
@@ -90,7 +90,7 @@ impl StoreAnswer {
                 && store == StoreKind::Folder
             {
                 return Self {
-                    said: shown,
+                    message: shown,
                     code: None,
                     status: None,
                     verdict: of_disk(found),
@@ -105,7 +105,7 @@ impl StoreAnswer {
         };
         Self {
             verdict: classify(store, status, code.as_deref(), &whole),
-            said: shown,
+            message: shown,
             code,
             status,
         }
@@ -130,7 +130,7 @@ impl StoreAnswer {
 
 impl fmt::Display for StoreAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)?;
+        f.write_str(&self.message)?;
         match self.verdict.advice {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
@@ -180,14 +180,14 @@ pub(super) fn classify(
     store: StoreKind,
     status: Option<u16>,
     code: Option<&str>,
-    said: &str,
+    message: &str,
 ) -> StoreVerdict {
-    let says = |words: &str| said.contains(words);
-    if let Some(verdict) = code.and_then(|code| of_code(store, code, said)) {
+    let says = |words: &str| message.contains(words);
+    if let Some(verdict) = code.and_then(|code| of_code(store, code, message)) {
         return verdict;
     }
     let Some(status) = status else {
-        return without_answer(said);
+        return without_answer(message);
     };
     match status {
         _ if says("Object Lock") || says("object lock") => IMMUTABLE,
@@ -224,8 +224,8 @@ const NOT_IMPLEMENTED: StoreVerdict = is(
 );
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
-    let says = |words: &str| said.contains(words);
+fn of_code(store: StoreKind, code: &str, message: &str) -> Option<StoreVerdict> {
+    let says = |words: &str| message.contains(words);
     Some(match code {
         "RequestTimeTooSkewed" | "RequestInTheFuture" => CLOCK,
         "AuthenticationFailed" if says("not within") || says("date header") => CLOCK,
@@ -377,8 +377,8 @@ fn of_code(store: StoreKind, code: &str, said: &str) -> Option<StoreVerdict> {
 }
 
 /// Classifies a request without an answer.
-fn without_answer(said: &str) -> StoreVerdict {
-    let says = |words: &str| said.contains(words);
+fn without_answer(message: &str) -> StoreVerdict {
+    let says = |words: &str| message.contains(words);
     if says("invalid peer certificate") {
         return if says("Expired") || says("NotValidYet") || says("not valid yet") {
             is(
@@ -456,16 +456,16 @@ pub(super) fn of_disk(error: &io::Error) -> StoreVerdict {
 }
 
 /// Returns the status in a message of `object_store`.
-fn status_in(said: &str) -> Option<u16> {
-    let (_, rest) = said.split_once("status code: ")?;
+fn status_in(message: &str) -> Option<u16> {
+    let (_, rest) = message.split_once("status code: ")?;
     rest.get(..3)?.parse().ok()
 }
 
 /// Returns the store's code: an element of an XML error, a member of a JSON error, or a part of a message of
 /// `object_store`.
-pub(super) fn code_in(said: &str) -> Option<String> {
+pub(super) fn code_in(message: &str) -> Option<String> {
     let between = |begin: &str, end: &str| {
-        let (_, rest) = said.split_once(begin)?;
+        let (_, rest) = message.split_once(begin)?;
         let (code, _) = rest.split_once(end)?;
         Some(code.trim().to_owned())
     };
@@ -486,7 +486,7 @@ mod tests {
     fn what_passes_by_itself_is_told_from_what_somebody_must_mend() {
         use FailureKind::{Auth, Config, Transient};
         use StoreKind::{Azure, Gcs, S3};
-        for (store, status, code, said, kind, advice) in [
+        for (store, status, code, message, kind, advice) in [
             (S3, 501, "NotImplemented", "", Config, "conditional writes"),
             (S3, 501, "", "", Config, "conditional writes"),
             (
@@ -661,20 +661,22 @@ mod tests {
             (Gcs, 307, "", "", Config, "endpoint"),
         ] {
             let code = Some(code).filter(|code| !code.is_empty());
-            let verdict = classify(store, Some(status), code, said);
+            let verdict = classify(store, Some(status), code, message);
             let shown = format!("{store:?} {status} {code:?}: {verdict:?}");
             assert_eq!(verdict.kind, kind, "{shown}");
             match advice {
                 "" => assert_eq!(verdict.advice, None, "{shown}"),
                 advice => assert!(
-                    verdict.advice.is_some_and(|said| said.contains(advice)),
+                    verdict
+                        .advice
+                        .is_some_and(|message| message.contains(advice)),
                     "{shown}"
                 ),
             }
             // names of one cloud have no meaning for the others
-            let said = verdict.advice.unwrap_or_default();
+            let message = verdict.advice.unwrap_or_default();
             assert!(
-                store == S3 || !said.contains("aws_") && !said.contains("s3:"),
+                store == S3 || !message.contains("aws_") && !message.contains("s3:"),
                 "{shown}"
             );
         }
@@ -682,7 +684,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_fails_is_told_from_one_that_never_works() {
-        for (said, kind, advice) in [
+        for (message, kind, advice) in [
             (
                 "error trying to connect: invalid peer certificate: UnknownIssuer",
                 FailureKind::Config,
@@ -720,11 +722,11 @@ mod tests {
                 "",
             ),
         ] {
-            let verdict = classify(StoreKind::S3, None, None, said);
-            assert_eq!(verdict.kind, kind, "{said}");
+            let verdict = classify(StoreKind::S3, None, None, message);
+            assert_eq!(verdict.kind, kind, "{message}");
             assert!(
                 verdict.advice.unwrap_or_default().contains(advice),
-                "{said}"
+                "{message}"
             );
         }
     }

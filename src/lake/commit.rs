@@ -110,8 +110,8 @@ pub struct Origin {
     /// The account, for records that don't contain it.
     pub account_id: String,
     /// The settings on which the text of records depends, if ids are derived from it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wording: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "wording")]
+    pub id_basis: Option<String>,
     /// The host of the provider's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

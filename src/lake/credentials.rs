@@ -469,8 +469,8 @@ impl<T> Bounded<T> {
     /// The recent error of a service that doesn't answer.
     fn remembered(&self) -> Option<NoCredentials> {
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, said) = silent.as_ref()?;
-        (at.elapsed() < SILENCE).then(|| said.clone())
+        let (at, message) = silent.as_ref()?;
+        (at.elapsed() < SILENCE).then(|| message.clone())
     }
 }
 
@@ -482,8 +482,8 @@ impl<T: Checked + Send + Sync + 'static> CredentialProvider for Bounded<T> {
         let found = match self.looked_for {
             None => self.provider.get_credential().await?,
             Some(looked_for) => {
-                if let Some(said) = self.remembered() {
-                    return Err(said.into_error());
+                if let Some(message) = self.remembered() {
+                    return Err(message.into_error());
                 }
                 let why = match tokio::time::timeout(METADATA, self.provider.get_credential()).await
                 {
@@ -494,13 +494,13 @@ impl<T: Checked + Send + Sync + 'static> CredentialProvider for Bounded<T> {
                 match why {
                     Ok(found) => found,
                     Err(why) => {
-                        let said = NoCredentials(format!(
+                        let message = NoCredentials(format!(
                             "there are no credentials for the lake: {looked_for}; and this machine's metadata service has \
                              none: {why}"
                         ));
                         let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-                        *silent = Some((Instant::now(), said.clone()));
-                        return Err(said.into_error());
+                        *silent = Some((Instant::now(), message.clone()));
+                        return Err(message.into_error());
                     }
                 }
             }

@@ -91,7 +91,7 @@ fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String
         },
     };
     let is_set = |key| Ok::<_, String>(text(key)?.and_then(|text| flag(&text)).unwrap_or(false));
-    let lasting = |key| Ok::<_, String>(text(key)?.and_then(|text| length(&text)));
+    let length_of = |key| Ok::<_, String>(text(key)?.and_then(|text| length(&text)));
     let unusable = |error: reqwest::Error| error.without_url().to_string();
     let agent = text(Key::UserAgent)?;
     let mut builder = reqwest::Client::builder()
@@ -101,7 +101,7 @@ fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String
         )
         .https_only(!is_set(Key::AllowHttp)?)
         .danger_accept_invalid_certs(is_set(Key::AllowInvalidCertificates)?)
-        .http2_keep_alive_interval(lasting(Key::Http2KeepAliveInterval)?)
+        .http2_keep_alive_interval(length_of(Key::Http2KeepAliveInterval)?)
         .http2_keep_alive_while_idle(is_set(Key::Http2KeepAliveWhileIdle)?);
     if let Some(url) = text(Key::ProxyUrl)? {
         let excludes = text(Key::ProxyExcludes)?;
@@ -122,19 +122,19 @@ fn builder(options: &ClientOptions) -> std::result::Result<ClientBuilder, String
     if is_set(Key::Http2Only)? {
         builder = builder.http2_prior_knowledge();
     }
-    if let Some(length) = lasting(Key::Timeout)? {
+    if let Some(length) = length_of(Key::Timeout)? {
         builder = builder.timeout(length);
     }
-    if let Some(length) = lasting(Key::ConnectTimeout)? {
+    if let Some(length) = length_of(Key::ConnectTimeout)? {
         builder = builder.connect_timeout(length);
     }
-    if let Some(length) = lasting(Key::ReadTimeout)? {
+    if let Some(length) = length_of(Key::ReadTimeout)? {
         builder = builder.read_timeout(length);
     }
-    if let Some(length) = lasting(Key::PoolIdleTimeout)? {
+    if let Some(length) = length_of(Key::PoolIdleTimeout)? {
         builder = builder.pool_idle_timeout(length);
     }
-    if let Some(length) = lasting(Key::Http2KeepAliveTimeout)? {
+    if let Some(length) = length_of(Key::Http2KeepAliveTimeout)? {
         builder = builder.http2_keep_alive_timeout(length);
     }
     if let Some(most) = text(Key::PoolMaxIdlePerHost)?.and_then(|text| text.parse().ok()) {
@@ -178,12 +178,12 @@ impl HttpService for AnswerService {
         let host =
             header("location").and_then(|to| Some(Url::parse(&to).ok()?.host_str()?.to_owned()));
         let body = body.bytes().await.unwrap_or_default(); // only an explanation
-        let said = String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned();
+        let message = String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned();
         let refused = FinalRefusal {
             status: status.as_u16(),
-            code: code_in(&said),
+            code: code_in(&message),
             reason: status.canonical_reason().unwrap_or_default(),
-            said,
+            message,
             region,
             host,
         };
@@ -204,17 +204,17 @@ mod tests {
             .with_timeout(Duration::from_millis(90_500))
             .with_allow_http(true)
             .with_connect_timeout(Duration::from_secs(7));
-        let said = |key| options.get_config_value(&key).unwrap();
+        let message = |key| options.get_config_value(&key).unwrap();
         assert_eq!(
-            length(&said(Key::Timeout)),
+            length(&message(Key::Timeout)),
             Some(Duration::from_millis(90_500))
         );
         assert_eq!(
-            length(&said(Key::ConnectTimeout)),
+            length(&message(Key::ConnectTimeout)),
             Some(Duration::from_secs(7))
         );
-        assert_eq!(flag(&said(Key::AllowHttp)), Some(true));
-        assert_eq!(flag(&said(Key::AllowInvalidCertificates)), Some(false));
+        assert_eq!(flag(&message(Key::AllowHttp)), Some(true));
+        assert_eq!(flag(&message(Key::AllowInvalidCertificates)), Some(false));
         assert!(builder(&options).is_ok());
     }
 

@@ -188,11 +188,11 @@ async fn write(lake: &Lake, key: &Path) -> Result<String, LakeError> {
 
 /// Returns by how much the store's clock is ahead, if the difference is relevant.
 fn skew(meta: &ObjectMeta, before: Timestamp, after: Timestamp) -> Option<TimeDelta> {
-    let said = meta.last_modified;
-    let ahead = if said > after {
-        said - after
+    let message = meta.last_modified;
+    let ahead = if message > after {
+        message - after
     } else {
-        (said - before).min(TimeDelta::zero())
+        (message - before).min(TimeDelta::zero())
     };
     (ahead.abs() > SKEW).then_some(ahead)
 }
@@ -629,23 +629,23 @@ mod tests {
     async fn a_lake_is_neither_laid_out_nor_taken_for_one_of_another_layout() {
         let lake = Lake::in_store("memory:///", Arc::new(InMemory::new()), Path::default());
         let (day, month) = (["event_date".to_owned()], ["event_month".to_owned()]);
-        let said = |probed: Vec<ProbeResult>| match probed.into_iter().next().unwrap().outcome {
+        let message = |probed: Vec<ProbeResult>| match probed.into_iter().next().unwrap().outcome {
             ProbeOutcome::Works(done) => done,
             ProbeOutcome::Fails(error) => error.to_string(),
             ProbeOutcome::Untried(why) => why.to_owned(),
         };
         assert!(
-            said(probe(&lake, &day).await).starts_with("no layout yet"),
+            message(probe(&lake, &day).await).starts_with("no layout yet"),
             "and not by the probe"
         );
-        assert!(said(probe(&lake, &day).await).starts_with("no layout yet"));
+        assert!(message(probe(&lake, &day).await).starts_with("no layout yet"));
         lake.prepare(&day).await.unwrap();
         assert_eq!(
-            said(probe(&lake, &day).await),
+            message(probe(&lake, &day).await),
             "partitioned by [event_date]"
         );
         assert!(
-            said(probe(&lake, &month).await).contains("jobs.yaml says [event_month]"),
+            message(probe(&lake, &month).await).contains("jobs.yaml says [event_month]"),
             "another layout"
         );
     }

@@ -146,41 +146,41 @@ fn panicked() -> Error {
 /// Redacts and classifies an error; its variant stays the same.
 fn close(redactor: &ErrorRedactor, error: Error) -> Error {
     type Source = Box<dyn std::error::Error + Send + Sync>;
-    let told = |source: Source| -> Source {
-        let shown = told(&redactor.hidden, source.as_ref());
+    let redacted = |source: Source| -> Source {
+        let shown = redacted(&redactor.hidden, source.as_ref());
         Box::new(StoreAnswer::of(redactor.kind, source.as_ref(), shown))
     };
     match error {
         Error::Generic { store, source } => Error::Generic {
             store,
-            source: told(source),
+            source: redacted(source),
         },
         Error::NotFound { path, source } => Error::NotFound {
             path,
-            source: told(source),
+            source: redacted(source),
         },
         Error::NotSupported { source } => Error::NotSupported {
-            source: told(source),
+            source: redacted(source),
         },
         Error::AlreadyExists { path, source } => Error::AlreadyExists {
             path,
-            source: told(source),
+            source: redacted(source),
         },
         Error::Precondition { path, source } => Error::Precondition {
             path,
-            source: told(source),
+            source: redacted(source),
         },
         Error::NotModified { path, source } => Error::NotModified {
             path,
-            source: told(source),
+            source: redacted(source),
         },
         Error::PermissionDenied { path, source } => Error::PermissionDenied {
             path,
-            source: told(source),
+            source: redacted(source),
         },
         Error::Unauthenticated { path, source } => Error::Unauthenticated {
             path,
-            source: told(source),
+            source: redacted(source),
         },
         // these contain a path, a name, or the end of a task
         error @ (Error::InvalidPath { .. }
@@ -190,13 +190,13 @@ fn close(redactor: &ErrorRedactor, error: Error) -> Error {
         // variants that may be added
         error => Error::Generic {
             store: "lake",
-            source: told(Box::new(error)),
+            source: redacted(Box::new(error)),
         },
     }
 }
 
 /// Returns an error and its causes as one text.
-fn told(hidden: &Redactor, error: &(dyn std::error::Error + 'static)) -> String {
+fn redacted(hidden: &Redactor, error: &(dyn std::error::Error + 'static)) -> String {
     hidden
         .apply(&in_short(&raw_error_chain(error)))
         .into_owned()
@@ -209,15 +209,15 @@ fn in_short(text: &str) -> String {
         return text.to_owned();
     };
     let xml = &text[begin..];
-    let said: Vec<&str> = SHOWN
+    let message: Vec<&str> = SHOWN
         .iter()
         .filter_map(|name| {
             let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-            let (said, _) = rest.split_once(&format!("</{name}>"))?;
-            Some(said.trim()).filter(|said| !said.is_empty())
+            let (message, _) = rest.split_once(&format!("</{name}>"))?;
+            Some(message.trim()).filter(|message| !message.is_empty())
         })
         .collect();
-    format!("{}{}", &text[..begin], said.join(", "))
+    format!("{}{}", &text[..begin], message.join(", "))
 }
 
 #[derive(Debug)]
@@ -277,10 +277,10 @@ mod tests {
             (key.to_owned(), StoreSetting { origin, value })
         });
         let hidden = hidden(&StoreSettings::from(settings), Vec::new());
-        let said = "AKIACANARYCANARY canary%2Fsecret%2Bkey in eu-central-1 by me:pass%2Fword1@proxy, pass/word1";
+        let message = "AKIACANARYCANARY canary%2Fsecret%2Bkey in eu-central-1 by me:pass%2Fword1@proxy, pass/word1";
         let error = Error::PermissionDenied {
             path: "a/b".to_owned(),
-            source: said.into(),
+            source: message.into(),
         };
         let kind = StoreKind::S3;
         let closed = close(&ErrorRedactor { kind, hidden }, error);

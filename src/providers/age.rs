@@ -47,15 +47,15 @@ const OF_ANOTHER: [&str; 9] = [
 const NAMED: usize = 3;
 
 /// Returns whether a refusal is about the range's age.
-pub(super) fn says_too_old(status: StatusCode, said: &str) -> bool {
+pub(super) fn is_about_age(status: StatusCode, message: &str) -> bool {
     let may_be = matches!(status.as_u16(), 400 | 403 | 404 | 410 | 416 | 422);
-    let said = said.to_lowercase().replace(['-', '_'], " ");
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let message = message.to_lowercase().replace(['-', '_'], " ");
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     may_be && has(&OF_AGE) && !has(&OF_ANOTHER)
 }
 
 /// Returns the instants that a text may give as the oldest: ages such as `365 days` and dates, in the text's order.
-pub fn oldest_said(text: &str, now: Timestamp) -> Vec<Timestamp> {
+pub fn oldest_in_message(text: &str, now: Timestamp) -> Vec<Timestamp> {
     let lower = text.to_lowercase();
     let mut found = Vec::new();
     let words: Vec<&str> = lower
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_an_old_range_is_known_by_many_words() {
-        for said in [
+        for message in [
             "Start date is older than 365 days",
             "The requested interval is beyond the retention period",
             "data available for the last 90 days",
@@ -134,43 +134,43 @@ mod tests {
             "events before 2026-01-01 are no longer available",
             "Earliest available date is 2026-03-01T00:00:00Z",
         ] {
-            assert!(says_too_old(StatusCode::BAD_REQUEST, said), "{said}");
-            assert!(!says_too_old(StatusCode::BAD_GATEWAY, said), "{said}");
+            assert!(is_about_age(StatusCode::BAD_REQUEST, message), "{message}");
+            assert!(!is_about_age(StatusCode::BAD_GATEWAY, message), "{message}");
         }
-        for said in [
+        for message in [
             "the interval must not be longer than 30 days",
             "Too many records within the requested time interval",
             "the password is older than 90 days",
             "The payload could not be parsed",
             "this access token is too old",
         ] {
-            assert!(!says_too_old(StatusCode::BAD_REQUEST, said), "{said}");
+            assert!(!is_about_age(StatusCode::BAD_REQUEST, message), "{message}");
         }
     }
 
     #[test]
     fn ages_and_dates_are_read_from_a_text() {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
-        let said = |text: &str| -> Vec<String> {
-            let found = oldest_said(text, now);
+        let message = |text: &str| -> Vec<String> {
+            let found = oldest_in_message(text, now);
             found.iter().map(Timestamp::to_string).collect()
         };
-        assert_eq!(said("older than 365 days"), ["2025-11-30 12:00:00 UTC"]);
-        assert_eq!(said("a 90-day retention"), ["2026-09-01 12:00:00 UTC"]);
-        assert_eq!(said("the last 24h"), ["2026-11-29 12:00:00 UTC"]);
+        assert_eq!(message("older than 365 days"), ["2025-11-30 12:00:00 UTC"]);
+        assert_eq!(message("a 90-day retention"), ["2026-09-01 12:00:00 UTC"]);
+        assert_eq!(message("the last 24h"), ["2026-11-29 12:00:00 UTC"]);
         assert_eq!(
-            said("more than twelve months ago"),
+            message("more than twelve months ago"),
             ["2025-11-30 12:00:00 UTC"]
         );
         assert_eq!(
-            said("interval 2020-01-01T00:00:00Z/2020-02-01T00:00:00Z: oldest is 2026-03-01."),
+            message("interval 2020-01-01T00:00:00Z/2020-02-01T00:00:00Z: oldest is 2026-03-01."),
             [
                 "2020-01-01 00:00:00 UTC",
                 "2020-02-01 00:00:00 UTC",
                 "2026-03-01 00:00:00 UTC"
             ]
         );
-        assert_eq!(said("beyond retention, code 400, ü 2026-ü"), [""; 0]);
-        assert_eq!(said("4294967295 years ago or 99999999999 days"), [""; 0]);
+        assert_eq!(message("beyond retention, code 400, ü 2026-ü"), [""; 0]);
+        assert_eq!(message("4294967295 years ago or 99999999999 days"), [""; 0]);
     }
 }

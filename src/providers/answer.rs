@@ -231,30 +231,30 @@ pub(super) fn failed(kind: FailureKind, message: impl Into<String>) -> Refusal {
 }
 
 /// Classifies a status other than 2xx with the provider's message `said`.
-pub(super) fn refused(status: StatusCode, said: &str) -> Refusal {
-    if let Some(too_old) = too_old(status, said) {
+pub(super) fn refused(status: StatusCode, text: &str) -> Refusal {
+    if let Some(too_old) = too_old(status, text) {
         return too_old;
     }
-    let said = format!("the provider answered {status}: {said}");
+    let text = format!("the provider answered {status}: {text}");
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(said),
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(text),
         StatusCode::BAD_REQUEST
         | StatusCode::RANGE_NOT_SATISFIABLE
         | StatusCode::UNPROCESSABLE_ENTITY => Refusal::BadRange {
             kind: FailureKind::Config,
-            message: said,
+            message: text,
         },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed(FailureKind::Auth, said),
-        StatusCode::TOO_MANY_REQUESTS => failed(FailureKind::RateLimited, said),
-        status if status.is_server_error() => Refusal::TooSlow(said),
-        _ => failed(FailureKind::Config, said),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed(FailureKind::Auth, text),
+        StatusCode::TOO_MANY_REQUESTS => failed(FailureKind::RateLimited, text),
+        status if status.is_server_error() => Refusal::TooSlow(text),
+        _ => failed(FailureKind::Config, text),
     }
 }
 
 /// Returns the refusal of a range that is too old, if this status with the provider's message `said` is one.
-pub(super) fn too_old(status: StatusCode, said: &str) -> Option<Refusal> {
-    age::says_too_old(status, said)
-        .then(|| Refusal::TooOld(format!("the provider answered {status}: {said}")))
+pub(super) fn too_old(status: StatusCode, message: &str) -> Option<Refusal> {
+    age::is_about_age(status, message)
+        .then(|| Refusal::TooOld(format!("the provider answered {status}: {message}")))
 }
 
 /// Returns the beginning of an undocumented body for a message.

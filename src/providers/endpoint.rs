@@ -22,7 +22,7 @@ pub struct Endpoint {
     /// The suffixes of hosts that may receive credentials: the provider's own, and those of `allowed_hosts`.
     pub trusted_hosts: Vec<String>,
     /// The provider's retry rules beyond HTTP.
-    pub manners: RetryHints,
+    pub retry_hints: RetryHints,
 }
 
 impl Endpoint {
@@ -34,7 +34,7 @@ impl Endpoint {
             sign_in,
             headers: Vec::new(),
             trusted_hosts,
-            manners: RetryHints::default(),
+            retry_hints: RetryHints::default(),
         }
     }
 }
@@ -124,14 +124,14 @@ pub struct RetryHints {
     /// Returns whether the body of a 401 may be about the token, so that a new one is tried.
     pub token_refused: fn(body: &[u8]) -> bool,
     /// Returns what the body of an answer other than a 401 says about the token and the rate.
-    pub said: fn(&Answer) -> SaidInBody,
+    pub error_in_body: fn(&Answer) -> ErrorInBody,
     /// The provider's own rate limit headers, in addition to the standard ones.
     pub rate_headers: Option<RateHeaderNames>,
 }
 
 /// Information in an answer's body for which other providers use the status and the headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SaidInBody {
+pub struct ErrorInBody {
     /// Whether the token is refused, so that a new one is tried once.
     pub token_refused: bool,
     /// The requested pause.
@@ -169,7 +169,7 @@ impl Default for RetryHints {
         Self {
             rest: |_| Duration::ZERO,
             token_refused: |_| true,
-            said: |_| SaidInBody::default(),
+            error_in_body: |_| ErrorInBody::default(),
             rate_headers: None,
         }
     }

@@ -27,11 +27,11 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use http::{HeaderMap, Method, StatusCode};
 
-pub use age::oldest_said;
+pub use age::oldest_in_message;
 pub use answer::announces_end;
 pub use endpoint::{
-    DiscoveredHost, Endpoint, RateHeaderNames, RetryHints, SaidInBody, SentIn, ServiceHost, SignIn,
-    TransientFailure,
+    DiscoveredHost, Endpoint, ErrorInBody, RateHeaderNames, RetryHints, SentIn, ServiceHost,
+    SignIn, TransientFailure,
 };
 pub use learned::Learned;
 pub use registry::{
@@ -280,7 +280,7 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// Returns the options on which the text of records depends, such as `language: en-US`. With other ones, re-read
     /// records would have different ids, so that runs refuse a change.
-    fn wording(&self) -> Option<String> {
+    fn id_basis(&self) -> Option<String> {
         None
     }
 
@@ -296,7 +296,7 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// Returns the record without values that the provider resolves at each read: the content that is stable between
     /// reads, for comparisons and for ids of records without one.
-    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+    fn stable_content<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(raw)
     }
 }

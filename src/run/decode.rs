@@ -29,11 +29,11 @@ pub(crate) trait ReadPage: Send + Sync + 'static {
     /// The decoded page.
     type Made: Send + 'static;
 
-    /// Decodes a page's records. `twins` are the occurrences in the page's answer so far.
+    /// Decodes a page's records. `occurrences` are the occurrences in the page's answer so far.
     fn read(
         &self,
         received: &ReceivedPage,
-        twins: &mut Occurrences,
+        occurrences: &mut Occurrences,
     ) -> Result<Self::Made, RowError>;
 }
 
@@ -162,7 +162,7 @@ impl ReadPage for Decoder {
     fn read(
         &self,
         received: &ReceivedPage,
-        twins: &mut Occurrences,
+        occurrences: &mut Occurrences,
     ) -> Result<DecodedPage, RowError> {
         let page = &received.page;
         let room = self.room().clone();
@@ -171,8 +171,12 @@ impl ReadPage for Decoder {
             page.text.len(),
             &room,
         );
-        let records =
-            identity::read_all(self.job.source.adapter.as_ref(), page, &received.ids, twins);
+        let records = identity::read_all(
+            self.job.source.adapter.as_ref(),
+            page,
+            &received.ids,
+            occurrences,
+        );
         self.records(rows, records, received.at)
     }
 }

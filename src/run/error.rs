@@ -8,7 +8,7 @@ use crate::model::{FailureKind, PartitionColumn, Timestamp};
 use crate::providers::Refusal;
 use crate::run::feed::FeedError;
 use crate::table::{RowError, RowReadError};
-use crate::telemetry::said_of_panic;
+use crate::telemetry::panic_message;
 use crate::text;
 
 /// A failure of a run.
@@ -42,7 +42,7 @@ pub enum RunError {
         "the provider refuses events before `{oldest}` as too old, which is too recent to be plausible; they are \
          retried, and count as lost when they are a week old or the provider names that age"
     )]
-    HardlyTooOld {
+    DoubtfulAge {
         /// The oldest instant that the provider serves.
         oldest: crate::model::Timestamp,
         /// The provider's message.
@@ -172,7 +172,7 @@ impl From<tokio::task::JoinError> for RunError {
     /// Converts the error, without values quoted in the panic's message.
     fn from(ended: tokio::task::JoinError) -> Self {
         Self::Panicked(match ended.try_into_panic() {
-            Ok(panic) => said_of_panic(&*panic),
+            Ok(panic) => panic_message(&*panic),
             Err(_) => "a task was aborted",
         })
     }
@@ -186,7 +186,7 @@ impl RunError {
             Self::Source(error) => error.kind(),
             Self::Read(error) => error.kind(),
             Self::Row(error) => error.kind(),
-            Self::TooLarge { .. } | Self::HardlyTooOld { .. } | Self::Forgotten { .. } => {
+            Self::TooLarge { .. } | Self::DoubtfulAge { .. } | Self::Forgotten { .. } => {
                 FailureKind::Data
             }
             Self::Moved { .. }

@@ -84,7 +84,7 @@ impl FeedError {
     }
 
     /// Returns whether the range may succeed from its start: its cursor expired, or an answer broke off.
-    pub fn is_cured_by_beginning_again(&self) -> bool {
+    pub fn may_restart(&self) -> bool {
         matches!(
             self,
             Self::BrokenOff { .. } | Self::Refused(Refusal::CursorGone(_))
@@ -210,10 +210,10 @@ impl Feed {
         told.map_err(|refusal| {
             let redact = |text: String| self.shown(&text);
             match refusal {
-                Refusal::CursorGone(said) => Refusal::CursorGone(redact(said)),
-                Refusal::TooLarge(said) => Refusal::TooLarge(redact(said)),
-                Refusal::TooSlow(said) => Refusal::TooSlow(redact(said)),
-                Refusal::TooOld(said) => Refusal::TooOld(redact(said)),
+                Refusal::CursorGone(text) => Refusal::CursorGone(redact(text)),
+                Refusal::TooLarge(text) => Refusal::TooLarge(redact(text)),
+                Refusal::TooSlow(text) => Refusal::TooSlow(redact(text)),
+                Refusal::TooOld(text) => Refusal::TooOld(redact(text)),
                 Refusal::BadRange { kind, message } => Refusal::BadRange {
                     kind,
                     message: redact(message),
@@ -253,8 +253,8 @@ impl Feed {
         let answer = self.client.send(call, stop).await?;
         match self.oddity(&answer) {
             Some((kind, odd)) => {
-                let said = format!("the provider answered {}: {odd}", answer.status);
-                Err(failed(kind, said))
+                let message = format!("the provider answered {}: {odd}", answer.status);
+                Err(failed(kind, message))
             }
             None => Ok(answer),
         }
@@ -428,8 +428,8 @@ impl RangeReader<'_> {
                 ));
             }
             // there was no cursor to refuse, so the requested resource doesn't exist
-            (Err(Refusal::CursorGone(said)), _) if self.cursor.is_none() => {
-                return Err(failed(FailureKind::Config, self.source.shown(&said)));
+            (Err(Refusal::CursorGone(message)), _) if self.cursor.is_none() => {
+                return Err(failed(FailureKind::Config, self.source.shown(&message)));
             }
             (page, _) => {
                 let refused = page.as_ref().err().map(Refusal::kind);
@@ -479,13 +479,13 @@ impl RangeReader<'_> {
             ));
         }
         if self.is_stuck(page) {
-            let said = format!("{SAME_AT_MOST} pages in a row have the same records");
-            return Err(failed(FailureKind::Data, said));
+            let message = format!("{SAME_AT_MOST} pages in a row have the same records");
+            return Err(failed(FailureKind::Data, message));
         }
         let most = self.source.client.pages_at_most();
         if self.been.len() > most {
-            let said = format!("there are more than {most} pages");
-            return Err(Refusal::TooLarge(said).into());
+            let message = format!("there are more than {most} pages");
+            return Err(Refusal::TooLarge(message).into());
         }
         self.cursor = Some(next.clone());
         self.at = ReadPosition::Call { wait: page.wait };

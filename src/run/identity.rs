@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::reread::twin;
+use super::reread::occurrence_id;
 use crate::model::{Record, hex};
 use crate::providers::{Adapter, Page};
 use crate::table::canonical_hash;
@@ -17,12 +17,12 @@ pub(crate) type Read<'p> = Result<(&'p str, Record<'p>), (&'p [u8], String)>;
 pub(crate) type Occurrences = HashMap<String, usize>;
 
 /// Parses a page's records: each with its text, or its bytes and the reason why it can't be parsed. `ids` are those of
-/// the records, for a provider without ids; `twins` are the occurrences in the page's answer so far.
+/// the records, for a provider without ids; `occurrences` are the occurrences in the page's answer so far.
 pub(crate) fn read_all<'p>(
     adapter: &dyn Adapter,
     page: &'p Page,
     ids: &[Option<String>],
-    twins: &mut Occurrences,
+    occurrences: &mut Occurrences,
 ) -> impl Iterator<Item = Read<'p>> {
     let mut ids = ids.iter();
     page.records.iter().enumerate().map(move |(number, span)| {
@@ -30,7 +30,7 @@ pub(crate) fn read_all<'p>(
         let id = ids.next().and_then(Option::as_deref);
         match page.foreign.get(&number) {
             Some(bytes) => Err((bytes.as_slice(), not_utf8(bytes))),
-            None => read(adapter, raw, id, twins)
+            None => read(adapter, raw, id, occurrences)
                 .map(|record| (raw, record))
                 .map_err(|reason| (raw.as_bytes(), reason)),
         }
@@ -53,18 +53,18 @@ fn read<'p>(
     adapter: &dyn Adapter,
     raw: &'p str,
     id: Option<&str>,
-    twins: &mut Occurrences,
+    occurrences: &mut Occurrences,
 ) -> Result<Record<'p>, String> {
     let mut record = adapter.record(raw)?;
     if let Some(id) = id {
         record.event_id = id.to_owned().into();
     } else if record.event_id.is_empty() {
         let hash = hash(adapter, raw)?;
-        let number = twins
+        let number = occurrences
             .entry(hash.clone())
             .and_modify(|count| *count += 1)
             .or_insert(1);
-        record.event_id = twin(&hash, *number).into();
+        record.event_id = occurrence_id(&hash, *number).into();
     }
     Ok(record)
 }
@@ -74,7 +74,7 @@ pub(crate) fn read_again<'p>(adapter: &dyn Adapter, raw: &'p str, number: usize)
     let read = || {
         let mut record = adapter.record(raw)?;
         if !adapter.has_ids() || record.event_id.is_empty() {
-            record.event_id = twin(&hash(adapter, raw)?, number).into();
+            record.event_id = occurrence_id(&hash(adapter, raw)?, number).into();
         }
         Ok((raw, record))
     };
@@ -82,13 +82,14 @@ pub(crate) fn read_again<'p>(adapter: &dyn Adapter, raw: &'p str, number: usize)
 }
 
 fn hash(adapter: &dyn Adapter, raw: &str) -> Result<String, String> {
-    canonical_hash(&adapter.lasting(raw)).map_err(|error| crate::telemetry::error_chain(&error))
+    canonical_hash(&adapter.stable_content(raw))
+        .map_err(|error| crate::telemetry::error_chain(&error))
 }
 
 /// Returns a hash of a record's content, without values that the provider resolves at each read; or a hash of its
 /// bytes, if it isn't JSON.
 pub(crate) fn content(adapter: &dyn Adapter, raw: &str) -> u128 {
-    let hash =
-        canonical_hash(&adapter.lasting(raw)).unwrap_or_else(|_| hex(&Sha256::digest(raw)[..16]));
+    let hash = canonical_hash(&adapter.stable_content(raw))
+        .unwrap_or_else(|_| hex(&Sha256::digest(raw)[..16]));
     u128::from_str_radix(&hash, 16).unwrap_or_default() // always 32 digits
 }

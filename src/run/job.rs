@@ -62,7 +62,7 @@ impl Job {
             provider: Some(self.provider.to_owned()),
             connection: self.connection.clone(),
             account_id: self.account_id.clone(),
-            wording: self.source.adapter.wording(),
+            id_basis: self.source.adapter.id_basis(),
             host: self.neighbours.host.clone(),
             user: self.neighbours.user.clone(),
             from: None,
@@ -107,7 +107,7 @@ impl Job {
                 });
             }
         }
-        match (&was.wording, self.source.adapter.wording()) {
+        match (&was.id_basis, self.source.adapter.id_basis()) {
             (Some(was), Some(is)) if *was != is => Err(RunError::Reworded {
                 was: was.clone(),
                 is,
@@ -164,7 +164,7 @@ pub struct RunOptions {
     /// Cancelled to stop the run: the current pages finish and are committed with their cursors.
     pub stop: CancellationToken,
     /// The receiver of progress: every pulled window, also before its commit, and every commit.
-    pub tally: watch::Sender<RunTotals>,
+    pub totals: watch::Sender<RunTotals>,
     /// The lifetime of a claim.
     pub claim_life: TimeDelta,
     /// Whether ranges that failed in earlier runs are retried before their back-off ends, because a user or an external
@@ -181,7 +181,7 @@ impl RunOptions {
             clock: Clock::System,
             at_a_time: 4,
             stop,
-            tally: watch::Sender::new(RunTotals::default()),
+            totals: watch::Sender::new(RunTotals::default()),
             claim_life: CLAIM_LIFE,
             at_once: false,
             passed_over: BTreeMap::new(),

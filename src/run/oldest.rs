@@ -26,26 +26,26 @@ pub(super) struct OldestSearch {
 }
 
 impl OldestSearch {
-    /// `said` are instants that the refusal may name; `grain` is the provider's grain, zero if it has none.
+    /// `named` are instants that the refusal may name; `grain` is the provider's grain, zero if it has none.
     pub(super) fn new(
         refused: Timestamp,
         newest: Timestamp,
         now: Timestamp,
         grain: TimeDelta,
-        said: &[Timestamp],
+        named: &[Timestamp],
     ) -> Self {
         let second = TimeDelta::seconds(1);
         let now = floor(now, second);
-        let hint = |&said: &Timestamp| {
+        let hint = |&named: &Timestamp| {
             // an age is a limit that moves with the clock, a date is a fixed one
-            let ago = now - floor(said, second);
+            let ago = now - floor(named, second);
             let is_age = is_whole(ago, TimeDelta::hours(1));
             let margin = if is_age {
                 [MARGIN, -MARGIN]
             } else {
                 [TimeDelta::zero(), -second]
             };
-            margin.map(|margin| floor(said, second) + margin)
+            margin.map(|margin| floor(named, second) + margin)
         };
         Self {
             refused,
@@ -53,7 +53,7 @@ impl OldestSearch {
             newest,
             now,
             step: if grain > second { grain } else { second },
-            hints: said.iter().flat_map(hint).collect(),
+            hints: named.iter().flat_map(hint).collect(),
             asked: 0,
         }
     }
@@ -152,10 +152,10 @@ mod tests {
     const START: &str = "2025-06-01T00:00:00Z";
 
     /// Returns the oldest instant found and the number of calls.
-    fn find(limit: Timestamp, grain: TimeDelta, said: &[Timestamp]) -> (Option<Timestamp>, u32) {
+    fn find(limit: Timestamp, grain: TimeDelta, named: &[Timestamp]) -> (Option<Timestamp>, u32) {
         let now = at(NOW);
         let mut search =
-            OldestSearch::new(at(START), now - TimeDelta::minutes(3), now, grain, said);
+            OldestSearch::new(at(START), now - TimeDelta::minutes(3), now, grain, named);
         let mut calls = 0;
         while let Some(asked) = search.next() {
             calls += 1;
@@ -206,14 +206,14 @@ mod tests {
         #[test]
         fn the_limit_is_found(
             back in 300_i64..47_000_000,
-            said in prop::collection::vec(0_i64..60_000_000, 0..3),
+            message in prop::collection::vec(0_i64..60_000_000, 0..3),
             grain in prop_oneof![Just(0_i64), Just(86_400)],
         ) {
             let now = at(NOW);
             let limit = now - TimeDelta::seconds(back);
-            let said: Vec<Timestamp> = said.into_iter().map(|back| now - TimeDelta::seconds(back)).collect();
+            let message: Vec<Timestamp> = message.into_iter().map(|back| now - TimeDelta::seconds(back)).collect();
             let grain = TimeDelta::seconds(grain);
-            let (oldest, calls) = find(limit, grain, &said);
+            let (oldest, calls) = find(limit, grain, &message);
             prop_assert!(calls <= 36, "{calls}");
             if let Some(oldest) = oldest {
                 prop_assert!(oldest >= limit);

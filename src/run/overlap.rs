@@ -203,7 +203,7 @@ mod tests {
             provider: Some("genesys_cloud".to_owned()),
             connection: connection.to_owned(),
             account_id: account_id.to_owned(),
-            wording: None,
+            id_basis: None,
             host: known(host),
             user: known(user),
             from: None,

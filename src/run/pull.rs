@@ -81,7 +81,7 @@ impl<'a> Pull<'a> {
         let queue = Arc::new(queue);
 
         let cpu = CpuPool::new(options.at_a_time);
-        let sink = Sink::new(job, log, progress, cpu.clone(), options.tally.clone());
+        let sink = Sink::new(job, log, progress, cpu.clone(), options.totals.clone());
         let (feed, decoder) = (mode.feed(&source), Decoder::new(job));
         let workers = Workers::spawn(&feed, job, &queue, options, decoder, &cpu);
         Ok(Some(Self {
@@ -121,7 +121,7 @@ impl<'a> Pull<'a> {
         self.sink.finish(plan, summary).await?;
         Ok(RunReport {
             run: self.log.run().id,
-            tally: self.sink.totals(),
+            totals: self.sink.totals(),
             failures,
             planned_at: plan.map(|(planned_at, _)| planned_at),
             planned_by: plan.and_then(|(_, planned_by)| planned_by),

@@ -51,10 +51,10 @@ fn remark(damage: &Damage) -> String {
 
 /// Returns the advice for lost rows before the job's start, which no run pulls.
 fn by_hand(job: &Job, of: &Pulled, passed: &RangeSet) -> Option<String> {
-    let said = before_start(&job.name, job.policy.start, of.range, passed)?;
+    let message = before_start(&job.name, job.policy.start, of.range, passed)?;
     let (job, stream) = (&job.name, &of.stream);
-    tracing::warn!(job, stream, "committed rows are lost, and {said}");
-    Some(said)
+    tracing::warn!(job, stream, "committed rows are lost, and {message}");
+    Some(message)
 }
 
 fn before_start(job: &str, start: Timestamp, range: Range, passed: &RangeSet) -> Option<String> {
@@ -95,14 +95,14 @@ mod tests {
         let at =
             |hour: u32| -> Timestamp { format!("2026-11-20T{hour:02}:00:00Z").parse().unwrap() };
         let range = |from, to| Range::new(at(from), at(to)).unwrap();
-        let said = |start, passed: &[Range]| {
+        let message = |start, passed: &[Range]| {
             let passed = passed.iter().copied().collect();
             before_start("audits", at(start), range(4, 8), &passed)
         };
         let expected = "2026-11-20T04:00:00Z..2026-11-20T06:00:00Z is before the job's `start`: only `backfill --job \
                         audits --from 2026-11-20T04:00:00Z --to 2026-11-20T06:00:00Z` pulls it again";
-        assert_eq!(said(6, &[]).as_deref(), Some(expected));
-        assert_eq!(said(4, &[]), None, "all of it is pulled again");
-        assert_eq!(said(6, &[range(0, 6)]), None, "a settle pass finds it");
+        assert_eq!(message(6, &[]).as_deref(), Some(expected));
+        assert_eq!(message(4, &[]), None, "all of it is pulled again");
+        assert_eq!(message(6, &[range(0, 6)]), None, "a settle pass finds it");
     }
 }

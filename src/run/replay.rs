@@ -84,7 +84,7 @@ async fn under_claim(
     // read under the claim, as another replay may have acknowledged lines and recovery may have published some
     let acknowledged = Acknowledged::read(&job.lake, &job.log).await?;
     let numbers = numbers(&job.lake, &job.log).await?;
-    let told = options.tally.clone();
+    let told = options.totals.clone();
     let progress = ProgressTracker::new(job, log.newest().await);
     let sink = Sink::new(job, log, progress, CpuPool::new(1), told);
     let mut replay = Replay {
@@ -241,11 +241,11 @@ async fn numbers(
     })
     .await?;
     let mut numbers = HashMap::new();
-    for twins in equal.into_values().filter(|twins| twins.len() > 1) {
-        for (twin, number) in numbered(twins) {
+    for group in equal.into_values().filter(|group| group.len() > 1) {
+        for (equal, number) in numbered(group) {
             if number > 1 {
-                let file = twin.file.as_ref().to_owned();
-                let line = twin.line;
+                let file = equal.file.as_ref().to_owned();
+                let line = equal.line;
                 numbers.insert(LinePlace { file, line }, number);
             }
         }
@@ -255,14 +255,14 @@ async fn numbers(
 
 /// Numbers the lines of one stream with the same bytes in the order in which they were found: each gets the smallest
 /// number that no earlier line of an overlapping range has.
-fn numbered(mut twins: Vec<SameBytes>) -> Vec<(SameBytes, usize)> {
-    twins.sort();
-    let mut numbers: Vec<usize> = Vec::with_capacity(twins.len());
-    for twin in &twins {
-        let mut taken: Vec<usize> = twins
+fn numbered(mut group: Vec<SameBytes>) -> Vec<(SameBytes, usize)> {
+    group.sort();
+    let mut numbers: Vec<usize> = Vec::with_capacity(group.len());
+    for equal in &group {
+        let mut taken: Vec<usize> = group
             .iter()
             .zip(&numbers)
-            .filter(|(other, _)| other.asked.intersection(&twin.asked).is_some())
+            .filter(|(other, _)| other.asked.intersection(&equal.asked).is_some())
             .map(|(_, number)| *number)
             .collect();
         taken.sort_unstable();
@@ -270,7 +270,7 @@ fn numbered(mut twins: Vec<SameBytes>) -> Vec<(SameBytes, usize)> {
         let free = (1..).zip(&taken).find(|(number, taken)| number != *taken);
         numbers.push(free.map_or(taken.len() + 1, |(number, _)| number));
     }
-    twins.into_iter().zip(numbers).collect()
+    group.into_iter().zip(numbers).collect()
 }
 
 #[cfg(test)]
@@ -285,7 +285,7 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    fn twin(index: usize, from: i64, to: i64) -> SameBytes {
+    fn same(index: usize, from: i64, to: i64) -> SameBytes {
         SameBytes {
             pulled_at: at(0),
             file: "f".into(),
@@ -295,9 +295,9 @@ mod tests {
     }
 
     fn numbers(ranges: &[(i64, i64)]) -> Vec<usize> {
-        let twins = ranges.iter().enumerate();
-        let twins = twins.map(|(index, &(from, to))| twin(index, from, to));
-        let numbered = numbered(twins.collect());
+        let group = ranges.iter().enumerate();
+        let group = group.map(|(index, &(from, to))| same(index, from, to));
+        let numbered = numbered(group.collect());
         numbered.into_iter().map(|(_, number)| number).collect()
     }
 

@@ -47,7 +47,7 @@ pub struct RunReport {
     /// The run's id.
     pub run: Uuid,
     /// The committed totals.
-    pub tally: RunTotals,
+    pub totals: RunTotals,
     /// The failed ranges, unordered: those after which their streams continued, and the first failure of each stream
     /// that didn't.
     pub failures: Vec<StreamFailure>,
@@ -66,7 +66,7 @@ impl RunReport {
     pub(super) fn stopped(log: &JobLog) -> Self {
         Self {
             run: log.run().id,
-            tally: RunTotals::default(),
+            totals: RunTotals::default(),
             failures: Vec::new(),
             planned_at: None,
             planned_by: None,

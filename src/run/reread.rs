@@ -68,12 +68,12 @@ pub(super) enum ReadVerdict {
 }
 
 impl RepeatedRead {
-    /// Adds the next page of this read; `lasting` returns the content that is stable between reads. Returns `false` if
+    /// Adds the next page of this read; `stable_content` returns the content that is stable between reads. Returns `false` if
     /// the range has more text than can be held.
     pub(super) fn take(
         &mut self,
         page: &Page,
-        lasting: impl for<'r> Fn(&'r str) -> Cow<'r, str>,
+        stable_content: impl for<'r> Fn(&'r str) -> Cow<'r, str>,
     ) -> bool {
         if page.total_binds {
             self.moved |= self
@@ -89,7 +89,7 @@ impl RepeatedRead {
         for (number, span) in page.records.iter().enumerate() {
             let raw = &page.text[span.clone()];
             let foreign = page.foreign.get(&number);
-            let place = self.place(raw, &lasting(raw), foreign);
+            let place = self.place(raw, &stable_content(raw), foreign);
             edge = Some((edge.map_or(place, |(first, _)| first), place));
             *on_page.entry(place).or_default() += 1;
         }
@@ -102,9 +102,9 @@ impl RepeatedRead {
         self.bytes <= CAP
     }
 
-    fn place(&mut self, raw: &str, lasting: &str, foreign: Option<&Vec<u8>>) -> usize {
+    fn place(&mut self, raw: &str, stable_content: &str, foreign: Option<&Vec<u8>>) -> usize {
         let id = match foreign {
-            None => canonical_hash(lasting).ok(),
+            None => canonical_hash(stable_content).ok(),
             Some(_) => None,
         };
         let bytes = foreign.map_or(raw.as_bytes(), Vec::as_slice);
@@ -250,7 +250,7 @@ impl RepeatedRead {
                     page.foreign.insert(page.records.len(), bytes.clone());
                 }
                 page.records.push(from..page.text.len());
-                ids.push(seen.id.as_ref().map(|id| twin(id, index + 1)));
+                ids.push(seen.id.as_ref().map(|id| occurrence_id(id, index + 1)));
             }
         }
         ReadVerdict::Rows(page, ids)
@@ -258,7 +258,7 @@ impl RepeatedRead {
 }
 
 /// Returns the id of the first, second, … of equal records.
-pub(super) fn twin(hash: &str, number: usize) -> String {
+pub(super) fn occurrence_id(hash: &str, number: usize) -> String {
     if number == 1 {
         hash.to_owned()
     } else {
@@ -412,18 +412,18 @@ mod tests {
 
     #[test]
     fn more_rows_of_an_instant_than_fit_on_a_page_count_if_the_last_readings_are_alike() {
-        let twins: [&[&str]; 3] = [&["[2,0]", "[2,0]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
+        let occurrences: [&[&str]; 3] = [&["[2,0]", "[2,0]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
         let mut whole = RepeatedRead::default();
         for _ in 1..READINGS {
-            assert_eq!(read(&mut whole, &twins, None), None);
+            assert_eq!(read(&mut whole, &occurrences, None), None);
         }
         assert_eq!(
-            read(&mut whole, &twins, None),
+            read(&mut whole, &occurrences, None),
             Some(rows(&[("[2,0]", 4), ("[2,1]", 1)]))
         );
         let mut whole = RepeatedRead::default();
         let other: [&[&str]; 3] = [&["[2,0]", "[2,1]"], &["[2,0]", "[2,1]"], &["[2,0]"]];
-        for pages in [twins, other, twins] {
+        for pages in [occurrences, other, occurrences] {
             assert_eq!(read(&mut whole, &pages, None), None);
         }
     }
@@ -568,7 +568,7 @@ mod tests {
         };
         assert_eq!(page.text, "[1,0][1,9]");
         let first = ids[0].as_deref().unwrap();
-        assert_eq!(ids[1].as_deref(), Some(twin(first, 2).as_str()));
+        assert_eq!(ids[1].as_deref(), Some(occurrence_id(first, 2).as_str()));
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Windows {
     /// Keeps the additions of a window that is no longer pulled.
     pub(super) fn put_down(&mut self, mut window: WindowStats) {
         let pulled = window.pulled(false);
-        if says_something(&pulled) {
+        if has_content(&pulled) {
             self.pulled.push(pulled);
         }
     }
@@ -125,7 +125,7 @@ impl Windows {
                 pulled.push(window.pulled(false));
             }
         }
-        pulled.retain(says_something);
+        pulled.retain(has_content);
         let totals = RunTotals {
             windows: std::mem::take(&mut self.finished),
             covered: std::mem::take(&mut self.covered),
@@ -211,7 +211,7 @@ fn is_worth_a_commit(pulled: &Pulled) -> bool {
     pulled.finished || pulled.counts != RecordCounts::default() || !pulled.remarks.is_empty()
 }
 
-fn says_something(pulled: &Pulled) -> bool {
+fn has_content(pulled: &Pulled) -> bool {
     is_worth_a_commit(pulled) || pulled.calls > 0
 }
 

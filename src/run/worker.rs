@@ -22,7 +22,7 @@ use crate::client::{Calls, ClientError};
 use crate::clocks::TOLERANCE;
 use crate::lake::{OpenRange, Work};
 use crate::model::{FailureKind, Range, Timestamp};
-use crate::providers::{Cursor, Page, PageRequest, Refusal, Stream, oldest_said};
+use crate::providers::{Cursor, Page, PageRequest, Refusal, Stream, oldest_in_message};
 use crate::run::feed::{Feed, FeedError, FirstAnswer, PagePiece};
 use crate::run::plan::Policy;
 use crate::table::RowError;
@@ -183,9 +183,9 @@ enum PullEnd {
 impl From<FeedError> for PullEnd {
     fn from(error: FeedError) -> Self {
         match error {
-            FeedError::Refused(said @ Refusal::TooLarge(_)) => Self::TooLarge(said),
-            FeedError::Refused(said @ (Refusal::TooOld(_) | Refusal::BadRange { .. })) => {
-                Self::Refused(said)
+            FeedError::Refused(message @ Refusal::TooLarge(_)) => Self::TooLarge(message),
+            FeedError::Refused(message @ (Refusal::TooOld(_) | Refusal::BadRange { .. })) => {
+                Self::Refused(message)
             }
             FeedError::Client(ClientError::Stopped) => Self::Stopped,
             error => Self::Failed(error.into()),
@@ -264,11 +264,11 @@ impl<R: ReadPage> Worker<R> {
                     from = range.to();
                     mood = WindowPatience::default();
                 }
-                Err(PullEnd::TooLarge(said)) => {
+                Err(PullEnd::TooLarge(message)) => {
                     if let Some(half) = half {
-                        self.halve(stream, range, half, &said);
+                        self.halve(stream, range, half, &message);
                     } else {
-                        let source = said;
+                        let source = message;
                         return self
                             .fail(given, range, RunError::TooLarge { range, source })
                             .await;
@@ -277,12 +277,12 @@ impl<R: ReadPage> Worker<R> {
                 // its answer shows that the range was in the future
                 Err(PullEnd::Failed(_) | PullEnd::Refused(_))
                     if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
-                Err(PullEnd::Refused(said)) => match self.about(given, range, &said).await? {
+                Err(PullEnd::Refused(message)) => match self.about(given, range, &message).await? {
                     BoundsRefusal::ItsSize => {
                         if let Some(half) = half {
-                            self.halve(stream, range, half, &said);
+                            self.halve(stream, range, half, &message);
                         } else {
-                            let source = Refusal::TooLarge(said.to_string());
+                            let source = Refusal::TooLarge(message.to_string());
                             let error = RunError::TooLarge { range, source };
                             return self.fail(given, range, error).await;
                         }
@@ -398,14 +398,14 @@ impl<R: ReadPage> Worker<R> {
         &self,
         given: &QueuedWindow,
         range: Range,
-        said: &Refusal,
+        text: &Refusal,
     ) -> Result<BoundsRefusal, PullEnd> {
         let (stream, policy) = (&given.stream, &self.policy);
         // a range that is too old is refused at once
-        let begins_only = matches!(said, Refusal::TooOld(_));
+        let begins_only = matches!(text, Refusal::TooOld(_));
         let known = self.queue.oldest(&stream.id);
         if let Some(oldest) = known.filter(|oldest| range.from() < *oldest) {
-            return self.is_too_old(given, range, oldest, said).await;
+            return self.is_too_old(given, range, oldest, text).await;
         }
         let least = policy.first_piece(range.from(), range.to(), policy.min_window);
         if let Some(least) = least.filter(|least| *least != range) {
@@ -416,9 +416,9 @@ impl<R: ReadPage> Worker<R> {
                 Err(PullEnd::Failed(error)) => return Ok(BoundsRefusal::Neither(error)),
             }
         }
-        let refused = |said: &Refusal| {
-            let message = said.to_string();
-            BoundsRefusal::Neither(match said {
+        let refused = |text: &Refusal| {
+            let message = text.to_string();
+            BoundsRefusal::Neither(match text {
                 Refusal::BadRange {
                     kind: FailureKind::Data,
                     ..
@@ -434,12 +434,12 @@ impl<R: ReadPage> Worker<R> {
             })
         };
         if !self.queue.may_search(&stream.id, range.from()) {
-            return Ok(refused(said));
+            return Ok(refused(text));
         }
         let now = self.time.now();
         let end = policy.horizon(now);
         let newest = policy.last_cell(end - policy.min_window);
-        let names = oldest_said(&said.to_string(), now);
+        let names = oldest_in_message(&text.to_string(), now);
         let mut search = OldestSearch::new(range.from(), newest, now, policy.grain, &names);
         while let Some(at) = search.next() {
             let Some(least) = policy.first_piece(at, end, policy.min_window) else {
@@ -455,15 +455,15 @@ impl<R: ReadPage> Worker<R> {
         match search.oldest() {
             // unless the provider names the age, a single window may be refused because of its content
             Some(oldest)
-                if matches!(said, Refusal::TooOld(_))
+                if matches!(text, Refusal::TooOld(_))
                     || oldest - range.from() > policy.window * 2 =>
             {
-                self.is_too_old(given, range, oldest, said).await
+                self.is_too_old(given, range, oldest, text).await
             }
-            Some(_) => Ok(refused(said)),
+            Some(_) => Ok(refused(text)),
             None => {
                 self.queue.search_no_more(&stream.id);
-                Ok(refused(said))
+                Ok(refused(text))
             }
         }
     }
@@ -474,10 +474,10 @@ impl<R: ReadPage> Worker<R> {
         given: &QueuedWindow,
         range: Range,
         oldest: Timestamp,
-        said: &Refusal,
+        message: &Refusal,
     ) -> Result<BoundsRefusal, PullEnd> {
         let now = self.time.now();
-        let ages = oldest_said(&said.to_string(), now);
+        let ages = oldest_in_message(&message.to_string(), now);
         let slack = TimeDelta::days(1) + self.policy.grain * 2;
         let is_believed = match ages.iter().max() {
             Some(youngest) => oldest <= *youngest + slack,
@@ -489,9 +489,9 @@ impl<R: ReadPage> Worker<R> {
             return Ok(BoundsRefusal::ItsAge(oldest));
         };
         let doubt = (!is_believed).then(|| {
-            let error = RunError::HardlyTooOld {
+            let error = RunError::DoubtfulAge {
                 oldest,
-                source: said.clone(),
+                source: message.clone(),
             };
             let text = crate::telemetry::error_chain(&error);
             self.queue.pass_over(given, range, error);
@@ -592,8 +592,7 @@ impl<R: ReadPage> Worker<R> {
                 Ok(None) => return Ok(()),
                 // a cursor of an earlier run may be invalid by now, with any answer
                 Err(error)
-                    if (error.is_cured_by_beginning_again()
-                        || (in_flight.resumed && error.is_no_page()))
+                    if (error.may_restart() || (in_flight.resumed && error.is_no_page()))
                         && restarts < RESTARTS =>
                 {
                     let reason = crate::telemetry::error_chain(&error);
@@ -636,9 +635,9 @@ impl<R: ReadPage> Worker<R> {
                 if reading == 0 {
                     held.grow(page.text.len()).await; // another read adds little
                 }
-                if !whole.take(&page, |raw| self.source.adapter.lasting(raw)) {
-                    let said = format!("it has more than {} MiB of records", reread::CAP >> 20);
-                    return Err(PullEnd::TooLarge(Refusal::TooLarge(said)));
+                if !whole.take(&page, |raw| self.source.adapter.stable_content(raw)) {
+                    let message = format!("it has more than {} MiB of records", reread::CAP >> 20);
+                    return Err(PullEnd::TooLarge(Refusal::TooLarge(message)));
                 }
             }
             let adapter = &self.source.adapter;
@@ -654,8 +653,8 @@ impl<R: ReadPage> Worker<R> {
                 }
             }
         }
-        let said = format!("{READINGS} reads of it disagree: {why}");
-        Err(PullEnd::TooLarge(Refusal::TooLarge(said)))
+        let message = format!("{READINGS} reads of it disagree: {why}");
+        Err(PullEnd::TooLarge(Refusal::TooLarge(message)))
     }
 
     /// Reports when the range's first answer was given, if there was one and its clock is behind: only events before

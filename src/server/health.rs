@@ -27,8 +27,8 @@ async fn readyz(State(site): State<Site>) -> (StatusCode, String) {
             Err(reason) => reason,
         },
     };
-    let said = format!("not ready: {reason}\n");
-    (StatusCode::SERVICE_UNAVAILABLE, said)
+    let message = format!("not ready: {reason}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, message)
 }
 
 #[cfg(test)]
@@ -61,9 +61,9 @@ mod tests {
         lake.store.delete(&key).await.unwrap();
         assert_eq!(ready().await.0, StatusCode::OK);
         tokio::time::sleep(half_a_minute).await;
-        let (status, said) = ready().await;
+        let (status, message) = ready().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(said, "not ready: the lake `memory://` is gone\n");
+        assert_eq!(message, "not ready: the lake `memory://` is gone\n");
         assert!(!site.board().lake_answered());
 
         lake.store.put(&key, file.into()).await.unwrap();

@@ -61,10 +61,10 @@ pub(super) async fn check(
     if is_ours {
         return next.run(request).await;
     }
-    let said = format!(
+    let message = format!(
         "`{host}` isn't a permitted name of this server; add it to `server.allowed_hosts` in the configuration"
     );
-    ApiProblem::new(StatusCode::MISDIRECTED_REQUEST, said).into_response()
+    ApiProblem::new(StatusCode::MISDIRECTED_REQUEST, message).into_response()
 }
 
 /// Returns the host in the request without its port, if there is exactly one.

@@ -140,9 +140,13 @@ async fn only_reads(request: Request, next: Next) -> Response {
 
 /// Limits the number and the duration of requests.
 async fn in_bounds(State(free): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let refuse = |said: &'static str| {
+    let refuse = |message: &'static str| {
         let soon = [(RETRY_AFTER, "5")];
-        (soon, ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, said)).into_response()
+        (
+            soon,
+            ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, message),
+        )
+            .into_response()
     };
     let Ok(_place) = free.try_acquire() else {
         return refuse("too many concurrent requests; try again in a moment");

@@ -17,14 +17,14 @@ pub(super) fn routes() -> Router<Site> {
 }
 
 async fn metrics(State(site): State<Site>) -> Response {
-    let (board, mut told) = (site.board(), BTreeSet::new());
+    let (board, mut counted) = (site.board(), BTreeSet::new());
     // the last result of `/readyz`, which probes request
     let is_ready = *site.readiness.borrow() == Readiness::Ready && board.lake_answered();
     site.metrics.ready(is_ready);
     (site.metrics).log_lines_dropped(telemetry::log_lines_dropped());
     for scheduled in &*board.jobs {
-        if told.insert(&*scheduled.job.connection) {
-            scheduled.job.source.client.tell_of_budget();
+        if counted.insert(&*scheduled.job.connection) {
+            scheduled.job.source.client.record_budget();
         }
     }
     let text = site.metrics.text(real_now());

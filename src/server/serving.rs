@@ -120,12 +120,12 @@ mod tests {
             tokio::spawn(async move { serve(&listener, &router, &bounds, &stop).await })
         };
         // a client that sends half a request, and one that stays connected after its answer
-        for said in [
+        for message in [
             "GET / HTTP/1.1\r\nHost: 127",
             "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         ] {
             let mut first = TcpStream::connect(address).await.unwrap();
-            first.write_all(said.as_bytes()).await.unwrap();
+            first.write_all(message.as_bytes()).await.unwrap();
             let mut second = TcpStream::connect(address).await.unwrap();
             second
                 .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

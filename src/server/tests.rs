@@ -110,10 +110,10 @@ async fn it_answers_only_by_its_own_names_whatever_is_asked() {
         let (response, _) = ask(&router, Method::GET, path, Some("evil.example.com")).await;
         assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");
     }
-    let (_, said) = ask(&router, Method::GET, "/", Some("evil.example.com:80")).await;
+    let (_, message) = ask(&router, Method::GET, "/", Some("evil.example.com:80")).await;
     assert!(
-        said.contains("`evil.example.com`") && said.contains("server.allowed_hosts"),
-        "{said}"
+        message.contains("`evil.example.com`") && message.contains("server.allowed_hosts"),
+        "{message}"
     );
 }
 
@@ -162,14 +162,14 @@ async fn an_answer_that_takes_too_long_is_given_up_and_too_many_are_sent_away() 
         .layer(from_fn_with_state(Arc::new(Semaphore::new(2)), in_bounds));
     let slow = async || ask(&router, Method::GET, "/slow", None).await;
     let (first, second, third) = tokio::join!(slow(), slow(), slow());
-    for ((response, said), expected) in [
+    for ((response, message), expected) in [
         (first, "too long"),
         (second, "too long"),
         (third, "too many"),
     ] {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(RETRY_AFTER));
-        assert!(said.contains(expected), "{said}");
+        assert!(message.contains(expected), "{message}");
     }
 }
 
@@ -203,14 +203,14 @@ async fn a_lake_that_is_gone_isnt_taken_for_jobs_that_never_ran() {
     lake.store.delete(&lake.layout.lake_file()).await.unwrap();
     tokio::time::sleep(Duration::from_mins(1)).await;
     let read = board.statuses().await;
-    let said = read[0].status.unreadable.as_ref().unwrap();
-    assert_eq!(said, "the lake `memory://` is gone");
+    let message = read[0].status.unreadable.as_ref().unwrap();
+    assert_eq!(message, "the lake `memory://` is gone");
     assert!(
         read[0].status.last.is_some(),
         "what was known before is shown"
     );
     let own = Some("localhost");
-    let (response, said) = ask(&router(site), Method::GET, "/api/v1/runs", own).await;
+    let (response, message) = ask(&router(site), Method::GET, "/api/v1/runs", own).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(said.contains("is gone"), "{said}");
+    assert!(message.contains("is gone"), "{message}");
 }

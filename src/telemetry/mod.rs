@@ -72,7 +72,7 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bo
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     writer::start(drops, dropped);
-    tell_of_panics();
+    log_panics();
     let shown = match (format, colour) {
         (LogFormat::Json, _) => OutputForm::Json,
         (LogFormat::Text, true) => OutputForm::Painted,
@@ -111,19 +111,19 @@ pub fn init(format: LogFormat, verbose: u8, quiet: bool, colour: bool, drops: bo
 
 /// Writes an error to stderr, independent of the log level; as a line of JSON if logs are JSON.
 pub fn complain(message: &str) {
-    writer::write(&said("error", message));
+    writer::write(&log_line("error", message));
 }
 
 fn dropped(lines: u64) -> Vec<u8> {
     let lines = text::counted(lines, "log line");
-    said(
+    log_line(
         "warn",
         &format!("{lines} dropped: stderr wasn't read fast enough"),
     )
 }
 
 /// Writes a line of output that isn't a log line.
-fn said(level: &str, message: &str) -> Vec<u8> {
+fn log_line(level: &str, message: &str) -> Vec<u8> {
     let line = if JSON.load(Ordering::Relaxed) {
         let at = real_now().to_rfc3339_opts(SecondsFormat::Micros, true);
         let level = level.to_uppercase();
@@ -169,23 +169,23 @@ impl io::Write for LogLines {
 }
 
 /// Returns a panic's message if it is a static text. Other messages are withheld, as they may quote data.
-pub fn said_of_panic(payload: &(dyn Any + Send)) -> &'static str {
-    own_words(payload)
+pub fn panic_message(payload: &(dyn Any + Send)) -> &'static str {
+    static_message(payload)
 }
 
-fn own_words(payload: &dyn Any) -> &'static str {
+fn static_message(payload: &dyn Any) -> &'static str {
     let literal = payload.downcast_ref::<&'static str>().copied();
     literal.unwrap_or("its message is withheld, as it may quote data")
 }
 
 /// Reports panics like other errors, with their location.
-fn tell_of_panics() {
+fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let said = own_words(panic.payload());
+        let message = static_message(panic.payload());
         let place = panic.location().map(ToString::to_string);
         let place = place.unwrap_or_default();
         complain(&format!(
-            "a bug, please report it: panic at {place}: {said}"
+            "a bug, please report it: panic at {place}: {message}"
         ));
     }));
 }
@@ -231,7 +231,7 @@ mod tests {
         let canary = "c4nary";
         let of = |panics: fn(&str)| {
             let caught = std::panic::catch_unwind(|| panics(canary));
-            said_of_panic(&*caught.unwrap_err())
+            panic_message(&*caught.unwrap_err())
         };
         assert_eq!(of(|_| panic!("a defect")), "a defect");
         let quoted = of(|text| panic!("not {text}"));

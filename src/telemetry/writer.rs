@@ -29,9 +29,9 @@ pub fn log_lines_dropped() -> u64 {
 
 /// Starts the thread of this process. Without `drops_at_once`, a caller waits until its line is written, so that no
 /// line is lost and a command's output keeps its order, unless the reader has stalled.
-pub(super) fn start(drops_at_once: bool, say_dropped: fn(u64) -> Vec<u8>) {
+pub(super) fn start(drops_at_once: bool, drop_notice: fn(u64) -> Vec<u8>) {
     let sink = |bytes: &[u8]| super::write_to_stderr(bytes);
-    if let Some(writer) = LogWriter::start(drops_at_once, sink, say_dropped) {
+    if let Some(writer) = LogWriter::start(drops_at_once, sink, drop_notice) {
         // never called twice
         let _ = WRITER.set(writer);
     }
@@ -110,13 +110,13 @@ impl LogWriter {
     fn start(
         drops_at_once: bool,
         sink: impl Fn(&[u8]) -> io::Result<()> + Send + 'static,
-        say_dropped: fn(u64) -> Vec<u8>,
+        drop_notice: fn(u64) -> Vec<u8>,
     ) -> Option<Self> {
         let queue = Arc::<LineQueue>::default();
         let shared = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("log".to_owned());
         // without a thread, the caller writes the lines
-        (thread.spawn(move || shared.keep_writing(sink, say_dropped))).ok()?;
+        (thread.spawn(move || shared.keep_writing(sink, drop_notice))).ok()?;
         Some(Self {
             queue,
             drops_at_once,
@@ -168,7 +168,7 @@ impl LineQueue {
     fn keep_writing(
         &self,
         sink: impl Fn(&[u8]) -> io::Result<()>,
-        say_dropped: fn(u64) -> Vec<u8>,
+        drop_notice: fn(u64) -> Vec<u8>,
     ) {
         let mut state = self.state();
         loop {
@@ -186,10 +186,10 @@ impl LineQueue {
                 DROPPED.fetch_add(1, Ordering::Relaxed);
             } else if state.dropped > 0 {
                 // as soon as the reader continues, and before later lines
-                let said = say_dropped(std::mem::take(&mut state.dropped));
-                state.bytes += said.len() + LINE;
+                let message = drop_notice(std::mem::take(&mut state.dropped));
+                state.bytes += message.len() + LINE;
                 state.taken += 1;
-                state.lines.push_front(said);
+                state.lines.push_front(message);
             }
             state.done += 1;
             self.written.notify_all();
@@ -216,14 +216,14 @@ mod tests {
         ((open, lines), sink)
     }
 
-    fn said(dropped: u64) -> Vec<u8> {
+    fn drop_notice(dropped: u64) -> Vec<u8> {
         format!("{dropped} dropped\n").into_bytes()
     }
 
     #[test]
     fn a_reader_who_stops_costs_lines_and_no_time() {
         let ((open, lines), sink) = gated();
-        let writer = LogWriter::start(true, sink, said).unwrap();
+        let writer = LogWriter::start(true, sink, drop_notice).unwrap();
         let line = vec![b'x'; 64 << 10];
         let begun = Instant::now();
         for _ in 0..50 {
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_let_go_when_the_reader_stalls() {
         let ((open, lines), sink) = gated();
-        let writer = LogWriter::start(false, sink, said).unwrap();
+        let writer = LogWriter::start(false, sink, drop_notice).unwrap();
         open.send(()).unwrap();
         writer.write(b"read\n");
         assert_eq!(lines.try_recv().unwrap(), b"read\n"); // it is out already

@@ -189,7 +189,7 @@ impl<'a> Verifier<'a> {
                 self.reading.in_flight.insert(slot, window);
             }
             WorkerEvent::Finished { slot, narrowed } => {
-                self.reading.finish(slot, narrowed, &self.options.tally);
+                self.reading.finish(slot, narrowed, &self.options.totals);
             }
             WorkerEvent::TooOld(too_old) => self.reading.forget(too_old),
             // a failed range is also among the failures, and the time of an answer only matters for coverage

@@ -41,14 +41,14 @@ impl ReadPage for ComparisonReader {
     fn read(
         &self,
         received: &ReceivedPage,
-        twins: &mut Occurrences,
+        occurrences: &mut Occurrences,
     ) -> Result<ComparisonPage, RowError> {
         let adapter = self.0.as_ref();
         let mut shown = ComparisonPage {
             received_at: received.at,
             ..ComparisonPage::default()
         };
-        for read in identity::read_all(adapter, &received.page, &received.ids, twins) {
+        for read in identity::read_all(adapter, &received.page, &received.ids, occurrences) {
             match read {
                 Ok((raw, record)) => shown.events.push((
                     record.event_id.into_owned(),

@@ -117,11 +117,11 @@ impl Verification {
         ranges: RangeSet,
         error: RunError,
     ) {
-        let said = error_chain(&error);
+        let message = error_chain(&error);
         let list = &mut self.unverified;
         let alike = list
             .iter_mut()
-            .find(|have| have.stream == stream && error_chain(&have.error) == said);
+            .find(|have| have.stream == stream && error_chain(&have.error) == message);
         match alike {
             Some(have) => ranges.iter().for_each(|range| have.ranges.insert(range)),
             None => list.push(Unverified {

@@ -68,9 +68,9 @@ async fn run(rig: &Rig, store: Option<TimeDelta>) -> RunReport {
             .note(now() + store, TimeDelta::zero(), Instant::now()),
         None => rig.job.lake.clock.forget(),
     }
-    let conduct = RunOptions::new(CancellationToken::new());
-    assert_eq!(conduct.clock, Clock::System);
-    match run::run(&rig.job, RunMode::Due, &conduct).await.unwrap() {
+    let options = RunOptions::new(CancellationToken::new());
+    assert_eq!(options.clock, Clock::System);
+    match run::run(&rig.job, RunMode::Due, &options).await.unwrap() {
         RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report

@@ -14,6 +14,6 @@ fn what_is_deployed_is_valid() {
         .arg(env!("CARGO_BIN_EXE_auditlake"))
         .output()
         .expect("Python should start");
-    let said = String::from_utf8_lossy(&checked.stderr);
-    assert!(checked.status.success(), "{said}");
+    let message = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{message}");
 }

@@ -159,11 +159,11 @@ async fn jobs(yaml: &str, folder: &str) -> Vec<ScheduledJob> {
 
 /// One run, in which nothing fails.
 async fn run(job: &ScheduledJob, now: Timestamp) -> run::RunReport {
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    let RunOutcome::Ran(report) = run::run(&job.job, RunMode::Due, &conduct).await.unwrap() else {
+    let RunOutcome::Ran(report) = run::run(&job.job, RunMode::Due, &options).await.unwrap() else {
         panic!("nobody else runs this job");
     };
     assert_eq!(failures(&report), "");
@@ -206,7 +206,7 @@ async fn live_for_weeks(folder: &str) {
         println!("{NOW}{}", now.to_rfc3339());
         std::io::stdin().read_line(&mut String::new()).unwrap();
         for job in &jobs {
-            rows += run(job, now).await.tally.counts.new;
+            rows += run(job, now).await.totals.counts.new;
             runs += 1;
         }
         held.push(Held::now(Path::new(folder)));
@@ -326,7 +326,7 @@ async fn meet_a_full_day(part: &str) {
     let jobs = jobs(&one_range(), &std::env::var("FOLDER").unwrap()).await;
     if part == "fill" {
         let report = run(&jobs[0], at(BEGIN) + TimeDelta::hours(1)).await;
-        assert_eq!(report.tally.counts.new, rows);
+        assert_eq!(report.totals.counts.new, rows);
         return;
     }
     let before = memory("VmRSS:");
@@ -334,7 +334,10 @@ async fn meet_a_full_day(part: &str) {
     let report = run(&jobs[0], at(BEGIN) + TimeDelta::hours(2)).await;
     let took = begun.elapsed();
     let more = memory("VmHWM:") - before;
-    assert_eq!(report.tally.counts.duplicate, 100, "the same day's records");
+    assert_eq!(
+        report.totals.counts.duplicate, 100,
+        "the same day's records"
+    );
     println!("figure: dedup_ids {rows}");
     println!("figure: dedup_seconds {:.3}", took.as_secs_f64());
     println!("figure: dedup_megabytes {}", more.div_ceil(1_000));
@@ -370,7 +373,7 @@ async fn pull_one_range(folder: &str) {
         peak / 1_000,
         before / 1_000
     );
-    assert_eq!(report.tally.counts.new, rows);
+    assert_eq!(report.totals.counts.new, rows);
     // parts of 32 MiB while they are open and once more while they are encoded, pages on their way, ids of 16 bytes
     // in a set that is at most half empty
     let bound = 192_000 + rows * 40 / 1_000;

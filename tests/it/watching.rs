@@ -123,9 +123,9 @@ pub(crate) fn promtool(folder: &Path, args: &[&str], input: Option<&str>) {
         .stdin(input.map_or_else(std::process::Stdio::null, Into::into))
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "promtool {args:?}: {said}");
+    let message = [output.stdout, output.stderr].concat();
+    let message = String::from_utf8_lossy(&message);
+    assert!(output.status.success(), "promtool {args:?}: {message}");
 }
 
 #[test]

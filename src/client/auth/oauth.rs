@@ -66,9 +66,9 @@ fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let token = text("access_token");
     // an answer with a token isn't shown
-    let said = || body::excerpt(&answer.body, hidden).filter(|_| token.is_empty());
+    let message = || body::excerpt(&answer.body, hidden).filter(|_| token.is_empty());
     if verdict::is_refused(answer) && (token.is_empty() || !answer.status.is_success()) {
-        let tried = tried(answer, said());
+        let tried = tried(answer, message());
         return Err(ClientError::Auth { request, tried });
     }
     let is_other = match fields.get("token_type") {
@@ -96,7 +96,7 @@ fn read(request: Request, answer: &Answer, hidden: &Redactor) -> Result<SignedIn
         // a 2xx without a token isn't an error message, and may contain a token under another name
         _ => Err(ClientError::SignIn {
             request,
-            tried: verdict::no_sign_in(answer, said().filter(|_| !answer.status.is_success())),
+            tried: verdict::no_sign_in(answer, message().filter(|_| !answer.status.is_success())),
         }),
     }
 }

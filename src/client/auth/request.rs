@@ -62,11 +62,11 @@ pub(super) fn fields(answer: &Answer) -> serde_json::Map<String, Value> {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-pub(super) fn tried(answer: &Answer, said: Option<String>) -> Attempts {
+pub(super) fn tried(answer: &Answer, message: Option<String>) -> Attempts {
     Attempts {
         attempts: 1,
         status: Some(answer.status),
-        said,
+        message,
         ..Attempts::default()
     }
 }

@@ -102,9 +102,9 @@ pub(super) async fn log_in(
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let bearer = text("bearer");
     // an answer that holds a token isn't shown
-    let said = || body::excerpt(&answer.body, &hidden).filter(|_| bearer.is_empty());
+    let message = || body::excerpt(&answer.body, &hidden).filter(|_| bearer.is_empty());
     if verdict::is_refused(&answer) && (bearer.is_empty() || !answer.status.is_success()) {
-        let tried = tried(&answer, said());
+        let tried = tried(&answer, message());
         return Err(ClientError::Auth { request, tried });
     }
     let authorization = sensitive(&format!("Bearer {bearer}"))
@@ -113,7 +113,7 @@ pub(super) async fn log_in(
         // a 2xx without a token isn't an error message, and may contain a token under another name
         return Err(ClientError::SignIn {
             request,
-            tried: verdict::no_sign_in(&answer, said().filter(|_| !answer.status.is_success())),
+            tried: verdict::no_sign_in(&answer, message().filter(|_| !answer.status.is_success())),
         });
     };
     let life = life(fields.get("sessionTTl"));

@@ -62,14 +62,14 @@ pub(super) fn is_refused(answer: &Answer) -> bool {
 }
 
 /// Returns the description of an answer that isn't a sign-in's.
-pub(super) fn no_sign_in(answer: &Answer, said: Option<String>) -> Attempts {
+pub(super) fn no_sign_in(answer: &Answer, message: Option<String>) -> Attempts {
     let is_gateways = matches!(
         answer.status,
         StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN
     );
     Attempts {
         what: Some(PAGE).filter(|_| is_gateways && is_page(&answer.body)),
-        ..super::request::tried(answer, said)
+        ..super::request::tried(answer, message)
     }
 }
 

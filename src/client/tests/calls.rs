@@ -243,7 +243,7 @@ async fn an_empty_budget_in_the_headers_pauses_until_its_reset() {
     })
     .await;
     let client = with(&api, |settings| {
-        settings.endpoint.manners.rate_headers = Some(OWN_HEADERS);
+        settings.endpoint.retry_hints.rate_headers = Some(OWN_HEADERS);
     });
     send(&client, &get("/x")).await.unwrap();
     send(&client, &get("/x")).await.unwrap();
@@ -645,7 +645,7 @@ async fn proxy(
 
 #[tokio::test]
 async fn a_refusal_by_a_proxy_names_the_proxy() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     let api = Api::start(|_, _| None).await;
     for (scheme, answer, sent) in [
         ("https", &b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"[..], 1),
@@ -665,7 +665,7 @@ async fn a_refusal_by_a_proxy_names_the_proxy() {
         let error = send(&client, &get("/x")).await.unwrap_err();
         assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), sent, "{error}");
         let text = chain(&api, &error).replace(&address.to_string(), "PROXY");
-        said.push(format!("{} {text}", error.kind()));
+        lines.push(format!("{} {text}", error.kind()));
     }
     let gone = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -682,11 +682,11 @@ async fn a_refusal_by_a_proxy_names_the_proxy() {
         });
         let error = send(&client, &get("/x")).await.unwrap_err();
         let text = chain(&api, &error).replace(&gone.to_string(), "PROXY");
-        said.push(format!(
+        lines.push(format!(
             "{} {}",
             error.kind(),
             text.split(" <- ").take(2).collect::<Vec<_>>().join(" <- ")
         ));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
 }

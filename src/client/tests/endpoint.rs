@@ -1,4 +1,4 @@
-//! What an endpoint says besides its place: account, headers, form, manners.
+//! What an endpoint says besides its place: account, headers, form, retry hints.
 
 use super::api::reply;
 use super::*;
@@ -67,15 +67,15 @@ async fn own_headers_go_with_calls_and_sign_ins_but_not_with_downloads() {
     send(&client, &get("/refused")).await.unwrap();
     assert_eq!(keys()[3..], [one.clone(), one, two.clone(), two]);
 
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for unfit in ["not\na header", "not\n\n", "n\u{f6}t", "not\u{7f}"] {
         std::fs::write(&file, unfit).unwrap();
         pass(Duration::from_mins(61)).await;
         let error = send(&client, &get("/x")).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Config);
-        said.push(chain(&api, &error).replace(&file.display().to_string(), "FILE"));
+        lines.push(chain(&api, &error).replace(&file.display().to_string(), "FILE"));
     }
-    insta::assert_snapshot!(said.join("\n"), @r"
+    insta::assert_snapshot!(lines.join("\n"), @r"
     connection `c` can't read its credentials <- the secret file `FILE` holds a line break or another control character, which no credential has
     connection `c` can't read its credentials <- the secret file `FILE` holds a line break or another control character, which no credential has
     connection `c`: the header `appkey` can't hold its value of `FILE`
@@ -173,7 +173,7 @@ async fn a_refusal_that_is_not_of_the_token_is_not_followed_by_a_renewal() {
     })
     .await;
     let client = with(&api, |settings| {
-        settings.endpoint.manners.token_refused = of_token;
+        settings.endpoint.retry_hints.token_refused = of_token;
     });
     let error = send(&client, &get("/key")).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Auth);
@@ -195,7 +195,7 @@ async fn a_refusal_is_followed_by_a_sign_in_with_the_secrets_that_came_since() {
     .await;
     let client = with(&api, |settings| {
         settings.endpoint.headers = vec![("appkey", Secret::file(&file))];
-        settings.endpoint.manners.token_refused = of_token;
+        settings.endpoint.retry_hints.token_refused = of_token;
     });
     send(&client, &get("/x")).await.unwrap_err();
     assert_eq!(api.sign_ins().len(), 1);
@@ -219,7 +219,7 @@ fn rest(failed: TransientFailure<'_>) -> Duration {
 fn resting(api: &Api) -> Client {
     with(api, |settings| {
         settings.limits.attempts = 4;
-        settings.endpoint.manners = RetryHints {
+        settings.endpoint.retry_hints = RetryHints {
             rest,
             ..RetryHints::default()
         };
@@ -259,7 +259,7 @@ async fn another_meanwhile(
         (seen.path == "/base/x" && before == 0).then(|| reply(status, "busy"))
     })
     .await;
-    let client = with(&api, |settings| settings.endpoint.manners.rest = rest);
+    let client = with(&api, |settings| settings.endpoint.retry_hints.rest = rest);
     let (call, other, stop) = (get("/x"), get("/other"), CancellationToken::new());
     let (_, other) = tokio::join!(client.send(&call, &stop), async {
         while client.requests().retries == 0 {
@@ -294,8 +294,8 @@ async fn a_named_wait_goes_before_the_manners_and_downloads_have_none() {
     })
     .await;
     let other = Api::start(|_, before| (before == 0).then(|| reply(503, ""))).await;
-    let client = with(&api, |settings| settings.endpoint.manners.rest = never);
-    // within the test's time, not the manners'
+    let client = with(&api, |settings| settings.endpoint.retry_hints.rest = never);
+    // within the test's time, not the retry_hints'
     assert_eq!(send(&client, &get("/x")).await.unwrap().status, 200);
     let answer = send(&client, &download(other.url("/f"))).await;
     assert_eq!(answer.unwrap().status, 200);
@@ -308,7 +308,7 @@ async fn a_rest_is_no_longer_than_the_longest_wait() {
             .await;
     let client = with(&api, |settings| {
         settings.limits.longest_wait = 20 * MS;
-        settings.endpoint.manners.rest = |_| Duration::MAX;
+        settings.endpoint.retry_hints.rest = |_| Duration::MAX;
     });
     assert_eq!(send(&client, &get("/x")).await.unwrap().status, 200);
 }
@@ -361,7 +361,7 @@ async fn places_that_cannot_work_are_refused() {
     };
     let good = || named("https://a.example/?v=1.0", "/x?v=1.3");
     let evil = || ServiceHost::At(Url::parse("https://evil.example/login?v=1").unwrap());
-    let said = [
+    let message = [
         problem(&|e| e.api = named("ftp://a.example/", "")),
         problem(&|e| e.api = named("https://u:canary@a.example/", "")),
         problem(&|e| e.api = named("https://a.example/", "x")),
@@ -373,7 +373,7 @@ async fn places_that_cannot_work_are_refused() {
         problem(&|e| e.sign_in = session(good(), named("https://a.example/", "/x#y"))),
         problem(&|e| e.headers = vec![("no header", Secret::text("canary"))]),
     ];
-    insta::assert_snapshot!(said.join("\n"), @r"
+    insta::assert_snapshot!(message.join("\n"), @r"
     connection `c`: the `audits` look-up's url `ftp://a.example/` must be https
     connection `c`: the `audits` look-up's url `https://a.example/` can't hold a user or password
     connection `c`: the path `x` must begin with one slash

@@ -83,7 +83,7 @@ async fn hosts_are_looked_up_once_without_credentials() {
 
 #[tokio::test]
 async fn a_failed_look_up_names_its_service() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for (status, body) in [
         (400, r#"{"message":"no such account"}"#),
         (401, ""),
@@ -105,8 +105,8 @@ async fn a_failed_look_up_names_its_service() {
         for answer in join_all((0..3).map(|_| send(&client, &call))).await {
             let error = answer.unwrap_err();
             let line = format!("{} {}", error.kind(), chain(&directory, &error));
-            if said.last() != Some(&line) {
-                said.push(line);
+            if lines.last() != Some(&line) {
+                lines.push(line);
             }
         }
         let asked = if status == 503 || body.is_empty() && status == 200 {
@@ -118,7 +118,7 @@ async fn a_failed_look_up_names_its_service() {
         send(&client, &call).await.unwrap_err();
         assert_eq!(directory.calls().len(), 2 * asked, "not remembered");
     }
-    insta::assert_snapshot!(said.join("\n"), @"
+    insta::assert_snapshot!(lines.join("\n"), @"
     config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 400, the provider says `no such account`
     config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 401
     config the answer to GET `http://HOST/where/audits` contains no host for `audits`: status 404, the provider says `Not found`

@@ -228,7 +228,7 @@ async fn a_refused_session_is_logged_in_anew_once() {
 
 #[tokio::test]
 async fn a_refused_login_is_remembered_and_says_why() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for (status, body) in [
         (
             400,
@@ -251,8 +251,8 @@ async fn a_refused_login_is_remembered_and_says_why() {
         for answer in join_all((0..3).map(|_| send(&client, &call))).await {
             let error = answer.unwrap_err();
             let line = format!("{} {}", error.kind(), chain(&api, &error));
-            if said.last() != Some(&line) {
-                said.push(line);
+            if lines.last() != Some(&line) {
+                lines.push(line);
             }
         }
         assert_eq!((api.count("/login"), api.count("/base/x")), (1, 0));
@@ -260,7 +260,7 @@ async fn a_refused_login_is_remembered_and_says_why() {
         send(&client, &call).await.unwrap_err();
         assert_eq!(api.count("/login"), 2);
     }
-    insta::assert_snapshot!(said.join("\n"), @r#"
+    insta::assert_snapshot!(lines.join("\n"), @r#"
     auth POST `http://HOST/login` was refused: status 400, the provider says `bad [redacted]` (code `12`)
     auth POST `http://HOST/login` was refused: status 401, the provider says `{"username":"[redacted]","password":"[redacted]","key":"[redacted]"}`
     transient the answer to POST `http://HOST/login` isn't a sign-in's: status 403 with a web page, the provider says `No [redacted]`

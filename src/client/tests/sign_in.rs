@@ -319,7 +319,7 @@ async fn odd_answers_to_a_sign_in() {
         send(&client, &get("/x")).await.unwrap();
         assert_eq!(api.sign_ins().len(), 1, "{good}");
     }
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for (status, bad) in [
         (200, r#"{"error":"invalid_scope"}"#.to_owned()),
         (200, r#"{"accessToken":"canary"}"#.to_owned()),
@@ -343,9 +343,9 @@ async fn odd_answers_to_a_sign_in() {
             send(&client, &get("/x")).await.unwrap_err();
         }
         assert_eq!(api.sign_ins().len(), 1, "{error}");
-        said.push(format!("{} {}", error.kind(), chain(&api, &error)));
+        lines.push(format!("{} {}", error.kind(), chain(&api, &error)));
     }
-    insta::assert_snapshot!(said.join("\n"), @"
+    insta::assert_snapshot!(lines.join("\n"), @"
     auth POST `http://HOST/oauth/token` was refused: status 200, the provider says code `invalid_scope`
     config the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 200
     config the answer to POST `http://HOST/oauth/token` isn't a sign-in's: status 200

@@ -85,9 +85,9 @@ async fn what_comes_before_the_body_is_as_for_any_call() {
     let client = with(&api, |settings| settings.limits.body_cap = 100);
     assert_eq!(read(&mut body(&client, "/x").await).await.unwrap(), b"fine");
     assert_eq!(api.sign_ins().len(), 2);
-    for (path, said) in [("/bad", "bad"), ("/nothing", "")] {
+    for (path, message) in [("/bad", "bad"), ("/nothing", "")] {
         match open(&client, path).await.unwrap() {
-            OpenResponse::Answer(answer) => assert_eq!(&answer.body[..], said.as_bytes()),
+            OpenResponse::Answer(answer) => assert_eq!(&answer.body[..], message.as_bytes()),
             OpenResponse::Body(body) => panic!("{body:?}"),
         }
     }
@@ -113,8 +113,8 @@ async fn a_body_that_breaks_is_never_an_end() {
         let error = read(&mut body).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Transient);
         insta::allow_duplicates! {
-            let said = error.to_string().replace(&api.address.to_string(), "HOST");
-            insta::assert_snapshot!(said, @"the answer to GET `http://HOST/base/x` broke off after 4 bytes");
+            let message = error.to_string().replace(&api.address.to_string(), "HOST");
+            insta::assert_snapshot!(message, @"the answer to GET `http://HOST/base/x` broke off after 4 bytes");
         }
         let again = read(&mut body).await.unwrap_err();
         assert_eq!(again.to_string(), error.to_string(), "it stays broken");

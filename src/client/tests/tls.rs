@@ -91,10 +91,10 @@ async fn what_the_system_trusts_is_trusted() {
             .env(PORT, serve().to_string())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&asking.stdout);
+        let message = String::from_utf8_lossy(&asking.stdout);
         assert!(
-            asking.status.success() && said.contains("1 passed"),
-            "{said}"
+            asking.status.success() && message.contains("1 passed"),
+            "{message}"
         );
         return;
     };

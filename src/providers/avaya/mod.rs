@@ -109,7 +109,7 @@ impl Adapter for Avaya {
     }
 
     /// Normalises the date, as both published forms mean the same record.
-    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+    fn stable_content<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         record::with_one_date_form(raw)
     }
 }

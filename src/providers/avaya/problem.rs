@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::model::FailureKind;
 use crate::providers::answer::{error_text, quoted, refused};
 use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
-use crate::providers::{Answer, Refusal, RetryHints, SaidInBody, TransientFailure};
+use crate::providers::{Answer, ErrorInBody, Refusal, RetryHints, TransientFailure};
 
 /// "Too many records within the requested time interval", documented only for the export.
 const TOO_MANY_RECORDS: &str = "20007";
@@ -21,10 +21,10 @@ const QUOTA_REST: Duration = Duration::from_mins(1);
 const SPIKE_REST: Duration = Duration::from_secs(1);
 
 /// The provider's retry rules beyond HTTP.
-pub(super) const MANNERS: RetryHints = RetryHints {
+pub(super) const RETRY_HINTS: RetryHints = RetryHints {
     rest,
     token_refused,
-    said: |_| SaidInBody {
+    error_in_body: |_| ErrorInBody {
         token_refused: false,
         pause: None,
     },
@@ -66,18 +66,18 @@ impl Violation<'_> {
             && !code.is_some_and(|code| NO_MATTER_OF_SIZE.contains(&code))
     }
 
-    fn said(&self) -> String {
-        let mut said = String::new();
+    fn describe(&self) -> String {
+        let mut text = String::new();
         // writing to a string doesn't fail
         if let Some(field) = self.field.as_deref() {
-            let _ = write!(said, "`{}` ", shortened(field));
+            let _ = write!(text, "`{}` ", shortened(field));
         }
         let message = self.message.as_deref().unwrap_or("is refused");
-        said.push_str(&shortened(message.trim_end_matches('.')));
+        text.push_str(&shortened(message.trim_end_matches('.')));
         if let Some(code) = self.code.as_deref() {
-            let _ = write!(said, " (code {})", shortened(code));
+            let _ = write!(text, " (code {})", shortened(code));
         }
-        said
+        text
     }
 }
 
@@ -88,10 +88,10 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     }
     let body = error_text(answer);
     let problem: Option<AvayaProblem> = serde_json::from_str(&body).ok();
-    let said = problem
+    let text = problem
         .as_ref()
-        .and_then(|problem| said(answer.status, problem));
-    let said = said.unwrap_or_else(|| quoted(&body));
+        .and_then(|problem| message(answer.status, problem));
+    let text = text.unwrap_or_else(|| quoted(&body));
     let violations = problem.map(|problem| problem.violations.0);
     let violations = violations.unwrap_or_default();
     let any = |is: &dyn Fn(&Violation<'_>) -> bool| {
@@ -99,7 +99,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
         answer.status == StatusCode::BAD_REQUEST
             && violations.any(|Object(violation)| is(violation))
     };
-    Err(match refused(answer.status, &said) {
+    Err(match refused(answer.status, &text) {
         Refusal::BadRange { message, .. } if any(&|violation| violation.is_about_the_size()) => {
             Refusal::TooLarge(message)
         }
@@ -117,7 +117,7 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
 
 /// Returns title, detail and violations as one sentence; `None` without any. A title that only repeats the status is
 /// omitted.
-fn said(status: StatusCode, problem: &AvayaProblem<'_>) -> Option<String> {
+fn message(status: StatusCode, problem: &AvayaProblem<'_>) -> Option<String> {
     let reason = status.canonical_reason();
     let title = problem.title.as_deref();
     let mut parts: Vec<String> = [
@@ -129,7 +129,11 @@ fn said(status: StatusCode, problem: &AvayaProblem<'_>) -> Option<String> {
     .map(|text| shortened(text.trim_end_matches('.')).into_owned())
     .collect();
     let violations = &problem.violations.0;
-    parts.extend(violations.iter().map(|Object(violation)| violation.said()));
+    parts.extend(
+        violations
+            .iter()
+            .map(|Object(violation)| violation.describe()),
+    );
     (!parts.is_empty()).then(|| parts.join(": "))
 }
 

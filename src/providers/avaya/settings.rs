@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Avaya;
 use super::catalogue::{SERVICES, searches};
-use super::problem::MANNERS;
+use super::problem::RETRY_HINTS;
 use crate::model::RateLimit;
 use crate::providers::{
     Endpoint, ProviderConnection, ProviderOptions, ProviderSpec, Reach, SentIn, ServiceHost,
@@ -195,7 +195,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
         endpoint: Endpoint {
             account: Some(account),
             headers: vec![("appkey", app_key)],
-            manners: MANNERS,
+            retry_hints: RETRY_HINTS,
             ..Endpoint::new(api, sign_in, trusted.collect())
         },
     })

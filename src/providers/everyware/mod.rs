@@ -73,29 +73,29 @@ impl Adapter for Everyware {
                     .iter()
                     .map(|(name, value)| format!("{name} `{}`", shortened(value)))
                     .collect();
-                let said = said(&answer);
+                let text = message_in(&answer);
                 let asked = asked.join(", ");
                 Err(
-                    too_old(answer.status, &said).unwrap_or_else(|| Refusal::BadRange {
+                    too_old(answer.status, &text).unwrap_or_else(|| Refusal::BadRange {
                         kind: FailureKind::Config,
                         message: format!(
-                            "the provider answered {}: {said}; it was asked for {asked}",
+                            "the provider answered {}: {text}; it was asked for {asked}",
                             answer.status,
                         ),
                     }),
                 )
             }
-            StatusCode::NOT_FOUND if too_old(answer.status, &said(&answer)).is_none() => {
+            StatusCode::NOT_FOUND if too_old(answer.status, &message_in(&answer)).is_none() => {
                 Err(failed(
                     FailureKind::Config,
                     format!(
                         "the provider answered {}: {}; is `base_url` right, up to and with `/v2`?",
                         answer.status,
-                        said(&answer)
+                        message_in(&answer)
                     ),
                 ))
             }
-            status => Err(refused(status, &said(&answer))),
+            status => Err(refused(status, &message_in(&answer))),
         }
     }
 
@@ -139,7 +139,7 @@ struct ErrorBean<'a> {
 }
 
 /// Returns the message of an error's body: JSON, or the HTML or XML of a proxy or container.
-fn said(answer: &Answer) -> String {
+fn message_in(answer: &Answer) -> String {
     let text = error_text(answer);
     let bean: ErrorBean = serde_json::from_str(&text).unwrap_or_default();
     match (bean.message.as_deref(), bean.code.as_deref()) {

@@ -409,10 +409,10 @@ impl AuditSplitter {
                     Member::Audit => self.lone(page)?,
                     Member::Message => {
                         let text = String::from_utf8_lossy(&self.kept);
-                        let said = serde_json::from_str::<String>(&text);
-                        let said = said.unwrap_or_else(|_| text.into_owned());
-                        let is_nothing = matches!(said.as_str(), "" | "null" | "false");
-                        self.message = (!is_nothing).then(|| shortened(&said).into_owned());
+                        let message = serde_json::from_str::<String>(&text);
+                        let message = message.unwrap_or_else(|_| text.into_owned());
+                        let is_nothing = matches!(message.as_str(), "" | "null" | "false");
+                        self.message = (!is_nothing).then(|| shortened(&message).into_owned());
                     }
                     Member::LimitExceeded => {
                         self.limit_exceeded = self.kept == b"true" || self.kept == b"\"true\"";

@@ -249,10 +249,10 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
     if answer.status.is_success() {
         return Ok(());
     }
-    let said = said(answer);
-    let refused = refused(answer.status, &said);
+    let text = message_in(answer);
+    let refused = refused(answer.status, &text);
     let is_about_the_interval =
-        answer.status == StatusCode::BAD_REQUEST && said.to_ascii_lowercase().contains("interval");
+        answer.status == StatusCode::BAD_REQUEST && text.to_ascii_lowercase().contains("interval");
     Err(match refused {
         Refusal::BadRange { message, .. } if is_about_the_interval => Refusal::BadRange {
             kind: FailureKind::Data,
@@ -265,24 +265,24 @@ pub(super) fn expect_success(answer: &Answer) -> Result<(), Refusal> {
 /// The lifetime of transactions and their cursors is undocumented, so a refused one isn't a failure.
 pub(super) fn is_still_there(answer: &Answer) -> Result<(), Refusal> {
     match answer.status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(said(answer))),
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::CursorGone(message_in(answer))),
         _ => Ok(()),
     }
 }
 
 /// Returns the provider's message in an error's body.
-pub(super) fn said(answer: &Answer) -> String {
+pub(super) fn message_in(answer: &Answer) -> String {
     let text = error_text(answer);
     let body: GenesysError = serde_json::from_str(&text).unwrap_or_default();
     let Some(message) = body.message.as_deref() else {
         return quoted(&text);
     };
-    let mut said = shortened(message).into_owned();
+    let mut text = shortened(message).into_owned();
     for (name, value) in [("code", body.code), ("correlation id", body.context_id)] {
         if let Some(value) = value.as_deref() {
             // writing to a string doesn't fail
-            let _ = write!(said, ", {name} `{}`", shortened(value));
+            let _ = write!(text, ", {name} `{}`", shortened(value));
         }
     }
-    said
+    text
 }

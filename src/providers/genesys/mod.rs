@@ -28,7 +28,7 @@ use super::{Adapter, Answer, Call, Cursor, Page, PageRequest, Refusal, Stream, T
 use crate::model::{FailureKind, Range, Record};
 use answer::{
     QueryResults, QueryStatus, download_records, download_text, expect_success, is_still_there,
-    mapping, said,
+    mapping, message_in,
 };
 use audit::{read_record, without_user_name};
 use call::{expand, mapping_call, realtime_mapping_call, sort, transaction_path};
@@ -243,7 +243,7 @@ impl Adapter for Genesys {
     }
 
     /// Omits `user.name`, which is resolved at each read (`expand=user`) and changes when the user is renamed.
-    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+    fn stable_content<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         without_user_name(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 }
@@ -449,7 +449,7 @@ fn results_page(
     if !redirected {
         is_still_there(&answer)?;
         if answer.status == StatusCode::BAD_REQUEST && cursor.is_some() {
-            return Err(Refusal::CursorGone(said(&answer)));
+            return Err(Refusal::CursorGone(message_in(&answer)));
         }
         expect_success(&answer)?;
     }
@@ -471,8 +471,8 @@ fn results_page(
         ));
     }
     if large && !redirect {
-        let said = "its results come as a download only, which can't be fetched or read";
-        return Err(Refusal::TooLarge(said.to_owned()));
+        let message = "its results come as a download only, which can't be fetched or read";
+        return Err(Refusal::TooLarge(message.to_owned()));
     }
     if large {
         let url = results.download_url.or(location);

@@ -223,7 +223,7 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
         account_id: None,
         identity: format!("{api} {}", client_id.reveal().ok()?),
         endpoint: Endpoint {
-            manners: RetryHints {
+            retry_hints: RetryHints {
                 rate_headers: Some(RATE_HEADERS),
                 ..RetryHints::default()
             },

@@ -16,7 +16,7 @@ use crate::providers::answer::{
 };
 use crate::providers::json::{Object, OneOrMany, ScalarText, shortened};
 use crate::providers::salvage::IsRecord;
-use crate::providers::{Answer, Foreign, Refusal, SaidInBody};
+use crate::providers::{Answer, ErrorInBody, Foreign, Refusal};
 
 /// The longest pause within a range. A range with a longer one fails, and is pulled by another run.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -88,23 +88,23 @@ pub(super) enum Reply {
 /// Parses an answer. An answer with errors isn't a page, even if it has rows.
 pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Refusal> {
     let status = answer.status;
-    if let Some(too_old) = too_old(status, &said(&answer)).filter(|_| !status.is_success()) {
+    if let Some(too_old) = too_old(status, &message_in(&answer)).filter(|_| !status.is_success()) {
         return Err(too_old);
     }
     if !status.is_success() && status != StatusCode::BAD_REQUEST {
-        return Err(refused(status, &said(&answer)));
+        return Err(refused(status, &message_in(&answer)));
     }
     if status == StatusCode::BAD_REQUEST {
         let text = error_text(&answer);
         let body: GraphqlBody = serde_json::from_str(&text).unwrap_or_default();
-        let said = format!("the provider answered {status}: {}", said(&answer));
+        let message = format!("the provider answered {status}: {}", message_in(&answer));
         return match body.errors.and_then(|found| errors(found.get())) {
             Some(GraphqlErrors {
                 kind: Some(kind @ (FailureKind::Auth | FailureKind::RateLimited)),
                 ..
-            }) => Err(failed(kind, said)),
+            }) => Err(failed(kind, message)),
             // by the status, the query is invalid
-            _ => Ok(Reply::NotUnderstood(said)),
+            _ => Ok(Reply::NotUnderstood(message)),
         };
     }
     let text = text_of(answer)?;
@@ -115,13 +115,13 @@ pub(super) fn read(answer: Answer, is_record: IsRecord<'_>) -> Result<Reply, Ref
             text: text.text,
             records,
         }),
-        AnswerForm::NotUnderstood(said) => Reply::NotUnderstood(said),
+        AnswerForm::NotUnderstood(message) => Reply::NotUnderstood(message),
         AnswerForm::Later { pause, refusal } => Reply::Later { pause, refusal },
     })
 }
 
 /// Returns what an answer's errors say about the token and the rate.
-pub(super) fn said_in_body(answer: &Answer) -> SaidInBody {
+pub(super) fn error_in_body(answer: &Answer) -> ErrorInBody {
     let has_errors = answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST;
     let text = error_text(answer);
     let body: GraphqlBody = if has_errors && text.contains("\"errors\"") {
@@ -130,13 +130,13 @@ pub(super) fn said_in_body(answer: &Answer) -> SaidInBody {
         GraphqlBody::default()
     };
     match body.errors.and_then(|found| errors(found.get())) {
-        Some(errors) => SaidInBody {
+        Some(errors) => ErrorInBody {
             token_refused: errors.token_refused,
             pause: errors
                 .pause
                 .filter(|_| errors.kind != Some(FailureKind::Auth)),
         },
-        None => SaidInBody::default(),
+        None => ErrorInBody::default(),
     }
 }
 
@@ -157,7 +157,10 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
     let rows = data.audit_data.map(RawValue::get);
     if let Some(errors) = body.errors.and_then(|found| errors(found.get())) {
         let GraphqlErrors {
-            kind, pause, said, ..
+            kind,
+            pause,
+            message,
+            ..
         } = errors;
         // an unknown part of the rows is missing
         let has_rows = rows.is_some_and(|rows| rows != "null");
@@ -166,16 +169,16 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
         } else {
             "errors"
         };
-        let is_too_old = !has_rows && too_old(StatusCode::BAD_REQUEST, &said).is_some();
-        let said = format!("the provider answered with {with}: {said}");
+        let is_too_old = !has_rows && too_old(StatusCode::BAD_REQUEST, &message).is_some();
+        let message = format!("the provider answered with {with}: {message}");
         if is_too_old {
-            return Err(Refusal::TooOld(said));
+            return Err(Refusal::TooOld(message));
         }
         let kind = match kind {
-            None if !has_rows => return Ok(AnswerForm::NotUnderstood(said)),
+            None if !has_rows => return Ok(AnswerForm::NotUnderstood(message)),
             kind => kind.unwrap_or(FailureKind::Transient),
         };
-        let refusal = failed(kind, said);
+        let refusal = failed(kind, message);
         return match pause.filter(|_| kind != FailureKind::Auth) {
             Some(pause) if pause <= LONGEST_PAUSE => Ok(AnswerForm::Later { pause, refusal }),
             _ => Err(refusal),
@@ -204,7 +207,7 @@ pub(super) fn total_count(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Returns the provider's message in an error's body.
-fn said(answer: &Answer) -> String {
+fn message_in(answer: &Answer) -> String {
     let text = error_text(answer);
     let body: ServiceError = serde_json::from_str(&text).unwrap_or_default();
     let own = shown(&body.error.0);

@@ -27,7 +27,7 @@ pub(super) struct GraphqlErrors {
     /// Returns the longest requested pause.
     pub(super) pause: Option<Duration>,
     /// Returns the first messages.
-    pub(super) said: String,
+    pub(super) message: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -131,14 +131,17 @@ pub(super) fn errors(errors: &str) -> Option<GraphqlErrors> {
     if read.is_empty() {
         return None;
     }
-    let mut messages: Vec<String> = read.iter().filter_map(|error| error.said.clone()).collect();
+    let mut messages: Vec<String> = read
+        .iter()
+        .filter_map(|error| error.message.clone())
+        .collect();
     messages.dedup();
     let more = messages.len().saturating_sub(MESSAGES);
     messages.truncate(MESSAGES);
     if more > 0 {
         messages.push(format!("and {more} more"));
     }
-    let said = if messages.is_empty() {
+    let message = if messages.is_empty() {
         quoted(errors)
     } else {
         messages.join("; ")
@@ -149,7 +152,7 @@ pub(super) fn errors(errors: &str) -> Option<GraphqlErrors> {
         kind,
         token_refused: of_token && kind == Some(FailureKind::Auth),
         pause: read.iter().filter_map(|error| error.pause).max(),
-        said,
+        message,
     })
 }
 
@@ -172,18 +175,18 @@ fn together(all: &(impl Iterator<Item = Means> + Clone)) -> Option<FailureKind> 
 struct ClassifiedError {
     means: Means,
     pause: Option<Duration>,
-    said: Option<String>,
+    message: Option<String>,
 }
 
 fn read(raw: &str) -> ClassifiedError {
     if !raw.starts_with('{') {
         let text: ScalarText = serde_json::from_str(raw).unwrap_or_default();
         let message = text.as_deref().unwrap_or_default();
-        let said = (!message.is_empty()).then(|| shortened(message).into_owned());
+        let text = (!message.is_empty()).then(|| shortened(message).into_owned());
         return ClassifiedError {
             means: by_message(message),
             pause: None,
-            said,
+            message: text,
         };
     }
     let error: GraphqlError = serde_json::from_str(raw).unwrap_or_default();
@@ -230,7 +233,7 @@ fn read(raw: &str) -> ClassifiedError {
         .chain([by_message(message)])
         .find(|means| *means != Means::Unknown)
         .unwrap_or(Means::Unknown);
-    let said = (!message.is_empty()).then(|| {
+    let text = (!message.is_empty()).then(|| {
         let code = code.as_deref().or(classification.0.as_deref());
         match code {
             Some(code) => format!("{} (`{}`)", shortened(message), shortened(code)),
@@ -249,7 +252,7 @@ fn read(raw: &str) -> ClassifiedError {
             .chain([pause(&retry_after_ms, 0.001)])
             .flatten()
             .max(),
-        said,
+        message: text,
     }
 }
 
@@ -582,13 +585,13 @@ mod tests {
 
     #[test]
     fn what_is_said_is_the_first_messages() {
-        let said = |list: &str| errors(list).unwrap().said;
+        let message = |list: &str| errors(list).unwrap().message;
         assert_eq!(
-            said(
+            message(
                 r#"[{"message":"a","extensions":{"code":"X"}},{"message":"b"},"c",{"message":"d"},{"message":"e"}]"#
             ),
             "a (`X`); b; c; and 2 more"
         );
-        assert_eq!(said(r#"[{"code":1}]"#), r#"`[{"code":1}]`"#);
+        assert_eq!(message(r#"[{"code":1}]"#), r#"`[{"code":1}]`"#);
     }
 }

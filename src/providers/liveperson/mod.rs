@@ -28,7 +28,7 @@ use super::{Adapter, Answer, Call, Cursor, Learned, Page, PageRequest, Refusal, 
 use crate::model::{FailureKind, Range, Record, Timestamp};
 use answer::{AnswerRows, Reply, read, total_count};
 use query::{Lists, Question};
-use record::{instant, lasting, read_record, rows_of_last_time};
+use record::{instant, read_record, rows_of_last_time, stable_content};
 
 pub use query::FIELDS;
 pub use settings::{LivePersonOptions, SPEC};
@@ -120,7 +120,7 @@ impl Adapter for LivePerson {
     }
 
     /// The provider returns types and elements in this language.
-    fn wording(&self) -> Option<String> {
+    fn id_basis(&self) -> Option<String> {
         Some(format!("language: {}", self.options.language))
     }
 
@@ -160,8 +160,8 @@ impl Adapter for LivePerson {
         let count = total_count(&answer.headers);
         match read(answer, &|raw| self.record(raw).is_ok())? {
             Reply::Rows(rows) => Ok(self.taken(ask, &state, count, rows)),
-            Reply::NotUnderstood(said) => {
-                self.in_another_dialect(ask, state, said, cursor.is_some())
+            Reply::NotUnderstood(message) => {
+                self.in_another_dialect(ask, state, message, cursor.is_some())
             }
             Reply::Later { pause, .. } if state.pauses < PAUSES => Ok(Page {
                 next: OffsetCursor {
@@ -181,8 +181,8 @@ impl Adapter for LivePerson {
     }
 
     /// Converts the time to an instant, and omits `actionType`, which only some revisions have.
-    fn lasting<'a>(&self, raw: &'a str) -> Cow<'a, str> {
-        lasting(raw, self.zone()).map_or(Cow::Borrowed(raw), Cow::Owned)
+    fn stable_content<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        stable_content(raw, self.zone()).map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 }
 
@@ -299,7 +299,7 @@ impl LivePerson {
         &self,
         ask: &PageRequest,
         mut state: OffsetCursor,
-        said: String,
+        text: String,
         dialect_is_certain: bool,
     ) -> Result<Page, Refusal> {
         // the `state` of a range's first call is created again, as the call may have been sent before another range
@@ -310,7 +310,7 @@ impl LivePerson {
             Some(known) => Some(known),
             None => Some(state.dialect + 1).filter(|next| *next < self.dialects().len()),
         };
-        state.refusals.push(said);
+        state.refusals.push(text);
         if let Some(dialect) = next {
             state.dialect = dialect;
             return Ok(Page {
@@ -318,9 +318,9 @@ impl LivePerson {
                 ..Page::default()
             });
         }
-        let mut said = state.refusals;
-        said.dedup();
-        let message = said.join("; ");
+        let mut text = state.refusals;
+        text.dedup();
+        let message = text.join("; ");
         // a query in a form that was supported before is refused because of its content
         Err(match known {
             Some(_) => Refusal::BadRange {

@@ -129,7 +129,7 @@ pub(super) fn read_record(raw: &str, zone: Tz) -> Result<Record<'_>, String> {
 
 /// Returns the row with its time as an instant, so that its id doesn't depend on the requested zone, and without fields
 /// of older revisions; `None` if its time can't be parsed.
-pub(super) fn lasting(raw: &str, zone: Tz) -> Option<String> {
+pub(super) fn stable_content(raw: &str, zone: Tz) -> Option<String> {
     let mut row: BTreeMap<Cow<str>, &RawValue> = serde_json::from_str(raw).ok()?;
     let date: ScalarText = serde_json::from_str(row.get("changeDate")?.get()).ok()?;
     let instant = change_date(date.as_deref()?, zone).ok()?;
@@ -290,9 +290,12 @@ mod tests {
         let utc = r#"{"element":"a","changeDate":"2026-03-01 13:05:46.0","actionType":"Edit"}"#;
         let eastern = r#"{"changeDate":"2026-03-01 08:05:46.000","element":"a"}"#;
         let expected = r#"{"changeDate":"2026-03-01T13:05:46Z","element":"a"}"#;
-        assert_eq!(lasting(utc, Tz::UTC).unwrap(), expected);
-        assert_eq!(lasting(eastern, chrono_tz::US::Eastern).unwrap(), expected);
-        assert_eq!(lasting(r#"{"element":"a"}"#, Tz::UTC), None);
-        assert_eq!(lasting("[]", Tz::UTC), None);
+        assert_eq!(stable_content(utc, Tz::UTC).unwrap(), expected);
+        assert_eq!(
+            stable_content(eastern, chrono_tz::US::Eastern).unwrap(),
+            expected
+        );
+        assert_eq!(stable_content(r#"{"element":"a"}"#, Tz::UTC), None);
+        assert_eq!(stable_content("[]", Tz::UTC), None);
     }
 }

@@ -10,7 +10,7 @@ use http::StatusCode;
 use url::Url;
 
 use super::LivePerson;
-use super::answer::said_in_body;
+use super::answer::error_in_body;
 use super::hosts::{CONFIGURATION, LOGIN, PUBLIC_LOOK_UP, SENTINEL, below, looked_up};
 use super::query::is_name;
 use crate::model::RateLimit;
@@ -240,9 +240,9 @@ fn connection(fields: &mut Fields<'_>, reach: &Reach) -> Option<ProviderConnecti
             sign_in,
             headers: Vec::new(),
             trusted_hosts: trusted.collect(),
-            manners: RetryHints {
+            retry_hints: RetryHints {
                 rest,
-                said: said_in_body,
+                error_in_body,
                 ..RetryHints::default()
             },
         },

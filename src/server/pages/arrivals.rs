@@ -349,7 +349,7 @@ mod tests {
         }
     }
 
-    fn said(settle: &[u64], arrivals: &Arrivals) -> String {
+    fn advice(settle: &[u64], arrivals: &Arrivals) -> String {
         let advice = advise(&policy(settle), arrivals);
         let lines: Vec<String> = (advice.iter())
             .map(|advice| format!("{:?}: {}", advice.tone, advice.text))
@@ -360,12 +360,12 @@ mod tests {
     #[test]
     fn passes_that_found_all_there_was_are_enough() {
         insta::assert_snapshot!(
-            said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 30)),
+            advice(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 30)),
             @"Fine: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 6h late: sufficient. Passes after 24h found nothing."
         );
-        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[], 30)), @"Fine: `settle: [1h, 24h]` found no late row in 30 days: sufficient. Passes after 1h and 24h found nothing. One pass, `settle: [24h]`, would be enough for monitoring, with fewer calls.");
+        insta::assert_snapshot!(advice(&[HOUR, 24 * HOUR], &seen(90_000, &[], 30)), @"Fine: `settle: [1h, 24h]` found no late row in 30 days: sufficient. Passes after 1h and 24h found nothing. One pass, `settle: [24h]`, would be enough for monitoring, with fewer calls.");
         insta::assert_snapshot!(
-            said(&[HOUR, 24 * HOUR, 72 * HOUR], &seen(90_000, &[(6 * HOUR, 1)], 30)),
+            advice(&[HOUR, 24 * HOUR, 72 * HOUR], &seen(90_000, &[(6 * HOUR, 1)], 30)),
             @"Fine: `settle: [1h, 24h, 3d]` found 1 late row in 30 days, at most 6h late: sufficient. Passes after 24h and 3d found nothing. Of the passes after 24h and 3d, one is enough for monitoring."
         );
     }
@@ -373,26 +373,26 @@ mod tests {
     #[test]
     fn a_last_pass_that_still_finds_rows_wants_a_later_one() {
         insta::assert_snapshot!(
-            said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 9), (72 * HOUR, 3)], 30)),
+            advice(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 9), (72 * HOUR, 3)], 30)),
             @"Consider: `settle: [1h, 24h]` found 12 late rows in 30 days, the latest at most 3d late. The last pass, after 24h, still finds rows (3 of them): later ones aren't found. Add a later pass, e.g. 3d."
         );
-        insta::assert_snapshot!(said(&[24 * HOUR], &seen(90_000, &[(u64::MAX, 1)], 30)), @"Consider: `settle: [24h]` found 1 late row in 30 days, more than 7d late. The last pass, after 24h, still finds rows (1 of them): later ones aren't found. Add a later pass, e.g. 3d.");
+        insta::assert_snapshot!(advice(&[24 * HOUR], &seen(90_000, &[(u64::MAX, 1)], 30)), @"Consider: `settle: [24h]` found 1 late row in 30 days, more than 7d late. The last pass, after 24h, still finds rows (1 of them): later ones aren't found. Add a later pass, e.g. 3d.");
         // two passes within one class of delays
-        insta::assert_snapshot!(said(&[HOUR, 2 * HOUR], &seen(90_000, &[(6 * HOUR, 3)], 30)), @"Consider: `settle: [1h, 2h]` found 3 late rows in 30 days, the latest at most 6h late. The passes after 1h and 2h, which these figures don't distinguish, still find rows (3 of them): later ones aren't found. Add a later pass, e.g. 6h.");
+        insta::assert_snapshot!(advice(&[HOUR, 2 * HOUR], &seen(90_000, &[(6 * HOUR, 3)], 30)), @"Consider: `settle: [1h, 2h]` found 3 late rows in 30 days, the latest at most 6h late. The passes after 1h and 2h, which these figures don't distinguish, still find rows (3 of them): later ones aren't found. Add a later pass, e.g. 6h.");
         // no later class
-        insta::assert_snapshot!(said(&[2_592_000], &seen(90_000, &[(u64::MAX, 3)], 30)), @"Consider: `settle: [30d]` found 3 late rows in 30 days, the latest more than 7d late. The last pass, after 30d, still finds rows (3 of them): later ones aren't found. Add a later pass, e.g. 60d.");
+        insta::assert_snapshot!(advice(&[2_592_000], &seen(90_000, &[(u64::MAX, 3)], 30)), @"Consider: `settle: [30d]` found 3 late rows in 30 days, the latest more than 7d late. The last pass, after 30d, still finds rows (3 of them): later ones aren't found. Add a later pass, e.g. 60d.");
     }
 
     #[test]
     fn it_doesnt_say_more_than_it_knows() {
-        insta::assert_snapshot!(said(&[HOUR], &Arrivals::default()), @"Unknown: No row has landed within the last day: there is no data.");
-        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 2)), @"Unknown: `settle: [1h, 24h]` found 12 late rows in 2 days, the latest at most 6h late. Too early to tell: passes after 24h haven't run for long enough.");
-        insta::assert_snapshot!(said(&[], &seen(90_000, &[], 30)), @"Consider: There is no settle pass, so records that arrive later than the lag of 2m are never found. `settle: [1h, 24h]` would show whether there are any.");
+        insta::assert_snapshot!(advice(&[HOUR], &Arrivals::default()), @"Unknown: No row has landed within the last day: there is no data.");
+        insta::assert_snapshot!(advice(&[HOUR, 24 * HOUR], &seen(90_000, &[(6 * HOUR, 12)], 2)), @"Unknown: `settle: [1h, 24h]` found 12 late rows in 2 days, the latest at most 6h late. Too early to tell: passes after 24h haven't run for long enough.");
+        insta::assert_snapshot!(advice(&[], &seen(90_000, &[], 30)), @"Consider: There is no settle pass, so records that arrive later than the lag of 2m are never found. `settle: [1h, 24h]` would show whether there are any.");
         let never_read_again = Arrivals {
             read_again: 0,
             ..seen(90_000, &[], 30)
         };
-        insta::assert_snapshot!(said(&[HOUR], &never_read_again), @"Unknown: No pass of `settle: [1h]` has re-read a record in 30 days. Too early to tell whether the passes are sufficient.");
+        insta::assert_snapshot!(advice(&[HOUR], &never_read_again), @"Unknown: No pass of `settle: [1h]` has re-read a record in 30 days. Too early to tell whether the passes are sufficient.");
     }
 
     /// A provider that accepts only whole days also returns records of the previous day.
@@ -403,7 +403,7 @@ mod tests {
             by_passes: BTreeMap::new(),
             ..seen(90, &[(6 * HOUR, 2), (24 * HOUR, 1)], 30)
         };
-        insta::assert_snapshot!(said(&[24 * HOUR], &no_pass_yet), @"
+        insta::assert_snapshot!(advice(&[24 * HOUR], &no_pass_yet), @"
         Unknown: No pass of `settle: [24h]` has re-read a record in 30 days; 3 late rows came with pulls of neighbouring ranges. Too early to tell whether the passes are sufficient.
         Consider: 3.33 % of the rows weren't there when their range was first pulled. They land with a settle pass. With a `lag` longer than 2m, more of them would land at once, but all others that much later. The right value is unknown before the first pass, after 24h: one after 6h would narrow it down.
         ");
@@ -411,12 +411,12 @@ mod tests {
             by_passes: BTreeMap::from([(6 * HOUR, 1)]),
             ..seen(90_000, &[(6 * HOUR, 1), (72 * HOUR, 2)], 30)
         };
-        insta::assert_snapshot!(said(&[24 * HOUR], &some), @"Consider: `settle: [24h]` found 1 late row in 30 days, at most 6h late; 2 late rows came with pulls of neighbouring ranges. 2 of these may be later than the last pass, after 24h: no pass would have found them. Add a later pass, e.g. 3d.");
+        insta::assert_snapshot!(advice(&[24 * HOUR], &some), @"Consider: `settle: [24h]` found 1 late row in 30 days, at most 6h late; 2 late rows came with pulls of neighbouring ranges. 2 of these may be later than the last pass, after 24h: no pass would have found them. Add a later pass, e.g. 3d.");
     }
 
     #[test]
     fn many_late_rows_are_a_matter_of_the_lag() {
-        insta::assert_snapshot!(said(&[HOUR, 24 * HOUR], &seen(10_000, &[(6 * HOUR, 130)], 30)), @"
+        insta::assert_snapshot!(advice(&[HOUR, 24 * HOUR], &seen(10_000, &[(6 * HOUR, 130)], 30)), @"
         Fine: `settle: [1h, 24h]` found 130 late rows in 30 days, the latest at most 6h late: sufficient. Passes after 24h found nothing.
         Consider: 1.30 % of the rows weren't there when their range was first pulled. They land with a settle pass. With a `lag` longer than 2m, more of them would land at once, but all others that much later. The right value is unknown before the first pass, after 1h: one after 15m would narrow it down.
         ");

@@ -61,7 +61,7 @@ impl CalendarDay {
     /// Returns the description of the day, for the cell's title.
     pub(super) fn words(&self) -> String {
         let mut words = format!("{}: ", self.date);
-        let said = match self.state {
+        let message = match self.state {
             DayState::Before => "before the job's start",
             DayState::Ahead => "still to come",
             DayState::ToCome if self.lacking > 0 => "not all pulled yet",
@@ -75,9 +75,9 @@ impl CalendarDay {
             DayState::Behind => "BEHIND, not pulled in time",
             DayState::Hole => "HOLE, passed over",
         };
-        words += said;
+        words += message;
         if let Some(rows) = self.rows.filter(|rows| *rows > 0) {
-            if !said.is_empty() {
+            if !message.is_empty() {
                 words += "; ";
             }
             words += &text::counted(rows, "row");
@@ -325,8 +325,8 @@ pub(super) fn days(
 
 /// Returns these days without the weeks before the first one with a state, but at least the last `least` weeks.
 pub(super) fn since_start(days: &[CalendarDay], least: usize) -> &[CalendarDay] {
-    let told = days.iter().position(|day| day.state != DayState::Before);
-    let first = told.map_or(days.len(), |day| day / 7 * 7);
+    let first_known = days.iter().position(|day| day.state != DayState::Before);
+    let first = first_known.map_or(days.len(), |day| day / 7 * 7);
     &days[first.min(days.len().saturating_sub(7 * least))..]
 }
 

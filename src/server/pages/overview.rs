@@ -78,13 +78,13 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
         .collect();
 
     // weeks before the start of all jobs are omitted, unless requested
-    let told = rows.iter().map(|(_, days)| match choice.weeks {
+    let shown_days = rows.iter().map(|(_, days)| match choice.weeks {
         Some(_) => days.len(),
         None => calendar::since_start(days, LEAST_WEEKS).len(),
     });
-    let told = told.max().unwrap_or(0);
+    let shown_days = shown_days.max().unwrap_or(0);
     for (_, days) in &mut rows {
-        days.drain(..days.len() - told);
+        days.drain(..days.len() - shown_days);
     }
     let first = rows.first().and_then(|(_, days)| days.first());
     let span = first.map_or(span, |first| (first.date, span.1));
@@ -107,7 +107,7 @@ pub(super) fn page(view: &View<'_>, choice: OverviewQuery) -> Markup {
             }
         }
         section aria-labelledby="coverage" {
-            h2 #coverage { "Coverage" small { (text::counted(told as u64 / 7, "week")) ", a cell a day" } }
+            h2 #coverage { "Coverage" small { (text::counted(shown_days as u64 / 7, "week")) ", a cell a day" } }
             (calendar::of_jobs(&rows))
             (calendar::legend())
         }

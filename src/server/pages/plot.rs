@@ -28,7 +28,7 @@ pub(super) fn days(
     let total: u64 = dates.iter().map(rows).sum();
     let top = round_up(most);
     let width = dates.len() * 10;
-    let said = format!(
+    let message = format!(
         "{} from {first} to {last}, {} at most in a day",
         text::counted(total, "row"),
         text::count(most)
@@ -36,7 +36,7 @@ pub(super) fn days(
     html! {
         figure.days-plot {
             p.axis.most aria-hidden="true" { (text::count(top)) }
-            svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(said) {
+            svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(message) {
                 line.grid x1="0" x2=(width) y1="0.5" y2="0.5" {}
                 line.grid x1="0" x2=(width) y1="50" y2="50" {}
                 @for (at, date) in dates.iter().enumerate() {

@@ -103,7 +103,7 @@ fn remarks(run: &RecordedRun<'_>) -> Markup {
             section aria-labelledby="remarks" {
                 h2 #remarks { "Remarks" }
                 ul.findings { @for (row, remark) in all {
-                    li { @if let Some(stream) = &row.stream { strong.said { (stream) } " " } span.said { (remark) } }
+                    li { @if let Some(stream) = &row.stream { strong.message { (stream) } " " } span.said { (remark) } }
                 } }
             }
         }

@@ -409,7 +409,7 @@ fn the_quarantine_is_told_by_reason_the_most_frequent_first() {
 }
 
 /// Returns the description of each day of a job since 2026-11-02.
-fn told(status: Option<&JobStatus>, history: &History, now: &str) -> Vec<String> {
+fn lines(status: Option<&JobStatus>, history: &History, now: &str) -> Vec<String> {
     let (policy, now) = (policy(), at(now));
     let mut look = look("audits", &policy, status);
     look.is_tail_late = look.is_stale(now);
@@ -441,7 +441,7 @@ fn a_day_says_what_it_is_like() {
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-12T00:00:00Z").date_naive(), 1_234)]);
     let history = History { rows };
-    insta::assert_snapshot!(told(Some(&status), &history, NOW).join("\n"), @"
+    insta::assert_snapshot!(lines(Some(&status), &history, NOW).join("\n"), @"
     2026-11-02: pulled, no rows
     2026-11-03: pulled, no rows
     2026-11-04: pulled, no rows
@@ -481,9 +481,9 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
     let mut rows = vec![row("audits", 7, "Routing", all(), 5)];
     rows[0].days = BTreeMap::from([(at("2026-11-06T00:00:00Z").date_naive(), 7)]);
     let history = History { rows };
-    let told = told(Some(&status), &history, NOW);
+    let lines = lines(Some(&status), &history, NOW);
     assert_eq!(
-        told[..5],
+        lines[..5],
         [
             "2026-11-02: LOST, refused by the provider as too old; 1d lost of Routing",
             "2026-11-03: LOST, refused by the provider as too old; 1d lost of Routing",
@@ -492,7 +492,7 @@ fn a_day_that_the_provider_gives_no_more_is_lost() {
             "2026-11-06: LOST, refused by the provider as too old; 7 rows; 12h lost of Routing",
         ]
     );
-    assert_eq!(told[5], "2026-11-07: pulled, no rows");
+    assert_eq!(lines[5], "2026-11-07: pulled, no rows");
 
     let policy = policy();
     let page = |policy: &Policy| {
@@ -526,7 +526,7 @@ fn what_isnt_pulled_is_behind_only_once_it_should_be() {
         &policy(),
     );
     let none = History::default();
-    let days = |status: &JobStatus| told(Some(status), &none, NOW).split_off(15).join("\n");
+    let days = |status: &JobStatus| lines(Some(status), &none, NOW).split_off(15).join("\n");
     insta::assert_snapshot!(days(&status), @r"
 2026-11-17: pulled; the number of rows is unknown, as the run history begins later
 2026-11-18: pulled; the number of rows is unknown, as the run history begins later
@@ -617,7 +617,7 @@ fn text_from_outside_stays_text() {
         run::page(&view, of, run),
     ] {
         let text = page.into_string();
-        assert!(text.contains("&lt;script&gt;alert(1)"), "it is told");
+        assert!(text.contains("&lt;script&gt;alert(1)"), "it is shown");
         assert_eq!(text.matches("<script").count(), 1, "the page's own");
         assert_eq!(text.matches("<img").count(), 0);
         // no attribute ends early: the quotes of each tag are paired
@@ -725,7 +725,7 @@ fn ended(outcomes: &[RangeOutcome]) -> History {
 #[test]
 fn the_newest_failure_is_told_with_how_things_went_on() {
     use RangeOutcome::{Failed, Finished, Unfinished};
-    let told = |outcomes: &[RangeOutcome]| {
+    let lines = |outcomes: &[RangeOutcome]| {
         let history = ended(outcomes);
         let ledger = Ledger::of(&history, at(NOW));
         let failing = ledger.job("audits").unwrap().failing();
@@ -737,13 +737,13 @@ fn the_newest_failure_is_told_with_how_things_went_on() {
             )
         })
     };
-    assert_eq!(told(&[Finished, Unfinished]), None);
+    assert_eq!(lines(&[Finished, Unfinished]), None);
     assert_eq!(
-        told(&[Failed, Finished, Failed, Failed]),
+        lines(&[Failed, Finished, Failed, Failed]),
         Some(("error 3".to_owned(), 2, 0))
     );
     assert_eq!(
-        told(&[Failed, Failed, Finished, Unfinished]),
+        lines(&[Failed, Failed, Finished, Unfinished]),
         Some(("error 1".to_owned(), 2, 2))
     );
 }
@@ -760,10 +760,10 @@ fn what_was_only_read_again_isnt_taken_for_empty() {
         Some(commit("audits", vec![("Routing", progress(&[all()]))])),
         &policy(),
     );
-    let told = told(Some(&status), &history, NOW);
+    let lines = lines(Some(&status), &history, NOW);
     assert!(
-        told[3].contains("the number of rows is unknown"),
+        lines[3].contains("the number of rows is unknown"),
         "{}",
-        told[3]
+        lines[3]
     );
 }

@@ -156,12 +156,12 @@ fn yaml_with_base(base_url: &str) -> String {
 
 #[test]
 fn a_quota_is_left_alone_for_minutes_a_spike_for_seconds() {
-    let manners = connection(&yaml_with_base("https://axp.example.com"))
+    let retry_hints = connection(&yaml_with_base("https://axp.example.com"))
         .endpoint
-        .manners;
+        .retry_hints;
     let rests = |status: u16, body: &str| {
         let rest = |times| {
-            (manners.rest)(TransientFailure {
+            (retry_hints.rest)(TransientFailure {
                 status: StatusCode::from_u16(status).unwrap(),
                 body: body.as_bytes(),
                 times,
@@ -183,7 +183,7 @@ fn a_quota_is_left_alone_for_minutes_a_spike_for_seconds() {
         assert_eq!(rests(429, &spike), [1, 2, 4, 8, 30]);
     }
     assert_eq!(rests(503, &fixture("error_429_tenant_quota")), [0; 5]);
-    let never = (manners.rest)(TransientFailure {
+    let never = (retry_hints.rest)(TransientFailure {
         status: StatusCode::TOO_MANY_REQUESTS,
         body: b"",
         times: u32::MAX,
@@ -194,10 +194,10 @@ fn a_quota_is_left_alone_for_minutes_a_spike_for_seconds() {
 
 #[test]
 fn only_a_401_about_the_token_is_worth_a_new_one() {
-    let manners = connection(&yaml_with_base("https://axp.example.com"))
+    let retry_hints = connection(&yaml_with_base("https://axp.example.com"))
         .endpoint
-        .manners;
-    let refused = |body: &str| (manners.token_refused)(body.as_bytes());
+        .retry_hints;
+    let refused = |body: &str| (retry_hints.token_refused)(body.as_bytes());
     assert!(refused(&fixture("error_401_access_token")));
     assert!(!refused(&fixture("error_401_app_key")));
     // what says nothing may be about the token

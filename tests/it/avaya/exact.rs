@@ -70,10 +70,10 @@ async fn more_records_of_one_instant_than_fit_on_a_page_are_never_guessed_at() {
     };
     let rig = rig(&spec, settings(), SETTLED).await;
     let report = rig.run(at("2026-03-03T01:00:00Z")).await;
-    let said = failures(&report);
+    let message = failures(&report);
     assert!(
-        said.contains(" data: ") && said.contains("3 reads of it disagree"),
-        "{said}"
+        message.contains(" data: ") && message.contains("3 reads of it disagree"),
+        "{message}"
     );
     let truth = rig
         .sim

@@ -111,7 +111,7 @@ fn pages_are_counted_from_the_total() {
 
 #[test]
 fn what_is_no_page_or_another_one_ends_nothing() {
-    for (text, said) in [
+    for (text, message) in [
         (
             "{}",
             "data: the answer has neither `auditRecords` nor `pagination`, so it isn't a page",
@@ -129,7 +129,7 @@ fn what_is_no_page_or_another_one_ends_nothing() {
             "data: page 1 was requested, but the answer is page 7",
         ),
     ] {
-        assert_eq!(after(None, text), said);
+        assert_eq!(after(None, text), message);
     }
     // nulls are nothing, not no page
     assert_eq!(
@@ -336,26 +336,26 @@ fn both_forms_of_a_date_are_one_record() {
         )
     };
     let one = record("\"2026-03-01T10:00:00.100Z\"");
-    assert_eq!(adapter.lasting(&one), one);
+    assert_eq!(adapter.stable_content(&one), one);
     for date in [
         "2026-03-01T10:00:00.1Z",
         "2026-03-01T10:00:00.100+00:00",
         "2026-03-01T11:00:00.1000+01:00",
     ] {
         assert_eq!(
-            adapter.lasting(&record(&format!("\"{date}\""))),
+            adapter.stable_content(&record(&format!("\"{date}\""))),
             one,
             "{date}"
         );
     }
     let other = record("\"2026-03-01T10:00:00.1001Z\"");
-    assert_ne!(adapter.lasting(&other), one);
+    assert_ne!(adapter.stable_content(&other), one);
     for odd in ["null", "1772323200", "\"yesterday\"", "{}"] {
         let odd = record(odd);
-        assert_eq!(adapter.lasting(&odd), odd);
+        assert_eq!(adapter.stable_content(&odd), odd);
     }
     for odd in ["[]", "\"x\"", "{", "{}"] {
-        assert_eq!(adapter.lasting(odd), odd);
+        assert_eq!(adapter.stable_content(odd), odd);
     }
 }
 
@@ -436,7 +436,7 @@ fn only_a_violation_about_the_intervals_length_halves_the_range() {
         let page = Avaya::default().page(&ask("user/USER"), None, answer);
         match page {
             Err(Refusal::TooLarge(_)) => true,
-            Err(said @ Refusal::BadRange { .. }) => said.kind() == FailureKind::Data,
+            Err(message @ Refusal::BadRange { .. }) => message.kind() == FailureKind::Data,
             _ => false,
         }
     };

@@ -40,8 +40,8 @@ async fn a_refused_app_key_is_no_expired_token() {
     let tokens = rig.sim.counters().calls(endpoint::TOKEN);
     rig.sim.set_app_key("rotated");
     let report = rig.run(at("2026-03-01T18:02:00Z")).await;
-    let said = failures(&report).replace(&rig.sim.base_url(), "https://api");
-    insta::assert_snapshot!(said, @"match/QUEUE 2026-03-01T12:00:00Z..2026-03-01T18:00:00Z auth: POST `https://api/api/admin/match/v1/accounts/ABCDEF/audit-records:search` was refused: status 401, the provider says `Missing or invalid credentials(Appkey)`");
+    let message = failures(&report).replace(&rig.sim.base_url(), "https://api");
+    insta::assert_snapshot!(message, @"match/QUEUE 2026-03-01T12:00:00Z..2026-03-01T18:00:00Z auth: POST `https://api/api/admin/match/v1/accounts/ABCDEF/audit-records:search` was refused: status 401, the provider says `Missing or invalid credentials(Appkey)`");
     assert_eq!(rig.sim.counters().calls(endpoint::TOKEN), tokens);
     rig.sim.set_app_key("sim-app-key");
     let report = rig.run(at("2026-03-02T00:02:00Z")).await;

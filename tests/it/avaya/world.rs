@@ -49,8 +49,8 @@ impl World for avaya::Avaya {
         let (from, to) = (body["startDate"].as_str()?, body["endDate"].as_str()?);
         Range::new(at(from) + TimeDelta::seconds(1), at(to))
     }
-    fn refusal(said: &str) -> String {
-        json!({ "title": "Bad Request", "detail": said, "status": 400 }).to_string()
+    fn refusal(message: &str) -> String {
+        json!({ "title": "Bad Request", "detail": message, "status": 400 }).to_string()
     }
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
         if !asked.query.contains("pageNumber=1&") {

@@ -97,14 +97,14 @@ impl Moment {
             1 => Self::Lines(random.random_range(1..60)),
             2 => Self::Calls(random.random_range(1..120)),
             3 => {
-                let said = [
+                let message = [
                     "committed",
                     "run ended",
                     "scheduling jobs",
                     "deleting staged files",
                 ];
                 Self::Says(
-                    said[random.random_range(0..said.len())],
+                    message[random.random_range(0..message.len())],
                     random.random_range(1..=2),
                 )
             }
@@ -170,7 +170,7 @@ async fn kill_again_and_again(
     rounds: u64,
     random: &mut StdRng,
 ) -> Tally {
-    let mut tally = Tally::default();
+    let mut totals = Tally::default();
     let reader = world.reader().keep_looking();
     for round in 1..=rounds {
         let command = any_command(random, spec);
@@ -180,7 +180,7 @@ async fn kill_again_and_again(
         } else {
             &command[1]
         };
-        *tally.by_command.entry(name.to_owned()).or_default() += 1;
+        *totals.by_command.entry(name.to_owned()).or_default() += 1;
         println!("round {round}: {moment:?} of {}", command.join(" "));
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         let (calls, requests) = (world.calls(), proxy.map_or(0, Proxy::requests));
@@ -210,10 +210,10 @@ async fn kill_again_and_again(
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         if process.has_ended() {
-            tally.ended_before += 1;
+            totals.ended_before += 1;
             process.ended().await.assert_code(0);
         } else {
-            *tally.kills.entry(moment.name()).or_default() += 1;
+            *totals.kills.entry(moment.name()).or_default() += 1;
             assert_eq!(process.signalled("KILL").await.code, None);
         }
         if let Some(proxy) = proxy {
@@ -223,7 +223,7 @@ async fn kill_again_and_again(
     }
     let looks = reader.enough().await.looks();
     println!("{looks} looks of the reader");
-    tally
+    totals
 }
 
 /// A clean run, and a last look for what came late: then the lake is as it should be.
@@ -261,10 +261,10 @@ async fn kill_9_loses_and_doubles_nothing_in_s3() {
     let spec = as_it_happens(rounds);
     let world = World::in_store(&spec, &store, &proxy.endpoint(), "").await;
     let begun = Instant::now();
-    let tally = kill_again_and_again(&world, &spec, Some(&proxy), rounds, &mut random).await;
+    let totals = kill_again_and_again(&world, &spec, Some(&proxy), rounds, &mut random).await;
     let rows = make_good(&world).await;
     println!(
-        "tried: kill -9 on S3, {rounds} rounds, {tally:?}, {rows} rows, {} requests, {:?}",
+        "tried: kill -9 on S3, {rounds} rounds, {totals:?}, {rows} rows, {} requests, {:?}",
         proxy.requests(),
         begun.elapsed()
     );
@@ -276,10 +276,10 @@ async fn kill_9_loses_and_doubles_nothing_on_disk() {
     let spec = as_it_happens(rounds);
     let world = World::on_disk(&spec).await;
     let begun = Instant::now();
-    let tally = kill_again_and_again(&world, &spec, None, rounds, &mut random).await;
+    let totals = kill_again_and_again(&world, &spec, None, rounds, &mut random).await;
     let rows = make_good(&world).await;
     println!(
-        "tried: kill -9 on disk, {rounds} rounds, {tally:?}, {rows} rows, {:?}",
+        "tried: kill -9 on disk, {rounds} rounds, {totals:?}, {rows} rows, {:?}",
         begun.elapsed()
     );
     let left = world.temporary_files();

@@ -32,7 +32,7 @@ async fn echoing(status: u16, form: &'static str, location: Option<String>) -> S
                 value.unwrap_or_default().into_owned()
             };
             let (auth, token) = (header("authorization"), header("x-amz-security-token"));
-            let said = match form {
+            let message = match form {
                 // as S3 does it
                 "xml" => format!(
                     "<?xml version=\"1.0\"?><Error><Code>InvalidAccessKeyId</Code><Message>refused {auth}</Message>\
@@ -46,7 +46,7 @@ async fn echoing(status: u16, form: &'static str, location: Option<String>) -> S
             if let Some(location) = location {
                 response = response.header("location", location);
             }
-            response.body(Body::from(said)).unwrap()
+            response.body(Body::from(message)).unwrap()
         }
     });
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -73,22 +73,22 @@ async fn a_panic_is_a_failed_run_that_quotes_nothing_and_the_next_run_lands_all(
             in_page,
             armed: Arc::clone(&armed),
         });
-        let conduct = RunOptions {
+        let options = RunOptions {
             clock: Clock::AsOf(at(26, 0)),
             ..RunOptions::new(CancellationToken::new())
         };
-        let error = run::run(&job, RunMode::Due, &conduct).await.unwrap_err();
+        let error = run::run(&job, RunMode::Due, &options).await.unwrap_err();
         canaries.output(
             "the error",
             format!("{} {error:?} {error}", error_chain(&error)),
         );
         assert!(error_chain(&error).contains("panicked"), "{error}");
         armed.store(false, Ordering::Relaxed);
-        let run::RunOutcome::Ran(report) = run::run(&job, RunMode::Due, &conduct).await.unwrap()
+        let run::RunOutcome::Ran(report) = run::run(&job, RunMode::Due, &options).await.unwrap()
         else {
             panic!("the panicked run still holds the job");
         };
-        assert_eq!((report.tally.counts.new, report.failures.len()), (1, 0));
+        assert_eq!((report.totals.counts.new, report.failures.len()), (1, 0));
         canaries.assert_silent("a panic");
     }
 }

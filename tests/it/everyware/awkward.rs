@@ -111,8 +111,8 @@ fn pitfall_7_inputs_are_kept_word_by_word_and_no_message_tells_them() {
         format!(r#"{{"audit":[{raw}],}}"#),
         format!("[{raw}]"),
     ] {
-        let said = refused(page_of(200, body));
-        assert!(!said.contains("hunter2"), "{said}");
+        let message = refused(page_of(200, body));
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
@@ -151,7 +151,7 @@ fn there_is_nothing_to_go_on_from() {
 fn errors_are_read_in_whatever_form_they_come() {
     let html = "<html>\n<head><title>404 Not Found</title></head><body>x</body></html>";
     let xml = r#"<?xml version="1.0"?><errorBean><message>Bad &amp; date</message></errorBean>"#;
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for (status, body) in [
         (400, fixture("error_400_bad_date").as_str()),
         (400, xml),
@@ -169,9 +169,9 @@ fn errors_are_read_in_whatever_form_they_come() {
         (200, xml),
         (200, r#"{"message":"maintenance"}"#),
     ] {
-        said.push(refused(page_of(status, body.to_owned())));
+        lines.push(refused(page_of(status, body.to_owned())));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
     assert!(page_of(204, "").unwrap().records.is_empty());
 }
 
@@ -211,7 +211,7 @@ fn a_known_cap_fails_the_range_and_a_round_count_is_told_of() {
 
 #[test]
 fn a_time_is_read_or_is_the_reason() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for time in [
         "1772352061000",
         r#""1772352061000""#,
@@ -240,7 +240,7 @@ fn a_time_is_read_or_is_the_reason() {
             Ok(record) => record.event_time.to_string(),
             Err(reason) => format!("! {reason}"),
         };
-        said.push(format!("{time:<40} {read}"));
+        lines.push(format!("{time:<40} {read}"));
     }
     for raw in [
         "null",
@@ -253,12 +253,12 @@ fn a_time_is_read_or_is_the_reason() {
         r#"{"id":1,"occurredOn":0,"username":"\ud800"}"#,
         r#"{"id":1 "occurredOn":0}"#,
     ] {
-        said.push(format!(
+        lines.push(format!(
             "{raw:<40} ! {}",
             adapter().record(raw).unwrap_err()
         ));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]

@@ -153,9 +153,9 @@ fn every_sample_becomes_its_rows() {
 
 #[test]
 fn every_error_has_a_kind_and_says_what_the_provider_said() {
-    let said = ERRORS
+    let message = ERRORS
         .map(|(status, name)| format!("{name}\n  {}", refused(page_of(status, fixture(name)))));
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(message.join("\n"));
 }
 
 #[test]

@@ -78,9 +78,9 @@ async fn memory_does_not_grow_with_the_day() {
         .sim
         .dataset()
         .truth(at("2026-03-02"), at("2026-03-03"), rig.sim.now());
-    assert_eq!(report.tally.counts.new, huge.records + beside.len() as u64);
+    assert_eq!(report.totals.counts.new, huge.records + beside.len() as u64);
     let mut ids: Vec<String> = rig.rows().await.into_iter().map(|row| row.id).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len() as u64, report.tally.counts.new);
+    assert_eq!(ids.len() as u64, report.totals.counts.new);
 }

@@ -92,9 +92,9 @@ async fn dates_that_mean_nothing_are_noticed_and_the_lake_is_exact_all_the_same(
     let rig = Rig::new(&spec, settings, "").await;
     let report = rig.tick(at("2026-03-10")).await;
     assert!(
-        report.tally.counts.outside > 300,
+        report.totals.counts.outside > 300,
         "{:?}",
-        report.tally.counts
+        report.totals.counts
     );
     rig.assert_exact().await;
     let remarks = rig.remarks().await;
@@ -171,15 +171,16 @@ async fn a_hidden_cap_is_told_of_and_a_known_one_stops_the_day() {
     };
     let rig = Rig::new(&spec, capped(), "options: {timezone: UTC}").await;
     let report = rig.tick(at("2026-03-05")).await;
-    assert_eq!(report.tally.counts.new, 300);
+    assert_eq!(report.totals.counts.new, 300);
     let remarks = rig.remarks().await;
     assert!(remarks[0].contains("exactly 100 records"), "{remarks:?}");
     let rig = Rig::new(&spec, capped(), "options: {timezone: UTC, max_rows: 100}").await;
     let report = rig.run(at("2026-03-05")).await;
-    let said = failures(&report);
+    let message = failures(&report);
     assert!(
-        said.contains(" data: ") && said.contains("has 100 records, and from 100 (`max_rows`) on"),
-        "{said}"
+        message.contains(" data: ")
+            && message.contains("has 100 records, and from 100 (`max_rows`) on"),
+        "{message}"
     );
     let newest = rig.newest().await;
     let progress = newest.progress.get("audit");
@@ -197,7 +198,7 @@ async fn a_hidden_cap_is_told_of_and_a_known_one_stops_the_day() {
             "options: {{timezone: UTC, max_rows: 100, action: {action}, result_code: {result}}}"
         );
         let rig = Rig::new(&spec, capped(), &options).await;
-        found += rig.tick(at("2026-03-05")).await.tally.counts.new;
+        found += rig.tick(at("2026-03-05")).await.totals.counts.new;
     }
     assert!(found > 400, "{found}");
 }
@@ -211,8 +212,8 @@ async fn a_provider_that_says_it_shows_too_little_is_believed() {
     };
     let rig = Rig::new(&three_days(), settings, "").await;
     let report = rig.run(at("2026-03-10")).await;
-    let said = failures(&report);
-    assert!(said.contains("the range is too large for the provider: it says that a limit is exceeded, and shows 77 records"), "{said}");
+    let message = failures(&report);
+    assert!(message.contains("the range is too large for the provider: it says that a limit is exceeded, and shows 77 records"), "{message}");
     rig.sim.change(|settings| settings.hidden_cap = None);
     rig.tick(at("2026-03-10")).await;
     rig.assert_exact().await;
@@ -243,10 +244,10 @@ async fn a_body_that_always_breaks_off_fails_its_day_for_now() {
         let rig = Rig::new(&three_days(), settings(), "").await;
         rig.sim.faults().next(endpoint::AUDIT, 1_000, fault);
         let report = rig.run(at("2026-03-10")).await;
-        let said = failures(&report);
+        let message = failures(&report);
         assert!(
-            said.contains(" transient: ") && said.contains(says),
-            "{said}"
+            message.contains(" transient: ") && message.contains(says),
+            "{message}"
         );
         rig.sim.faults().clear();
         rig.tick(at("2026-03-10")).await;
@@ -350,8 +351,8 @@ async fn jobs_of_different_actions_or_accounts_share_nothing() {
 
 /// The error of the first day that fails. Days are requested in parallel, so it may be any of them.
 async fn refusal(rig: &Rig) -> String {
-    let said = failures(&rig.run(at("2026-03-10")).await);
-    said.trim().splitn(3, ' ').last().unwrap().to_owned()
+    let message = failures(&rig.run(at("2026-03-10")).await);
+    message.trim().splitn(3, ' ').last().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -370,10 +371,10 @@ async fn a_refusal_tells_its_kind() {
     rig.sim.change(|settings| {
         settings.password = "another".to_owned();
     });
-    let said = refusal(&rig).await;
+    let message = refusal(&rig).await;
     assert!(
-        said.starts_with("auth: ") && !said.contains("sim-secret"),
-        "{said}"
+        message.starts_with("auth: ") && !message.contains("sim-secret"),
+        "{message}"
     );
 }
 
@@ -385,6 +386,6 @@ async fn a_backfill_reads_each_day_again_and_lands_nothing_twice() {
         .backfill(range("2026-03-01", "2026-03-04"), true, at("2026-03-10"))
         .await;
     assert_eq!(failures(&report), "");
-    assert_eq!(report.tally.counts.new, 0);
+    assert_eq!(report.totals.counts.new, 0);
     rig.assert_exact().await;
 }

@@ -53,8 +53,8 @@ impl World for everyware::Everyware {
         };
         Range::new(day("startDate")?, day("stopDate")? + TimeDelta::days(1))
     }
-    fn refusal(said: &str) -> String {
-        json!({ "message": said }).to_string()
+    fn refusal(message: &str) -> String {
+        json!({ "message": message }).to_string()
     }
     fn page(_: Asked<'_>, records: &[String]) -> Option<String> {
         Some(format!(r#"{{"audit":[{}]}}"#, records.join(",")))

@@ -162,8 +162,8 @@ async fn costs_itself<W: World>(rig: &mut Rig<W>, from: From, how: &str, records
     rig.sim.faults().always(endpoint::<W>(from), fault);
     let name = format!("{}, {from:?}, {how}", W::NAME);
     let ended = attempt(rig, at(NOW)).await;
-    assert_eq!(ended.said, "", "{name}: {sent:?}");
-    let counts = ended.report.unwrap().tally.counts;
+    assert_eq!(ended.message, "", "{name}: {sent:?}");
+    let counts = ended.report.unwrap().totals.counts;
     assert_eq!(
         [
             counts.fetched,
@@ -220,11 +220,11 @@ async fn each_costs_itself<W: World>(from: From, sim: W) {
 
 /// What waits in quarantine is what is unreadable, and nothing is missing; a replay says why it stays there.
 async fn finds_nothing<W: World>(rig: &Rig<W>) {
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(CancellationToken::new())
     };
-    let verification = auditlake::verify::verify(&rig.job, range(FROM, TO), &conduct)
+    let verification = auditlake::verify::verify(&rig.job, range(FROM, TO), &options)
         .await
         .unwrap();
     assert!(
@@ -232,7 +232,7 @@ async fn finds_nothing<W: World>(rig: &Rig<W>) {
         "{verification:?}"
     );
     assert_eq!(verification.total().shown, 5);
-    let replayed = run::replay(&rig.job, None, &conduct).await.unwrap();
+    let replayed = run::replay(&rig.job, None, &options).await.unwrap();
     let RunOutcome::Ran(replayed) = replayed else {
         panic!("nobody else runs this job")
     };
@@ -362,7 +362,7 @@ async fn several_cost_themselves<W: World>() {
             .map(|line| line["raw"].as_str().unwrap().to_owned()),
     );
     assert_eq!(sorted(found), sorted(sent.clone()));
-    let counts = report.tally.counts;
+    let counts = report.totals.counts;
     assert_eq!(counts.fetched, sent.len() as u64);
     assert_eq!(counts.quarantined, lines.len() as u64);
     assert_eq!(counts.new + counts.quarantined, counts.fetched);

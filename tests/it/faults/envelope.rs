@@ -59,10 +59,14 @@ async fn see<W: World>(changes: &[Change]) {
         rig.sim.faults().always(W::DATA, fault);
         let ended = attempt(&rig, at(NOW)).await;
         match comes {
-            Right => assert_eq!(ended.said, "", "{name}"),
+            Right => assert_eq!(ended.message, "", "{name}"),
             To(kind) => {
-                assert_eq!(ended.kinds, [kind], "{name}: {}", ended.said);
-                assert!(ended.said.contains("answer"), "{name}: {}", ended.said);
+                assert_eq!(ended.kinds, [kind], "{name}: {}", ended.message);
+                assert!(
+                    ended.message.contains("answer"),
+                    "{name}: {}",
+                    ended.message
+                );
             }
         }
         rig.sim.faults().clear();

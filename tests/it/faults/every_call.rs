@@ -25,12 +25,12 @@ async fn every<W: World>(faults: Vec<Named>, limits: ClientLimits) -> String {
         let ended = attempt(&rig, at(NOW)).await;
         let calls = rig.sim.counters().total_calls();
         assert!(calls <= MOST_CALLS, "{name}: {calls} calls");
-        assert_eq!(ended.kinds.len(), usize::from(!ended.said.is_empty()));
-        let said = match ended.said.as_str() {
+        assert_eq!(ended.kinds.len(), usize::from(!ended.message.is_empty()));
+        let message = match ended.message.as_str() {
             "" => "the right rows",
-            said => said,
+            message => message,
         };
-        writeln!(told, "{name}: {said}").unwrap();
+        writeln!(told, "{name}: {message}").unwrap();
         if ended.kinds.is_empty() {
             assert_eq!(
                 rig.rows().await.len(),
@@ -140,11 +140,11 @@ async fn signing_in<W: World>() -> String {
         };
         assert!(calls <= most, "{name}: {calls}");
         assert_eq!(ended.kinds, again.kinds, "{name}");
-        let said = match ended.said.as_str() {
+        let message = match ended.message.as_str() {
             "" => "the right rows",
-            said => said,
+            message => message,
         };
-        writeln!(told, "{name}: {said}").unwrap();
+        writeln!(told, "{name}: {message}").unwrap();
         rig.sim.faults().clear();
         renew(&mut rig, impatient());
         rig.tick(at(NOW)).await;

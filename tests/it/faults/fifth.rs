@@ -29,12 +29,12 @@ async fn becomes_exact<W: World>(seeds: u64) {
                 !ended.kinds.contains(&FailureKind::Conflict),
                 "{}, seed {seed}: {}",
                 W::NAME,
-                ended.said
+                ended.message
             );
             new += ended
                 .report
                 .as_ref()
-                .map_or(0, |report| report.tally.counts.new);
+                .map_or(0, |report| report.totals.counts.new);
             let rows = rig.rows().await;
             assert_eq!(rows.len() as u64, new, "{}, seed {seed}", W::NAME);
             for row in rows {

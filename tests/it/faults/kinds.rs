@@ -23,7 +23,7 @@ fn typed(kind: &'static str) -> Fault {
     Fault::rewritten(move |_, answer| answer.headers.push(("content-type", kind.to_owned())))
 }
 
-fn said(bytes: &'static [u8]) -> Fault {
+fn message(bytes: &'static [u8]) -> Fault {
     Fault::rewritten(move |_, answer| {
         answer.status = 200;
         answer.body = bytes.to_vec();
@@ -64,12 +64,12 @@ pub(super) fn all() -> Vec<Named> {
         named("reset after the effect", Fault::Reset),
         named("reset in the body", Fault::CutBody),
         named("half the JSON, as if whole", Fault::TruncatedBody),
-        named("an empty body", said(b"")),
-        named("spaces", said(b"  \r\n ")),
-        named("null", said(b"null")),
-        named("a bare list", said(b"[]")),
-        named("a list in a list", said(b"[[],[]]")),
-        named("an empty object", said(b"{\"maintenance\":true}")),
+        named("an empty body", message(b"")),
+        named("spaces", message(b"  \r\n ")),
+        named("null", message(b"null")),
+        named("a bare list", message(b"[]")),
+        named("a list in a list", message(b"[[],[]]")),
+        named("an empty object", message(b"{\"maintenance\":true}")),
         named("JSON as text/html", typed("text/html")),
         named("JSON as nothing", typed("")),
         named("a type that is none", typed("\u{fffd}; charset=koi8-r")),

@@ -119,7 +119,7 @@ jobs:
 async fn a_certificate_of_ones_own_authority_is_good_where_it_is_named() {
     let url = format!("https://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, Some("authority"), "").await;
-    assert_eq!(ended.said, "");
+    assert_eq!(ended.message, "");
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_certificate_of_an_unknown_authority() {
     let url = format!("https://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, None, "").await;
     assert_eq!(ended.kinds, [FailureKind::Config]);
-    insta::assert_snapshot!(ended.said, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; if your own certificate authority signed it, set `ca_file`: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
+    insta::assert_snapshot!(ended.message, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; if your own certificate authority signed it, set `ca_file`: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_certificate_for_another_host() {
     let url = format!("https://127.0.0.1:{}/v2", serve("other"));
     let ended = asking(&url, Some("authority"), "").await;
     assert_eq!(ended.kinds, [FailureKind::Config]);
-    insta::assert_snapshot!(ended.said, @r#"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; it is for another host than the URL's: error sending request: client error (Connect): invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("other.example.com")"#);
+    insta::assert_snapshot!(ended.message, @r#"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; it is for another host than the URL's: error sending request: client error (Connect): invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("other.example.com")"#);
 }
 
 #[tokio::test]
@@ -143,8 +143,8 @@ async fn a_certificate_that_has_expired() {
     let url = format!("https://127.0.0.1:{}/v2", serve("expired"));
     let ended = asking(&url, Some("authority"), "").await;
     assert_eq!(ended.kinds, [FailureKind::Config]);
-    let (said, _) = ended.said.split_once(": error sending").unwrap();
-    insta::assert_snapshot!(said, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; it has expired, unless this machine's clock is wrong");
+    let (message, _) = ended.message.split_once(": error sending").unwrap();
+    insta::assert_snapshot!(message, @"config: GET `https://127.0.0.1:PORT/v2/audit` can't be sent: the server's certificate isn't accepted; it has expired, unless this machine's clock is wrong");
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn https_where_http_is_spoken() {
     let url = format!("https://127.0.0.1:{}/v2", serve_plainly());
     let ended = asking(&url, None, "").await;
     assert_eq!(ended.kinds, [FailureKind::Transient]);
-    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `https://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: the server there doesn't use TLS (is the port right?): error sending request: client error (Connect): received corrupt message of type InvalidContentType");
+    insta::assert_snapshot!(ended.message, @"transient: gave up on GET `https://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: the server there doesn't use TLS (is the port right?): error sending request: client error (Connect): received corrupt message of type InvalidContentType");
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn http_where_https_is_spoken() {
     let url = format!("http://127.0.0.1:{}/v2", serve("good"));
     let ended = asking(&url, None, "allow_http: true").await;
     assert_eq!(ended.kinds, [FailureKind::Transient]);
-    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: the server there doesn't use HTTP (is it `https://`?): error sending request: client error (SendRequest): invalid HTTP version parsed");
+    insta::assert_snapshot!(ended.message, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: the server there doesn't use HTTP (is it `https://`?): error sending request: client error (SendRequest): invalid HTTP version parsed");
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_port_that_is_closed() {
     // nobody listens on the first port, and who could is root
     let ended = asking("http://127.0.0.1:1/v2", None, "allow_http: true").await;
     assert_eq!(ended.kinds, [FailureKind::Transient]);
-    insta::assert_snapshot!(ended.said, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
+    insta::assert_snapshot!(ended.message, @"transient: gave up on GET `http://127.0.0.1:PORT/v2/audit` after 2 attempts in T s: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
 }
 
 /// The system takes the connection, and nobody ever reads it.
@@ -179,8 +179,12 @@ async fn a_port_where_nobody_says_anything() {
     for (scheme, more) in [("http", "allow_http: true"), ("https", "")] {
         let ended = asking(&format!("{scheme}://{address}/v2"), None, more).await;
         assert_eq!(ended.kinds, [FailureKind::Transient], "{scheme}");
-        assert!(ended.said.contains("127.0.0.1:PORT"), "{}", ended.said);
-        assert!(ended.said.ends_with("timed out"), "{}", ended.said);
+        assert!(
+            ended.message.contains("127.0.0.1:PORT"),
+            "{}",
+            ended.message
+        );
+        assert!(ended.message.ends_with("timed out"), "{}", ended.message);
     }
 }
 
@@ -193,14 +197,14 @@ async fn a_name_that_nobody_knows() {
         "allowed_hosts: [audit.auditlake.invalid]",
     )
     .await;
-    assert_eq!(ended.kinds, [FailureKind::Transient], "{}", ended.said);
-    let said = ended.said.as_str();
+    assert_eq!(ended.kinds, [FailureKind::Transient], "{}", ended.message);
+    let message = ended.message.as_str();
     assert!(
-        said.contains("GET `https://audit.auditlake.invalid/v2/audit` after 2 attempts"),
-        "{said}"
+        message.contains("GET `https://audit.auditlake.invalid/v2/audit` after 2 attempts"),
+        "{message}"
     );
     assert!(
-        said.contains("dns error") || said.ends_with("timed out"),
-        "{said}"
+        message.contains("dns error") || message.ends_with("timed out"),
+        "{message}"
     );
 }

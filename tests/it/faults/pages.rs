@@ -96,8 +96,17 @@ async fn the_pages_of_a_query_end_whatever_its_cursors_say() {
         let (mut rig, yaml) = coarse::<genesys::Genesys>(60).await;
         rig.sim.faults().always(genesys::endpoint::RESULTS, fault);
         let ended = attempt(&rig, at(NOW)).await;
-        assert_eq!(ended.kinds, [FailureKind::Data], "{name}: {}", ended.said);
-        assert!(ended.said.contains(expected), "{name}: {}", ended.said);
+        assert_eq!(
+            ended.kinds,
+            [FailureKind::Data],
+            "{name}: {}",
+            ended.message
+        );
+        assert!(
+            ended.message.contains(expected),
+            "{name}: {}",
+            ended.message
+        );
         let calls = rig.sim.counters().calls(genesys::endpoint::RESULTS);
         assert!(calls <= most, "{name}: {calls}");
         // the stored cursor belongs to a query of nonsense; the invented records have landed and aren't part of the
@@ -148,7 +157,7 @@ async fn a_place_that_leads_to_no_page_is_begun_again_from_the_start() {
         .faults()
         .next(genesys::endpoint::RESULTS, 1, Fault::Html { status: 200 });
     let ended = attempt(&rig, at("2026-03-02T02:00:00Z")).await;
-    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.message);
 }
 
 /// Numbered pages that are always full: each has other records.
@@ -175,11 +184,11 @@ async fn numbered_pages_have_an_end<W: World>() {
     let (mut rig, yaml) = coarse::<W>(60).await;
     rig.sim.faults().always(W::DATA, always_full::<W>());
     let ended = attempt(&rig, at(NOW)).await;
-    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.message);
     assert!(
-        ended.said.contains("there are more than 20 pages"),
+        ended.message.contains("there are more than 20 pages"),
         "{}",
-        ended.said
+        ended.message
     );
     assert!(rig.sim.counters().calls(W::DATA) <= 64);
     assert!(
@@ -211,7 +220,7 @@ async fn is_halved<W: World>(cap: u64) {
     };
     renew(&mut rig, limits);
     let report = rig.tick(at(NOW)).await;
-    assert!(report.tally.windows > 1);
+    assert!(report.totals.windows > 1);
     rig.assert_holds(rig.sim.truth()).await;
 }
 
@@ -237,11 +246,11 @@ async fn a_page_of_live_person_over_the_cap_says_so_until_its_size_is_set() {
     let mut rig = Rig::of(sim, &yaml).await;
     rig.job.source.client = client(&yaml, limits.clone());
     let ended = attempt(&rig, at(NOW)).await;
-    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.said);
+    assert_eq!(ended.kinds, [FailureKind::Data], "{}", ended.message);
     assert!(
-        ended.said.contains("is larger than N bytes"),
+        ended.message.contains("is larger than N bytes"),
         "{}",
-        ended.said
+        ended.message
     );
     let yaml = yaml.replace("options: {}", "options: {page_size: 100}");
     let mut rig = Rig::of(rig.sim, &yaml).await;
@@ -318,9 +327,9 @@ async fn no_answer<W: World>() {
         });
         rig.sim.faults().always(W::DATA, fault);
         let ended = attempt(&rig, at(NOW)).await;
-        assert_eq!(ended.kinds, [kind], "{status}: {}", ended.said);
-        assert!(ended.said.contains(part), "{status}: {}", ended.said);
-        assert!(!ended.said.contains("canary"), "{}", ended.said);
+        assert_eq!(ended.kinds, [kind], "{status}: {}", ended.message);
+        assert!(ended.message.contains(part), "{status}: {}", ended.message);
+        assert!(!ended.message.contains("canary"), "{}", ended.message);
     }
 }
 

@@ -17,7 +17,7 @@ async fn pull<W: World>(rig: &Rig<W>, records: Vec<String>) -> (u64, u64) {
     let mut sent = records.clone();
     feed(&rig.sim, records);
     let report = rig.tick(at(NOW)).await;
-    let counts = report.tally.counts;
+    let counts = report.totals.counts;
     assert_eq!(counts.fetched, sent.len() as u64);
     let left_out = counts.duplicate + counts.waiting;
     assert_eq!(counts.fetched, counts.new + counts.quarantined + left_out);
@@ -312,7 +312,7 @@ async fn survives_bytes<W: World>() {
     });
     rig.sim.faults().always(W::DATA, fault);
     let report = rig.tick(at(NOW)).await;
-    let counts = report.tally.counts;
+    let counts = report.totals.counts;
     assert_eq!((counts.new, counts.quarantined), (1, 1));
     rig.backfill(range(FROM, TO), true, at(NOW)).await;
     assert_eq!(rig.rows().await.len(), 1);

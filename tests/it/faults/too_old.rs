@@ -23,8 +23,8 @@ async fn long_ago<W: World>(window: &str) -> Rig<W> {
 }
 
 /// Whatever begins before `oldest` is refused in these words.
-fn forget<W: World>(rig: &Rig<W>, oldest: Timestamp, said: &str) {
-    let body = W::refusal(said);
+fn forget<W: World>(rig: &Rig<W>, oldest: Timestamp, message: &str) {
+    let body = W::refusal(message);
     rig.sim.faults().clear();
     let refuse = Fault::rewritten(move |_, answer| {
         answer.status = 400;
@@ -48,12 +48,12 @@ fn after(oldest: Timestamp) -> impl Fn(&(i64, String)) -> bool {
 }
 
 /// All that is older is lost, in few calls, and all that is newer lands in the same run.
-async fn is_passed_over<W: World>(said: &str, most: u64) {
+async fn is_passed_over<W: World>(message: &str, most: u64) {
     let rig: Rig<W> = long_ago("1d").await;
     let oldest = at("2026-03-01T12:00:00Z");
-    forget::<W>(&rig, oldest, said);
+    forget::<W>(&rig, oldest, message);
     let ended = attempt(&rig, at(LATER)).await;
-    assert_eq!(ended.said, "", "{}: {said}", W::NAME);
+    assert_eq!(ended.message, "", "{}: {message}", W::NAME);
     let newest = rig.newest().await;
     let now = at(LATER) - TimeDelta::minutes(2);
     assert_eq!(
@@ -84,13 +84,16 @@ async fn is_passed_over<W: World>(said: &str, most: u64) {
             .await;
     }
     let calls = rig.sim.counters().calls(W::ASKS);
-    assert!(calls <= most, "{}: {said}: {calls} calls", W::NAME);
+    assert!(calls <= most, "{}: {message}: {calls} calls", W::NAME);
 
     // it isn't asked for again
     rig.tick(at(LATER) + TimeDelta::hours(1)).await;
     let calls = rig.sim.counters().calls(W::ASKS) - calls;
     assert!(calls <= 2, "{calls}");
-    assert_eq!(rig.backfill(range, false, at(LATER)).await.tally.windows, 0);
+    assert_eq!(
+        rig.backfill(range, false, at(LATER)).await.totals.windows,
+        0
+    );
 
     // unless by hand; what is given then is no longer lost
     rig.sim.faults().clear();
@@ -108,17 +111,17 @@ async fn lost_before<W: World>(rig: &Rig<W>, to: Timestamp) -> bool {
 #[tokio::test]
 async fn what_is_too_old_is_passed_over_and_what_is_newer_lands() {
     // twelve days of pulls, and what is asked to find the oldest
-    for (said, most) in [
+    for (message, most) in [
         ("start is older than 11 days", 12 + 5),
         ("only the last 264 hours are available", 12 + 5),
         ("the range is beyond the retention period", 12 + 17),
         ("earliest available time is 2026-03-01T12:00:00Z", 12 + 5),
         ("data of that time has been purged", 12 + 19),
     ] {
-        Box::pin(is_passed_over::<avaya::Avaya>(said, most)).await;
-        Box::pin(is_passed_over::<genesys::Genesys>(said, most)).await;
-        Box::pin(is_passed_over::<everyware::Everyware>(said, most)).await;
-        Box::pin(is_passed_over::<liveperson::LivePerson>(said, most)).await;
+        Box::pin(is_passed_over::<avaya::Avaya>(message, most)).await;
+        Box::pin(is_passed_over::<genesys::Genesys>(message, most)).await;
+        Box::pin(is_passed_over::<everyware::Everyware>(message, most)).await;
+        Box::pin(is_passed_over::<liveperson::LivePerson>(message, most)).await;
     }
     // no word of age, only of the bounds
     Box::pin(is_passed_over::<genesys::Genesys>(
@@ -132,13 +135,13 @@ async fn what_is_too_old_is_passed_over_and_what_is_newer_lands() {
 /// is over.
 #[tokio::test]
 async fn what_is_recent_is_not_believed_to_be_too_old() {
-    for said in ["the range is too old", "start is older than 365 days"] {
+    for message in ["the range is too old", "start is older than 365 days"] {
         let rig: Rig<avaya::Avaya> = rig(60).await;
-        forget(&rig, at(TO), said);
+        forget(&rig, at(TO), message);
         let now = at("2026-03-03T00:02:00Z");
         let ended = attempt(&rig, now).await;
         let report = ended.report.unwrap();
-        assert!(ended.said.contains("too recent"), "{}", ended.said);
+        assert!(ended.message.contains("too recent"), "{}", ended.message);
         assert!(report.failures.iter().all(|failure| failure.went_on));
         assert_eq!(lost(&rig).await, []);
         let newest = rig.newest().await;
@@ -153,7 +156,7 @@ async fn what_is_recent_is_not_believed_to_be_too_old() {
         forget(&rig, at(TO), "start is older than 24 hours");
         let fresh: Rig<avaya::Avaya> = super::worlds::rig(60).await;
         forget(&fresh, at(TO), "start is older than 24 hours");
-        assert_eq!(attempt(&fresh, now).await.said, "");
+        assert_eq!(attempt(&fresh, now).await.message, "");
         assert_eq!(lost(&fresh).await.len(), 1);
     }
 }
@@ -164,7 +167,7 @@ async fn a_provider_that_finds_everything_too_old_loses_nothing() {
     let rig: Rig<avaya::Avaya> = long_ago("1d").await;
     forget(&rig, at("2027-01-01"), "start is older than 30 days");
     let ended = attempt(&rig, at(LATER)).await;
-    assert_eq!(ended.kinds.len(), 1, "{}", ended.said);
+    assert_eq!(ended.kinds.len(), 1, "{}", ended.message);
     assert_eq!(lost(&rig).await, []);
     let calls = rig.sim.counters().calls(avaya::endpoint::MATCH);
     assert!(calls <= 16, "{calls}");

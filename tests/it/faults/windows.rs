@@ -60,7 +60,7 @@ async fn four_bad_hours<W: World>(fault: Fault) {
     let mut failed: Vec<Range> = failed.collect();
     failed.sort();
     let hours: Vec<Range> = bad.pieces(TimeDelta::hours(1)).collect();
-    assert_eq!(failed, hours, "{}", ended.said);
+    assert_eq!(failed, hours, "{}", ended.message);
     assert_eq!(gaps(&rig).await, [bad]);
     assert_eq!(watermark(&rig).await, Some(bad.from()));
     let is_good = |&(micros, _): &(i64, String)| {
@@ -78,7 +78,7 @@ async fn four_bad_hours<W: World>(fault: Fault) {
     let before = rig.sim.counters().calls(W::ASKS);
     let hour = TimeDelta::hours(1);
     let report = attempt(&rig, at(NOW) + hour).await.report.unwrap();
-    assert_eq!(report.tally.windows, 1);
+    assert_eq!(report.totals.windows, 1);
     assert!(report.failures.len() <= 4);
     // three that fail one after the other are enough
     let calls = rig.sim.counters().calls(W::ASKS) - before;
@@ -124,7 +124,7 @@ async fn a_bad_day<W: World>() {
     assert!(
         report.failures.iter().all(|failure| failure.went_on),
         "{}",
-        ended.said
+        ended.message
     );
     rig.assert_holds(rig.sim.truth()).await;
     let gaps = gaps(&rig).await;
@@ -187,7 +187,7 @@ async fn an_outage<W: World>(fault: Fault, window: &str, now: Timestamp, most: u
         let ended = attempt(&rig, now).await;
         let calls = rig.sim.counters().calls(W::ASKS) - before;
         assert!((3..=most).contains(&calls), "{}: {calls} calls", W::NAME);
-        assert_eq!(ended.kinds.len(), 1, "{}", ended.said);
+        assert_eq!(ended.kinds.len(), 1, "{}", ended.message);
         let report = ended.report.unwrap();
         assert!(!report.failures[0].went_on);
         let newest = rig.newest().await;
@@ -243,7 +243,7 @@ async fn an_outage_in_the_middle_of_a_run_is_one() {
         fault: status(502),
     });
     let ended = attempt(&rig, at(NOW)).await;
-    assert_eq!(ended.kinds.len(), 1, "{}", ended.said);
+    assert_eq!(ended.kinds.len(), 1, "{}", ended.message);
     let calls = rig.sim.counters().calls(avaya::endpoint::MATCH);
     // up to four windows were in flight
     assert!(calls <= 12 + 5 * 9, "{calls}");
@@ -269,7 +269,7 @@ async fn too_slow<W: World>(fault: Fault, limits: ClientLimits) {
     rig.sim.faults().always(W::ASKS, chosen);
     let now = at("2026-03-01T08:02:00Z");
     let ended = attempt(&rig, now).await;
-    assert_eq!(ended.said, "", "{name}");
+    assert_eq!(ended.message, "", "{name}");
     let landed = rig.rows().await.len();
     assert!(landed > 0);
     assert_eq!(watermark(&rig).await, Some(at("2026-03-01T08:00:00Z")));
@@ -328,10 +328,10 @@ async fn a_backfill_goes_on_after_a_bad_window() {
             (failed.range, failed.work, failed.went_on),
             (bad, Work::Backfill, true)
         );
-        assert_eq!(report.tally.windows, 23);
+        assert_eq!(report.totals.windows, 23);
         rig.sim.faults().clear();
         let report = rig.backfill(whole, refetch, at(NOW)).await;
-        assert_eq!((report.failures.len(), report.tally.windows), (0, 1));
+        assert_eq!((report.failures.len(), report.totals.windows), (0, 1));
         rig.assert_holds(rig.sim.truth()).await;
     }
 }

@@ -41,7 +41,7 @@ pub(crate) trait World: Simulated + Sized {
     /// The bounds that a call asks for, whole days as instants in UTC; nothing if it names none.
     fn asked(asked: Asked<'_>) -> Option<Range>;
     /// The body of a refusal.
-    fn refusal(said: &str) -> String;
+    fn refusal(message: &str) -> String;
     /// The body of a first page with these records, each JSON; empty if another page was requested.
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String>;
     /// A record with this id and this time, each JSON, and these members (`,"a":1`); with no time if that is empty.
@@ -170,7 +170,7 @@ pub(super) fn client(yaml: &str, limits: ClientLimits) -> Client {
 pub(super) struct Ended {
     pub(super) kinds: Vec<FailureKind>,
     /// Each failure as `kind: message`, a line each, without what differs from run to run.
-    pub(super) said: String,
+    pub(super) message: String,
     /// Nothing if the run failed as a whole.
     pub(super) report: Option<RunReport>,
 }
@@ -187,32 +187,32 @@ pub(super) async fn attempt_all<S: Simulator>(rig: &Rig<S>, now: Timestamp) -> E
 
 async fn attempted<S: Simulator>(rig: &Rig<S>, now: Timestamp, at_once: bool) -> Ended {
     rig.sim.set_now(now);
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(now),
         at_once,
         ..RunOptions::new(CancellationToken::new())
     };
-    let (kinds, said, report) = match run::run(&rig.job, RunMode::Due, &conduct).await {
+    let (kinds, message, report) = match run::run(&rig.job, RunMode::Due, &options).await {
         Ok(RunOutcome::Ran(report)) => {
             let errors = || report.failures.iter().map(|failure| &failure.error);
-            let said: Vec<String> = errors()
+            let message: Vec<String> = errors()
                 .map(|error| format!("{}: {}", error.kind(), telemetry::error_chain(error)))
                 .collect();
             (
                 errors().map(run::RunError::kind).collect(),
-                said.join("\n"),
+                message.join("\n"),
                 Some(report),
             )
         }
         Ok(RunOutcome::Held(claim)) => panic!("nobody else runs this job: {claim:?}"),
         Err(error) => {
-            let said = format!("{}: {}", error.kind(), telemetry::error_chain(&error));
-            (vec![error.kind()], said, None)
+            let message = format!("{}: {}", error.kind(), telemetry::error_chain(&error));
+            (vec![error.kind()], message, None)
         }
     };
     Ended {
         kinds,
-        said: steady(&said),
+        message: steady(&message),
         report,
     }
 }

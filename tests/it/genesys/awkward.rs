@@ -26,7 +26,7 @@ fn with(members: &Value) -> String {
 
 #[test]
 fn a_time_is_read_or_is_the_reason() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for date in [
         r#""2026-03-02T10:00:00Z""#,
         r#""2026-03-02T10:00:00.123456789+02:00""#,
@@ -48,7 +48,7 @@ fn a_time_is_read_or_is_the_reason() {
             Ok(record) => record.event_time.to_string(),
             Err(reason) => format!("! {reason}"),
         };
-        said.push(format!("{date:<40} {read}"));
+        lines.push(format!("{date:<40} {read}"));
     }
     for raw in [
         "{}",
@@ -63,9 +63,9 @@ fn a_time_is_read_or_is_the_reason() {
         r#"{"id":"1","eventDate":"2026-03-02T10:00:00Z""#,
     ] {
         let reason = genesys().record(raw).unwrap_err();
-        said.push(format!("{raw:<40} ! {reason}"));
+        lines.push(format!("{raw:<40} ! {reason}"));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn extreme_values_in_unknown_fields_stay_as_they_are() {
 /// `expand=user` shows the name that the user has now.
 #[test]
 fn a_renamed_user_is_no_other_record() {
-    let hash = |raw: &str| canonical_hash(&genesys().lasting(raw)).unwrap();
+    let hash = |raw: &str| canonical_hash(&genesys().stable_content(raw)).unwrap();
     let of = |user: Value| {
         json!({ "eventDate": "2026-03-02T10:00:00Z", "n": 1, "user": user }).to_string()
     };
@@ -235,7 +235,7 @@ fn a_renamed_user_is_no_other_record() {
         r#"{"user":"Dana"}"#,
         "{",
     ] {
-        assert_eq!(genesys().lasting(raw), raw);
+        assert_eq!(genesys().stable_content(raw), raw);
     }
 }
 
@@ -301,7 +301,7 @@ proptest! {
     fn no_json_makes_the_adapter_panic(value in any_json(), status in prop::sample::select(vec![200_u16, 202, 302, 400, 404])) {
         let text = value.to_string();
         let _ = genesys().record(&text);
-        let _ = genesys().lasting(&text);
+        let _ = genesys().stable_content(&text);
         for at in every_state() {
             let read = genesys().page(&ask("A"), at.as_ref(), answer(status, text.clone()));
             for span in read.iter().flat_map(|page| &page.records) {
@@ -316,7 +316,7 @@ proptest! {
     fn no_bytes_make_the_adapter_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), status in 100_u16..600) {
         if let Ok(text) = std::str::from_utf8(&bytes) {
             let _ = genesys().record(text);
-            let _ = genesys().lasting(text);
+            let _ = genesys().stable_content(text);
         }
         for at in every_state() {
             let _ = genesys().page(&ask("A"), at.as_ref(), answer(status, bytes.clone()));

@@ -71,11 +71,11 @@ fn backfill(turn: TimeDelta) -> RunMode {
 }
 
 async fn run(job: &run::Job, lane: RunMode, stop: &CancellationToken) -> RunReport {
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(stop.clone())
     };
-    match run::run(job, lane, &conduct).await.unwrap() {
+    match run::run(job, lane, &options).await.unwrap() {
         RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report
@@ -97,7 +97,7 @@ async fn calls_of_a_backfill(rig: &Rig) -> f64 {
     let (report, calls) =
         tokio::join!(run(&rig.job, backfill(TimeDelta::hours(1)), &stop), looking);
     assert!(report.unfinished, "it ended before it was looked at");
-    assert!(report.tally.counts.new > 0);
+    assert!(report.totals.counts.new > 0);
     f64::from(calls)
 }
 
@@ -161,7 +161,7 @@ async fn window(rig: &Rig) -> Duration {
     let began = Instant::now();
     let stop = CancellationToken::new();
     let report = run(&rig.job, backfill(TimeDelta::minutes(1)), &stop).await;
-    let windows = u32::try_from(report.tally.windows).unwrap();
+    let windows = u32::try_from(report.totals.windows).unwrap();
     assert!(windows > 40, "{windows}");
     began.elapsed() * 4 / windows
 }
@@ -202,7 +202,7 @@ async fn figures_a_backfill_delays_due_pulls_by_one_window_at_most() {
     let pull = async |job: &run::Job| {
         let began = Instant::now();
         let report = run(job, RunMode::Due, &stop).await;
-        assert!(report.tally.windows > 8);
+        assert!(report.totals.windows > 8);
         began.elapsed().as_secs_f64()
     };
     let alone = pull(&due("alone")).await;
@@ -237,5 +237,5 @@ async fn a_backfill_goes_on_beside_due_pulls() {
         run(&job, RunMode::Due, &stop),
         run(&rig.job, backfill(TimeDelta::minutes(1)), &stop)
     );
-    assert!(due.tally.windows > 8 && backfill.tally.windows > 40);
+    assert!(due.totals.windows > 8 && backfill.totals.windows > 40);
 }

@@ -257,7 +257,7 @@ fn every_error_has_a_kind_and_says_what_the_provider_said() {
 /// In answer to a request for a page of results, statuses that are failures elsewhere mean that its cursor is gone.
 #[test]
 fn a_refused_place_is_gone() {
-    let said = |cursor: &Cursor, status, name| {
+    let message = |cursor: &Cursor, status, name| {
         outline(&adapter(Mode::Async).page(&ask("A"), Some(cursor), sample(status, name)))
     };
     let later = results(Some("bmV4dA=="));
@@ -269,11 +269,11 @@ fn a_refused_place_is_gone() {
         (&later, 400, "error_400_bad_interval", true),
         (&results(None), 400, "error_400_service_required", false),
     ] {
-        let said = said(cursor, status, name);
+        let message = message(cursor, status, name);
         assert_eq!(
-            said.starts_with("transient: the provider no longer accepts the cursor"),
+            message.starts_with("transient: the provider no longer accepts the cursor"),
             gone,
-            "{said}"
+            "{message}"
         );
     }
 }

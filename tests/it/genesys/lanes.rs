@@ -36,19 +36,19 @@ async fn a_backfill_pulls_what_is_missing_and_a_refetch_adds_nothing() {
     assert_eq!(failures(&report), "");
     rig.assert_exact(whole.from(), whole.to(), at(NOW)).await;
     // two windows of two services; realtime knows only one of the services
-    assert_eq!(report.tally.windows, 4);
-    assert_eq!(report.tally.counts.duplicate, 0);
+    assert_eq!(report.totals.windows, 4);
+    assert_eq!(report.totals.counts.duplicate, 0);
     assert_eq!(rig.sim.counters().calls(REALTIME), realtime + 3); // one has two pages
     assert_eq!(rig.sim.counters().calls(SUBMIT), 3 + 2);
 
     let report = rig.backfill(whole, false, at(NOW)).await;
-    assert_eq!(report.tally.windows, 0, "nothing is missing");
+    assert_eq!(report.totals.windows, 0, "nothing is missing");
 
     let rows = rig.rows().await;
     let report = rig.backfill(whole, true, at(NOW)).await;
-    assert_eq!(report.tally.windows, 8);
-    assert_eq!(report.tally.counts.new, 0);
-    assert_eq!(report.tally.counts.duplicate, rows.len() as u64);
+    assert_eq!(report.totals.windows, 8);
+    assert_eq!(report.totals.counts.new, 0);
+    assert_eq!(report.totals.counts.duplicate, rows.len() as u64);
     assert_eq!(rig.rows().await, rows);
     assert!(
         rig.newest().await.progress.values().all(|progress| progress
@@ -88,11 +88,11 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
         stop.cancel();
         hold.cancel();
     };
-    let conduct = auditlake::run::RunOptions {
+    let options = auditlake::run::RunOptions {
         clock: auditlake::clock::Clock::AsOf(at(NOW)),
         ..auditlake::run::RunOptions::new(stop.clone())
     };
-    let (ran, ()) = tokio::join!(auditlake::run::run(&job, lane, &conduct), stopping);
+    let (ran, ()) = tokio::join!(auditlake::run::run(&job, lane, &options), stopping);
     let auditlake::run::RunOutcome::Ran(report) = ran.unwrap() else {
         panic!("held");
     };
@@ -109,7 +109,7 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
     rig.tick(at("2026-03-02T01:30:00Z")).await;
     let report = rig.backfill(range, true, at("2026-03-02T01:30:00Z")).await;
     assert!(!report.unfinished);
-    assert_eq!(report.tally.covered, left);
+    assert_eq!(report.totals.covered, left);
     assert_eq!(rig.rows().await, rows);
 }
 
@@ -129,7 +129,7 @@ async fn a_backfill_whose_turn_is_over_leaves_the_rest() {
     };
     let report = rig.lane(lane, at(NOW), &CancellationToken::new()).await;
     assert!(report.unfinished);
-    assert_eq!(report.tally.windows, 0);
+    assert_eq!(report.totals.windows, 0);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_stream_that_appears_later_begins_at_the_start() {
     rig.set_options(options(Mode::Auto, &[FIRST, ASYNC_ONLY]));
     let report = rig.tick(at("2026-03-02T02:00:00Z")).await;
     assert_eq!(
-        report.tally.counts.late, 0,
+        report.totals.counts.late, 0,
         "a first pull's records aren't late"
     );
     rig.assert_exact(at("2026-03-01"), at("2026-03-02"), at(NOW))
@@ -202,22 +202,23 @@ async fn an_account_that_is_in_the_path_can_t_be_renamed_under_a_job() {
     let rig = Rig::new(&day(), prompt(), options(Mode::Async, &[FIRST])).await;
     let mut job = rig.job.clone();
     job.partition_by = vec![PartitionColumn::AccountId, PartitionColumn::EventDate];
-    let conduct = || RunOptions {
+    let options = || RunOptions {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(CancellationToken::new())
     };
-    run::run(&job, RunMode::Due, &conduct()).await.unwrap();
+    run::run(&job, RunMode::Due, &options()).await.unwrap();
     let was = std::mem::replace(&mut job.account_id, "renamed".to_owned());
-    let error = run::run(&job, RunMode::Due, &conduct()).await.unwrap_err();
+    let error = run::run(&job, RunMode::Due, &options()).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Config);
-    let said = error.to_string();
+    let message = error.to_string();
     assert!(
-        said.contains(&format!("`account_id={was}`")) && said.contains("`account_id=renamed`"),
-        "{said}"
+        message.contains(&format!("`account_id={was}`"))
+            && message.contains("`account_id=renamed`"),
+        "{message}"
     );
 
     job.partition_by = vec![PartitionColumn::EventDate];
-    run::run(&job, RunMode::Due, &conduct())
+    run::run(&job, RunMode::Due, &options())
         .await
         .expect("it isn't in the path");
 }
@@ -227,7 +228,7 @@ async fn whoever_follows_a_run_sees_each_window_before_its_commit() {
     let services = options(Mode::Async, &[FIRST]);
     let rig = Rig::with(&day(), prompt(), services, policy()).await;
     rig.sim.set_now(at(NOW));
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(at(NOW)),
         at_a_time: 1,
         ..RunOptions::new(CancellationToken::new())
@@ -240,15 +241,15 @@ async fn whoever_follows_a_run_sees_each_window_before_its_commit() {
         times: 1,
         fault: Fault::Hold(hold.clone()),
     });
-    let mut told = conduct.tally.subscribe();
+    let mut told = options.totals.subscribe();
     let following = async {
         let patience = std::time::Duration::from_mins(1);
-        let first = tokio::time::timeout(patience, told.wait_for(|tally| tally.windows > 0));
+        let first = tokio::time::timeout(patience, told.wait_for(|totals| totals.windows > 0));
         let seen = first.await.map(|seen| seen.map(|seen| *seen).unwrap());
         hold.cancel();
         seen
     };
-    let (_, seen) = tokio::join!(run::run(&rig.job, RunMode::Due, &conduct), following);
+    let (_, seen) = tokio::join!(run::run(&rig.job, RunMode::Due, &options), following);
     let seen = seen.expect("the first window is never told of");
     assert_eq!((seen.windows, seen.commits), (1, 0));
     assert!(seen.counts.new > 0);

@@ -31,7 +31,7 @@ fn settling() -> Policy {
 async fn ticks(rig: &Rig, first: &str, every: TimeDelta, until: &str) -> u64 {
     let (mut now, mut late) = (at(first), 0);
     while now <= at(until) {
-        late += rig.tick(now).await.tally.counts.late;
+        late += rig.tick(now).await.totals.counts.late;
         now += every;
     }
     late
@@ -114,7 +114,7 @@ async fn misfiled_records_land_where_they_are_found() {
         let report = rig.tick(at("2026-03-02T01:00:00Z")).await;
         let (from, to) = (at("2026-03-01"), at("2026-03-02"));
         rig.assert_exact(from, to, at("2026-03-02T01:00:00Z")).await;
-        assert!(report.tally.counts.outside > 20, "{:?}", report.tally);
+        assert!(report.totals.counts.outside > 20, "{:?}", report.totals);
     }
 }
 

@@ -52,7 +52,7 @@ async fn auto_goes_over_to_a_query_where_that_takes_fewer_calls() {
     rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
         .await;
     assert_eq!(
-        report.tally.counts.duplicate, 0,
+        report.totals.counts.duplicate, 0,
         "the query has read it all"
     );
     let calls = |endpoint| rig.sim.counters().calls(endpoint);
@@ -178,7 +178,7 @@ async fn pages_may_be_empty_and_records_may_repeat() {
     };
     let rig = Rig::with(&day(), settings, options(Mode::Async, &[]), policy).await;
     let report = rig.tick(at(NOW)).await;
-    assert!(report.tally.counts.duplicate > 0);
+    assert!(report.totals.counts.duplicate > 0);
     rig.assert_exact(at("2026-03-01"), at("2026-03-02"), at(NOW))
         .await;
 }
@@ -265,7 +265,7 @@ async fn filters_are_the_providers_and_make_another_stream() {
     // other filters begin at the start, and what both let through is there once
     rig.set_options(options(Mode::Async, &[FIRST]));
     let report = rig.tick(at(NOW)).await;
-    assert_eq!(report.tally.counts.duplicate, updates.len() as u64);
+    assert_eq!(report.totals.counts.duplicate, updates.len() as u64);
     rig.assert_exact_for(Some(FIRST), at("2026-03-01"), at("2026-03-02"), at(NOW))
         .await;
     let commit = rig.newest().await;

@@ -70,12 +70,12 @@ fn a_cursor_given_twice_is_an_error() {
 #[test]
 fn an_answer_that_is_no_page_does_not_end_a_range() {
     // what it says instead isn't repeated: it may be anything
-    let said = "data: the answer has neither `entities` nor a `pageSize`, so it is no page";
+    let message = "data: the answer has neither `entities` nor a `pageSize`, so it is no page";
     for body in ["{}", r#"{"message":"come back later"}"#] {
         let refused = page(Some(&results(None)), answer(200, body));
-        assert_eq!(outline(&refused), said);
+        assert_eq!(outline(&refused), message);
         let refused = adapter(Mode::Realtime).page(&ask("A"), None, answer(200, body));
-        assert_eq!(outline(&refused), said);
+        assert_eq!(outline(&refused), message);
     }
     for body in ["", "null", "[]", "<html></html>", "{\"entities\":[{\"id\""] {
         let refused = page(Some(&results(None)), answer(200, body)).unwrap_err();

@@ -65,7 +65,7 @@ async fn cursors_that_expire_in_the_middle_cost_a_new_query() {
     assert_eq!(failures(&report), "");
     assert_first_exact(&rig).await;
     assert_eq!(rig.sim.counters().calls(SUBMIT), 2);
-    assert!(report.tally.counts.duplicate > 0);
+    assert!(report.totals.counts.duplicate > 0);
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_stopped_run_goes_on_from_its_cursor() {
     assert!(report.unfinished);
     assert_eq!(failures(&report), "");
     let landed = rig.rows().await.len() as u64;
-    assert_eq!((landed > 0, report.tally.counts.new), (true, landed));
+    assert_eq!((landed > 0, report.totals.counts.new), (true, landed));
     let commit = rig.newest().await;
     assert_eq!(commit.progress[FIRST].open.len(), 1);
     assert_eq!(commit.planned_at, None);
@@ -141,9 +141,9 @@ async fn a_stopped_run_goes_on_from_its_cursor() {
     let report = rig.tick(at(NOW)).await;
     assert_first_exact(&rig).await;
     assert_eq!(rig.sim.counters().calls(SUBMIT), 1, "it began again");
-    assert_eq!(report.tally.counts.duplicate, 0);
+    assert_eq!(report.totals.counts.duplicate, 0);
     assert_eq!(
-        report.tally.counts.new + landed,
+        report.totals.counts.new + landed,
         rig.rows().await.len() as u64
     );
     assert!(rig.newest().await.progress[FIRST].open.is_empty());
@@ -158,7 +158,7 @@ async fn a_stopped_run_whose_cursor_expires_begins_its_range_again() {
     rig.sim.expire_transactions();
     let report = rig.tick(at(NOW)).await;
     assert_first_exact(&rig).await;
-    assert_eq!(report.tally.counts.duplicate, landed);
+    assert_eq!(report.totals.counts.duplicate, landed);
     assert!(rig.rows().await.iter().all(|row| row.late_by_ms.is_none()));
 }
 
@@ -200,13 +200,13 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
             runs += 1;
             assert!(runs < 60, "no progress");
             rig.sim.set_now(at(NOW));
-            let conduct = RunOptions {
+            let options = RunOptions {
                 clock: auditlake::clock::Clock::AsOf(at(NOW)),
                 at_once: true,
                 ..RunOptions::new(CancellationToken::new())
             };
             // the list of services can fail, too, and with it the run
-            let report = match run::run(&rig.job, RunMode::Due, &conduct).await {
+            let report = match run::run(&rig.job, RunMode::Due, &options).await {
                 Ok(run::RunOutcome::Ran(report)) => report,
                 Ok(held) => panic!("{held:?}"),
                 Err(error) => {
@@ -217,7 +217,7 @@ async fn whatever_fails_now_and_then_the_lake_becomes_exact() {
                     continue;
                 }
             };
-            new += report.tally.counts.new;
+            new += report.totals.counts.new;
             for failure in &report.failures {
                 let kind = failure.error.kind();
                 assert!(
@@ -274,8 +274,8 @@ async fn wrong_credentials_are_not_tried_again_and_again() {
         let mut rig = Rig::new(&day(), prompt(), options(Mode::Async, services)).await;
         let wrong = client(&rig.sim, "not-the-secret", (1_000, Duration::from_secs(1)));
         rig.job.source.client = wrong;
-        let conduct = RunOptions::new(CancellationToken::new());
-        match run::run(&rig.job, RunMode::Due, &conduct).await {
+        let options = RunOptions::new(CancellationToken::new());
+        match run::run(&rig.job, RunMode::Due, &options).await {
             Err(error) => assert_eq!(error.kind(), FailureKind::Auth),
             Ok(run::RunOutcome::Ran(report)) => {
                 assert_eq!(report.failures.len(), 2);
@@ -309,7 +309,7 @@ async fn a_window_that_is_too_large_is_halved_and_grows_again() {
         // 6 h is halved to 45 min; each success doubles what is tried next
         let asked = rig.sim.counters().calls(REALTIME) + rig.sim.counters().calls(SUBMIT);
         assert!(asked < 120, "{asked}");
-        assert!(report.tally.windows >= 24);
+        assert!(report.totals.windows >= 24);
         let commit = rig.newest().await;
         assert!(
             commit.progress[FIRST]
@@ -371,7 +371,7 @@ async fn unreadable_records_wait_in_quarantine_and_the_others_land() {
     let mut counted = 0;
     while now < at("2026-03-02T09:00:00Z") {
         let report = rig.tick(now).await;
-        counted += report.tally.counts.quarantined;
+        counted += report.totals.counts.quarantined;
         now += TimeDelta::hours(1);
     }
     let dataset = rig.sim.dataset();

@@ -53,8 +53,8 @@ impl World for genesys::Genesys {
         // an extra second is requested
         Range::new(at(from) + TimeDelta::seconds(1), at(to))
     }
-    fn refusal(said: &str) -> String {
-        json!({ "message": said, "code": "bad.request", "status": 400 }).to_string()
+    fn refusal(message: &str) -> String {
+        json!({ "message": message, "code": "bad.request", "status": 400 }).to_string()
     }
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
         if asked.query.contains("cursor=") {

@@ -50,8 +50,8 @@ async fn a_run_that_fails_as_a_whole_says_so() {
     rig.tick(at("2026-03-01T12:00:00Z")).await;
     rig.job.connection = "other".to_owned();
     rig.job.partition_by = vec![auditlake::model::PartitionColumn::Connection];
-    let conduct = RunOptions::new(CancellationToken::new());
-    let error = run::run(&rig.job, RunMode::Due, &conduct)
+    let options = RunOptions::new(CancellationToken::new());
+    let error = run::run(&rig.job, RunMode::Due, &options)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), FailureKind::Config);
@@ -89,13 +89,13 @@ async fn every_request_is_counted_once() {
     rig.sim.faults().at_random(5, 0.2, vec![failing]);
     for hour in ["2026-03-01T12:00:00Z", "2026-03-03T12:00:00Z"] {
         rig.sim.set_now(at(hour));
-        let conduct = RunOptions {
+        let options = RunOptions {
             clock: auditlake::clock::Clock::AsOf(at(hour)),
             ..RunOptions::new(CancellationToken::new())
         };
         let (one, two) = tokio::join!(
-            run::run(&rig.job, RunMode::Due, &conduct),
-            run::run(&other, RunMode::Due, &conduct)
+            run::run(&rig.job, RunMode::Due, &options),
+            run::run(&other, RunMode::Due, &options)
         );
         one.unwrap();
         two.unwrap();
@@ -156,11 +156,11 @@ async fn every_request_of_a_range_in_many_commits_is_counted_once() {
     let provider = Provider::start(log.collect()).await;
     let (lake, _) = lake_in_memory().await;
     let job = provider.job(lake.clone(), 1);
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: auditlake::clock::Clock::AsOf(provider::at(25, 0)),
         ..RunOptions::new(CancellationToken::new())
     };
-    run::run(&job, RunMode::Due, &conduct).await.unwrap();
+    run::run(&job, RunMode::Due, &options).await.unwrap();
     let mut runs = auditlake::history::RunFold::default();
     for version in auditlake::lake::versions(&lake, "job", 0).await.unwrap() {
         let commit = auditlake::lake::commit(&lake, "job", version.number).await;

@@ -22,11 +22,11 @@ async fn another_language_is_refused_before_it_doubles_what_is_read_again() {
     }));
     let now = at("2026-03-07");
     rig.sim.set_now(now);
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    let error = run::run(&rig.job, RunMode::Due, &conduct)
+    let error = run::run(&rig.job, RunMode::Due, &options)
         .await
         .unwrap_err();
     assert_eq!(error.kind().to_string(), "config");

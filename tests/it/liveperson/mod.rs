@@ -8,9 +8,9 @@
 mod config;
 mod exact;
 mod golden;
+mod id_basis;
 mod pitfalls;
 mod sign_in;
 mod support;
 mod trouble;
-mod wording;
 mod world;

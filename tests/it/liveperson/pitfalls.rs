@@ -151,11 +151,11 @@ fn a_row_is_what_it_says_at_its_instant() {
     let one = row("2026-03-01 13:05:46.0", "Skills");
     let same = row("2026-03-01 08:05:46.0", "Skills");
     let other = row("2026-03-01 13:05:46.0", "Profiles");
-    assert_eq!(utc.lasting(&one), eastern.lasting(&same));
-    assert_ne!(utc.lasting(&one), utc.lasting(&other));
+    assert_eq!(utc.stable_content(&one), eastern.stable_content(&same));
+    assert_ne!(utc.stable_content(&one), utc.stable_content(&other));
     let legacy = one.replace('}', r#","actionType":"Edit"}"#);
-    assert_eq!(utc.lasting(&one), utc.lasting(&legacy));
-    assert_eq!(utc.lasting("null"), "null");
+    assert_eq!(utc.stable_content(&one), utc.stable_content(&legacy));
+    assert_eq!(utc.stable_content("null"), "null");
 }
 
 /// 5: nothing that a user writes is pasted into the text; what the file lets through is escaped all the same.
@@ -411,7 +411,7 @@ fn a_cursor_that_is_no_cursor_is_gone() {
 
 #[test]
 fn what_cannot_be_read_is_told_why() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for raw in [
         "null",
         r#""row""#,
@@ -422,9 +422,9 @@ fn what_cannot_be_read_is_told_why() {
         r#"{"changeDate":["2026-03-01 13:05:46.0"]}"#,
         r#"{"changeDate":1772370346000}"#,
     ] {
-        said.push(format!("{raw}\n  {}", adapter().record(raw).unwrap_err()));
+        lines.push(format!("{raw}\n  {}", adapter().record(raw).unwrap_err()));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
     // any other field may be anything
     let odd = r#"{"changeDate":"2026-03-01 13:05:46","accountId":12345678,"element":{},"oldValue":[],"newValue":7,"originatorIsLpa":"true","originator":null}"#;
     let record = adapter().record(odd).unwrap();
@@ -444,7 +444,7 @@ fn the_provider_is_left_alone_as_long_as_it_asks() {
             times,
             signing_in,
         };
-        (endpoint.manners.rest)(failed).as_secs()
+        (endpoint.retry_hints.rest)(failed).as_secs()
     };
     assert_eq!((rest(429, 1, false), rest(429, 1, true)), (1, 5));
     let waits: Vec<u64> = (1..=7).map(|times| rest(503, times, false)).collect();

@@ -19,8 +19,8 @@ async fn partial_data_moves_nothing() {
     let rig = Rig::new(&three_days(), settings()).await;
     rig.sim.make_partial(1_000);
     let report = rig.run(at("2026-03-06")).await;
-    let said = failures(&report);
-    assert!(said.contains("transient: the provider answered with rows, and with errors: Exception while fetching data (/auditData[1]/objectName)"), "{said}");
+    let message = failures(&report);
+    assert!(message.contains("transient: the provider answered with rows, and with errors: Exception while fetching data (/auditData[1]/objectName)"), "{message}");
     assert!(rig.rows().await.is_empty());
     rig.sim.make_partial(0);
     rig.tick(at("2026-03-06T00:10:00Z")).await;
@@ -68,16 +68,22 @@ async fn errors_in_a_200_are_what_they_say() {
             let fault = Fault::rewritten(move |_, answer| answer.body.clone_from(&body));
             rig.sim.faults().always(endpoint::AUDIT, fault);
             let report = rig.run(at("2026-03-01T20:00:00Z")).await;
-            let said = failures(&report);
-            assert!(said.contains(&format!(" {kind}: ")), "{errors}: {said}");
+            let message = failures(&report);
+            assert!(
+                message.contains(&format!(" {kind}: ")),
+                "{errors}: {message}"
+            );
             let calls = rig.sim.counters().calls(endpoint::AUDIT);
             let failures = report.failures.len() as u64;
             if errors.contains("UNAUTHENTICATED") {
                 // another one after a new sign-in, but not forever
-                assert!(calls > failures && calls <= 2 * failures, "{calls}: {said}");
+                assert!(
+                    calls > failures && calls <= 2 * failures,
+                    "{calls}: {message}"
+                );
                 assert_eq!(rig.sim.counters().calls(endpoint::TOKEN), 2);
             } else {
-                assert_eq!(calls, failures, "one for each window: {said}");
+                assert_eq!(calls, failures, "one for each window: {message}");
                 assert_eq!(rig.sim.counters().calls(endpoint::TOKEN), 1);
             }
             assert!(rig.rows().await.is_empty());
@@ -88,8 +94,8 @@ async fn errors_in_a_200_are_what_they_say() {
         r#"{"errors":[{"message":"no","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
     let fault = Fault::rewritten(|_, answer| answer.body = invalid.as_bytes().to_vec());
     rig.sim.faults().always(endpoint::AUDIT, fault);
-    let said = failures(&rig.run(at("2026-03-01T20:00:00Z")).await);
-    assert!(said.contains(" config: "), "{said}");
+    let message = failures(&rig.run(at("2026-03-01T20:00:00Z")).await);
+    assert!(message.contains(" config: "), "{message}");
     assert!(rig.sim.counters().calls(endpoint::AUDIT) > 1);
 }
 
@@ -133,8 +139,8 @@ async fn a_pause_in_an_answers_body_rests_the_connection() {
     let rig = Rig::new(&three_days(), settings()).await;
     let fault = Fault::rewritten(|_, answer| answer.body = throttled.as_bytes().to_vec());
     rig.sim.faults().always(endpoint::AUDIT, fault);
-    let said = failures(&rig.run(at("2026-03-06")).await);
-    assert!(said.contains("rate_limited: "), "{said}");
+    let message = failures(&rig.run(at("2026-03-06")).await);
+    assert!(message.contains("rate_limited: "), "{message}");
     let pause = rig.job.source.client.budget().pause;
     assert!(pause.as_secs() > 3_500, "{pause:?}");
     let calls = rig.sim.counters().calls(endpoint::AUDIT);
@@ -158,10 +164,11 @@ async fn a_pause_that_an_error_asks_for_is_made() {
     let rig = Rig::new(&three_days(), settings()).await;
     rig.sim.faults().always(endpoint::AUDIT, fault());
     let report = rig.run(at("2026-03-01T20:00:00Z")).await;
-    let said = failures(&report);
+    let message = failures(&report);
     assert!(
-        said.contains("rate_limited: the provider answered with errors: slow down (`THROTTLED`)"),
-        "{said}"
+        message
+            .contains("rate_limited: the provider answered with errors: slow down (`THROTTLED`)"),
+        "{message}"
     );
     let calls = rig.sim.counters().calls(endpoint::AUDIT);
     assert_eq!(calls, 4 * report.failures.len() as u64);
@@ -171,9 +178,12 @@ async fn a_pause_that_an_error_asks_for_is_made() {
 async fn a_missing_privilege_is_told() {
     let rig = Rig::new(&three_days(), settings()).await;
     rig.sim.forbid();
-    let said = failures(&rig.run(at("2026-03-06")).await);
-    assert!(said.contains("auth: "), "{said}");
-    assert!(said.contains("Missing privilege for audit trail"), "{said}");
+    let message = failures(&rig.run(at("2026-03-06")).await);
+    assert!(message.contains("auth: "), "{message}");
+    assert!(
+        message.contains("Missing privilege for audit trail"),
+        "{message}"
+    );
 }
 
 /// A service whose look-up fails is named, also where another one's goes well.
@@ -186,8 +196,11 @@ async fn a_look_up_that_fails_says_of_which_service() {
     ] {
         let rig = Rig::with(&three_days(), settings(), credentials, "").await;
         rig.sim.fail_look_up(service, 400);
-        let said = failures(&rig.run(at("2026-03-06")).await);
-        assert!(said.contains(&format!("`{service}`")), "{service}: {said}");
+        let message = failures(&rig.run(at("2026-03-06")).await);
+        assert!(
+            message.contains(&format!("`{service}`")),
+            "{service}: {message}"
+        );
         assert!(rig.rows().await.is_empty());
         rig.sim.fail_look_up(service, 200);
         // a sign-in that failed for good isn't tried again at once
@@ -206,8 +219,8 @@ async fn a_foreign_host_gets_no_credentials() {
     for service in ["sentinel", "accountConfigReadOnly"] {
         let rig = Rig::new(&three_days(), settings()).await;
         rig.sim.name_host(service, "evil.example.com");
-        let said = failures(&rig.run(at("2026-03-06")).await);
-        assert!(said.contains("evil.example.com"), "{said}");
+        let message = failures(&rig.run(at("2026-03-06")).await);
+        assert!(message.contains("evil.example.com"), "{message}");
         assert_eq!(rig.sim.counters().calls(endpoint::AUDIT), 0);
     }
 }
@@ -221,7 +234,7 @@ async fn what_cannot_be_read_waits_in_quarantine_once() {
     let rig = Rig::new(&spec, settings()).await;
     let mut counted = 0;
     for now in ["2026-03-05", "2026-03-06", "2026-03-07"] {
-        counted += rig.tick(at(now)).await.tally.counts.quarantined;
+        counted += rig.tick(at(now)).await.totals.counts.quarantined;
     }
     rig.assert_holds(rig.truth("2026-03-01", "2026-03-04", Tz::UTC))
         .await;

@@ -58,8 +58,8 @@ impl World for liveperson::LivePerson {
         };
         Range::new(day("fromDate")?, day("toDate")? + TimeDelta::days(1))
     }
-    fn refusal(said: &str) -> String {
-        json!({ "error": { "message": said } }).to_string()
+    fn refusal(message: &str) -> String {
+        json!({ "error": { "message": message } }).to_string()
     }
     fn page(asked: Asked<'_>, records: &[String]) -> Option<String> {
         if !says(asked.body, "offset:0,") {

@@ -196,7 +196,7 @@ async fn runs_can_be_read_page_by_page() {
 async fn schemathesis_finds_nothing() {
     let (world, daemon, address) = daemon().await;
     let tool = std::env::var("AUDITLAKE_TEST_SCHEMATHESIS").unwrap();
-    let said = tokio::process::Command::new(tool)
+    let message = tokio::process::Command::new(tool)
         .args(["run", &format!("http://{address}/api/v1/openapi.json")])
         .args([
             "--checks",
@@ -212,9 +212,9 @@ async fn schemathesis_finds_nothing() {
         .output()
         .await
         .unwrap();
-    let text =
-        String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
-    assert!(said.status.success(), "{text}");
+    let text = String::from_utf8_lossy(&message.stdout).into_owned()
+        + &String::from_utf8_lossy(&message.stderr);
+    assert!(message.status.success(), "{text}");
     daemon.signalled("TERM").await.assert_code(0);
 }
 

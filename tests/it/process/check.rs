@@ -78,10 +78,10 @@ async fn an_unknown_job_is_a_usage_mistake() {
 }
 
 /// The bounds that `check` says it has asked a page for.
-pub(super) fn asked_bounds(said: &str) -> (DateTime<Utc>, DateTime<Utc>) {
-    let (_, asked) = said
+pub(super) fn asked_bounds(message: &str) -> (DateTime<Utc>, DateTime<Utc>) {
+    let (_, asked) = message
         .split_once(", asked for ")
-        .unwrap_or_else(|| panic!("{said}"));
+        .unwrap_or_else(|| panic!("{message}"));
     let (from, rest) = asked.split_once("..").unwrap();
     let (to, _) = rest.split_once([',', ' ']).unwrap();
     (from.parse().unwrap(), to.parse().unwrap())

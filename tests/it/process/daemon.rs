@@ -381,9 +381,12 @@ async fn it_holds_no_more_after_many_ticks() {
     }
     let (first, last) = (all[ticks / 3], all[ticks - 1]);
     daemon.signalled("TERM").await.assert_code(0);
-    let said = format!("after {} runs {first:?}, after {ticks} {last:?}", ticks / 3);
-    assert!(last[0] < first[0] + first[0] / 10 + 4_000, "memory: {said}");
+    let message = format!("after {} runs {first:?}, after {ticks} {last:?}", ticks / 3);
+    assert!(
+        last[0] < first[0] + first[0] / 10 + 4_000,
+        "memory: {message}"
+    );
     // connections to the provider and threads of the pool come and go
-    assert!(last[1] <= first[1] + 4, "open files: {said}");
-    assert!(last[2] <= first[2] + 4, "threads: {said}");
+    assert!(last[1] <= first[1] + 4, "open files: {message}");
+    assert!(last[2] <= first[2] + 4, "threads: {message}");
 }

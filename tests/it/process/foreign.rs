@@ -17,10 +17,10 @@ const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}1;1H\r\nerror: job is f
 
 /// Refuses everything in such words.
 fn refuse(world: &World, status: u16) {
-    let said = json!({ "message": HOSTILE, "code": HOSTILE, "contextId": HOSTILE }).to_string();
+    let message = json!({ "message": HOSTILE, "code": HOSTILE, "contextId": HOSTILE }).to_string();
     let fault = Fault::rewritten(move |_, answer| {
         answer.status = status;
-        answer.body = said.clone().into_bytes();
+        answer.body = message.clone().into_bytes();
     });
     for endpoint in [endpoint::REALTIME, endpoint::SUBMIT, endpoint::STATUS] {
         world.provider.faults().always(endpoint, fault.clone());
@@ -160,8 +160,8 @@ async fn a_terminal_and_a_log_show_what_they_are_told_and_obey_nobody() {
 async fn a_list_that_a_provider_wrote_is_the_same_list() {
     let world = hostile_world().await;
     let name = "\u{202e}\u{200b}\u{7f}\u{9b}2J";
-    let said = format!(r#"{{"services":[{{"name":"{name}","entities":[]}}]}}"#);
-    let fault = Fault::rewritten(move |_, answer| answer.body = said.clone().into_bytes());
+    let message = format!(r#"{{"services":[{{"name":"{name}","entities":[]}}]}}"#);
+    let fault = Fault::rewritten(move |_, answer| answer.body = message.clone().into_bytes());
     for endpoint in [endpoint::REALTIME_SERVICES, endpoint::SERVICES] {
         world.provider.faults().always(endpoint, fault.clone());
     }

@@ -52,12 +52,15 @@ async fn a_failure_is_a_json_line_too() {
         .run(&["--log-format", "json", "run", "--once", "--as-of", EVENING])
         .await
         .assert_code(1);
-    let said: Vec<serde_json::Value> = ended
+    let message: Vec<serde_json::Value> = ended
         .stderr
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let failure = said.iter().find(|line| line["level"] == "ERROR").unwrap();
+    let failure = message
+        .iter()
+        .find(|line| line["level"] == "ERROR")
+        .unwrap();
     assert!(
         failure["message"]
             .as_str()
@@ -91,11 +94,11 @@ async fn secrets_are_nowhere() {
     std::fs::write(world.path().join("secret"), secret).unwrap();
     world.change("sim-secret", "${file:secret}");
     // what is refused might be quoted; what is accepted might be logged
-    let mut said = String::new();
-    let run = async |said: &mut String, args: &[&str]| {
+    let mut message = String::new();
+    let run = async |message: &mut String, args: &[&str]| {
         let ended = world.run(args).await;
-        said.push_str(&ended.stdout);
-        said.push_str(&ended.stderr);
+        message.push_str(&ended.stdout);
+        message.push_str(&ended.stderr);
     };
     for format in ["text", "json"] {
         for command in [
@@ -109,12 +112,12 @@ async fn secrets_are_nowhere() {
                 .into_iter()
                 .chain(command.split(' '))
                 .collect();
-            run(&mut said, &args).await;
+            run(&mut message, &args).await;
         }
     }
-    assert!(said.contains("auth"), "{said}");
+    assert!(message.contains("auth"), "{message}");
     world.change("${file:secret}", "sim-secret");
-    run(&mut said, &["-vv", "run", "--once", "--as-of", EVENING]).await;
+    run(&mut message, &["-vv", "run", "--once", "--as-of", EVENING]).await;
     world.assert_all_landed();
 
     let url = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -131,9 +134,12 @@ async fn secrets_are_nowhere() {
         ]);
     }
     for form in &forms {
-        assert!(!said.contains(form.as_str()), "{form} was printed:\n{said}");
+        assert!(
+            !message.contains(form.as_str()),
+            "{form} was printed:\n{message}"
+        );
     }
-    assert!(!said.contains("Bearer "), "{said}");
+    assert!(!message.contains("Bearer "), "{message}");
     for file in files(&world.lake().0) {
         let bytes = std::fs::read(&file).unwrap();
         let text = String::from_utf8_lossy(&bytes);

@@ -93,16 +93,16 @@ jobs:
     lines.sort_unstable();
     assert!(lines[0].starts_with("audits: 1,"), "{}", ended.stdout);
     assert_eq!(lines[1..], ["other-audits: FAILED"]);
-    let said = &ended.stderr;
+    let message = &ended.stderr;
     assert!(
-        said.contains("error: job `other-audits` failed (auth): "),
-        "{said}"
+        message.contains("error: job `other-audits` failed (auth): "),
+        "{message}"
     );
     assert!(
-        said.contains("check the credentials of connection `other`"),
-        "{said}"
+        message.contains("check the credentials of connection `other`"),
+        "{message}"
     );
-    assert!(!said.contains("wrong-secret"), "{said}");
+    assert!(!message.contains("wrong-secret"), "{message}");
 
     // and the one that failed continues from its position once it is mended
     world.change("wrong-secret", "sim-secret");

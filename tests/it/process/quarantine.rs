@@ -126,14 +126,14 @@ async fn from_finding_it_to_being_done_with_it() {
     let who = json!(who.trim());
     for line in lines {
         assert_eq!(line["raw"], TORN);
-        let said = &line["acknowledged"];
+        let message = &line["acknowledged"];
         assert_eq!(
-            (&said[0]["by"], &said[0]["note"]),
+            (&message[0]["by"], &message[0]["note"]),
             (&json!("ack"), &json!("known")),
-            "{said}"
+            "{message}"
         );
-        assert_eq!(said.as_array().unwrap().len(), 1, "{said}");
-        assert_eq!(said[0]["who"], who, "{said}");
+        assert_eq!(message.as_array().unwrap().len(), 1, "{message}");
+        assert_eq!(message[0]["who"], who, "{message}");
     }
     // nothing of what lay there was touched
     let kept = std::fs::read_to_string(folder(&world, "quarantine").join(format!("{RUN}-0.jsonl")));

@@ -78,7 +78,7 @@ async fn quiet_provider(asked: Asked) -> String {
 /// A daemon with this number of jobs, five per connection; killed when dropped.
 struct Daemon {
     child: Child,
-    said: Arc<Mutex<Said>>,
+    message: Arc<Mutex<Said>>,
     _folder: TempDir,
 }
 
@@ -131,8 +131,8 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = Arc::<Mutex<Said>>::default();
-        let (log, hear) = (child.stderr.take().unwrap(), Arc::clone(&said));
+        let message = Arc::<Mutex<Said>>::default();
+        let (log, hear) = (child.stderr.take().unwrap(), Arc::clone(&message));
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines() {
                 let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -141,14 +141,14 @@ impl Daemon {
         });
         Self {
             child,
-            said,
+            message,
             _folder: folder,
         }
     }
 
     async fn has_run(&self, times: usize) {
         until("the runs have ended", async || {
-            self.said.lock().unwrap().ended >= times
+            self.message.lock().unwrap().ended >= times
         })
         .await;
     }
@@ -231,7 +231,7 @@ async fn cost_between_ticks() {
     for (index, daemon) in daemons.iter().enumerate() {
         idle[index] = daemon.cpu() - before[index];
         kilobytes[index] = daemon.status("VmRSS:");
-        assert_eq!(daemon.said.lock().unwrap().complaints, [""; 0]);
+        assert_eq!(daemon.message.lock().unwrap().complaints, [""; 0]);
     }
     println!("kB resident of 10, 100, 1,000 idle jobs: {kilobytes:?}");
     println!("ns of CPU in {WATCHED:?} between ticks: {idle:?}");
@@ -254,9 +254,9 @@ async fn lateness() {
     for tick in 1..=TICKS {
         daemon.has_run(1_000 * (tick + 1)).await;
     }
-    let said = daemon.said.lock().unwrap();
-    assert_eq!(said.complaints, [""; 0]);
-    let late: Vec<i64> = said.late[1_000..]
+    let message = daemon.message.lock().unwrap();
+    assert_eq!(message.complaints, [""; 0]);
+    let late: Vec<i64> = message.late[1_000..]
         .iter()
         .take(1_000 * TICKS)
         .copied()

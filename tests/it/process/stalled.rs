@@ -69,13 +69,13 @@ async fn a_daemon_whose_log_nobody_reads_answers_works_and_stops() {
 
     // a reader that resumes gets a message
     let mut stderr = daemon.stderr.take().unwrap();
-    let mut said = String::new();
+    let mut message = String::new();
     let mut buffer = vec![0; 1 << 16];
     let reading = async {
-        while !said.contains("log lines dropped: stderr wasn't read fast enough") {
+        while !message.contains("log lines dropped: stderr wasn't read fast enough") {
             let read = stderr.read(&mut buffer).await.unwrap();
             assert!(read > 0, "it ended");
-            said.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            message.push_str(&String::from_utf8_lossy(&buffer[..read]));
         }
     };
     tokio::time::timeout(PATIENCE, reading)

@@ -406,10 +406,10 @@ async fn credentials_are_read_as_the_clouds_own_tools_have_them() {
     run_in(&world, &["run", "--once"], &profile)
         .await
         .assert_code(1);
-    let said = seen.lock().unwrap().pop().unwrap().1;
+    let message = seen.lock().unwrap().pop().unwrap().1;
     assert!(
-        said.contains("Credential=AKIAPROFILE/") && said.contains("/eu-north-1/s3/"),
-        "{said}"
+        message.contains("Credential=AKIAPROFILE/") && message.contains("/eu-north-1/s3/"),
+        "{message}"
     );
 
     let missing = [("AWS_PROFILE", "play"), profile[1], profile[2]];
@@ -435,8 +435,8 @@ async fn credentials_are_read_as_the_clouds_own_tools_have_them() {
         run_in(&world, &["run", "--once"], &environment)
             .await
             .assert_code(1);
-        let (uri, said) = seen.lock().unwrap().pop().unwrap();
-        assert!(said.starts_with("SharedKey acc:"), "{said}");
+        let (uri, message) = seen.lock().unwrap().pop().unwrap();
+        assert!(message.starts_with("SharedKey acc:"), "{message}");
         assert!(uri.contains("/container/prefix/"), "{uri}");
     }
 }

@@ -231,8 +231,8 @@ async fn a_collector_that_fails_is_said_once_and_harms_nothing() {
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8"),
         ];
         let ended = run(&world, &environment, &[]).await.assert_code(0);
-        let said = ended.stderr.matches("traces can't be sent").count();
-        assert_eq!(said, 1, "{}", ended.stderr);
+        let message = ended.stderr.matches("traces can't be sent").count();
+        assert_eq!(message, 1, "{}", ended.stderr);
         world.assert_all_landed();
     }
     assert!(

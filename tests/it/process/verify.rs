@@ -105,8 +105,8 @@ async fn what_could_not_be_verified_is_said() {
     let world = pulled().await;
     world.provider.forbid_service("Routing");
     let ended = world.run(&VERIFY).await.assert_code(1);
-    let said = "job `audits`: Routing, 2026-03-02T00:00:00Z..2026-03-03T00:00:00Z, could not be verified (auth): ";
-    ended.assert_says(said);
+    let message = "job `audits`: Routing, 2026-03-02T00:00:00Z..2026-03-03T00:00:00Z, could not be verified (auth): ";
+    ended.assert_says(message);
     world.provider.allow_service("Routing");
 
     world.change("client_secret: sim-secret", "client_secret: wrong");

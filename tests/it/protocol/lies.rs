@@ -34,17 +34,17 @@ async fn suffer(
         Ok(held) => panic!("{context}: {first:?}, {held:?}"),
         // nothing is guessed of a commit that isn't whole; without it nothing counts as pulled
         Err(error) => {
-            let said = error.to_string();
+            let message = error.to_string();
             assert_eq!(
                 error.kind(),
                 FailureKind::Data,
-                "{context}: {first:?}, {said}"
+                "{context}: {first:?}, {message}"
             );
-            let cut = said
+            let cut = message
                 .split('`')
                 .nth(1)
                 .filter(|key| key.contains("/commits/"));
-            let cut = cut.unwrap_or_else(|| panic!("{context}: {first:?}, {said}"));
+            let cut = cut.unwrap_or_else(|| panic!("{context}: {first:?}, {message}"));
             world.store.delete(&Path::from(cut)).await.unwrap();
         }
     }
@@ -141,10 +141,10 @@ async fn a_store_that_never_copies_costs_no_row() {
         let process = world.process(Fault::CopiesLie(lie));
         let error = world.run(&process, Step::FirstPull).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Transient, "{context}: {error}");
-        let said = error.to_string();
+        let message = error.to_string();
         assert!(
-            said.contains("answered that it copied"),
-            "{context}: {said}"
+            message.contains("answered that it copied"),
+            "{context}: {message}"
         );
         assert_eq!(world.reader.rows(), [], "{context}");
         world.run_clean(Step::FirstPull, &context).await;

@@ -84,10 +84,10 @@ async fn a_damaged_or_newer_commit_stops_the_job_and_costs_nothing() {
                 .await
                 .unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");
-            let said = error.to_string();
+            let text = error.to_string();
             assert!(
-                said.contains(next.as_ref()) && said.contains(message),
-                "{said}"
+                text.contains(next.as_ref()) && text.contains(message),
+                "{text}"
             );
             assert_eq!(keys(&world.store, "").await, before);
 

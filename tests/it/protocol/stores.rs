@@ -41,12 +41,12 @@ fn s3(endpoint: &str) -> Lake {
 }
 
 /// What a server says of its address, once it listens; it chose its port itself.
-async fn address(said: impl Fn() -> String) -> String {
+async fn address(message: impl Fn() -> String) -> String {
     let find = || {
-        let said = said();
-        let from = said.find("http://127.0.0.1:")?;
-        let end = said[from + 17..].find(|c: char| !c.is_ascii_digit())?;
-        let address = said[from..from + 17 + end].to_owned();
+        let message = message();
+        let from = message.find("http://127.0.0.1:")?;
+        let end = message[from + 17..].find(|c: char| !c.is_ascii_digit())?;
+        let address = message[from..from + 17 + end].to_owned();
         (!address.ends_with(":0")).then_some(address)
     };
     until("the server listens", async || find().is_some()).await;

@@ -236,13 +236,13 @@ impl World {
             Step::Settle => (RunMode::Due, at(27, 30)),
             Step::Refetch => (backfill(hours(23, 27), true), at(27, 30)),
         };
-        let conduct = RunOptions {
+        let options = RunOptions {
             clock: Clock::AsOf(now),
             at_a_time: self.at_a_time,
             claim_life: self.claim_life,
             ..RunOptions::new(CancellationToken::new())
         };
-        run::run(job, what, &conduct).await
+        run::run(job, what, &options).await
     }
 
     /// Runs one step until it ends, or the process dies: `None`.

@@ -185,7 +185,7 @@ async fn a_re_read_adds_no_line_again_after_it_was_put_aside_but_one_more_of_it_
         world.provider.show_late(true);
         let report = world.pull(27, false).await;
         assert_eq!(world.counts().await, open(1, 2));
-        assert_eq!(report.tally.counts.quarantined, 1);
+        assert_eq!(report.totals.counts.quarantined, 1);
         // acknowledging what is acknowledged changes nothing
         world.ack(&lines).await;
         assert_eq!(world.counts().await, open(1, 2));
@@ -205,12 +205,12 @@ async fn a_job_that_another_run_holds_is_left_to_it() {
     };
     // in the faulty store's eyes every claim has expired, so this one looks for itself
     world.provider.learn(true);
-    let (job, conduct) = (world.job(lake), RunOptions::new(CancellationToken::new()));
-    let held = run::replay(&job, None, &conduct).await.unwrap();
+    let (job, options) = (world.job(lake), RunOptions::new(CancellationToken::new()));
+    let held = run::replay(&job, None, &options).await.unwrap();
     assert!(matches!(held, RunOutcome::Held(_)), "{held:?}");
     assert_eq!(world.counts().await, open(3, 0));
     log.release(None).await.unwrap();
-    let ran = run::replay(&job, None, &conduct).await.unwrap();
+    let ran = run::replay(&job, None, &options).await.unwrap();
     assert!(matches!(ran, RunOutcome::Ran(_)), "{ran:?}");
     assert_eq!(world.counts().await, open(1, 2));
 }
@@ -221,9 +221,9 @@ async fn a_replay_that_is_stopped_leaves_the_rest_open() {
     world.pull(25, false).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    let conduct = RunOptions::new(stop);
+    let options = RunOptions::new(stop);
     let job = world.job(world.process(Fault::None).lake());
-    let RunOutcome::Ran(replayed) = run::replay(&job, None, &conduct).await.unwrap() else {
+    let RunOutcome::Ran(replayed) = run::replay(&job, None, &options).await.unwrap() else {
         panic!("nobody else runs this job");
     };
     assert!(replayed.unfinished && replayed.lines.is_empty());
@@ -244,8 +244,8 @@ async fn a_replayed_row_was_ingested_when_its_line_was_pulled() {
     };
     rig.tick(at(25, 0)).await;
     rig.sim.learn(true);
-    let conduct = RunOptions::new(CancellationToken::new());
-    run::replay(&rig.job, None, &conduct).await.unwrap();
+    let options = RunOptions::new(CancellationToken::new());
+    run::replay(&rig.job, None, &options).await.unwrap();
     let lines = rig.quarantine().await;
     for id in ["bad-1", "bad-2"] {
         let rows = rig.rows().await;

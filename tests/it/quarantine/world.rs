@@ -73,13 +73,13 @@ impl World {
 
     async fn run(&self, lane: RunMode, hour: i64, learned: bool) -> RunReport {
         self.provider.learn(learned);
-        let conduct = RunOptions {
+        let options = RunOptions {
             clock: Clock::AsOf(at(hour, 0)),
             at_a_time: 1,
             ..RunOptions::new(CancellationToken::new())
         };
         let job = self.job(self.lake());
-        match run::run(&job, lane, &conduct).await.unwrap() {
+        match run::run(&job, lane, &options).await.unwrap() {
             RunOutcome::Ran(report) => {
                 assert!(
                     report.failures.is_empty() && !report.unfinished,
@@ -98,8 +98,8 @@ impl World {
         these: Option<&BTreeSet<LinePlace>>,
     ) -> Result<RunOutcome<Replayed>, RunError> {
         self.provider.learn(true);
-        let conduct = RunOptions::new(CancellationToken::new());
-        run::replay(&self.job(process.lake()), these, &conduct).await
+        let options = RunOptions::new(CancellationToken::new());
+        run::replay(&self.job(process.lake()), these, &options).await
     }
 
     /// Replays; what became of each line.

@@ -142,7 +142,7 @@ impl<S: Simulator> Rig<S> {
         stop: &CancellationToken,
     ) -> RunReport {
         self.sim.set_now(now);
-        let conduct = RunOptions {
+        let options = RunOptions {
             clock: Clock::AsOf(now),
             ..RunOptions::new(stop.clone())
         };
@@ -150,7 +150,7 @@ impl<S: Simulator> Rig<S> {
         if let RunMode::Backfill { .. } = lane {
             job.memory = RunCache::default(); // a command is a process of its own
         }
-        match run::run(&job, lane, &conduct).await.unwrap() {
+        match run::run(&job, lane, &options).await.unwrap() {
             RunOutcome::Ran(report) => report,
             RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }
@@ -284,8 +284,8 @@ pub(crate) fn failures(report: &RunReport) -> String {
             write!(chain, ": {error}").unwrap();
             cause = error.source();
         }
-        if let Some((said, _)) = chain.split_once(", correlation id") {
-            chain.truncate(said.len());
+        if let Some((message, _)) = chain.split_once(", correlation id") {
+            chain.truncate(message.len());
         }
         let (stream, range, kind) = (&failure.stream, failure.range, failure.error.kind());
         writeln!(text, "{stream} {range} {kind}: {chain}").unwrap();

@@ -38,11 +38,11 @@ pub(super) async fn try_verify<S: Simulator>(
     now: Timestamp,
 ) -> Result<Verification, RunError> {
     rig.sim.set_now(now);
-    let conduct = RunOptions {
+    let options = RunOptions {
         clock: Clock::AsOf(now),
         ..RunOptions::new(CancellationToken::new())
     };
-    auditlake::verify::verify(&rig.job, range, &conduct).await
+    auditlake::verify::verify(&rig.job, range, &options).await
 }
 
 /// Verifies, and fails if a part of the range couldn't be.

@@ -28,7 +28,7 @@ struct Client {
 }
 
 /// Returns the status; for an error, the first violation's field and code, or the detail.
-fn said(reply: &Reply) -> String {
+fn message(reply: &Reply) -> String {
     if reply.status == 200 {
         return "200".to_owned();
     }
@@ -148,7 +148,7 @@ async fn a_token_takes_the_app_key_a_form_and_the_right_client() {
     ) {
         let (old, new) = change.split_once('|').unwrap();
         let form = SIGN_IN.replace(old, new);
-        assert_eq!(said(&client.ask(TOKEN, FORM, &form).await), wanted);
+        assert_eq!(message(&client.ask(TOKEN, FORM, &form).await), wanted);
     }
     for (account, kind, status) in [
         ("GHIJKL", FORM, 404),
@@ -159,7 +159,7 @@ async fn a_token_takes_the_app_key_a_form_and_the_right_client() {
         assert_eq!(client.ask(&path, kind, SIGN_IN).await.status, status);
     }
     let keyless = Reply::of(client.bare(TOKEN, FORM, SIGN_IN)).await;
-    assert_eq!(said(&keyless), NO_KEY);
+    assert_eq!(message(&keyless), NO_KEY);
     for (shape, members) in [
         (TokenAnswer::Minimal, 2),
         (TokenAnswer::Documented, 3),
@@ -185,18 +185,18 @@ async fn a_search_takes_both_credentials_for_as_long_as_they_live() {
         (bare().bearer_auth(&client.token), NO_KEY),
         (bare().header("appkey", "sim-app-key"), NO_TOKEN),
     ] {
-        assert_eq!(said(&Reply::of(request).await), wanted);
+        assert_eq!(message(&Reply::of(request).await), wanted);
     }
     client.sign_in().await;
     for wanted in ["200", "200", "200", NO_TOKEN] {
-        assert_eq!(said(&client.users("").await), wanted);
+        assert_eq!(message(&client.users("").await), wanted);
     }
     client.sign_in().await;
-    assert_eq!(said(&client.users("").await), "200");
+    assert_eq!(message(&client.users("").await), "200");
     client.sim.revoke_tokens();
-    assert_eq!(said(&client.users("").await), NO_TOKEN);
+    assert_eq!(message(&client.users("").await), NO_TOKEN);
     client.sim.set_app_key("rotated");
-    assert_eq!(said(&client.users("").await), NO_KEY);
+    assert_eq!(message(&client.users("").await), NO_KEY);
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn both_limits_refuse_in_their_own_words() {
         assert_eq!(reply.header("ratelimit-remaining"), remaining);
     }
     let refused = client.users("").await;
-    assert_eq!(said(&refused), "429 Spike limit has been exhausted");
+    assert_eq!(message(&refused), "429 Spike limit has been exhausted");
     assert_eq!(refused.header("ratelimit-policy"), "2;w=3600");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 3_000);
     let client = Client::with(|it| it.quota = hourly(2)).await;
@@ -248,7 +248,10 @@ async fn both_limits_refuse_in_their_own_words() {
     let exhausted = "429 Tenant Quota has been exhausted";
     for wanted in [exhausted, "200", exhausted] {
         let reply = client.users("").await;
-        assert_eq!((&*said(&reply), reply.header("retry-after")), (wanted, ""));
+        assert_eq!(
+            (&*message(&reply), reply.header("retry-after")),
+            (wanted, "")
+        );
     }
 }
 
@@ -265,7 +268,7 @@ async fn services_differ_in_permissions_faults_types_bounds_and_order() {
     let failed = client.search(MATCH, "", &week("QUEUE")).await;
     let words = "500 An internal server error was encountered.";
     assert_eq!(
-        (&*said(&failed), failed.header("retry-after")),
+        (&*message(&failed), failed.header("retry-after")),
         (words, "3")
     );
     let names = [endpoint::TOKEN, endpoint::USER, endpoint::MATCH];
@@ -331,7 +334,7 @@ async fn bodies_and_queries_are_checked_member_by_member() {
         body[name] = serde_json::from_str(&value.replace("LONG", &long)).unwrap();
         let wanted = wanted.replace("malformed", MALFORMED);
         let reply = client.search(USER, "", &body).await;
-        assert_eq!(said(&reply), wanted, "{member}");
+        assert_eq!(message(&reply), wanted, "{member}");
         body.as_object_mut().unwrap().remove(name);
         let needed = ["type", "startDate", "endDate"].contains(&name);
         let wanted = if needed {
@@ -339,10 +342,10 @@ async fn bodies_and_queries_are_checked_member_by_member() {
         } else {
             "200".to_owned()
         };
-        assert_eq!(said(&client.search(USER, "", &body).await), wanted);
+        assert_eq!(message(&client.search(USER, "", &body).await), wanted);
     }
     for body in [json!([]), json!(null), json!("{}")] {
-        assert_eq!(said(&client.search(USER, "", &body).await), MALFORMED);
+        assert_eq!(message(&client.search(USER, "", &body).await), MALFORMED);
     }
     for (query, wanted) in table(
         "
@@ -362,7 +365,7 @@ async fn bodies_and_queries_are_checked_member_by_member() {
         ?size=50                     => 400 The query parameter size is not expected
         ?pageSize=50&pageSize=50     => 400 The query parameter pageSize is not expected",
     ) {
-        assert_eq!(said(&client.users(query).await), wanted, "{query}");
+        assert_eq!(message(&client.users(query).await), wanted, "{query}");
     }
 }
 

@@ -52,8 +52,8 @@ fn read(body: impl AsRef<[u8]>) -> String {
     match end {
         // records before a fault may be lost with the piece that holds it, but the refusal is the same
         Err(refusal) => {
-            let said = format!("] {}: {refusal}", refusal.kind());
-            assert!(bytes.ends_with(&said), "{said}");
+            let message = format!("] {}: {refusal}", refusal.kind());
+            assert!(bytes.ends_with(&message), "{message}");
         }
         end => assert_eq!(shown((records, end)), bytes),
     }
@@ -92,7 +92,7 @@ fn every_form_of_nothing_and_of_one_is_known() {
 
 #[test]
 fn what_is_no_answer_is_refused_with_a_reason() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for body in [
         "",
         "   ",
@@ -120,11 +120,11 @@ fn what_is_no_answer_is_refused_with_a_reason() {
         r#"{"error":"Session expired","code":7}"#,
         r#"{"audit":[{"id":1}],"limitExceeded":true}"#,
     ] {
-        said.push(format!("{body:<46} {}", read(body)));
+        lines.push(format!("{body:<46} {}", read(body)));
     }
     let long = format!("<p>{}", "x y ".repeat(1_000));
-    said.push(format!("{:<46} {}", "a long page", read(long)));
-    insta::assert_snapshot!(said.join("\n"));
+    lines.push(format!("{:<46} {}", "a long page", read(long)));
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn no_more_is_held_than_one_record() {
 
 #[test]
 fn round_counts_are_told_of_and_a_known_cap_is_too_many() {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for (rows, max_rows) in [
         (0, None),
         (49, None),
@@ -213,9 +213,9 @@ fn round_counts_are_told_of_and_a_known_cap_is_too_many() {
             Ok(page) => page.remark.unwrap_or_default(),
             Err(refusal) => format!("{}: {refusal}", refusal.kind()),
         };
-        said.push(format!("{rows} of {max_rows:?}: {end}"));
+        lines.push(format!("{rows} of {max_rows:?}: {end}"));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 /// In pieces of any length, a record that isn't JSON affects no other.
