@@ -1,6 +1,7 @@
 //! One run of one job: claim, recover, pull, write, commit, release.
 
 mod account;
+mod bounds;
 mod cache;
 mod claim;
 mod commit;
@@ -8,6 +9,7 @@ pub(crate) mod compute;
 pub(crate) mod decode;
 pub(crate) mod dedup;
 mod error;
+pub(crate) mod event;
 pub mod feed;
 pub mod future;
 pub(crate) mod identity;
@@ -20,6 +22,7 @@ mod progress;
 mod pull;
 pub(crate) mod quarantine;
 pub(crate) mod queue;
+mod range_pull;
 mod recover;
 mod replay;
 mod report;

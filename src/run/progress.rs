@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
+use super::event::{InFlight, TooOld};
 use super::future;
 use super::job::{Job, RunMode};
 use super::overlap::first_of;
 use super::plan;
 use super::queue::MissedRange;
-use super::worker::{InFlight, TooOld};
 use crate::lake::{Commit, Origin, Progress, Work};
 use crate::model::{FailureKind, Range, Timestamp};
 use crate::providers::Stream;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::decode::RefusedRecord;
 use super::error::RunError;
-use super::worker::InFlight;
+use super::event::InFlight;
 use crate::foreign;
 use crate::lake::quarantine::{self, QuarantineLine};
 use crate::lake::{Lake, LakeError};

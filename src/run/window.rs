@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, TimeDelta};
 
 use super::decode::RowKey;
+use super::event::InFlight;
 use super::progress::Admission;
 use super::report::RunTotals;
-use super::worker::InFlight;
 use crate::lake::{self, OpenRange, Progress, Pulled, RecordCounts};
 use crate::model::{Range, Timestamp};
 use crate::text;

@@ -35,9 +35,10 @@ use crate::clock::{Clock, real_now};
 use crate::lake;
 use crate::model::{Range, RangeSet, Timestamp};
 use crate::run::compute::CpuPool;
+use crate::run::event::{InFlight, WorkerEvent};
 use crate::run::queue::{self, WindowQueue};
 use crate::run::time::Time;
-use crate::run::worker::{InFlight, WorkerEvent, Workers};
+use crate::run::worker::Workers;
 use crate::run::{Job, RunError, RunOptions, StreamFailure, plan};
 
 /// Compares the lake's rows in `range` with the provider's records.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::verification::Verification;
 use crate::model::{FailureKind, Range, RangeSet, Timestamp};
 use crate::providers::Stream;
-use crate::run::worker::{InFlight, TooOld};
+use crate::run::event::{InFlight, TooOld};
 use crate::run::{RunError, RunTotals, StreamFailure};
 
 /// The number of pieces in a row without an answer after which a stream is skipped.

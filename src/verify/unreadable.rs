@@ -1,8 +1,8 @@
 //! Records that can't be parsed, which should be in the job's quarantine.
 
 use crate::model::Timestamp;
+use crate::run::event::InFlight;
 use crate::run::quarantine::HeldRecords;
-use crate::run::worker::InFlight;
 use crate::run::{Job, RunError};
 
 /// The provider's unreadable records.
