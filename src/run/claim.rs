@@ -45,7 +45,7 @@ pub(super) async fn claimed<R>(
         ..LogRun::new(&job.log, options.claim_life)
     };
     let trace_id = tracing::field::Empty;
-    let span = tracing::info_span!("run", job = job.name, run = %run.id, lane = %mode, trace_id);
+    let span = tracing::info_span!("run", job = job.name, run = %run.id, mode = %mode, trace_id);
     note_trace(&span);
     async {
         // 1. Claim. A claim only saves work; safety comes from the create-if-absent of every commit and the order of

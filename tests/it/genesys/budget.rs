@@ -70,12 +70,12 @@ fn backfill(turn: TimeDelta) -> RunMode {
     }
 }
 
-async fn run(job: &run::Job, lane: RunMode, stop: &CancellationToken) -> RunReport {
+async fn run(job: &run::Job, mode: RunMode, stop: &CancellationToken) -> RunReport {
     let options = RunOptions {
         clock: Clock::AsOf(at(NOW)),
         ..RunOptions::new(stop.clone())
     };
-    match run::run(job, lane, &options).await.unwrap() {
+    match run::run(job, mode, &options).await.unwrap() {
         RunOutcome::Ran(report) => {
             assert_eq!(failures(&report), "");
             report
@@ -224,7 +224,7 @@ async fn figures_a_backfill_delays_due_pulls_by_one_window_at_most() {
     assert!(slower <= 1.0, "{slower} windows slower");
 }
 
-/// The lane of a backfill gives way, but isn't forgotten: it has what the due pulls leave.
+/// A backfill yields, but isn't starved: it has what the due pulls leave.
 #[tokio::test(start_paused = true)]
 async fn a_backfill_goes_on_beside_due_pulls() {
     let rig = rig(RateCount::Fixed).await;

@@ -6,9 +6,9 @@
 )]
 
 mod awkward;
+mod backfills;
 mod budget;
 mod golden;
-mod lanes;
 mod late;
 mod modes;
 mod states;

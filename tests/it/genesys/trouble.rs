@@ -53,7 +53,7 @@ async fn run_and_meddle(
         meddle();
         hold.cancel();
     };
-    let (report, ()) = tokio::join!(rig.lane(RunMode::Due, at(NOW), stop), meddling);
+    let (report, ()) = tokio::join!(rig.mode(RunMode::Due, at(NOW), stop), meddling);
     report
 }
 

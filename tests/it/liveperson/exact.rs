@@ -191,7 +191,7 @@ async fn a_zone_with_folds_loses_nothing() {
         let options = format!("timezone: US/Eastern, days_in_timezone: {known}");
         let rig = Rig::with(&spec, settings, APP, &options).await;
         for hour in [6, 12, 18, 24, 48] {
-            rig.lane(
+            rig.mode(
                 auditlake::run::RunMode::Backfill {
                     range: super::support::range("2026-11-01", "2026-11-02"),
                     refetch: false,

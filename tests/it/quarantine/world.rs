@@ -63,15 +63,15 @@ impl World {
 
     /// All of it again.
     pub(super) async fn refetch(&self, hour: i64) -> RunReport {
-        let lane = RunMode::Backfill {
+        let mode = RunMode::Backfill {
             range: hours(23, hour),
             refetch: true,
             turn: TimeDelta::hours(1),
         };
-        self.run(lane, hour, true).await
+        self.run(mode, hour, true).await
     }
 
-    async fn run(&self, lane: RunMode, hour: i64, learned: bool) -> RunReport {
+    async fn run(&self, mode: RunMode, hour: i64, learned: bool) -> RunReport {
         self.provider.learn(learned);
         let options = RunOptions {
             clock: Clock::AsOf(at(hour, 0)),
@@ -79,7 +79,7 @@ impl World {
             ..RunOptions::new(CancellationToken::new())
         };
         let job = self.job(self.lake());
-        match run::run(&job, lane, &options).await.unwrap() {
+        match run::run(&job, mode, &options).await.unwrap() {
             RunOutcome::Ran(report) => {
                 assert!(
                     report.failures.is_empty() && !report.unfinished,

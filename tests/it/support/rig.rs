@@ -131,13 +131,13 @@ impl<S: Simulator> Rig<S> {
 
     /// Both clocks at `now`, and all that is due.
     pub(crate) async fn run(&self, now: Timestamp) -> RunReport {
-        self.lane(RunMode::Due, now, &CancellationToken::new())
+        self.mode(RunMode::Due, now, &CancellationToken::new())
             .await
     }
 
-    pub(crate) async fn lane(
+    pub(crate) async fn mode(
         &self,
-        lane: RunMode,
+        mode: RunMode,
         now: Timestamp,
         stop: &CancellationToken,
     ) -> RunReport {
@@ -147,10 +147,10 @@ impl<S: Simulator> Rig<S> {
             ..RunOptions::new(stop.clone())
         };
         let mut job = self.job.clone();
-        if let RunMode::Backfill { .. } = lane {
+        if let RunMode::Backfill { .. } = mode {
             job.memory = RunCache::default(); // a command is a process of its own
         }
-        match run::run(&job, lane, &options).await.unwrap() {
+        match run::run(&job, mode, &options).await.unwrap() {
             RunOutcome::Ran(report) => report,
             RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }
@@ -166,12 +166,12 @@ impl<S: Simulator> Rig<S> {
 
     pub(crate) async fn backfill(&self, range: Range, refetch: bool, now: Timestamp) -> RunReport {
         let turn = TimeDelta::hours(1);
-        let lane = RunMode::Backfill {
+        let mode = RunMode::Backfill {
             range,
             refetch,
             turn,
         };
-        self.lane(lane, now, &CancellationToken::new()).await
+        self.mode(mode, now, &CancellationToken::new()).await
     }
 
     pub(crate) async fn newest(&self) -> Commit {

@@ -69,7 +69,7 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
 
     let (stop, hold) = (CancellationToken::new(), CancellationToken::new());
     let range = range("2026-03-01", "2026-03-02");
-    let lane = RunMode::Backfill {
+    let mode = RunMode::Backfill {
         range,
         refetch: true,
         turn: TimeDelta::hours(1),
@@ -92,7 +92,7 @@ async fn a_refetch_that_is_stopped_goes_on_where_it_was() {
         clock: auditlake::clock::Clock::AsOf(at(NOW)),
         ..auditlake::run::RunOptions::new(stop.clone())
     };
-    let (ran, ()) = tokio::join!(auditlake::run::run(&job, lane, &options), stopping);
+    let (ran, ()) = tokio::join!(auditlake::run::run(&job, mode, &options), stopping);
     let auditlake::run::RunOutcome::Ran(report) = ran.unwrap() else {
         panic!("held");
     };
@@ -122,12 +122,12 @@ async fn a_backfill_whose_turn_is_over_leaves_the_rest() {
         from_noon(),
     )
     .await;
-    let lane = RunMode::Backfill {
+    let mode = RunMode::Backfill {
         range: range("2026-03-01", "2026-03-02"),
         refetch: false,
         turn: TimeDelta::zero(),
     };
-    let report = rig.lane(lane, at(NOW), &CancellationToken::new()).await;
+    let report = rig.mode(mode, at(NOW), &CancellationToken::new()).await;
     assert!(report.unfinished);
     assert_eq!(report.totals.windows, 0);
 }
