@@ -346,7 +346,7 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
         ValueForm::Flag => or(flag(value).is_some(), "is neither `true` nor `false`"),
         ValueForm::Length => match length(value) {
             None => Err("is not a duration; write a number and its unit, like `30s`, `500ms` or `2m`".to_owned()),
-            Some(Duration::ZERO) => Err("is no time at all: every request would fail; write at least `1ms`".to_owned()),
+            Some(Duration::ZERO) => Err("is zero, so every request would fail; write at least `1ms`".to_owned()),
             Some(_) => Ok(()),
         },
         ValueForm::Count => or(value.parse::<usize>().is_ok(), "is not a whole number"),

@@ -62,7 +62,7 @@ async fn a_setting_that_cant_be_read_is_a_problem_with_its_place() {
         (
             "aws_connect_timeout: '0s'",
             "'0s'",
-            "invalid `aws_connect_timeout`: `0s` is no time at all",
+            "invalid `aws_connect_timeout`: `0s` is zero",
         ),
         (
             "allow_http: ja",
