@@ -27,7 +27,7 @@ pub(super) struct StatusArgs {
     #[arg(long = "job", value_name = "NAME")]
     jobs: Vec<String>,
 
-    /// Exit with 3 if a job fails, has a gap, a stale watermark or open lines in quarantine; prints only that
+    /// Print only the problems, and exit with 3 if there are any: a failing job, a gap, a stale watermark, open lines in quarantine
     #[arg(long)]
     check: bool,
 

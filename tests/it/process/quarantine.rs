@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use auditlake::lake::quarantine::{QuarantineLine, id_of};
 use auditlake::lake::{ClaimOutcome, JobLog, Lake, LogRun};
-use auditlake::model::Range;
+use auditlake::model::{Range, Timestamp};
 use auditlake::sim::genesys::DatasetSpec;
 use chrono::TimeDelta;
 use insta::assert_snapshot;
@@ -162,6 +162,33 @@ async fn mistakes() {
     }
     assert_snapshot!(shown.text());
     assert_eq!(files(&folder(&world, "acknowledged")), [] as [PathBuf; 0]);
+}
+
+/// The table of runs lacks a day whose log is about to be pruned: a problem of the lake, in no job's findings.
+#[tokio::test]
+async fn check_reports_history_that_is_about_to_be_lost() {
+    let world = world(&[]).await;
+    let ago = |text: &mut Value, days| {
+        let then: Timestamp = serde_json::from_value(text.take()).unwrap();
+        *text = serde_json::to_value(then - TimeDelta::days(days)).unwrap();
+    };
+    for path in files(&folder(&world, "commits")) {
+        let mut commit: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        ago(&mut commit["at"], 26);
+        std::fs::write(path, commit.to_string()).unwrap();
+    }
+    let lost = world.run(&["status", "--check"]).await.assert_code(3);
+    assert!(
+        lost.stdout
+            .starts_with("history: the table audit_runs lacks the history since "),
+        "{}",
+        lost.stdout
+    );
+    let json = world.run(&["status", "--check", "--json"]).await;
+    let json = json.assert_code(3);
+    assert_eq!(check(&json.stdout)[0]["findings"], json!([]));
+    let reported = format!("error: {}", lost.stdout);
+    assert_eq!(json.stderr, reported);
 }
 
 #[tokio::test]
