@@ -48,7 +48,7 @@ enum Scenario {
     Runs,
     Killed,
     Well,
-    Holed,
+    WithGap,
     Stale,
     Unread,
     Torn,
@@ -117,7 +117,7 @@ impl Place {
 
     async fn make(&self, before: Scenario) {
         let start = self.scheduled.job.policy.start;
-        let (whole, holed) = (
+        let (whole, with_gap) = (
             [(start, real_now())],
             [
                 (start, start + TimeDelta::days(1)),
@@ -153,7 +153,7 @@ impl Place {
             Scenario::Runs => drop(self.claim(TimeDelta::seconds(30)).await),
             Scenario::Killed => drop(self.claim(TimeDelta::zero()).await),
             Scenario::Well => self.run(&whole, vec![]).await,
-            Scenario::Holed => self.run(&holed, vec![]).await,
+            Scenario::WithGap => self.run(&with_gap, vec![]).await,
             Scenario::Unread => {
                 self.run(&whole, vec![]).await;
                 let asked = crate::model::Range::new(start, start + TimeDelta::hours(1)).unwrap();
@@ -236,7 +236,7 @@ async fn all_surfaces_say_the_same_of_every_kind_of_failure() {
         (Scenario::Runs, JobState::Running, vec![]),
         (Scenario::Killed, JobState::Interrupted, vec![]),
         (Scenario::Well, JobState::Idle, vec![]),
-        (Scenario::Holed, JobState::Idle, vec![Gap]),
+        (Scenario::WithGap, JobState::Idle, vec![Gap]),
         (Scenario::Stale, JobState::NeverRan, vec![Stale]),
         (Scenario::Unread, JobState::Idle, vec![Quarantine]),
         (Scenario::Torn, JobState::Unreadable, vec![Unreadable]),

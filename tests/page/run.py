@@ -2,7 +2,7 @@
 
 run.py BINARY SIMULATOR CHROMIUM [TEST ...]
 
-The daemon is real, and so is its lake, which comes from the simulators: four providers, and a job with a hole, as it is
+The daemon is real, and so is its lake, which comes from the simulators: four providers, and a job with a gap, as it is
 left by a backfill of an older stretch. Pictures of all pages are left in target/page, for eyes.
 """
 
@@ -28,9 +28,9 @@ SCRATCH = ROOT / "target" / "page"
 
 RECORDS, DAYS = 20_000, 17
 JOB = "genesys-audits"
-#: How many days ago the job began at first, and which older stretch was filled since: what lies between is the hole.
+#: How many days ago the job began at first, and which older stretch was filled since: what lies between is the gap.
 FIRST, FILLED = 8, (17, 13)
-#: So slow that the backfill of the hole can be watched.
+#: So slow that the backfill of the gap can be watched.
 SLOW = "600/min"
 #: Of the daemon's connections, as in jobs.yaml.
 LIMITS = {"GENESYS_RATE_LIMIT": "300/min", **{f"{name}_RATE_LIMIT": "60/min" for name in ["AVAYA", "LIVEPERSON", "EVERYWARE"]}}
@@ -50,7 +50,7 @@ def main():
         playwright = until_the_end.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         until_the_end.callback(browser.close)
-        for test in [it_looks_well, it_shows_the_hole, it_works_without_javascript, it_says_what_cant_be_read,
+        for test in [it_looks_well, it_shows_the_gap, it_works_without_javascript, it_says_what_cant_be_read,
                      it_follows_a_backfill, it_says_that_nobody_answers]:
             if wanted and test.__name__ not in wanted:
                 continue
@@ -82,7 +82,7 @@ class World:
         return (self.now - datetime.timedelta(days=ago)).date()
 
     def configure(self, start):
-        """The repository's jobs.yaml; the job with the hole begins at `start` and isn't due before half a day is over."""
+        """The repository's jobs.yaml; the job with the gap begins at `start` and isn't due before half a day is over."""
         jobs = (ROOT / "jobs.yaml").read_text()
         ours = jobs.replace('schedule: "*/15 * * * *"', f'start: {start}\n    schedule: "0 {(self.now.hour + 12) % 24} * * *"')
         assert ours != jobs
@@ -128,8 +128,8 @@ class World:
         until("the daemon is ready", lambda: get(base + "/readyz") == "ready\n")
         return base
 
-    def hole(self):
-        """The days of the hole."""
+    def gap(self):
+        """The days of the gap."""
         return [str(self.day(ago)) for ago in range(FILLED[1], FIRST, -1)]
 
 
@@ -200,34 +200,34 @@ def it_looks_well(browser, base, world):
                 assert scroll, f"{where}: something that scrolls can't be reached by keyboard"
 
 
-def holes(page, within="main"):
-    """The days that a page shows as holes, told by their words."""
+def gaps(page, within="main"):
+    """The days that a page shows as gaps, told by their words."""
     titles = page.locator(f"{within} td.h").evaluate_all("cells => cells.map(cell => cell.title)")
-    days = [re.fullmatch(r"([\d-]+): HOLE, passed over; .* missing of .*", title) for title in titles]
+    days = [re.fullmatch(r"([\d-]+): GAP, passed over; .* missing of .*", title) for title in titles]
     assert all(days), titles
     return sorted(day[1] for day in days)
 
 
-def it_shows_the_hole(browser, base, world):
+def it_shows_the_gap(browser, base, world):
     with page_of(browser, base, "/") as page:
         row = f".calendar tr:has(a[href='/jobs/{JOB}'])"
-        assert holes(page, row) == world.hole(), holes(page, row)
-        assert holes(page) == world.hole(), "no other job has one"
+        assert gaps(page, row) == world.gap(), gaps(page, row)
+        assert gaps(page) == world.gap(), "no other job has one"
         assert page.locator(".verdict").inner_text() == "! 1 job needs a look"
         signs = page.locator("td.h").all_inner_texts()
         assert set(signs) == {"!"}, "not by colour alone"
         page.click(f".jobs a[href='/jobs/{JOB}']")
-        assert holes(page, ".days") == world.hole()
-        assert page.locator("td.e").count() == 0, "what comes after the hole is fresh, though the watermark is old"
+        assert gaps(page, ".days") == world.gap()
+        assert page.locator("td.e").count() == 0, "what comes after the gap is fresh, though the watermark is old"
         assert page.locator("td.h strong").first.inner_text() == "! 1d"
-        since, to = (f"{day}T00:00:00Z" for day in (world.hole()[0], world.day(FIRST)))
+        since, to = (f"{day}T00:00:00Z" for day in (world.gap()[0], world.day(FIRST)))
         assert page.get_by_text(f"auditlake backfill --job {JOB} --from {since} --to {to}").is_visible()
 
 
 def it_works_without_javascript(browser, base, world):
     for path in ["/", f"/jobs/{JOB}"]:
         with page_of(browser, base, path, javascript=False) as page:
-            assert holes(page) == world.hole(), path
+            assert gaps(page) == world.gap(), path
             assert page.locator("meta[http-equiv=refresh]").get_attribute("content") == "30"
             assert page.locator("#live").inner_text() == ""
     with page_of(browser, base, "/", javascript=False) as page:
@@ -271,15 +271,15 @@ def it_follows_a_backfill(browser, base, world):
         )
         try:
             page.locator(".title .running").wait_for()
-            all_of_it = len(world.hole())
-            comes("a part of the hole is filled", page, lambda: len(holes(page)) < all_of_it)
+            all_of_it = len(world.gap())
+            comes("a part of the gap is filled", page, lambda: len(gaps(page)) < all_of_it)
             assert slow.poll() is None, "it is under way"
-            assert holes(page) == world.hole()[-len(holes(page)):], "the oldest days are filled first"
+            assert gaps(page) == world.gap()[-len(gaps(page)):], "the oldest days are filled first"
         finally:
             slow.send_signal(signal.SIGTERM)
             slow.wait()
         subprocess.run(command, env=world.environment(), check=True, capture_output=True)
-        comes("all of the hole is filled", page, lambda: not holes(page))
+        comes("all of the gap is filled", page, lambda: not gaps(page))
         assert page.locator(".title .badge").inner_text() == "✓ whole"
         assert page.evaluate("window.same"), "the page was never loaded again"
         assert page.locator("#streams-more").get_attribute("open") is not None

@@ -1,23 +1,27 @@
-//! What is missing in the progress of streams: holes, lost ranges, and the watermark.
+//! What is missing in the progress of streams: gaps, lost ranges, and the watermark.
 
 use crate::lake::{Commit, Progress, Work};
 use crate::model::{Range, RangeSet, Timestamp};
 
 use super::policy::Policy;
 
-/// Returns the holes in a stream's coverage: the ranges between the job's start and the end of the coverage that
+/// Returns the gaps in a stream's coverage: the ranges between the job's start and the end of the coverage that
 /// weren't pulled, although the last run that completed its plan had planned them, or that failed in a run that could
 /// pull others.
 ///
 /// After that instant, the windows of a current or interrupted run end in any order, so missing ranges there are still
 /// to be pulled. The age of the watermark shows how long that takes.
-pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy) -> RangeSet {
+pub fn stream_gaps(
+    progress: &Progress,
+    planned_at: Option<Timestamp>,
+    policy: &Policy,
+) -> RangeSet {
     let Some(last) = progress.coverage.iter().next_back().map(|last| last.to()) else {
         return RangeSet::default();
     };
     let passed = progress.passed();
     let planned = planned_at.map(|at| policy.horizon(at));
-    let mut holes = planned
+    let mut gaps = planned
         .and_then(|planned| Range::new(policy.start, last.min(planned)))
         .map(|whole| passed.missing(whole))
         .unwrap_or_default();
@@ -31,18 +35,20 @@ pub fn holes(progress: &Progress, planned_at: Option<Timestamp>, policy: &Policy
             Range::new(from, failed.range.to().min(last))
         })
         .flat_map(|failed| Vec::from(passed.missing(failed)))
-        .for_each(|hole| holes.insert(hole));
-    holes
+        .for_each(|gap| gaps.insert(gap));
+    gaps
 }
 
-/// Returns the holes of every current stream of the job as of `commit`, each with its stream.
+/// Returns the gaps of every current stream of the job as of `commit`, each with its stream.
 pub fn gaps<'a>(
     commit: &'a Commit,
     policy: &'a Policy,
 ) -> impl Iterator<Item = (&'a String, Range)> {
     commit.current().flat_map(move |(stream, progress)| {
-        let holes: Vec<Range> = holes(progress, commit.planned_at, policy).iter().collect();
-        holes.into_iter().map(move |hole| (stream, hole))
+        let gaps: Vec<Range> = stream_gaps(progress, commit.planned_at, policy)
+            .iter()
+            .collect();
+        gaps.into_iter().map(move |gap| (stream, gap))
     })
 }
 

@@ -19,7 +19,7 @@ use crate::model::{Range, RangeSet, Timestamp};
 use grid::{cell_end, on_grid, seconds};
 use windows::Windows;
 
-pub use gaps::{gaps, holes, lost, watermark};
+pub use gaps::{gaps, lost, stream_gaps, watermark};
 pub use outcome::{begin_refetch, fail, failed_at, finish, give_up, uncover};
 pub use policy::Policy;
 pub use windows::{Plan, Task};

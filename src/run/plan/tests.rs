@@ -210,25 +210,25 @@ fn a_pass_that_is_no_longer_wanted_is_forgotten() {
 #[test]
 fn a_hole_is_what_a_whole_plan_left_out_before_something_that_was_pulled() {
     let mut progress = Progress::default();
-    let holes = |progress: &Progress, planned_at: Option<i64>| -> Vec<Range> {
-        let found = super::holes(progress, planned_at.map(at), &policy());
+    let gaps = |progress: &Progress, planned_at: Option<i64>| -> Vec<Range> {
+        let found = super::stream_gaps(progress, planned_at.map(at), &policy());
         found.iter().collect()
     };
-    assert_eq!(holes(&progress, Some(1_000)), []);
+    assert_eq!(gaps(&progress, Some(1_000)), []);
     // a first load in progress: its second window ends before its first
     finish(&mut progress, range(60, 120), at(500), &policy());
-    assert_eq!(holes(&progress, None), []);
+    assert_eq!(gaps(&progress, None), []);
     // it completed its plan, and the first window failed
-    assert_eq!(holes(&progress, Some(500)), [range(0, 60)]);
+    assert_eq!(gaps(&progress, Some(500)), [range(0, 60)]);
     finish(&mut progress, range(180, 240), at(500), &policy());
-    assert_eq!(holes(&progress, Some(500)), [range(0, 60), range(120, 180)]);
-    // the next run is in progress: the ranges that it has yet to pull aren't holes
-    assert_eq!(holes(&progress, Some(130)), [range(0, 60)]);
+    assert_eq!(gaps(&progress, Some(500)), [range(0, 60), range(120, 180)]);
+    // the next run is in progress: the ranges that it has yet to pull aren't gaps
+    assert_eq!(gaps(&progress, Some(130)), [range(0, 60)]);
     finish(&mut progress, range(0, 60), at(500), &policy());
     finish(&mut progress, range(-60, -30), at(500), &policy());
-    assert_eq!(holes(&progress, Some(130)), []);
+    assert_eq!(gaps(&progress, Some(130)), []);
     // nothing was pulled up to the plan's end: only the watermark shows that
-    assert_eq!(holes(&progress, Some(5_000)), [range(120, 180)]);
+    assert_eq!(gaps(&progress, Some(5_000)), [range(120, 180)]);
 }
 
 fn fail(progress: &mut Progress, range: Range, now: i64) {
@@ -280,15 +280,17 @@ fn a_range_that_failed_comes_after_fresh_ones_each_time_later() {
 #[test]
 fn a_failed_range_is_a_gap_once_later_ones_were_pulled() {
     let mut progress = Progress::default();
-    let holes = |progress: &Progress| -> Vec<Range> {
-        super::holes(progress, None, &policy()).iter().collect()
+    let gaps = |progress: &Progress| -> Vec<Range> {
+        super::stream_gaps(progress, None, &policy())
+            .iter()
+            .collect()
     };
     fail(&mut progress, range(60, 120), 150);
-    assert_eq!(holes(&progress), []);
+    assert_eq!(gaps(&progress), []);
     finish(&mut progress, range(0, 60), at(150), &policy());
-    assert_eq!(holes(&progress), []);
+    assert_eq!(gaps(&progress), []);
     finish(&mut progress, range(120, 180), at(190), &policy());
-    assert_eq!(holes(&progress), [range(60, 120)]);
+    assert_eq!(gaps(&progress), [range(60, 120)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The coverage calendar: the state of each day of a job, and its display.
 //!
-//! A day is complete, or a part of it is in a hole, isn't pulled yet, or is in the future. Colour shows the number of
+//! A day is complete, or a part of it is in a gap, isn't pulled yet, or is in the future. Colour shows the number of
 //! rows; every other state also has a sign and a text.
 
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ pub(super) enum DayState {
     /// A part isn't pulled, but should be.
     Behind,
     /// A part was passed over: later ranges were pulled.
-    Hole,
+    Gap,
 }
 
 /// A day of a job.
@@ -73,7 +73,7 @@ impl CalendarDay {
             DayState::Covered => "",
             DayState::Lost => "LOST, refused by the provider as too old",
             DayState::Behind => "BEHIND, not pulled in time",
-            DayState::Hole => "HOLE, passed over",
+            DayState::Gap => "GAP, passed over",
         };
         words += message;
         if let Some(rows) = self.rows.filter(|rows| *rows > 0) {
@@ -112,7 +112,7 @@ impl CalendarDay {
     /// Returns the sign of its state; empty if colour and number are enough.
     pub(super) fn sign(&self) -> &'static str {
         match self.state {
-            DayState::Hole => "!",
+            DayState::Gap => "!",
             DayState::Lost => "×",
             DayState::Behind => "–",
             DayState::Covered if self.rows.is_none() => "?",
@@ -128,7 +128,7 @@ impl CalendarDay {
             (DayState::Before, _) => "b",
             (DayState::Ahead, _) => "a",
             (DayState::ToCome, _) => "t",
-            (DayState::Hole, _) => "h",
+            (DayState::Gap, _) => "h",
             (DayState::Lost, _) => "l",
             (DayState::Behind, _) => "e",
             (DayState::Covered, None) if unsettled => "q u",
@@ -184,7 +184,7 @@ struct Coverage {
     /// The missing ranges before a range that the stream has.
     inner: RangeSet,
     /// The ranges that were passed over.
-    holes: RangeSet,
+    gaps: RangeSet,
     /// The ranges that the provider refused as too old, from the start on.
     lost: RangeSet,
     /// The same ranges by stream.
@@ -240,7 +240,7 @@ impl Coverage {
         status
             .gaps
             .iter()
-            .for_each(|(_, gap)| all.holes.insert(*gap));
+            .for_each(|(_, gap)| all.gaps.insert(*gap));
         all.unsettled = unsettled.into_iter().collect();
         all
     }
@@ -273,8 +273,8 @@ pub(super) fn days(
             let covered = coverage.any.within(day);
             let refused = coverage.lost.within(day);
             let missing = coverage.missing.within(day);
-            let state = if !coverage.holes.within(day).is_empty() {
-                DayState::Hole
+            let state = if !coverage.gaps.within(day).is_empty() {
+                DayState::Gap
             } else if day.from() > now {
                 DayState::Ahead
             } else if look.last().is_none() || (day.to() <= look.policy.start && covered.is_empty())
@@ -300,7 +300,7 @@ pub(super) fn days(
             let is_known = || account.is_some_and(|account| !account.known.within(day).is_empty());
             let is_partial = !covered.is_empty() && state == DayState::ToCome;
             let is_told =
-                is_partial || matches!(state, DayState::Hole | DayState::Behind | DayState::Lost);
+                is_partial || matches!(state, DayState::Gap | DayState::Behind | DayState::Lost);
             let (missing, by_stream) = if state == DayState::Lost {
                 (refused, &coverage.lost_by_stream)
             } else {
@@ -408,7 +408,7 @@ fn in_cell(day: &CalendarDay) -> Markup {
     html! {
         @match (day.state, day.rows) {
             (DayState::Before | DayState::Ahead | DayState::ToCome, _) => {}
-            (DayState::Hole, _) => { strong { "! " (text::length(day.missing)) } span.hidden { " missing: a hole" } }
+            (DayState::Gap, _) => { strong { "! " (text::length(day.missing)) } span.hidden { " missing: a gap" } }
             (DayState::Lost, _) => { strong { "× " (text::length(day.missing)) } span.hidden { " lost: refused as too old" } }
             (DayState::Behind, _) => { strong { "– " (text::length(day.missing)) } span.hidden { " missing: behind" } }
             (DayState::Covered, None) => { "?" }
@@ -433,7 +433,7 @@ pub(super) fn legend() -> Markup {
             }
             (sign("z", "·", "pulled, no rows"))
             (sign("r2 u", "", "unsettled: still re-read for late rows"))
-            (sign("h", "!", "hole: passed over"))
+            (sign("h", "!", "gap: passed over"))
             (sign("e", "–", "behind: not pulled in time"))
             (sign("l", "×", "lost: refused by the provider as too old"))
             (sign("t", "", "not pulled yet"))

@@ -363,12 +363,12 @@ fn streams(look: &Look<'_>, status: &JobStatus, now: Timestamp) -> Markup {
     let rows = |streams: &[(&String, &Progress)]| {
         html! { @for (stream, progress) in streams {
             @let watermark = progress.passed().contiguous_end(look.policy.start);
-            @let holes = status.gaps.iter().filter(|(of, _)| of == *stream).count();
+            @let gaps = status.gaps.iter().filter(|(of, _)| of == *stream).count();
             tr {
                 th.said scope="row" { (stream) }
                 td { @if status.stale.contains(stream) { span.badge.warn { span.sign aria-hidden="true" { "…" } " behind" } " " } (words::clock(watermark, now)) }
                 td.n { (text::length(now - watermark)) }
-                td.n { @if holes > 0 { span.bad { (holes) } } @else { "0" } }
+                td.n { @if gaps > 0 { span.bad { (gaps) } } @else { "0" } }
                 td.n { (progress.open.len()) }
                 td.n { (progress.unsettled.values().filter_map(|ranges| ranges.iter().next()).map(|range| range.from()).min().map_or_else(|| "–".to_owned(), words::minute)) }
             }

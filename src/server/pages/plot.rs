@@ -13,15 +13,15 @@ use crate::text;
 /// The height of a plot of days in its own units.
 const HEIGHT: u64 = 100;
 
-/// Renders rows by day as bars over the days of `span`, with `holes` marked over the whole height.
+/// Renders rows by day as bars over the days of `span`, with `gaps` marked over the whole height.
 pub(super) fn days(
     days: &BTreeMap<NaiveDate, u64>,
-    holes: &[NaiveDate],
+    gaps: &[NaiveDate],
     (first, last): (NaiveDate, NaiveDate),
     now: Timestamp,
 ) -> Markup {
     let last = last.min(now.date_naive());
-    let holes: BTreeSet<&NaiveDate> = holes.iter().collect();
+    let gaps: BTreeSet<&NaiveDate> = gaps.iter().collect();
     let dates: Vec<NaiveDate> = first.iter_days().take_while(|date| *date <= last).collect();
     let rows = |date: &NaiveDate| days.get(date).copied().unwrap_or(0);
     let most = dates.iter().map(rows).max().unwrap_or(0);
@@ -43,8 +43,8 @@ pub(super) fn days(
                     @let rows = rows(date);
                     @let height = scaled(rows, top);
                     g {
-                        title { (date) ": " (text::counted(rows, "row")) @if holes.contains(date) { ", with a hole" } }
-                        @if holes.contains(date) { rect.hole x=(at * 10) y="0" width="10" height=(HEIGHT) {} }
+                        title { (date) ": " (text::counted(rows, "row")) @if gaps.contains(date) { ", with a gap" } }
+                        @if gaps.contains(date) { rect.gap x=(at * 10) y="0" width="10" height=(HEIGHT) {} }
                         @else { rect.back x=(at * 10) y="0" width="10" height=(HEIGHT) {} }
                         rect.bar x=(at * 10 + 1) y=(HEIGHT - height) width="8" height=(height) {}
                     }
@@ -150,7 +150,7 @@ fn step(from: u64, to: u64) -> String {
 /// Returns the days of `span` with ranges that weren't pulled.
 pub(super) fn marked(days: &[super::calendar::CalendarDay]) -> Vec<NaiveDate> {
     days.iter()
-        .filter(|day| day.state == super::calendar::DayState::Hole)
+        .filter(|day| day.state == super::calendar::DayState::Gap)
         .map(|day| day.date)
         .collect()
 }

@@ -83,8 +83,9 @@ fn status(name: &str, newest: Option<Commit>, policy: &Policy) -> JobStatus {
     let mut gaps = Vec::new();
     let mut watermark = None;
     for (stream, progress) in newest.iter().flat_map(Commit::current) {
-        let holes = crate::run::plan::holes(progress, newest.as_ref().unwrap().planned_at, policy);
-        gaps.extend(holes.iter().map(|hole| (stream.clone(), hole)));
+        let missing =
+            crate::run::plan::stream_gaps(progress, newest.as_ref().unwrap().planned_at, policy);
+        gaps.extend(missing.iter().map(|gap| (stream.clone(), gap)));
         let end = progress.coverage.contiguous_end(policy.start);
         watermark = Some(watermark.map_or(end, |least: Timestamp| least.min(end)));
     }
@@ -230,11 +231,11 @@ fn settled(name: &str) -> Commit {
 
 /// Returns jobs in every state, by name.
 fn statuses(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
-    let holed = progress(&[
+    let with_gap = progress(&[
         range("2026-11-02T00:00:00Z", "2026-11-09T06:00:00Z"),
         range("2026-11-11T12:00:00Z", "2026-11-20T11:43:00Z"),
     ]);
-    let holed = commit("gap", vec![("Routing", holed), ("Quality", settling())]);
+    let with_gap = commit("gap", vec![("Routing", with_gap), ("Quality", settling())]);
     let early = progress(&[range("2026-11-02T00:00:00Z", "2026-11-17T09:00:00Z")]);
     let early = commit("behind", vec![("Routing", early)]);
     let running = Commit {
@@ -248,7 +249,7 @@ fn statuses(policy: &Policy, later: &Policy) -> [JobStatus; 7] {
     };
     [
         status("whole", Some(settled("whole")), policy),
-        status("gap", Some(holed), policy),
+        status("gap", Some(with_gap), policy),
         JobStatus {
             fresh_until: Some(at("2026-11-17T11:00:00Z")),
             stale: vec!["Routing".to_owned()],
@@ -449,9 +450,9 @@ fn a_day_says_what_it_is_like() {
     2026-11-06: pulled, no rows
     2026-11-07: pulled, no rows
     2026-11-08: pulled, no rows
-    2026-11-09: HOLE, passed over; 18h missing of Routing
-    2026-11-10: HOLE, passed over; 1d missing of Routing
-    2026-11-11: HOLE, passed over; 12h missing of Routing
+    2026-11-09: GAP, passed over; 18h missing of Routing
+    2026-11-10: GAP, passed over; 1d missing of Routing
+    2026-11-11: GAP, passed over; 12h missing of Routing
     2026-11-12: 1,234 rows
     2026-11-13: pulled, no rows
     2026-11-14: pulled, no rows
@@ -466,7 +467,7 @@ fn a_day_says_what_it_is_like() {
     ");
 }
 
-/// A range that the provider no longer serves isn't a hole, as it can't be filled. A later `start` accepts it.
+/// A range that the provider no longer serves isn't a gap, as it can't be filled. A later `start` accepts it.
 #[test]
 fn a_day_that_the_provider_gives_no_more_is_lost() {
     let mut stream = progress(&[range("2026-11-06T12:00:00Z", "2026-11-20T11:43:00Z")]);
