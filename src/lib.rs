@@ -11,7 +11,7 @@
 //! | headers, sign-in, limits and retries of every request | [`client`] |
 //! | a provider's requests, and how its pages are read | [`providers`], `docs/adding-a-provider.md` |
 //! | the ranges that a run pulls | [`run::plan`] |
-//! | the distinction between new, late and duplicate records | [`run`], in `sink.rs` and `dedup.rs` |
+//! | the distinction between new, late and duplicate records | [`run`], in `sink.rs`: `progress.rs` tells late from new, `dedup.rs` tells duplicates |
 //! | columns, Parquet, DDL | [`table`] |
 //! | the order of claim, stage, commit and publish, and crash recovery | [`lake`], `docs/architecture.md` |
 //! | a key of `jobs.yaml` | [`config`], [`yaml`] |

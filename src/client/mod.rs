@@ -2,6 +2,9 @@
 //!
 //! [`Client::send`] sends a call, and [`Client::open`] does the same for bodies of unlimited size. Transient failures
 //! are retried; the result is an answer for the adapter, or an error with a [`kind`](ClientError::kind).
+//!
+//! Headers of every request, sign-ins and downloads included, are set in `setup.rs`; those of one provider's API come
+//! from its [`Endpoint`](crate::providers::Endpoint).
 
 mod auth;
 mod body;
