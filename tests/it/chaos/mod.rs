@@ -10,7 +10,7 @@ mod kill;
 mod proxy;
 mod reader;
 mod replicas;
-mod store;
+mod s3;
 mod world;
 
 use rand::rngs::StdRng;

@@ -57,7 +57,7 @@ async fn stop_within_a_run(world: &World, daemon: &Process, job: &str) -> Commit
 
 #[tokio::test]
 #[ignore = "needs SeaweedFS: `make test` runs it"]
-async fn replicas_lose_and_double_nothing_go_on_and_share_the_budget() {
+async fn replicas_in_s3_lose_and_double_nothing_and_share_the_budget() {
     let store = Store::start().await;
     // a first load of several hundred calls, so that the budget is what they wait for
     let usual = as_it_happens(20);

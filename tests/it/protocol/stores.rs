@@ -108,14 +108,14 @@ async fn assert_keeps_every_record_once(lake: Lake) {
 
 #[tokio::test]
 #[ignore = "needs SeaweedFS: `make test` runs it"]
-async fn a_life_in_seaweedfs() {
+async fn a_lake_in_s3_seaweedfs() {
     let store = Store::start().await;
     assert_keeps_every_record_once(s3(&store.endpoint)).await;
 }
 
 #[tokio::test]
 #[ignore = "needs moto: `make test` runs it"]
-async fn a_life_in_moto() {
+async fn a_lake_in_s3_moto() {
     let mut command = Command::new(tool("AUDITLAKE_TEST_MOTO"));
     command.args(["-H", "127.0.0.1", "-p", "0"]);
     let process = Process::of(command);
@@ -128,7 +128,7 @@ async fn a_life_in_moto() {
 
 #[tokio::test]
 #[ignore = "needs Azurite: `make test` runs it"]
-async fn a_life_in_azurite_azure() {
+async fn a_lake_in_azurite_azure() {
     let mut command = Command::new(tool("AUDITLAKE_TEST_AZURITE"));
     command
         .args(["--inMemoryPersistence", "--disableTelemetry"])
