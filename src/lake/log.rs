@@ -132,12 +132,12 @@ pub struct JobLog {
     lake: Lake,
     keys: JobLayout,
     run: LogRun,
-    /// The commit below the claim.
-    found: (u64, Uuid),
+    /// The version and id of the commit before the claim.
+    previous_commit: (u64, Uuid),
     /// The run that wrote that commit, and when.
-    found_of: (Uuid, Timestamp),
+    previous_writer: (Uuid, Timestamp),
     /// Whether this process made that commit and no one has committed since, so that there is nothing to recover.
-    goes_on: bool,
+    continues_own_commit: bool,
     /// Locked during a commit: a run makes one commit at a time, including renewals.
     head: Mutex<Head>,
 }
@@ -322,7 +322,7 @@ impl JobLog {
         }
         let found = found.unwrap_or_else(|| before_the_first(&run));
         let published = found.published_through;
-        let log = Self::above(lake, run, found, published, hint);
+        let log = Self::unclaimed(lake, run, found, published, hint);
         match log.append(CommitKind::Claim, CommitChange::default()).await {
             Ok(_) => Ok(ClaimOutcome::Mine(Box::new(log))),
             // a rival was faster
@@ -359,8 +359,8 @@ impl JobLog {
             return Self::claim(lake, run).await;
         }
         // it lists no files, and everything before it is published
-        let mut log = Self::above(lake, run.clone(), left.newest, version, left.hint);
-        log.goes_on = true;
+        let mut log = Self::unclaimed(lake, run.clone(), left.newest, version, left.hint);
+        log.continues_own_commit = true;
         match log.append(CommitKind::Claim, CommitChange::default()).await {
             Ok(_) => Ok(ClaimOutcome::Mine(Box::new(log))),
             Err(LakeError::TakenOver { .. }) => Self::claim(lake, run).await,
@@ -369,16 +369,16 @@ impl JobLog {
     }
 
     /// Creates the log that `run` is about to claim.
-    fn above(lake: &Lake, run: LogRun, found: Commit, published: u64, hint: u64) -> Self {
+    fn unclaimed(lake: &Lake, run: LogRun, previous: Commit, published: u64, hint: u64) -> Self {
         Self {
             lake: lake.clone(),
             keys: lake.layout.job(&run.job),
-            found: (found.version, found.id),
-            found_of: (found.run, found.at),
-            goes_on: false,
+            previous_commit: (previous.version, previous.id),
+            previous_writer: (previous.run, previous.at),
+            continues_own_commit: false,
             head: Mutex::new(Head {
                 published,
-                newest: found,
+                newest: previous,
                 hint,
                 e_tag: None,
                 bytes: 0,
@@ -390,14 +390,14 @@ impl JobLog {
     }
 
     /// Returns the id of the commit directly before this run's claim. Only valid right after the claim.
-    pub async fn follows(&self) -> Option<Uuid> {
-        let (version, id) = self.found;
+    pub async fn previous_commit_id(&self) -> Option<Uuid> {
+        let (version, id) = self.previous_commit;
         (self.head.lock().await.newest.version == version + 1).then_some(id)
     }
 
     /// Returns the run that wrote the commit before this run's claim, and when.
-    pub fn found_of(&self) -> (Uuid, Timestamp) {
-        self.found_of
+    pub fn previous_writer(&self) -> (Uuid, Timestamp) {
+        self.previous_writer
     }
 
     /// Publishes the commits of earlier runs and deletes files that they didn't commit. Only then may the lake's ids be
@@ -419,7 +419,7 @@ impl JobLog {
     /// stops unless it holds the job. Every 64 commits, a run performs all steps.
     pub async fn recover(&self) -> Result<Vec<Damage>, LakeError> {
         let claimed = self.head.lock().await.made();
-        if self.goes_on {
+        if self.continues_own_commit {
             self.stop_unless_newest(&claimed).await?;
             self.all_is_published().await;
             return Ok(Vec::new());
@@ -440,7 +440,7 @@ impl JobLog {
         }
         let mut damage = Vec::new();
         for commit in &unpublished {
-            let lost = publish::publish(&self.lake, &self.keys, &commit.files).await?;
+            let lost = publish::publish_recovered(&self.lake, &self.keys, &commit.files).await?;
             if !lost.is_empty() {
                 damage.push(self.damage(commit, &lost).await?);
             }
@@ -479,7 +479,7 @@ impl JobLog {
     }
 
     /// Commits the change and publishes its files. Called by the run's only task that commits data. Its one conditional
-    /// request is the commit point.
+    /// request is the commit point: if publishing fails, the commit stands, and the next run publishes its files.
     pub async fn commit(&self, change: CommitChange) -> Result<Commit, LakeError> {
         let made = self.append(CommitKind::Data, change).await?;
         if !made.commit.files.is_empty() {

@@ -32,7 +32,7 @@ const PAUSES: [Duration; 5] = [
 /// Files are copied before they are deleted, so that a crash in between leaves both copies. The final key contains run
 /// and number, so an object of the committed size there is the same file and is kept. An object of another size is
 /// copied again. See docs/decisions/0003-look-before-deleting.md.
-pub(super) async fn publish<'a>(
+pub(super) async fn publish_recovered<'a>(
     lake: &Lake,
     keys: &JobLayout,
     files: &'a [CommittedFile],
@@ -44,7 +44,7 @@ pub(super) async fn publish<'a>(
         match copy(lake, file).await {
             Ok(()) => Ok(false),
             Err(LakeError::FileVanished { .. } | LakeError::FileDamaged { .. }) => {
-                put_aside(lake, keys, file).await?;
+                move_remains(lake, keys, file).await?;
                 Ok(true)
             }
             Err(error) => Err(error),
@@ -158,7 +158,11 @@ fn lost(file: &CommittedFile, found: Option<u64>) -> LakeError {
 
 /// Moves the remains of a file out of the table, where they indicate the damage until an operator deletes them. Reads
 /// and writes the object, so as not to rely on the store's copies.
-async fn put_aside(lake: &Lake, keys: &JobLayout, file: &CommittedFile) -> Result<(), LakeError> {
+async fn move_remains(
+    lake: &Lake,
+    keys: &JobLayout,
+    file: &CommittedFile,
+) -> Result<(), LakeError> {
     let (staged, key) = (key_of(&file.staged)?, key_of(&file.key)?);
     let aside = keys.damaged(&key);
     let rest = match lake.read_file(&key).await? {

@@ -72,9 +72,14 @@ pub(super) async fn claimed<R>(
         let _running = job.metrics.running();
         let run = log.run().id;
         let claim = log.newest().await;
-        let before = (job.memory).latest(&job.log, Some(log.found_of()), claim.failing.as_ref());
+        let before = (job.memory).latest(
+            &job.log,
+            Some(log.previous_writer()),
+            claim.failing.as_ref(),
+        );
         let mut summary = SummaryBuilder::new(run, claim.at, is_scheduled, before);
-        job.memory.begin(&job.log, run, log.follows().await);
+        job.memory
+            .begin(&job.log, run, log.previous_commit_id().await);
         let result = tokio::select! {
             lost = log.keep_alive() => Err(lost.into()),
             // boxed, so that the futures that await a run stay small

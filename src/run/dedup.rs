@@ -38,7 +38,7 @@ pub(super) struct PartitionIds {
 
 impl PartitionIds {
     /// Adds an id; returns `false` if it exists.
-    pub(super) fn take(&mut self, id: EventIdHash) -> bool {
+    pub(super) fn insert(&mut self, id: EventIdHash) -> bool {
         self.used = true;
         self.ids.insert(id)
     }

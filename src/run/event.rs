@@ -1,7 +1,7 @@
 //! The messages of the workers to the sink.
 
 use super::memory::Reservation;
-use super::queue::MissedRange;
+use super::queue::FailedRange;
 use crate::client::Calls;
 use crate::lake::Work;
 use crate::model::{Range, Timestamp};
@@ -9,7 +9,7 @@ use crate::providers::Cursor;
 
 use chrono::TimeDelta;
 
-/// A worker's message to the sink. A slot is a window in flight.
+/// A worker's message to the sink. A slot is a worker, which pulls one range at a time.
 #[derive(Debug)]
 pub(crate) enum WorkerEvent<P> {
     /// A range begins or restarts; the state of the slot's previous range is dropped.
@@ -35,7 +35,7 @@ pub(crate) enum WorkerEvent<P> {
         narrowed: Option<TimeDelta>,
     },
     /// A range failed although its provider works.
-    Missed(MissedRange),
+    Failed(FailedRange),
     /// The provider serves nothing of a stream before an instant, as it is too old.
     TooOld(TooOld),
 }
@@ -57,10 +57,11 @@ pub(crate) struct InFlight {
     pub(crate) stream: String,
     pub(crate) range: Range,
     pub(crate) work: Work,
-    /// When the first answer was given, or requested if that was earlier, by the clocks that the run trusts.
-    pub(crate) asked_at: Timestamp,
+    /// The instant whose state of the provider the range shows: that of the first answer, or of its request if that was
+    /// earlier, by the clocks that the run trusts.
+    pub(crate) as_of: Timestamp,
     /// The bounds of the requests.
-    pub(crate) asked: Range,
+    pub(crate) requested: Range,
     /// The cursor that a commit may record.
     pub(crate) cursor: Option<Cursor>,
     /// Whether it continues from an earlier run's cursor.

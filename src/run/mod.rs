@@ -1,4 +1,4 @@
-//! One run of one job: claim, recover, pull, write, commit, release.
+//! One run of one job: claim, recover, pull, stage, commit, publish, release.
 
 mod account;
 mod bounds;
@@ -51,7 +51,7 @@ pub use replay::{LineOutcome, Replayed, ReplayedLine, replay};
 pub use report::{RunOutcome, RunReport, RunTotals, StreamFailure};
 pub use time::now;
 
-/// Runs `job` once: claim, recover, pull, write, commit, release.
+/// Runs `job` once: claim, recover, pull, stage, commit, publish, release.
 pub async fn run(job: &Job, mode: RunMode, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let is_scheduled = matches!(mode, RunMode::Due);
     // Claim the job, and release it at the end.
@@ -79,7 +79,7 @@ async fn under_claim(
     loop {
         tokio::select! {
             event = pull.workers.next() => match event? {
-                Some(event) => pull.sink.take(event).await?,
+                Some(event) => pull.sink.handle(event).await?,
                 None => break,
             },
             () = tokio::time::sleep_until(pull.sink.deadline()) => pull.sink.commit(summary).await?,

@@ -9,7 +9,7 @@ use super::future;
 use super::job::{Job, RunMode};
 use super::overlap::first_of;
 use super::plan;
-use super::queue::MissedRange;
+use super::queue::FailedRange;
 use crate::lake::{Commit, Origin, Progress, Work};
 use crate::model::{FailureKind, Range, Timestamp};
 use crate::providers::Stream;
@@ -29,7 +29,7 @@ pub(super) struct ProgressTracker<'a> {
     /// The range of a backfill.
     backfill: Option<Range>,
     /// Whether a failed or unobtainable range isn't committed yet.
-    has_missed: bool,
+    has_failed_ranges: bool,
 }
 
 /// The relation of a record to the requested range and to earlier pulls.
@@ -52,7 +52,7 @@ impl<'a> ProgressTracker<'a> {
             checked_from: newest.origin.and_then(|origin| origin.from),
             now: job.policy.start,
             backfill: None,
-            has_missed: false,
+            has_failed_ranges: false,
         }
     }
 
@@ -123,23 +123,23 @@ impl<'a> ProgressTracker<'a> {
         narrowed: Option<TimeDelta>,
     ) -> Option<Range> {
         let progress = self.by_stream.entry(window.stream.clone()).or_default();
-        let counts = plan::finish(progress, window.range, window.asked_at, &self.job.policy);
+        let counts = plan::finish(progress, window.range, window.as_of, &self.job.policy);
         progress.window = narrowed.map(|length| length.num_seconds().unsigned_abs());
         counts
     }
 
     /// Records that a range failed although its provider works.
-    pub(super) fn miss(&mut self, missed: &MissedRange) {
-        let MissedRange {
+    pub(super) fn note_failure(&mut self, failed: &FailedRange) {
+        let FailedRange {
             stream,
             range,
             work,
             kind,
             error,
-        } = missed;
+        } = failed;
         let progress = self.by_stream.entry(stream.clone()).or_default();
         plan::fail(progress, *range, *work, self.now, *kind, error);
-        self.has_missed = true;
+        self.has_failed_ranges = true;
     }
 
     /// Records that the provider serves nothing before the end of a range, for all ranges that the run wants.
@@ -157,7 +157,7 @@ impl<'a> ProgressTracker<'a> {
         };
         let wanted = wanted.unwrap_or(*range);
         let progress = self.by_stream.entry(stream.clone()).or_default();
-        self.has_missed = true;
+        self.has_failed_ranges = true;
         if let Some(doubt) = doubt {
             let pull = if self.backfill.is_some() {
                 Work::Backfill
@@ -186,7 +186,7 @@ impl<'a> ProgressTracker<'a> {
 
     /// Returns whether a record of this time may be written now; `None` if it waits for its own range.
     pub(super) fn admits(&self, window: &InFlight, at: Timestamp) -> Option<Admission> {
-        let outside = !window.asked.contains(at);
+        let outside = !window.requested.contains(at);
         let progress = self.by_stream.get(&window.stream);
         let late = progress.is_some_and(|progress| progress.coverage.contains(at));
         let never = progress.is_some_and(|progress| progress.unobtainable.contains(at));
@@ -196,13 +196,13 @@ impl<'a> ProgressTracker<'a> {
         (!to_come || late || never || outside).then_some(Admission { late, outside })
     }
 
-    pub(super) fn has_missed(&self) -> bool {
-        self.has_missed
+    pub(super) fn has_failed_ranges(&self) -> bool {
+        self.has_failed_ranges
     }
 
     /// Returns the progress for a commit.
-    pub(super) fn cut(&mut self) -> BTreeMap<String, Progress> {
-        self.has_missed = false;
+    pub(super) fn snapshot(&mut self) -> BTreeMap<String, Progress> {
+        self.has_failed_ranges = false;
         self.by_stream.clone()
     }
 

@@ -101,11 +101,11 @@ impl<'a> Pull<'a> {
     pub(super) async fn end(mut self, summary: &mut SummaryBuilder) -> Result<RunReport, RunError> {
         let Leftovers {
             mut failures,
-            missed,
+            failed,
             unfinished,
         } = self.queue.leftovers();
-        for missed in &missed {
-            self.sink.progress.miss(missed);
+        for failed in &failed {
+            self.sink.progress.note_failure(failed);
         }
         let mut ended = HashSet::new();
         failures.retain(|failure| failure.went_on || ended.insert(failure.stream.clone()));
@@ -116,15 +116,15 @@ impl<'a> Pull<'a> {
         // by the clocks that are known now
         let now = self.now.min(self.time.judged_at(self.planned).now);
         let is_planned = matches!(self.mode, RunMode::Due) && !unfinished;
-        let plan = is_planned.then(|| self.time.plan(self.planned, now));
+        let plan = is_planned.then(|| self.time.completed_plan(self.planned, now));
         self.time.note(self.log).await;
         self.sink.finish(plan, summary).await?;
         Ok(RunReport {
             run: self.log.run().id,
             totals: self.sink.totals(),
             failures,
-            planned_at: plan.map(|(planned_at, _)| planned_at),
-            planned_by: plan.and_then(|(_, planned_by)| planned_by),
+            planned_at: plan.map(|plan| plan.planned_at),
+            planned_by: plan.and_then(|plan| plan.planned_by),
             unfinished,
             watermark: self.sink.progress.watermark(),
         })

@@ -69,7 +69,7 @@ impl HeldRecords {
         // a range that restarts in this run, or is halved, returns it again
         known.push(KnownLine {
             stream: of.stream.clone(),
-            asked: of.asked,
+            asked: of.requested,
             pulled_at,
         });
         true
@@ -95,7 +95,7 @@ impl RunQuarantine {
 
     /// Adds an unreadable record, unless its range has it in quarantine already: a re-read adds only records in excess
     /// of that. Returns whether it was added.
-    pub(super) async fn take(
+    pub(super) async fn record(
         &mut self,
         slot: usize,
         of: &InFlight,
@@ -113,7 +113,7 @@ impl RunQuarantine {
             return Ok(false);
         }
         tracing::warn!(stream = of.stream, range = %of.range, reason, id, "a record can't be read; it is in quarantine");
-        let line = QuarantineLine::new(raw, reason.to_owned(), &of.stream, of.asked, pulled_at);
+        let line = QuarantineLine::new(raw, reason.to_owned(), &of.stream, of.requested, pulled_at);
         serde_json::to_writer(&mut self.open, &line).map_err(|error| LakeError::Unreadable {
             key: "quarantine".to_owned(),
             reason: error.to_string(),
@@ -139,8 +139,8 @@ impl KnownLine {
     /// Returns whether a range may return this record: it overlaps the range in which the record was found. A range
     /// that continues from a cursor doesn't return the records of its earlier part.
     fn counts_for(&self, of: &InFlight) -> bool {
-        let own = of.resumed && self.asked == of.asked && self.pulled_at >= of.asked_at;
-        self.stream == of.stream && self.asked.intersection(&of.asked).is_some() && !own
+        let own = of.resumed && self.asked == of.requested && self.pulled_at >= of.as_of;
+        self.stream == of.stream && self.asked.intersection(&of.requested).is_some() && !own
     }
 }
 

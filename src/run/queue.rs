@@ -95,7 +95,7 @@ pub(super) struct QueuedWindow {
 
 /// A range that failed although its provider works.
 #[derive(Debug)]
-pub(crate) struct MissedRange {
+pub(crate) struct FailedRange {
     pub(super) stream: String,
     pub(super) range: Range,
     pub(super) work: Work,
@@ -107,16 +107,16 @@ pub(crate) struct MissedRange {
 #[derive(Debug)]
 pub(super) enum AfterFailure {
     /// These ranges are to be recorded as failed.
-    Note(Vec<MissedRange>),
+    Note(Vec<FailedRange>),
     /// A probe is needed of whether the provider works: the end of this range was answered before.
-    Ask(Range),
+    Probe(Range),
 }
 
 /// The state when all windows have ended.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
     pub(crate) failures: Vec<StreamFailure>,
-    pub(crate) missed: Vec<MissedRange>,
+    pub(crate) failed: Vec<FailedRange>,
     /// Whether unfinished windows, or windows that didn't begin, are left.
     pub(crate) unfinished: bool,
 }
@@ -171,10 +171,10 @@ impl StreamCourse {
     }
 
     /// Records that the provider works: the failures weren't an outage.
-    fn is_alive(&mut self, failures: &mut Vec<StreamFailure>) -> Vec<MissedRange> {
+    fn is_alive(&mut self, failures: &mut Vec<StreamFailure>) -> Vec<FailedRange> {
         let stream = &self.stream.id;
         let note = |(range, work, error): (Range, Work, RunError)| {
-            let missed = MissedRange::new(stream, range, work, &error);
+            let failed = FailedRange::new(stream, range, work, &error);
             failures.push(StreamFailure {
                 stream: stream.clone(),
                 range,
@@ -182,7 +182,7 @@ impl StreamCourse {
                 error,
                 went_on: true,
             });
-            missed
+            failed
         };
         self.doubtful.drain(..).map(note).collect()
     }
@@ -202,7 +202,7 @@ impl StreamCourse {
     }
 }
 
-impl MissedRange {
+impl FailedRange {
     pub(super) fn new(stream: &str, range: Range, work: Work, error: &RunError) -> Self {
         let mut text = error_chain(error);
         if text.len() > TEXT_CAP {
@@ -348,24 +348,24 @@ impl WindowQueue {
             unfinished,
             ..
         } = &mut *state;
-        let mut missed = Vec::new();
+        let mut failed = Vec::new();
         for course in streams {
             // the newest window shows whether later failures are limited to their ranges
             if matches!(course.newest, NewestWindow::Pulled(_)) && !course.has_ended {
-                missed.extend(course.is_alive(failures));
+                failed.extend(course.is_alive(failures));
             } else {
                 course.end(failures);
             }
         }
         Leftovers {
             failures: std::mem::take(failures),
-            missed,
+            failed,
             unfinished: *unfinished,
         }
     }
 
     /// Records that the window was pulled, as far as the provider serves it.
-    pub(super) fn succeed(&self, given: &QueuedWindow) -> Vec<MissedRange> {
+    pub(super) fn succeed(&self, given: &QueuedWindow) -> Vec<FailedRange> {
         self.end(given, |course, failures| {
             course.has_pulled = true;
             course.in_a_row = 0;
@@ -420,7 +420,7 @@ impl WindowQueue {
                 }
                 // less frequent as the number grows
                 NewestWindow::Pulled(newest) if is_power_of_two_times(OUTAGE, course.in_a_row) => {
-                    AfterFailure::Ask(newest)
+                    AfterFailure::Probe(newest)
                 }
                 NewestWindow::Pulled(_) => AfterFailure::Note(course.is_alive(failures)),
                 NewestWindow::Waiting | NewestWindow::Taken => AfterFailure::Note(Vec::new()),
@@ -429,13 +429,13 @@ impl WindowQueue {
     }
 
     /// Records whether the provider answered for a range that it had answered for before.
-    pub(super) fn asked(&self, given: &QueuedWindow, is_alive: bool) -> Vec<MissedRange> {
+    pub(super) fn probed(&self, given: &QueuedWindow, is_alive: bool) -> Vec<FailedRange> {
         let mut state = self.lock();
         let QueueState {
             streams, failures, ..
         } = &mut *state;
         let course = streams.iter_mut().find(|of| of.stream == given.stream);
-        let missed = match course {
+        let failed = match course {
             Some(course) if is_alive => course.is_alive(failures),
             Some(course) => {
                 course.end(failures);
@@ -445,7 +445,7 @@ impl WindowQueue {
         };
         drop(state);
         self.changed.notify_waiters();
-        missed
+        failed
     }
 
     /// Records that a part of a window failed and the rest continues.

@@ -92,8 +92,8 @@ impl<R: ReadPage> RangePuller<R> {
             stream: stream.id.clone(),
             range,
             work,
-            asked_at: resume.as_ref().map_or(now, |open| open.asked_at),
-            asked: self.source.adapter.asked(range),
+            as_of: resume.as_ref().map_or(now, |open| open.asked_at),
+            requested: self.source.adapter.asked(range),
             resumed: resume.is_some(),
             calls: calls.clone(),
             cursor: resume.map(|open| open.cursor),
@@ -103,8 +103,7 @@ impl<R: ReadPage> RangePuller<R> {
         if self.source.adapter.has_ids() {
             self.page_by_page(&source, &request, in_flight).await?;
         } else {
-            self.repeatedly(&source, request, in_flight.asked_at)
-                .await?;
+            self.repeatedly(&source, request, in_flight.as_of).await?;
         }
         Ok(())
     }
@@ -142,9 +141,7 @@ impl<R: ReadPage> RangePuller<R> {
                 occurrences = so_far;
             }
             if !in_flight.resumed && !answered {
-                answered = self
-                    .answered(pages.first_answer(), in_flight.asked_at)
-                    .await?;
+                answered = self.answered(pages.first_answer(), in_flight.as_of).await?;
             }
             match next {
                 Ok(Some(PagePiece { page, begins })) => {
@@ -169,7 +166,7 @@ impl<R: ReadPage> RangePuller<R> {
                     in_flight = InFlight {
                         cursor: None,
                         resumed: false,
-                        asked_at: self.time.now(),
+                        as_of: self.time.now(),
                         ..in_flight
                     };
                     self.send(WorkerEvent::Began(self.slot, in_flight.clone()))

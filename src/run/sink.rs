@@ -1,6 +1,6 @@
 //! The sink of a run: writes new rows of the workers' pages to open Parquet files, and commits these.
 //!
-//! All windows in flight share the sink. A commit is a cut through everything that has arrived: it lists every open
+//! All windows in flight share the sink. A commit is a consistent snapshot of everything that has arrived: it lists every open
 //! part and the progress of each window. Therefore no cursor passes a record that no commit lists, and a record that
 //! occurs in two windows is written once and committed before either window counts as pulled.
 
@@ -22,6 +22,7 @@ use super::progress::ProgressTracker;
 use super::quarantine::RunQuarantine;
 use super::report::RunTotals;
 use super::summary::SummaryBuilder;
+use super::time::CompletedPlan;
 use super::window::{Candidate, Windows};
 use super::writers::FanoutWriter;
 use crate::lake::{CommitChange, JobLog, Pulled};
@@ -30,8 +31,9 @@ use crate::table::{self, PartSpec};
 
 /// The maximum age of the last commit while there is something to commit, which bounds the work lost in a crash.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
-/// The allocator's overhead relative to the counted bytes: a third, as measured with row groups of changing sizes.
-const ALLOCATOR: usize = 3;
+/// The allocator's overhead is one part in this many of the counted bytes, as measured with row groups of changing
+/// sizes.
+const ALLOCATOR_SHARE: usize = 3;
 
 /// Writes the pages of one run.
 pub(super) struct Sink<'a> {
@@ -92,11 +94,11 @@ impl<'a> Sink<'a> {
     }
 
     /// Handles an event of a worker.
-    pub(super) async fn take(&mut self, event: WorkerEvent<DecodedPage>) -> Result<(), RunError> {
+    pub(super) async fn handle(&mut self, event: WorkerEvent<DecodedPage>) -> Result<(), RunError> {
         match event {
             WorkerEvent::Began(slot, window) => {
-                if let Some(before) = self.windows.take(slot) {
-                    self.progress.leave_open(&before.window);
+                if let Some(before) = self.windows.remove(slot) {
+                    self.progress.leave_open(&before.in_flight);
                     self.windows.put_down(before);
                 }
                 self.progress.begin_window(&window);
@@ -105,7 +107,7 @@ impl<'a> Sink<'a> {
             }
             WorkerEvent::Answered(slot, at) => {
                 if let Some(window) = self.windows.get_mut(slot) {
-                    window.window.asked_at = at;
+                    window.in_flight.as_of = at;
                 }
             }
             WorkerEvent::Page {
@@ -119,18 +121,18 @@ impl<'a> Sink<'a> {
                 self.write(slot, page).await?;
                 if let Some(window) = self.windows.get_mut(slot) {
                     window.total = total.or(window.total);
-                    window.window.cursor = cursor;
+                    window.in_flight.cursor = cursor;
                     remark.into_iter().for_each(|remark| window.remark(remark));
                 }
             }
             WorkerEvent::Finished { slot, narrowed } => {
-                if let Some(window) = self.windows.take(slot) {
-                    let counts = self.progress.finish_window(&window.window, narrowed);
-                    self.windows.finish(window, counts);
+                if let Some(window) = self.windows.remove(slot) {
+                    let covered = self.progress.finish_window(&window.in_flight, narrowed);
+                    self.windows.finish(window, covered);
                     self.committer.report(self.windows.uncommitted());
                 }
             }
-            WorkerEvent::Missed(missed) => self.progress.miss(&missed),
+            WorkerEvent::Failed(range) => self.progress.note_failure(&range),
             WorkerEvent::TooOld(too_old) => self.progress.pass_over(&too_old),
         }
         Ok(())
@@ -144,7 +146,7 @@ impl<'a> Sink<'a> {
         of.counts.fetched += (page.keys.len() + page.refused.len()) as u64;
         for refused in &page.refused {
             let is_new = (self.quarantine)
-                .take(slot, &of.window, refused, page.received_at)
+                .record(slot, &of.in_flight, refused, page.received_at)
                 .await?;
             if is_new {
                 of.counts.quarantined += 1;
@@ -158,7 +160,7 @@ impl<'a> Sink<'a> {
                 if key.partition != number {
                     continue;
                 }
-                match self.progress.admits(&of.window, key.event_time) {
+                match self.progress.admits(&of.in_flight, key.event_time) {
                     Some(admission) => rows.push(Candidate {
                         row,
                         key,
@@ -172,7 +174,7 @@ impl<'a> Sink<'a> {
             }
             let candidates = rows.len();
             let ids = self.ids.of(partition).await?;
-            rows.retain(|row| ids.take(row.key.id));
+            rows.retain(|row| ids.insert(row.key.id));
             of.counts.duplicate += (candidates - rows.len()) as u64;
             of.count_new(&rows, page.received_at);
             if !rows.is_empty() {
@@ -186,7 +188,7 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Lands a quarantined record: the `number`th of its equals, if records have no ids. It doesn't count as late, as
+    /// Lands a quarantined record. `number` counts equal records, if records have no ids. It doesn't count as late, as
     /// an earlier pull has seen it. A refused record still can't be parsed and stays as it was.
     pub(super) async fn land_again(
         &mut self,
@@ -201,7 +203,7 @@ impl<'a> Sink<'a> {
         let mut day = pulled_at.date_naive(); // always replaced, as there is a row
         for (key, partition) in page.keys.iter().zip(&page.partitions) {
             day = key.event_time.date_naive();
-            if !self.ids.of(partition).await?.take(key.id) {
+            if !self.ids.of(partition).await?.insert(key.id) {
                 return Ok(WriteOutcome::Duplicate);
             }
             let row = table::pick(&page.rows, &[(0, None)])?;
@@ -223,7 +225,7 @@ impl<'a> Sink<'a> {
     /// Returns whether the open parts are full.
     pub(super) fn is_full(&self) -> bool {
         let open = self.writer.bytes() + self.quarantine.bytes();
-        let open = open + open / ALLOCATOR;
+        let open = open + open / ALLOCATOR_SHARE;
         let share = self.running.share(self.job.target_file_size);
         u64::try_from(open).is_ok_and(|open| open >= share)
     }
@@ -231,40 +233,39 @@ impl<'a> Sink<'a> {
     /// Commits every open part and the quarantine with the progress of every window, if there is anything to commit.
     pub(super) async fn commit(&mut self, summary: &mut SummaryBuilder) -> Result<(), RunError> {
         self.committed_at = Instant::now();
-        if self.has_something() {
+        if self.has_uncommitted() {
             self.commit_all(None, false, summary).await?;
         }
         Ok(())
     }
 
-    /// Makes the run's last commit. `plan` is set once a scheduled run has completed its plan: its "now", and this
-    /// machine's clock at that time if that was wrong.
+    /// Makes the run's last commit. `plan` is set once a scheduled run has completed its plan.
     pub(super) async fn finish(
         &mut self,
-        plan: Option<(Timestamp, Option<Timestamp>)>,
+        plan: Option<CompletedPlan>,
         summary: &mut SummaryBuilder,
     ) -> Result<(), RunError> {
-        if plan.is_some() || self.has_something() {
+        if plan.is_some() || self.has_uncommitted() {
             self.commit_all(plan, true, summary).await?;
         }
         self.ids.leave();
         Ok(())
     }
 
-    fn has_something(&self) -> bool {
-        self.progress.has_missed() || self.windows.has_something()
+    fn has_uncommitted(&self) -> bool {
+        self.progress.has_failed_ranges() || self.windows.has_uncommitted()
     }
 
     async fn commit_all(
         &mut self,
-        plan: Option<(Timestamp, Option<Timestamp>)>,
+        plan: Option<CompletedPlan>,
         is_last: bool,
         summary: &mut SummaryBuilder,
     ) -> Result<(), RunError> {
         let parts = self.writer.finish().await?;
         let files = self.committer.stage(parts, self.quarantine.flush()).await?;
-        let mut progress = self.progress.cut();
-        let (pulled, totals) = self.windows.cut(&mut progress, is_last);
+        let mut progress = self.progress.snapshot();
+        let (pulled, totals) = self.windows.take_uncommitted(&mut progress, is_last);
         let change = CommitChange {
             origin: Some(self.progress.origin()),
             streams: self.progress.streams().to_vec(),
@@ -272,8 +273,8 @@ impl<'a> Sink<'a> {
             pulled,
             files,
             progress,
-            planned_at: plan.map(|(planned_at, _)| planned_at),
-            planned_by: plan.and_then(|(_, planned_by)| planned_by),
+            planned_at: plan.map(|plan| plan.planned_at),
+            planned_by: plan.and_then(|plan| plan.planned_by),
         };
         let commit = self.committer.commit(change, totals).await?;
         self.ids.committed();

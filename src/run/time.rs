@@ -52,6 +52,15 @@ pub(super) struct Moment {
     instant: Instant,
 }
 
+/// The log's entries for a scheduled run that has completed its plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CompletedPlan {
+    /// The run's "now" when it planned.
+    pub(super) planned_at: Timestamp,
+    /// This machine's clock at that time, if it was wrong.
+    pub(super) planned_by: Option<Timestamp>,
+}
+
 impl Time {
     pub(crate) fn of(job: &Job, clock: Clock) -> Self {
         Self {
@@ -117,13 +126,17 @@ impl Time {
         }
     }
 
-    /// Returns the log's entries for the last plan, whose "now" was `now` at this moment: its time, and the local clock
-    /// if that was wrong. The next tick is counted from there, so clocks that agree make no difference.
-    pub(super) fn plan(&self, moment: Moment, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
-        match self.clock {
+    /// Returns the log's entries for the last plan, whose "now" was `now` at this moment. The next tick is counted from
+    /// there, so clocks that agree make no difference.
+    pub(super) fn completed_plan(&self, moment: Moment, now: Timestamp) -> CompletedPlan {
+        let (planned_at, planned_by) = match self.clock {
             Clock::AsOf(_) => (now, None),
             Clock::System if (moment.local - now).abs() <= TOLERANCE => (moment.local, None),
             Clock::System => (now, Some(moment.local)),
+        };
+        CompletedPlan {
+            planned_at,
+            planned_by,
         }
     }
 

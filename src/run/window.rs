@@ -35,27 +35,27 @@ impl Windows {
     }
 
     /// Removes the window of a slot, to be finished or dropped.
-    pub(super) fn take(&mut self, slot: usize) -> Option<WindowStats> {
+    pub(super) fn remove(&mut self, slot: usize) -> Option<WindowStats> {
         self.in_flight.remove(&slot)
     }
 
     /// Keeps the additions of a window that is no longer pulled.
     pub(super) fn put_down(&mut self, mut window: WindowStats) {
         let pulled = window.pulled(false);
-        if has_content(&pulled) {
+        if is_recorded(&pulled) {
             self.pulled.push(pulled);
         }
     }
 
     /// Keeps the additions of a window that was pulled to its last page, with the part of its range that counts as
     /// pulled.
-    pub(super) fn finish(&mut self, mut window: WindowStats, counts: Option<Range>) {
-        if let Some(pulled) = counts {
+    pub(super) fn finish(&mut self, mut window: WindowStats, covered: Option<Range>) {
+        if let Some(pulled) = covered {
             self.finished += 1;
             self.covered += pulled.length();
-            window.window.range = pulled;
+            window.in_flight.range = pulled;
         }
-        let pulled = window.pulled(counts.is_some());
+        let pulled = window.pulled(covered.is_some());
         self.add(pulled);
     }
 
@@ -66,14 +66,14 @@ impl Windows {
 
     /// Merges adjacent ranges of a stream into one entry, as the commit of a first load would list thousands.
     fn add(&mut self, pulled: Pulled) {
-        let goes_on = |have: &&mut Pulled| {
+        let continues = |have: &&mut Pulled| {
             have.stream == pulled.stream
                 && have.work == pulled.work
                 && have.finished
                 && (have.range.to() == pulled.range.from()
                     || pulled.range.to() == have.range.from())
         };
-        let Some(have) = self.pulled.iter_mut().find(goes_on) else {
+        let Some(have) = self.pulled.iter_mut().find(continues) else {
             return self.pulled.push(pulled);
         };
         have.range = have.range.hull(&pulled.range);
@@ -91,9 +91,9 @@ impl Windows {
             .map(|(a, b)| a + b);
     }
 
-    pub(super) fn has_something(&self) -> bool {
+    pub(super) fn has_uncommitted(&self) -> bool {
         self.pulled.iter().any(is_worth_a_commit)
-            || self.in_flight.values().any(WindowStats::has_something)
+            || self.in_flight.values().any(WindowStats::has_uncommitted)
     }
 
     /// The additions since the last commit of windows that are no longer in flight.
@@ -109,7 +109,7 @@ impl Windows {
 
     /// Takes the additions since the last commit, and adds the position of each window to `progress`. The run's last
     /// commit also counts the requests of windows that added nothing.
-    pub(super) fn cut(
+    pub(super) fn take_uncommitted(
         &mut self,
         progress: &mut BTreeMap<String, Progress>,
         is_last: bool,
@@ -117,15 +117,15 @@ impl Windows {
         let mut pulled = std::mem::take(&mut self.pulled);
         for window in self.in_flight.values_mut() {
             progress
-                .entry(window.window.stream.clone())
+                .entry(window.in_flight.stream.clone())
                 .or_default()
                 .open
-                .extend(window.window.unfinished());
-            if window.has_something() || is_last {
+                .extend(window.in_flight.unfinished());
+            if window.has_uncommitted() || is_last {
                 pulled.push(window.pulled(false));
             }
         }
-        pulled.retain(has_content);
+        pulled.retain(is_recorded);
         let totals = RunTotals {
             windows: std::mem::take(&mut self.finished),
             covered: std::mem::take(&mut self.covered),
@@ -135,9 +135,9 @@ impl Windows {
     }
 }
 
-/// A window in flight, with its additions since the last commit.
+/// A range in flight, with its additions since the last commit.
 pub(super) struct WindowStats {
-    pub(super) window: InFlight,
+    pub(super) in_flight: InFlight,
     pub(super) counts: RecordCounts,
     /// The provider's own count for the whole range, if it returns one.
     pub(super) total: Option<u64>,
@@ -151,7 +151,7 @@ pub(super) struct WindowStats {
 impl WindowStats {
     fn new(window: InFlight) -> Self {
         Self {
-            window,
+            in_flight: window,
             counts: RecordCounts::default(),
             total: None,
             remarks: Vec::new(),
@@ -161,7 +161,7 @@ impl WindowStats {
     }
 
     pub(super) fn remark(&mut self, text: String) {
-        tracing::warn!(stream = self.window.stream, range = %self.window.range, "{text}");
+        tracing::warn!(stream = self.in_flight.stream, range = %self.in_flight.range, "{text}");
         if !self.remarks.contains(&text) {
             self.remarks.push(text);
         }
@@ -178,7 +178,7 @@ impl WindowStats {
         }
     }
 
-    fn has_something(&self) -> bool {
+    fn has_uncommitted(&self) -> bool {
         self.counts != RecordCounts::default() || !self.remarks.is_empty()
     }
 
@@ -189,11 +189,11 @@ impl WindowStats {
             let outside = text::counted(self.counts.outside, "new record");
             self.remark(format!("{outside} outside the requested bounds"));
         }
-        let (calls, retries) = self.window.calls.take();
+        let (calls, retries) = self.in_flight.calls.take();
         Pulled {
-            stream: self.window.stream.clone(),
-            range: self.window.range,
-            work: self.window.work,
+            stream: self.in_flight.stream.clone(),
+            range: self.in_flight.range,
+            work: self.in_flight.work,
             finished,
             counts: std::mem::take(&mut self.counts),
             provider_total: self.total,
@@ -211,7 +211,7 @@ fn is_worth_a_commit(pulled: &Pulled) -> bool {
     pulled.finished || pulled.counts != RecordCounts::default() || !pulled.remarks.is_empty()
 }
 
-fn has_content(pulled: &Pulled) -> bool {
+fn is_recorded(pulled: &Pulled) -> bool {
     is_worth_a_commit(pulled) || pulled.calls > 0
 }
 
@@ -246,7 +246,7 @@ impl InFlight {
         Some(OpenRange {
             range: self.range,
             work: self.work,
-            asked_at: self.asked_at,
+            asked_at: self.as_of,
             cursor: self.cursor.clone()?,
         })
     }

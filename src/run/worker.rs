@@ -16,7 +16,7 @@ use super::event::WorkerEvent;
 use super::feed::Feed;
 use super::job::{Job, RunOptions};
 use super::plan::Policy;
-use super::queue::{AfterFailure, MissedRange, QueuedWindow, WindowQueue};
+use super::queue::{AfterFailure, FailedRange, QueuedWindow, WindowQueue};
 use super::range_pull::{PullEnd, RangeEffort, RangePuller};
 use super::time::Time;
 use crate::clocks::TOLERANCE;
@@ -99,7 +99,7 @@ struct Worker<R: ReadPage> {
 #[derive(Debug, Clone, Copy, Default)]
 struct WindowPatience {
     /// Whether a range of `min_window` succeeded where a larger one had failed, which was therefore too large.
-    least_is_answered: Option<bool>,
+    smallest_succeeds: Option<bool>,
     /// Whether the next range is requested with all retries regardless of its size.
     is_patient: bool,
 }
@@ -107,14 +107,14 @@ struct WindowPatience {
 impl<R: ReadPage> Worker<R> {
     async fn work(self) {
         while let Some(window) = self.queue.next(&self.stop).await {
-            if let Err(PullEnd::Stopped) = self.pull(&window).await {
+            if let Err(PullEnd::Stopped) = self.pull_window(&window).await {
                 self.queue.leave_unfinished(&window);
             }
         }
     }
 
     /// Pulls a window, in smaller ranges if it is too large. The error is [`PullEnd::Stopped`].
-    async fn pull(&self, window: &QueuedWindow) -> Result<(), PullEnd> {
+    async fn pull_window(&self, window: &QueuedWindow) -> Result<(), PullEnd> {
         let QueuedWindow { stream, task, .. } = window;
         let full = task.range;
         let mut resume = task.resume.clone();
@@ -132,7 +132,7 @@ impl<R: ReadPage> Worker<R> {
                 _ => full.to(), // the cursor belongs to the whole range
             };
             let Some(range) = self.policy.first_piece(from, to, length) else {
-                return self.report_missed(self.queue.succeed(window)).await;
+                return self.report_failed(self.queue.succeed(window)).await;
             };
             let half = self.policy.first_half(range);
             let effort = if patience.is_patient {
@@ -142,7 +142,7 @@ impl<R: ReadPage> Worker<R> {
             } else {
                 RangeEffort::Usual
             };
-            match self.range(window, range, resume.take(), effort).await {
+            match self.pull_range(window, range, resume.take(), effort).await {
                 Ok(()) => {
                     from = range.to();
                     patience = WindowPatience::default();
@@ -151,7 +151,7 @@ impl<R: ReadPage> Worker<R> {
                     Some(half) => self.halve(stream, range, half, &refusal),
                     None => return self.fail_as_too_large(window, range, refusal).await,
                 },
-                // its answer shows that the range was in the future
+                // The answer's clock shows that the range ends in the future: the next turn ends it at the horizon.
                 Err(PullEnd::Failed(_) | PullEnd::Refused(_))
                     if self.queue.is_planned() && self.horizon() + TOLERANCE < range.to() => {}
                 Err(PullEnd::Refused(refusal)) => {
@@ -173,11 +173,11 @@ impl<R: ReadPage> Worker<R> {
                     let Some(half) = half.filter(|_| error.may_be_of_size() && !window.once) else {
                         return self.fail(window, range, error).await;
                     };
-                    if patience.least_is_answered.is_none() {
-                        patience.least_is_answered =
-                            Some(self.answers_for_the_least(stream, range).await?);
+                    if patience.smallest_succeeds.is_none() {
+                        patience.smallest_succeeds =
+                            Some(self.smallest_range_succeeds(stream, range).await?);
                     }
-                    if patience.least_is_answered == Some(true) {
+                    if patience.smallest_succeeds == Some(true) {
                         self.halve(stream, range, half, &error);
                     } else if !patience.is_patient
                         && (effort == RangeEffort::Once || error.is_an_answer())
@@ -193,7 +193,7 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Pulls a range of the window. A success enlarges the stream's windows again.
-    async fn range(
+    async fn pull_range(
         &self,
         window: &QueuedWindow,
         range: Range,
@@ -240,7 +240,11 @@ impl<R: ReadPage> Worker<R> {
     }
 
     /// Returns whether a range of `min_window` at the start of a failed one is answered, requested without retries.
-    async fn answers_for_the_least(&self, stream: &Stream, range: Range) -> Result<bool, PullEnd> {
+    async fn smallest_range_succeeds(
+        &self,
+        stream: &Stream,
+        range: Range,
+    ) -> Result<bool, PullEnd> {
         let least = (self.policy).first_piece(range.from(), range.to(), self.policy.min_window);
         let Some(least) = least.filter(|least| *least != range) else {
             return Ok(false);
@@ -270,8 +274,8 @@ impl<R: ReadPage> Worker<R> {
         error: RunError,
     ) -> Result<(), PullEnd> {
         match self.queue.fail(window, range, error) {
-            AfterFailure::Note(missed) => self.report_missed(missed).await,
-            AfterFailure::Ask(newest) => {
+            AfterFailure::Note(failed) => self.report_failed(failed).await,
+            AfterFailure::Probe(newest) => {
                 let from = newest.to() - self.policy.min_window.min(newest.length());
                 let least = Range::new(from, newest.to()).unwrap_or(newest);
                 let answer = self.puller.probe(&window.stream, least, false).await;
@@ -279,16 +283,16 @@ impl<R: ReadPage> Worker<R> {
                     // the window has already ended
                     return Ok(());
                 }
-                let missed = self.queue.asked(window, answer.is_ok());
-                self.report_missed(missed).await
+                let failed = self.queue.probed(window, answer.is_ok());
+                self.report_failed(failed).await
             }
         }
     }
 
-    async fn report_missed(&self, missed: Vec<MissedRange>) -> Result<(), PullEnd> {
-        for missed in missed {
+    async fn report_failed(&self, failed: Vec<FailedRange>) -> Result<(), PullEnd> {
+        for failed in failed {
             // the sink has only ended if the run has failed
-            if self.puller.send(WorkerEvent::Missed(missed)).await.is_err() {
+            if self.puller.send(WorkerEvent::Failed(failed)).await.is_err() {
                 break;
             }
         }

@@ -194,7 +194,7 @@ impl<'a> Verifier<'a> {
             }
             WorkerEvent::TooOld(too_old) => self.reading.forget(too_old),
             // a failed range is also among the failures, and the time of an answer only matters for coverage
-            WorkerEvent::Missed(_) | WorkerEvent::Answered(..) => {}
+            WorkerEvent::Failed(_) | WorkerEvent::Answered(..) => {}
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl<'a> Verifier<'a> {
     /// Returns whether the lake has to contain an event: one inside the requested bounds if its range was pulled, one
     /// outside of them always, as it doesn't wait for its own range.
     fn shown(&mut self, event: ProviderEvent<'_>, window: &InFlight, piece: usize) {
-        let is_outside = !window.asked.contains(event.at);
+        let is_outside = !window.requested.contains(event.at);
         let owner = (self.scope.pieces).partition_point(|piece| piece.to() <= event.at);
         if self.scope.range.contains(event.at) && self.pieces.is_open(owner) {
             let pulled = self.scope.pulled.get(&window.stream);
@@ -228,7 +228,7 @@ impl<'a> Verifier<'a> {
             .add(self.job, slot, window, id, received_at)
             .await?;
         // it may have any time within the request, including a range that wasn't pulled yet
-        let may_be_of = Range::new(window.range.from(), window.asked.to());
+        let may_be_of = Range::new(window.range.from(), window.requested.to());
         let is_owed = (self.scope.pulled.get(&window.stream).zip(may_be_of))
             .is_some_and(|(pulled, may_be_of)| pulled.covers(may_be_of));
         let day = window.range.from().date_naive();
