@@ -4,6 +4,7 @@
 //! poll, page, download) are a state machine whose state is the [`Cursor`]. See docs/decisions/0011-pure-adapters.md.
 
 mod activity;
+mod address;
 mod age;
 mod answer;
 pub mod avaya;

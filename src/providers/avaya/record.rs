@@ -11,6 +11,7 @@ use super::catalogue::service_of;
 use super::changes::{between, members, scalar};
 use crate::model::{Activity, Outcome, Record};
 use crate::providers::activity::activity_of;
+use crate::providers::address::addresses;
 use crate::providers::json::{OneOrMany, ScalarText, span};
 use crate::providers::time::{parsed, time_of};
 
@@ -65,9 +66,6 @@ pub(super) fn read(raw: &str) -> Result<Record<'_>, String> {
         let count = Cow::Owned(left_out.to_string());
         attributes.push((Cow::Borrowed("changes_left_out"), count));
     }
-    let mut client_ips = record.ip_address.0;
-    client_ips.retain(|ip| !ip.is_empty());
-
     Ok(Record {
         event_id: Cow::Borrowed(""),
         event_time,
@@ -88,7 +86,7 @@ pub(super) fn read(raw: &str) -> Result<Record<'_>, String> {
         user_agent: None,
         session_id: None,
         transaction_id: None,
-        client_ips,
+        client_ips: addresses(record.ip_address.0),
         message: None,
         changes,
         attributes,

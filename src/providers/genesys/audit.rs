@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::model::{Activity, Outcome, PropertyChange, Record};
 use crate::providers::activity::activity_of;
+use crate::providers::address::addresses;
 use crate::providers::json::{Exact, Object, OneOrMany, ScalarText, TextEntries};
 use crate::providers::time::time_of;
 
@@ -210,7 +211,7 @@ fn record_of(audit: Audit<'_>) -> Result<Record<'_>, String> {
         user_agent: None,
         session_id: None,
         transaction_id: audit.initiating_action.0.transaction_id.0,
-        client_ips: audit.remote_ip.0,
+        client_ips: addresses(audit.remote_ip.0),
         message: audit
             .message
             .0
