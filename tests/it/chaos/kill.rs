@@ -213,8 +213,12 @@ async fn kill_again_and_again(
             totals.ended_before += 1;
             process.ended().await.assert_code(0);
         } else {
-            *totals.kills.entry(moment.name()).or_default() += 1;
-            assert_eq!(process.signalled("KILL").await.code, None);
+            // it may end by itself before the signal arrives
+            match process.signalled("KILL").await.code {
+                None => *totals.kills.entry(moment.name()).or_default() += 1,
+                Some(0) => totals.ended_before += 1,
+                code => panic!("it ended with {code:?}"),
+            }
         }
         if let Some(proxy) = proxy {
             proxy.choose(|_| None);
