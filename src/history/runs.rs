@@ -354,6 +354,7 @@ mod tests {
             id: Uuid::nil(),
             run,
             job: "job".to_owned(),
+            epoch: None,
             kind,
             at: at(second),
             claim: holds.then(|| Claim {

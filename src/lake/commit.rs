@@ -33,6 +33,10 @@ pub struct Commit {
     pub run: Uuid,
     /// The job.
     pub job: String,
+    /// The log's own id, made with its first commit and copied forward, which distinguishes a log that was deleted and
+    /// begun anew. Older versions don't write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Uuid>,
     /// The kind of commit.
     pub kind: CommitKind,
     /// When it was written, by the writer's real clock.
@@ -366,6 +370,12 @@ pub struct CommittedFile {
     pub rows: u64,
     /// The size in bytes.
     pub bytes: u64,
+    /// The least `event_time` of its rows; older versions don't write it, and quarantine lines have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_event_time: Option<Timestamp>,
+    /// The greatest `event_time` of its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_event_time: Option<Timestamp>,
 }
 
 /// The progress of a stream.

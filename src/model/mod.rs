@@ -1,11 +1,13 @@
 //! The types shared by all layers: kinds of failure, ranges of time, and the record.
 
+mod category;
 mod hex;
 mod partition;
 mod range;
 mod rate;
 mod record;
 
+pub use category::Category;
 pub(crate) use hex::hex;
 pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};

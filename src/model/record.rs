@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Timestamp;
+use super::{Category, Timestamp};
 
 /// A row of `audit_events`, without the columns that the run adds (account, connection, job, `ingested_at`,
 /// `late_by_ms`).
@@ -87,6 +87,37 @@ impl Record<'_> {
             attributes: Vec::new(),
         }
     }
+
+    /// Returns the actor as one text: the login name, else the display name, else the id.
+    pub fn actor(&self) -> Option<&str> {
+        let texts = [&self.actor_login, &self.actor_name, &self.actor_id];
+        texts.into_iter().find_map(|text| text.as_deref())
+    }
+
+    /// Returns the actor's e-mail address, if the login name, display name or id is one.
+    pub fn actor_email(&self) -> Option<&str> {
+        let texts = [&self.actor_login, &self.actor_name, &self.actor_id];
+        let texts = texts.into_iter().filter_map(|text| text.as_deref());
+        texts.map(str::trim).find(|text| is_email(text))
+    }
+
+    /// Returns the kind of the event.
+    pub fn category(&self) -> Category {
+        Category::of(self)
+    }
+}
+
+/// Returns whether the text has the form `name@host.domain`, without spaces.
+fn is_email(text: &str) -> bool {
+    let Some((name, host)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let has_domain = host.split_once('.').is_some_and(|(host, domain)| {
+        !host.is_empty() && !domain.is_empty() && !domain.ends_with('.')
+    });
+    let is_plain =
+        |letter: char| !letter.is_whitespace() && !matches!(letter, '<' | '>' | ',' | '/' | ':');
+    !name.is_empty() && has_domain && text.chars().all(is_plain)
 }
 
 /// A changed property.
@@ -165,6 +196,59 @@ impl Outcome {
             Self::Failure => "failure",
             Self::Warning => "warning",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn the_actor_is_one_text_and_may_be_an_address() {
+        for (login, name, id, actor, email) in [
+            (
+                Some("a@x.org"),
+                Some("Ann"),
+                Some("7"),
+                Some("a@x.org"),
+                Some("a@x.org"),
+            ),
+            (
+                Some("ann"),
+                Some("ann@x.org"),
+                None,
+                Some("ann"),
+                Some("ann@x.org"),
+            ),
+            (None, Some("Ann Bee"), Some("7"), Some("Ann Bee"), None),
+            (None, None, Some("7"), Some("7"), None),
+            (
+                None,
+                Some("Ann <ann@x.org>"),
+                None,
+                Some("Ann <ann@x.org>"),
+                None,
+            ),
+            (
+                Some("ann@localhost"),
+                None,
+                None,
+                Some("ann@localhost"),
+                None,
+            ),
+            (Some("@x.org"), None, None, Some("@x.org"), None),
+            (None, None, None, None, None),
+        ] {
+            let record = Record {
+                actor_login: login.map(Into::into),
+                actor_name: name.map(Into::into),
+                actor_id: id.map(Into::into),
+                ..Record::at(DateTime::UNIX_EPOCH)
+            };
+            assert_eq!((record.actor(), record.actor_email()), (actor, email));
         }
     }
 }

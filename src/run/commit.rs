@@ -69,7 +69,7 @@ impl<'a> Committer<'a> {
                 key: partition,
                 reason: error.to_string(),
             })?;
-            staged.push((self.n, key, part.rows, part.payload));
+            staged.push((self.n, key, part.rows, part.payload, Some(part.event_times)));
             self.n += 1;
         }
         if let Some((lines, count)) = quarantine {
@@ -78,12 +78,13 @@ impl<'a> Committer<'a> {
                 keys.quarantined(run, self.n),
                 count,
                 PutPayload::from(lines),
+                None,
             ));
             self.n += 1;
         }
         let lake = &self.job.lake;
         stream::iter(staged)
-            .map(|(n, key, rows, payload)| {
+            .map(|(n, key, rows, payload, event_times)| {
                 let staged = keys.staged(run, n);
                 async move {
                     let bytes = payload.content_length() as u64;
@@ -96,6 +97,8 @@ impl<'a> Committer<'a> {
                         key: key.to_string(),
                         rows,
                         bytes,
+                        min_event_time: event_times.map(|(least, _)| least),
+                        max_event_time: event_times.map(|(_, greatest)| greatest),
                     })
                 }
             })

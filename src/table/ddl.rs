@@ -614,8 +614,8 @@ mod tests {
 
     #[test]
     fn text() {
-        insta::assert_snapshot!(as_text(&table(&[Provider, EventHour], &[])), @r"
-        audit_events, schema version 1
+        insta::assert_snapshot!(as_text(&table(&[Provider, EventHour], &[])), @"
+        audit_events, schema version 2
 
         event_id        string required (file)
             Id of the event, unique within a job: as the provider gives it, else a hash of the record
@@ -677,6 +677,12 @@ mod tests {
             When the event was pulled
         late_by_ms      int64 (file)
             Only for an event that an earlier pull of its range did not see: ingested_at minus event_time
+        actor           string (file)
+            Who did it, as one text: the login name, else the display name, else the id
+        actor_email     string (file)
+            E-mail address of who did it
+        category        string (file)
+            Kind of event, normalised: authentication, access, configuration, data or other
         event_hour      int32 required (path)
             UTC hour of event_time, 0 to 23
         ");
@@ -741,6 +747,9 @@ mod tests {
           raw STRING COMMENT 'The JSON of the record, byte for byte as received',
           ingested_at TIMESTAMP COMMENT 'When the event was pulled',
           late_by_ms BIGINT COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          actor STRING COMMENT 'Who did it, as one text: the login name, else the display name, else the id',
+          actor_email STRING COMMENT 'E-mail address of who did it',
+          category STRING COMMENT 'Kind of event, normalised: authentication, access, configuration, data or other',
           provider STRING COMMENT 'Kind of API that the event was pulled from',
           event_date DATE COMMENT 'UTC date of event_time'
         )
@@ -754,7 +763,7 @@ mod tests {
 
     #[test]
     fn trino() {
-        insta::assert_snapshot!(by_default(Engine::Trino), @r"
+        insta::assert_snapshot!(by_default(Engine::Trino), @"
         -- times are in UTC, with microseconds
         SET SESSION hive.timestamp_precision = 'MICROSECONDS';
         CREATE TABLE IF NOT EXISTS hive.default.audit_events (
@@ -786,6 +795,9 @@ mod tests {
           raw VARCHAR COMMENT 'The JSON of the record, byte for byte as received',
           ingested_at TIMESTAMP(6) COMMENT 'When the event was pulled',
           late_by_ms BIGINT COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          actor VARCHAR COMMENT 'Who did it, as one text: the login name, else the display name, else the id',
+          actor_email VARCHAR COMMENT 'E-mail address of who did it',
+          category VARCHAR COMMENT 'Kind of event, normalised: authentication, access, configuration, data or other',
           provider VARCHAR COMMENT 'Kind of API that the event was pulled from',
           event_date DATE COMMENT 'UTC date of event_time'
         )
@@ -830,7 +842,10 @@ mod tests {
           `attributes` map<string,string> COMMENT 'The remaining context that the provider gives, with unique keys',
           `raw` string COMMENT 'The JSON of the record, byte for byte as received',
           `ingested_at` timestamp COMMENT 'When the event was pulled',
-          `late_by_ms` bigint COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time'
+          `late_by_ms` bigint COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          `actor` string COMMENT 'Who did it, as one text: the login name, else the display name, else the id',
+          `actor_email` string COMMENT 'E-mail address of who did it',
+          `category` string COMMENT 'Kind of event, normalised: authentication, access, configuration, data or other'
         )
         PARTITIONED BY (
           `provider` string COMMENT 'Kind of API that the event was pulled from',
@@ -885,6 +900,9 @@ mod tests {
           raw String COMMENT 'The JSON of the record, byte for byte as received',
           ingested_at DateTime64(6, 'UTC') COMMENT 'When the event was pulled',
           late_by_ms Nullable(Int64) COMMENT 'Only for an event that an earlier pull of its range did not see: ingested_at minus event_time',
+          actor Nullable(String) COMMENT 'Who did it, as one text: the login name, else the display name, else the id',
+          actor_email Nullable(String) COMMENT 'E-mail address of who did it',
+          category Nullable(String) COMMENT 'Kind of event, normalised: authentication, access, configuration, data or other',
           provider String COMMENT 'Kind of API that the event was pulled from',
           event_date Date32 COMMENT 'UTC date of event_time'
         )

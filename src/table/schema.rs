@@ -1,8 +1,8 @@
 //! The columns of `audit_events`: the only list, from which files, DDL and documentation are derived.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::column::{self, Column, ColumnSource, list_of};
 use super::row::TableRow;
@@ -12,7 +12,7 @@ use crate::model::{PartitionColumn, PropertyChange, Timestamp};
 pub const TABLE_NAME: &str = "audit_events";
 
 /// The version of the schema, increased with each added column. Columns are never changed or removed.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 type TextOf = for<'a> fn(&'a TableRow<'a>) -> Option<&'a str>;
 
@@ -36,7 +36,7 @@ const fn text(name: &'static str, meaning: &'static str, get: TextOf) -> Column<
 }
 
 /// The table's columns in order. Files omit the columns of their path.
-pub(super) static COLUMNS: [Column<ColumnValue>; 30] = [
+pub(super) static COLUMNS: [Column<ColumnValue>; 33] = [
     Column::required(
         "event_id",
         "Id of the event, unique within a job: as the provider gives it, else a hash of the record",
@@ -161,7 +161,27 @@ pub(super) static COLUMNS: [Column<ColumnValue>; 30] = [
         "Only for an event that an earlier pull of its range did not see: ingested_at minus event_time",
         ColumnValue::Integer(|row| row.late_by_ms),
     ),
+    text(
+        "actor",
+        "Who did it, as one text: the login name, else the display name, else the id",
+        |row| row.record.actor(),
+    ),
+    text("actor_email", "E-mail address of who did it", |row| {
+        row.record.actor_email()
+    }),
+    text(
+        "category",
+        "Kind of event, normalised: authentication, access, configuration, data or other",
+        |row| Some(row.record.category().as_str()),
+    ),
 ];
+
+/// The columns that are never null in the files' schema. Other columns without nulls are optional there, so that a later
+/// version can leave them out.
+const NEVER_NULL: [&str; 2] = ["event_id", "event_time"];
+
+/// The key in a field's metadata from which Parquet's field id is written.
+const FIELD_ID: &str = "PARQUET:field_id";
 
 impl ColumnSource for ColumnValue {
     fn data_type(&self) -> DataType {
@@ -212,6 +232,62 @@ pub(super) fn file_columns(
 /// Returns the Arrow schema of a file whose path has `partition_by`.
 pub fn file_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
     column::schema(file_columns(partition_by))
+}
+
+/// Returns the schema that is written to a file whose path has `partition_by`: that of its rows, with all columns but
+/// [`NEVER_NULL`] optional, and with a field id for every column and nested field, by which Iceberg identifies them.
+///
+/// A column's id is its number in [`COLUMNS`], from 1; ids of its nested fields are a hundred times that plus their number
+/// in depth-first order. Columns are only ever added at the end, and structs never grow, so ids never change.
+pub(super) fn written_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
+    let fields: Vec<Field> = file_schema(partition_by)
+        .fields()
+        .iter()
+        .map(|field| {
+            let number = COLUMNS
+                .iter()
+                .position(|column| column.name == field.name());
+            let id = number.unwrap_or_default() + 1;
+            let mut nested = id * 100;
+            let data_type = with_field_ids(field.data_type(), &mut nested);
+            let nullable = !NEVER_NULL.contains(&field.name().as_str());
+            with_field_id(Field::new(field.name(), data_type, nullable), id)
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn with_field_id(field: Field, id: usize) -> Field {
+    field.with_metadata(HashMap::from([(FIELD_ID.to_owned(), id.to_string())]))
+}
+
+/// Returns the type with ids for its nested fields, of which `last` is the last one given.
+fn with_field_ids(data_type: &DataType, last: &mut usize) -> DataType {
+    let numbered = |field: &FieldRef, last: &mut usize| {
+        *last += 1;
+        let id = *last;
+        let data_type = with_field_ids(field.data_type(), last);
+        Arc::new(with_field_id(
+            Field::new(field.name(), data_type, field.is_nullable()),
+            id,
+        ))
+    };
+    match data_type {
+        DataType::List(element) => DataType::List(numbered(element, last)),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| numbered(field, last)).collect())
+        }
+        // Iceberg has ids for key and value, not for the entry
+        DataType::Map(entry, sorted) => {
+            let entry = Field::new(
+                entry.name(),
+                with_field_ids(entry.data_type(), last),
+                entry.is_nullable(),
+            );
+            DataType::Map(Arc::new(entry), *sorted)
+        }
+        other => other.clone(),
+    }
 }
 
 /// Formats a type as in the documentation: `list<string>`, `timestamp(us, UTC)`.

@@ -160,6 +160,9 @@ pub(super) fn expected(record: &Record<'_>, raw: &str, late_by_ms: Option<i64>) 
         "raw": raw,
         "ingested_at": context().ingested_at.timestamp_micros(),
         "late_by_ms": late_by_ms,
+        "actor": record.actor(),
+        "actor_email": record.actor_email(),
+        "category": record.category().as_str(),
     })
 }
 

@@ -59,6 +59,7 @@ fn commit(name: &str, streams: Vec<(&str, Progress)>) -> Commit {
         id: Uuid::from_u128(1),
         run: Uuid::from_u128(2),
         job: name.to_owned(),
+        epoch: None,
         kind: CommitKind::Release,
         at: at("2026-11-20T11:45:03Z"),
         claim: None,

@@ -148,7 +148,7 @@ async fn what_is_no_commit_of_this_job_and_number_is_noticed() {
     let first = get(&world.store, &commit(1)).await;
     refuses_newest(&world, &key, first, FailureKind::Data).await;
     // without a field; with one that is something else
-    let optional = ["claim", "origin", "streams", "planned_at"];
+    let optional = ["claim", "epoch", "origin", "streams", "planned_at"];
     for field in value.as_object().unwrap().keys() {
         let mut less = value.clone();
         less.as_object_mut().unwrap().remove(field);

@@ -158,6 +158,33 @@ async fn a_deleted_log_begins_anew_and_doubles_nothing() {
     }
 }
 
+/// All commits of a log have its epoch; a log that begins anew has another one.
+#[tokio::test]
+async fn a_log_has_an_epoch_of_its_own() {
+    let provider = provider().await;
+    let lived = live(&provider).await.remove(0);
+    let world = World::of(&provider, lived.before.fork()).await;
+    let epoch = async || {
+        world.run_clean(lived.step, "").await;
+        let commits = world.commits().await;
+        assert!(commits.len() > 1);
+        let files = commits.iter().flat_map(|commit| &commit.files);
+        for file in files.filter(|file| file.key.ends_with(".parquet")) {
+            assert!(file.min_event_time <= file.max_event_time && file.min_event_time.is_some());
+        }
+        let mut epochs: Vec<_> = commits.iter().map(|commit| commit.epoch.unwrap()).collect();
+        epochs.dedup();
+        assert_eq!(epochs.len(), 1);
+        epochs[0]
+    };
+    let first = epoch().await;
+    assert_eq!(epoch().await, first);
+    for key in keys(&world.store, COMMITS).await {
+        world.store.delete(&key).await.unwrap();
+    }
+    assert_ne!(epoch().await, first);
+}
+
 #[tokio::test]
 async fn a_hint_is_only_a_hint() {
     let provider = provider().await;

@@ -242,7 +242,7 @@ impl World {
             claim_life: self.claim_life,
             ..RunOptions::new(CancellationToken::new())
         };
-        run::run(job, what, &options).await
+        Box::pin(run::run(job, what, &options)).await
     }
 
     /// Runs one step until it ends, or the process dies: `None`.
@@ -295,6 +295,19 @@ impl World {
         );
         let staged = keys(&self.store, "_auditlake/jobs/job/staging").await;
         assert_eq!(staged, [], "{context}");
+        for commit in self.commits().await {
+            for file in commit.files {
+                let Some(rows) = self.reader.rows_of(&Path::from(file.key)) else {
+                    continue; // a line in quarantine
+                };
+                let times: Vec<_> = rows.iter().map(|row| row.event_time).collect();
+                let (least, greatest) = (times.iter().min().copied(), times.iter().max().copied());
+                assert_eq!(file.rows, rows.len() as u64, "{context}");
+                // optional, so that damage may have hidden it
+                assert_eq!(file.min_event_time.or(least), least, "{context}");
+                assert_eq!(file.max_event_time.or(greatest), greatest, "{context}");
+            }
+        }
         let newest = self.newest().await;
         let watermark = if step.is_late() {
             at(27, 30)
@@ -305,6 +318,17 @@ impl World {
         assert_eq!(progress.watermark, Some(watermark), "{context}");
         assert_eq!(progress.open, [], "{context}");
         assert_eq!(newest.claim, None, "{context}");
+    }
+
+    /// The commits that can be read, the oldest first.
+    pub(super) async fn commits(&self) -> Vec<Commit> {
+        let mut commits = Vec::new();
+        for key in keys(&self.store, COMMITS).await {
+            let bytes = self.store.get(&key).await.unwrap().bytes().await.unwrap();
+            commits.extend(serde_json::from_slice::<Commit>(&bytes));
+        }
+        commits.sort_by_key(|commit| commit.version);
+        commits
     }
 
     /// The newest commit.

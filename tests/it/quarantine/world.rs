@@ -79,7 +79,7 @@ impl World {
             ..RunOptions::new(CancellationToken::new())
         };
         let job = self.job(self.lake());
-        match run::run(&job, mode, &options).await.unwrap() {
+        match Box::pin(run::run(&job, mode, &options)).await.unwrap() {
             RunOutcome::Ran(report) => {
                 assert!(
                     report.failures.is_empty() && !report.unfinished,

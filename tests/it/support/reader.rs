@@ -113,6 +113,13 @@ impl Reader {
         rows
     }
 
+    /// The rows of a file of the table, if it was seen.
+    pub(crate) fn rows_of(&self, key: &Path) -> Option<Vec<Row>> {
+        let seen = self.seen.lock().unwrap();
+        let (_, rows) = seen.files.get(key)?;
+        (key.extension() == Some("parquet")).then(|| rows.clone())
+    }
+
     /// The records in quarantine, sorted; what others put there is none.
     pub(crate) fn quarantined(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();

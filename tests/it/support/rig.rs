@@ -150,7 +150,7 @@ impl<S: Simulator> Rig<S> {
         if let RunMode::Backfill { .. } = mode {
             job.memory = RunCache::default(); // a command is a process of its own
         }
-        match run::run(&job, mode, &options).await.unwrap() {
+        match Box::pin(run::run(&job, mode, &options)).await.unwrap() {
             RunOutcome::Ran(report) => report,
             RunOutcome::Held(claim) => panic!("nobody else runs this job: {claim:?}"),
         }
