@@ -4,7 +4,7 @@
 //! are retried; the result is an answer for the adapter, or an error with a [`kind`](ClientError::kind).
 //!
 //! Headers of every request, sign-ins and downloads included, are set in `setup.rs`; those of one provider's API come
-//! from its [`Endpoint`](crate::providers::Endpoint).
+//! from its [`Endpoint`].
 
 mod auth;
 mod body;

@@ -33,8 +33,8 @@ pub struct Commit {
     pub run: Uuid,
     /// The job.
     pub job: String,
-    /// The log's own id, made with its first commit and copied forward, which distinguishes a log that was deleted and
-    /// begun anew. Older versions don't write it.
+    /// The log's own id, made with its first commit and copied forward, which tells a log that was deleted and
+    /// started again. Older versions don't write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Uuid>,
     /// The kind of commit.

@@ -261,7 +261,7 @@ fn with_field_id(field: Field, id: usize) -> Field {
     field.with_metadata(HashMap::from([(FIELD_ID.to_owned(), id.to_string())]))
 }
 
-/// Returns the type with ids for its nested fields, of which `last` is the last one given.
+/// Returns the type with ids for its nested fields. `last` is the last id given.
 fn with_field_ids(data_type: &DataType, last: &mut usize) -> DataType {
     let numbered = |field: &FieldRef, last: &mut usize| {
         *last += 1;

@@ -158,7 +158,7 @@ async fn a_deleted_log_begins_anew_and_doubles_nothing() {
     }
 }
 
-/// All commits of a log have its epoch; a log that begins anew has another one.
+/// All commits of a log have its epoch; a log that starts again has another one.
 #[tokio::test]
 async fn a_log_has_an_epoch_of_its_own() {
     let provider = provider().await;
