@@ -134,7 +134,7 @@ java:
 	fi
 
 # Takes two minutes, and Debian's chromium, about 350 MB.
-test-page: chromium $(VENV_PAGE)/installed ## Test the status page in a browser, with accessibility and screenshots (target/page); some: LOOKS=it_shows_the_hole
+test-page: chromium $(VENV_PAGE)/installed ## Test the status page in a browser, with accessibility and screenshots (target/page); some: LOOKS=it_shows_the_gap
 	$(CARGO) build --locked --package auditlake --package auditlake-sim --bin auditlake --bin simulator
 	$(VENV_PAGE)/bin/python -B tests/page/run.py target/debug/auditlake target/debug/simulator "$$(command -v chromium)" $(LOOKS)
 
