@@ -69,7 +69,7 @@ impl<'a> Committer<'a> {
                 key: partition,
                 reason: error.to_string(),
             })?;
-            staged.push((self.n, key, part.rows, part.payload, Some(part.event_times)));
+            staged.push((self.n, key, part.rows, part.payload, part.event_times));
             self.n += 1;
         }
         if let Some((lines, count)) = quarantine {

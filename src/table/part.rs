@@ -45,7 +45,7 @@ const PAGE_BYTES: usize = 256 << 10;
 /// The number of rows below which a file has no dictionaries, no Bloom filter, no page index, and statistics of
 /// `event_time` only. They take 3 kB, which is 40 % of a file of one row and a quarter of one of 100, and no reader gains
 /// from them, as it reads such a file in one request.
-const SMALL_ROWS: u64 = 1_000;
+const SMALL_ROWS: usize = 1_000;
 
 /// The size of the blocks in which the file grows.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -115,7 +115,7 @@ pub struct FinishedPart {
     /// The number of rows, at least one.
     pub rows: u64,
     /// The least and the greatest `event_time` of its rows.
-    pub event_times: (Timestamp, Timestamp),
+    pub event_times: Option<(Timestamp, Timestamp)>,
 }
 
 impl PartWriter {
@@ -159,15 +159,22 @@ impl PartWriter {
 
     /// Returns the rows of the next row group for encoding, if there are enough.
     pub fn group(&mut self) -> Result<Option<Group>, RowError> {
-        if self.waiting_rows >= self.group_rows || self.waiting_bytes >= self.group_bytes {
+        if self.is_full() {
             self.next_group()
         } else {
             Ok(None)
         }
     }
 
+    /// Returns whether the waiting rows make a row group.
+    fn is_full(&self) -> bool {
+        self.waiting_rows >= self.group_rows || self.waiting_bytes >= self.group_bytes
+    }
+
     /// Returns the rows of the next row group for encoding, with any number of rows; `None` if no row waits.
     pub fn next_group(&mut self) -> Result<Option<Group>, RowError> {
+        // if the first row group isn't full, it is the only one
+        let is_small = self.waiting_rows < SMALL_ROWS && !self.is_full();
         let (mut rows, mut bytes, mut room) = (Vec::new(), 0, self.group_rows);
         while room > 0
             && let Some(mut next) = self.waiting.pop_front()
@@ -200,7 +207,7 @@ impl PartWriter {
         }
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => self.open()?,
+            None => self.open(is_small)?,
         };
         let writers = file.columns.create_column_writers(file.groups)?;
         file.groups += 1;
@@ -244,25 +251,23 @@ impl PartWriter {
         while let Some(group) = self.next_group()? {
             self.add(group.encode()?)?;
         }
-        let bounds = self.times.and_then(|(least, greatest)| {
-            let at = DateTime::from_timestamp_micros;
-            at(least).zip(at(greatest))
-        });
-        let (Some(file), Some(event_times)) = (self.file, bounds) else {
+        let Some(file) = self.file else {
             return Ok(None);
         };
+        let at = DateTime::from_timestamp_micros;
+        let bounds = self.times;
         Ok(Some(FinishedPart {
             payload: file.writer.into_inner()?.0.freeze(),
             rows: self.rows,
-            event_times,
+            event_times: bounds.and_then(|(least, greatest)| at(least).zip(at(greatest))),
         }))
     }
 
     /// Opens the file without Arrow's own copy of the schema in the footer, so that engines that support Arrow read the
     /// types from the Parquet schema, like all others.
-    fn open(&self) -> Result<PartFile, RowError> {
+    fn open(&self, is_small: bool) -> Result<PartFile, RowError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(self.properties()?)
+            .with_properties(self.properties(is_small)?)
             .with_skip_arrow_metadata(true);
         let blocks = Blocks(PutPayloadMut::new().with_block_size(BLOCK_BYTES));
         let writer = ArrowWriter::try_new_with_options(blocks, self.schema.clone(), options)?;
@@ -274,9 +279,7 @@ impl PartWriter {
         })
     }
 
-    /// Returns the properties of a file that is opened now. One with few rows gets no further ones: row groups are encoded
-    /// when there are many rows, and at the end.
-    fn properties(&self) -> Result<WriterProperties, RowError> {
+    fn properties(&self, is_small: bool) -> Result<WriterProperties, RowError> {
         let column = |name: &str| ColumnPath::new(vec![name.to_owned()]);
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("auditlake ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -285,7 +288,7 @@ impl PartWriter {
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_data_page_size_limit(PAGE_BYTES)
             .set_sorting_columns(sorting_columns(&self.spec.partition_by));
-        if self.rows < SMALL_ROWS {
+        if is_small {
             return Ok(properties
                 .set_dictionary_enabled(false)
                 .set_statistics_enabled(EnabledStatistics::None)
@@ -711,7 +714,7 @@ mod tests {
 
     #[test]
     fn a_small_file_leaves_out_what_pays_in_large_ones() {
-        let size = |rows: u64| {
+        let size = |rows: usize| {
             let records: Vec<_> = (0..rows).map(|n| record(&format!("id-{n}"), 1)).collect();
             let file = file(&records, &[Provider]);
             let metadata = reader(&file).metadata().clone();
@@ -729,12 +732,25 @@ mod tests {
     }
 
     #[test]
+    fn few_large_rows_make_no_small_file() {
+        let mut part = part(&[]);
+        part.group_bytes = 1;
+        part.push(row(&record("id", 1), &[], "{}", None));
+        let group = part.group().unwrap().unwrap();
+        part.add(group.encode().unwrap()).unwrap();
+        part.push(row(&record("id", 2), &[], "{}", None));
+        let metadata = reader(&bytes_of(part)).metadata().clone();
+        let ids = metadata.row_group(0).column(0);
+        assert!(ids.bloom_filter_offset().is_some() && ids.statistics().is_some());
+    }
+
+    #[test]
     fn the_bounds_are_those_of_all_rows() {
         let mut part = part(&[]).with_group_rows(2);
         for second in [5, -3, 9, 4, 0] {
             part.push(row(&record("id", second), &[], "{}", None));
         }
-        let (least, greatest) = part.finish().unwrap().unwrap().event_times;
+        let (least, greatest) = part.finish().unwrap().unwrap().event_times.unwrap();
         assert_eq!((least.timestamp(), greatest.timestamp()), (-3, 9));
     }
 
@@ -772,7 +788,7 @@ mod tests {
         let mut records = vec![record("a", 1), record("b", 2)];
         records[0].message = Some("text".into());
         records[0].action = Some("Update".into());
-        records.resize_with(1_000, || record("b", 2));
+        records.resize_with(SMALL_ROWS, || record("b", 2));
         let file = file(&records, &[]);
         let reader = SerializedFileReader::new(file.clone()).unwrap();
         let metadata = reader.metadata();

@@ -225,8 +225,13 @@ pub(super) fn attribute_fields() -> Fields {
 pub(super) fn file_columns(
     partition_by: &[PartitionColumn],
 ) -> impl Iterator<Item = &'static Column<ColumnValue>> {
-    let is_in_path = |name| partition_by.iter().any(|column| column.as_str() == name);
-    (COLUMNS.iter()).filter(move |column| !is_in_path(column.name))
+    (COLUMNS.iter()).filter(|column| !is_in_path(column, partition_by))
+}
+
+fn is_in_path(column: &Column<ColumnValue>, partition_by: &[PartitionColumn]) -> bool {
+    partition_by
+        .iter()
+        .any(|other| other.as_str() == column.name)
 }
 
 /// Returns the Arrow schema of a file whose path has `partition_by`.
@@ -240,18 +245,13 @@ pub fn file_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
 /// A column's id is its number in [`COLUMNS`], from 1; ids of its nested fields are a hundred times that plus their number
 /// in depth-first order. Columns are only ever added at the end, and structs never grow, so ids never change.
 pub(super) fn written_schema(partition_by: &[PartitionColumn]) -> SchemaRef {
-    let fields: Vec<Field> = file_schema(partition_by)
-        .fields()
-        .iter()
-        .map(|field| {
-            let number = COLUMNS
-                .iter()
-                .position(|column| column.name == field.name());
-            let id = number.unwrap_or_default() + 1;
-            let mut nested = id * 100;
-            let data_type = with_field_ids(field.data_type(), &mut nested);
-            let nullable = !NEVER_NULL.contains(&field.name().as_str());
-            with_field_id(Field::new(field.name(), data_type, nullable), id)
+    let fields: Vec<Field> = (1..)
+        .zip(&COLUMNS)
+        .filter(|(_, column)| !is_in_path(column, partition_by))
+        .map(|(id, column)| {
+            let data_type = with_field_ids(&column.value.data_type(), &mut (id * 100));
+            let nullable = !NEVER_NULL.contains(&column.name);
+            with_field_id(Field::new(column.name, data_type, nullable), id)
         })
         .collect();
     Arc::new(Schema::new(fields))
