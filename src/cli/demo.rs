@@ -129,7 +129,7 @@ pub(super) async fn run(
     }
     out.line(format_args!(
         "\n6. Query it yourself, for example with DuckDB: who changed what, in any system?\n\n   \
-         SELECT event_time, provider, coalesce(actor_login, actor_name, actor_id) AS who,\n   \
+         SELECT event_time, provider, actor AS who,\n   \
          \u{20}      activity, entity_type, entity_name\n   \
          FROM read_parquet('{}/audit_events/**/*.parquet', hive_partitioning = true)\n   \
          WHERE activity IN ('create', 'update', 'delete') ORDER BY event_time DESC LIMIT 20;\n\n\
