@@ -27,6 +27,10 @@ BY_DEFAULT = ["provider", "event_date"]
 PROVIDER, DATE = "avaya_axp", "2026-03-02"
 
 
+#: Files with fewer rows have no dictionaries, no Bloom filter, no page index, and statistics of `event_time` only.
+SMALL_ROWS = 1_000
+
+
 def files_of(**partition):
     return [path for path in reference.files(LOCAL) if partition.items() <= reference.partition(path).items()]
 

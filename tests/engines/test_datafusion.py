@@ -68,7 +68,7 @@ class DataFusion(engine.EngineTest):
         asked, left = map(int, re.search(
             r"row_groups_pruned_bloom_filter=(\d+) total → (\d+) matched", plan).groups())
         # a small file has none
-        large = sum(pq.read_metadata(path).num_rows >= 1_000 for path in reference.files(lake.LOCAL))
+        large = sum(pq.read_metadata(path).num_rows >= lake.SMALL_ROWS for path in reference.files(lake.LOCAL))
         self.assertGreater(large, 0)
         self.assertEqual(asked - left, large, plan)
 

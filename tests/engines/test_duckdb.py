@@ -104,7 +104,7 @@ class DuckDb(engine.EngineTest):
         db = duckdb.connect()
         checked = 0
         for path in reference.files(lake.LOCAL):
-            if pq.read_metadata(path).num_rows < 1_000:
+            if pq.read_metadata(path).num_rows < lake.SMALL_ROWS:
                 continue  # a small file has none
             ids = [id for (id,) in db.execute("SELECT event_id FROM read_parquet(?)", [str(path)]).fetchall()]
             for id in ids[:3]:

@@ -14,9 +14,6 @@ import engine
 import lake
 import reference
 
-#: Files with fewer rows leave out what pays in large ones.
-SMALL_ROWS = 1_000
-
 
 class PyArrow(engine.EngineTest):
     HEADING = "PyArrow"
@@ -87,7 +84,7 @@ class Footers(unittest.TestCase):
     def test_ids_have_a_bloom_filter(self):
         sizes = set()
         for path, group, chunks in self.groups():
-            is_large = group.num_rows >= SMALL_ROWS
+            is_large = group.num_rows >= lake.SMALL_ROWS
             sizes.add(is_large)
             self.assertEqual(chunks["event_id"].bloom_filter_offset is not None, is_large, path)
             if is_large:
@@ -96,7 +93,7 @@ class Footers(unittest.TestCase):
 
     def test_columns_have_statistics(self):
         for path, group, chunks in self.groups():
-            is_large = group.num_rows >= SMALL_ROWS
+            is_large = group.num_rows >= lake.SMALL_ROWS
             for name, chunk in chunks.items():
                 if name == "raw":
                     continue
