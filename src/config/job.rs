@@ -115,7 +115,7 @@ const MAX_STALENESS: Key = Key::optional(
 pub(super) const OWN_KEYS: &[Key] = &[NAME, CONNECTION, OPTIONS, LOG];
 
 /// The keys that a job or `defaults` can set.
-pub(super) const TIMING_KEYS: &[Key] = &[
+pub(super) const TIMING_KEYS: [Key; 8] = [
     SCHEDULE,
     TIMEZONE,
     START,
@@ -156,17 +156,7 @@ impl Timing {
             lag,
             settle,
             max_staleness,
-        ] = [
-            SCHEDULE,
-            TIMEZONE,
-            START,
-            WINDOW,
-            MIN_WINDOW,
-            LAG,
-            SETTLE,
-            MAX_STALENESS,
-        ]
-        .map(|key| fields.get(&key));
+        ] = TIMING_KEYS.map(|key| fields.get(&key));
         let given = [(SCHEDULE.name, &schedule), (START.name, &start)];
         let windows_at = [&window, &min_window]
             .into_iter()

@@ -34,7 +34,7 @@ const SERVER: Key = Key::optional(
 );
 const DEFAULTS: Key = Key::optional(
     "defaults",
-    KeyKind::Block(job::TIMING_KEYS),
+    KeyKind::Block(&job::TIMING_KEYS),
     "values for jobs that don't set their own; see [defaults](#defaults)",
 );
 const CONNECTIONS: Key = Key::required(

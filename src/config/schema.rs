@@ -26,7 +26,7 @@ pub fn schema() -> Value {
         one
     });
     let options: Vec<Value> = options.collect();
-    let mut job = object(job::OWN_KEYS.iter().chain(job::TIMING_KEYS));
+    let mut job = object(job::OWN_KEYS.iter().chain(&job::TIMING_KEYS));
     let described = job["properties"]["options"]["description"].take();
     job["properties"]["options"] = json!({ "description": described, "anyOf": options });
     let mut schema = object(KEYS);
@@ -58,7 +58,7 @@ pub(super) fn tables() -> Vec<(String, String)> {
         tables.push((spec.name.to_owned(), table(spec.connection_keys)));
         tables.push((format!("{} options", spec.name), table(spec.options_keys)));
     }
-    let job = job::OWN_KEYS.iter().chain(job::TIMING_KEYS);
+    let job = job::OWN_KEYS.iter().chain(&job::TIMING_KEYS);
     tables.push(("jobs".to_owned(), table(job)));
     tables
 }

@@ -1,6 +1,7 @@
 //! The kind of an event (column `category`), from its verb and from what was touched.
 
 use super::record::{Activity, Record};
+use super::words;
 
 /// The kind of an event, normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,20 +82,14 @@ impl Category {
 
 /// Returns whether a word of the text, in any spelling, begins with one of [`OF_ACCESS`].
 fn names_access(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    (0..bytes.len()).any(|at| {
-        let begins_word = at == 0
-            || !bytes[at - 1].is_ascii_alphanumeric()
-            || (bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase());
-        begins_word && OF_ACCESS.iter().any(|word| begins_with(&bytes[at..], word))
-    })
+    words(text).any(|word| OF_ACCESS.iter().any(|access| begins_with(word, access)))
 }
 
 /// Compares the first letter first, as this is called for every record.
-fn begins_with(bytes: &[u8], word: &str) -> bool {
-    let word = word.as_bytes();
-    bytes[0] | 0x20 == word[0]
-        && (bytes.get(..word.len())).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
+fn begins_with(word: &str, access: &str) -> bool {
+    let (word, access) = (word.as_bytes(), access.as_bytes());
+    word[0] | 0x20 == access[0]
+        && (word.get(..access.len())).is_some_and(|start| start.eq_ignore_ascii_case(access))
 }
 
 #[cfg(test)]

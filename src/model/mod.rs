@@ -6,6 +6,7 @@ mod partition;
 mod range;
 mod rate;
 mod record;
+mod words;
 
 pub use category::Category;
 pub(crate) use hex::hex;
@@ -13,6 +14,7 @@ pub use partition::PartitionColumn;
 pub use range::{Range, RangeSet};
 pub use rate::RateLimit;
 pub use record::{Activity, Outcome, PropertyChange, Record};
+pub(crate) use words::words;
 
 /// An instant in UTC, whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -90,15 +90,18 @@ impl Record<'_> {
 
     /// Returns the actor as one text: the login name, else the display name, else the id.
     pub fn actor(&self) -> Option<&str> {
-        let texts = [&self.actor_login, &self.actor_name, &self.actor_id];
-        texts.into_iter().find_map(|text| text.as_deref())
+        self.actor_texts().next()
     }
 
     /// Returns the actor's e-mail address, if the login name, display name or id is one.
     pub fn actor_email(&self) -> Option<&str> {
+        (self.actor_texts().map(str::trim)).find(|text| is_email(text))
+    }
+
+    /// Returns what the record says of the actor, the best name first.
+    fn actor_texts(&self) -> impl Iterator<Item = &str> {
         let texts = [&self.actor_login, &self.actor_name, &self.actor_id];
-        let texts = texts.into_iter().filter_map(|text| text.as_deref());
-        texts.map(str::trim).find(|text| is_email(text))
+        texts.into_iter().filter_map(|text| text.as_deref())
     }
 
     /// Returns the kind of the event.

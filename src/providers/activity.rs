@@ -1,6 +1,6 @@
 //! The table of verbs, shared by all providers: a provider's own action → `activity`.
 
-use crate::model::Activity;
+use crate::model::{Activity, words};
 
 /// Verbs in lower case, matched as whole words of an action.
 const VERBS: &[(Activity, &[&str])] = &[
@@ -159,27 +159,6 @@ fn verb(word: &str) -> Option<Activity> {
 
 fn is_one_of(word: &str, verbs: &[&str]) -> bool {
     verbs.iter().any(|verb| verb.eq_ignore_ascii_case(word))
-}
-
-/// Splits `camelCase`, `PascalCase`, `snake_case`, `SCREAMING_CASE` and plain text into words.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|letter: char| !letter.is_alphanumeric())
-        .flat_map(humps)
-}
-
-/// Splits `camelCase` into words.
-fn humps(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let mut after_lower = false;
-        let hump = text.char_indices().find(|&(_, letter)| {
-            let is_hump = letter.is_uppercase() && after_lower;
-            after_lower = letter.is_lowercase() || letter.is_numeric();
-            is_hump
-        });
-        let (word, rest) = text.split_at(hump.map_or(text.len(), |(at, _)| at));
-        text = rest;
-        (!word.is_empty()).then_some(word)
-    })
 }
 
 #[cfg(test)]

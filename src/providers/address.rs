@@ -17,12 +17,10 @@ fn canonical(text: Cow<'_, str>) -> Cow<'_, str> {
         .and_then(|rest| rest.strip_suffix(']'));
     let address = bare.unwrap_or(given).parse::<IpAddr>().ok();
     let address = address.or_else(|| Some(given.parse::<SocketAddr>().ok()?.ip()));
-    match address.map(|address| address.to_canonical()) {
-        // most are canonical already, and are borrowed
-        Some(IpAddr::V4(_)) if address.is_some_and(|address| address.is_ipv4()) && is_v4(&text) => {
-            text
-        }
-        Some(address) => Cow::Owned(address.to_string()),
+    match address {
+        // most are canonical already, and stay borrowed
+        Some(IpAddr::V4(_)) if is_v4(&text) => text,
+        Some(address) => Cow::Owned(address.to_canonical().to_string()),
         None => text,
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::bounds::{BoundsRefusal, RefusedRange};
@@ -61,7 +60,6 @@ impl<P: Send + 'static> Workers<P> {
                 },
                 policy: job.policy.clone(),
                 queue: Arc::clone(queue),
-                stop: options.stop.clone(),
             };
             tasks.spawn(worker.work().in_current_span());
         }
@@ -92,7 +90,6 @@ struct Worker<R: ReadPage> {
     puller: RangePuller<R>,
     policy: Policy,
     queue: Arc<WindowQueue>,
-    stop: CancellationToken,
 }
 
 /// How a window's remaining ranges are requested.
@@ -106,7 +103,7 @@ struct WindowPatience {
 
 impl<R: ReadPage> Worker<R> {
     async fn work(self) {
-        while let Some(window) = self.queue.next(&self.stop).await {
+        while let Some(window) = self.queue.next(&self.puller.stop).await {
             if let Err(PullEnd::Stopped) = self.pull_window(&window).await {
                 self.queue.leave_unfinished(&window);
             }

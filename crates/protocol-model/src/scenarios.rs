@@ -1,4 +1,4 @@
-//! The explored scenarios: shortcuts, all of which must break, and the protocol, which must not.
+//! The explored scenarios: shortcuts, which must all fail, and the protocol itself, which must hold.
 
 use crate::objects::Events;
 use crate::rules::{

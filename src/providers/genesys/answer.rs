@@ -90,7 +90,7 @@ impl QueryResults {
             Ok(Exact(None)) if matches!(cursor.as_str(), "null" | "\"\"") => Ok(None),
             _ => Err(failed(
                 FailureKind::Data,
-                "the answer's `cursor` is no text",
+                "the answer's `cursor` isn't a text",
             )),
         }
     }
@@ -101,7 +101,7 @@ impl QueryResults {
         match self.entities {
             None if !self.has_page_size => Err(failed(
                 FailureKind::Data,
-                "the answer has neither `entities` nor a `pageSize`, so it is no page",
+                "the answer has neither `entities` nor a `pageSize`, so it isn't a page",
             )),
             entities => Ok(entities.unwrap_or_default()),
         }

@@ -195,7 +195,7 @@ fn rows(text: &str, found: Option<Spans>) -> Result<AnswerForm, Refusal> {
         }
         _ => Err(failed(
             FailureKind::Data,
-            "the answer has no list `data.auditData`, so it is no page",
+            "the answer has no list `data.auditData`, so it isn't a page",
         )),
     }
 }

@@ -88,7 +88,7 @@ async fn the_pages_of_a_query_end_whatever_its_cursors_say() {
         (
             "a cursor that is none",
             answers(|_| results(0..3, r#"{"next":"page"}"#)),
-            "data: the answer's `cursor` is no text",
+            "data: the answer's `cursor` isn't a text",
             1,
         ),
     ];

@@ -70,7 +70,7 @@ fn a_cursor_given_twice_is_an_error() {
 #[test]
 fn an_answer_that_is_no_page_does_not_end_a_range() {
     // what it says instead isn't repeated: it may be anything
-    let message = "data: the answer has neither `entities` nor a `pageSize`, so it is no page";
+    let message = "data: the answer has neither `entities` nor a `pageSize`, so it isn't a page";
     for body in ["{}", r#"{"message":"come back later"}"#] {
         let refused = page(Some(&results(None)), answer(200, body));
         assert_eq!(outline(&refused), message);
